@@ -1,0 +1,1 @@
+"""Client of Headstart: declarative fine-tuning of pretrained encoders as a service."""

@@ -1,0 +1,85 @@
+from headstart.v1 import table_pb2 as _table_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PredictRequest(_message.Message):
+    __slots__ = ("model", "table", "probabilities", "top_k", "embedding_reuse")
+    class EmbeddingReuse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        EMBEDDING_REUSE_UNSPECIFIED: _ClassVar[PredictRequest.EmbeddingReuse]
+        EMBEDDING_REUSE_EXACT: _ClassVar[PredictRequest.EmbeddingReuse]
+        EMBEDDING_REUSE_ANY: _ClassVar[PredictRequest.EmbeddingReuse]
+        EMBEDDING_REUSE_NONE: _ClassVar[PredictRequest.EmbeddingReuse]
+    EMBEDDING_REUSE_UNSPECIFIED: PredictRequest.EmbeddingReuse
+    EMBEDDING_REUSE_EXACT: PredictRequest.EmbeddingReuse
+    EMBEDDING_REUSE_ANY: PredictRequest.EmbeddingReuse
+    EMBEDDING_REUSE_NONE: PredictRequest.EmbeddingReuse
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    table: _table_pb2.Table
+    probabilities: bool
+    top_k: int
+    embedding_reuse: PredictRequest.EmbeddingReuse
+    def __init__(self, model: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., probabilities: bool = ..., top_k: _Optional[int] = ..., embedding_reuse: _Optional[_Union[PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
+
+class PredictResponse(_message.Message):
+    __slots__ = ("outputs", "rows_found", "model")
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FOUND_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    outputs: _containers.RepeatedCompositeFieldContainer[OutputPrediction]
+    rows_found: int
+    model: str
+    def __init__(self, outputs: _Optional[_Iterable[_Union[OutputPrediction, _Mapping]]] = ..., rows_found: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+
+class OutputPrediction(_message.Message):
+    __slots__ = ("feature", "labels", "bools", "numbers", "sets", "vectors", "classes", "probabilities", "top")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    BOOLS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    SETS_FIELD_NUMBER: _ClassVar[int]
+    VECTORS_FIELD_NUMBER: _ClassVar[int]
+    CLASSES_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    labels: _table_pb2.StringValues
+    bools: _table_pb2.BoolValues
+    numbers: _table_pb2.DoubleValues
+    sets: StringLists
+    vectors: DoubleLists
+    classes: _containers.RepeatedScalarFieldContainer[str]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    top: _containers.RepeatedCompositeFieldContainer[TopClasses]
+    def __init__(self, feature: _Optional[str] = ..., labels: _Optional[_Union[_table_pb2.StringValues, _Mapping]] = ..., bools: _Optional[_Union[_table_pb2.BoolValues, _Mapping]] = ..., numbers: _Optional[_Union[_table_pb2.DoubleValues, _Mapping]] = ..., sets: _Optional[_Union[StringLists, _Mapping]] = ..., vectors: _Optional[_Union[DoubleLists, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., top: _Optional[_Iterable[_Union[TopClasses, _Mapping]]] = ...) -> None: ...
+
+class StringLists(_message.Message):
+    __slots__ = ("rows",)
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[_table_pb2.StringValues]
+    def __init__(self, rows: _Optional[_Iterable[_Union[_table_pb2.StringValues, _Mapping]]] = ...) -> None: ...
+
+class DoubleLists(_message.Message):
+    __slots__ = ("rows",)
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[_table_pb2.DoubleValues]
+    def __init__(self, rows: _Optional[_Iterable[_Union[_table_pb2.DoubleValues, _Mapping]]] = ...) -> None: ...
+
+class TopClasses(_message.Message):
+    __slots__ = ("labels", "probabilities")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, labels: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ...) -> None: ...

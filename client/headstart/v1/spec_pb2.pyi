@@ -1,0 +1,313 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TrainSpec(_message.Message):
+    __slots__ = ("input_features", "output_features", "combiner", "trainer", "backend", "preprocessing", "defaults")
+    class DefaultsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: FeatureDefaults
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[FeatureDefaults, _Mapping]] = ...) -> None: ...
+    INPUT_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_FEATURES_FIELD_NUMBER: _ClassVar[int]
+    COMBINER_FIELD_NUMBER: _ClassVar[int]
+    TRAINER_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    DEFAULTS_FIELD_NUMBER: _ClassVar[int]
+    input_features: _containers.RepeatedCompositeFieldContainer[Feature]
+    output_features: _containers.RepeatedCompositeFieldContainer[Feature]
+    combiner: Combiner
+    trainer: Trainer
+    backend: Backend
+    preprocessing: GlobalPreprocessing
+    defaults: _containers.MessageMap[str, FeatureDefaults]
+    def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("name", "type", "column", "encoder", "preprocessing", "decoder", "loss", "top_k", "augmentation")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    DECODER_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    AUGMENTATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    column: str
+    encoder: Encoder
+    preprocessing: Preprocessing
+    decoder: Decoder
+    loss: Loss
+    top_k: int
+    augmentation: _containers.RepeatedCompositeFieldContainer[Augmentation]
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., column: _Optional[str] = ..., encoder: _Optional[_Union[Encoder, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., decoder: _Optional[_Union[Decoder, _Mapping]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ..., top_k: _Optional[int] = ..., augmentation: _Optional[_Iterable[_Union[Augmentation, _Mapping]]] = ...) -> None: ...
+
+class FeatureDefaults(_message.Message):
+    __slots__ = ("encoder", "preprocessing", "decoder", "loss")
+    ENCODER_FIELD_NUMBER: _ClassVar[int]
+    PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
+    DECODER_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    encoder: Encoder
+    preprocessing: Preprocessing
+    decoder: Decoder
+    loss: Loss
+    def __init__(self, encoder: _Optional[_Union[Encoder, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., decoder: _Optional[_Union[Decoder, _Mapping]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ...) -> None: ...
+
+class Encoder(_message.Message):
+    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PRETRAINED_MODEL_NAME_OR_PATH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    USE_PRETRAINED_FIELD_NUMBER: _ClassVar[int]
+    TRAINABLE_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_VARIANT_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_SIZE_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    pretrained_model_name_or_path: str
+    revision: str
+    use_pretrained: bool
+    trainable: bool
+    reduce_output: str
+    model_variant: str
+    embedding_size: int
+    output_size: int
+    num_layers: int
+    dropout: float
+    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ...) -> None: ...
+
+class Preprocessing(_message.Message):
+    __slots__ = ("cache_encoder_embeddings", "max_sequence_length", "lowercase", "embedding_precision", "missing_value_strategy", "fill_value", "normalization", "most_common", "min_frequency", "fallback_true_label", "vector_size", "separator", "cached_views")
+    CACHE_ENCODER_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
+    MAX_SEQUENCE_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    LOWERCASE_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_PRECISION_FIELD_NUMBER: _ClassVar[int]
+    MISSING_VALUE_STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    FILL_VALUE_FIELD_NUMBER: _ClassVar[int]
+    NORMALIZATION_FIELD_NUMBER: _ClassVar[int]
+    MOST_COMMON_FIELD_NUMBER: _ClassVar[int]
+    MIN_FREQUENCY_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_TRUE_LABEL_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SEPARATOR_FIELD_NUMBER: _ClassVar[int]
+    CACHED_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    cache_encoder_embeddings: bool
+    max_sequence_length: int
+    lowercase: bool
+    embedding_precision: str
+    missing_value_strategy: str
+    fill_value: str
+    normalization: str
+    most_common: int
+    min_frequency: int
+    fallback_true_label: str
+    vector_size: int
+    separator: str
+    cached_views: int
+    def __init__(self, cache_encoder_embeddings: bool = ..., max_sequence_length: _Optional[int] = ..., lowercase: bool = ..., embedding_precision: _Optional[str] = ..., missing_value_strategy: _Optional[str] = ..., fill_value: _Optional[str] = ..., normalization: _Optional[str] = ..., most_common: _Optional[int] = ..., min_frequency: _Optional[int] = ..., fallback_true_label: _Optional[str] = ..., vector_size: _Optional[int] = ..., separator: _Optional[str] = ..., cached_views: _Optional[int] = ...) -> None: ...
+
+class Decoder(_message.Message):
+    __slots__ = ("num_fc_layers", "output_size", "dropout", "threshold", "calibration")
+    NUM_FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    num_fc_layers: int
+    output_size: int
+    dropout: float
+    threshold: float
+    calibration: bool
+    def __init__(self, num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., threshold: _Optional[float] = ..., calibration: bool = ...) -> None: ...
+
+class Loss(_message.Message):
+    __slots__ = ("type", "weight", "class_weights", "balance_classes", "positive_class_weight", "label_smoothing")
+    class ClassWeightsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    CLASS_WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    BALANCE_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    POSITIVE_CLASS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    LABEL_SMOOTHING_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    weight: float
+    class_weights: _containers.ScalarMap[str, float]
+    balance_classes: bool
+    positive_class_weight: float
+    label_smoothing: float
+    def __init__(self, type: _Optional[str] = ..., weight: _Optional[float] = ..., class_weights: _Optional[_Mapping[str, float]] = ..., balance_classes: bool = ..., positive_class_weight: _Optional[float] = ..., label_smoothing: _Optional[float] = ...) -> None: ...
+
+class Augmentation(_message.Message):
+    __slots__ = ("type", "parameters", "method")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    parameters: _containers.ScalarMap[str, float]
+    method: str
+    def __init__(self, type: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., method: _Optional[str] = ...) -> None: ...
+
+class Combiner(_message.Message):
+    __slots__ = ("type", "num_fc_layers", "output_size", "dropout", "norm", "virtual_batch_size", "activation")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NUM_FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    VIRTUAL_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    num_fc_layers: int
+    output_size: int
+    dropout: float
+    norm: str
+    virtual_batch_size: int
+    activation: str
+    def __init__(self, type: _Optional[str] = ..., num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., virtual_batch_size: _Optional[int] = ..., activation: _Optional[str] = ...) -> None: ...
+
+class Trainer(_message.Message):
+    __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint")
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    EVAL_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_SCALING_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_SCHEDULER_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    USE_MIXED_PRECISION_FIELD_NUMBER: _ClassVar[int]
+    COMPILE_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_ACCUMULATION_STEPS_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_CLIPPING_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_TRAINING_SET_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOP_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_METRIC_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    epochs: int
+    batch_size: int
+    max_batch_size: int
+    eval_batch_size: int
+    learning_rate: float
+    learning_rate_scaling: str
+    learning_rate_scheduler: LearningRateScheduler
+    optimizer: Optimizer
+    use_mixed_precision: bool
+    compile: bool
+    gradient_accumulation_steps: int
+    gradient_clipping: GradientClipping
+    evaluate_training_set: bool
+    early_stop: int
+    validation_metric: str
+    random_seed: int
+    checkpoint: bool
+    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., eval_batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_scaling: _Optional[str] = ..., learning_rate_scheduler: _Optional[_Union[LearningRateScheduler, _Mapping]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., use_mixed_precision: bool = ..., compile: bool = ..., gradient_accumulation_steps: _Optional[int] = ..., gradient_clipping: _Optional[_Union[GradientClipping, _Mapping]] = ..., evaluate_training_set: bool = ..., early_stop: _Optional[int] = ..., validation_metric: _Optional[str] = ..., random_seed: _Optional[int] = ..., checkpoint: bool = ...) -> None: ...
+
+class LearningRateScheduler(_message.Message):
+    __slots__ = ("warmup_fraction", "decay", "decay_rate")
+    WARMUP_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    DECAY_FIELD_NUMBER: _ClassVar[int]
+    DECAY_RATE_FIELD_NUMBER: _ClassVar[int]
+    warmup_fraction: float
+    decay: str
+    decay_rate: float
+    def __init__(self, warmup_fraction: _Optional[float] = ..., decay: _Optional[str] = ..., decay_rate: _Optional[float] = ...) -> None: ...
+
+class Optimizer(_message.Message):
+    __slots__ = ("type", "weight_decay", "betas", "eps", "momentum", "nesterov")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
+    BETAS_FIELD_NUMBER: _ClassVar[int]
+    EPS_FIELD_NUMBER: _ClassVar[int]
+    MOMENTUM_FIELD_NUMBER: _ClassVar[int]
+    NESTEROV_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    weight_decay: float
+    betas: _containers.RepeatedScalarFieldContainer[float]
+    eps: float
+    momentum: float
+    nesterov: bool
+    def __init__(self, type: _Optional[str] = ..., weight_decay: _Optional[float] = ..., betas: _Optional[_Iterable[float]] = ..., eps: _Optional[float] = ..., momentum: _Optional[float] = ..., nesterov: bool = ...) -> None: ...
+
+class GradientClipping(_message.Message):
+    __slots__ = ("clipglobalnorm", "clipnorm", "clipvalue")
+    CLIPGLOBALNORM_FIELD_NUMBER: _ClassVar[int]
+    CLIPNORM_FIELD_NUMBER: _ClassVar[int]
+    CLIPVALUE_FIELD_NUMBER: _ClassVar[int]
+    clipglobalnorm: float
+    clipnorm: float
+    clipvalue: float
+    def __init__(self, clipglobalnorm: _Optional[float] = ..., clipnorm: _Optional[float] = ..., clipvalue: _Optional[float] = ...) -> None: ...
+
+class Backend(_message.Message):
+    __slots__ = ("type", "trainer")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    TRAINER_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    trainer: BackendTrainer
+    def __init__(self, type: _Optional[str] = ..., trainer: _Optional[_Union[BackendTrainer, _Mapping]] = ...) -> None: ...
+
+class BackendTrainer(_message.Message):
+    __slots__ = ("strategy", "num_workers", "use_gpu", "resources_per_worker")
+    class ResourcesPerWorkerEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    STRATEGY_FIELD_NUMBER: _ClassVar[int]
+    NUM_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    USE_GPU_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_PER_WORKER_FIELD_NUMBER: _ClassVar[int]
+    strategy: str
+    num_workers: int
+    use_gpu: bool
+    resources_per_worker: _containers.ScalarMap[str, float]
+    def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class GlobalPreprocessing(_message.Message):
+    __slots__ = ("split", "sample_ratio")
+    SPLIT_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    split: Split
+    sample_ratio: float
+    def __init__(self, split: _Optional[_Union[Split, _Mapping]] = ..., sample_ratio: _Optional[float] = ...) -> None: ...
+
+class Split(_message.Message):
+    __slots__ = ("type", "probabilities", "column")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    probabilities: _containers.RepeatedScalarFieldContainer[float]
+    column: str
+    def __init__(self, type: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ..., column: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,359 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from headstart.v1 import spec_pb2 as _spec_pb2
+from headstart.v1 import table_pb2 as _table_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TrainJobRequest(_message.Message):
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_DATASET_FIELD_NUMBER: _ClassVar[int]
+    TEST_DATASET_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    spec: _spec_pb2.TrainSpec
+    spec_yaml: str
+    dataset: DatasetSource
+    validation_dataset: DatasetSource
+    test_dataset: DatasetSource
+    display_name: str
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ...) -> None: ...
+
+class DatasetSource(_message.Message):
+    __slots__ = ("dataset", "path", "table")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    dataset: str
+    path: str
+    table: _table_pb2.Table
+    def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ...) -> None: ...
+
+class TrainJob(_message.Message):
+    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[TrainJob.State]
+        STATE_QUEUED: _ClassVar[TrainJob.State]
+        STATE_PREPARING: _ClassVar[TrainJob.State]
+        STATE_ENCODING: _ClassVar[TrainJob.State]
+        STATE_TRAINING: _ClassVar[TrainJob.State]
+        STATE_PUBLISHING: _ClassVar[TrainJob.State]
+        STATE_PAUSED: _ClassVar[TrainJob.State]
+        STATE_CANCELLING: _ClassVar[TrainJob.State]
+        STATE_SUCCEEDED: _ClassVar[TrainJob.State]
+        STATE_FAILED: _ClassVar[TrainJob.State]
+        STATE_CANCELLED: _ClassVar[TrainJob.State]
+    STATE_UNSPECIFIED: TrainJob.State
+    STATE_QUEUED: TrainJob.State
+    STATE_PREPARING: TrainJob.State
+    STATE_ENCODING: TrainJob.State
+    STATE_TRAINING: TrainJob.State
+    STATE_PUBLISHING: TrainJob.State
+    STATE_PAUSED: TrainJob.State
+    STATE_CANCELLING: TrainJob.State
+    STATE_SUCCEEDED: TrainJob.State
+    STATE_FAILED: TrainJob.State
+    STATE_CANCELLED: TrainJob.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_SPEC_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    BEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    display_name: str
+    state: TrainJob.State
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    spec: _spec_pb2.TrainSpec
+    resolved_spec: _spec_pb2.TrainSpec
+    resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
+    model: str
+    best_epoch: EpochMetrics
+    error: JobError
+    last_sequence: int
+    encode_progress: EncodeProgress
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class ResolvedValue(_message.Message):
+    __slots__ = ("path", "value_json", "origin", "reason")
+    class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ORIGIN_UNSPECIFIED: _ClassVar[ResolvedValue.Origin]
+        ORIGIN_GIVEN: _ClassVar[ResolvedValue.Origin]
+        ORIGIN_DEFAULT: _ClassVar[ResolvedValue.Origin]
+        ORIGIN_RULE: _ClassVar[ResolvedValue.Origin]
+        ORIGIN_MEASURED: _ClassVar[ResolvedValue.Origin]
+    ORIGIN_UNSPECIFIED: ResolvedValue.Origin
+    ORIGIN_GIVEN: ResolvedValue.Origin
+    ORIGIN_DEFAULT: ResolvedValue.Origin
+    ORIGIN_RULE: ResolvedValue.Origin
+    ORIGIN_MEASURED: ResolvedValue.Origin
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    VALUE_JSON_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    value_json: str
+    origin: ResolvedValue.Origin
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., value_json: _Optional[str] = ..., origin: _Optional[_Union[ResolvedValue.Origin, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class JobError(_message.Message):
+    __slots__ = ("reason", "message", "field")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    field: str
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
+
+class TrainJobEvent(_message.Message):
+    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    STATE_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    STEP_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FINISHED_FIELD_NUMBER: _ClassVar[int]
+    WARNING_FIELD_NUMBER: _ClassVar[int]
+    MODEL_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    SPEC_RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    time: _timestamp_pb2.Timestamp
+    job: str
+    state_change: StateChange
+    encode_progress: EncodeProgress
+    step_progress: StepProgress
+    epoch_finished: EpochMetrics
+    warning: Warning
+    model_published: ModelPublished
+    spec_resolved: SpecResolved
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[Warning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ...) -> None: ...
+
+class StateChange(_message.Message):
+    __slots__ = ("to", "error")
+    FROM_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    to: TrainJob.State
+    error: JobError
+    def __init__(self, to: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., **kwargs) -> None: ...
+
+class EncodeProgress(_message.Message):
+    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space")
+    FEATURE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    ROWS_SEEN_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FOUND_FIELD_NUMBER: _ClassVar[int]
+    ROWS_REPEATED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_ENCODED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_SHARED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_SPACE_FIELD_NUMBER: _ClassVar[int]
+    feature: str
+    rows_total: int
+    rows_seen: int
+    rows_found: int
+    rows_repeated: int
+    rows_encoded: int
+    rows_shared: int
+    rows_per_second: float
+    eta_seconds: float
+    embedding_space: str
+    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ...) -> None: ...
+
+class StepProgress(_message.Message):
+    __slots__ = ("epoch", "step", "total_steps", "loss", "learning_rate", "rows_per_second", "eta_seconds")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_STEPS_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    step: int
+    total_steps: int
+    loss: float
+    learning_rate: float
+    rows_per_second: float
+    eta_seconds: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
+
+class EpochMetrics(_message.Message):
+    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second")
+    class TrainEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class ValidationEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    class TestEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_FIELD_NUMBER: _ClassVar[int]
+    TEST_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    BEST_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    step: int
+    train: _containers.ScalarMap[str, float]
+    validation: _containers.ScalarMap[str, float]
+    test: _containers.ScalarMap[str, float]
+    train_seconds: float
+    evaluate_seconds: float
+    best: bool
+    learning_rate: float
+    rows_per_second: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ...) -> None: ...
+
+class Warning(_message.Message):
+    __slots__ = ("reason", "message")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    message: str
+    def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ModelPublished(_message.Message):
+    __slots__ = ("model", "best_epoch")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    BEST_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    best_epoch: EpochMetrics
+    def __init__(self, model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ...) -> None: ...
+
+class SpecResolved(_message.Message):
+    __slots__ = ("values", "train_rows", "validation_rows", "test_rows")
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_ROWS_FIELD_NUMBER: _ClassVar[int]
+    TEST_ROWS_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    def __init__(self, values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ...) -> None: ...
+
+class TrainJobPlan(_message.Message):
+    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode")
+    RESOLVED_SPEC_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_ROWS_FIELD_NUMBER: _ClassVar[int]
+    TEST_ROWS_FIELD_NUMBER: _ClassVar[int]
+    ENCODE_FIELD_NUMBER: _ClassVar[int]
+    resolved_spec: _spec_pb2.TrainSpec
+    resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+    encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
+    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ...) -> None: ...
+
+class WatchTrainJobRequest(_message.Message):
+    __slots__ = ("name", "after_sequence")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    after_sequence: int
+    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
+
+class GetTrainJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListTrainJobsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "states")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    states: _containers.RepeatedScalarFieldContainer[TrainJob.State]
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[TrainJob.State, str]]] = ...) -> None: ...
+
+class ListTrainJobsResponse(_message.Message):
+    __slots__ = ("train_jobs", "next_page_token")
+    TRAIN_JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    train_jobs: _containers.RepeatedCompositeFieldContainer[TrainJob]
+    next_page_token: str
+    def __init__(self, train_jobs: _Optional[_Iterable[_Union[TrainJob, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class CancelTrainJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class PauseTrainJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ResumeTrainJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteTrainJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class DeleteTrainJobResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The Headstart service."""
