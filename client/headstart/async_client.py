@@ -1,0 +1,174 @@
+"""The asyncio client: every operation of the service as a coroutine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from headstart.async_collection import AsyncArtifacts, AsyncCollection, AsyncJobs, AsyncListing
+from headstart.async_train_run import AsyncTrainRun
+from headstart.programs import resources
+from headstart.programs.dataset_source import Data, TrainingData
+from headstart.programs.download import Received
+from headstart.programs.embed import embed
+from headstart.programs.export import Exported, OnProgress, export_request, export_to
+from headstart.programs.follow import Position, follow
+from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.train import plan, train
+from headstart.programs.upload import Progress, upload
+from headstart.v1.dataset_pb2 import Dataset
+from headstart.v1.embedding_pb2 import EmbeddingSpace
+from headstart.v1.model_pb2 import Model
+from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
+from headstart.v1.training_pb2 import TrainJobPlan
+from headstart.values.embeddings import Embeddings
+from headstart.values.feature import FeatureLike
+from headstart.values.names import full_name
+from headstart.values.predictions import Predictions
+from headstart.values.spec import Spec
+from headstart.values.table import Rows
+from headstart.wire.async_driver import AsyncDriver
+from headstart.wire.connection import Connection
+from headstart.wire.methods import SERVER_INFO
+from headstart.wire.steps import call
+
+
+class AsyncClient:
+    """A Headstart server, for asyncio.
+
+    The asyncio twin of `Client`, with the same arguments; it belongs to the event loop of its first call.
+
+    Attributes:
+        jobs, models, datasets, artifacts, embedding_spaces: `list()`, `get(name)` and `delete(name)` of each kind.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        root_certificates: str | os.PathLike[str] | None = None,
+        tls: bool | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
+        self.address = connection.address
+        self._retry = retry or RetryPolicy()
+        self._driver = AsyncDriver(connection, timeout)
+        self.jobs = AsyncJobs(self._driver, resources.JOBS)
+        self.models: AsyncCollection[Model] = AsyncCollection(self._driver, resources.MODELS)
+        self.datasets: AsyncCollection[Dataset] = AsyncCollection(self._driver, resources.DATASETS)
+        self.artifacts = AsyncArtifacts(self._driver, resources.ARTIFACTS)
+        self.embedding_spaces: AsyncListing[EmbeddingSpace] = AsyncListing(self._driver, resources.SPACES)
+
+    async def __aenter__(self) -> AsyncClient:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; streams end, jobs go on."""
+        await self._driver.close()
+
+    async def train(
+        self,
+        spec: Spec,
+        data: Data,
+        validation: Data | None = None,
+        test: Data | None = None,
+        request_id: str | None = None,
+        display_name: str | None = None,
+        on_upload: Progress | None = None,
+    ) -> AsyncTrainRun:
+        """Start a job and follow it. Returns once the job exists.
+
+        Arguments and errors are those of `Client.train`.
+        """
+        events = train(
+            spec,
+            TrainingData(data, validation, test),
+            self._retry,
+            request_id=request_id,
+            display_name=display_name,
+            progress=on_upload,
+        )
+        return await AsyncTrainRun.started(self._driver, self._driver.stream(events))
+
+    def watch(self, name: str, after_sequence: int = 0) -> AsyncTrainRun:
+        """Replay a job's events after one of them, then follow it to its end."""
+        name = full_name(resources.JOBS.collection, name)
+        events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
+        return AsyncTrainRun(self._driver, events, name, after_sequence)
+
+    async def plan(
+        self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None
+    ) -> TrainJobPlan:
+        """Resolve a spec against its data without training: every `auto` with its value and origin."""
+        return await self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
+
+    async def predict(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> Predictions:
+        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`."""
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return await self._driver.run(predict(options, rows))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[Rows] | AsyncIterable[Rows],
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> AsyncIterator[Predictions]:
+        """Predict any number of batches in order. `batches` may be an ordinary or an asynchronous iterable."""
+        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
+        return self._driver.stream(predict_stream(source, source.async_requests))
+
+    async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
+        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""
+        return await self._driver.run(embed(feature, rows))
+
+    async def export(
+        self,
+        model: str,
+        format: str = "onnx",
+        head_only: bool = False,
+        output_dir: str | os.PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        on_download: Received | None = None,
+    ) -> Exported:
+        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified."""
+        request = export_request(full_name(resources.MODELS.collection, model), format, head_only)
+        directory = Path(output_dir) if output_dir is not None else None
+        return await self._driver.run(export_to(request, directory, self._retry, on_progress, on_download))
+
+    async def upload_dataset(
+        self,
+        path: str | os.PathLike[str],
+        format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
+        on_upload: Progress | None = None,
+    ) -> Dataset:
+        """Upload a file, unless the server has its bytes already."""
+        return await self._driver.run(upload(Path(path), self._retry, format, on_upload))
+
+    async def server_info(self) -> ServerInfo:
+        """Return the server's version, limits, devices and encoders on hand."""
+        return await self._driver.run(call(SERVER_INFO, GetServerInfoRequest()))

@@ -1,0 +1,66 @@
+"""A job being followed on an event loop: iterate over its events, or await its result."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.programs import resources
+from headstart.programs.train import result
+from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
+from headstart.wire import methods
+from headstart.wire.async_driver import AsyncDriver
+
+
+class AsyncTrainRun:
+    """The asyncio twin of `TrainRun`."""
+
+    def __init__(
+        self, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent], name: str, after_sequence: int = 0
+    ) -> None:
+        self._driver = driver
+        self._events = events
+        self._first: TrainJobEvent | None = None
+        self.name = name
+        self.last_sequence = after_sequence
+
+    @classmethod
+    async def started(cls, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent]) -> AsyncTrainRun:
+        """Wait for the first event, which names the job, so that a bad request raises here and now."""
+        first = await anext(events, None)
+        if first is None:
+            raise HeadstartError("the server created no job")
+        run = cls(driver, events, first.job)
+        run._first = first
+        return run
+
+    def __aiter__(self) -> AsyncIterator[TrainJobEvent]:
+        """Return itself: events are handed out once."""
+        return self
+
+    async def __anext__(self) -> TrainJobEvent:
+        """Return the next event, waiting for it."""
+        event = self._first if self._first is not None else await anext(self._events)
+        self._first = None
+        self.last_sequence = event.sequence
+        return event
+
+    async def result(self) -> TrainJob:
+        """Wait for the job's end and return it.
+
+        Raises:
+            JobFailed, JobCancelled: it ended otherwise than SUCCEEDED.
+        """
+        async for _ in self:
+            pass
+        return await self._driver.run(result(self.name))
+
+    async def cancel(self) -> TrainJob:
+        """Ask the job to stop; its last events still arrive."""
+        return await self._driver.run(resources.named(resources.JOBS, methods.CANCEL_JOB, self.name))
+
+    async def close(self) -> None:
+        """Stop following. The job goes on."""
+        events: Any = self._events
+        await events.aclose()

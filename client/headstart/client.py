@@ -1,0 +1,191 @@
+"""The blocking client: every operation of the service as a method."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from headstart.collection import Artifacts, Collection, Jobs, Listing
+from headstart.programs import resources
+from headstart.programs.dataset_source import Data, TrainingData
+from headstart.programs.download import Received
+from headstart.programs.embed import embed
+from headstart.programs.export import Exported, OnProgress, export_request, export_to
+from headstart.programs.follow import Position, follow
+from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.train import plan, train
+from headstart.programs.upload import Progress, upload
+from headstart.train_run import TrainRun
+from headstart.v1.dataset_pb2 import Dataset
+from headstart.v1.embedding_pb2 import EmbeddingSpace
+from headstart.v1.model_pb2 import Model
+from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
+from headstart.v1.training_pb2 import TrainJobPlan
+from headstart.values.embeddings import Embeddings
+from headstart.values.feature import FeatureLike
+from headstart.values.names import full_name
+from headstart.values.predictions import Predictions
+from headstart.values.spec import Spec
+from headstart.values.table import Rows
+from headstart.wire.connection import Connection
+from headstart.wire.driver import Driver
+from headstart.wire.methods import SERVER_INFO
+from headstart.wire.steps import call
+
+
+class Client:
+    """A Headstart server, for threads.
+
+    Every method raises `HeadstartError` or one of its subclasses. Safe to share between threads.
+
+    Args:
+        address: `host:port`; default HEADSTART_SERVER, else localhost:50051.
+        token: bearer token; default HEADSTART_TOKEN.
+        root_certificates: PEM file that the server's certificate is checked against; default
+            HEADSTART_ROOT_CERTIFICATES. Giving one turns TLS on.
+        tls: encrypt the connection, against the system's certificates where none are given.
+        timeout: seconds that a call may take that answers once; default none.
+        retry: what happens when a stream drops.
+
+    Attributes:
+        jobs, models, datasets, artifacts, embedding_spaces: `list()`, `get(name)` and `delete(name)` of each kind.
+    """
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        token: str | None = None,
+        root_certificates: str | os.PathLike[str] | None = None,
+        tls: bool | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
+        self.address = connection.address
+        self._retry = retry or RetryPolicy()
+        self._driver = Driver(connection, timeout)
+        self.jobs = Jobs(self._driver, resources.JOBS)
+        self.models: Collection[Model] = Collection(self._driver, resources.MODELS)
+        self.datasets: Collection[Dataset] = Collection(self._driver, resources.DATASETS)
+        self.artifacts = Artifacts(self._driver, resources.ARTIFACTS)
+        self.embedding_spaces: Listing[EmbeddingSpace] = Listing(self._driver, resources.SPACES)
+
+    def __enter__(self) -> Client:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; streams end, jobs go on."""
+        self._driver.close()
+
+    def train(
+        self,
+        spec: Spec,
+        data: Data,
+        validation: Data | None = None,
+        test: Data | None = None,
+        request_id: str | None = None,
+        display_name: str | None = None,
+        on_upload: Progress | None = None,
+    ) -> TrainRun:
+        """Start a job and follow it. Returns once the job exists.
+
+        Args:
+            spec: a dict, YAML text, a Path to a YAML file, or a TrainSpec.
+            data: a local file (uploaded unless the server has its bytes), a ServerPath, a data set, or rows.
+            validation: rows to validate on; default a split of `data`.
+            test: rows to test on; default a split of `data`.
+            request_id: the same id and body give the same job; default a new one per call.
+            display_name: a name for people.
+            on_upload: called with bytes sent and bytes in all.
+
+        Raises:
+            InvalidArgument: a bad spec or bad data, with the field, what was given and what would be right.
+        """
+        events = train(
+            spec,
+            TrainingData(data, validation, test),
+            self._retry,
+            request_id=request_id,
+            display_name=display_name,
+            progress=on_upload,
+        )
+        return TrainRun.started(self._driver, self._driver.stream(events))
+
+    def watch(self, name: str, after_sequence: int = 0) -> TrainRun:
+        """Replay a job's events after one of them, then follow it to its end."""
+        name = full_name(resources.JOBS.collection, name)
+        events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
+        return TrainRun(self._driver, events, name, after_sequence)
+
+    def plan(self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None) -> TrainJobPlan:
+        """Resolve a spec against its data without training: every `auto` with its value and origin."""
+        return self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
+
+    def predict(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> Predictions:
+        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`."""
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.run(predict(options, rows))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[Rows],
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> Iterator[Predictions]:
+        """Predict any number of batches, in order. `batches` is read on another thread, somewhat ahead."""
+        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
+        return self._driver.stream(predict_stream(source, source.requests))
+
+    def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
+        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""
+        return self._driver.run(embed(feature, rows))
+
+    def export(
+        self,
+        model: str,
+        format: str = "onnx",
+        head_only: bool = False,
+        output_dir: str | os.PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        on_download: Received | None = None,
+    ) -> Exported:
+        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified."""
+        request = export_request(full_name(resources.MODELS.collection, model), format, head_only)
+        directory = Path(output_dir) if output_dir is not None else None
+        return self._driver.run(export_to(request, directory, self._retry, on_progress, on_download))
+
+    def upload_dataset(
+        self,
+        path: str | os.PathLike[str],
+        format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
+        on_upload: Progress | None = None,
+    ) -> Dataset:
+        """Upload a file, unless the server has its bytes already."""
+        return self._driver.run(upload(Path(path), self._retry, format, on_upload))
+
+    def server_info(self) -> ServerInfo:
+        """Return the server's version, limits, devices and encoders on hand."""
+        return self._driver.run(call(SERVER_INFO, GetServerInfoRequest()))

@@ -1,0 +1,85 @@
+"""Download an artifact's file from where a dropped stream or an earlier run stopped, verified before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from headstart.errors import DataLoss, HeadstartError, Unavailable
+from headstart.programs.retry import Patience, RetryPolicy
+from headstart.programs.upload import sha256_of
+from headstart.v1.export_pb2 import ArtifactFile, DownloadArtifactRequest
+from headstart.wire.methods import DOWNLOAD_ARTIFACT
+from headstart.wire.steps import Program, compute, open_stream, read, sleep
+
+Received = Callable[[str, int], None]
+"""Called with a file's path and how many of its bytes are here."""
+
+
+def download_file(
+    artifact: str, file: ArtifactFile, directory: Path, policy: RetryPolicy, received: Received | None = None
+) -> Program[Path]:
+    """Write the file below `directory` and return its path. It has its name only once its bytes are verified.
+
+    Raises:
+        DataLoss: the bytes are not those that the artifact promises; nothing is left behind.
+        OSError: the disk is full, or the directory cannot be written.
+    """
+    target = _inside(directory, file.path)
+    if (yield from compute(lambda: target.is_file() and sha256_of(target) == file.sha256)):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{file.sha256[:16]}.part")
+    resumed = partial.is_file() and partial.stat().st_size > 0
+    if resumed and not (yield from _complete(artifact, file, partial, policy, received)):
+        resumed = False
+        partial.unlink()
+    if not resumed and not (yield from _complete(artifact, file, partial, policy, received)):
+        partial.unlink()
+        raise DataLoss(f"{artifact}: {file.path} arrived with another SHA-256 than {file.sha256}; nothing was kept")
+    partial.replace(target)
+    return target
+
+
+def _inside(directory: Path, path: str) -> Path:
+    """Return the file's place, refusing paths that would leave the directory whatever the server says."""
+    parts = PurePosixPath(path).parts
+    if not parts or ".." in parts or "\\" in path or ":" in path or PurePosixPath(path).is_absolute():
+        raise DataLoss(f"the artifact names a file {path!r}, which would lie outside the output directory")
+    return directory.joinpath(*parts)
+
+
+def _complete(
+    artifact: str, file: ArtifactFile, partial: Path, policy: RetryPolicy, received: Received | None
+) -> Program[bool]:
+    """Append what is missing to the partial file and tell whether its bytes are the promised ones."""
+    patience = Patience(policy)
+    while True:
+        try:
+            patience.opened()
+            yield from _append(artifact, file, partial, patience, received)
+            return (yield from compute(lambda: sha256_of(partial) == file.sha256))
+        except HeadstartError as error:
+            delay = patience.delay_after(error)
+        yield from sleep(delay)
+
+
+def _append(
+    artifact: str, file: ArtifactFile, partial: Path, patience: Patience, received: Received | None
+) -> Program[None]:
+    with partial.open("ab") as sink:
+        position = sink.tell()
+        if position >= file.size_bytes:
+            return
+        request = DownloadArtifactRequest(name=artifact, path=file.path, offset=position)
+        stream = yield from open_stream(DOWNLOAD_ARTIFACT, request)
+        while (chunk := (yield from read(stream))) is not None:
+            if chunk.offset != position:
+                raise DataLoss(f"{artifact}: {file.path} continues at byte {chunk.offset}, expected {position}")
+            yield from compute(lambda data=chunk.data: sink.write(data))  # type: ignore[misc]
+            position += len(chunk.data)
+            patience.progress()
+            if received is not None:
+                received(file.path, position)
+    if position < file.size_bytes:
+        raise Unavailable(f"{file.path} ended at byte {position} of {file.size_bytes}")

@@ -1,0 +1,125 @@
+"""Predict one table or a stream of them, with the caller's own errors kept apart from the server's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from headstart.errors import HeadstartError, Internal, InvalidArgument
+from headstart.v1.prediction_pb2 import PredictRequest
+from headstart.values.names import full_name
+from headstart.values.predictions import Predictions
+from headstart.values.table import Rows, row_count, table_of
+from headstart.wire.methods import PREDICT, PREDICT_STREAM
+from headstart.wire.steps import Emit, Flow, Program, call, open_stream, read
+
+REUSE = {
+    "exact": PredictRequest.EMBEDDING_REUSE_EXACT,
+    "any": PredictRequest.EMBEDDING_REUSE_ANY,
+    "none": PredictRequest.EMBEDDING_REUSE_NONE,
+}
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What a prediction is asked for besides its rows."""
+
+    model: str
+    probabilities: bool = True
+    top_k: int = 0
+    embedding_reuse: str = "exact"
+
+    def request(self, rows: Rows) -> PredictRequest:
+        """Return the request for some rows."""
+        return PredictRequest(
+            model=full_name("models", self.model),
+            table=table_of(rows),
+            probabilities=self.probabilities,
+            top_k=self.top_k,
+            embedding_reuse=self._reuse(),
+        )
+
+    def _reuse(self) -> PredictRequest.EmbeddingReuse:
+        if self.embedding_reuse not in REUSE:
+            raise InvalidArgument(f"embedding_reuse {self.embedding_reuse!r} is unknown; use one of {', '.join(REUSE)}")
+        return REUSE[self.embedding_reuse]
+
+
+def predict(options: PredictOptions, rows: Rows) -> Program[Predictions]:
+    """Predict the rows of one small table."""
+    return Predictions.of((yield from call(PREDICT, options.request(rows))))
+
+
+class Batches:
+    """The requests of one stream.
+
+    gRPC takes them on a thread or task of its own, where an exception would be logged and turned into a status. So an
+    exception of the caller's iterable ends the requests and is kept; the flow raises it once the batches before it are
+    answered.
+    """
+
+    def __init__(self, options: PredictOptions, batches: Iterable[Rows] | AsyncIterable[Rows]) -> None:
+        self._options = options
+        self._batches = batches
+        self.unanswered: deque[int | None] = deque()
+        self.error: Exception | None = None
+
+    def requests(self) -> Iterator[PredictRequest]:
+        """Yield the requests, for the blocking API."""
+        assert isinstance(self._batches, Iterable)
+        try:
+            for rows in self._batches:
+                yield self._next(rows)
+        except Exception as error:  # noqa: BLE001  (raised again by `check`)
+            self.error = error
+
+    async def async_requests(self) -> AsyncIterator[PredictRequest]:
+        """Yield the requests, for asyncio; the batches may be an ordinary iterable."""
+        try:
+            if isinstance(self._batches, AsyncIterable):
+                async for rows in self._batches:
+                    yield self._next(rows)
+            else:
+                for rows in self._batches:
+                    yield self._next(rows)
+        except Exception as error:  # noqa: BLE001  (raised again by `check`)
+            self.error = error
+
+    def _next(self, rows: Rows) -> PredictRequest:
+        request = self._options.request(rows)
+        self.unanswered.append(row_count(request.table))
+        return request
+
+    def answered(self, predictions: Predictions) -> None:
+        """Match an answer with its request.
+
+        Raises:
+            Internal: they differ in their number of rows, so that rows and answers could be confused.
+        """
+        expected = self.unanswered.popleft() if self.unanswered else 0
+        if expected is not None and predictions.row_count != expected:
+            raise Internal(f"the server answered {predictions.row_count} rows for {expected}")
+
+    def check(self) -> None:
+        """Raise the caller's own exception, or name the batches that have no answer."""
+        if self.error is not None:
+            raise self.error
+        if self.unanswered:
+            raise Internal(f"the server ended the stream with {len(self.unanswered)} batches unanswered")
+
+
+def predict_stream(batches: Batches, requests: Callable[[], Any]) -> Flow[Predictions]:
+    """Emit the predictions of each batch, in order. `requests` starts the iterator that suits the driver."""
+    stream = yield from open_stream(PREDICT_STREAM, requests())
+    try:
+        while (response := (yield from read(stream))) is not None:
+            predictions = Predictions.of(response)
+            batches.answered(predictions)
+            yield Emit(predictions)
+    except HeadstartError:
+        if batches.error is not None:
+            raise batches.error from None
+        raise
+    batches.check()

@@ -1,0 +1,58 @@
+"""Start a job and follow it, look at its end, or plan it."""
+
+from __future__ import annotations
+
+import uuid
+
+from headstart.errors import JobCancelled, JobFailed
+from headstart.programs.dataset_source import TrainingData, training_request
+from headstart.programs.follow import Position, follow
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.upload import Progress
+from headstart.v1.training_pb2 import GetTrainJobRequest, TrainJob, TrainJobEvent, TrainJobPlan
+from headstart.values.spec import Spec
+from headstart.wire.methods import GET_JOB, PLAN_JOB
+from headstart.wire.steps import Flow, Program, call
+
+
+def train(
+    spec: Spec,
+    data: TrainingData,
+    policy: RetryPolicy,
+    *,
+    request_id: str | None = None,
+    display_name: str | None = None,
+    progress: Progress | None = None,
+) -> Flow[TrainJobEvent]:
+    """Upload, create the job, emit its events. Without a request id one is made, so that creation is safe to repeat."""
+    request = yield from training_request(
+        spec,
+        data,
+        policy,
+        request_id=request_id or uuid.uuid4().hex,
+        display_name=display_name,
+        progress=progress,
+    )
+    yield from follow(Position(request=request), policy)
+
+
+def result(name: str) -> Program[TrainJob]:
+    """Return a job that SUCCEEDED (or has not ended).
+
+    Raises:
+        JobFailed, JobCancelled: it ended otherwise.
+    """
+    job = yield from call(GET_JOB, GetTrainJobRequest(name=name))
+    if job.state == TrainJob.STATE_FAILED:
+        raise JobFailed(job)
+    if job.state == TrainJob.STATE_CANCELLED:
+        raise JobCancelled(job)
+    return job
+
+
+def plan(
+    spec: Spec, data: TrainingData, policy: RetryPolicy, progress: Progress | None = None
+) -> Program[TrainJobPlan]:
+    """Resolve a spec against its data without training."""
+    request = yield from training_request(spec, data, policy, progress=progress)
+    return (yield from call(PLAN_JOB, request))

@@ -1,0 +1,71 @@
+"""A job being followed: iterate over its events, or wait for its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headstart.errors import HeadstartError
+from headstart.programs import resources
+from headstart.programs.train import result
+from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
+from headstart.wire import methods
+from headstart.wire.driver import Driver
+
+
+class TrainRun:
+    """An iterator over a job's events, each once and in order, over dropped streams.
+
+    Letting go of it stops nothing: the job goes on and `Client.watch` picks it up again.
+
+    Attributes:
+        name: the job, `trainJobs/{id}`.
+        last_sequence: number of the last event that was handed out.
+    """
+
+    def __init__(self, driver: Driver, events: Iterator[TrainJobEvent], name: str, after_sequence: int = 0) -> None:
+        self._driver = driver
+        self._events = events
+        self._first: TrainJobEvent | None = None
+        self.name = name
+        self.last_sequence = after_sequence
+
+    @classmethod
+    def started(cls, driver: Driver, events: Iterator[TrainJobEvent]) -> TrainRun:
+        """Wait for the first event, which names the job, so that a bad request raises here and now."""
+        first = next(events, None)
+        if first is None:
+            raise HeadstartError("the server created no job")
+        run = cls(driver, events, first.job)
+        run._first = first
+        return run
+
+    def __iter__(self) -> Iterator[TrainJobEvent]:
+        """Return itself: events are handed out once."""
+        return self
+
+    def __next__(self) -> TrainJobEvent:
+        """Return the next event, waiting for it."""
+        event = self._first if self._first is not None else next(self._events)
+        self._first = None
+        self.last_sequence = event.sequence
+        return event
+
+    def result(self) -> TrainJob:
+        """Wait for the job's end and return it.
+
+        Raises:
+            JobFailed, JobCancelled: it ended otherwise than SUCCEEDED.
+        """
+        for _ in self:
+            pass
+        return self._driver.run(result(self.name))
+
+    def cancel(self) -> TrainJob:
+        """Ask the job to stop; its last events still arrive."""
+        return self._driver.run(resources.named(resources.JOBS, methods.CANCEL_JOB, self.name))
+
+    def close(self) -> None:
+        """Stop following. The job goes on."""
+        events: Any = self._events
+        events.close()

@@ -1,0 +1,1 @@
+"""Python values to messages and back: tables, specs, predictions, embeddings. No network here."""

@@ -1,0 +1,130 @@
+"""Build one Column from Python values, choosing the narrowest type that holds every one of them exactly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from headstart.errors import InvalidArgument, Violation
+from headstart.v1.table_pb2 import BoolValues, BytesValues, Column, DoubleValues, StringValues
+
+LARGEST_EXACT_INTEGER = 2**53
+MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})  # pandas' own, known by name so that pandas is not imported
+
+
+def column_of(name: str, values: Iterable[Any]) -> Column:
+    """Return the values as a Column.
+
+    Numbers become doubles, booleans bools, bytes bytes, everything else strings: texts as they are, lists and sets
+    with their items joined by spaces, other values by `str`. Numbers among strings, and columns with integers that a
+    double cannot hold, become strings. None, NaN and pandas' missing values become nulls.
+
+    Raises:
+        InvalidArgument: a value that cannot be sent, by column and row.
+    """
+    cells = [_scalar(value) for value in values]
+    nulls = [_is_missing(cell) for cell in cells]
+    present = [cell for cell, null in zip(cells, nulls, strict=True) if not null]
+    column = Column(name=name, nulls=nulls if any(nulls) else [])
+    if present and all(isinstance(cell, bool) for cell in present):
+        column.bools.CopyFrom(BoolValues(values=[bool(cell) for cell in _filled(cells, nulls, False)]))
+    elif present and all(_is_number(cell) for cell in present):
+        _refuse_infinite(name, cells)
+        column.doubles.CopyFrom(DoubleValues(values=[float(cell) for cell in _filled(cells, nulls, 0.0)]))
+    elif any(_is_bytes(cell) for cell in present):
+        column.bytes.CopyFrom(BytesValues(values=_all_bytes(name, _filled(cells, nulls, b""))))
+    else:
+        column.strings.CopyFrom(StringValues(values=_texts(name, _filled(cells, nulls, ""))))
+    return column
+
+
+def refuse(column: str, row: int, why: str) -> InvalidArgument:
+    """Return the error for one cell; rows are counted from 0, as in the list that was given."""
+    message = f"column {column!r}, row {row}: {why}"
+    return InvalidArgument(message, reason="BAD_VALUE", violations=[Violation(f"{column}[{row}]", why)])
+
+
+def _scalar(value: Any) -> Any:
+    """Return numpy's scalars and arrays as Python's, without importing numpy."""
+    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
+
+
+def _is_missing(cell: Any) -> bool:
+    if cell is None or type(cell).__name__ in MISSING_TYPE_NAMES:
+        return True
+    return isinstance(cell, float) and math.isnan(cell)
+
+
+def _is_number(cell: Any) -> bool:
+    if isinstance(cell, int):
+        return not isinstance(cell, bool) and abs(cell) <= LARGEST_EXACT_INTEGER
+    return isinstance(cell, float)
+
+
+def _is_bytes(cell: Any) -> bool:
+    return isinstance(cell, bytes | bytearray | memoryview)
+
+
+def _filled(cells: Sequence[Any], nulls: Sequence[bool], filler: Any) -> list[Any]:
+    return [filler if null else cell for cell, null in zip(cells, nulls, strict=True)]
+
+
+def _refuse_infinite(name: str, cells: Sequence[Any]) -> None:
+    for row, cell in enumerate(cells):
+        if isinstance(cell, float) and math.isinf(cell):
+            raise refuse(name, row, f"{cell} is not a finite number; use None for a missing value")
+
+
+def _all_bytes(name: str, cells: Sequence[Any]) -> list[bytes]:
+    for row, cell in enumerate(cells):
+        if not _is_bytes(cell):
+            raise refuse(name, row, f"{_shown(cell)} among bytes; a column holds bytes in every row or in none")
+    return [bytes(cell) for cell in cells]
+
+
+def _texts(name: str, cells: Sequence[Any]) -> list[str]:
+    texts = []
+    for row, cell in enumerate(cells):
+        try:
+            text = _text(cell)
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise refuse(name, row, f"text that UTF-8 cannot hold ({error.reason})") from None
+        except (TypeError, ValueError) as error:
+            raise refuse(name, row, str(error)) from None
+        texts.append(text)
+    return texts
+
+
+def _text(cell: Any) -> str:
+    if isinstance(cell, str):
+        return str(cell)
+    if isinstance(cell, list | tuple):
+        return " ".join(_item(item) for item in cell)
+    if isinstance(cell, set | frozenset):
+        return " ".join(sorted(_item(item) for item in cell))
+    if isinstance(cell, Mapping) or _only_has_an_address(cell):
+        raise ValueError(f"{_shown(cell)} has no textual form; give text, a number, a boolean, bytes or a list of them")
+    return str(cell)
+
+
+def _only_has_an_address(cell: Any) -> bool:
+    """Tell whether `str` would give nothing but `<... object at 0x...>`."""
+    kind: Any = type(cell)
+    return bool(kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__)
+
+
+def _item(item: Any) -> str:
+    """Return one item of a list; white space and commas separate items, so none may hold them."""
+    item = _scalar(item)
+    if not isinstance(item, str | int | float):
+        raise TypeError(f"a list holds {_shown(item)}; give texts or numbers")
+    text = str(item)
+    if not text or any(character.isspace() or character == "," for character in text):
+        raise ValueError(f"item {text!r} cannot be told apart in a list; join the items with the spec's `separator`")
+    return text
+
+
+def _shown(cell: Any) -> str:
+    return f"{type(cell).__name__} {cell!r:.40}"

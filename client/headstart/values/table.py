@@ -1,0 +1,75 @@
+"""Build a Table from whatever callers hold: columns, rows, a DataFrame or an Arrow table, none of them imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from headstart.errors import InvalidArgument, Violation
+from headstart.v1.table_pb2 import Table
+from headstart.values.column import column_of
+
+Rows: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Table | Any
+"""Columns (name to values), rows (dicts), a Table, or anything with `to_dict("list")` or `to_pydict()`."""
+
+
+def table_of(rows: Rows) -> Table:
+    """Return the rows as a Table.
+
+    Raises:
+        InvalidArgument: columns of different lengths, names that are not text, or values that cannot be sent.
+        TypeError: not a table at all.
+    """
+    if isinstance(rows, Table):
+        return rows
+    columns = _columns(rows)
+    for name in columns:
+        if not isinstance(name, str) or not name:
+            raise InvalidArgument(f"column name {name!r} is not a text; rename the column", reason="BAD_COLUMN_NAME")
+    _refuse_uneven(columns)
+    return Table(columns=[column_of(name, values) for name, values in columns.items()])
+
+
+def row_count(table: Table) -> int | None:
+    """Return the number of rows; None where only the server can tell (Arrow bytes)."""
+    if table.arrow_ipc:
+        return None
+    for column in table.columns:
+        values = getattr(column, column.WhichOneof("values") or "strings")
+        return len(values.values)
+    return 0
+
+
+def _columns(rows: Any) -> dict[str, list[Any]]:
+    if isinstance(rows, Mapping):
+        return {name: _listed(name, values) for name, values in rows.items()}
+    if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
+        return dict(rows.to_dict("list"))
+    if hasattr(rows, "to_pydict"):
+        return dict(rows.to_pydict())
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise TypeError(f"expected columns, rows or a DataFrame, got {type(rows).__name__}")
+    return _transposed(list(rows))
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        message = f"column {name!r} holds {type(values).__name__}; give a list with one value per row"
+        raise InvalidArgument(message, reason="BAD_COLUMN", violations=[Violation(str(name), "not a list of values")])
+    return list(values)
+
+
+def _transposed(rows: Sequence[Any]) -> dict[str, list[Any]]:
+    """Return rows as columns, in the order in which the names first appear; what a row lacks is missing."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise TypeError(f"row {number} is {type(row).__name__}, expected a dict of column to value")
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _refuse_uneven(columns: Mapping[str, Sequence[Any]]) -> None:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name!r} {length}" for name, length in lengths.items())
+        raise InvalidArgument(f"columns differ in their number of rows: {listed}", reason="UNEVEN_COLUMNS")

@@ -1,0 +1,1 @@
+"""How calls reach the server: methods, channels, and the two drivers (blocking and asyncio) of one set of programs."""

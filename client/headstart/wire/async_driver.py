@@ -1,0 +1,93 @@
+"""Drive programs on an event loop, so that the asyncio client shares every operation with the blocking one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from headstart.errors import HeadstartError
+from headstart.wire.channel_calls import ChannelCalls
+from headstart.wire.connection import Connection
+from headstart.wire.methods import Method
+from headstart.wire.rpc_errors import error_from_call
+from headstart.wire.steps import Call, Compute, Emit, Flow, Open, Program, Read, Sleep, Step
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class AsyncDriver:
+    """Runs programs on the running event loop. `timeout` (seconds) bounds calls that answer once."""
+
+    def __init__(self, connection: Connection, timeout: float | None = None) -> None:
+        self._connection = connection
+        self._timeout = timeout
+        self._channel: Any = None
+        self._calls: ChannelCalls
+
+    def _start(self, method: Method[Any, Any], request: Any, timeout: float | None = None) -> Any:
+        """Start a call on the channel, which the first call opens: it belongs to the loop that runs then."""
+        if self._channel is None:
+            self._channel = self._connection.open(grpc.aio)
+            self._calls = ChannelCalls(self._channel, self._connection.metadata)
+        return self._calls.start(method, request, timeout)
+
+    async def run(self, program: Program[R]) -> R:
+        """Run a program to its end and return its result."""
+        result: list[R] = []
+
+        def keep() -> Flow[Any]:
+            result.append((yield from program))
+
+        async for _ in self.stream(keep()):
+            pass
+        return result[0]
+
+    async def stream(self, flow: Flow[T]) -> AsyncIterator[T]:
+        """Yield what a flow emits. Closing the iterator cancels its open calls."""
+        opened: list[Any] = []
+        answer: Any = None
+        failure: HeadstartError | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer) if failure is None else flow.throw(failure)
+                except StopIteration:
+                    return
+                answer = failure = None
+                if isinstance(step, Emit):
+                    yield step.value
+                    continue
+                try:
+                    answer = await self._perform(step, opened)
+                except grpc.RpcError as error:
+                    failure = error_from_call(error)
+        finally:
+            flow.close()
+            for stream in opened:
+                stream.cancel()
+
+    async def _perform(self, step: Step, opened: list[Any]) -> Any:
+        match step:
+            case Call(method, request):
+                return await self._start(method, request, self._timeout)
+            case Open(method, request):
+                opened.append(self._start(method, request))
+                return opened[-1]
+            case Read(stream):
+                answer = await stream.read()
+                return answer if isinstance(answer, Message) else None  # at the end it is grpc.aio.EOF
+            case Sleep(seconds):
+                return await asyncio.sleep(seconds)
+            case Compute(function):
+                return await asyncio.to_thread(function)
+
+    async def close(self) -> None:
+        """Close the channel; open streams end."""
+        if self._channel is not None:
+            await self._channel.close()

@@ -1,0 +1,31 @@
+"""Callables of a channel by method, made once each, because building one per call costs more than a small call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headstart.wire.methods import Method
+
+
+class ChannelCalls:
+    """The methods of one channel, of `grpc` or `grpc.aio` alike."""
+
+    def __init__(self, channel: Any, metadata: tuple[tuple[str, str], ...]) -> None:
+        self._channel = channel
+        self._metadata = metadata
+        self._known: dict[str, Any] = {}
+
+    def start(self, method: Method[Any, Any], request: Any, timeout: float | None = None) -> Any:
+        """Start a call: the answer (or its awaitable) where the server answers once, otherwise the stream."""
+        return self._callable(method)(request, timeout=timeout, metadata=self._metadata)
+
+    def _callable(self, method: Method[Any, Any]) -> Any:
+        if method.path not in self._known:
+            sides = ("stream" if streams else "unary" for streams in (method.client_streams, method.server_streams))
+            make = getattr(self._channel, "_".join(sides))
+            self._known[method.path] = make(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        return self._known[method.path]

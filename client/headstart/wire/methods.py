@@ -1,0 +1,101 @@
+"""Every RPC with its types, so that programs name calls instead of building paths."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+
+from headstart.v1 import (
+    dataset_pb2,
+    embedding_pb2,
+    export_pb2,
+    model_pb2,
+    prediction_pb2,
+    server_pb2,
+    training_pb2,
+)
+
+Q = TypeVar("Q", bound=Message)
+A = TypeVar("A", bound=Message)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Q, A]):
+    """One RPC: its path, its message types, and which sides stream."""
+
+    service: str
+    name: str
+    request: type[Q]
+    response: type[A]
+    client_streams: bool = False
+    server_streams: bool = False
+
+    @property
+    def path(self) -> str:
+        """Path of the HTTP/2 request."""
+        return f"/headstart.v1.{self.service}/{self.name}"
+
+
+_T, _P, _X, _D = "TrainingService", "PredictionService", "ExportService", "DatasetService"
+_M, _E, _S = "ModelService", "EmbeddingService", "ServerService"
+
+TRAIN_JOB = Method(_T, "TrainJob", training_pb2.TrainJobRequest, training_pb2.TrainJobEvent, server_streams=True)
+WATCH_JOB = Method(
+    _T, "WatchTrainJob", training_pb2.WatchTrainJobRequest, training_pb2.TrainJobEvent, server_streams=True
+)
+GET_JOB = Method(_T, "GetTrainJob", training_pb2.GetTrainJobRequest, training_pb2.TrainJob)
+LIST_JOBS = Method(_T, "ListTrainJobs", training_pb2.ListTrainJobsRequest, training_pb2.ListTrainJobsResponse)
+CANCEL_JOB = Method(_T, "CancelTrainJob", training_pb2.CancelTrainJobRequest, training_pb2.TrainJob)
+PAUSE_JOB = Method(_T, "PauseTrainJob", training_pb2.PauseTrainJobRequest, training_pb2.TrainJob)
+RESUME_JOB = Method(_T, "ResumeTrainJob", training_pb2.ResumeTrainJobRequest, training_pb2.TrainJob)
+DELETE_JOB = Method(_T, "DeleteTrainJob", training_pb2.DeleteTrainJobRequest, training_pb2.DeleteTrainJobResponse)
+PLAN_JOB = Method(_T, "PlanTrainJob", training_pb2.TrainJobRequest, training_pb2.TrainJobPlan)
+
+PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.PredictResponse)
+PREDICT_STREAM = Method(
+    _P,
+    "PredictStream",
+    prediction_pb2.PredictRequest,
+    prediction_pb2.PredictResponse,
+    client_streams=True,
+    server_streams=True,
+)
+
+EXPORT = Method(_X, "Export", export_pb2.ExportRequest, export_pb2.ExportEvent, server_streams=True)
+GET_ARTIFACT = Method(_X, "GetArtifact", export_pb2.GetArtifactRequest, export_pb2.Artifact)
+LIST_ARTIFACTS = Method(_X, "ListArtifacts", export_pb2.ListArtifactsRequest, export_pb2.ListArtifactsResponse)
+DOWNLOAD_ARTIFACT = Method(
+    _X,
+    "DownloadArtifact",
+    export_pb2.DownloadArtifactRequest,
+    export_pb2.DownloadArtifactResponse,
+    server_streams=True,
+)
+DELETE_ARTIFACT = Method(_X, "DeleteArtifact", export_pb2.DeleteArtifactRequest, export_pb2.DeleteArtifactResponse)
+
+UPLOAD_DATASET = Method(_D, "UploadDataset", dataset_pb2.UploadDatasetRequest, dataset_pb2.Dataset, client_streams=True)
+GET_DATASET = Method(_D, "GetDataset", dataset_pb2.GetDatasetRequest, dataset_pb2.Dataset)
+LIST_DATASETS = Method(_D, "ListDatasets", dataset_pb2.ListDatasetsRequest, dataset_pb2.ListDatasetsResponse)
+DELETE_DATASET = Method(_D, "DeleteDataset", dataset_pb2.DeleteDatasetRequest, dataset_pb2.DeleteDatasetResponse)
+
+GET_MODEL = Method(_M, "GetModel", model_pb2.GetModelRequest, model_pb2.Model)
+LIST_MODELS = Method(_M, "ListModels", model_pb2.ListModelsRequest, model_pb2.ListModelsResponse)
+DELETE_MODEL = Method(_M, "DeleteModel", model_pb2.DeleteModelRequest, model_pb2.DeleteModelResponse)
+
+EMBED = Method(_E, "Embed", embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse)
+LIST_SPACES = Method(
+    _E,
+    "ListEmbeddingSpaces",
+    embedding_pb2.ListEmbeddingSpacesRequest,
+    embedding_pb2.ListEmbeddingSpacesResponse,
+)
+DELETE_SPACE = Method(
+    _E,
+    "DeleteEmbeddingSpace",
+    embedding_pb2.DeleteEmbeddingSpaceRequest,
+    embedding_pb2.DeleteEmbeddingSpaceResponse,
+)
+
+SERVER_INFO = Method(_S, "GetServerInfo", server_pb2.GetServerInfoRequest, server_pb2.ServerInfo)

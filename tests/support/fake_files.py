@@ -1,0 +1,117 @@
+"""Services that take and give files, with streams that can be made to drop or to lie."""
+
+# ruff: noqa: N802  (methods are named as in the protos)
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+
+import grpc
+from headstart.v1 import dataset_pb2, export_pb2
+from headstart.v1.dataset_pb2_grpc import DatasetServiceServicer
+from headstart.v1.export_pb2_grpc import ExportServiceServicer
+
+from tests.support.refusals import DROP, not_found
+
+CHUNK = 1000
+
+
+class FakeDatasets(DatasetServiceServicer):
+    """Keeps uploads in memory, by digest. The first `drops` uploads break off after their header."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.headers: list[dataset_pb2.DatasetHeader] = []
+        self.chunk_sizes: list[int] = []
+        self.drops = 0
+
+    def _dataset(self, digest: str) -> dataset_pb2.Dataset:
+        return dataset_pb2.Dataset(name=f"datasets/{digest[:8]}", sha256=digest, size_bytes=len(self.contents[digest]))
+
+    def UploadDataset(
+        self, request_iterator: Iterator[dataset_pb2.UploadDatasetRequest], context: grpc.ServicerContext
+    ) -> dataset_pb2.Dataset:
+        """Keep a file."""
+        self.headers.append(next(request_iterator).header)
+        if self.drops:
+            self.drops -= 1
+            DROP.abort(context)
+        chunks = [request.chunk for request in request_iterator]
+        self.chunk_sizes += [len(chunk) for chunk in chunks]
+        content = b"".join(chunks)
+        digest = hashlib.sha256(content).hexdigest()
+        self.contents[digest] = content
+        return self._dataset(digest)
+
+    def GetDataset(self, request: dataset_pb2.GetDatasetRequest, context: grpc.ServicerContext) -> dataset_pb2.Dataset:
+        """Find a file by its digest."""
+        digest = request.name.removeprefix("datasets/sha256:")
+        if digest not in self.contents:
+            not_found(request.name).abort(context)
+        return self._dataset(digest)
+
+    def ListDatasets(
+        self, request: dataset_pb2.ListDatasetsRequest, context: grpc.ServicerContext
+    ) -> dataset_pb2.ListDatasetsResponse:
+        """List all."""
+        return dataset_pb2.ListDatasetsResponse(datasets=[self._dataset(digest) for digest in self.contents])
+
+
+class FakeExport(ExportServiceServicer):
+    """Exports two files. Each opened download takes one entry of `breaks`: after how many chunks it drops."""
+
+    def __init__(self) -> None:
+        self.files = {"model.onnx": bytes(range(256)) * 20, "tokenizers/review.json": b"{}", "empty.txt": b""}
+        self.promised: dict[str, str] = {}
+        self.breaks: deque[int | None] = deque()
+        self.export_drops = 0
+        self.requests: list[export_pb2.ExportRequest] = []
+        self.downloads: list[export_pb2.DownloadArtifactRequest] = []
+
+    def _sha256(self, path: str) -> str:
+        return self.promised.get(path) or hashlib.sha256(self.files[path]).hexdigest()
+
+    def _artifact(self) -> export_pb2.Artifact:
+        files = [
+            export_pb2.ArtifactFile(path=path, size_bytes=len(content), sha256=self._sha256(path))
+            for path, content in self.files.items()
+        ]
+        return export_pb2.Artifact(name="artifacts/a1", model="models/m1", files=files, max_difference=1e-6)
+
+    def Export(
+        self, request: export_pb2.ExportRequest, context: grpc.ServicerContext
+    ) -> Iterator[export_pb2.ExportEvent]:
+        """Report two steps, then the artifact."""
+        self.requests.append(request)
+        yield export_pb2.ExportEvent(progress=export_pb2.ExportProgress(stage="load", message="loading"))
+        if self.export_drops:
+            self.export_drops -= 1
+            DROP.abort(context)
+        yield export_pb2.ExportEvent(progress=export_pb2.ExportProgress(stage="check", message="comparing"))
+        yield export_pb2.ExportEvent(artifact=self._artifact())
+
+    def DownloadArtifact(
+        self, request: export_pb2.DownloadArtifactRequest, context: grpc.ServicerContext
+    ) -> Iterator[export_pb2.DownloadArtifactResponse]:
+        """Send a file from an offset."""
+        self.downloads.append(request)
+        content = self.files[request.path]
+        limit = self.breaks.popleft() if self.breaks else None
+        for sent, offset in enumerate(range(request.offset, len(content), CHUNK)):
+            if sent == limit:
+                DROP.abort(context)
+            yield export_pb2.DownloadArtifactResponse(
+                offset=offset,
+                data=content[offset : offset + CHUNK],
+                size_bytes=len(content),
+                sha256=self._sha256(request.path),
+            )
+
+    def ListArtifacts(
+        self, request: export_pb2.ListArtifactsRequest, context: grpc.ServicerContext
+    ) -> export_pb2.ListArtifactsResponse:
+        """List the artifact, for its model."""
+        known = request.model in ("", "models/m1")
+        return export_pb2.ListArtifactsResponse(artifacts=[self._artifact()] if known else [])

@@ -1,0 +1,107 @@
+"""A prediction service whose answers can be told from its questions."""
+
+# ruff: noqa: N802  (methods are named as in the protos)
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+from headstart.v1 import embedding_pb2, prediction_pb2
+from headstart.v1.embedding_pb2_grpc import EmbeddingServiceServicer
+from headstart.v1.prediction_pb2_grpc import PredictionServiceServicer
+from headstart.v1.table_pb2 import DoubleValues, StringValues, Table
+
+from tests.support.refusals import Refusal, not_found
+
+
+class FakePrediction(PredictionServiceServicer):
+    """Predicts `long` for texts over 5 characters, else `short`, and their length."""
+
+    def __init__(self) -> None:
+        self.requests: list[prediction_pb2.PredictRequest] = []
+        self.answers_left: int | None = None
+        self.metadata: dict[str, str] = {}
+
+    def Predict(
+        self, request: prediction_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> prediction_pb2.PredictResponse:
+        """Predict one table."""
+        self.metadata = dict(context.invocation_metadata())
+        self.requests.append(request)
+        if request.model.endswith("/none"):
+            not_found(request.model).abort(context)
+        texts = _column(request.table, "review", context)
+        response = prediction_pb2.PredictResponse(model=request.model, rows_found=len(texts))
+        response.outputs.append(_label(texts, request))
+        lengths = DoubleValues(values=[len(text) for text in texts])
+        response.outputs.append(prediction_pb2.OutputPrediction(feature="length", numbers=lengths))
+        tags = [StringValues(values=sorted(set(text.split()))) for text in texts]
+        response.outputs.append(
+            prediction_pb2.OutputPrediction(feature="tags", sets=prediction_pb2.StringLists(rows=tags))
+        )
+        vectors = [DoubleValues(values=[1.0, len(text)]) for text in texts]
+        response.outputs.append(
+            prediction_pb2.OutputPrediction(feature="shape", vectors=prediction_pb2.DoubleLists(rows=vectors))
+        )
+        return response
+
+    def PredictStream(
+        self, request_iterator: Iterator[prediction_pb2.PredictRequest], context: grpc.ServicerContext
+    ) -> Iterator[prediction_pb2.PredictResponse]:
+        """Predict tables in order, as many as `answers_left` allows."""
+        for answered, request in enumerate(request_iterator):
+            if answered == self.answers_left:
+                return
+            yield self.Predict(request, context)
+
+
+def _column(table: Table, name: str, context: grpc.ServicerContext) -> list[str]:
+    for column in table.columns:
+        if column.name == name:
+            return list(column.strings.values)
+    Refusal(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "the model needs a column that is missing",
+        reason="MISSING_COLUMN",
+        violations={"table.columns": f"no column {name!r}; add it"},
+    ).abort(context)
+
+
+def _label(texts: list[str], request: prediction_pb2.PredictRequest) -> prediction_pb2.OutputPrediction:
+    labels = ["long" if len(text) > 5 else "short" for text in texts]
+    output = prediction_pb2.OutputPrediction(feature="label", labels=StringValues(values=labels))
+    if request.probabilities:
+        output.classes.extend(["long", "short"])
+        for label in labels:
+            output.probabilities.extend([0.75, 0.25] if label == "long" else [0.25, 0.75])
+    for label in labels if request.top_k else ():
+        output.top.append(prediction_pb2.TopClasses(labels=[label], probabilities=[0.75]))
+    return output
+
+
+class FakeEmbedding(EmbeddingServiceServicer):
+    """Embeds a text as its length and its number of words."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    def Embed(self, request: embedding_pb2.EmbedRequest, context: grpc.ServicerContext) -> embedding_pb2.EmbedResponse:
+        """Embed a column."""
+        texts = _column(request.table, request.feature.name, context)
+        flat = [number for text in texts for number in (len(text), len(text.split()))]
+        return embedding_pb2.EmbedResponse(dimension=2, embeddings=flat, embedding_space="embeddingSpaces/s1")
+
+    def ListEmbeddingSpaces(
+        self, request: embedding_pb2.ListEmbeddingSpacesRequest, context: grpc.ServicerContext
+    ) -> embedding_pb2.ListEmbeddingSpacesResponse:
+        """List one space."""
+        space = embedding_pb2.EmbeddingSpace(name="embeddingSpaces/s1", row_count=10, size_bytes=4096, dimension=2)
+        return embedding_pb2.ListEmbeddingSpacesResponse(embedding_spaces=[space])
+
+    def DeleteEmbeddingSpace(
+        self, request: embedding_pb2.DeleteEmbeddingSpaceRequest, context: grpc.ServicerContext
+    ) -> embedding_pb2.DeleteEmbeddingSpaceResponse:
+        """Note the deletion."""
+        self.deleted.append(request.name)
+        return embedding_pb2.DeleteEmbeddingSpaceResponse()

@@ -1,0 +1,97 @@
+"""A whole server of fakes on a free port, for tests of the client and of its command line."""
+
+# ruff: noqa: N802  (methods are named as in the protos)
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+
+import grpc
+from headstart.v1 import model_pb2, server_pb2
+from headstart.v1.dataset_pb2_grpc import add_DatasetServiceServicer_to_server
+from headstart.v1.embedding_pb2_grpc import add_EmbeddingServiceServicer_to_server
+from headstart.v1.export_pb2_grpc import add_ExportServiceServicer_to_server
+from headstart.v1.model_pb2_grpc import ModelServiceServicer, add_ModelServiceServicer_to_server
+from headstart.v1.prediction_pb2_grpc import add_PredictionServiceServicer_to_server
+from headstart.v1.server_pb2_grpc import ServerServiceServicer, add_ServerServiceServicer_to_server
+from headstart.v1.training_pb2_grpc import add_TrainingServiceServicer_to_server
+
+from tests.support.fake_files import FakeDatasets, FakeExport
+from tests.support.fake_prediction import FakeEmbedding, FakePrediction
+from tests.support.fake_training import FakeTraining
+from tests.support.refusals import not_found
+
+
+class FakeModels(ModelServiceServicer):
+    """Knows `models/m1`."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+
+    def GetModel(self, request: model_pb2.GetModelRequest, context: grpc.ServicerContext) -> model_pb2.Model:
+        """Read the model."""
+        if request.name != "models/m1":
+            not_found(request.name).abort(context)
+        return model_pb2.Model(name="models/m1", display_name="reviews", job="trainJobs/j1", size_bytes=2048)
+
+    def ListModels(
+        self, request: model_pb2.ListModelsRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ListModelsResponse:
+        """List the model."""
+        return model_pb2.ListModelsResponse(models=[model_pb2.Model(name="models/m1", display_name="reviews")])
+
+    def DeleteModel(
+        self, request: model_pb2.DeleteModelRequest, context: grpc.ServicerContext
+    ) -> model_pb2.DeleteModelResponse:
+        """Note the deletion."""
+        self.deleted.append(request.name)
+        return model_pb2.DeleteModelResponse()
+
+
+class FakeInfo(ServerServiceServicer):
+    """A server that takes three rows a request."""
+
+    def GetServerInfo(
+        self, request: server_pb2.GetServerInfoRequest, context: grpc.ServicerContext
+    ) -> server_pb2.ServerInfo:
+        """Describe it."""
+        info = server_pb2.ServerInfo(version="9.9.9", limits=server_pb2.ServerLimits(max_predict_rows=3))
+        info.devices.add(name="cpu", description="a fake", memory_bytes=1 << 30, fast_precision="bf16")
+        info.encoders.add(type="bert", feature_types=["text"], pretrained=True, default_model="bert-base-uncased")
+        info.pretrained_models.append("minilm")
+        return info
+
+
+class FakeServer:
+    """All services; each keeps what it was asked, and takes instructions as attributes."""
+
+    def __init__(self, address: str = "localhost:0") -> None:
+        self.training = FakeTraining()
+        self.prediction = FakePrediction()
+        self.embedding = FakeEmbedding()
+        self.datasets = FakeDatasets()
+        self.export = FakeExport()
+        self.models = FakeModels()
+        self._pool = ThreadPoolExecutor(max_workers=8)
+        self._server = grpc.server(self._pool)
+        add_TrainingServiceServicer_to_server(self.training, self._server)
+        add_PredictionServiceServicer_to_server(self.prediction, self._server)
+        add_EmbeddingServiceServicer_to_server(self.embedding, self._server)
+        add_DatasetServiceServicer_to_server(self.datasets, self._server)
+        add_ExportServiceServicer_to_server(self.export, self._server)
+        add_ModelServiceServicer_to_server(self.models, self._server)
+        add_ServerServiceServicer_to_server(FakeInfo(), self._server)
+        self.address = f"localhost:{self._server.add_insecure_port(address)}"
+
+    def __enter__(self) -> FakeServer:
+        """Start it."""
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it at once."""
+        self._server.stop(None).wait()
+        self._pool.shutdown()

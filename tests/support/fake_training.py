@@ -1,0 +1,128 @@
+"""A training service that plays a script, so that tests decide when streams drop and how jobs end."""
+
+# ruff: noqa: N802  (methods are named as in the protos)
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import grpc
+from headstart.v1 import training_pb2 as pb
+from headstart.v1.training_pb2_grpc import TrainingServiceServicer
+
+from tests.support.refusals import DROP, Refusal, not_found
+
+State = pb.TrainJob.State
+
+
+def script_of(*steps: pb.TrainJobEvent, end: State = pb.TrainJob.STATE_SUCCEEDED) -> list[pb.TrainJobEvent]:
+    """Number the steps of a job, between its creation and its end."""
+    first = pb.TrainJobEvent(state_change=pb.StateChange(to=pb.TrainJob.STATE_QUEUED))
+    last = pb.TrainJobEvent(state_change=pb.StateChange(to=end))
+    if end == pb.TrainJob.STATE_FAILED:
+        last.state_change.error.CopyFrom(pb.JobError(reason="OUT_OF_MEMORY", message="use a smaller batch_size"))
+    events = [first, *steps, last]
+    for number, event in enumerate(events, start=1):
+        event.sequence = number
+    return events
+
+
+def losses(*values: float) -> list[pb.TrainJobEvent]:
+    """Step progress with these losses."""
+    return [
+        pb.TrainJobEvent(step_progress=pb.StepProgress(epoch=1, step=step, total_steps=len(values), loss=loss))
+        for step, loss in enumerate(values, start=1)
+    ]
+
+
+class FakeTraining(TrainingServiceServicer):
+    """Plays `script` for every job. Each opened stream takes one entry of `breaks`: after how many events it drops."""
+
+    def __init__(self) -> None:
+        self.script = script_of(*losses(0.9, 0.5, 0.3))
+        self.breaks: deque[int | None] = deque()
+        self.drop: Refusal = DROP
+        self.refusal: Refusal | None = None
+        self.requests: list[pb.TrainJobRequest] = []
+        self.watches: list[pb.WatchTrainJobRequest] = []
+        self.cancelled: list[str] = []
+        self.deleted: list[str] = []
+        self.jobs: dict[str, pb.TrainJob] = {}
+
+    def job(self, name: str) -> pb.TrainJob:
+        """Return the job as it is after its last event."""
+        end = self.script[-1].state_change
+        job = pb.TrainJob(name=name, state=end.to, last_sequence=self.script[-1].sequence, error=end.error)
+        job.encode_progress.rows_found = 7
+        if end.to == pb.TrainJob.STATE_SUCCEEDED:
+            job.model = "models/m1"
+        return job
+
+    def _play(self, name: str, after: int, context: grpc.ServicerContext) -> Iterator[pb.TrainJobEvent]:
+        limit = self.breaks.popleft() if self.breaks else None
+        for sent, event in enumerate(self.script[after:]):
+            if sent == limit:
+                self.drop.abort(context)
+            yield _of(event, name)
+        if limit is not None and limit >= len(self.script[after:]):
+            self.drop.abort(context)
+
+    def TrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> Iterator[pb.TrainJobEvent]:
+        """Create a job, or find the one with this request id."""
+        self.requests.append(request)
+        if self.refusal is not None:
+            self.refusal.abort(context)
+        name = f"trainJobs/{request.request_id}"
+        self.jobs[name] = self.job(name)
+        yield from self._play(name, 0, context)
+
+    def WatchTrainJob(
+        self, request: pb.WatchTrainJobRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.TrainJobEvent]:
+        """Replay the script after an event."""
+        self.watches.append(request)
+        if request.name.endswith("/none"):
+            not_found(request.name).abort(context)
+        yield from self._play(request.name, request.after_sequence, context)
+
+    def GetTrainJob(self, request: pb.GetTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
+        """Read a job; every name but `none` has one."""
+        if request.name.endswith("/none"):
+            not_found(request.name).abort(context)
+        return self.job(request.name)
+
+    def ListTrainJobs(
+        self, request: pb.ListTrainJobsRequest, context: grpc.ServicerContext
+    ) -> pb.ListTrainJobsResponse:
+        """List five jobs, two a page, whatever page size was asked for."""
+        start = int(request.page_token or 0)
+        jobs = [self.job(f"trainJobs/j{number}") for number in range(start, min(start + 2, 5))]
+        return pb.ListTrainJobsResponse(train_jobs=jobs, next_page_token=str(start + 2) if start + 2 < 5 else "")
+
+    def CancelTrainJob(self, request: pb.CancelTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
+        """Note the wish."""
+        self.cancelled.append(request.name)
+        return pb.TrainJob(name=request.name, state=pb.TrainJob.STATE_CANCELLING)
+
+    def DeleteTrainJob(
+        self, request: pb.DeleteTrainJobRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteTrainJobResponse:
+        """Refuse: the job has not ended."""
+        Refusal(grpc.StatusCode.FAILED_PRECONDITION, "cancel it first", reason="NOT_ENDED").abort(context)
+
+    def PlanTrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJobPlan:
+        """Plan one feature, found but for 3 rows."""
+        self.requests.append(request)
+        if self.refusal is not None:
+            self.refusal.abort(context)
+        encode = pb.EncodeProgress(feature="review", rows_total=10, rows_found=7, rows_encoded=3)
+        value = pb.ResolvedValue(path="trainer.batch_size", value_json="128", origin=pb.ResolvedValue.ORIGIN_RULE)
+        return pb.TrainJobPlan(train_rows=7, validation_rows=1, test_rows=2, encode=[encode], resolved_values=[value])
+
+
+def _of(event: pb.TrainJobEvent, job: str) -> pb.TrainJobEvent:
+    named = pb.TrainJobEvent()
+    named.CopyFrom(event)
+    named.job = job
+    return named
