@@ -1,0 +1,1 @@
+"""Errors, resource names, digests, atomic files: what every room stands on."""

@@ -1,0 +1,112 @@
+"""Domain errors: what went wrong, where, and what to do. They know nothing of gRPC; `rpc/errors.py` maps them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing wrong with one field of the input.
+
+    `field` is a path such as `input_features[0].encoder.type`; `message` says what was given and what would be right.
+    """
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+class HeadstartError(Exception):
+    """Base of all errors that a user may see. `reason` is stable and upper-case."""
+
+    reason = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None, field: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        if reason is not None:
+            self.reason = reason
+
+
+class InvalidInputError(HeadstartError):
+    """The request, spec or data is wrong; carries every violation found."""
+
+    reason = "INVALID_INPUT"
+
+    def __init__(self, violations: list[Violation] | Violation, *, reason: str | None = None) -> None:
+        found = [violations] if isinstance(violations, Violation) else list(violations)
+        if not found:
+            raise ValueError("an InvalidInputError needs at least one violation")
+        super().__init__("; ".join(map(str, found)), reason=reason, field=found[0].field)
+        self.violations = found
+
+
+class NotFoundError(HeadstartError):
+    """A named resource does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class AlreadyExistsError(HeadstartError):
+    """The name or request id is taken by something else."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class FailedPreconditionError(HeadstartError):
+    """The request is fine but the resource is not in a state for it."""
+
+    reason = "FAILED_PRECONDITION"
+
+
+class OutOfRangeError(HeadstartError):
+    """An offset lies past the end."""
+
+    reason = "OUT_OF_RANGE"
+
+
+class OverloadedError(HeadstartError):
+    """A limit on concurrent work is reached; try again after `retry_after` seconds."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, reason: str | None = None) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after = retry_after
+
+
+class TooLargeError(HeadstartError):
+    """Input above a size limit; trying again will not help."""
+
+    reason = "TOO_LARGE"
+
+
+class UnimplementedError(HeadstartError):
+    """A place in the contract that this release leaves empty."""
+
+    reason = "UNIMPLEMENTED"
+
+
+class CancelledError(HeadstartError):
+    """The job was asked to stop."""
+
+    reason = "CANCELLED"
+
+
+class TrainingFailedError(HeadstartError):
+    """Training cannot go on: `reason` names why (`OUT_OF_MEMORY`, `NON_FINITE_LOSS`, ...), the message what to do."""
+
+    reason = "TRAINING_FAILED"
+
+
+class StoreFullError(HeadstartError):
+    """No room is left on the disk that holds the state directory."""
+
+    reason = "DISK_FULL"
+
+
+def invalid(field: str, message: str, *, reason: str | None = None) -> InvalidInputError:
+    """An `InvalidInputError` with one violation."""
+    return InvalidInputError(Violation(field, message), reason=reason)

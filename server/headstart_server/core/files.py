@@ -1,0 +1,94 @@
+"""Atomic publishing of files and folders, and paths that stay below a root."""
+
+import errno
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headstart_server.core.errors import StoreFullError, invalid
+
+
+@contextmanager
+def published_file(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; on success it is fsynced and renamed into place, else removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        yield temporary
+        _fsync(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFullError(f"no space left on the disk that holds {path.parent.name}; free some") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def published_folder(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder; on success it becomes `path`, unless that exists already (then that one stays)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            _fsync(file)
+        try:
+            temporary.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _fsync(path.parent)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreFullError(f"no space left on the disk that holds {path.parent.name}; free some") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Publishes a value as JSON."""
+    with published_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def resolve_below(root: Path, relative: str, field: str) -> Path:
+    """The real path of `relative` below `root`; refuses absolute paths, `..` and symlinks that leave the root."""
+    candidate = Path(relative)
+    if not relative or "\0" in relative or candidate.is_absolute() or ".." in candidate.parts:
+        raise invalid(field, f"{relative[:200]!r} must be a relative path without '..'", reason="PATH_OUTSIDE_ROOT")
+    real_root = root.resolve()
+    try:
+        real = (root / candidate).resolve()
+    except (OSError, RuntimeError) as error:
+        raise invalid(field, f"{relative[:200]!r} cannot be resolved; check the name") from error
+    if not real.is_relative_to(real_root):
+        raise invalid(field, f"{relative[:200]!r} leaves the configured root", reason="PATH_OUTSIDE_ROOT")
+    return real
+
+
+def folder_size(path: Path) -> int:
+    """Sum of the sizes of the files below `path`, in bytes."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

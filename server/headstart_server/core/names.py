@@ -1,0 +1,37 @@
+"""Resource names: `collection/{id}` strings and the ids within them."""
+
+import re
+import secrets
+import time
+
+from headstart_server.core.errors import invalid
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id() -> str:
+    """A fresh id: 20 characters that sort by time (milliseconds, then 50 random bits), as ULIDs do."""
+    milliseconds = time.time_ns() // 1_000_000
+    return _base32(milliseconds, 10) + _base32(secrets.randbits(50), 10)
+
+
+def name_of(collection: str, identifier: str) -> str:
+    """The resource name of an id."""
+    return f"{collection}/{identifier}"
+
+
+def id_of(collection: str, name: str, field: str = "name") -> str:
+    """The id within a resource name; raises InvalidInputError naming `field` if it has another form."""
+    prefix, _, identifier = name.partition("/")
+    if prefix != collection or not _ID.fullmatch(identifier):
+        raise invalid(field, f"{name[:200]!r} is not a resource name; expected '{collection}/ID'")
+    return identifier
+
+
+def _base32(value: int, width: int) -> str:
+    digits = []
+    for _ in range(width):
+        value, digit = divmod(value, 32)
+        digits.append(_ALPHABET[digit])
+    return "".join(reversed(digits))

@@ -1,0 +1,1 @@
+"""Tables, feature statistics and splits: from files to arrays."""

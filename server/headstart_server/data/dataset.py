@@ -1,0 +1,179 @@
+"""Prepares the rows of one job: parts, statistics fitted on training rows, and arrays on demand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headstart_server.core.errors import InvalidInputError, Violation, invalid
+from headstart_server.data.features.cells import Where
+from headstart_server.data.features.fitted import FittedFeature, drops_missing, fit_feature, masked, missing_cells
+from headstart_server.data.formats import as_strings
+from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
+from headstart_server.data.tables import Sources
+from headstart_server.spec.model import FeatureSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Rows with their part, and every feature fitted on the training rows."""
+
+    sources: Sources
+    parts: Parts
+    inputs: tuple[FittedFeature, ...]
+    outputs: tuple[FittedFeature, ...]
+    dropped_rows: int
+
+    @property
+    def features(self) -> tuple[FittedFeature, ...]:
+        """Inputs, then outputs."""
+        return (*self.inputs, *self.outputs)
+
+    def rows(self, part: Part) -> npt.NDArray[np.int64]:
+        """Row numbers of one part, ascending."""
+        return np.flatnonzero(self.parts == part)
+
+    def where(self, feature: FittedFeature) -> Where:
+        """Names the feature's cells in errors."""
+        side, index = ("output_features", self.outputs.index(feature)) if feature.output else ("input_features", self.inputs.index(feature))
+        return feature.where(f"{side}[{index}]", self.sources.locate)
+
+    def array(self, feature: FittedFeature) -> npt.NDArray[Any]:
+        """A tabular feature of every row; dropped rows hold zeros."""
+        where, result, table = self.where(feature), None, self.sources.rows
+        for start, values in table.chunks(feature.spec.source):
+            keep = self.parts[start : start + len(values)] != Part.DROPPED
+            if not keep.all():
+                filler = pa.scalar(None, values.type)
+                present = values.filter(pa.array(keep))
+                filler = present[0] if len(present) else filler
+                values = pa.compute.if_else(pa.array(keep), values, filler)
+                if not len(present):
+                    continue
+            block = feature.transform(values, where, start)
+            if result is None:
+                result = np.zeros((table.row_count, *block.shape[1:]), block.dtype)
+            result[start : start + len(block)] = block
+        assert result is not None
+        return result
+
+    def texts(self, feature: FittedFeature) -> Iterator[tuple[int, pa.Array]]:
+        """A text feature chunk by chunk, (first row, large_string values)."""
+        for start, values in self.sources.rows.chunks(feature.spec.source):
+            yield start, feature.texts(values)
+
+
+def prepare(spec: TrainSpec, sources: Sources, seed: int) -> PreparedData:
+    """Splits the rows and fits every feature. Raises InvalidInputError with all violations of all columns."""
+    _require_columns(spec, sources)
+    parts = _split(spec, sources, seed)
+    dropped = _drop_rows(spec, sources, parts)
+    for feature in spec.output_features:
+        if feature.type == "category" and spec.preprocessing.split.type in (None, "random", "hash"):
+            keep_labels_in_training(parts, _labels(feature, sources))
+    _check_parts(parts)
+    fitted, violations = _fit(spec, sources, parts)
+    if violations:
+        raise InvalidInputError(violations, reason="BAD_DATA")
+    inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
+    data = PreparedData(sources, parts, tuple(inputs), tuple(outputs), dropped)
+    for feature in data.outputs:
+        data.array(feature)
+    return data
+
+
+def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:
+    for index, feature in enumerate(spec.input_features):
+        yield f"input_features[{index}]", feature, False
+    for index, feature in enumerate(spec.output_features):
+        yield f"output_features[{index}]", feature, True
+
+
+def _require_columns(spec: TrainSpec, sources: Sources) -> None:
+    violations: list[Violation] = []
+    for path, feature, _ in _paths(spec):
+        for table in sources.tables:
+            try:
+                table.require(feature.source, f"{path}.{'column' if feature.column else 'name'}")
+            except InvalidInputError as error:
+                violations.extend(error.violations)
+    if violations:
+        raise InvalidInputError(violations, reason="MISSING_COLUMN")
+
+
+def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
+    split = spec.preprocessing.split
+    given = set(sources.roles)
+    probabilities = split.probabilities or [0.7, 0.1, 0.2]
+    probabilities = [
+        probabilities[0],
+        0.0 if "validation_dataset" in given else probabilities[1],
+        0.0 if "test_dataset" in given else probabilities[2],
+    ]
+    if not split.probabilities and "test_dataset" in given:
+        probabilities = [0.9, 0.0 if "validation_dataset" in given else 0.1, 0.0]
+    scale = sum(probabilities)
+    parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
+    if spec.preprocessing.sample_ratio is not None:
+        generator = np.random.Generator(np.random.PCG64([seed, 1]))
+        parts[generator.random(len(parts)) >= spec.preprocessing.sample_ratio] = Part.DROPPED
+    others = {"validation_dataset": Part.VALIDATION, "test_dataset": Part.TEST}
+    tail = [
+        np.full(table.row_count, others[role], np.int8)
+        for table, role in zip(sources.tables[1:], sources.roles[1:], strict=True)
+    ]
+    return np.concatenate([parts, *tail])
+
+
+def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
+    before = int((parts != Part.DROPPED).sum())
+    for path, feature, output in _paths(spec):
+        strategy = feature.preprocessing.missing_value_strategy
+        if not drops_missing(feature, output=output) and strategy != "fail":
+            continue
+        for start, values in sources.rows.chunks(feature.source):
+            gone = missing_cells(feature, values) & (parts[start : start + len(values)] != Part.DROPPED)
+            if strategy == "fail" and gone.any():
+                where = Where(path, feature.source, sources.locate)
+                raise where.error(start + int(np.argmax(gone)), "is missing; fill it in or set missing_value_strategy")
+            parts[start : start + len(values)][gone] = Part.DROPPED
+    return before - int((parts != Part.DROPPED).sum())
+
+
+def _labels(feature: FeatureSpec, sources: Sources) -> npt.NDArray[np.int64]:
+    """Any numbering of the labels in the first table's rows (-1: missing); -1 for the rows of other tables."""
+    chunks = [as_strings(values) for start, values in sources.tables[0].chunks(feature.source)]
+    encoded = pa.concat_arrays(chunks).dictionary_encode().indices
+    labels = np.full(sources.rows.row_count, -1, np.int64)
+    labels[: len(encoded)] = pa.compute.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
+    return labels
+
+
+def _check_parts(parts: Parts) -> None:
+    for part, name in ((Part.TRAIN, "training"), (Part.VALIDATION, "validation")):
+        if not (parts == part).any():
+            raise invalid(
+                "preprocessing.split" if (parts != Part.DROPPED).any() else "output_features",
+                f"leaves no {name} row of {len(parts)} rows; give more rows with labels, or other probabilities",
+                reason="NO_ROWS",
+            )
+
+
+def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFeature], list[Violation]]:
+    fitted: list[FittedFeature] = []
+    violations: list[Violation] = []
+    keep = parts == Part.TRAIN
+    for path, feature, output in _paths(spec):
+        where = Where(path, feature.source, sources.locate)
+        try:
+            # Output labels outside the training rows are checked by transform, which knows their rows.
+            chunks = masked(sources.rows.chunks(feature.source), keep)
+            fitted.append(fit_feature(feature, chunks, where, output=output))
+        except InvalidInputError as error:
+            violations.extend(Violation(item.field or path, item.message) for item in error.violations)
+    return fitted, violations
+
+

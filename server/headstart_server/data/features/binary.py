@@ -1,0 +1,93 @@
+"""Binary features: float32 0 or 1."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.data.features import category
+from headstart_server.data.features.cells import Where
+from headstart_server.data.formats import as_strings
+from headstart_server.spec.model import PreprocessingSpec
+
+_TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
+_FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
+
+
+@dataclass(frozen=True)
+class BinaryStatistics:
+    """The textual values that mean true and false; other words are recognised where they are usual ones."""
+
+    true_label: str
+    false_label: str
+    fill: float
+    positive_rate: float
+
+
+def fit(
+    chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where, *, output: bool
+) -> BinaryStatistics:
+    """Fits on training rows. Raises InvalidInputError for more than two values, or an output with one class only."""
+    counts = category.count(chunks)
+    if not counts:
+        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+    true_values, false_values = _sides(sorted(counts), preprocessing, where)
+    if output and not (true_values and false_values):
+        raise where.column_error(
+            f"holds one class only, {next(iter(counts))[:80]!r}, in the training rows; a classifier needs both", "ONE_CLASS_ONLY"
+        )
+    positive = sum(counts[value] for value in true_values)
+    rate = positive / sum(counts.values())
+    fill = {"fill_with_mode": float(rate > 0.5), "fill_with_const": float((preprocessing.fill_value or "").lower() in _TRUE)}
+    return BinaryStatistics(
+        true_label=max(true_values, key=lambda value: counts[value], default="true"),
+        false_label=max(false_values, key=lambda value: counts[value], default="false"),
+        fill=fill.get(preprocessing.missing_value_strategy or "", 0.0),
+        positive_rate=rate,
+    )
+
+
+def transform(values: pa.Array, statistics: BinaryStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:
+    """Cells as float32 [n] of 0 and 1, missing ones filled; refuses other values by row."""
+    texts = as_strings(values)
+    codes = _codes(pc.unique(texts).to_pylist(), statistics)
+    mapped = np.array([codes[text] for text in texts.to_pylist()], np.float32)
+    unknown = np.isnan(mapped)
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        expected = f"{statistics.true_label!r} or {statistics.false_label!r}"
+        raise where.error(start + row, f"{str(texts[row])[:80]!r} is neither {expected}; correct it", "UNSEEN_LABEL")
+    return mapped
+
+
+def _codes(values: list[str | None], statistics: BinaryStatistics) -> dict[str | None, float]:
+    codes: dict[str | None, float] = {}
+    for value in values:
+        if value is None:
+            codes[value] = statistics.fill
+        elif value == statistics.true_label:
+            codes[value] = 1.0
+        elif value == statistics.false_label:
+            codes[value] = 0.0
+        else:
+            folded = value.strip().lower()
+            codes[value] = 1.0 if folded in _TRUE else 0.0 if folded in _FALSE else float("nan")
+    return codes
+
+
+def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) -> tuple[list[str], list[str]]:
+    """The values that mean true, and those that mean false."""
+    label = preprocessing.fallback_true_label
+    if label is None and all(value.strip().lower() in _TRUE | _FALSE for value in values):
+        true_values = [value for value in values if value.strip().lower() in _TRUE]
+        return true_values, [value for value in values if value not in true_values]
+    if len(values) > 2:
+        shown = ", ".join(repr(value[:40]) for value in values[:5])
+        raise where.column_error(f"holds {len(values)} values ({shown}, ...); a binary column has two: use type category")
+    if label is not None and label not in values:
+        raise where.column_error(f"never holds fallback_true_label {label!r}; it holds {values}")
+    true_value = label if label is not None else values[-1]
+    return [true_value], [value for value in values if value != true_value]

@@ -1,0 +1,100 @@
+"""Category features: int64 indices into a vocabulary of the training rows."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.data.features.cells import Where
+from headstart_server.data.formats import as_strings
+from headstart_server.spec.model import PreprocessingSpec
+
+UNKNOWN = "<unknown>"
+
+
+@dataclass(frozen=True)
+class CategoryStatistics:
+    """`vocabulary[index]` is a value. Inputs have `<unknown>` at index 0, outputs have labels only."""
+
+    vocabulary: tuple[str, ...]
+    counts: tuple[int, ...]
+    fill: str | None
+    output: bool
+
+    @cached_property
+    def values(self) -> pa.Array:
+        """The vocabulary as an Arrow array."""
+        return pa.array(self.vocabulary, pa.large_string())
+
+
+def count(chunks: Iterable[tuple[int, pa.Array]]) -> Counter[str]:
+    """How often each value occurs."""
+    counts: Counter[str] = Counter()
+    for _, chunk in chunks:
+        found = pc.value_counts(as_strings(chunk).drop_null())
+        counts.update(dict(zip(found.field(0).to_pylist(), found.field(1).to_pylist(), strict=True)))
+    return counts
+
+
+def fit(
+    chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where, *, output: bool
+) -> CategoryStatistics:
+    """Fits on training rows. Raises InvalidInputError if all are missing, or an output has a single label."""
+    counts = count(chunks)
+    if not counts:
+        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+    fill = _fill(counts, preprocessing)
+    if output:
+        labels = _label_order(counts)
+        if len(labels) < 2:
+            raise where.column_error(
+                f"holds one class only, {labels[0][:80]!r}, in the training rows; a classifier needs two or more",
+                "ONE_CLASS_ONLY",
+            )
+        return CategoryStatistics(tuple(labels), tuple(counts[label] for label in labels), fill, True)
+    frequent = [
+        value
+        for value, times in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        if times >= (preprocessing.min_frequency or 1)
+    ][: preprocessing.most_common or 10_000]
+    vocabulary = (UNKNOWN, *(value for value in frequent if value != UNKNOWN))
+    return CategoryStatistics(vocabulary, tuple(counts.get(value, 0) for value in vocabulary), fill, False)
+
+
+def transform(values: pa.Array, statistics: CategoryStatistics, where: Where, start: int = 0) -> npt.NDArray[np.int64]:
+    """Cells as int64 [n]. Unknown values are index 0 in inputs and an error in outputs."""
+    texts = as_strings(values)
+    if statistics.fill is not None:
+        texts = pc.fill_null(texts, statistics.fill)
+    indices = pc.index_in(texts, value_set=statistics.values)
+    if statistics.output and indices.null_count:
+        row = int(np.argmax(indices.is_null().to_numpy(zero_copy_only=False)))
+        given = texts[row].as_py()
+        known = ", ".join(repr(label[:40]) for label in statistics.vocabulary[:10])
+        what = "the label is missing" if given is None else f"label {given[:80]!r} does not occur in the training rows"
+        raise where.error(start + row, f"{what}; correct it, or add training rows with it (known: {known})", "UNSEEN_LABEL")
+    filled: npt.NDArray[np.int64] = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return filled
+
+
+def _fill(counts: Counter[str], preprocessing: PreprocessingSpec) -> str | None:
+    match preprocessing.missing_value_strategy:
+        case "fill_with_mode":
+            return min(counts, key=lambda value: (-counts[value], value))
+        case "fill_with_const":
+            return preprocessing.fill_value or ""
+        case _:
+            return None
+
+
+def _label_order(counts: Counter[str]) -> list[str]:
+    """Labels sorted as numbers where all are, else as text."""
+    try:
+        return sorted(counts, key=float)
+    except ValueError:
+        return sorted(counts)

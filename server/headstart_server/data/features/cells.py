@@ -1,0 +1,85 @@
+"""What all feature types share: naming cells in errors, missing cells, parsing numbers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.data.formats import LIST_SEPARATOR, as_strings
+
+_MISSING_NUMBERS = pa.array(
+    ["", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"], pa.large_string()
+)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Names cells in errors: the field's path, the column, and how to say a row's number."""
+
+    field: str
+    column: str
+    locate: Callable[[int], str]
+
+    def error(self, row: int, message: str, reason: str = "BAD_CELL") -> InvalidInputError:
+        """An error about one cell; `row` counts from 0."""
+        return invalid(self.field, f"column {self.column!r}, {self.locate(row)}: {message}", reason=reason)
+
+    def column_error(self, message: str, reason: str = "BAD_COLUMN") -> InvalidInputError:
+        """An error about the whole column."""
+        return invalid(self.field, f"column {self.column!r} {message}", reason=reason)
+
+
+def missing(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which cells are missing: null, or NaN in a number column."""
+    mask: npt.NDArray[np.bool_] = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def missing_numbers(values: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which cells of a number column are missing: null, NaN, or a word for it such as `NA`."""
+    if not pa.types.is_large_string(values.type):
+        return missing(values)
+    folded = pc.utf8_lower(pc.utf8_trim_whitespace(values))
+    words: npt.NDArray[np.bool_] = pc.is_in(folded, value_set=_MISSING_NUMBERS).to_numpy(zero_copy_only=False)
+    return missing(values) | words
+
+
+def numbers(values: pa.Array, start: int, where: Where) -> npt.NDArray[np.float64]:
+    """A number column as float64 with NaN for missing cells; refuses words and infinities by row."""
+    if pa.types.is_floating(values.type):
+        parsed = values.to_numpy(zero_copy_only=False).astype(np.float64)
+    else:
+        texts = pc.utf8_trim_whitespace(as_strings(values))
+        texts = pc.if_else(pa.array(missing_numbers(values)), pa.scalar(None, pa.large_string()), texts)
+        try:
+            parsed = pc.cast(texts, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        except pa.ArrowInvalid:
+            raise _not_a_number(texts, start, where) from None
+    infinite = np.isinf(parsed)
+    if infinite.any():
+        row = int(np.argmax(infinite))
+        raise where.error(start + row, f"{values[row].as_py()!r} is not finite; use a finite number or leave it empty")
+    return np.asarray(parsed)
+
+
+def _not_a_number(texts: pa.Array, start: int, where: Where) -> InvalidInputError:
+    for row, text in enumerate(texts.to_pylist()):
+        if text is not None:
+            try:
+                float(text)
+            except ValueError:
+                return where.error(start + row, f"{text[:80]!r} is not a number; correct it or use type category")
+    return where.column_error("holds cells that are not numbers")
+
+
+def split_items(text: str, separator: str | None) -> list[str]:
+    """The items of a set or vector cell."""
+    if LIST_SEPARATOR in text:
+        return [item for item in text.split(LIST_SEPARATOR) if item]
+    if separator is not None:
+        return [item.strip() for item in text.split(separator) if item.strip()]
+    return text.replace(",", " ").split()

@@ -1,0 +1,34 @@
+"""Text features: cleaned strings; tokenising belongs to the encoder."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.data.features.cells import Where
+from headstart_server.data.formats import LIST_SEPARATOR, as_strings
+from headstart_server.spec.model import PreprocessingSpec
+
+
+@dataclass(frozen=True)
+class TextStatistics:
+    """`fill` stands in for missing cells; `lowercase` folds case before tokenising."""
+
+    lowercase: bool
+    fill: str
+
+
+def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where) -> TextStatistics:
+    """Raises InvalidInputError if every training row is missing."""
+    if all(chunk.null_count == len(chunk) for _, chunk in chunks):
+        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+    return TextStatistics(preprocessing.lowercase or False, preprocessing.fill_value or "")
+
+
+def transform(values: pa.Array, statistics: TextStatistics) -> pa.Array:
+    """Cells as large_string without missing ones."""
+    texts = pc.fill_null(as_strings(values), statistics.fill)
+    if pc.any(pc.match_substring(texts, LIST_SEPARATOR)).as_py():
+        texts = pc.replace_substring(texts, LIST_SEPARATOR, " ")
+    return pc.utf8_lower(texts) if statistics.lowercase else texts

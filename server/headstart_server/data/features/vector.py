@@ -1,0 +1,57 @@
+"""Vector features: float32 of one fixed length."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from headstart_server.data.features.cells import Where, missing, split_items
+from headstart_server.data.formats import as_strings
+from headstart_server.spec.model import PreprocessingSpec
+
+
+@dataclass(frozen=True)
+class VectorStatistics:
+    """Length of every vector, and how its numbers are separated."""
+
+    size: int
+    separator: str | None
+
+
+def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where) -> VectorStatistics:
+    """Takes the length of the first vector unless the spec names it; `transform` checks the others."""
+    size = preprocessing.vector_size
+    for start, chunk in chunks:
+        present = ~missing(chunk)
+        if present.any() and size is None:
+            row = int(np.argmax(present))
+            size = len(_parse(as_strings(chunk)[row].as_py(), None, start + row, preprocessing.separator, where))
+        if size is not None:
+            break
+    if not size:
+        raise where.column_error("has no vector in any training row; remove the feature", "ALL_MISSING")
+    return VectorStatistics(size, preprocessing.separator)
+
+
+def transform(values: pa.Array, statistics: VectorStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:
+    """Cells as float32 [n, size]; a missing cell is zeros."""
+    vectors = np.zeros((len(values), statistics.size), np.float32)
+    for row, text in enumerate(as_strings(values).to_pylist()):
+        if text:
+            vectors[row] = _parse(text, statistics.size, start + row, statistics.separator, where)
+    return vectors
+
+
+def _parse(text: str, size: int | None, row: int, separator: str | None, where: Where) -> npt.NDArray[np.float32]:
+    items = split_items(text.strip().strip("[]()"), separator)
+    try:
+        vector = np.array([float(item) for item in items], np.float32)
+    except ValueError:
+        raise where.error(row, f"{text[:80]!r} is not a list of numbers; separate them by spaces or commas") from None
+    if size is not None and len(vector) != size:
+        raise where.error(row, f"holds {len(vector)} numbers, expected {size}; give every row {size}")
+    if not np.isfinite(vector).all():
+        raise where.error(row, f"{text[:80]!r} holds numbers that are not finite; correct them")
+    return vector

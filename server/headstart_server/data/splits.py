@@ -1,0 +1,100 @@
+"""Splits rows into training, validation and test: seeded, reproducible, independent of the machine."""
+
+import hashlib
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.core.errors import invalid
+from headstart_server.data.formats import as_strings
+from headstart_server.data.tables import Table
+from headstart_server.spec.model import SplitSpec
+
+Parts = npt.NDArray[np.int8]
+
+
+class Part(IntEnum):
+    """Where a row goes."""
+
+    DROPPED = -1
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+_WORDS = {"train": 0, "training": 0, "0": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1, "test": 2, "2": 2}
+
+
+def assign(table: Table, split: SplitSpec, probabilities: list[float], seed: int) -> Parts:
+    """The part of every row, int8 [rows]; raises InvalidInputError for absent columns and unknown words."""
+    path = "preprocessing.split.column"
+    if split.column is not None:
+        table.require(split.column, path)
+    match split.type:
+        case "hash":
+            return _by_hash(_strings(table, split.column), probabilities, seed)
+        case "fixed":
+            return _fixed(_strings(table, split.column), path)
+        case "stratify":
+            return _stratified(_strings(table, split.column), probabilities, seed)
+        case _:
+            return _random(table.row_count, probabilities, seed)
+
+
+def keep_labels_in_training(parts: Parts, labels: npt.NDArray[np.int64]) -> None:
+    """Moves one row of each label that landed outside training alone into it. `labels` is int [rows], -1 missing."""
+    present = (labels >= 0) & (parts != Part.DROPPED)
+    trained = np.unique(labels[present & (parts == Part.TRAIN)])
+    for label in np.setdiff1d(np.unique(labels[present]), trained):
+        parts[np.flatnonzero(present & (labels == label))[0]] = Part.TRAIN
+
+
+def _strings(table: Table, column: str | None) -> pa.Array:
+    assert column is not None
+    parts = [as_strings(values) for _, values in table.chunks(column)]
+    return pa.concat_arrays(parts)
+
+
+def _random(rows: int, probabilities: list[float], seed: int) -> Parts:
+    parts = np.empty(rows, np.int8)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
+    parts[order] = _counts(rows, probabilities)
+    return parts
+
+
+def _counts(rows: int, probabilities: list[float]) -> Parts:
+    """Parts in order, each as near to its probability as whole rows allow."""
+    edges = np.rint(np.cumsum(probabilities) * rows).astype(np.int64)
+    return np.searchsorted(edges, np.arange(rows), side="right").clip(0, 2).astype(np.int8)
+
+
+def _stratified(values: pa.Array, probabilities: list[float], seed: int) -> Parts:
+    codes = pc.fill_null(values.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+    parts = np.empty(len(values), np.int8)
+    for code in np.unique(codes):
+        rows = np.flatnonzero(codes == code)
+        parts[rows] = _random(len(rows), probabilities, seed + int(code) + 1)
+    return parts
+
+
+def _by_hash(values: pa.Array, probabilities: list[float], seed: int) -> Parts:
+    """Equal values always land in the same part, whatever else the data holds."""
+    key = seed.to_bytes(8, "little")
+    digests = b"".join(
+        hashlib.blake2b((text or "").encode(), digest_size=8, key=key).digest() for text in values.to_pylist()
+    )
+    uniform = np.frombuffer(digests, np.uint64).astype(np.float64) / 2.0**64
+    return np.searchsorted(np.cumsum(probabilities), uniform, side="right").clip(0, 2).astype(np.int8)
+
+
+def _fixed(values: pa.Array, path: str) -> Parts:
+    parts = np.empty(len(values), np.int8)
+    for row, text in enumerate(values.to_pylist()):
+        part = _WORDS.get((text or "").strip().lower())
+        if part is None:
+            raise invalid(path, f"row {row + 1} holds {text!r}; use train, validation, test or 0, 1, 2")
+        parts[row] = part
+    return parts

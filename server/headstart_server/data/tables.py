@@ -1,0 +1,128 @@
+"""Tables: any data file as one memory-mapped Arrow file, converted once per content."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from headstart_server.core.digests import file_digest
+from headstart_server.core.errors import invalid
+from headstart_server.core.files import published_file
+from headstart_server.core.suggest import did_you_mean
+from headstart_server.data.formats import Format, canonical_batch, format_of, read_batches
+
+CHUNK_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows whose columns are large_string, float64 or large_binary. `field` names the table in errors."""
+
+    rows: pa.Table
+    field: str
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows."""
+        return int(self.rows.num_rows)
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Column names, in the file's order."""
+        return list(self.rows.schema.names)
+
+    def chunks(self, column: str) -> Iterator[tuple[int, pa.Array]]:
+        """Yields (first row, values) over a column, at most 65,536 rows at a time."""
+        start = 0
+        for batch in self.rows.select([column]).to_batches(max_chunksize=CHUNK_ROWS):
+            if len(batch):
+                yield start, batch.column(0)
+                start += len(batch)
+
+    def require(self, column: str, field: str) -> None:
+        """Raises InvalidInputError naming `field` if the column is absent."""
+        if column not in self.columns:
+            known = ", ".join(self.columns[:20]) + (", ..." if len(self.columns) > 20 else "")
+            raise invalid(
+                field,
+                f"column {column!r} is not in {self.field}{did_you_mean(column, self.columns)} its columns: {known}".replace(
+                    "? its", "? Its"
+                ),
+                reason="MISSING_COLUMN",
+            )
+
+
+def open_table(path: Path, file_format: Format | None, cache: Path, field: str) -> Table:
+    """Opens a data file, converting it on first sight to `cache`/{digest}.arrow.
+
+    Raises InvalidInputError naming `field` for unreadable or empty files.
+    """
+    file_format = file_format or format_of(path.name, field)
+    converted = cache / f"{file_digest(path)}-{file_format}.arrow"
+    if not converted.exists():
+        _convert(path, file_format, converted, field)
+    rows = pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
+    if rows.num_rows == 0:
+        raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
+    return Table(rows, field)
+
+
+def table_of_arrow(rows: pa.Table, field: str) -> Table:
+    """A table of rows that are in memory already."""
+    batches = [canonical_batch(batch, field) for batch in rows.combine_chunks().to_batches()]
+    if not batches or rows.num_rows == 0:
+        raise invalid(field, "holds no rows", reason="EMPTY_DATA")
+    return Table(pa.Table.from_batches(batches), field)
+
+
+def _convert(path: Path, file_format: Format, converted: Path, field: str) -> None:
+    with published_file(converted) as temporary:
+        schema: pa.Schema | None = None
+        with temporary.open("wb") as sink:
+            writer = None
+            for batch in read_batches(path, file_format, field):
+                if writer is None:
+                    schema = batch.schema
+                    writer = pa.ipc.new_file(sink, schema)
+                writer.write_batch(_conform(batch, schema, field))
+            if writer is None:
+                raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
+            writer.close()
+
+
+def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordBatch:
+    """A later batch in the first one's types (an all-null first batch reads as strings)."""
+    if batch.schema.equals(schema):
+        return batch
+    if batch.schema.names != schema.names:
+        raise invalid(field, "its parts have different columns", reason="UNREADABLE_DATA")
+    return batch.cast(schema)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tables of one job laid end to end: training rows, then validation, then test where they were given."""
+
+    tables: tuple[Table, ...]
+    roles: tuple[str, ...]
+
+    @cached_property
+    def rows(self) -> Table:
+        """All rows, one after the other, without a copy."""
+        columns = [name for name in self.tables[0].columns if all(name in table.columns for table in self.tables)]
+        parts = [table.rows.select(columns) for table in self.tables]
+        schema = parts[0].schema
+        return Table(pa.concat_tables([part.cast(schema) for part in parts]), self.tables[0].field)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """First row of each table, and the number of all rows."""
+        return [0, *np.cumsum([table.row_count for table in self.tables]).tolist()]
+
+    def locate(self, row: int) -> str:
+        """`row 17 of dataset`: where a row of the whole lies, counted from 1 without the header."""
+        index = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return f"row {row - self.starts[index] + 1} of {self.tables[index].field}"

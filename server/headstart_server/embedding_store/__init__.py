@@ -1,0 +1,1 @@
+"""The embedding store: a frozen encoder reads each distinct row once, ever."""

@@ -1,0 +1,86 @@
+"""Claims: which keys some process is encoding right now, so that no two encode the same row.
+
+A claim is a file of keys whose writer holds a lock on it (flock) for as long as it lives: a killed process releases
+its claim by dying. Where a file system has no locks, claims never look alive and rows may be encoded twice, which
+costs time but is never wrong.
+"""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from headstart_server.embedding_store.key import Keys, pack, unpack
+
+
+class Claims:
+    """The claims on one space, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def claim(self, keys: Keys) -> Iterator[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+        """Claims those of `keys` that nobody else has; yields a mask of them. Released on exit."""
+        path = self._folder / f"{secrets.token_hex(8)}.claim"
+        descriptor = -1
+        try:
+            with self._mutex():
+                mine = ~_contained(keys, self._claimed())
+                if mine.any():
+                    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    _write_all(descriptor, pack(keys[mine]).tobytes())
+            yield mine
+        finally:
+            path.unlink(missing_ok=True)
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def _claimed(self) -> Keys:
+        """Keys of all living claims; dead ones are removed."""
+        living = [np.empty((0, 2), np.uint64)]
+        for path in self._folder.glob("*.claim"):
+            try:
+                descriptor = os.open(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+            except BlockingIOError:
+                living.append(unpack(np.frombuffer(path.read_bytes(), np.uint8)))
+            finally:
+                os.close(descriptor)
+        return np.concatenate(living)
+
+    @contextmanager
+    def _mutex(self) -> Iterator[None]:
+        descriptor = os.open(self._folder / "mutex", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _contained(keys: Keys, others: Keys) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    if len(others) == 0 or len(keys) == 0:
+        return np.zeros(len(keys), bool)
+    return np.isin(_comparable(keys), _comparable(others))
+
+
+def _comparable(keys: Keys) -> np.ndarray[tuple[int], np.dtype[np.bytes_]]:
+    """Keys as byte strings: all 16 long, so that numpy's stripping of trailing zeros loses nothing."""
+    return np.ascontiguousarray(keys).view("S16").ravel()

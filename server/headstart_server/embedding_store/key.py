@@ -1,0 +1,53 @@
+"""Keys: 128 bits of BLAKE2b over a row's bytes, and nothing else."""
+
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Keys = npt.NDArray[np.uint64]
+"""Keys as uint64 [n, 2]; the bytes of row i are key i's 16 bytes."""
+
+KEY_BYTES = 16
+
+
+def keys_of_texts(texts: pa.Array) -> Keys:
+    """Keys of a large_string array without nulls, uint64 [n, 2]."""
+    if len(texts) == 0:
+        return np.empty((0, 2), np.uint64)
+    _, offsets_buffer, data_buffer = texts.buffers()
+    offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    data = memoryview(data_buffer or b"")
+    joined = b"".join(
+        [
+            blake2b(data[start:end], digest_size=KEY_BYTES).digest()
+            for start, end in zip(offsets, offsets[1:], strict=False)
+        ]
+    )
+    return np.frombuffer(joined, np.uint64).reshape(-1, 2)
+
+
+def distinct(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(first, inverse): row of each distinct key, and for each row the position of its key among them."""
+    order = np.argsort(keys[:, 0], kind="stable")
+    ordered = keys[order]
+    new = np.ones(len(keys), bool)
+    new[1:] = ordered[1:, 0] != ordered[:-1, 0]
+    if (~new[1:] & (ordered[1:, 1] != ordered[:-1, 1])).any():  # two keys share their first half: sort by both
+        order = np.lexsort((keys[:, 1], keys[:, 0]))
+        ordered = keys[order]
+        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    inverse = np.empty(len(keys), np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return order[new], inverse
+
+
+def pack(keys: Keys) -> npt.NDArray[np.uint8]:
+    """Keys as uint8 [n, 16], as shards keep them."""
+    return np.ascontiguousarray(keys).view(np.uint8).reshape(-1, KEY_BYTES)
+
+
+def unpack(packed: npt.NDArray[np.uint8]) -> Keys:
+    """The inverse of `pack`."""
+    return np.ascontiguousarray(packed).view(np.uint64).reshape(-1, 2)

@@ -1,0 +1,208 @@
+"""The store on disk: spaces, their shards, verified reads, quarantine. Any number of readers and writers, no lock.
+
+Layout: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
+"""
+
+import fcntl
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart_server.core.files import read_json, write_json
+from headstart_server.core.names import new_id
+from headstart_server.embedding_store.claims import Claims
+from headstart_server.embedding_store.index import Index
+from headstart_server.embedding_store.key import Keys
+from headstart_server.embedding_store.shard import CorruptShardError, Shard, write_shard
+from headstart_server.embedding_store.space import Space
+
+
+class EmbeddingStore:
+    """All spaces below one folder."""
+
+    def __init__(self, root: Path, *, threads: int | None = None) -> None:
+        self.root = root
+        self._threads = threads or min(8, os.cpu_count() or 1)
+        self._spaces: dict[str, SpaceStore] = {}
+        self._lock = threading.Lock()
+
+    def space(self, space: Space) -> "SpaceStore":
+        """The store of one space, made on first use."""
+        identifier = space.identifier
+        with self._lock:
+            if identifier not in self._spaces:
+                folder = self.root / identifier
+                if not (folder / "space.json").exists():
+                    write_json(folder / "space.json", space.describe())
+                self._spaces[identifier] = SpaceStore(space, folder, self._threads)
+            return self._spaces[identifier]
+
+    def spaces(self) -> list[Space]:
+        """Every space on disk."""
+        files = sorted(self.root.glob("*/space.json"))
+        return [Space.from_description(read_json(path)) for path in files]
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a gather found unreadable."""
+
+    unreadable: npt.NDArray[np.int64]
+    """Positions of the request whose embedding is missing or corrupt; their rows of the result are undefined."""
+
+
+class SpaceStore:
+    """Embeddings of one space. Safe to use from several threads."""
+
+    def __init__(self, space: Space, folder: Path, threads: int) -> None:
+        self.space = space
+        self.folder = folder
+        self.claims = Claims(folder / "claims")
+        self.quarantined = 0
+        self._shards: dict[int, Shard] = {}
+        self._names: dict[str, int] = {}
+        self._index = Index()
+        self._lock = threading.RLock()
+        self._threads = threads
+
+    @property
+    def shard_folder(self) -> Path:
+        """Where shards lie."""
+        return self.folder / "shards"
+
+    def refresh(self) -> None:
+        """Reads the keys of shards that appeared since, and forgets those that went."""
+        with self._lock:
+            names = {path.name for path in self.shard_folder.glob("[!.]*.safetensors")}
+            for name in self._names.keys() - names:
+                self._forget(self._names[name])
+            parts = []
+            for name in sorted(names - self._names.keys()):
+                number = self._open(name)
+                if number is not None:
+                    parts.append((number, self._shards[number].keys()))
+            self._index.add(parts)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Which keys are in the store, as of the last refresh."""
+        with self._lock:
+            found: npt.NDArray[np.bool_] = self._index.find(keys) >= 0
+            return found
+
+    def add(self, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
+        """Publishes distinct keys with float32 [n, d] embeddings as one shard."""
+        stored = embeddings.astype(self.space.storage)
+        if not np.isfinite(stored).all():
+            stored = embeddings.astype(np.float32)
+            if not np.isfinite(stored).all():
+                raise ValueError("embeddings are not finite")
+        write_shard(self.shard_folder / f"{new_id()}.safetensors", self.space.identifier, keys, stored)
+        self.refresh()
+
+    def gather(self, keys: Keys, out: npt.NDArray[np.floating]) -> Gathered:
+        """Reads the embeddings of `keys` into `out` [n, d], casting to its dtype; every block read is verified."""
+        with self._lock:
+            entries = self._index.find(keys)
+            found = np.flatnonzero(entries >= 0)
+            shard, row = self._index.shard[entries[found]], self._index.row[entries[found]]
+            shards = dict(self._shards)
+        bad = [np.flatnonzero(entries < 0)]
+        damaged: set[int] = set()
+        for number in np.unique(shard):
+            mine = shard == number
+            unread = self._gather_shard(shards[int(number)], row[mine], found[mine], out)
+            if len(unread):
+                bad.append(unread)
+                damaged.add(int(number))
+        for number in damaged:
+            self._salvage(number)
+        return Gathered(np.sort(np.concatenate(bad)))
+
+    def _gather_shard(
+        self, shard: Shard, rows: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], out: npt.NDArray[np.floating]
+    ) -> npt.NDArray[np.int64]:
+        """Reads block by block, each once, on several threads; returns positions that could not be read."""
+        order = np.argsort(rows, kind="stable")
+        rows, positions = rows[order], positions[order]
+        blocks = rows // shard.block_rows
+        starts = np.flatnonzero(np.r_[True, blocks[1:] != blocks[:-1]])
+        ends = np.r_[starts[1:], len(rows)]
+
+        def read(start: int, end: int) -> npt.NDArray[np.int64] | None:
+            index = int(blocks[start])
+            block = shard.block(index)
+            if block is None:
+                return positions[start:end]
+            out[positions[start:end]] = block[rows[start:end] - index * shard.block_rows]
+            return None
+
+        if len(starts) == 1:
+            unread = [read(int(starts[0]), int(ends[0]))]
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                unread = list(pool.map(read, starts.tolist(), ends.tolist()))
+        _touch(shard.path)
+        return np.concatenate([np.empty(0, np.int64), *(part for part in unread if part is not None)])
+
+    def _open(self, name: str) -> int | None:
+        """Opens a shard under a new number with a shared lock on it; a corrupt one is quarantined."""
+        path = self.shard_folder / name
+        try:
+            shard = Shard.open(path)
+            shard.keys()
+        except CorruptShardError:
+            if path.exists():
+                self._quarantine(path)
+            return None
+        fcntl.flock(shard.descriptor, fcntl.LOCK_SH)
+        number = max(self._shards, default=-1) + 1
+        self._shards[number] = shard
+        self._names[name] = number
+        return number
+
+    def _forget(self, number: int) -> None:
+        self._index.remove(number)
+        shard = self._shards.pop(number)
+        self._names.pop(shard.path.name, None)
+
+    def _salvage(self, number: int) -> None:
+        """Moves a damaged shard to quarantine and publishes its sound blocks again."""
+        with self._lock:
+            shard = self._shards.get(number)
+            if shard is None:
+                return
+            keys = shard.keys()
+            sound = [(start, shard.block(start // shard.block_rows)) for start in range(0, shard.rows, shard.block_rows)]
+            kept = [(start, block) for start, block in sound if block is not None]
+            self._quarantine(shard.path)
+            self._forget(number)
+            if kept:
+                parts = [keys[start : start + len(block)] for start, block in kept]
+                path = self.shard_folder / f"{new_id()}.safetensors"
+                write_shard(path, self.space.identifier, np.concatenate(parts), np.concatenate([block for _, block in kept]))
+            self.refresh()
+
+    def _quarantine(self, path: Path) -> None:
+        folder = self.folder / "quarantine"
+        folder.mkdir(exist_ok=True)
+        self.quarantined += 1
+        try:
+            path.rename(folder / path.name)
+        except FileNotFoundError:
+            return
+
+
+def _touch(path: Path) -> None:
+    """Marks a shard as used now, for eviction."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return

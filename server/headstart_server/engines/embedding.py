@@ -1,0 +1,121 @@
+"""Stored embeddings of one input: keys of its rows, the pass over what is missing, the gathered matrix."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.memory import available_bytes
+from headstart_server.embedding_store.fill import Encode, FillProgress, fill
+from headstart_server.embedding_store.key import Keys, keys_of_texts
+from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.encoders.text import at_precision, encode_batches, load_encoder
+from headstart_server.planning.pretrained import PretrainedPlan
+
+_REPORT_SECONDS = 0.25
+_ATTEMPTS = 3
+_MEMORY_SHARE = 0.5
+
+
+class TextColumn:
+    """The texts of one input, read chunk by chunk, and their keys."""
+
+    def __init__(self, chunks: Callable[[], Iterator[tuple[int, pa.Array]]]) -> None:
+        self._chunks = [chunk for _, chunk in chunks()]
+        self._starts = np.cumsum([0, *map(len, self._chunks)])
+        self.keys: Keys = np.concatenate([keys_of_texts(chunk) for chunk in self._chunks])
+
+    def texts(self, rows: npt.NDArray[np.int64]) -> list[str]:
+        """The texts of some rows, in their order."""
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        result: list[str] = [""] * len(rows)
+        for chunk in np.unique(which):
+            positions = np.flatnonzero(which == chunk)
+            local = pa.array(rows[positions] - self._starts[chunk])
+            for position, text in zip(positions.tolist(), self._chunks[chunk].take(local).to_pylist(), strict=True):
+                result[position] = text
+        return result
+
+
+def text_encode(plan: PretrainedPlan, texts: Callable[[npt.NDArray[np.int64]], list[str]], device: torch.device) -> Encode:
+    """The pass of one text encoder; the weights are loaded when the first row needs them."""
+    loaded = []
+
+    def encode(rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        if not loaded:
+            encoder = load_encoder(plan.source, plan.reduction, use_pretrained=True, field=plan.path)
+            loaded.append(at_precision(encoder, plan.precision, device))
+        tokens = plan.preparation.tokenize(texts(rows))
+        for positions, embeddings in encode_batches(loaded[0], tokens, plan.preparation.padding, device):
+            if not np.isfinite(embeddings).all():
+                raise TrainingFailedError(
+                    f"the encoder gives numbers that are not finite in {plan.precision}; set "
+                    f"{plan.path}.preprocessing.embedding_precision to fp32",
+                    reason="NON_FINITE_EMBEDDING",
+                    field=f"{plan.path}.preprocessing.embedding_precision",
+                )
+            yield rows[positions], embeddings
+
+    return encode
+
+
+def embed(
+    store: SpaceStore, keys: Keys, encode: Encode, report: Callable[[FillProgress], None], scratch: Path
+) -> Tensor:
+    """The embeddings of every key [n, d] in the space's storage type, encoding what is missing.
+
+    Rows whose block turns out corrupt are encoded again. The matrix lies in memory where it takes less than half of
+    what is free, otherwise in a scratch file.
+    """
+    matrix = _matrix(len(keys), store.space.dimension, store.space.storage, scratch)
+    wanted = np.arange(len(keys))
+    for _ in range(_ATTEMPTS):
+        fill(store, keys[wanted], lambda rows, wanted=wanted: _renumbered(encode, rows, wanted), Throttle(report))  # type: ignore[misc]
+        if len(wanted) == len(keys):
+            unreadable = store.gather(keys, matrix).unreadable
+        else:
+            part = np.empty((len(wanted), matrix.shape[1]), matrix.dtype)
+            unreadable = store.gather(keys[wanted], part).unreadable
+            matrix[wanted] = part
+        if len(unreadable) == 0:
+            return torch.from_numpy(matrix)
+        wanted = wanted[unreadable]
+    raise TrainingFailedError("stored embeddings stay unreadable; check the disk of the state directory", reason="STORE_CORRUPT")
+
+
+def _renumbered(
+    encode: Encode, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Encodes rows of a subset, given and returned by their position in it."""
+    for found, embeddings in encode(wanted[rows]):
+        yield np.searchsorted(wanted, found), embeddings
+
+
+class Throttle:
+    """Passes progress on a few times a second, and always the first, the last and whatever may raise."""
+
+    def __init__(self, report: Callable[[FillProgress], None]) -> None:
+        self._report = report
+        self._last = 0.0
+
+    def __call__(self, progress: FillProgress) -> None:
+        now = time.monotonic()
+        if now - self._last >= _REPORT_SECONDS or progress.seen == progress.total:
+            self._last = now
+            self._report(progress)
+
+
+def _matrix(rows: int, dimension: int, dtype: str, scratch: Path) -> npt.NDArray[np.floating]:
+    size = rows * dimension * np.dtype(dtype).itemsize
+    if size <= _MEMORY_SHARE * available_bytes():
+        return np.empty((rows, dimension), dtype)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix="embeddings-") as file:  # unlinked on close, kept by the map
+        return np.memmap(file, dtype, "w+", shape=(rows, dimension))

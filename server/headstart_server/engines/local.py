@@ -1,0 +1,283 @@
+"""The local engine: one job on one process, from tables to a published model."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.names import new_id
+from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.splits import Part
+from headstart_server.data.tables import Sources
+from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.encoders.text import load_encoder
+from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.engines.embedding import TextColumn, embed, text_encode
+from headstart_server.engines.tuning import fitting_batch_size
+from headstart_server.engines.workplace import Listener, RowCounts, Workplace
+from headstart_server.model.bundle import EncoderReference, save_bundle
+from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.model.losses import LossFunction, build_loss
+from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.calibration import fit_temperature
+from headstart_server.training.feed import Feed, TokenFeed
+from headstart_server.training.loop import Loop, LoopSettings
+from headstart_server.training.optimizer import build_optimizer
+from headstart_server.training.precision import Precision
+from headstart_server.training.reports import EpochReport
+from headstart_server.training.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One job as an engine gets it."""
+
+    identifier: str
+    display_name: str
+    spec: TrainSpec
+    sources: Sources
+
+
+class LocalEngine:
+    """Runs one assignment in this process."""
+
+    def __init__(self, assignment: Assignment, workplace: Workplace, listener: Listener) -> None:
+        self.assignment, self.workplace, self.listener = assignment, workplace, listener
+        self.spec = apply_defaults(assignment.spec)
+        self.resolution = Resolution.of(assignment.spec)
+
+    def run(self) -> str:
+        """Prepares, encodes, trains and publishes; returns the model's id. Raises HeadstartError."""
+        self.listener.state("PREPARING")
+        torch.manual_seed(seed_of(self.spec))
+        plans, data, trainer = self._plan()
+        arrays = self._encode(plans, data)
+        self.listener.state("TRAINING")
+        try:
+            model, report = self._train(plans, data, trainer, arrays)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise TrainingFailedError(
+                f"out of memory on {self.workplace.device} at batch size {trainer.batch_size}; lower trainer.batch_size or "
+                "max_sequence_length, or raise trainer.gradient_accumulation_steps",
+                reason="OUT_OF_MEMORY",
+                field="trainer.batch_size",
+            ) from error
+        self.listener.state("PUBLISHING")
+        return self._publish(plans, data, model, report)
+
+    def _plan(self) -> tuple[dict[str, PretrainedPlan], PreparedData, TrainerPlan]:
+        device = self.workplace.device.type
+        plans = plan_pretrained(self.spec, self.workplace.sources, self.resolution, device)
+        data = prepare(self.spec, self.assignment.sources, seed_of(self.spec))
+        trainer = plan_trainer(
+            self.spec,
+            self.resolution,
+            len(data.rows(Part.TRAIN)),
+            device,
+            encoder_runs=any(not plan.cached for plan in plans.values()),
+            encoder_trains=any(plan.trainable for plan in plans.values()),
+        )
+        self._report_resolved(data)
+        if data.dropped_rows:
+            self.listener.warning("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out")
+        for reason, message in trainer.warnings:
+            self.listener.warning(reason, message)
+        return plans, data, trainer
+
+    def _report_resolved(self, data: PreparedData) -> None:
+        counts = RowCounts(*(len(data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)))
+        self.listener.resolved(self.resolution.spec(), list(self.resolution.resolved.values()), counts)
+
+    def _encode(self, plans: Mapping[str, PretrainedPlan], data: PreparedData) -> dict[str, Tensor]:
+        """Stored embeddings of every cached input, [rows, d]."""
+        arrays = {}
+        cached = {name: plan for name, plan in plans.items() if plan.cached}
+        if cached:
+            self.listener.state("ENCODING")
+        for feature in data.inputs:
+            plan = cached.get(feature.name)
+            if plan is None:
+                continue
+            column = TextColumn(lambda feature=feature: data.texts(feature))  # type: ignore[misc]
+            store = self.workplace.store.space(plan.space)
+
+            def report(progress: FillProgress, plan: PretrainedPlan = plan) -> None:
+                self.listener.check()
+                self.listener.encode(plan.name, progress, plan.space.identifier)
+
+            encode = text_encode(plan, column.texts, self.workplace.device)
+            arrays[feature.name] = embed(store, column.keys, encode, report, self._scratch)
+        return arrays
+
+    @cached_property
+    def _scratch(self) -> Path:
+        return self.workplace.layout.job(self.assignment.identifier) / "scratch"
+
+    def _train(
+        self, plans: Mapping[str, PretrainedPlan], data: PreparedData, trainer: TrainerPlan, arrays: dict[str, Tensor]
+    ) -> tuple[ECD, EpochReport]:
+        feed = self._feed(plans, data, arrays)
+        model = self._model(plans, data, arrays)
+        device = self.workplace.device
+        losses = {
+            feature.name: build_loss(feature, f"output_features[{index}]", device) for index, feature in enumerate(data.outputs)
+        }
+        precision = Precision(trainer.precision, device)
+        batch_size = self._batch_size(model, feed, losses, precision, trainer, data)
+        self._compile(model, trainer)
+        loop = self._loop(model, feed, data.outputs, losses, precision, trainer, batch_size)
+        report = loop.run()
+        self._calibrate(loop, data.outputs)
+        return model, report
+
+    def _feed(self, plans: Mapping[str, PretrainedPlan], data: PreparedData, arrays: dict[str, Tensor]) -> Feed:
+        device = self.workplace.device
+        columns = dict(arrays)
+        tokens = {}
+        for feature in data.inputs:
+            plan = plans.get(feature.name)
+            if plan is None:
+                columns[feature.name] = torch.from_numpy(data.array(feature))
+            elif not plan.cached:
+                tokens[feature.name] = TokenFeed(self._tokens(plan, feature, data), plan.preparation.padding)
+        targets = {feature.name: torch.from_numpy(data.array(feature)) for feature in data.outputs}
+        resident = {name: _resident(values, device) for name, values in columns.items()}
+        parts = {part: torch.from_numpy(data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
+        return Feed(resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device)
+
+    def _tokens(self, plan: PretrainedPlan, feature: FittedFeature, data: PreparedData) -> TokenColumn:
+        """Token ids of every row, from the cache where this column was tokenised before."""
+        column = TextColumn(lambda: data.texts(feature))
+        cache = TokenCache(self.workplace.layout.tokens)
+        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, column.keys)
+        tokens = cache.load(path)
+        if tokens is None:
+            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column.keys))))
+            cache.save(path, tokens)
+        return tokens
+
+    def _model(self, plans: Mapping[str, PretrainedPlan], data: PreparedData, arrays: Mapping[str, Tensor]) -> ECD:
+        """The model on its device: skip encoders for stored embeddings, real ones otherwise."""
+        pretrained = {}
+        train = torch.from_numpy(data.rows(Part.TRAIN))
+        for name, plan in plans.items():
+            pretrained[name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
+            if plan.cached:
+                pretrained[name].standardise(arrays[name].index_select(0, train[: 1 << 17]))
+            else:
+                encoder = load_encoder(plan.source, plan.reduction, use_pretrained=plan.use_pretrained, field=plan.path)
+                pretrained[name].restore(encoder)
+        return ECD(data.inputs, data.outputs, self.spec.combiner, pretrained).to(self.workplace.device)
+
+    def _batch_size(
+        self,
+        model: ECD,
+        feed: Feed,
+        losses: Mapping[str, LossFunction],
+        precision: Precision,
+        trainer: TrainerPlan,
+        data: PreparedData,
+    ) -> int:
+        if trainer.batch_size_given or not feed.tokens:
+            return trainer.batch_size
+        fit = fitting_batch_size(model, feed, losses, precision, trainer.batch_size)
+        reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {trainer.batch_size} "
+        reason += "fits" if fit.size == trainer.batch_size else "does not fit in half of the free memory"
+        self.resolution.record("trainer.batch_size", fit.size, Origin.MEASURED, reason)
+        self._report_resolved(data)
+        return fit.size
+
+    def _compile(self, model: ECD, trainer: TrainerPlan) -> None:
+        """Compiles the encoders in place, so that their state keeps its names."""
+        if trainer.compile:
+            for item in model.pretrained().values():
+                if not item.skipped:
+                    item.encoder.compile(dynamic=True)
+
+    def _loop(
+        self,
+        model: ECD,
+        feed: Feed,
+        outputs: tuple[FittedFeature, ...],
+        losses: Mapping[str, LossFunction],
+        precision: Precision,
+        trainer: TrainerPlan,
+        batch_size: int,
+    ) -> Loop:
+        batches = -(-feed.count(Part.TRAIN) // batch_size)
+        steps = -(-batches // trainer.accumulation)
+        schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)
+        optimizer = build_optimizer(
+            model, self.spec.trainer.optimizer, trainer.learning_rate, trainer.head_learning_rate
+        )
+        settings = LoopSettings(
+            epochs=trainer.epochs,
+            batch_size=batch_size,
+            eval_batch_size=trainer.eval_batch_size,
+            accumulation=trainer.accumulation,
+            clipping=trainer.clipping,
+            evaluate_training_set=trainer.evaluate_training_set,
+            early_stop=trainer.early_stop,
+            validation_metric=trainer.validation_metric,
+            seed=trainer.seed,
+            checkpoints=self._scratch.parent / "checkpoints" if trainer.checkpoint else None,
+        )
+        return Loop(model, feed, outputs, losses, optimizer, schedule, precision, settings, self.listener)
+
+    def _calibrate(self, loop: Loop, outputs: tuple[FittedFeature, ...]) -> None:
+        logits, targets = loop.outputs_of(Part.VALIDATION)
+        for feature in outputs:
+            wanted = feature.spec.decoder.calibration is not False and feature.spec.type in ("category", "binary")
+            temperature = fit_temperature(logits[feature.name], targets[feature.name]) if wanted else 1.0
+            loop.model.decoder(feature.name).temperature.fill_(temperature)
+
+    def _publish(self, plans: Mapping[str, PretrainedPlan], data: PreparedData, model: ECD, report: EpochReport) -> str:
+        identifier = new_id()
+        references = {}
+        for index, (name, plan) in enumerate(plans.items()):
+            references[name] = EncoderReference(
+                name=plan.source.name,
+                digest="" if plan.trainable else self.workplace.vault.keep(plan.source),
+                folder=f"encoders/{index}" if plan.trainable else "",
+                reduction=plan.reduction,
+                max_length=plan.preparation.max_length,
+                space={} if plan.trainable else plan.space.describe(),
+            )
+        details = {
+            "job": self.assignment.identifier,
+            "display_name": self.assignment.display_name,
+            "create_time": datetime.now(UTC).isoformat(),
+            "metrics": report.__dict__,
+        }
+        save_bundle(
+            self.workplace.layout.models / identifier,
+            self.resolution.spec(),
+            model.cpu(),
+            data.inputs,
+            data.outputs,
+            references,
+            {name: plan.preparation for name, plan in plans.items()},
+            details,
+        )
+        self.listener.model(identifier, report)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        return identifier
+
+
+def _resident(values: Tensor, device: torch.device) -> Tensor:
+    """The column on the device where it takes less than half of its free memory, otherwise where it is."""
+    if device.type == "cuda" and values.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+        return values.to(device)
+    return values

@@ -1,0 +1,58 @@
+"""What a training needs from its surroundings, and whom it tells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from headstart_server.core.layout import Layout
+from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.model.bundle import EncoderVault
+from headstart_server.planning.resolution import ResolvedValue
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.reports import EpochReport, Reporter
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Folders, weights, store and device of one process."""
+
+    layout: Layout
+    sources: ModelSources
+    store: EmbeddingStore
+    vault: EncoderVault
+    device: torch.device
+
+    @classmethod
+    def at(cls, layout: Layout, sources: ModelSources) -> "Workplace":
+        """The workplace over one state directory, on the best device there is."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(layout, sources, EmbeddingStore(layout.embeddings), EncoderVault(layout.encoders), device)
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows by part."""
+
+    train: int
+    validation: int
+    test: int
+
+
+class Listener(Reporter, Protocol):
+    """Hears everything about one job."""
+
+    def state(self, state: str) -> None:
+        """The job entered `PREPARING`, `ENCODING`, `TRAINING` or `PUBLISHING`."""
+
+    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
+        """The spec's `auto` values; called again when measured values are in."""
+
+    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
+        """The embedding pass goes on."""
+
+    def model(self, identifier: str, report: EpochReport) -> None:
+        """The model is published."""

@@ -1,0 +1,1 @@
+"""Models: encoder-combiner-decoder, the skip encoder, bundles."""

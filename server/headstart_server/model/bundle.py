@@ -1,0 +1,154 @@
+"""Bundles: published models on disk. Safetensors and JSON only.
+
+`bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, and for each fine-tuned encoder
+`encoders/{index}/` in transformers' layout. A frozen encoder is a reference to a shared copy, kept once by digest.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from headstart_server.core.digests import file_digest, fingerprint
+from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.files import published_folder, read_json
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.text import TextPreparation, dimension_of, load_encoder, load_preparation
+from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.spec.model import TrainSpec
+
+FORMAT = 1
+
+
+class EncoderVault:
+    """Shared copies of frozen encoders, one per digest, so that models outlive the folder they came from."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def keep(self, source: ModelSource) -> str:
+        """Copies a source on first sight; returns its digest."""
+        digest = fingerprint({"weights": source.weights_digest, "tokenizer": source.tokenizer_digest})
+        target = self._root / digest
+        if not target.exists():
+            with published_folder(target) as folder:
+                for path in source.folder.iterdir():
+                    if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"}:
+                        shutil.copyfile(path, folder / path.name)
+        return digest
+
+    def source(self, digest: str, name: str) -> ModelSource:
+        """The kept copy; raises FailedPreconditionError if it is gone."""
+        folder = self._root / digest
+        if not folder.is_dir():
+            raise FailedPreconditionError(f"the encoder {name!r} ({digest}) is missing from the state directory; train again")
+        return ModelSource(name, folder)
+
+
+@dataclass(frozen=True)
+class EncoderReference:
+    """Where the encoder of an input is: a digest in the vault, or a folder of the bundle if fine-tuned."""
+
+    name: str
+    digest: str
+    folder: str
+    reduction: str
+    max_length: int
+    space: dict[str, str]
+    """Description of the embedding space it was trained in; empty for fine-tuned encoders."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published model, loaded lazily: `model()` builds the network."""
+
+    folder: Path
+    spec: TrainSpec
+    inputs: tuple[FittedFeature, ...]
+    outputs: tuple[FittedFeature, ...]
+    encoders: dict[str, EncoderReference]
+    details: dict[str, Any]
+    """Metrics, job, display name, creation time, digest."""
+
+    def source(self, feature: str, vault: EncoderVault) -> ModelSource:
+        """The weights of a pretrained input."""
+        reference = self.encoders[feature]
+        if reference.folder:
+            return ModelSource(reference.name, self.folder / reference.folder)
+        return vault.source(reference.digest, reference.name)
+
+    def model(self, vault: EncoderVault, *, with_encoders: bool) -> ECD:
+        """The network in evaluation mode, with real encoders or with skip encoders."""
+        pretrained = {}
+        for name, reference in self.encoders.items():
+            source = self.source(name, vault)
+            pretrained[name] = PretrainedInput(dimension_of(source), trainable=False)
+        model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained)
+        model.load_learned_state(load_file(self.folder / "head.safetensors"))
+        if with_encoders:
+            for name, reference in self.encoders.items():
+                encoder = load_encoder(self.source(name, vault), reference.reduction, use_pretrained=True, field=name)
+                pretrained[name].restore(encoder)
+        return model.eval()
+
+    def preparation(self, feature: str, vault: EncoderVault) -> TextPreparation:
+        """The tokenizer of a text input."""
+        return load_preparation(self.source(feature, vault), self.encoders[feature].max_length, feature)
+
+
+def save_bundle(
+    folder: Path,
+    spec: TrainSpec,
+    model: ECD,
+    inputs: tuple[FittedFeature, ...],
+    outputs: tuple[FittedFeature, ...],
+    references: dict[str, EncoderReference],
+    preparations: dict[str, TextPreparation],
+    details: dict[str, Any],
+) -> None:
+    """Publishes a bundle atomically. Fine-tuned encoders are saved whole, in float32, with their tokenizer."""
+    fine_tuned = tuple(f"encoders.{index}.encoder." for index in range(len(inputs)))
+    head = {key: value.detach().cpu().contiguous() for key, value in model.learned_state().items() if not key.startswith(fine_tuned)}
+    with published_folder(folder) as temporary:
+        save_file(head, temporary / "head.safetensors")
+        for name, reference in references.items():
+            if reference.folder:
+                _save_encoder(temporary / reference.folder, model.pretrained()[name], preparations[name])
+        files = {str(path.relative_to(temporary)): file_digest(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
+        content = {
+            "format": FORMAT,
+            "spec": spec.compact(),
+            "inputs": [feature.to_json() for feature in inputs],
+            "outputs": [feature.to_json() for feature in outputs],
+            "encoders": {name: reference.__dict__ for name, reference in references.items()},
+        }
+        details = {**details, "digest": fingerprint({**content, "files": files}), "files": files}
+        _write(temporary / "bundle.json", {**content, "details": details})
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Opens a bundle."""
+    content = read_json(folder / "bundle.json")
+    return Bundle(
+        folder=folder,
+        spec=TrainSpec.model_validate(content["spec"]),
+        inputs=tuple(map(FittedFeature.from_json, content["inputs"])),
+        outputs=tuple(map(FittedFeature.from_json, content["outputs"])),
+        encoders={name: EncoderReference(**value) for name, value in content["encoders"].items()},
+        details=content["details"],
+    )
+
+
+def _save_encoder(folder: Path, pretrained: PretrainedInput, preparation: TextPreparation) -> None:
+    folder.mkdir(parents=True)
+    model: Any = pretrained.encoder.model
+    model.save_pretrained(folder)
+    preparation.tokenizer.save_pretrained(folder)
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")

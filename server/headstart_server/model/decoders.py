@@ -1,0 +1,51 @@
+"""Decoders: the joined vector to logits, logits to predictions."""
+
+import torch
+from torch import Tensor, nn
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.vector import VectorStatistics
+from headstart_server.model.layers import fully_connected
+
+_WIDTH = 256
+
+
+class Decoder(nn.Module):
+    """[b, width] to logits: [b, classes] for category and set, [b] for binary and number, [b, d] for vector.
+
+    `temperature` divides the logits of category and binary outputs in `probabilities` (Guo et al. 2017,
+    arXiv:1706.04599); it is 1 until calibrated.
+    """
+
+    temperature: Tensor
+
+    def __init__(self, width: int, feature: FittedFeature) -> None:
+        super().__init__()
+        spec = feature.spec.decoder
+        self.type = feature.spec.type
+        self.stack, width = fully_connected(width, spec.output_size or _WIDTH, spec.num_fc_layers or 0, spec.dropout or 0.0)
+        self.projection = nn.Linear(width, self._outputs(feature))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, combined: Tensor) -> Tensor:
+        """Logits (normalised values for numbers)."""
+        logits: Tensor = self.projection(self.stack(combined))
+        return logits.squeeze(1) if self.type in ("binary", "number") else logits
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities, [b, classes] or [b]; logits as they are for numbers and vectors."""
+        match self.type:
+            case "category":
+                return (logits / self.temperature).softmax(1)
+            case "binary":
+                return (logits / self.temperature).sigmoid()
+            case "set":
+                return logits.sigmoid()
+            case _:
+                return logits
+
+    @staticmethod
+    def _outputs(feature: FittedFeature) -> int:
+        if feature.spec.type in ("category", "set"):
+            return len(feature.classes)
+        return feature.statistics.size if isinstance(feature.statistics, VectorStatistics) else 1

@@ -1,0 +1,151 @@
+"""The whole model: encoders, combiner, decoders; and the skip encoder that stands in for a frozen encoder."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.encoders.tabular import build_tabular
+from headstart_server.encoders.text import TextEncoder
+from headstart_server.model.combiner import ConcatCombiner
+from headstart_server.model.decoders import Decoder
+from headstart_server.spec.model import CombinerSpec
+
+
+class Tokens(NamedTuple):
+    """A batch of token ids [b, t]; `mask` [b, t] is None where nothing is padded."""
+
+    ids: Tensor
+    mask: Tensor | None
+
+
+Batch = Mapping[str, Tensor | Tokens]
+"""Values by feature name: arrays of tabular features, tokens of texts, embeddings [b, d] of skipped encoders."""
+
+
+class SkipEncoder(nn.Module):
+    """Stands in for a frozen encoder: passes stored embeddings [b, d] through as float32."""
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.dimension = dimension
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Passes through."""
+        return embeddings.float()
+
+
+class PretrainedInput(nn.Module):
+    """A pretrained encoder and the standardisation of its embeddings, fitted on the training rows.
+
+    The encoder can be taken out (`skip`) and put back (`restore`) at any time; a frozen one is never part of the
+    head's state.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, dimension: int, *, trainable: bool) -> None:
+        super().__init__()
+        self.dimension = dimension
+        self.trainable = trainable
+        self.encoder: nn.Module = SkipEncoder(dimension)
+        self.register_buffer("shift", torch.zeros(dimension))
+        self.register_buffer("scale", torch.ones(dimension))
+
+    @property
+    def skipped(self) -> bool:
+        """Whether the skip encoder is in place."""
+        return isinstance(self.encoder, SkipEncoder)
+
+    def skip(self) -> None:
+        """Puts the skip encoder in place: inputs are embeddings from now on."""
+        self.encoder = SkipEncoder(self.dimension)
+
+    def restore(self, encoder: TextEncoder) -> None:
+        """Puts the real encoder back: inputs are tokens from now on. A frozen one gets no gradients."""
+        self.encoder = encoder.requires_grad_(self.trainable)
+
+    def standardise(self, embeddings: Tensor) -> None:
+        """Fits shift and scale to training embeddings [n, d]."""
+        sample = embeddings[: 1 << 17].float()
+        self.shift.copy_(sample.mean(0))
+        self.scale.copy_(sample.std(0, correction=0).clamp(min=1e-6))
+
+    def train(self, mode: bool = True) -> "PretrainedInput":
+        """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""
+        super().train(mode)
+        if not self.trainable:
+            self.encoder.eval()
+        return self
+
+    def forward(self, value: Tensor | Tokens) -> Tensor:
+        """Embeddings or tokens to standardised embeddings [b, d]."""
+        if isinstance(value, Tensor):
+            embedded = self.encoder(value)
+        elif self.trainable:
+            embedded = self.encoder(value.ids, value.mask)
+        else:
+            with torch.no_grad():
+                embedded = self.encoder(value.ids, value.mask)
+        return (embedded.float() - self.shift) / self.scale
+
+
+class ECD(nn.Module):
+    """Encoder-combiner-decoder. Inputs and outputs keep the spec's order."""
+
+    def __init__(
+        self,
+        inputs: Sequence[FittedFeature],
+        outputs: Sequence[FittedFeature],
+        combiner: CombinerSpec,
+        pretrained: Mapping[str, PretrainedInput],
+    ) -> None:
+        super().__init__()
+        self.input_names = [feature.name for feature in inputs]
+        self.output_names = [feature.name for feature in outputs]
+        self.encoders = nn.ModuleList(
+            pretrained[feature.name] if feature.name in pretrained else build_tabular(feature, f"input_features[{index}]")
+            for index, feature in enumerate(inputs)
+        )
+        self.combiner = ConcatCombiner(sum(int(encoder.dimension) for encoder in self.encoders), combiner)  # type: ignore[arg-type]
+        self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits by output name."""
+        encoded = [encoder(batch[name]) for name, encoder in zip(self.input_names, self.encoders, strict=True)]
+        combined = self.combiner(encoded)
+        return {name: decoder(combined) for name, decoder in zip(self.output_names, self.decoders, strict=True)}
+
+    def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Calibrated probabilities (values for numbers and vectors) by output name."""
+        return {name: self.decoder(name).probabilities(logits[name]) for name in self.output_names}
+
+    def decoder(self, output: str) -> Decoder:
+        """The decoder of an output."""
+        decoder = self.decoders[self.output_names.index(output)]
+        assert isinstance(decoder, Decoder)
+        return decoder
+
+    def pretrained(self) -> dict[str, PretrainedInput]:
+        """Pretrained inputs by name."""
+        pairs = zip(self.input_names, self.encoders, strict=True)
+        return {name: encoder for name, encoder in pairs if isinstance(encoder, PretrainedInput)}
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """Everything that training changes: the state without frozen encoders."""
+        frozen = tuple(
+            f"encoders.{index}.encoder."
+            for index, encoder in enumerate(self.encoders)
+            if isinstance(encoder, PretrainedInput) and not encoder.trainable
+        )
+        return {key: value for key, value in self.state_dict().items() if not frozen or not key.startswith(frozen)}
+
+    def load_learned_state(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `learned_state`; raises RuntimeError for keys or shapes that do not fit."""
+        expected = set(self.learned_state())
+        if expected != set(state):
+            raise RuntimeError(f"state differs in {sorted(expected ^ set(state))[:5]}")
+        self.load_state_dict(dict(state), strict=False)

@@ -1,0 +1,61 @@
+"""Losses of the output types."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headstart_server.core.errors import invalid
+from headstart_server.data.features.binary import BinaryStatistics
+from headstart_server.data.features.category import CategoryStatistics
+from headstart_server.data.features.fitted import FittedFeature
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""(logits, targets) to a scalar mean over rows, already times the output's weight."""
+
+_REGRESSION = {"mean_squared_error": functional.mse_loss, "mean_absolute_error": functional.l1_loss, "huber": functional.huber_loss}
+
+
+def build_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
+    """The loss of one output; class weights are those of the training rows where they are to be balanced."""
+    spec, weight = feature.spec.loss, feature.spec.loss.weight or 1.0
+    match feature.statistics:
+        case CategoryStatistics() as statistics:
+            weights = _class_weights(feature, statistics, field)
+            weights = weights.to(device) if weights is not None else None
+            smoothing = spec.label_smoothing or 0.0
+            return lambda logits, target: weight * functional.cross_entropy(
+                logits.float(), target, weight=weights, label_smoothing=smoothing
+            )
+        case BinaryStatistics() as statistics:
+            positive = _positive_weight(feature, statistics)
+            tensor = torch.tensor(positive, device=device) if positive != 1.0 else None
+            return lambda logits, target: weight * functional.binary_cross_entropy_with_logits(
+                logits.float(), target, pos_weight=tensor
+            )
+        case _ if feature.spec.type == "set":
+            return lambda logits, target: weight * functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+        case _:
+            function = _REGRESSION[spec.type or "mean_squared_error"]
+            return lambda logits, target: weight * function(logits.float(), target)
+
+
+def _class_weights(feature: FittedFeature, statistics: CategoryStatistics, field: str) -> Tensor | None:
+    given = feature.spec.loss.class_weights
+    unknown = [label for label in given if label not in statistics.vocabulary]
+    if unknown:
+        known = ", ".join(statistics.vocabulary[:20])
+        raise invalid(f"{field}.loss.class_weights", f"{unknown[0]!r} is no label of the training rows; labels: {known}")
+    if given:
+        return torch.tensor([given.get(label, 1.0) for label in statistics.vocabulary])
+    if feature.spec.loss.balance_classes:
+        counts = torch.tensor(statistics.counts, dtype=torch.float32)
+        return counts.sum() / (len(counts) * counts)
+    return None
+
+
+def _positive_weight(feature: FittedFeature, statistics: BinaryStatistics) -> float:
+    if feature.spec.loss.balance_classes:
+        return (1 - statistics.positive_rate) / statistics.positive_rate
+    return feature.spec.loss.positive_class_weight or 1.0

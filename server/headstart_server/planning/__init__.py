@@ -1,0 +1,1 @@
+"""Planning: every `auto` made a value, with its origin."""

@@ -1,0 +1,43 @@
+"""The documented rules behind `auto` values. Each returns (value, reason)."""
+
+import math
+
+from headstart_server.spec.model import TrainerSpec
+
+STORED_EPOCHS = 20
+ENCODER_EPOCHS = 3
+HEAD_LEARNING_RATE = 1e-3
+ENCODER_LEARNING_RATE = 5e-5
+MAX_BATCH = 1_024
+MAX_ENCODER_BATCH = 32
+MIN_BATCH = 16
+
+
+def epochs(*, encoder_runs: bool) -> tuple[int, str]:
+    """Epochs by what an epoch costs."""
+    if encoder_runs:
+        return ENCODER_EPOCHS, "an encoder runs in every epoch; three are the usual fine-tune (Devlin et al. 2019)"
+    return STORED_EPOCHS, "epochs over stored embeddings are cheap, and early stopping ends them"
+
+
+def batch_size(rows: int, trainer: TrainerSpec, *, encoder_trains: bool) -> tuple[int, str]:
+    """Rows per step: about 50 steps an epoch, a power of two, bounded; memory is measured afterwards."""
+    most = MAX_ENCODER_BATCH if encoder_trains else MAX_BATCH
+    most = min(most, trainer.max_batch_size or most)
+    wanted = 2 ** round(math.log2(max(1, rows / 50)))
+    size = max(1, min(most, max(min(MIN_BATCH, most), wanted), rows))
+    return size, f"about 50 steps an epoch over {rows} training rows, a power of two from {min(MIN_BATCH, most)} to {most}"
+
+
+def learning_rate(*, encoder_trains: bool) -> tuple[float, str]:
+    """The peak rate where none is measured."""
+    if encoder_trains:
+        return ENCODER_LEARNING_RATE, "the usual rate of fine-tuned encoders; heads learn at 1e-3"
+    return HEAD_LEARNING_RATE, "the usual rate of new layers under Adam on standardised inputs"
+
+
+def warmup_fraction(*, encoder_trains: bool) -> tuple[float, str]:
+    """Warm-up protects pretrained weights from the first, noisy steps."""
+    if encoder_trains:
+        return 0.1, "pretrained weights are warmed up over a tenth of the steps"
+    return 0.0, "a head has nothing to lose in its first steps"

@@ -1,0 +1,150 @@
+"""Resolves the trainer section: rules over the data and the path that training takes."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+from headstart_server.core.errors import invalid
+from headstart_server.core.suggest import did_you_mean
+from headstart_server.encoders.precision import fast_precision
+from headstart_server.planning import rules
+from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.metrics import metric_names
+
+_EVAL_BATCH = 4_096
+_EVAL_BATCH_ENCODER = 64
+
+
+@dataclass(frozen=True)
+class TrainerPlan:
+    """The trainer section, resolved as far as rules can. Measured values are settled by the engine."""
+
+    epochs: int
+    batch_size: int
+    batch_size_given: bool
+    eval_batch_size: int
+    learning_rate: float
+    learning_rate_given: bool
+    head_learning_rate: float
+    warmup_fraction: float
+    decay: str
+    decay_rate: float
+    precision: str
+    compile: bool
+    accumulation: int
+    clipping: tuple[str, float] | None
+    evaluate_training_set: bool
+    early_stop: int
+    validation_metric: str
+    seed: int
+    checkpoint: bool
+    warnings: tuple[tuple[str, str], ...]
+
+
+def seed_of(spec: TrainSpec) -> int:
+    """The seed of everything random."""
+    return spec.trainer.random_seed if spec.trainer.random_seed is not None else 42
+
+
+def plan_trainer(
+    spec: TrainSpec, resolution: Resolution, rows: int, device_type: str, *, encoder_runs: bool, encoder_trains: bool
+) -> TrainerPlan:
+    """Resolves `trainer`; `rows` is the number of training rows."""
+    trainer, warnings = spec.trainer, list[tuple[str, str]]()
+    settle = resolution.settle
+    size, size_reason = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
+    rate, rate_reason = rules.learning_rate(encoder_trains=encoder_trains)
+    learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
+    scheduler = trainer.learning_rate_scheduler
+    section = "trainer.learning_rate_scheduler"
+    settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
+    settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
+    return TrainerPlan(
+        epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
+        batch_size=min(rows, settle("trainer.batch_size", trainer.batch_size, size, size_reason)),
+        batch_size_given=trainer.batch_size is not None,
+        eval_batch_size=settle(
+            "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
+        ),
+        learning_rate=learning_rate,
+        learning_rate_given=trainer.learning_rate is not None,
+        head_learning_rate=learning_rate if trainer.learning_rate is not None else max(rate, rules.HEAD_LEARNING_RATE),
+        warmup_fraction=settle(
+            f"{section}.warmup_fraction", scheduler.warmup_fraction, *rules.warmup_fraction(encoder_trains=encoder_trains)
+        ),
+        decay=settle(f"{section}.decay", scheduler.decay, "linear"),
+        decay_rate=scheduler.decay_rate or 0.9,
+        precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),
+        compile=_compile(spec, resolution, warnings, encoder_runs=encoder_runs),
+        accumulation=settle("trainer.gradient_accumulation_steps", trainer.gradient_accumulation_steps, 1),
+        clipping=_clipping(spec, resolution, encoder_trains=encoder_trains),
+        evaluate_training_set=settle("trainer.evaluate_training_set", trainer.evaluate_training_set, False),
+        early_stop=max(0, settle("trainer.early_stop", trainer.early_stop, 5)),
+        validation_metric=_metric(spec, resolution),
+        seed=settle("trainer.random_seed", trainer.random_seed, 42),
+        checkpoint=settle("trainer.checkpoint", trainer.checkpoint, True),
+        warnings=tuple(warnings),
+    )
+
+
+def _precision(
+    spec: TrainSpec, resolution: Resolution, device_type: str, warnings: list[tuple[str, str]], *, encoder_runs: bool
+) -> str:
+    """fp32, bf16 or fp16. Where mixed precision was asked for and would be slower, fp32 with a warning."""
+    wanted = resolution.settle("trainer.use_mixed_precision", spec.trainer.use_mixed_precision, False)
+    if not wanted or not encoder_runs:
+        return "fp32"
+    fast = fast_precision(device_type)
+    if fast == "fp32":
+        reason = f"this {device_type} computes bf16 no faster than fp32 (measured), so training runs in fp32"
+        resolution.record("trainer.use_mixed_precision", False, Origin.MEASURED, reason)
+        warnings.append(("MIXED_PRECISION_NOT_FASTER", reason))
+    return fast
+
+
+def _compile(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[str, str]], *, encoder_runs: bool) -> bool:
+    wanted = resolution.settle("trainer.compile", spec.trainer.compile, False)
+    if wanted and not encoder_runs:
+        reason = "only a head trains on stored embeddings: compiling takes longer than the training that it would speed up"
+        resolution.record("trainer.compile", False, Origin.RULE, reason)
+        return False
+    if wanted and not _has_compiler():
+        reason = "torch.compile needs a C++ compiler on the server (install g++); training runs uncompiled"
+        resolution.record("trainer.compile", False, Origin.RULE, reason)
+        warnings.append(("NO_COMPILER", reason))
+        return False
+    return wanted
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+
+
+def _clipping(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> tuple[str, float] | None:
+    clipping = spec.trainer.gradient_clipping
+    for kind in ("clipglobalnorm", "clipnorm", "clipvalue"):
+        value = getattr(clipping, kind)
+        if value is not None:
+            return kind, resolution.record(f"trainer.gradient_clipping.{kind}", value, Origin.GIVEN)
+    if not encoder_trains:
+        return None
+    path = "trainer.gradient_clipping.clipglobalnorm"
+    return "clipglobalnorm", resolution.record(path, 1.0, Origin.RULE, "the usual bound where an encoder trains")
+
+
+def _metric(spec: TrainSpec, resolution: Resolution) -> str:
+    """`loss` or `output.metric`; raises InvalidInputError with the names that there are."""
+    names = {
+        f"{feature.name}.{metric}": metric for feature in spec.output_features for metric in metric_names(feature.type)
+    }
+    path = "trainer.validation_metric"
+    given = resolution.settle(path, spec.trainer.validation_metric, "loss")
+    if given == "loss" or given in names:
+        return given
+    matches = [name for name, metric in names.items() if metric == given]
+    if len(matches) == 1:
+        return matches[0]
+    known = ["loss", *names]
+    raise invalid(path, f"{given[:80]!r} is no metric of this spec{did_you_mean(given, known)} known: {', '.join(known)}".replace("? known", "? Known"))
+

@@ -1,0 +1,1 @@
+"""The typed spec and its parsing."""

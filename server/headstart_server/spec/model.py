@@ -1,0 +1,264 @@
+"""The spec as values: pydantic twins of `protos/headstart/v1/spec.proto`. None means `auto`.
+
+Key names and meanings follow Ludwig's schema (https://ludwig.ai/latest/configuration/). A contract test holds these
+classes and the proto messages equal field by field.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+InputType = Literal["text", "image", "number", "category", "binary", "set", "vector"]
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000)]
+Precision = Literal["fp32", "bf16", "fp16"]
+Reduction = Literal["cls", "cls_pooled", "mean", "max", "last", "sum"]
+Norm = Literal["batch", "layer", "ghost", "none"]
+MissingStrategy = Literal[
+    "fill_with_const",
+    "fill_with_mode",
+    "fill_with_mean",
+    "fill_with_false",
+    "fill_with_unknown",
+    "drop_row",
+    "fail",
+]
+Decay = Literal["constant", "linear", "cosine", "exponential", "polynomial"]
+LossType = Literal[
+    "softmax_cross_entropy",
+    "binary_weighted_cross_entropy",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "huber",
+    "sigmoid_cross_entropy",
+]
+OptimizerType = Literal[
+    "adamw", "adam", "sgd", "adafactor", "nadam", "radam", "adagrad", "adadelta", "adamax", "rmsprop", "asgd"
+]
+
+
+class Section(BaseModel):
+    """Base of every part of a spec: strict types, no unknown keys, immutable, `auto` reads as None."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_auto(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item for key, item in value.items() if item != "auto" and item is not None}
+        return value
+
+
+class EncoderSpec(Section):
+    """What turns a column into a vector."""
+
+    type: str | None = None
+    pretrained_model_name_or_path: str | None = None
+    revision: str | None = None
+    use_pretrained: bool | None = None
+    trainable: bool | None = None
+    reduce_output: Reduction | None = None
+    model_variant: str | None = None
+    embedding_size: Positive | None = None
+    output_size: Positive | None = None
+    num_layers: Count | None = None
+    dropout: Probability | None = None
+
+
+class PreprocessingSpec(Section):
+    """Reading, cleaning and limits of one column."""
+
+    cache_encoder_embeddings: bool | None = None
+    max_sequence_length: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
+    lowercase: bool | None = None
+    embedding_precision: Precision | None = None
+    missing_value_strategy: MissingStrategy | None = None
+    fill_value: str | None = None
+    normalization: Literal["zscore", "minmax", "log1p", "iq", "none"] | None = None
+    most_common: Positive | None = None
+    min_frequency: Positive | None = None
+    fallback_true_label: str | None = None
+    vector_size: Positive | None = None
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    cached_views: Positive | None = None
+
+
+class DecoderSpec(Section):
+    """Turns the joined vector into a prediction."""
+
+    num_fc_layers: Count | None = None
+    output_size: Positive | None = None
+    dropout: Probability | None = None
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    calibration: bool | None = None
+
+
+class LossSpec(Section):
+    """What is minimised for one output."""
+
+    type: LossType | None = None
+    weight: Annotated[float, Field(gt=0)] | None = None
+    class_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    balance_classes: bool | None = None
+    positive_class_weight: Annotated[float, Field(gt=0)] | None = None
+    label_smoothing: Probability | None = None
+
+
+class AugmentationSpec(Section):
+    """A random change of an image while training."""
+
+    type: str = ""
+    parameters: dict[str, float] = Field(default_factory=dict)
+    method: str | None = None
+
+
+class FeatureSpec(Section):
+    """One column with a type."""
+
+    name: str = ""
+    type: str = ""
+    column: str | None = None
+    encoder: EncoderSpec = EncoderSpec()
+    preprocessing: PreprocessingSpec = PreprocessingSpec()
+    decoder: DecoderSpec = DecoderSpec()
+    loss: LossSpec = LossSpec()
+    top_k: Positive | None = None
+    augmentation: list[AugmentationSpec] = Field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """The column that the feature reads."""
+        return self.column or self.name
+
+
+class FeatureDefaultsSpec(Section):
+    """Settings shared by every feature of one type."""
+
+    encoder: EncoderSpec = EncoderSpec()
+    preprocessing: PreprocessingSpec = PreprocessingSpec()
+    decoder: DecoderSpec = DecoderSpec()
+    loss: LossSpec = LossSpec()
+
+
+class CombinerSpec(Section):
+    """Joins encoded features."""
+
+    type: Literal["concat"] | None = None
+    num_fc_layers: Count | None = None
+    output_size: Positive | None = None
+    dropout: Probability | None = None
+    norm: Norm | None = None
+    virtual_batch_size: Annotated[int, Field(ge=2)] | None = None
+    activation: Literal["relu", "gelu", "tanh", "leakyRelu", "sigmoid"] | None = None
+
+
+class LearningRateSchedulerSpec(Section):
+    """Warm-up and decay of the learning rate, by optimizer step."""
+
+    warmup_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    decay: Decay | None = None
+    decay_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class OptimizerSpec(Section):
+    """The optimizer."""
+
+    type: OptimizerType | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    betas: list[Probability] = Field(default_factory=list)
+    eps: Annotated[float, Field(gt=0)] | None = None
+    momentum: Probability | None = None
+    nesterov: bool | None = None
+
+
+class GradientClippingSpec(Section):
+    """Gradient clipping."""
+
+    clipglobalnorm: Annotated[float, Field(gt=0)] | None = None
+    clipnorm: Annotated[float, Field(gt=0)] | None = None
+    clipvalue: Annotated[float, Field(gt=0)] | None = None
+
+
+class TrainerSpec(Section):
+    """How to train."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    eval_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
+    learning_rate_scaling: Literal["constant", "sqrt", "linear"] | None = None
+    learning_rate_scheduler: LearningRateSchedulerSpec = LearningRateSchedulerSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    use_mixed_precision: bool | None = None
+    compile: bool | None = None
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    gradient_clipping: GradientClippingSpec = GradientClippingSpec()
+    evaluate_training_set: bool | None = None
+    early_stop: Annotated[int, Field(ge=-1, le=100_000)] | None = None
+    validation_metric: str | None = None
+    random_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    checkpoint: bool | None = None
+
+
+class BackendTrainerSpec(Section):
+    """Workers of a distributed run."""
+
+    strategy: Literal["ddp", "fsdp"] | None = None
+    num_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    use_gpu: bool | None = None
+    resources_per_worker: dict[str, float] = Field(default_factory=dict)
+
+
+class BackendSpec(Section):
+    """Where to train."""
+
+    type: Literal["local", "ray"] | None = None
+    trainer: BackendTrainerSpec = BackendTrainerSpec()
+
+
+class SplitSpec(Section):
+    """How rows become training, validation and test rows."""
+
+    type: Literal["random", "stratify", "hash", "fixed"] | None = None
+    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=list)
+    column: str | None = None
+
+
+class GlobalPreprocessingSpec(Section):
+    """Rows: how they are split and sampled."""
+
+    split: SplitSpec = SplitSpec()
+    sample_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class TrainSpec(Section):
+    """What a user asks for."""
+
+    input_features: list[FeatureSpec] = Field(default_factory=list)
+    output_features: list[FeatureSpec] = Field(default_factory=list)
+    combiner: CombinerSpec = CombinerSpec()
+    trainer: TrainerSpec = TrainerSpec()
+    backend: BackendSpec = BackendSpec()
+    preprocessing: GlobalPreprocessingSpec = GlobalPreprocessingSpec()
+    defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict)
+
+    @property
+    def features(self) -> list[FeatureSpec]:
+        """Inputs, then outputs."""
+        return [*self.input_features, *self.output_features]
+
+    def compact(self) -> dict[str, Any]:
+        """The spec as plain values without what is unset: what is stored and compared."""
+        return _without_empty(self.model_dump(mode="python"))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        pairs = ((key, _without_empty(item)) for key, item in value.items())
+        return {key: item for key, item in pairs if item is not None and item != {} and item != []}
+    if isinstance(value, list):
+        return [_without_empty(item) for item in value]
+    return value

@@ -1,0 +1,113 @@
+"""Turns plain values into a `TrainSpec`, and every mistake into a violation with its path and fix."""
+
+import types
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.core.suggest import did_you_mean
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.lacking import LACKING
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.validate import validate
+from headstart_server.spec.yaml_reader import read_yaml
+
+
+def parse_yaml(text: str) -> TrainSpec:
+    """Parses a YAML spec; raises InvalidInputError with every violation found."""
+    return parse_values(read_yaml(text))
+
+
+def parse_values(values: dict[str, Any]) -> TrainSpec:
+    """Parses plain values (from YAML, JSON or the proto message)."""
+    try:
+        spec = TrainSpec.model_validate(_normalise(values))
+    except ValidationError as error:
+        raise InvalidInputError([_violation(detail) for detail in error.errors(include_url=False)][:50]) from None
+    violations = validate(spec, apply_defaults(spec))
+    if violations:
+        raise InvalidInputError(violations)
+    return spec
+
+
+def _normalise(values: dict[str, Any]) -> dict[str, Any]:
+    """Reads Ludwig's short forms: `gradient_clipping: 1.0`-free, `augmentation: true | false | [...]`."""
+    features = values.get("input_features")
+    if not isinstance(features, list):
+        return values
+    return {**values, "input_features": [_normalise_feature(feature) for feature in features]}
+
+
+def _normalise_feature(feature: Any) -> Any:
+    if not isinstance(feature, dict) or not isinstance(feature.get("augmentation"), bool):
+        return feature
+    defaults = [{"type": "random_horizontal_flip"}, {"type": "random_rotate"}]
+    return {**feature, "augmentation": defaults if feature["augmentation"] else []}
+
+
+def _violation(detail: ErrorDetails) -> Violation:
+    location = [part for part in detail["loc"] if part != "[key]"]
+    path = _path(location)
+    given = _shown(detail.get("input"))
+    match detail["type"]:
+        case "extra_forbidden":
+            return Violation(path, _unknown_key(location))
+        case "literal_error":
+            expected = detail["ctx"]["expected"]
+            words = [word.strip(" '") for word in expected.replace(" or ", ",").split(",")]
+            guess = did_you_mean(detail["input"], words) if isinstance(detail["input"], str) else ""
+            return Violation(path, f"{given} is not known; use {expected}{guess}")
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Violation(path, f"{given} must be a mapping, e.g. {{type: ...}}")
+        case "list_type":
+            return Violation(path, f"{given} must be a list")
+        case _:
+            return Violation(path, f"{given}: {detail['msg'][0].lower()}{detail['msg'][1:]}")
+
+
+def _unknown_key(location: list[int | str]) -> str:
+    key = str(location[-1])
+    lacking = LACKING.get(key)
+    if lacking:
+        return f"key {key!r} is not supported: {lacking}"
+    known = sorted(_known_keys(location[:-1]))
+    return f"unknown key {key[:80]!r}{did_you_mean(key, known)} known keys: {', '.join(known)}".replace("? known", "? Known")
+
+
+def _known_keys(location: list[int | str]) -> list[str]:
+    """The keys of the section that a location leads to."""
+    annotation: Any = TrainSpec
+    for part in location:
+        annotation = _inner(annotation, part)
+    model = _inner(annotation, None)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _inner(annotation: Any, part: int | str | None) -> Any:
+    """The type one step below `annotation`; with `part` None, the type itself without `| None`."""
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        annotation = next(item for item in typing.get_args(annotation) if item is not type(None))
+        origin = typing.get_origin(annotation)
+    if part is None:
+        return annotation
+    if origin in (list, dict):
+        return typing.get_args(annotation)[-1]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and part in annotation.model_fields:
+        return annotation.model_fields[str(part)].annotation
+    return None
+
+
+def _path(location: list[int | str]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{str(part)[:80]}" if text else str(part)[:80]
+    return text
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,1 @@
+"""Training: the loop, batches, precision, schedule, optimizer, checkpoints, metrics, calibration."""

@@ -1,0 +1,95 @@
+"""Feeds the loop: columns that stay resident where they fit, batches by row number, no per-row Python."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headstart_server.data.splits import Part
+from headstart_server.encoders.tokens import TokenColumn
+from headstart_server.model.ecd import Batch, Tokens
+
+_BUCKET_BATCHES = 32
+
+
+@dataclass(frozen=True)
+class TokenFeed:
+    """A token column and the id that pads it."""
+
+    column: TokenColumn
+    padding: int
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Every row of a job as columns. `arrays` and `targets` are tensors [rows, ...]; texts are token columns."""
+
+    arrays: Mapping[str, Tensor]
+    tokens: Mapping[str, TokenFeed]
+    targets: Mapping[str, Tensor]
+    parts: Mapping[Part, Tensor]
+    """Row numbers of each part, int64."""
+    device: torch.device
+
+    def count(self, part: Part) -> int:
+        """Rows of a part."""
+        return len(self.parts[part])
+
+    def take(self, rows: Tensor) -> tuple[Batch, dict[str, Tensor]]:
+        """(inputs, targets) of some rows, on the device."""
+        batch: dict[str, Tensor | Tokens] = {name: self._select(values, rows) for name, values in self.arrays.items()}
+        for name, feed in self.tokens.items():
+            ids, mask = feed.column.padded(rows.numpy(), feed.padding)
+            batch[name] = Tokens(self._move(torch.from_numpy(ids)), None if mask is None else self._move(torch.from_numpy(mask)))
+        return batch, {name: self._select(values, rows) for name, values in self.targets.items()}
+
+    def shuffled(self, part: Part, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
+        """Row numbers batch by batch in an order drawn from (seed, epoch) alone.
+
+        Where there are texts, batches hold rows of similar length: a shuffle, then a sort by length within every 32
+        batches, then a shuffle of the batches.
+        """
+        generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % (1 << 63))
+        rows = self.parts[part]
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        if not self.tokens:
+            yield from rows.split(batch_size)
+            return
+        lengths = torch.from_numpy(self._lengths())
+        batches: list[Tensor] = []
+        for bucket in rows.split(batch_size * _BUCKET_BATCHES):
+            batches += bucket[torch.argsort(lengths[bucket], stable=True)].split(batch_size)
+        for index in torch.randperm(len(batches), generator=generator).tolist():
+            yield batches[index]
+
+    def ordered(self, part: Part, batch_size: int) -> Iterator[Tensor]:
+        """Row numbers batch by batch for evaluation, similar lengths together where there are texts."""
+        rows = self.parts[part]
+        if self.tokens:
+            rows = rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True, stable=True)]
+        yield from rows.split(batch_size)
+
+    def longest(self, count: int) -> Tensor:
+        """The training rows that cost most memory."""
+        rows = self.parts[Part.TRAIN]
+        if not self.tokens:
+            return rows[:count]
+        return rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True)][:count]
+
+    def _lengths(self) -> npt.NDArray[np.int64]:
+        return np.sum([feed.column.lengths for feed in self.tokens.values()], axis=0)
+
+    def _select(self, values: Tensor, rows: Tensor) -> Tensor:
+        if values.device.type == self.device.type == "cpu":
+            return values.index_select(0, rows)
+        if values.device == self.device:
+            return values.index_select(0, rows.to(self.device, non_blocking=True))
+        return self._move(values.index_select(0, rows))
+
+    def _move(self, values: Tensor) -> Tensor:
+        if self.device.type == "cuda":
+            return values.pin_memory().to(self.device, non_blocking=True)
+        return values

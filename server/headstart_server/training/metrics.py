@@ -1,0 +1,123 @@
+"""Metrics of the output types, by torchmetrics, over a whole split at once."""
+
+import warnings
+
+import torch
+from torch import Tensor
+from torchmetrics.functional import (
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
+from torchmetrics.functional.classification import (
+    binary_accuracy,
+    binary_auroc,
+    binary_f1_score,
+    binary_precision,
+    binary_recall,
+    multiclass_accuracy,
+    multiclass_f1_score,
+    multilabel_f1_score,
+    multilabel_jaccard_index,
+)
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.number import NumberStatistics
+
+_TOP_K = 3
+_SMALLER_IS_BETTER = ("loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
+
+
+def metrics_of(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    """Metrics of one output over [n, ...] logits and targets; numbers are in the data's units."""
+    if len(targets) == 0:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns of splits without positives; the value says so
+        found = _FUNCTIONS[feature.spec.type](feature, logits.float(), targets)
+    return {name: float(value) for name, value in found.items()}
+
+
+def smaller_is_better(metric: str) -> bool:
+    """Whether an improvement lowers the metric."""
+    return metric.rsplit(".", 1)[-1] in _SMALLER_IS_BETTER
+
+
+def metric_names(feature_type: str) -> tuple[str, ...]:
+    """Metrics of an output type, `loss` included."""
+    return _NAMES[feature_type]
+
+
+_NAMES = {
+    "category": ("loss", "accuracy", "f1_macro", "hits_at_k"),
+    "binary": ("loss", "accuracy", "precision", "recall", "f1", "roc_auc"),
+    "number": ("loss", "mean_squared_error", "root_mean_squared_error", "mean_absolute_error", "r2"),
+    "set": ("loss", "jaccard", "f1_macro"),
+    "vector": ("loss", "mean_squared_error", "mean_absolute_error"),
+}
+
+
+def _category(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    classes = len(feature.classes)
+    top = min(feature.spec.top_k or _TOP_K, classes)
+    predicted = logits.argmax(1)
+    hits = (logits.topk(top).indices == targets[:, None]).any(1).float().mean()
+    options = {"num_classes": classes, "validate_args": False}
+    return {
+        "accuracy": multiclass_accuracy(predicted, targets, average="micro", **options),
+        "f1_macro": multiclass_f1_score(predicted, targets, average="macro", **options),
+        "hits_at_k": hits,
+    }
+
+
+def _binary(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    scores, truth = logits.sigmoid(), targets.long()
+    threshold = feature.spec.decoder.threshold or 0.5
+    found = {
+        "accuracy": binary_accuracy(scores, truth, threshold, validate_args=False),
+        "precision": binary_precision(scores, truth, threshold, validate_args=False),
+        "recall": binary_recall(scores, truth, threshold, validate_args=False),
+        "f1": binary_f1_score(scores, truth, threshold, validate_args=False),
+    }
+    if 0 < int(truth.sum()) < len(truth):
+        found["roc_auc"] = binary_auroc(scores, truth, validate_args=False)
+    return found
+
+
+def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    statistics = feature.statistics
+    assert isinstance(statistics, NumberStatistics)
+    predicted, truth = (values.double() * statistics.scale + statistics.shift for values in (logits, targets))
+    if statistics.normalization == "log1p":
+        predicted, truth = predicted.expm1(), truth.expm1()
+    squared = mean_squared_error(predicted, truth)
+    found = {
+        "mean_squared_error": squared,
+        "root_mean_squared_error": squared.sqrt(),
+        "mean_absolute_error": mean_absolute_error(predicted, truth),
+    }
+    if len(truth) > 1:
+        found["r2"] = r2_score(predicted, truth)
+    return found
+
+
+def _set(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    threshold, labels = feature.spec.decoder.threshold or 0.5, len(feature.classes)
+    scores, truth = logits.sigmoid(), targets.long()
+    options = {"num_labels": labels, "threshold": threshold, "validate_args": False}
+    if labels == 1:
+        return {"jaccard": (scores > threshold).eq(truth).float().mean(), "f1_macro": binary_f1_score(scores, truth, threshold)}
+    return {
+        "jaccard": multilabel_jaccard_index(scores, truth, average="micro", **options),
+        "f1_macro": multilabel_f1_score(scores, truth, average="macro", **options),
+    }
+
+
+def _vector(_feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    return {
+        "mean_squared_error": torch.nn.functional.mse_loss(logits, targets),
+        "mean_absolute_error": torch.nn.functional.l1_loss(logits, targets),
+    }
+
+
+_FUNCTIONS = {"category": _category, "binary": _binary, "number": _number, "set": _set, "vector": _vector}

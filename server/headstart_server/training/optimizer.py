@@ -1,0 +1,71 @@
+"""Optimizers by name, with parameter groups: encoder and head, with and without weight decay."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from headstart_server.model.ecd import ECD
+from headstart_server.spec.model import OptimizerSpec
+
+_CLASSES: dict[str, type[Optimizer]] = {
+    "adamw": torch.optim.AdamW,
+    "adam": torch.optim.Adam,
+    "sgd": torch.optim.SGD,
+    "adafactor": torch.optim.Adafactor,
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+    "adagrad": torch.optim.Adagrad,
+    "adadelta": torch.optim.Adadelta,
+    "adamax": torch.optim.Adamax,
+    "rmsprop": torch.optim.RMSprop,
+    "asgd": torch.optim.ASGD,
+}
+_FUSED = {"adamw", "adam", "sgd", "adagrad"}
+_WITH_BETAS = {"adamw", "adam", "nadam", "radam", "adamax"}
+
+
+def build_optimizer(model: ECD, spec: OptimizerSpec, learning_rate: float, head_learning_rate: float) -> Optimizer:
+    """The optimizer over everything that trains. Biases, norms and scalars are not decayed.
+
+    Each group keeps its peak rate as `initial_lr`.
+    """
+    kind = spec.type or "adamw"
+    decay = spec.weight_decay if spec.weight_decay is not None else (0.01 if kind == "adamw" else 0.0)
+    encoder = [p for item in model.pretrained().values() for p in item.encoder.parameters() if p.requires_grad]
+    seen = {id(parameter) for parameter in encoder}
+    head = [p for p in model.parameters() if p.requires_grad and id(p) not in seen]
+    groups = [*_groups(encoder, learning_rate, decay), *_groups(head, head_learning_rate, decay)]
+    return _CLASSES[kind](groups, **_options(kind, spec))  # type: ignore[call-arg]
+
+
+def set_rates(optimizer: Optimizer, factor: float) -> float:
+    """Sets every group's rate to `factor` of its peak; returns the largest."""
+    largest = 0.0
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+        largest = max(largest, group["lr"])
+    return largest
+
+
+def _groups(parameters: Iterable[nn.Parameter], rate: float, decay: float) -> list[dict[str, Any]]:
+    parameters = list(parameters)
+    decayed = [parameter for parameter in parameters if parameter.ndim > 1]
+    plain = [parameter for parameter in parameters if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+    return [{**group, "lr": rate, "initial_lr": rate} for group in groups if group["params"]]
+
+
+def _options(kind: str, spec: OptimizerSpec) -> dict[str, Any]:
+    options: dict[str, Any] = {"fused": True} if kind in _FUSED else {}
+    if spec.betas and kind in _WITH_BETAS:
+        options["betas"] = tuple(spec.betas)
+    if spec.eps is not None and kind not in {"sgd", "asgd", "adafactor"}:
+        options["eps"] = spec.eps
+    if spec.momentum is not None and kind in {"sgd", "rmsprop"}:
+        options["momentum"] = spec.momentum
+    if spec.nesterov and kind == "sgd":
+        options |= {"nesterov": True, "momentum": spec.momentum or 0.9}
+    return options

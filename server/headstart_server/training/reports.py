@@ -1,0 +1,52 @@
+"""What the loop says while it runs, and to whom."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+Metrics = dict[str, float]
+"""Values by `output.metric`, and `loss` for the total."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Progress within an epoch (epochs count from 1, steps are optimizer steps)."""
+
+    epoch: int
+    step: int
+    total_steps: int
+    loss: float
+    learning_rate: float
+    rows_per_second: float
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """An ended epoch."""
+
+    epoch: int
+    step: int
+    train: Metrics
+    validation: Metrics
+    test: Metrics = field(default_factory=dict)
+    train_seconds: float = 0.0
+    evaluate_seconds: float = 0.0
+    best: bool = False
+    learning_rate: float = 0.0
+    rows_per_second: float = 0.0
+
+
+class Reporter(Protocol):
+    """Listens to a run. `check` raises CancelledError when the run is to stop."""
+
+    def step(self, report: StepReport) -> None:
+        """A few times a second."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """After each epoch."""
+
+    def warning(self, reason: str, message: str) -> None:
+        """Something to know that does not stop the run."""
+
+    def check(self) -> None:
+        """Called after every step."""
