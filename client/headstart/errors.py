@@ -162,6 +162,13 @@ class JobCancelled(HeadstartError):
         self.job = job
 
 
+class ServerMissing(HeadstartError):
+    """A command needs the server package, which is not installed here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="SERVER_NOT_INSTALLED")
+
+
 BY_CODE: dict[grpc.StatusCode, type[HeadstartError]] = {
     kind.default_code: kind
     for kind in (

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -37,12 +38,16 @@ def losses(*values: float) -> list[pb.TrainJobEvent]:
 
 
 class FakeTraining(TrainingServiceServicer):
-    """Plays `script` for every job. Each opened stream takes one entry of `breaks`: after how many events it drops."""
+    """Plays `script` for every job. Each opened stream takes one entry of `breaks`: after how many events it drops.
+
+    After `hold_after` events a stream says no more, as while an encoder is at work.
+    """
 
     def __init__(self) -> None:
         self.script = script_of(*losses(0.9, 0.5, 0.3))
         self.breaks: deque[int | None] = deque()
         self.drop: Refusal = DROP
+        self.hold_after: int | None = None
         self.refusal: Refusal | None = None
         self.requests: list[pb.TrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
@@ -64,6 +69,8 @@ class FakeTraining(TrainingServiceServicer):
         for sent, event in enumerate(self.script[after:]):
             if sent == limit:
                 self.drop.abort(context)
+            while sent == self.hold_after and context.is_active():
+                time.sleep(0.01)
             yield _of(event, name)
         if limit is not None and limit >= len(self.script[after:]):
             self.drop.abort(context)

@@ -51,12 +51,12 @@ class Connection:
         tls: bool | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
     ) -> Connection:
-        """Fill what is not given from HEADSTART_SERVER, HEADSTART_TOKEN and HEADSTART_ROOT_CERTIFICATES."""
+        """Fill what is not given from HEADSTART_SERVER, _TOKEN, _ROOT_CERTIFICATES and _TLS (1: encrypt)."""
         certificates = root_certificates or os.environ.get("HEADSTART_ROOT_CERTIFICATES")
         return cls(
             address=address or os.environ.get("HEADSTART_SERVER") or DEFAULT_ADDRESS,
             token=token or os.environ.get("HEADSTART_TOKEN") or None,
-            tls=bool(certificates) if tls is None else tls,
+            tls=bool(certificates) or os.environ.get("HEADSTART_TLS") == "1" if tls is None else tls,
             root_certificates=Path(certificates).read_bytes() if certificates else None,
         )
 

@@ -1,0 +1,28 @@
+"""Tell how an export goes and what it left on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from headstart.cli.json_lines import dict_of, print_json
+from headstart.cli.wording import size
+from headstart.programs.export import Exported
+from headstart.v1.export_pb2 import ExportProgress
+
+
+def tell_progress(progress: ExportProgress) -> None:
+    """Print one step of the export."""
+    print(f"{progress.stage}: {progress.message}", file=sys.stderr)
+
+
+def tell_result(exported: Exported, output: Path, as_json: bool) -> None:
+    """Print the artifact and where its files are."""
+    artifact = exported.artifact
+    if as_json:
+        paths = [str(path) for path in exported.files]
+        print_json({**dict_of(artifact), "output": str(output), "paths": paths})
+        return
+    print(f"{artifact.name}: {artifact.model}, largest difference from the live model {artifact.max_difference:.1e}")
+    for path, file in zip(exported.files, artifact.files, strict=True):
+        print(f"  {path}  {size(file.size_bytes)}")

@@ -1,0 +1,92 @@
+"""Draw a followed job on a terminal: encoding bar, training bar with the loss, table of epochs."""
+
+from __future__ import annotations
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from headstart.cli.job_view import JobView
+from headstart.cli.sparkline import sparkline
+from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJobEvent
+
+BAR_WIDTH = 28
+SHOWN_EPOCHS = 15
+
+
+class LiveDisplay:
+    """Redraws a few times a second, however many events arrive."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self._view = JobView(name)
+        self._live = Live(console=console, get_renderable=lambda: drawing(self._view), refresh_per_second=8)
+
+    def __enter__(self) -> LiveDisplay:
+        """Start drawing."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Draw a last time and stop."""
+        self._live.stop()
+
+    def show(self, event: TrainJobEvent) -> None:
+        """Take one event."""
+        self._view.take(event)
+
+
+def drawing(view: JobView) -> RenderableType:
+    """Return the whole picture."""
+    parts: list[RenderableType] = [Text(f"{view.name}  {state_name(view.state)}", style="bold")]
+    if view.rows:
+        parts.append(Text(f"  rows: {view.rows}", style="dim"))
+    bars = Table.grid(padding=(0, 1))
+    for progress in view.encode.values():
+        _add_encoding(bars, progress)
+    if view.step is not None:
+        _add_training(bars, view.step)
+    parts.append(bars)
+    if len(view.losses) > 1:
+        parts.append(Text(f"  loss {sparkline(view.losses)} {view.losses[-1]:.4f}"))
+    if view.epochs:
+        parts.append(epoch_table(view.epochs))
+    parts += [Text(f"warning: {warning}", style="yellow") for warning in view.warnings]
+    return Group(*parts)
+
+
+def _add_encoding(bars: Table, progress: EncodeProgress) -> None:
+    counts = f"{progress.rows_seen:,}/{progress.rows_total:,} rows: {encoded(progress)}"
+    bar = ProgressBar(total=max(progress.rows_total, 1), completed=progress.rows_seen, width=BAR_WIDTH)
+    bars.add_row(f"  encode {progress.feature}", bar, counts, _speed(progress.rows_per_second, progress.eta_seconds))
+
+
+def _add_training(bars: Table, step: StepProgress) -> None:
+    counts = f"epoch {step.epoch}, step {step.step:,}/{step.total_steps:,}, lr {step.learning_rate:.2g}"
+    bar = ProgressBar(total=max(step.total_steps, 1), completed=step.step, width=BAR_WIDTH)
+    bars.add_row("  train", bar, counts, _speed(step.rows_per_second, step.eta_seconds))
+
+
+def _speed(rows_per_second: float, eta_seconds: float) -> str:
+    speed = f"{rows_per_second:,.0f} rows/s" if rows_per_second else ""
+    return f"{speed}, {duration(eta_seconds)} left" if eta_seconds else speed
+
+
+def epoch_table(epochs: list[EpochMetrics]) -> Table:
+    """Return the last epochs with their metrics, the best marked."""
+    metrics = shown_metrics(epochs)
+    table = Table(title="train / validation / test", title_justify="left", title_style="dim")
+    table.add_column("epoch", justify="right")
+    for metric in metrics:
+        table.add_column(metric, justify="right")
+    table.add_column("time", justify="right")
+    best = max((index for index, epoch in enumerate(epochs) if epoch.best), default=-1)
+    for index, epoch in list(enumerate(epochs))[-SHOWN_EPOCHS:]:
+        cells = [splits(epoch, metric) for metric in metrics]
+        time = duration(epoch.train_seconds + epoch.evaluate_seconds)
+        table.add_row(
+            f"{epoch.epoch}{' *' if index == best else ''}", *cells, time, style="green" if index == best else None
+        )
+    return table

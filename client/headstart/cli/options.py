@@ -1,0 +1,56 @@
+"""Options that commands share, and the client that they make. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from headstart.client import Client
+    from headstart.errors import HeadstartError
+    from headstart.programs.dataset_source import Data
+
+Server = Annotated[
+    str | None,
+    typer.Option("--server", envvar="HEADSTART_SERVER", help="host:port. Default: localhost:50051."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines; errors are JSON on stderr.")]
+RetryFor = Annotated[
+    float, typer.Option("--retry-for", min=0, help="Seconds to go on trying after the connection drops.")
+]
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The spec.", exists=True, dir_okay=False)]
+Training = Annotated[str, typer.Option("--data", help="Rows: a local file, else a path below the server's data root.")]
+Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
+Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="trainJobs/ID, or ID.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="models/ID, or ID.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The resource's name, or its ID.")]
+
+
+def connect(server: str | None, as_json: bool, retry_for: float = 300.0) -> Client:
+    """Return a client that tells of retries on stderr, where people read it."""
+    from headstart.client import Client
+    from headstart.programs.retry import RetryPolicy
+
+    return Client(server, retry=RetryPolicy(give_up_after=retry_for, on_retry=None if as_json else _tell))
+
+
+def _tell(error: HeadstartError, delay: float) -> None:
+    print(f"connection lost ({error.message[:200]}); trying again in {delay:.1f} s", file=sys.stderr)
+
+
+def place(data: str) -> Data:
+    """Return where rows are: a local file if there is one, a data set's name, or a path on the server."""
+    from headstart.programs.dataset_source import ServerPath
+
+    if data.startswith("datasets/") or Path(data).is_file():
+        return data
+    return ServerPath(data)
+
+
+def optional_place(data: str | None) -> Data | None:
+    """Return where rows are, if they were given."""
+    return None if data is None else place(data)

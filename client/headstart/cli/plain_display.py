@@ -1,0 +1,59 @@
+"""Tell of a followed job in lines, for logs and pipes where nothing can be redrawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headstart.cli.json_lines import print_json
+from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name, warning_text
+from headstart.v1.training_pb2 import TrainJobEvent
+
+
+class PlainDisplay:
+    """One line per event that matters; progress within an encoding pass or an epoch is left out."""
+
+    def __init__(self, tell: Callable[[str], object] = print) -> None:
+        self._tell = tell
+
+    def __enter__(self) -> PlainDisplay:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def show(self, event: TrainJobEvent) -> None:
+        """Tell of one event."""
+        line = _line(event)
+        if line:
+            self._tell(line)
+
+
+class JsonDisplay:
+    """Every event as one JSON line on stdout."""
+
+    def __enter__(self) -> JsonDisplay:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to end."""
+
+    def show(self, event: TrainJobEvent) -> None:
+        """Print one event."""
+        print_json(event)
+
+
+def _line(event: TrainJobEvent) -> str:
+    match event.WhichOneof("event"):
+        case "state_change":
+            return f"{event.job} {state_name(event.state_change.to)}"
+        case "encode_progress" if event.encode_progress.rows_seen >= event.encode_progress.rows_total:
+            return f"encode {event.encode_progress.feature}: {encoded(event.encode_progress)}"
+        case "epoch_finished":
+            epoch = event.epoch_finished
+            metrics = ", ".join(f"{metric} {splits(epoch, metric)}" for metric in shown_metrics([epoch]))
+            return f"epoch {epoch.epoch} ({duration(epoch.train_seconds + epoch.evaluate_seconds)}): {metrics}"
+        case "warning":
+            return f"warning: {warning_text(event.warning)}"
+    return ""

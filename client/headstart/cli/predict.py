@@ -1,0 +1,60 @@
+"""`headstart predict` and `export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Json, Model, Server, connect
+
+DataFile = Annotated[Path, typer.Option("--data", help="Rows: .csv, .tsv or .jsonl.", exists=True, dir_okay=False)]
+
+
+def predict(
+    model: Model,
+    data: DataFile,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="CSV file to write. Default: stdout.", dir_okay=False)
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities/--no-probabilities", help="Add the probability of every class.")
+    ] = True,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Add this many most probable classes.")] = 0,
+    reuse: Annotated[
+        str, typer.Option("--embedding-reuse", help="Stored embeddings that may stand in: exact, any or none.")
+    ] = "exact",
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Predict every row of a file, in its order.
+
+    Columns: FEATURE_prediction, FEATURE_probability_CLASS, FEATURE_top_K. Sets are joined by commas, vectors by spaces.
+    --json prints rows as JSON lines, or with --output a summary.
+    """
+    from headstart.cli.predict_file import predict_to_file, predict_to_stdout
+    from headstart.programs.predict import PredictOptions
+
+    options = PredictOptions(model, probabilities, top_k, reuse)
+    with connect(server, as_json) as client:
+        if output is None:
+            predict_to_stdout(client, options, data, as_json)
+        else:
+            predict_to_file(client, options, data, output, as_json)
+
+
+def export(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help="Directory to write to.", file_okay=False)],
+    format: Annotated[str, typer.Option("--format", help="onnx or torchscript.")] = "onnx",
+    head_only: Annotated[bool, typer.Option("--head-only", help="Leave out the encoders; takes embeddings.")] = False,
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Export a model, check it against the live one, and download its files, verified by SHA-256."""
+    from headstart.cli.export_files import tell_progress, tell_result
+
+    with connect(server, as_json) as client:
+        exported = client.export(model, format, head_only, output, on_progress=None if as_json else tell_progress)
+    tell_result(exported, output, as_json)

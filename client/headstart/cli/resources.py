@@ -1,0 +1,85 @@
+"""`headstart jobs`, `models`, `datasets` and `info`: what a server holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import Job, Json, Name, Server, connect
+
+
+def collection(kind: str, what: str) -> typer.Typer:
+    """Return the commands that every kind of resource has; `kind` names the client's attribute."""
+    app = typer.Typer(help=f"{what[0].upper()}{what[1:]}.", no_args_is_help=True)
+
+    @app.command("list", help=f"List {what}, newest first.")
+    def list_all(server: Server = None, as_json: Json = False) -> None:
+        from headstart.cli.showing import show_all
+
+        with connect(server, as_json) as client:
+            show_all(kind, getattr(client, kind).list(), as_json)
+
+    @app.command("get", help="Show one.")
+    def get(name: Name, server: Server = None, as_json: Json = False) -> None:
+        from headstart.cli.showing import show
+
+        with connect(server, as_json) as client:
+            show(getattr(client, kind).get(name), as_json)
+
+    @app.command("delete", help="Delete one; what was made from it stays.")
+    def delete(name: Name, server: Server = None, as_json: Json = False) -> None:
+        from headstart.cli.showing import show_deleted
+
+        with connect(server, as_json) as client:
+            getattr(client, kind).delete(name)
+        show_deleted(name, as_json)
+
+    return app
+
+
+def jobs() -> typer.Typer:
+    """Return `headstart jobs`."""
+    app = collection("jobs", "training jobs")
+
+    @app.command("cancel")
+    def cancel(job: Job, server: Server = None, as_json: Json = False) -> None:
+        """Ask a job to stop; embeddings and checkpoints made so far are kept."""
+        from headstart.cli.json_lines import print_json
+
+        with connect(server, as_json) as client:
+            asked = client.jobs.cancel(job)
+        print_json(asked) if as_json else print(f"{asked.name} is asked to stop")
+
+    return app
+
+
+def datasets() -> typer.Typer:
+    """Return `headstart datasets`."""
+    app = collection("datasets", "uploaded data sets")
+
+    @app.command("upload")
+    def upload(
+        file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)],
+        server: Server = None,
+        as_json: Json = False,
+    ) -> None:
+        """Upload a file, unless the server has its bytes."""
+        from headstart.cli.json_lines import print_json
+
+        with connect(server, as_json) as client:
+            dataset = client.upload_dataset(file)
+        print_json(dataset) if as_json else print(f"{dataset.name}: {dataset.row_count:,} rows")
+
+    return app
+
+
+def info(server: Server = None, as_json: Json = False) -> None:
+    """Show the server's version, limits, devices and encoders."""
+    from headstart.cli.json_lines import print_json
+    from headstart.cli.tables import print_info
+
+    with connect(server, as_json) as client:
+        found = client.server_info()
+    print_json(found) if as_json else print_info(found, client.address)

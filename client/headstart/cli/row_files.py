@@ -1,0 +1,91 @@
+"""Read rows from CSV, TSV and JSON Lines without holding the file, for bulk prediction."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+from headstart.errors import InvalidArgument
+
+Row = dict[str, Any]
+
+BATCH_ROWS = 256
+BATCH_BYTES = 4 << 20
+LARGEST_CELL = 1 << 30
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file, by its ending. An empty CSV cell is a missing value.
+
+    Raises:
+        InvalidArgument: an unknown ending, or a line that cannot be read, by its number.
+        OSError: the file cannot be read.
+    """
+    readers = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidArgument(f"{path}: predict reads {', '.join(readers)}; convert the file to one of them")
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            yield from reader(file, path)
+        except UnicodeDecodeError as error:
+            raise InvalidArgument(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+
+
+def batches(rows: Iterable[Row], most_rows: int) -> Iterator[list[Row]]:
+    """Yield rows in lists that fit a message, however long the texts are."""
+    batch: list[Row] = []
+    weight = 0
+    for row in rows:
+        heft = sum(len(cell) if isinstance(cell, str) else 16 for cell in row.values())
+        if batch and (len(batch) >= most_rows or weight + heft > BATCH_BYTES):
+            yield batch
+            batch, weight = [], 0
+        batch.append(row)
+        weight += heft
+    if batch:
+        yield batch
+
+
+def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
+    csv.field_size_limit(LARGEST_CELL)
+    lines = csv.reader(file, delimiter=delimiter, strict=True)
+    try:
+        header = next(lines, [])
+        _refuse_header(header, path)
+        for cells in lines:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise InvalidArgument(f"{path}, line {lines.line_num}: {len(cells)} cells under {len(header)} columns")
+            yield {name: cell or None for name, cell in zip(header, cells, strict=True)}
+    except csv.Error as error:
+        raise InvalidArgument(f"{path}, line {lines.line_num}: {error}") from None
+
+
+def _read_tsv(file: TextIO, path: Path) -> Iterator[Row]:
+    return _read_csv(file, path, "\t")
+
+
+def _refuse_header(header: list[str], path: Path) -> None:
+    if not header:
+        raise InvalidArgument(f"{path} is empty; the first line names the columns")
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice or "" in header:
+        raise InvalidArgument(f"{path}: column {twice[0] if twice else ''!r} is named twice or not at all")
+
+
+def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InvalidArgument(f"{path}, line {number}: not JSON ({error})") from None
+        if not isinstance(row, dict):
+            raise InvalidArgument(f"{path}, line {number}: expected an object, got {type(row).__name__}")
+        yield row

@@ -1,0 +1,105 @@
+"""Tables for people: plans, jobs, models, data sets, spaces, the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from headstart.cli.wording import encoded, moment, size, state_name
+from headstart.v1.dataset_pb2 import Dataset
+from headstart.v1.embedding_pb2 import EmbeddingSpace
+from headstart.v1.model_pb2 import Model
+from headstart.v1.server_pb2 import ServerInfo
+from headstart.v1.training_pb2 import ResolvedValue, TrainJob, TrainJobPlan
+
+
+def print_table(headers: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print rows under headers; names are never cut, whatever the width."""
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        table.add_column(header.upper(), no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    console = Console(highlight=False, markup=False)
+    console.print(table, crop=False, soft_wrap=not console.is_terminal)
+
+
+def print_plan(plan: TrainJobPlan) -> None:
+    """Print rows, what would be encoded, and each resolved value."""
+    print(f"rows: {plan.train_rows:,} train, {plan.validation_rows:,} validation, {plan.test_rows:,} test")
+    for progress in plan.encode:
+        print(f"encode {progress.feature}: {progress.rows_total:,} rows: {encoded(progress)}")
+    values = [
+        (
+            value.path,
+            value.value_json,
+            ResolvedValue.Origin.Name(value.origin).removeprefix("ORIGIN_").lower(),
+            value.reason,
+        )
+        for value in plan.resolved_values
+    ]
+    print_table(("value", "is", "from", "why"), values)
+
+
+def print_jobs(jobs: Iterable[TrainJob]) -> None:
+    """Print jobs."""
+    rows = ((job.name, state_name(job.state), moment(job.create_time), job.model, job.display_name) for job in jobs)
+    print_table(("job", "state", "created (UTC)", "model", "name"), rows)
+
+
+def print_models(models: Iterable[Model]) -> None:
+    """Print models."""
+    rows = (
+        (
+            model.name,
+            moment(model.create_time),
+            size(model.size_bytes),
+            ", ".join(o.feature for o in model.outputs),
+            model.display_name,
+        )
+        for model in models
+    )
+    print_table(("model", "created (UTC)", "size", "predicts", "name"), rows)
+
+
+def print_datasets(datasets: Iterable[Dataset]) -> None:
+    """Print data sets."""
+    rows = (
+        (
+            dataset.name,
+            moment(dataset.create_time),
+            size(dataset.size_bytes),
+            f"{dataset.row_count:,}",
+            dataset.display_name,
+        )
+        for dataset in datasets
+    )
+    print_table(("dataset", "created (UTC)", "size", "rows", "name"), rows)
+
+
+def print_spaces(spaces: Iterable[EmbeddingSpace]) -> None:
+    """Print embedding spaces."""
+    rows = (
+        (space.name, f"{space.row_count:,}", size(space.size_bytes), space.dimension, moment(space.last_use_time))
+        for space in spaces
+    )
+    print_table(("space", "rows", "size", "width", "last use (UTC)"), rows)
+
+
+def print_info(info: ServerInfo, address: str) -> None:
+    """Print what a server is and can do."""
+    print(f"Headstart {info.version} at {address}, up since {moment(info.start_time)} UTC")
+    for device in info.devices:
+        print(
+            f"device {device.name}: {device.description}, {size(device.memory_bytes)}, fast in {device.fast_precision}"
+        )
+    print(f"weights on hand: {', '.join(info.pretrained_models) or 'none'}; hub {'on' if info.hub_allowed else 'off'}")
+    limits = {field.name: value for field, value in info.limits.ListFields()}
+    print(f"limits: {', '.join(f'{name} {value:,}' for name, value in limits.items())}")
+    rows = (
+        (encoder.type, ", ".join(encoder.feature_types), "yes" if encoder.pretrained else "no", encoder.default_model)
+        for encoder in info.encoders
+    )
+    print_table(("encoder", "features", "pretrained", "default weights"), rows)

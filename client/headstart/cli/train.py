@@ -1,0 +1,89 @@
+"""`headstart train`, `watch` and `plan`."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import Annotated
+
+import typer
+
+from headstart.cli.options import (
+    Job,
+    Json,
+    RetryFor,
+    Server,
+    SpecFile,
+    Test,
+    Training,
+    Validation,
+    connect,
+    optional_place,
+    place,
+)
+
+
+def train(
+    spec: SpecFile,
+    data: Training,
+    validation: Validation = None,
+    test: Test = None,
+    request_id: Annotated[
+        str | None, typer.Option("--request-id", help="The same id and body give the same job. Default: a new one.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="A name for people.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the job and leave it.")] = False,
+    server: Server = None,
+    retry_for: RetryFor = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Train a model and follow it to its end.
+
+    --json prints each event as one line of JSON and the finished job last. Ctrl-C lets go of the job, which goes on.
+    """
+    from headstart.cli.follow import follow, leave
+
+    request_id = request_id or uuid.uuid4().hex
+    with connect(server, as_json, retry_for) as client:
+        try:
+            rows = place(data), optional_place(validation), optional_place(test)
+            run = client.train(spec, *rows, request_id=request_id, display_name=name)
+        except KeyboardInterrupt:
+            again = f"if the job was created, the same command with --request-id {request_id} follows it"
+            print(f"\ninterrupted; {again}", file=sys.stderr)
+            raise typer.Exit(130) from None
+        if detach:
+            leave(client, run, as_json)
+        else:
+            follow(client, run, as_json)
+
+
+def watch(
+    job: Job,
+    after: Annotated[int, typer.Option("--after", min=0, help="Leave out the events up to this one.")] = 0,
+    server: Server = None,
+    retry_for: RetryFor = 300.0,
+    as_json: Json = False,
+) -> None:
+    """Replay a job's events and follow it to its end; prints as `train` does."""
+    from headstart.cli.follow import follow
+
+    with connect(server, as_json, retry_for) as client:
+        follow(client, client.watch(job, after), as_json)
+
+
+def plan(
+    spec: SpecFile,
+    data: Training,
+    validation: Validation = None,
+    test: Test = None,
+    server: Server = None,
+    as_json: Json = False,
+) -> None:
+    """Resolve a spec against its data without training: every value with its origin, and what would be encoded."""
+    from headstart.cli.json_lines import print_json
+    from headstart.cli.tables import print_plan
+
+    with connect(server, as_json) as client:
+        resolved = client.plan(spec, place(data), optional_place(validation), optional_place(test))
+    print_json(resolved) if as_json else print_plan(resolved)

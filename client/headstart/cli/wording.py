@@ -1,0 +1,79 @@
+"""How numbers, states and metrics are written for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
+
+FIRST = ("loss", "accuracy", "roc_auc", "f1", "r2", "mean_absolute_error", "root_mean_squared_error", "jaccard")
+SHOWN_METRICS = 4
+
+
+def state_name(state: TrainJob.State) -> str:
+    """Return `succeeded` for STATE_SUCCEEDED."""
+    return TrainJob.State.Name(state).removeprefix("STATE_").lower()
+
+
+def duration(seconds: float) -> str:
+    """Return `1:02:03`, `2:03` or `4.5 s`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: int) -> str:
+    """Return bytes with a binary unit."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"
+
+
+def moment(time: Timestamp) -> str:
+    """Return a point in time in UTC, to the second; empty where it is unset."""
+    return time.ToDatetime().strftime("%Y-%m-%d %H:%M:%S") if time.seconds else ""
+
+
+def shown_metrics(epochs: Iterable[EpochMetrics]) -> list[str]:
+    """Return the few metrics that say most: losses, then what each output is judged by."""
+    names = {name for epoch in epochs for split in (epoch.train, epoch.validation, epoch.test) for name in split}
+    ranked = sorted(names, key=lambda name: (_rank(name), name))
+    return [name for name in ranked if _rank(name) < len(FIRST)][:SHOWN_METRICS] or ranked[:SHOWN_METRICS]
+
+
+def splits(epoch: EpochMetrics, metric: str) -> str:
+    """Return a metric as `train / validation / test`."""
+    return " / ".join(_value(values, metric) for values in (epoch.train, epoch.validation, epoch.test))
+
+
+def encoded(progress: EncodeProgress) -> str:
+    """Return what became of the rows of an embedding pass."""
+    counts = {
+        "found": progress.rows_found,
+        "repeated": progress.rows_repeated,
+        "encoded": progress.rows_encoded,
+        "shared": progress.rows_shared,
+    }
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name != "shared")
+
+
+def warning_text(warning: Any) -> str:
+    """Return a `Warning` event in a line (typed Any: the stub's name is hidden behind Python's own Warning)."""
+    return f"{warning.message} ({warning.reason})"
+
+
+def _rank(name: str) -> int:
+    last = name.rpartition(".")[2]
+    return FIRST.index(last) if last in FIRST else len(FIRST)
+
+
+def _value(values: Mapping[str, float], metric: str) -> str:
+    return f"{values[metric]:.4f}" if metric in values else "–"

@@ -1,0 +1,99 @@
+"""Rows stream in from files and predictions stream out, exactly."""
+
+from __future__ import annotations
+
+import csv
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from headstart import InvalidArgument
+from headstart.cli.prediction_files import cell_text, float_text, published
+from headstart.cli.row_files import batches, read_rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def rows_of(tmp_path: Path, name: str, content: bytes) -> list[dict[str, object]]:
+    (tmp_path / name).write_bytes(content)
+    return list(read_rows(tmp_path / name))
+
+
+def test_quoted_newlines_byte_order_marks_and_empty_cells_are_read(tmp_path: Path) -> None:
+    content = '\ufefftext,price\r\n"a ""b"",\nc",1\r\n\r\né,\r\n'.encode()
+    assert rows_of(tmp_path, "a.csv", content) == [{"text": 'a "b",\nc', "price": "1"}, {"text": "é", "price": None}]
+
+
+def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, "a.tsv", b"a\tb\n1,5\tx\n") == [{"a": "1,5", "b": "x"}]
+    assert rows_of(tmp_path, "a.jsonl", b'{"a": 1.5, "b": null}\n\n{"b": ["x"]}\n') == [
+        {"a": 1.5, "b": None},
+        {"b": ["x"]},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.csv", b"a,a\n1,2\n", "'a' is named twice"),
+        ("a.csv", b"a,\n1,2\n", "named twice or not at all"),
+        ("a.csv", b'a\n"open\n', "line 2"),
+        ("a.csv", b"a\n\xff\n", "not UTF-8"),
+        ("a.jsonl", b"[1]\n", "line 1: expected an object, got list"),
+    ],
+)
+def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes, why: str) -> None:
+    with pytest.raises(InvalidArgument, match=why):
+        rows_of(tmp_path, name, content)
+
+
+def test_a_file_is_read_as_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "1\n" * 100_000 + "1,2\n")
+    reader = batches(read_rows(path), 10)
+    assert [len(next(reader)) for _ in range(3)] == [10, 10, 10]
+
+
+def test_batches_hold_few_rows_where_texts_are_long() -> None:
+    def endless() -> Iterator[dict[str, str]]:
+        while True:
+            yield {"text": "x" * 1_500_000}
+
+    assert len(next(batches(endless(), 256))) == 2
+
+
+@given(st.lists(st.integers(1, 5)), st.integers(1, 7))
+def test_batches_lose_and_reorder_nothing(values: list[int], most: int) -> None:
+    made = list(batches(({"a": value} for value in values), most))
+    assert [row["a"] for batch in made for row in batch] == values
+    assert all(0 < len(batch) <= most for batch in made)
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_a_float32_is_written_short_and_reads_back_the_same(value: float) -> None:
+    text = float_text(value)
+    assert len(text) <= 16
+    assert math.isinf(value) or struct.pack("f", float(text)) == struct.pack("f", value)
+
+
+@given(st.floats(allow_nan=False))
+def test_a_double_reads_back_the_same(value: float) -> None:
+    assert float(float_text(value)) == value
+
+
+def test_sets_and_vectors_are_one_cell() -> None:
+    assert cell_text(["a", "b"]) == "a,b"
+    assert cell_text([1.0, 0.1]) == "1 0.1"
+    assert [cell_text(value) for value in (True, False, "x", 0.5, [])] == ["true", "false", "x", "0.5", ""]
+
+
+def test_a_file_that_fails_half_way_is_not_published(tmp_path: Path) -> None:
+    target = tmp_path / "out.csv"
+    target.write_text("before")
+    with pytest.raises(RuntimeError), published(target) as file:
+        csv.writer(file).writerow(["half"])
+        raise RuntimeError
+    assert target.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,0 +1,178 @@
+"""Python values reach the server as they were, or are refused by column and row."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from headstart import InvalidArgument
+from headstart.v1.table_pb2 import Column, Table
+from headstart.values.column import column_of
+from headstart.values.table import row_count, table_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+EXACT_INTEGERS = st.integers(-(2**53), 2**53)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def values_of(column: Column) -> list[Any]:
+    """Read a column as a server would."""
+    kind = column.WhichOneof("values")
+    assert kind is not None
+    values = list(getattr(column, kind).values)
+    nulls: Sequence[bool] = column.nulls or [False] * len(values)
+    return [None if null else value for null, value in zip(nulls, values, strict=True)]
+
+
+@given(
+    st.one_of(
+        *(
+            st.lists(st.one_of(st.none(), kind))
+            for kind in (TEXT, st.one_of(FLOATS, EXACT_INTEGERS), st.booleans(), st.binary())
+        )
+    )
+)
+def test_values_of_one_type_survive_the_round_trip(values: list[Any]) -> None:
+    assert values_of(column_of("c", values)) == values
+
+
+@given(st.lists(st.one_of(TEXT, st.integers(), FLOATS, st.booleans(), st.none()), min_size=1))
+def test_mixed_values_arrive_in_full_as_numbers_or_text(values: list[Any]) -> None:
+    for value, sent in zip(values, values_of(column_of("c", values)), strict=True):
+        assert sent == value or sent == str(value)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", "b"], "strings"),
+        ([1, 2.5, None], "doubles"),
+        ([True, None, False], "bools"),
+        ([b"a", bytearray(b"b"), None], "bytes"),
+        ([True, 1], "strings"),
+        ([1, "a"], "strings"),
+        ([2**53 + 1, 1], "strings"),
+        ([None, None], "strings"),
+        ([], "strings"),
+        ([datetime.date(2026, 1, 2)], "strings"),
+    ],
+)
+def test_a_column_takes_the_type_that_holds_every_value(values: list[Any], kind: str) -> None:
+    assert column_of("c", values).WhichOneof("values") == kind
+
+
+def test_large_integers_keep_every_digit() -> None:
+    assert values_of(column_of("id", [2**53 + 1, 7])) == ["9007199254740993", "7"]
+
+
+def test_nan_and_pandas_missing_values_are_nulls() -> None:
+    missing = type("NAType", (), {})()
+    assert values_of(column_of("c", ["a", math.nan, missing, None])) == ["a", None, None, None]
+    assert values_of(column_of("c", [1.5, math.nan])) == [1.5, None]
+
+
+def test_no_null_mask_is_sent_where_nothing_is_missing() -> None:
+    assert not column_of("c", ["a"]).nulls
+
+
+def test_lists_travel_with_their_items_apart_by_spaces() -> None:
+    assert values_of(column_of("tags", [["b", "a"], {"d", "c"}, [1.5, 2]])) == ["b a", "c d", "1.5 2"]
+
+
+def test_other_values_travel_in_textual_form() -> None:
+    assert values_of(column_of("price", [decimal.Decimal("1.10"), 2])) == ["1.10", "2"]
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        (["a", {"x": 1}], "row 1: dict"),
+        (["a", object()], "row 1: object"),
+        ([1.0, math.inf], "row 1: inf is not a finite number"),
+        ([b"a", "b"], "row 1: str 'b' among bytes"),
+        (["a", "\ud800"], "row 1: text that UTF-8 cannot hold"),
+        (["a", ["b", None]], "row 1: a list holds NoneType"),
+        (["a", ["new york"]], "row 1: item 'new york' cannot be told apart"),
+    ],
+)
+def test_impossible_values_are_refused_by_column_and_row(values: list[Any], why: str) -> None:
+    with pytest.raises(InvalidArgument, match=f"column 'c', {why}") as refused:
+        column_of("c", values)
+    assert refused.value.violations[0].field == "c[1]"
+
+
+def test_rows_become_columns_and_what_a_row_lacks_is_missing() -> None:
+    table = table_of([{"a": 1, "b": "x"}, {"c": True, "a": 2}])
+    assert {column.name: values_of(column) for column in table.columns} == {
+        "a": [1, 2],
+        "b": ["x", None],
+        "c": [None, True],
+    }
+    assert [column.name for column in table.columns] == ["a", "b", "c"]
+
+
+class Frame:
+    """What the client knows of a pandas DataFrame."""
+
+    columns = ("a",)
+
+    def to_dict(self, orient: str) -> dict[str, list[Any]]:
+        """Return columns."""
+        assert orient == "list"
+        return {"a": [1.0, 2.0]}
+
+
+class Scalar:
+    """What the client knows of numpy's scalars and arrays."""
+
+    dtype = "float32"
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def tolist(self) -> Any:
+        """Return it as Python's."""
+        return self._value
+
+
+def test_data_frames_and_numpy_values_are_taken_without_their_libraries() -> None:
+    assert values_of(table_of(Frame()).columns[0]) == [1.0, 2.0]
+    assert values_of(column_of("v", [Scalar([1.0, 2.0]), Scalar([3.0, 4.0])])) == ["1.0 2.0", "3.0 4.0"]
+    assert values_of(column_of("n", [Scalar(1), Scalar(2.5)])) == [1, 2.5]
+
+
+def test_a_table_is_taken_as_it_is() -> None:
+    table = Table(columns=[column_of("a", [1])])
+    assert table_of(table) is table
+
+
+def test_columns_of_different_lengths_are_refused_by_name() -> None:
+    with pytest.raises(InvalidArgument, match="'a' 1, 'b' 2"):
+        table_of({"a": [1], "b": [1, 2]})
+
+
+@pytest.mark.parametrize("columns", [{1: ["a"]}, {"": ["a"]}, {"a": "text"}, {"a": 5}])
+def test_columns_that_are_none_are_refused(columns: Any) -> None:
+    with pytest.raises(InvalidArgument):
+        table_of(columns)
+
+
+@pytest.mark.parametrize("rows", ["text", 5, None, [1, 2], [["a"]]])
+def test_what_is_no_table_is_a_type_error(rows: Any) -> None:
+    with pytest.raises(TypeError):
+        table_of(rows)
+
+
+@pytest.mark.parametrize(("rows", "count"), [({"a": []}, 0), ([], 0), ({"a": [1, 2]}, 2), ({"a": [None]}, 1)])
+def test_rows_are_counted(rows: Any, count: int) -> None:
+    assert row_count(table_of(rows)) == count
+
+
+def test_the_rows_of_arrow_bytes_are_the_servers_to_count() -> None:
+    assert row_count(Table(arrow_ipc=b"x")) is None
