@@ -102,13 +102,13 @@ class AsyncClient:
             display_name=display_name,
             progress=on_upload,
         )
-        return await AsyncTrainRun.started(self._driver, self._driver.stream(events))
+        return await AsyncTrainRun.started(self._driver, self._driver.stream(events), self._retry)
 
     def watch(self, name: str, after_sequence: int = 0) -> AsyncTrainRun:
         """Replay a job's events after one of them, then follow it to its end."""
         name = full_name(resources.JOBS.collection, name)
         events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
-        return AsyncTrainRun(self._driver, events, name, after_sequence)
+        return AsyncTrainRun(self._driver, events, name, self._retry, after_sequence)
 
     async def plan(
         self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None

@@ -7,7 +7,8 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.programs import resources
-from headstart.programs.train import result
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.train import job_now, refuse_bad_end
 from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
 from headstart.wire import methods
 from headstart.wire.async_driver import AsyncDriver
@@ -17,21 +18,29 @@ class AsyncTrainRun:
     """The asyncio twin of `TrainRun`."""
 
     def __init__(
-        self, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent], name: str, after_sequence: int = 0
+        self,
+        driver: AsyncDriver,
+        events: AsyncIterator[TrainJobEvent],
+        name: str,
+        retry: RetryPolicy,
+        after_sequence: int = 0,
     ) -> None:
         self._driver = driver
         self._events = events
         self._first: TrainJobEvent | None = None
+        self._retry = retry
         self.name = name
         self.last_sequence = after_sequence
 
     @classmethod
-    async def started(cls, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent]) -> AsyncTrainRun:
+    async def started(
+        cls, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent], retry: RetryPolicy
+    ) -> AsyncTrainRun:
         """Wait for the first event, which names the job, so that a bad request raises here and now."""
         first = await anext(events, None)
         if first is None:
             raise HeadstartError("the server created no job")
-        run = cls(driver, events, first.job)
+        run = cls(driver, events, first.job, retry)
         run._first = first
         return run
 
@@ -54,7 +63,11 @@ class AsyncTrainRun:
         """
         async for _ in self:
             pass
-        return await self._driver.run(result(self.name))
+        return refuse_bad_end(await self.job())
+
+    async def job(self) -> TrainJob:
+        """Read the job as it is now."""
+        return await self._driver.run(job_now(self.name, self._retry))
 
     async def cancel(self) -> TrainJob:
         """Ask the job to stop; its last events still arrive."""

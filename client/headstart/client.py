@@ -121,13 +121,13 @@ class Client:
             display_name=display_name,
             progress=on_upload,
         )
-        return TrainRun.started(self._driver, self._driver.stream(events))
+        return TrainRun.started(self._driver, self._driver.stream(events), self._retry)
 
     def watch(self, name: str, after_sequence: int = 0) -> TrainRun:
         """Replay a job's events after one of them, then follow it to its end."""
         name = full_name(resources.JOBS.collection, name)
         events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
-        return TrainRun(self._driver, events, name, after_sequence)
+        return TrainRun(self._driver, events, name, self._retry, after_sequence)
 
     def plan(self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None) -> TrainJobPlan:
         """Resolve a spec against its data without training: every `auto` with its value and origin."""

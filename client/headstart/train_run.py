@@ -7,7 +7,8 @@ from typing import Any
 
 from headstart.errors import HeadstartError
 from headstart.programs import resources
-from headstart.programs.train import result
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.train import job_now, refuse_bad_end
 from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
 from headstart.wire import methods
 from headstart.wire.driver import Driver
@@ -23,20 +24,28 @@ class TrainRun:
         last_sequence: number of the last event that was handed out.
     """
 
-    def __init__(self, driver: Driver, events: Iterator[TrainJobEvent], name: str, after_sequence: int = 0) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        events: Iterator[TrainJobEvent],
+        name: str,
+        retry: RetryPolicy,
+        after_sequence: int = 0,
+    ) -> None:
         self._driver = driver
         self._events = events
         self._first: TrainJobEvent | None = None
+        self._retry = retry
         self.name = name
         self.last_sequence = after_sequence
 
     @classmethod
-    def started(cls, driver: Driver, events: Iterator[TrainJobEvent]) -> TrainRun:
+    def started(cls, driver: Driver, events: Iterator[TrainJobEvent], retry: RetryPolicy) -> TrainRun:
         """Wait for the first event, which names the job, so that a bad request raises here and now."""
         first = next(events, None)
         if first is None:
             raise HeadstartError("the server created no job")
-        run = cls(driver, events, first.job)
+        run = cls(driver, events, first.job, retry)
         run._first = first
         return run
 
@@ -59,7 +68,11 @@ class TrainRun:
         """
         for _ in self:
             pass
-        return self._driver.run(result(self.name))
+        return refuse_bad_end(self.job())
+
+    def job(self) -> TrainJob:
+        """Read the job as it is now."""
+        return self._driver.run(job_now(self.name, self._retry))
 
     def cancel(self) -> TrainJob:
         """Ask the job to stop; its last events still arrive."""

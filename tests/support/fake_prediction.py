@@ -21,7 +21,7 @@ class FakePrediction(PredictionServiceServicer):
     def __init__(self) -> None:
         self.requests: list[prediction_pb2.PredictRequest] = []
         self.answers_left: int | None = None
-        self.metadata: dict[str, str] = {}
+        self.metadata: dict[str, str | bytes] = {}
 
     def Predict(
         self, request: prediction_pb2.PredictRequest, context: grpc.ServicerContext

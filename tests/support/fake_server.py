@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import Any
 
 import grpc
 from headstart.v1 import model_pb2, server_pb2
@@ -75,13 +76,17 @@ class FakeServer:
         self.models = FakeModels()
         self._pool = ThreadPoolExecutor(max_workers=8)
         self._server = grpc.server(self._pool)
-        add_TrainingServiceServicer_to_server(self.training, self._server)
-        add_PredictionServiceServicer_to_server(self.prediction, self._server)
-        add_EmbeddingServiceServicer_to_server(self.embedding, self._server)
-        add_DatasetServiceServicer_to_server(self.datasets, self._server)
-        add_ExportServiceServicer_to_server(self.export, self._server)
-        add_ModelServiceServicer_to_server(self.models, self._server)
-        add_ServerServiceServicer_to_server(FakeInfo(), self._server)
+        parts: list[tuple[Any, Any]] = [
+            (add_TrainingServiceServicer_to_server, self.training),
+            (add_PredictionServiceServicer_to_server, self.prediction),
+            (add_EmbeddingServiceServicer_to_server, self.embedding),
+            (add_DatasetServiceServicer_to_server, self.datasets),
+            (add_ExportServiceServicer_to_server, self.export),
+            (add_ModelServiceServicer_to_server, self.models),
+            (add_ServerServiceServicer_to_server, FakeInfo()),
+        ]
+        for add, servicer in parts:
+            add(servicer, self._server)
         self.address = f"localhost:{self._server.add_insecure_port(address)}"
 
     def __enter__(self) -> FakeServer:

@@ -48,6 +48,7 @@ class FakeTraining(TrainingServiceServicer):
         self.breaks: deque[int | None] = deque()
         self.drop: Refusal = DROP
         self.hold_after: int | None = None
+        self.read_drops = 0
         self.refusal: Refusal | None = None
         self.requests: list[pb.TrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
@@ -95,6 +96,9 @@ class FakeTraining(TrainingServiceServicer):
 
     def GetTrainJob(self, request: pb.GetTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
         """Read a job; every name but `none` has one."""
+        if self.read_drops:
+            self.read_drops -= 1
+            DROP.abort(context)
         if request.name.endswith("/none"):
             not_found(request.name).abort(context)
         return self.job(request.name)

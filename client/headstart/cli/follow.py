@@ -13,13 +13,12 @@ from headstart.cli.json_lines import print_json
 from headstart.cli.live_display import LiveDisplay
 from headstart.cli.plain_display import JsonDisplay, PlainDisplay
 from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name
-from headstart.client import Client
-from headstart.errors import JobCancelled, JobFailed
+from headstart.programs.train import refuse_bad_end
 from headstart.train_run import TrainRun
 from headstart.v1.training_pb2 import TrainJob
 
 
-def follow(client: Client, run: TrainRun, as_json: bool) -> None:
+def follow(run: TrainRun, as_json: bool) -> None:
     """Show a run's events, then the finished job.
 
     Raises:
@@ -30,15 +29,12 @@ def follow(client: Client, run: TrainRun, as_json: bool) -> None:
         with _display(run.name, console, as_json) as display:
             for event in run:
                 display.show(event)
-        job = client.jobs.get(run.name)
+        job = run.job()
     if as_json:
         print_json(job)
     elif job.state == TrainJob.STATE_SUCCEEDED:
         console.print(summary(job), highlight=False, markup=False, soft_wrap=True)
-    if job.state == TrainJob.STATE_FAILED:
-        raise JobFailed(job)
-    if job.state == TrainJob.STATE_CANCELLED:
-        raise JobCancelled(job)
+    refuse_bad_end(job)
 
 
 def _display(name: str, console: Console, as_json: bool) -> LiveDisplay | PlainDisplay | JsonDisplay:
@@ -47,11 +43,11 @@ def _display(name: str, console: Console, as_json: bool) -> LiveDisplay | PlainD
     return LiveDisplay(name, console) if console.is_terminal else PlainDisplay()
 
 
-def leave(client: Client, run: TrainRun, as_json: bool) -> None:
+def leave(run: TrainRun, as_json: bool) -> None:
     """Let go of a run that has just begun, and say how to find it again."""
     run.close()
     if as_json:
-        print_json(client.jobs.get(run.name))
+        print_json(run.job())
     else:
         print(f"{run.name} is on its way; `headstart watch {run.name}` follows it")
 

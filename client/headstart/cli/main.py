@@ -31,5 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         failure = failure or failure_of(RuntimeError(f"{type(error).__name__}: {error}"), usage=RuntimeError, code=1)
         assert failure is not None
-        print(failure.as_json() if as_json else failure.as_text(), file=sys.stderr)
+        if failure.message:  # none where a group of commands was given no command and has printed its help
+            print(failure.as_json() if as_json else failure.as_text(), file=sys.stderr)
         return failure.exit_code

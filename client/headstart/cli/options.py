@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,17 @@ def connect(server: str | None, as_json: bool, retry_for: float = 300.0) -> Clie
 
 def _tell(error: HeadstartError, delay: float) -> None:
     print(f"connection lost ({error.message[:200]}); trying again in {delay:.1f} s", file=sys.stderr)
+
+
+def upload_progress(as_json: bool) -> Callable[[int, int], None] | None:
+    """Return what tells of an upload on a terminal, None elsewhere."""
+    if as_json or not sys.stderr.isatty():
+        return None
+
+    def tell(sent: int, total: int) -> None:
+        print(f"\rupload {100 * sent // max(total, 1)} %", end="" if sent < total else "\n", file=sys.stderr)
+
+    return tell
 
 
 def place(data: str) -> Data:

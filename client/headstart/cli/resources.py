@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Job, Json, Name, Server, connect
+from headstart.cli.options import Job, Json, Name, Server, connect, upload_progress
 
 
 def collection(kind: str, what: str) -> typer.Typer:
@@ -69,7 +69,7 @@ def datasets() -> typer.Typer:
         from headstart.cli.json_lines import print_json
 
         with connect(server, as_json) as client:
-            dataset = client.upload_dataset(file)
+            dataset = client.upload_dataset(file, on_upload=upload_progress(as_json))
         print_json(dataset) if as_json else print(f"{dataset.name}: {dataset.row_count:,} rows")
 
     return app

@@ -20,6 +20,7 @@ from headstart.cli.options import (
     connect,
     optional_place,
     place,
+    upload_progress,
 )
 
 
@@ -47,15 +48,16 @@ def train(
     with connect(server, as_json, retry_for) as client:
         try:
             rows = place(data), optional_place(validation), optional_place(test)
-            run = client.train(spec, *rows, request_id=request_id, display_name=name)
+            upload = upload_progress(as_json)
+            run = client.train(spec, *rows, request_id=request_id, display_name=name, on_upload=upload)
         except KeyboardInterrupt:
             again = f"if the job was created, the same command with --request-id {request_id} follows it"
             print(f"\ninterrupted; {again}", file=sys.stderr)
             raise typer.Exit(130) from None
         if detach:
-            leave(client, run, as_json)
+            leave(run, as_json)
         else:
-            follow(client, run, as_json)
+            follow(run, as_json)
 
 
 def watch(
@@ -69,7 +71,7 @@ def watch(
     from headstart.cli.follow import follow
 
     with connect(server, as_json, retry_for) as client:
-        follow(client, client.watch(job, after), as_json)
+        follow(client.watch(job, after), as_json)
 
 
 def plan(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from headstart.errors import DataLoss, HeadstartError, Unavailable
-from headstart.programs.retry import Patience, RetryPolicy
+from headstart.errors import DataLoss, Unavailable
+from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.programs.upload import sha256_of
 from headstart.v1.export_pb2 import ArtifactFile, DownloadArtifactRequest
 from headstart.wire.methods import DOWNLOAD_ARTIFACT
-from headstart.wire.steps import Program, compute, open_stream, read, sleep
+from headstart.wire.steps import Program, compute, open_stream, read
 
 Received = Callable[[str, int], None]
 """Called with a file's path and how many of its bytes are here."""
@@ -53,15 +53,8 @@ def _complete(
     artifact: str, file: ArtifactFile, partial: Path, policy: RetryPolicy, received: Received | None
 ) -> Program[bool]:
     """Append what is missing to the partial file and tell whether its bytes are the promised ones."""
-    patience = Patience(policy)
-    while True:
-        try:
-            patience.opened()
-            yield from _append(artifact, file, partial, patience, received)
-            return (yield from compute(lambda: sha256_of(partial) == file.sha256))
-        except HeadstartError as error:
-            delay = patience.delay_after(error)
-        yield from sleep(delay)
+    yield from persistently(lambda patience: _append(artifact, file, partial, patience, received), policy)
+    return (yield from compute(lambda: sha256_of(partial) == file.sha256))
 
 
 def _append(

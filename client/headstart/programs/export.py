@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from headstart.errors import HeadstartError, InvalidArgument, Unavailable
+from headstart.errors import InvalidArgument, Unavailable
 from headstart.programs.download import Received, download_file
-from headstart.programs.retry import Patience, RetryPolicy
+from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.v1.export_pb2 import Artifact, ExportProgress, ExportRequest
 from headstart.wire.methods import EXPORT
-from headstart.wire.steps import Program, open_stream, read, sleep
+from headstart.wire.steps import Program, open_stream, read
 
 FORMATS = {"onnx": ExportRequest.FORMAT_ONNX, "torchscript": ExportRequest.FORMAT_TORCHSCRIPT}
 
@@ -45,21 +45,18 @@ def export_request(model: str, format: str, head_only: bool) -> ExportRequest:
 
 def export(request: ExportRequest, policy: RetryPolicy, on_progress: OnProgress | None = None) -> Program[Artifact]:
     """Export and return the artifact; a dropped stream asks again, which finds the artifact or the work done so far."""
-    patience = Patience(policy)
-    while True:
-        try:
-            patience.opened()
-            stream = yield from open_stream(EXPORT, request)
-            while (event := (yield from read(stream))) is not None:
-                patience.reached()
-                if event.HasField("artifact"):
-                    return event.artifact
-                if on_progress is not None:
-                    on_progress(event.progress)
-            raise Unavailable("the server closed the stream before the artifact was ready")
-        except HeadstartError as error:
-            delay = patience.delay_after(error)
-        yield from sleep(delay)
+
+    def attempt(patience: Patience) -> Program[Artifact]:
+        stream = yield from open_stream(EXPORT, request)
+        while (event := (yield from read(stream))) is not None:
+            patience.reached()
+            if event.HasField("artifact"):
+                return event.artifact
+            if on_progress is not None:
+                on_progress(event.progress)
+        raise Unavailable("the server closed the stream before the artifact was ready")
+
+    return (yield from persistently(attempt, policy))
 
 
 def download(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headstart.errors import HeadstartError, Unavailable
-from headstart.programs.retry import Patience, RetryPolicy
+from headstart.errors import Unavailable
+from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.v1.training_pb2 import (
     GetTrainJobRequest,
     TrainJob,
@@ -14,7 +14,7 @@ from headstart.v1.training_pb2 import (
     WatchTrainJobRequest,
 )
 from headstart.wire.methods import GET_JOB, TRAIN_JOB, WATCH_JOB
-from headstart.wire.steps import Emit, Flow, Program, Stream, call, open_stream, read, sleep
+from headstart.wire.steps import Emit, Flow, Program, Stream, call, open_stream, read
 
 TERMINAL = frozenset({TrainJob.STATE_SUCCEEDED, TrainJob.STATE_FAILED, TrainJob.STATE_CANCELLED})
 
@@ -46,27 +46,23 @@ class Position:
 
 
 def follow(position: Position, policy: RetryPolicy) -> Flow[TrainJobEvent]:
-    """Emit the events after `position` until the job has ended."""
-    patience = Patience(policy)
-    while True:
-        try:
-            patience.opened()
-            stream = yield from position.open()
-            while (event := (yield from read(stream))) is not None:
-                patience.progress()
-                if position.take(event):
-                    yield Emit(event)
-            if position.ended or (yield from _has_ended(position)):
-                return
+    """Emit the events after `position` until the job has ended, or is paused."""
+
+    def attempt(patience: Patience) -> Flow[TrainJobEvent]:
+        stream = yield from position.open()
+        while (event := (yield from read(stream))) is not None:
+            patience.progress()
+            if position.take(event):
+                yield Emit(event)
+        if not position.ended and not (yield from _is_over(position)):
             raise Unavailable("the server closed the stream before the job ended")
-        except HeadstartError as error:
-            delay = patience.delay_after(error)
-        yield from sleep(delay)
+
+    yield from persistently(attempt, policy)
 
 
-def _has_ended(position: Position) -> Program[bool]:
+def _is_over(position: Position) -> Program[bool]:
     """Ask for the job's state: the terminal event may lie before the point from which the log was read."""
     if not position.name:
         return False
     job = yield from call(GET_JOB, GetTrainJobRequest(name=position.name))
-    return job.state in TERMINAL and job.last_sequence <= position.sequence
+    return job.state in (*TERMINAL, TrainJob.STATE_PAUSED) and job.last_sequence <= position.sequence

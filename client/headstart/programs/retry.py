@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import grpc
 
 from headstart.errors import HeadstartError
+from headstart.wire.steps import Step, sleep
+
+S = TypeVar("S")
+R = TypeVar("R")
 
 ALWAYS_DROPPED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED})
 SOMETIMES_DROPPED = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
@@ -82,6 +87,20 @@ class Patience:
         if policy.on_retry is not None:
             policy.on_retry(error, delay)
         return delay
+
+
+def persistently(
+    attempt: Callable[[Patience], Generator[S, Any, R]], policy: RetryPolicy
+) -> Generator[S | Step, Any, R]:
+    """Run a program that may be run again until it gets through; it tells its patience of what arrives."""
+    patience = Patience(policy)
+    while True:
+        try:
+            patience.opened()
+            return (yield from attempt(patience))
+        except HeadstartError as error:
+            delay = patience.delay_after(error)
+        yield from sleep(delay)
 
 
 def is_dropped(error: HeadstartError) -> bool:

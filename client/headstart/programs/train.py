@@ -7,7 +7,7 @@ import uuid
 from headstart.errors import JobCancelled, JobFailed
 from headstart.programs.dataset_source import TrainingData, training_request
 from headstart.programs.follow import Position, follow
-from headstart.programs.retry import RetryPolicy
+from headstart.programs.retry import RetryPolicy, persistently
 from headstart.programs.upload import Progress
 from headstart.v1.training_pb2 import GetTrainJobRequest, TrainJob, TrainJobEvent, TrainJobPlan
 from headstart.values.spec import Spec
@@ -36,13 +36,17 @@ def train(
     yield from follow(Position(request=request), policy)
 
 
-def result(name: str) -> Program[TrainJob]:
+def job_now(name: str, policy: RetryPolicy) -> Program[TrainJob]:
+    """Return a job as it is, over dropped connections."""
+    return (yield from persistently(lambda _: call(GET_JOB, GetTrainJobRequest(name=name)), policy))
+
+
+def refuse_bad_end(job: TrainJob) -> TrainJob:
     """Return a job that SUCCEEDED (or has not ended).
 
     Raises:
         JobFailed, JobCancelled: it ended otherwise.
     """
-    job = yield from call(GET_JOB, GetTrainJobRequest(name=name))
     if job.state == TrainJob.STATE_FAILED:
         raise JobFailed(job)
     if job.state == TrainJob.STATE_CANCELLED:

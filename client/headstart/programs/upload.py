@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headstart.errors import HeadstartError, NotFound
-from headstart.programs.retry import Patience, RetryPolicy
+from headstart.errors import NotFound
+from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.v1.dataset_pb2 import Dataset, DatasetHeader, GetDatasetRequest, UploadDatasetRequest
 from headstart.wire.methods import GET_DATASET, UPLOAD_DATASET
-from headstart.wire.steps import Program, call, compute, sleep
+from headstart.wire.steps import Program, call, compute
 
 CHUNK_BYTES = 1 << 20
 
@@ -30,19 +30,14 @@ def upload(
         OSError: the file cannot be read.
     """
     digest = yield from compute(lambda: sha256_of(path))
-    patience = Patience(policy)
-    while True:
-        try:
-            patience.opened()
-            known = yield from _find(digest)
-            if known is not None:
-                return known
-            patience.reached()
-            header = DatasetHeader(display_name=path.name, format=format, sha256=digest)
-            return (yield from _send(path, header, progress))
-        except HeadstartError as error:
-            delay = patience.delay_after(error)
-        yield from sleep(delay)
+    header = DatasetHeader(display_name=path.name, format=format, sha256=digest)
+
+    def attempt(patience: Patience) -> Program[Dataset]:
+        known = yield from _find(digest)
+        patience.reached()
+        return known or (yield from _send(path, header, progress))
+
+    return (yield from persistently(attempt, policy))
 
 
 def sha256_of(path: Path) -> str:

@@ -152,6 +152,18 @@ async def test_a_cancelled_job_raises_from_async_result(
     assert server.training.cancelled == [run.name]
 
 
+def test_a_drop_while_reading_the_result_is_no_failure_of_the_job(server: FakeServer, client: headstart.Client) -> None:
+    server.training.read_drops = 2
+    assert client.watch("j1").result().model == "models/m1"
+
+
+def test_a_paused_job_ends_the_following(server: FakeServer, client: headstart.Client) -> None:
+    server.training.script = script_of(end=TrainJob.STATE_PAUSED)
+    run = client.train(SPEC, ROWS)
+    assert len(list(run)) == 2
+    assert run.job().state == TrainJob.STATE_PAUSED
+
+
 def test_a_successful_job_is_its_result(client: headstart.Client) -> None:
     assert client.train(SPEC, ROWS).result().model == "models/m1"
 

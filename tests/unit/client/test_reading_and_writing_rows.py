@@ -79,14 +79,19 @@ def test_a_float32_is_written_short_and_reads_back_the_same(value: float) -> Non
 
 
 @given(st.floats(allow_nan=False))
-def test_a_double_reads_back_the_same(value: float) -> None:
-    assert float(float_text(value)) == value
+def test_a_double_that_is_no_float32_reads_back_the_same(value: float) -> None:
+    try:
+        is_float32 = struct.unpack("f", struct.pack("f", value))[0] == value
+    except OverflowError:
+        is_float32 = False
+    assert is_float32 or float(float_text(value)) == value
 
 
 def test_sets_and_vectors_are_one_cell() -> None:
     assert cell_text(["a", "b"]) == "a,b"
     assert cell_text([1.0, 0.1]) == "1 0.1"
-    assert [cell_text(value) for value in (True, False, "x", 0.5, [])] == ["true", "false", "x", "0.5", ""]
+    cells: list[object] = [True, False, "x", 0.5, []]
+    assert [cell_text(cell) for cell in cells] == ["true", "false", "x", "0.5", ""]
 
 
 def test_a_file_that_fails_half_way_is_not_published(tmp_path: Path) -> None:
