@@ -32,6 +32,7 @@ from headstart.values.predictions import Predictions
 from headstart.values.spec import Spec
 from headstart.values.table import Rows
 from headstart.wire.async_driver import AsyncDriver
+from headstart.wire.client_stream import blocking
 from headstart.wire.connection import Connection
 from headstart.wire.methods import SERVER_INFO
 from headstart.wire.steps import call
@@ -138,9 +139,10 @@ class AsyncClient:
         top_k: int = 0,
         embedding_reuse: str = "exact",
     ) -> AsyncIterator[Predictions]:
-        """Predict any number of batches in order. `batches` may be an ordinary or an asynchronous iterable."""
-        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
-        return self._driver.stream(predict_stream(source, source.async_requests))
+        """Predict any number of batches in order. An ordinary iterable is read on another thread."""
+        items = blocking(batches) if isinstance(batches, AsyncIterable) else batches
+        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), items)
+        return self._driver.stream(predict_stream(source))
 
     async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""

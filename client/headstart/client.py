@@ -157,7 +157,7 @@ class Client:
     ) -> Iterator[Predictions]:
         """Predict any number of batches, in order. `batches` is read on another thread, somewhat ahead."""
         source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
-        return self._driver.stream(predict_stream(source, source.requests))
+        return self._driver.stream(predict_stream(source))
 
     def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""

@@ -13,7 +13,7 @@ from headstart.v1 import dataset_pb2, export_pb2
 from headstart.v1.dataset_pb2_grpc import DatasetServiceServicer
 from headstart.v1.export_pb2_grpc import ExportServiceServicer
 
-from tests.support.refusals import DROP, not_found
+from tests.support.refusals import DROP, Refusal, not_found
 
 CHUNK = 1000
 
@@ -26,6 +26,7 @@ class FakeDatasets(DatasetServiceServicer):
         self.headers: list[dataset_pb2.DatasetHeader] = []
         self.chunk_sizes: list[int] = []
         self.drops = 0
+        self.refusal: Refusal | None = None
 
     def _dataset(self, digest: str) -> dataset_pb2.Dataset:
         return dataset_pb2.Dataset(name=f"datasets/{digest[:8]}", sha256=digest, size_bytes=len(self.contents[digest]))
@@ -35,6 +36,8 @@ class FakeDatasets(DatasetServiceServicer):
     ) -> dataset_pb2.Dataset:
         """Keep a file."""
         self.headers.append(next(request_iterator).header)
+        if self.refusal is not None:
+            self.refusal.abort(context)
         if self.drops:
             self.drops -= 1
             DROP.abort(context)

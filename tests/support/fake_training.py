@@ -49,6 +49,7 @@ class FakeTraining(TrainingServiceServicer):
         self.drop: Refusal = DROP
         self.hold_after: int | None = None
         self.read_drops = 0
+        self.overlap = 0
         self.refusal: Refusal | None = None
         self.requests: list[pb.TrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
@@ -92,7 +93,7 @@ class FakeTraining(TrainingServiceServicer):
         self.watches.append(request)
         if request.name.endswith("/none"):
             not_found(request.name).abort(context)
-        yield from self._play(request.name, request.after_sequence, context)
+        yield from self._play(request.name, max(request.after_sequence - self.overlap, 0), context)
 
     def GetTrainJob(self, request: pb.GetTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
         """Read a job; every name but `none` has one."""

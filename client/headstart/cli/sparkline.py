@@ -15,8 +15,9 @@ def sparkline(values: Sequence[float], width: int = 40) -> str:
     if not points:
         return ""
     low, high = min(points), max(points)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[round((point - low) * scale)] for point in points)
+    span = high / 2 - low / 2  # halves, for their difference is finite whatever they are
+    steps = len(BLOCKS) - 1
+    return "".join(BLOCKS[round((point / 2 - low / 2) / span * steps) if span > 0 else 0] for point in points)
 
 
 def _condensed(values: Sequence[float], width: int) -> list[float]:

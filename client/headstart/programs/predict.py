@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from headstart.errors import HeadstartError, Internal, InvalidArgument
 from headstart.v1.prediction_pb2 import PredictRequest
@@ -55,35 +54,22 @@ def predict(options: PredictOptions, rows: Rows) -> Program[Predictions]:
 class Batches:
     """The requests of one stream.
 
-    gRPC takes them on a thread or task of its own, where an exception would be logged and turned into a status. So an
+    gRPC takes them on a thread of its own, where an exception would be logged and turned into a status. So an
     exception of the caller's iterable ends the requests and is kept; the flow raises it once the batches before it are
     answered.
     """
 
-    def __init__(self, options: PredictOptions, batches: Iterable[Rows] | AsyncIterable[Rows]) -> None:
+    def __init__(self, options: PredictOptions, batches: Iterable[Rows]) -> None:
         self._options = options
         self._batches = batches
         self.unanswered: deque[int | None] = deque()
         self.error: Exception | None = None
 
     def requests(self) -> Iterator[PredictRequest]:
-        """Yield the requests, for the blocking API."""
-        assert isinstance(self._batches, Iterable)
+        """Yield the requests."""
         try:
             for rows in self._batches:
                 yield self._next(rows)
-        except Exception as error:  # noqa: BLE001  (raised again by `check`)
-            self.error = error
-
-    async def async_requests(self) -> AsyncIterator[PredictRequest]:
-        """Yield the requests, for asyncio; the batches may be an ordinary iterable."""
-        try:
-            if isinstance(self._batches, AsyncIterable):
-                async for rows in self._batches:
-                    yield self._next(rows)
-            else:
-                for rows in self._batches:
-                    yield self._next(rows)
         except Exception as error:  # noqa: BLE001  (raised again by `check`)
             self.error = error
 
@@ -110,9 +96,9 @@ class Batches:
             raise Internal(f"the server ended the stream with {len(self.unanswered)} batches unanswered")
 
 
-def predict_stream(batches: Batches, requests: Callable[[], Any]) -> Flow[Predictions]:
-    """Emit the predictions of each batch, in order. `requests` starts the iterator that suits the driver."""
-    stream = yield from open_stream(PREDICT_STREAM, requests())
+def predict_stream(batches: Batches) -> Flow[Predictions]:
+    """Emit the predictions of each batch, in order."""
+    stream = yield from open_stream(PREDICT_STREAM, batches.requests())
     try:
         while (response := (yield from read(stream))) is not None:
             predictions = Predictions.of(response)

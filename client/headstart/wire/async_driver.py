@@ -12,8 +12,8 @@ from google.protobuf.message import Message
 
 from headstart.errors import HeadstartError
 from headstart.wire.channel_calls import ChannelCalls
+from headstart.wire.client_stream import ClientStream, answer_of
 from headstart.wire.connection import Connection
-from headstart.wire.methods import Method
 from headstart.wire.rpc_errors import error_from_call
 from headstart.wire.steps import Call, Compute, Emit, Flow, Open, Program, Read, Sleep, Step
 
@@ -27,15 +27,17 @@ class AsyncDriver:
     def __init__(self, connection: Connection, timeout: float | None = None) -> None:
         self._connection = connection
         self._timeout = timeout
-        self._channel: Any = None
-        self._calls: ChannelCalls
+        self._opened: dict[Any, tuple[Any, ChannelCalls]] = {}
 
-    def _start(self, method: Method[Any, Any], request: Any, timeout: float | None = None) -> Any:
-        """Start a call on the channel, which the first call opens: it belongs to the loop that runs then."""
-        if self._channel is None:
-            self._channel = self._connection.open(grpc.aio)
-            self._calls = ChannelCalls(self._channel, self._connection.metadata)
-        return self._calls.start(method, request, timeout)
+    def _calls(self, api: Any) -> ChannelCalls:
+        """Return the calls of `grpc.aio`, or of `grpc` where requests stream; the first one opens the channel.
+
+        A channel of grpc.aio belongs to the loop that runs when it is opened.
+        """
+        if api not in self._opened:
+            channel = self._connection.open(api)
+            self._opened[api] = (channel, ChannelCalls(channel, self._connection.metadata))
+        return self._opened[api][1]
 
     async def run(self, program: Program[R]) -> R:
         """Run a program to its end and return its result."""
@@ -74,10 +76,15 @@ class AsyncDriver:
 
     async def _perform(self, step: Step, opened: list[Any]) -> Any:
         match step:
+            case Call(method, requests) if method.client_streams:
+                return await answer_of(self._calls(grpc).send(method, requests, self._timeout))
             case Call(method, request):
-                return await self._start(method, request, self._timeout)
+                return await self._calls(grpc.aio).start(method, request, self._timeout)
+            case Open(method, requests) if method.client_streams:
+                opened.append(ClientStream(self._calls(grpc).start(method, requests)))
+                return opened[-1]
             case Open(method, request):
-                opened.append(self._start(method, request))
+                opened.append(self._calls(grpc.aio).start(method, request))
                 return opened[-1]
             case Read(stream):
                 answer = await stream.read()
@@ -88,6 +95,6 @@ class AsyncDriver:
                 return await asyncio.to_thread(function)
 
     async def close(self) -> None:
-        """Close the channel; open streams end."""
-        if self._channel is not None:
-            await self._channel.close()
+        """Close the channels; open streams end."""
+        for api, (channel, _) in self._opened.items():
+            await channel.close() if api is grpc.aio else channel.close()

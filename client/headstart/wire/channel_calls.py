@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from headstart.wire.methods import Method
@@ -18,6 +19,10 @@ class ChannelCalls:
     def start(self, method: Method[Any, Any], request: Any, timeout: float | None = None) -> Any:
         """Start a call: the answer (or its awaitable) where the server answers once, otherwise the stream."""
         return self._callable(method)(request, timeout=timeout, metadata=self._metadata)
+
+    def send(self, method: Method[Any, Any], requests: Iterable[Any], timeout: float | None = None) -> Any:
+        """Start a call of the blocking API that streams requests and is answered once; return its future."""
+        return self._callable(method).future(iter(requests), timeout=timeout, metadata=self._metadata)
 
     def _callable(self, method: Method[Any, Any]) -> Any:
         if method.path not in self._known:

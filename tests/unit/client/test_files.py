@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import grpc
 import headstart
 import pytest
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.training_pb2 import DatasetSource
 
 from tests.support.fake_server import FakeServer
+from tests.support.refusals import Refusal
 
 SPEC = {"input_features": [{"name": "review", "type": "text"}]}
 
@@ -46,6 +48,17 @@ async def test_a_dropped_upload_is_sent_again(
     dataset = await async_client.upload_dataset(table)
     assert server.datasets.contents[dataset.sha256] == table.read_bytes()
     assert len(server.datasets.headers) == 3
+
+
+async def test_an_upload_refused_at_its_header_says_why_however_much_is_under_way(
+    server: FakeServer, client: headstart.Client, async_client: headstart.AsyncClient, table: Path
+) -> None:
+    server.datasets.refusal = Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "larger than 1 MiB", reason="TOO_LARGE")
+    for _ in range(10):
+        with pytest.raises(headstart.ResourceExhausted, match="larger than 1 MiB"):
+            await async_client.upload_dataset(table)
+        with pytest.raises(headstart.ResourceExhausted, match="larger than 1 MiB"):
+            client.upload_dataset(table)
 
 
 def test_an_upload_tells_how_far_it_is(client: headstart.Client, table: Path) -> None:

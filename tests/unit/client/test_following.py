@@ -36,6 +36,12 @@ async def test_async_train_yields_each_event_once_however_the_stream_drops(
     assert not server.training.breaks
 
 
+def test_events_that_a_server_sends_twice_are_handed_out_once(server: FakeServer, client: headstart.Client) -> None:
+    server.training.overlap = 2
+    server.training.breaks.extend([3, 3])
+    assert [event.sequence for event in client.train(SPEC, ROWS)] == [1, 2, 3, 4, 5]
+
+
 def test_resuming_asks_only_for_what_was_not_seen(server: FakeServer, client: headstart.Client) -> None:
     server.training.breaks.extend([2, 1])
     list(client.train(SPEC, ROWS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -98,6 +99,31 @@ def test_a_bad_batch_in_a_stream_is_the_servers_to_name(client: headstart.Client
     with pytest.raises(headstart.InvalidArgument) as raised:
         list(client.predict_stream("m1", [{"review": ["a"]}, {"text": ["b"]}]))
     assert raised.value.violations[0].field == "table.columns"
+
+
+async def test_a_bad_batch_keeps_its_status_while_others_are_under_way(async_client: headstart.AsyncClient) -> None:
+    large = {"review": ["x" * 10_000] * 100}
+    for _ in range(10):
+        with pytest.raises(headstart.InvalidArgument):
+            async for _ in async_client.predict_stream("m1", [large, {"text": ["b"]}, large, large, large]):
+                pass
+
+
+async def test_cancelling_a_task_ends_its_stream(async_client: headstart.AsyncClient) -> None:
+    async def endless() -> AsyncIterator[dict[str, list[str]]]:
+        yield {"review": ["a"]}
+        await asyncio.sleep(3600)
+
+    async def read() -> None:
+        async for _ in async_client.predict_stream("m1", endless()):
+            answered.set()
+
+    answered = asyncio.Event()
+    task = asyncio.create_task(read())
+    await answered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 def test_batches_without_an_answer_are_an_error(server: FakeServer, client: headstart.Client) -> None:
