@@ -55,16 +55,14 @@ class InputColumn(_message.Message):
     def __init__(self, column: _Optional[str] = ..., type: _Optional[str] = ..., feature: _Optional[str] = ...) -> None: ...
 
 class OutputColumn(_message.Message):
-    __slots__ = ("feature", "type", "classes", "temperature")
+    __slots__ = ("feature", "type", "classes")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
     CLASSES_FIELD_NUMBER: _ClassVar[int]
-    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     feature: str
     type: str
     classes: _containers.RepeatedScalarFieldContainer[str]
-    temperature: float
-    def __init__(self, feature: _Optional[str] = ..., type: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ..., temperature: _Optional[float] = ...) -> None: ...
+    def __init__(self, feature: _Optional[str] = ..., type: _Optional[str] = ..., classes: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ("name",)

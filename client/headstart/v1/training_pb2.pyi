@@ -153,10 +153,10 @@ class TrainJobEvent(_message.Message):
     encode_progress: EncodeProgress
     step_progress: StepProgress
     epoch_finished: EpochMetrics
-    warning: Warning
+    warning: JobWarning
     model_published: ModelPublished
     spec_resolved: SpecResolved
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[Warning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ...) -> None: ...
 
 class StateChange(_message.Message):
     __slots__ = ("to", "error")
@@ -254,7 +254,7 @@ class EpochMetrics(_message.Message):
     rows_per_second: float
     def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ...) -> None: ...
 
-class Warning(_message.Message):
+class JobWarning(_message.Message):
     __slots__ = ("reason", "message")
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]

@@ -38,7 +38,11 @@ class PreparedData:
 
     def where(self, feature: FittedFeature) -> Where:
         """Names the feature's cells in errors."""
-        side, index = ("output_features", self.outputs.index(feature)) if feature.output else ("input_features", self.inputs.index(feature))
+        side, index = (
+            ("output_features", self.outputs.index(feature))
+            if feature.output
+            else ("input_features", self.inputs.index(feature))
+        )
         return feature.where(f"{side}[{index}]", self.sources.locate)
 
     def array(self, feature: FittedFeature) -> npt.NDArray[Any]:
@@ -175,5 +179,3 @@ def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFe
         except InvalidInputError as error:
             violations.extend(Violation(item.field or path, item.message) for item in error.violations)
     return fitted, violations
-
-

@@ -30,7 +30,13 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
-_ENDINGS = {"ndjson": Format.JSONL, "json": Format.JSONL, "pq": Format.PARQUET, "feather": Format.ARROW, "ipc": Format.ARROW}
+_ENDINGS = {
+    "ndjson": Format.JSONL,
+    "json": Format.JSONL,
+    "pq": Format.PARQUET,
+    "feather": Format.ARROW,
+    "ipc": Format.ARROW,
+}
 
 
 def format_of(file_name: str, field: str) -> Format:
@@ -40,7 +46,9 @@ def format_of(file_name: str, field: str) -> Format:
         return _ENDINGS.get(ending) or Format(ending)
     except ValueError:
         known = ", ".join(f".{item}" for item in Format)
-        raise invalid(field, f"the ending of {file_name[:200]!r} names no format; use {known} or give the format") from None
+        raise invalid(
+            field, f"the ending of {file_name[:200]!r} names no format; use {known} or give the format"
+        ) from None
 
 
 def read_batches(path: Path, file_format: Format, field: str) -> Iterator[pa.RecordBatch]:
@@ -104,7 +112,9 @@ def _read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.Recor
     names = _header(path, field, delimiter)
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
-        raise invalid(field, f"column {repeated!r} occurs {names.count(repeated)} times in the header; rename one of them")
+        raise invalid(
+            field, f"column {repeated!r} occurs {names.count(repeated)} times in the header; rename one of them"
+        )
     reader = pa_csv.open_csv(
         path,
         read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
@@ -151,14 +161,21 @@ def _json_object(line: str, field: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise invalid(field, f"line {number or '?'} is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA") from None
+        raise invalid(
+            field, f"line {number or '?'} is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA"
+        ) from None
     if not isinstance(value, dict):
-        raise invalid(field, f"line {number or '?'} is not a JSON object but {type(value).__name__}", reason="UNREADABLE_DATA")
+        raise invalid(
+            field, f"line {number or '?'} is not a JSON object but {type(value).__name__}", reason="UNREADABLE_DATA"
+        )
     return value
 
 
 def _json_batch(rows: list[dict[str, Any]], names: list[str]) -> pa.RecordBatch:
-    columns = [pa.array([None if row.get(name) is None else _text(row[name]) for row in rows], pa.large_string()) for name in names]
+    columns = [
+        pa.array([None if row.get(name) is None else _text(row[name]) for row in rows], pa.large_string())
+        for name in names
+    ]
     return pa.RecordBatch.from_arrays(columns, names=names)
 
 

@@ -1,5 +1,6 @@
 """Keys: 128 bits of BLAKE2b over a row's bytes, and nothing else."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -26,6 +27,11 @@ def keys_of_texts(texts: pa.Array) -> Keys:
         ]
     )
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
+
+
+def keys_of_chunks(chunks: Sequence[pa.Array]) -> Keys:
+    """Keys of several arrays, one after the other."""
+    return np.concatenate([np.empty((0, 2), np.uint64), *map(keys_of_texts, chunks)])
 
 
 def distinct(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

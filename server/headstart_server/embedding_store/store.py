@@ -42,6 +42,13 @@ class EmbeddingStore:
                 self._spaces[identifier] = SpaceStore(space, folder, self._threads)
             return self._spaces[identifier]
 
+    def forget(self, identifier: str) -> None:
+        """Closes a space's shards, so that it can be deleted."""
+        with self._lock:
+            space = self._spaces.pop(identifier, None)
+        if space is not None:
+            space.close()
+
     def spaces(self) -> list[Space]:
         """Every space on disk."""
         files = sorted(self.root.glob("*/space.json"))
@@ -126,6 +133,12 @@ class SpaceStore:
             self._salvage(number)
         return Gathered(np.sort(np.concatenate(bad)))
 
+    def close(self) -> None:
+        """Closes every shard."""
+        with self._lock:
+            for number in list(self._shards):
+                self._forget(number)
+
     def _gather_shard(
         self, shard: Shard, rows: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], out: npt.NDArray[np.floating]
     ) -> npt.NDArray[np.int64]:
@@ -172,6 +185,7 @@ class SpaceStore:
         self._index.remove(number)
         shard = self._shards.pop(number)
         self._names.pop(shard.path.name, None)
+        shard.close()
 
     def _salvage(self, number: int) -> None:
         """Moves a damaged shard to quarantine and publishes its sound blocks again."""
@@ -180,14 +194,18 @@ class SpaceStore:
             if shard is None:
                 return
             keys = shard.keys()
-            sound = [(start, shard.block(start // shard.block_rows)) for start in range(0, shard.rows, shard.block_rows)]
+            sound = [
+                (start, shard.block(start // shard.block_rows)) for start in range(0, shard.rows, shard.block_rows)
+            ]
             kept = [(start, block) for start, block in sound if block is not None]
             self._quarantine(shard.path)
             self._forget(number)
             if kept:
                 parts = [keys[start : start + len(block)] for start, block in kept]
                 path = self.shard_folder / f"{new_id()}.safetensors"
-                write_shard(path, self.space.identifier, np.concatenate(parts), np.concatenate([block for _, block in kept]))
+                write_shard(
+                    path, self.space.identifier, np.concatenate(parts), np.concatenate([block for _, block in kept])
+                )
             self.refresh()
 
     def _quarantine(self, path: Path) -> None:

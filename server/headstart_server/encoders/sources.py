@@ -22,7 +22,15 @@ PACKAGED_MODELS: Mapping[str, str] = {"sentence-transformers/all-MiniLM-L6-v2": 
 """Hub names that an installed package can stand in for."""
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
-_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.*", "merges.txt", "*.model", "added_tokens.json")
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+    "added_tokens.json",
+)
 _ROOT_FILES = ("config.json",)
 
 
@@ -68,14 +76,20 @@ class ModelSources:
         if not (folder / "config.json").is_file():
             raise invalid(field, f"{name[:120]!r} has no config.json; give a folder in transformers' layout")
         if not source.has_weights:
-            raise invalid(field, f"{name[:120]!r} has no *.safetensors weights; pickled weights (.bin, .pt) are not loaded")
+            raise invalid(
+                field, f"{name[:120]!r} has no *.safetensors weights; pickled weights (.bin, .pt) are not loaded"
+            )
         return source
 
     def on_hand(self) -> list[str]:
         """Names that need no hub."""
         names = []
         if self.model_root is not None and self.model_root.is_dir():
-            names += sorted(str(path.parent.relative_to(self.model_root)) for path in self.model_root.glob("**/config.json") if path.parent != self.model_root)
+            names += sorted(
+                str(path.parent.relative_to(self.model_root))
+                for path in self.model_root.glob("**/config.json")
+                if path.parent != self.model_root
+            )
         names += [hub_name for hub_name, package in PACKAGED_MODELS.items() if importlib.util.find_spec(package)]
         return names
 
@@ -113,7 +127,9 @@ class ModelSources:
         except HfHubHTTPError as error:
             raise invalid(field, f"the hub does not give {name[:120]!r}: {str(error).splitlines()[0][:200]}") from None
         except OSError as error:
-            raise invalid(field, f"the hub cannot be reached for {name[:120]!r} ({type(error).__name__}); try again") from None
+            raise invalid(
+                field, f"the hub cannot be reached for {name[:120]!r} ({type(error).__name__}); try again"
+            ) from None
         return Path(path)
 
     def _not_found(self, name: str) -> str:
@@ -124,5 +140,3 @@ class ModelSources:
             f"no weights called {name[:120]!r} in {places}{did_you_mean(name, on_hand)}"
             f" On hand: {', '.join(on_hand) or 'none'}{hint}"
         )
-
-

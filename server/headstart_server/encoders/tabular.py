@@ -89,7 +89,9 @@ def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
         case CategoryStatistics(vocabulary=vocabulary):
             if kind == "onehot":
                 return OneHot(len(vocabulary))
-            return Category(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
+            return Category(
+                len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0
+            )
         case SetStatistics(vocabulary=vocabulary):
             return Set(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
         case VectorStatistics(size=size):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,29 @@ class TextPreparation:
 
     def tokenize(self, texts: list[str]) -> TokenColumn:
         """Token ids of each text, cut at `max_length`, special tokens included; never empty."""
-        rows = self.tokenizer(texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False)["input_ids"]
+        rows = self.tokenizer(
+            texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
+        )["input_ids"]
         return TokenColumn.of([row or [self.padding] for row in rows])
 
 
 def load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
+    """As `_load_preparation`, kept between calls: a tokenizer takes up to a second to load."""
+    key = (source.folder, source.tokenizer_digest, max_sequence_length)
+    if key not in _preparations:
+        _preparations[key] = _load_preparation(source, max_sequence_length, field)
+    return _preparations[key]
+
+
+_preparations: dict[tuple[Path, str, int], TextPreparation] = {}
+
+
+def _load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
     """The source's tokenizer, limited to the model's own length. Raises InvalidInputError naming `field`."""
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=False, local_files_only=True
+        )
         config = _config(source)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise invalid(field, f"{source.name!r}: the tokenizer cannot be loaded: {str(error)[:300]}") from error
@@ -82,9 +98,13 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
         raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
     if encoder_type.name != AUTO_TRANSFORMER and config.model_type != encoder_type.model_type:
         raise invalid(
-            field, f"{source.name!r} is a {config.model_type} model, not {encoder_type.model_type}; use type {AUTO_TRANSFORMER}"
+            field,
+            f"{source.name!r} is a {config.model_type} model, not {encoder_type.model_type}; use type {AUTO_TRANSFORMER}",
         )
-    if type(config) not in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING and type(config) not in transformers.MODEL_MAPPING:
+    if (
+        type(config) not in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+        and type(config) not in transformers.MODEL_MAPPING
+    ):
         raise invalid(field, f"{source.name!r}: transformers has no text encoder for {config.model_type!r}")
     if reduction == "cls_pooled" and not _has_pooler(config):
         raise invalid(field, f"{source.name!r} has no pooler; use reduce_output cls or mean")
@@ -95,7 +115,9 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
     config = _config(source)
     mapping = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
     factory = transformers.AutoModelForTextEncoding if type(config) in mapping else transformers.AutoModel
-    options: dict[str, Any] = {} if reduction == "cls_pooled" or not _has_pooler(config) else {"add_pooling_layer": False}
+    options: dict[str, Any] = (
+        {} if reduction == "cls_pooled" or not _has_pooler(config) else {"add_pooling_layer": False}
+    )
     try:
         if use_pretrained:
             model = factory.from_pretrained(
@@ -115,18 +137,20 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
 
 
 def encode_batches(
-    encoder: TextEncoder, tokens: TokenColumn, padding: int, device: torch.device, batch_tokens: int | None = None
+    encoder: TextEncoder, tokens: TokenColumn, padding: int, device: torch.device, *, waste: float | None = None
 ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
     """Encodes a token column; yields (rows, embeddings float32 [n, d]), longest rows first.
 
-    On CPUs a batch holds rows of one exact length, so that no token is padding and attention needs no mask; on GPUs
-    rows of similar length, padded to a multiple of 8.
+    `waste` is the part of a batch's width that may be padding. On CPUs it is 0 unless given: a batch holds rows of one
+    exact length, so that no token is padding and attention needs no mask. On GPUs rows of any similar length share a
+    batch, padded to a multiple of 8.
     """
-    exact = device.type == "cpu"
-    budget = batch_tokens or (CPU_BATCH_TOKENS if exact else CUDA_BATCH_TOKENS)
+    on_cpu = device.type == "cpu"
+    budget = CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS
+    allowed = waste if waste is not None else (0.0 if on_cpu else 1.0)
     with torch.inference_mode():
-        for rows in _batches(tokens.lengths, budget, exact=exact):
-            ids, mask = tokens.padded(rows, padding, 1 if exact else 8)
+        for rows in _batches(tokens.lengths, budget, allowed):
+            ids, mask = tokens.padded(rows, padding, 1 if on_cpu else 8)
             embeddings = encoder(
                 torch.from_numpy(ids).to(device, non_blocking=True),
                 None if mask is None else torch.from_numpy(mask).to(device, non_blocking=True),
@@ -139,14 +163,16 @@ def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> 
     return encoder.to(device=device, dtype=DTYPES[precision])
 
 
-def _batches(lengths: npt.NDArray[np.int64], budget: int, *, exact: bool) -> Iterator[npt.NDArray[np.int64]]:
+def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in batches of at most `budget` tokens whose shortest row is at least (1 - waste) of the longest."""
     order = np.argsort(-lengths, kind="stable")
+    ordered = lengths[order]
     start = 0
     while start < len(order):
-        length = int(lengths[order[start]])
+        length = int(ordered[start])
         end = min(len(order), start + max(1, budget // max(1, length)))
-        if exact:
-            end = start + int(np.searchsorted(-lengths[order[start:end]], -length, side="right"))
+        shortest = length - int(waste * length)
+        end = start + int(np.searchsorted(-ordered[start:end], -shortest, side="right"))
         yield order[start:end]
         start = end
 

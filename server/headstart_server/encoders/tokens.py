@@ -1,5 +1,6 @@
 """Token columns: ragged token ids of a text column, cached on disk by content."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -35,7 +36,21 @@ class TokenColumn:
         flat = np.fromiter((token for row in rows for token in row), np.int32, count=int(offsets[-1]))
         return cls(flat, offsets)
 
-    def padded(self, rows: npt.NDArray[np.int64], padding: int, multiple: int = 1) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
+    @classmethod
+    def join(cls, columns: Sequence["TokenColumn"]) -> "TokenColumn":
+        """Several columns, one after the other."""
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([column.lengths for column in columns]))])
+        return cls(np.concatenate([column.ids for column in columns]), offsets.astype(np.int64))
+
+    def select(self, rows: npt.NDArray[np.int64]) -> "TokenColumn":
+        """Some rows, in the order given."""
+        parts = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows.tolist()]
+        offsets = np.concatenate([[0], np.cumsum(self.lengths[rows])]).astype(np.int64)
+        return TokenColumn(np.concatenate([np.empty(0, np.int32), *parts]), offsets)
+
+    def padded(
+        self, rows: npt.NDArray[np.int64], padding: int, multiple: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
         """(ids, mask) of some rows, int64 [n, longest]; the mask is None where all rows are equally long."""
         starts, lengths = self.offsets[rows], self.lengths[rows]
         longest = max(1, int(lengths.max()))

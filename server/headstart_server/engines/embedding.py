@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import available_bytes
 from headstart_server.embedding_store.fill import Encode, FillProgress, fill
-from headstart_server.embedding_store.key import Keys, keys_of_texts
+from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
 from headstart_server.encoders.text import at_precision, encode_batches, load_encoder
 from headstart_server.planning.pretrained import PretrainedPlan
@@ -24,27 +23,9 @@ _ATTEMPTS = 3
 _MEMORY_SHARE = 0.5
 
 
-class TextColumn:
-    """The texts of one input, read chunk by chunk, and their keys."""
-
-    def __init__(self, chunks: Callable[[], Iterator[tuple[int, pa.Array]]]) -> None:
-        self._chunks = [chunk for _, chunk in chunks()]
-        self._starts = np.cumsum([0, *map(len, self._chunks)])
-        self.keys: Keys = np.concatenate([keys_of_texts(chunk) for chunk in self._chunks])
-
-    def texts(self, rows: npt.NDArray[np.int64]) -> list[str]:
-        """The texts of some rows, in their order."""
-        which = np.searchsorted(self._starts, rows, side="right") - 1
-        result: list[str] = [""] * len(rows)
-        for chunk in np.unique(which):
-            positions = np.flatnonzero(which == chunk)
-            local = pa.array(rows[positions] - self._starts[chunk])
-            for position, text in zip(positions.tolist(), self._chunks[chunk].take(local).to_pylist(), strict=True):
-                result[position] = text
-        return result
-
-
-def text_encode(plan: PretrainedPlan, texts: Callable[[npt.NDArray[np.int64]], list[str]], device: torch.device) -> Encode:
+def text_encode(
+    plan: PretrainedPlan, texts: Callable[[npt.NDArray[np.int64]], list[str]], device: torch.device
+) -> Encode:
     """The pass of one text encoder; the weights are loaded when the first row needs them."""
     loaded = []
 
@@ -87,7 +68,9 @@ def embed(
         if len(unreadable) == 0:
             return torch.from_numpy(matrix)
         wanted = wanted[unreadable]
-    raise TrainingFailedError("stored embeddings stay unreadable; check the disk of the state directory", reason="STORE_CORRUPT")
+    raise TrainingFailedError(
+        "stored embeddings stay unreadable; check the disk of the state directory", reason="STORE_CORRUPT"
+    )
 
 
 def _renumbered(

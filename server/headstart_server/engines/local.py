@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -17,10 +18,12 @@ from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources
+from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
-from headstart_server.engines.embedding import TextColumn, embed, text_encode
+from headstart_server.engines.embedding import embed, text_encode
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.engines.workplace import Listener, RowCounts, Workplace
 from headstart_server.model.bundle import EncoderReference, save_bundle
@@ -38,6 +41,8 @@ from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.schedule import Schedule
+
+_SAMPLE_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class LocalEngine:
             plan = cached.get(feature.name)
             if plan is None:
                 continue
-            column = TextColumn(lambda feature=feature: data.texts(feature))  # type: ignore[misc]
+            column = TextColumn(data.texts(feature))
             store = self.workplace.store.space(plan.space)
 
             def report(progress: FillProgress, plan: PretrainedPlan = plan) -> None:
@@ -118,7 +123,7 @@ class LocalEngine:
                 self.listener.encode(plan.name, progress, plan.space.identifier)
 
             encode = text_encode(plan, column.texts, self.workplace.device)
-            arrays[feature.name] = embed(store, column.keys, encode, report, self._scratch)
+            arrays[feature.name] = embed(store, keys_of_chunks(column.chunks), encode, report, self._scratch)
         return arrays
 
     @cached_property
@@ -132,7 +137,8 @@ class LocalEngine:
         model = self._model(plans, data, arrays)
         device = self.workplace.device
         losses = {
-            feature.name: build_loss(feature, f"output_features[{index}]", device) for index, feature in enumerate(data.outputs)
+            feature.name: build_loss(feature, f"output_features[{index}]", device)
+            for index, feature in enumerate(data.outputs)
         }
         precision = Precision(trainer.precision, device)
         batch_size = self._batch_size(model, feed, losses, precision, trainer, data)
@@ -155,16 +161,18 @@ class LocalEngine:
         targets = {feature.name: torch.from_numpy(data.array(feature)) for feature in data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
-        return Feed(resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device)
+        return Feed(
+            resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device
+        )
 
     def _tokens(self, plan: PretrainedPlan, feature: FittedFeature, data: PreparedData) -> TokenColumn:
         """Token ids of every row, from the cache where this column was tokenised before."""
-        column = TextColumn(lambda: data.texts(feature))
+        column = TextColumn(data.texts(feature))
         cache = TokenCache(self.workplace.layout.tokens)
-        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, column.keys)
+        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
         tokens = cache.load(path)
         if tokens is None:
-            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column.keys))))
+            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column))))
             cache.save(path, tokens)
         return tokens
 
@@ -269,11 +277,20 @@ class LocalEngine:
             data.outputs,
             references,
             {name: plan.preparation for name, plan in plans.items()},
+            _sample(data),
             details,
         )
         self.listener.model(identifier, report)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return identifier
+
+
+def _sample(data: PreparedData) -> pa.Table:
+    """Training rows of the input columns, spread over the data."""
+    rows = data.rows(Part.TRAIN)
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE_ROWS)).astype(np.int64)]
+    columns = list(dict.fromkeys(feature.spec.source for feature in data.inputs))
+    return data.sources.rows.rows.select(columns).take(pa.array(chosen))
 
 
 def _resident(values: Tensor, device: torch.device) -> Tensor:

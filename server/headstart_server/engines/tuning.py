@@ -29,7 +29,9 @@ class BatchFit:
     bytes_per_row: int
 
 
-def fitting_batch_size(model: ECD, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision, wanted: int) -> BatchFit:
+def fitting_batch_size(
+    model: ECD, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision, wanted: int
+) -> BatchFit:
     """The largest halving of `wanted` whose activations take at most half of the free memory.
 
     Measured on the longest training rows by the bytes that autograd saves for the backward pass, so that nothing has

@@ -1,6 +1,6 @@
 """Bundles: published models on disk. Safetensors and JSON only.
 
-`bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, and for each fine-tuned encoder
+`bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, `sample.arrow`, and for each fine-tuned encoder
 `encoders/{index}/` in transformers' layout. A frozen encoder is a reference to a shared copy, kept once by digest.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from safetensors.torch import load_file, save_file
 
 from headstart_server.core.digests import file_digest, fingerprint
@@ -22,6 +23,7 @@ from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.spec.model import TrainSpec
 
 FORMAT = 1
+_SAMPLE = "sample.arrow"
 
 
 class EncoderVault:
@@ -45,7 +47,9 @@ class EncoderVault:
         """The kept copy; raises FailedPreconditionError if it is gone."""
         folder = self._root / digest
         if not folder.is_dir():
-            raise FailedPreconditionError(f"the encoder {name!r} ({digest}) is missing from the state directory; train again")
+            raise FailedPreconditionError(
+                f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
+            )
         return ModelSource(name, folder)
 
 
@@ -95,6 +99,11 @@ class Bundle:
                 pretrained[name].restore(encoder)
         return model.eval()
 
+    def sample(self) -> pa.Table:
+        """Some training rows of the input columns."""
+        with pa.ipc.open_file(str(self.folder / _SAMPLE)) as reader:
+            return reader.read_all()
+
     def preparation(self, feature: str, vault: EncoderVault) -> TextPreparation:
         """The tokenizer of a text input."""
         return load_preparation(self.source(feature, vault), self.encoders[feature].max_length, feature)
@@ -108,17 +117,31 @@ def save_bundle(
     outputs: tuple[FittedFeature, ...],
     references: dict[str, EncoderReference],
     preparations: dict[str, TextPreparation],
+    sample: pa.Table,
     details: dict[str, Any],
 ) -> None:
-    """Publishes a bundle atomically. Fine-tuned encoders are saved whole, in float32, with their tokenizer."""
+    """Publishes a bundle atomically. Fine-tuned encoders are saved whole, in float32, with their tokenizer.
+
+    `sample` holds some training rows of the input columns: what exports are checked on.
+    """
     fine_tuned = tuple(f"encoders.{index}.encoder." for index in range(len(inputs)))
-    head = {key: value.detach().cpu().contiguous() for key, value in model.learned_state().items() if not key.startswith(fine_tuned)}
+    head = {
+        key: value.detach().cpu().contiguous()
+        for key, value in model.learned_state().items()
+        if not key.startswith(fine_tuned)
+    }
     with published_folder(folder) as temporary:
         save_file(head, temporary / "head.safetensors")
+        with pa.ipc.new_file(str(temporary / _SAMPLE), sample.schema) as writer:
+            writer.write_table(sample)
         for name, reference in references.items():
             if reference.folder:
                 _save_encoder(temporary / reference.folder, model.pretrained()[name], preparations[name])
-        files = {str(path.relative_to(temporary)): file_digest(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
+        files = {
+            str(path.relative_to(temporary)): file_digest(path)
+            for path in sorted(temporary.rglob("*"))
+            if path.is_file()
+        }
         content = {
             "format": FORMAT,
             "spec": spec.compact(),

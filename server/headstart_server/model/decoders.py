@@ -23,7 +23,9 @@ class Decoder(nn.Module):
         super().__init__()
         spec = feature.spec.decoder
         self.type = feature.spec.type
-        self.stack, width = fully_connected(width, spec.output_size or _WIDTH, spec.num_fc_layers or 0, spec.dropout or 0.0)
+        self.stack, width = fully_connected(
+            width, spec.output_size or _WIDTH, spec.num_fc_layers or 0, spec.dropout or 0.0
+        )
         self.projection = nn.Linear(width, self._outputs(feature))
         self.register_buffer("temperature", torch.ones(()))
 

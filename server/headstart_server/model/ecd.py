@@ -107,7 +107,9 @@ class ECD(nn.Module):
         self.input_names = [feature.name for feature in inputs]
         self.output_names = [feature.name for feature in outputs]
         self.encoders = nn.ModuleList(
-            pretrained[feature.name] if feature.name in pretrained else build_tabular(feature, f"input_features[{index}]")
+            pretrained[feature.name]
+            if feature.name in pretrained
+            else build_tabular(feature, f"input_features[{index}]")
             for index, feature in enumerate(inputs)
         )
         self.combiner = ConcatCombiner(sum(int(encoder.dimension) for encoder in self.encoders), combiner)  # type: ignore[arg-type]

@@ -23,7 +23,9 @@ class GhostBatchNorm1d(nn.Module):
             return evaluated
         if rows.shape[0] == 1:
             norm = self.norm
-            return nn.functional.batch_norm(rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
+            return nn.functional.batch_norm(
+                rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps
+            )
         return torch.cat([self.norm(chunk) for chunk in self._chunks(rows)])
 
     def _chunks(self, rows: Tensor) -> list[Tensor]:

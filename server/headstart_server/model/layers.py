@@ -29,7 +29,13 @@ def norm_layer(norm: str, width: int, virtual_batch_size: int) -> nn.Module:
 
 
 def fully_connected(
-    width: int, output: int, layers: int, dropout: float, norm: str = "none", activation: str = "relu", virtual_batch_size: int = 128
+    width: int,
+    output: int,
+    layers: int,
+    dropout: float,
+    norm: str = "none",
+    activation: str = "relu",
+    virtual_batch_size: int = 128,
 ) -> tuple[nn.Module, int]:
     """A stack of linear, norm, activation, dropout; returns it and its output width."""
     parts: list[nn.Module] = []

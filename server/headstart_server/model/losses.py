@@ -14,7 +14,11 @@ from headstart_server.data.features.fitted import FittedFeature
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """(logits, targets) to a scalar mean over rows, already times the output's weight."""
 
-_REGRESSION = {"mean_squared_error": functional.mse_loss, "mean_absolute_error": functional.l1_loss, "huber": functional.huber_loss}
+_REGRESSION = {
+    "mean_squared_error": functional.mse_loss,
+    "mean_absolute_error": functional.l1_loss,
+    "huber": functional.huber_loss,
+}
 
 
 def build_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
@@ -25,17 +29,19 @@ def build_loss(feature: FittedFeature, field: str, device: torch.device) -> Loss
             weights = _class_weights(feature, statistics, field)
             weights = weights.to(device) if weights is not None else None
             smoothing = spec.label_smoothing or 0.0
-            return lambda logits, target: weight * functional.cross_entropy(
-                logits.float(), target, weight=weights, label_smoothing=smoothing
+            return lambda logits, target: (
+                weight * functional.cross_entropy(logits.float(), target, weight=weights, label_smoothing=smoothing)
             )
         case BinaryStatistics() as statistics:
             positive = _positive_weight(feature, statistics)
             tensor = torch.tensor(positive, device=device) if positive != 1.0 else None
-            return lambda logits, target: weight * functional.binary_cross_entropy_with_logits(
-                logits.float(), target, pos_weight=tensor
+            return lambda logits, target: (
+                weight * functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=tensor)
             )
         case _ if feature.spec.type == "set":
-            return lambda logits, target: weight * functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+            return lambda logits, target: (
+                weight * functional.binary_cross_entropy_with_logits(logits.float(), target.float())
+            )
         case _:
             function = _REGRESSION[spec.type or "mean_squared_error"]
             return lambda logits, target: weight * function(logits.float(), target)
@@ -46,7 +52,9 @@ def _class_weights(feature: FittedFeature, statistics: CategoryStatistics, field
     unknown = [label for label in given if label not in statistics.vocabulary]
     if unknown:
         known = ", ".join(statistics.vocabulary[:20])
-        raise invalid(f"{field}.loss.class_weights", f"{unknown[0]!r} is no label of the training rows; labels: {known}")
+        raise invalid(
+            f"{field}.loss.class_weights", f"{unknown[0]!r} is no label of the training rows; labels: {known}"
+        )
     if given:
         return torch.tensor([given.get(label, 1.0) for label in statistics.vocabulary])
     if feature.spec.loss.balance_classes:

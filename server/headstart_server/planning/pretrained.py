@@ -91,7 +91,9 @@ def plan_text(
         f"{path}.preprocessing.cache_encoder_embeddings",
         preprocessing.cache_encoder_embeddings,
         not trainable,
-        "a frozen encoder gives the same embedding every time" if not trainable else "the encoder changes at every step",
+        "a frozen encoder gives the same embedding every time"
+        if not trainable
+        else "the encoder changes at every step",
     )
     if trainable and cached:
         raise invalid(
@@ -102,7 +104,9 @@ def plan_text(
     preparation = load_preparation(source, given_length or MAX_SEQUENCE_LENGTH, name_path)
     length_path = f"{path}.preprocessing.max_sequence_length"
     if given_length is not None and preparation.max_length < given_length:
-        raise invalid(length_path, f"{given_length} is above the {preparation.max_length} tokens that {name!r} can read")
+        raise invalid(
+            length_path, f"{given_length} is above the {preparation.max_length} tokens that {name!r} can read"
+        )
     resolution.settle(length_path, given_length, preparation.max_length)
     precision = "fp32"
     if not trainable:

@@ -26,7 +26,10 @@ def batch_size(rows: int, trainer: TrainerSpec, *, encoder_trains: bool) -> tupl
     most = min(most, trainer.max_batch_size or most)
     wanted = 2 ** round(math.log2(max(1, rows / 50)))
     size = max(1, min(most, max(min(MIN_BATCH, most), wanted), rows))
-    return size, f"about 50 steps an epoch over {rows} training rows, a power of two from {min(MIN_BATCH, most)} to {most}"
+    return (
+        size,
+        f"about 50 steps an epoch over {rows} training rows, a power of two from {min(MIN_BATCH, most)} to {most}",
+    )
 
 
 def learning_rate(*, encoder_trains: bool) -> tuple[float, str]:

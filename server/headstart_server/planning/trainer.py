@@ -71,7 +71,9 @@ def plan_trainer(
         learning_rate_given=trainer.learning_rate is not None,
         head_learning_rate=learning_rate if trainer.learning_rate is not None else max(rate, rules.HEAD_LEARNING_RATE),
         warmup_fraction=settle(
-            f"{section}.warmup_fraction", scheduler.warmup_fraction, *rules.warmup_fraction(encoder_trains=encoder_trains)
+            f"{section}.warmup_fraction",
+            scheduler.warmup_fraction,
+            *rules.warmup_fraction(encoder_trains=encoder_trains),
         ),
         decay=settle(f"{section}.decay", scheduler.decay, "linear"),
         decay_rate=scheduler.decay_rate or 0.9,
@@ -81,7 +83,7 @@ def plan_trainer(
         clipping=_clipping(spec, resolution, encoder_trains=encoder_trains),
         evaluate_training_set=settle("trainer.evaluate_training_set", trainer.evaluate_training_set, False),
         early_stop=max(0, settle("trainer.early_stop", trainer.early_stop, 5)),
-        validation_metric=_metric(spec, resolution),
+        validation_metric=_metric(spec, resolution, encoder_trains=encoder_trains),
         seed=settle("trainer.random_seed", trainer.random_seed, 42),
         checkpoint=settle("trainer.checkpoint", trainer.checkpoint, True),
         warnings=tuple(warnings),
@@ -106,7 +108,9 @@ def _precision(
 def _compile(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[str, str]], *, encoder_runs: bool) -> bool:
     wanted = resolution.settle("trainer.compile", spec.trainer.compile, False)
     if wanted and not encoder_runs:
-        reason = "only a head trains on stored embeddings: compiling takes longer than the training that it would speed up"
+        reason = (
+            "only a head trains on stored embeddings: compiling takes longer than the training that it would speed up"
+        )
         resolution.record("trainer.compile", False, Origin.RULE, reason)
         return False
     if wanted and not _has_compiler():
@@ -133,12 +137,21 @@ def _clipping(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) 
     return "clipglobalnorm", resolution.record(path, 1.0, Origin.RULE, "the usual bound where an encoder trains")
 
 
-def _metric(spec: TrainSpec, resolution: Resolution) -> str:
+def _metric(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> str:
     """`loss` or `output.metric`; raises InvalidInputError with the names that there are."""
     names = {
         f"{feature.name}.{metric}": metric for feature in spec.output_features for metric in metric_names(feature.type)
     }
     path = "trainer.validation_metric"
+    outputs = spec.output_features
+    if (
+        spec.trainer.validation_metric is None
+        and encoder_trains
+        and len(outputs) == 1
+        and outputs[0].type in ("category", "binary")
+    ):
+        reason = "a fine-tuned classifier grows overconfident, which the loss punishes, before it grows less accurate"
+        return str(resolution.record(path, f"{outputs[0].name}.accuracy", Origin.RULE, reason))
     given = resolution.settle(path, spec.trainer.validation_metric, "loss")
     if given == "loss" or given in names:
         return given
@@ -146,5 +159,9 @@ def _metric(spec: TrainSpec, resolution: Resolution) -> str:
     if len(matches) == 1:
         return matches[0]
     known = ["loss", *names]
-    raise invalid(path, f"{given[:80]!r} is no metric of this spec{did_you_mean(given, known)} known: {', '.join(known)}".replace("? known", "? Known"))
-
+    raise invalid(
+        path,
+        f"{given[:80]!r} is no metric of this spec{did_you_mean(given, known)} known: {', '.join(known)}".replace(
+            "? known", "? Known"
+        ),
+    )

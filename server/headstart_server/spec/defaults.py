@@ -8,7 +8,9 @@ def apply_defaults(spec: TrainSpec) -> TrainSpec:
     return spec.model_copy(
         update={
             "input_features": [_merge(feature, spec, ("encoder", "preprocessing")) for feature in spec.input_features],
-            "output_features": [_merge(feature, spec, ("preprocessing", "decoder", "loss")) for feature in spec.output_features],
+            "output_features": [
+                _merge(feature, spec, ("preprocessing", "decoder", "loss")) for feature in spec.output_features
+            ],
             "defaults": {},
         }
     )

@@ -74,7 +74,9 @@ def _unknown_key(location: list[int | str]) -> str:
     if lacking:
         return f"key {key!r} is not supported: {lacking}"
     known = sorted(_known_keys(location[:-1]))
-    return f"unknown key {key[:80]!r}{did_you_mean(key, known)} known keys: {', '.join(known)}".replace("? known", "? Known")
+    return f"unknown key {key[:80]!r}{did_you_mean(key, known)} known keys: {', '.join(known)}".replace(
+        "? known", "? Known"
+    )
 
 
 def _known_keys(location: list[int | str]) -> list[str]:

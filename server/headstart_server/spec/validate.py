@@ -50,7 +50,9 @@ def _names(feature: FeatureSpec, path: str, seen: dict[str, str]) -> Iterator[Vi
     if not feature.name.strip():
         yield Violation(f"{path}.name", "is missing; give the column's name")
     elif feature.name in seen:
-        yield Violation(f"{path}.name", f"{feature.name!r} is taken by {seen[feature.name]}; use 'column' to read it twice")
+        yield Violation(
+            f"{path}.name", f"{feature.name!r} is taken by {seen[feature.name]}; use 'column' to read it twice"
+        )
     elif "." in feature.name and len(feature.name) > 200:
         yield Violation(f"{path}.name", "is longer than 200 characters")
     seen.setdefault(feature.name, path)
@@ -59,7 +61,9 @@ def _names(feature: FeatureSpec, path: str, seen: dict[str, str]) -> Iterator[Vi
 def _type(feature: FeatureSpec, path: str, types: tuple[str, ...]) -> Iterator[Violation]:
     if feature.type not in types:
         given = repr(feature.type[:80]) if feature.type else "nothing"
-        yield Violation(f"{path}.type", f"{given} is not known here; use {', '.join(types)}{did_you_mean(feature.type, types)}")
+        yield Violation(
+            f"{path}.type", f"{given} is not known here; use {', '.join(types)}{did_you_mean(feature.type, types)}"
+        )
 
 
 def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
@@ -94,7 +98,9 @@ def _output(feature: FeatureSpec, path: str) -> Iterator[Violation]:
     losses = LOSSES.get(feature.type, ())
     loss = feature.loss
     if loss.type is not None and losses and loss.type not in losses:
-        yield Violation(f"{path}.loss.type", f"{loss.type!r} is not for {feature.type} outputs; use {', '.join(losses)}")
+        yield Violation(
+            f"{path}.loss.type", f"{loss.type!r} is not for {feature.type} outputs; use {', '.join(losses)}"
+        )
     if loss.class_weights and feature.type != "category":
         yield Violation(f"{path}.loss.class_weights", f"is for category outputs, not {feature.type}")
     if loss.class_weights and loss.balance_classes:
@@ -106,7 +112,10 @@ def _output(feature: FeatureSpec, path: str) -> Iterator[Violation]:
 def _defaults(spec: TrainSpec) -> Iterator[Violation]:
     for name in spec.defaults:
         if name not in INPUT_TYPES:
-            yield Violation(f"defaults.{name[:80]}", f"is no feature type; use {', '.join(INPUT_TYPES)}{did_you_mean(name, INPUT_TYPES)}")
+            yield Violation(
+                f"defaults.{name[:80]}",
+                f"is no feature type; use {', '.join(INPUT_TYPES)}{did_you_mean(name, INPUT_TYPES)}",
+            )
 
 
 def _trainer(spec: TrainSpec) -> Iterator[Violation]:
@@ -125,7 +134,9 @@ def _split(spec: TrainSpec) -> Iterator[Violation]:
     path = "preprocessing.split"
     if split.probabilities:
         if len(split.probabilities) != 3:
-            yield Violation(f"{path}.probabilities", f"{split.probabilities} must be three parts: training, validation, test")
+            yield Violation(
+                f"{path}.probabilities", f"{split.probabilities} must be three parts: training, validation, test"
+            )
         elif abs(sum(split.probabilities) - 1) > 1e-6 or split.probabilities[0] <= 0:
             yield Violation(f"{path}.probabilities", f"{split.probabilities} must sum to 1, with training rows above 0")
     if split.type in ("stratify", "hash", "fixed") and not split.column:

@@ -23,7 +23,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {str(key.value)[:80]!r} is repeated", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"key {str(key.value)[:80]!r} is repeated", problem_mark=key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -43,7 +43,9 @@ class Feed:
         batch: dict[str, Tensor | Tokens] = {name: self._select(values, rows) for name, values in self.arrays.items()}
         for name, feed in self.tokens.items():
             ids, mask = feed.column.padded(rows.numpy(), feed.padding)
-            batch[name] = Tokens(self._move(torch.from_numpy(ids)), None if mask is None else self._move(torch.from_numpy(mask)))
+            batch[name] = Tokens(
+                self._move(torch.from_numpy(ids)), None if mask is None else self._move(torch.from_numpy(mask))
+            )
         return batch, {name: self._select(values, rows) for name, values in self.targets.items()}
 
     def shuffled(self, part: Part, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:

@@ -84,7 +84,9 @@ class Loop:
             )
             self._keep_best(report)
             self._save()
-            self.reporter.epoch(replace(report, best=self.progress.best is not None and self.progress.best.epoch == epoch))
+            self.reporter.epoch(
+                replace(report, best=self.progress.best is not None and self.progress.best.epoch == epoch)
+            )
         assert self.progress.best is not None
         self.model.load_learned_state(self.best_state)
         return self.progress.best
@@ -151,7 +153,11 @@ class Loop:
     def _metrics(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
         metrics: Metrics = {"loss": 0.0}
         for feature in self.outputs:
-            loss = float(self.losses[feature.name](logits[feature.name].to(self.feed.device), targets[feature.name].to(self.feed.device)))
+            loss = float(
+                self.losses[feature.name](
+                    logits[feature.name].to(self.feed.device), targets[feature.name].to(self.feed.device)
+                )
+            )
             metrics["loss"] += loss
             metrics[f"{feature.name}.loss"] = loss
             found = metrics_of(feature, logits[feature.name], targets[feature.name])
@@ -196,7 +202,9 @@ class Loop:
         restore_optimizer(self.optimizer, checkpoint.optimizer)
         torch.set_rng_state(checkpoint.rng)
         self.progress, self.best_state = checkpoint.progress, checkpoint.best
-        self.reporter.warning("RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint")
+        self.reporter.warning(
+            "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
+        )
 
     def _require_finite(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):

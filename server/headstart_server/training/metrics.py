@@ -33,7 +33,9 @@ def metrics_of(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[
     if len(targets) == 0:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns of splits without positives; the value says so
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # torchmetrics warns of splits without positives; the value says so
         found = _FUNCTIONS[feature.spec.type](feature, logits.float(), targets)
     return {name: float(value) for name, value in found.items()}
 
@@ -106,7 +108,10 @@ def _set(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, T
     scores, truth = logits.sigmoid(), targets.long()
     options = {"num_labels": labels, "threshold": threshold, "validate_args": False}
     if labels == 1:
-        return {"jaccard": (scores > threshold).eq(truth).float().mean(), "f1_macro": binary_f1_score(scores, truth, threshold)}
+        return {
+            "jaccard": (scores > threshold).eq(truth).float().mean(),
+            "f1_macro": binary_f1_score(scores, truth, threshold),
+        }
     return {
         "jaccard": multilabel_jaccard_index(scores, truth, average="micro", **options),
         "f1_macro": multilabel_f1_score(scores, truth, average="macro", **options),

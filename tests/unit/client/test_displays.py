@@ -34,7 +34,7 @@ EVENTS = [
     pb.TrainJobEvent(step_progress=pb.StepProgress(epoch=1, step=1, total_steps=4, loss=0.9)),
     pb.TrainJobEvent(step_progress=pb.StepProgress(epoch=1, step=2, total_steps=4, loss=0.3, eta_seconds=61)),
     pb.TrainJobEvent(epoch_finished=EPOCH),
-    pb.TrainJobEvent(warning=pb.Warning(reason="SLOW", message="mixed precision is not faster here")),
+    pb.TrainJobEvent(warning=pb.JobWarning(reason="SLOW", message="mixed precision is not faster here")),
 ]
 
 

@@ -37,11 +37,15 @@ def fit(
     true_values, false_values = _sides(sorted(counts), preprocessing, where)
     if output and not (true_values and false_values):
         raise where.column_error(
-            f"holds one class only, {next(iter(counts))[:80]!r}, in the training rows; a classifier needs both", "ONE_CLASS_ONLY"
+            f"holds one class only, {next(iter(counts))[:80]!r}, in the training rows; a classifier needs both",
+            "ONE_CLASS_ONLY",
         )
     positive = sum(counts[value] for value in true_values)
     rate = positive / sum(counts.values())
-    fill = {"fill_with_mode": float(rate > 0.5), "fill_with_const": float((preprocessing.fill_value or "").lower() in _TRUE)}
+    fill = {
+        "fill_with_mode": float(rate > 0.5),
+        "fill_with_const": float((preprocessing.fill_value or "").lower() in _TRUE),
+    }
     return BinaryStatistics(
         true_label=max(true_values, key=lambda value: counts[value], default="true"),
         false_label=max(false_values, key=lambda value: counts[value], default="false"),
@@ -86,7 +90,9 @@ def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) ->
         return true_values, [value for value in values if value not in true_values]
     if len(values) > 2:
         shown = ", ".join(repr(value[:40]) for value in values[:5])
-        raise where.column_error(f"holds {len(values)} values ({shown}, ...); a binary column has two: use type category")
+        raise where.column_error(
+            f"holds {len(values)} values ({shown}, ...); a binary column has two: use type category"
+        )
     if label is not None and label not in values:
         raise where.column_error(f"never holds fallback_true_label {label!r}; it holds {values}")
     true_value = label if label is not None else values[-1]

@@ -77,7 +77,9 @@ def transform(values: pa.Array, statistics: CategoryStatistics, where: Where, st
         given = texts[row].as_py()
         known = ", ".join(repr(label[:40]) for label in statistics.vocabulary[:10])
         what = "the label is missing" if given is None else f"label {given[:80]!r} does not occur in the training rows"
-        raise where.error(start + row, f"{what}; correct it, or add training rows with it (known: {known})", "UNSEEN_LABEL")
+        raise where.error(
+            start + row, f"{what}; correct it, or add training rows with it (known: {known})", "UNSEEN_LABEL"
+        )
     filled: npt.NDArray[np.int64] = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return filled
 

@@ -11,9 +11,7 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.data.formats import LIST_SEPARATOR, as_strings
 
-_MISSING_NUMBERS = pa.array(
-    ["", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"], pa.large_string()
-)
+_MISSING_NUMBERS = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"], pa.large_string())
 
 
 @dataclass(frozen=True)

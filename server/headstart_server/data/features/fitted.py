@@ -20,7 +20,9 @@ from headstart_server.data.features.text import TextStatistics
 from headstart_server.data.features.vector import VectorStatistics
 from headstart_server.spec.model import FeatureSpec
 
-Statistics = NumberStatistics | CategoryStatistics | BinaryStatistics | SetStatistics | VectorStatistics | TextStatistics
+Statistics = (
+    NumberStatistics | CategoryStatistics | BinaryStatistics | SetStatistics | VectorStatistics | TextStatistics
+)
 Chunks = Iterable[tuple[int, pa.Array]]
 
 _CLASSES: dict[str, type[Any]] = {

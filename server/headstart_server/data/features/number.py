@@ -35,7 +35,9 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     if normalization == "log1p" and minimum <= -1:
         raise where.column_error(f"holds {minimum:g}, but normalization log1p needs values above -1; use zscore")
     shift, scale = _shift_and_scale(np.log1p(present) if normalization == "log1p" else present, normalization)
-    return NumberStatistics(normalization, shift, scale, _fill(present, preprocessing, where), minimum, float(present.max()))
+    return NumberStatistics(
+        normalization, shift, scale, _fill(present, preprocessing, where), minimum, float(present.max())
+    )
 
 
 def transform(values: pa.Array, statistics: NumberStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:

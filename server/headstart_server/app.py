@@ -1,0 +1,156 @@
+"""The composition root: the only place that builds parts and wires them."""
+
+import asyncio
+import signal
+import sys
+
+import prometheus_client
+import structlog
+import transformers
+from pydantic import ValidationError
+
+from headstart.v1 import server_pb2
+from headstart_server import metrics
+from headstart_server.core.layout import Layout
+from headstart_server.core.logs import configure_logs
+from headstart_server.data.uploads import Uploads
+from headstart_server.embedding_store.eviction import evict
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines.workplace import Workplace
+from headstart_server.export.artifacts import ArtifactRegistry
+from headstart_server.export.exporter import Exporter
+from headstart_server.jobs.process import WorkerPool
+from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.rpc.datasets import DatasetServicer
+from headstart_server.rpc.embeddings import EmbeddingServicer
+from headstart_server.rpc.export import ExportServicer
+from headstart_server.rpc.intake import Intake
+from headstart_server.rpc.models import ModelServicer
+from headstart_server.rpc.prediction import PredictionServicer
+from headstart_server.rpc.server import Endpoint, Server
+from headstart_server.rpc.server_info import ServerServicer
+from headstart_server.rpc.training import TrainingServicer
+from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.pool import ModelPool
+from headstart_server.settings import Settings, settings_of
+
+_log = structlog.get_logger()
+_EVICTION_SECONDS = 60.0
+
+
+class App:
+    """One server, built from its settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.layout = Layout(settings.state_dir.resolve())
+        self.layout.root.mkdir(parents=True, exist_ok=True)
+        model_root = settings.model_root.resolve() if settings.model_root else None
+        sources = ModelSources(model_root, settings.allow_hub)
+        self.workplace = Workplace.at(self.layout, sources)
+        self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
+        self.supervisor = Supervisor(
+            self.jobs,
+            WorkerPool(settings.warm_workers),
+            self.layout,
+            SupervisorSettings(
+                model_root=str(model_root or ""),
+                hub_allowed=settings.allow_hub,
+                concurrent_jobs=settings.concurrent_jobs,
+                max_queued=settings.max_queued_jobs,
+            ),
+        )
+        self.batcher = Batcher()
+        self.server = Server(self._endpoint(), self._servicers(sources))
+
+    async def start(self) -> None:
+        """Starts everything; returns when the server listens."""
+        await self.supervisor.start()
+        await self.server.start()
+        if self.settings.metrics_port:
+            metrics.watch_store(self.layout.embeddings)
+            prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
+        self._eviction = asyncio.create_task(self._evict())
+        _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
+
+    async def stop(self) -> None:
+        """Stops listening, then working. Unfinished jobs go on at the next start."""
+        self._eviction.cancel()
+        closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
+        await self.supervisor.close()
+        await closing
+        self.batcher.close()
+        self.jobs.close()
+
+    async def _evict(self) -> None:
+        while self.settings.max_store_bytes:
+            removed = await asyncio.to_thread(evict, self.layout.embeddings, self.settings.max_store_bytes)
+            if removed.shards:
+                _log.info("evicted embeddings", shards=removed.shards, bytes=removed.bytes)
+            await asyncio.sleep(_EVICTION_SECONDS)
+
+    def _endpoint(self) -> Endpoint:
+        settings = self.settings
+        return Endpoint(
+            settings.host, settings.port, settings.max_message_bytes, settings.tls_certificate, settings.tls_key
+        )
+
+    def _servicers(self, sources: ModelSources) -> dict[str, object]:
+        settings, layout, workplace = self.settings, self.layout, self.workplace
+        uploads = Uploads(layout.datasets, layout.tables, settings.max_dataset_bytes)
+        models, artifacts = ModelRegistry(layout.models), ArtifactRegistry(layout.artifacts)
+        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes)
+        data_root = settings.data_root.resolve() if settings.data_root else None
+        intake = Intake(layout, data_root, uploads, sources, workplace.device.type)
+        limits = server_pb2.ServerLimits(
+            max_message_bytes=settings.max_message_bytes,
+            max_dataset_bytes=settings.max_dataset_bytes,
+            max_predict_rows=settings.max_predict_rows,
+            max_queued_jobs=settings.max_queued_jobs,
+        )
+        return {
+            "TrainingService": TrainingServicer(intake, self.supervisor, self.jobs, workplace.store, layout),
+            "PredictionService": PredictionServicer(pool, self.batcher, settings.max_predict_rows),
+            "ExportService": ExportServicer(Exporter(artifacts, workplace.vault), artifacts, models, pool),
+            "DatasetService": DatasetServicer(uploads, self.jobs),
+            "ModelService": ModelServicer(models, pool),
+            "EmbeddingService": EmbeddingServicer(workplace, settings.max_predict_rows),
+            "ServerService": ServerServicer(sources, limits),
+        }
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until SIGINT or SIGTERM."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    app = App(settings)
+    await app.start()
+    await stopping.wait()
+    _log.info("stopping")
+    await app.stop()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`headstart serve`; returns the exit code: 0, or 2 for settings that do not fit."""
+    try:
+        settings = settings_of(sys.argv[1:] if argv is None else argv)
+    except ValidationError as error:
+        for detail in error.errors():
+            field = ".".join(str(part) for part in detail["loc"])
+            print(
+                f"headstart serve: {field + ': ' if field else ''}{detail['msg'].removeprefix('Value error, ')}",
+                file=sys.stderr,
+            )
+        return 2
+    configure_logs(json_lines=settings.log_json, level=settings.log_level)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

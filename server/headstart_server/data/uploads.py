@@ -1,0 +1,132 @@
+"""Uploaded data sets on disk: one folder each with the file and its description."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+
+from headstart_server.core.errors import NotFoundError, TooLargeError, invalid
+from headstart_server.core.files import published_folder, read_json, write_json
+from headstart_server.core.names import new_id
+from headstart_server.data.formats import Format, format_of
+from headstart_server.data.tables import open_table
+
+_DESCRIPTION = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An uploaded file."""
+
+    identifier: str
+    display_name: str
+    format: str
+    size_bytes: int
+    sha256: str
+    create_time: str
+    row_count: int
+    columns: list[str]
+
+
+class Uploads:
+    """All uploaded data sets below one folder. Equal bytes in equal formats are kept once."""
+
+    def __init__(self, root: Path, tables: Path, max_bytes: int) -> None:
+        self._root, self._tables, self.max_bytes = root, tables, max_bytes
+
+    def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
+        """Begins an upload; raises InvalidInputError if the format cannot be told."""
+        chosen = Format(file_format) if file_format else format_of(display_name, "header.format")
+        return Upload(self, self._root, display_name, chosen, sha256.lower())
+
+    def get(self, identifier: str) -> Dataset:
+        """One data set; raises NotFoundError."""
+        try:
+            return Dataset(**read_json(self._root / identifier / _DESCRIPTION))
+        except FileNotFoundError:
+            raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
+
+    def path(self, dataset: Dataset) -> Path:
+        """Where its file lies."""
+        return self._root / dataset.identifier / f"data.{dataset.format}"
+
+    def all(self) -> Iterator[Dataset]:
+        """Every data set, newest first."""
+        for folder in sorted(self._root.glob("[!.]*"), reverse=True):
+            if (folder / _DESCRIPTION).exists():
+                yield self.get(folder.name)
+
+    def find(self, sha256: str, file_format: str | None = None) -> Dataset | None:
+        """The data set with these bytes."""
+        matches = (item for item in self.all() if item.sha256 == sha256 and file_format in (None, item.format))
+        return next(matches, None)
+
+    def delete(self, identifier: str) -> None:
+        """Deletes a data set."""
+        self.get(identifier)
+        shutil.rmtree(self._root / identifier)
+
+    def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
+        """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read."""
+        known = self.find(sha256, file_format)
+        if known is not None:
+            return known
+        table = open_table(received, file_format, self._tables, "dataset")
+        dataset = Dataset(
+            identifier=new_id(),
+            display_name=display_name,
+            format=file_format.value,
+            size_bytes=received.stat().st_size,
+            sha256=sha256,
+            create_time=datetime.now(UTC).isoformat(),
+            row_count=table.row_count,
+            columns=table.columns,
+        )
+        with published_folder(self._root / dataset.identifier) as folder:
+            received.rename(folder / f"data.{file_format}")
+            write_json(folder / _DESCRIPTION, asdict(dataset))
+        return dataset
+
+
+class Upload:
+    """A file on its way in. Use as a context; `finish` publishes it, leaving without that discards it."""
+
+    def __init__(self, uploads: Uploads, root: Path, display_name: str, file_format: Format, sha256: str) -> None:
+        self._uploads, self._display_name, self._format, self._expected = uploads, display_name, file_format, sha256
+        root.mkdir(parents=True, exist_ok=True)
+        self._path = root / f".{new_id()}.upload"
+        self._file = self._path.open("wb")
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> "Upload":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        """Appends bytes; raises TooLargeError past the limit."""
+        self._size += len(chunk)
+        if self._size > self._uploads.max_bytes:
+            raise TooLargeError(
+                f"the file is larger than {self._uploads.max_bytes} bytes; put it below the data root instead"
+            )
+        self._hash.update(chunk)
+        self._file.write(chunk)
+
+    def finish(self) -> Dataset:
+        """Publishes; raises InvalidInputError if the digest differs or the file cannot be read."""
+        self._file.flush()
+        digest = self._hash.hexdigest()
+        if self._expected and digest != self._expected:
+            raise invalid(
+                "header.sha256", f"{self._expected!r} was announced, the bytes have {digest}; send the file again"
+            )
+        return self._uploads.publish(self._path, self._display_name, self._format, digest)

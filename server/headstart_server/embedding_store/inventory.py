@@ -1,0 +1,79 @@
+"""What the store holds, read from disk alone."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from headstart_server.core.files import read_json
+from headstart_server.embedding_store.shard import CorruptShardError, Shard
+
+
+@dataclass(frozen=True)
+class SpaceSummary:
+    """One space on disk."""
+
+    identifier: str
+    description: dict[str, str]
+    rows: int
+    bytes: int
+    shards: int
+    quarantined: int
+    last_use: float
+    """Seconds since the epoch."""
+
+    @property
+    def last_use_time(self) -> datetime:
+        """When it was last read or written, UTC."""
+        return datetime.fromtimestamp(self.last_use, UTC)
+
+
+@dataclass(frozen=True)
+class ShardCheck:
+    """What verifying a shard found."""
+
+    path: Path
+    rows: int
+    corrupt_blocks: int
+    problem: str = ""
+
+
+def summarise(root: Path) -> list[SpaceSummary]:
+    """Every space below `root`."""
+    return [_summary(path.parent) for path in sorted(root.glob("*/space.json"))]
+
+
+def verify(root: Path) -> list[ShardCheck]:
+    """Reads every block of every shard below `root` and compares it with its checksum."""
+    return [_check(path) for path in sorted(root.glob("*/shards/[!.]*.safetensors"))]
+
+
+def _summary(folder: Path) -> SpaceSummary:
+    rows = size = shards = 0
+    last_use = (folder / "space.json").stat().st_mtime
+    for path in folder.glob("shards/[!.]*.safetensors"):
+        try:
+            stat = path.stat()
+            shard = Shard.open(path)
+        except (CorruptShardError, FileNotFoundError):
+            continue
+        rows, size, shards = rows + shard.rows, size + stat.st_size, shards + 1
+        last_use = max(last_use, stat.st_mtime)
+        shard.close()
+    quarantined = sum(1 for _ in folder.glob("quarantine/*"))
+    return SpaceSummary(folder.name, read_json(folder / "space.json"), rows, size, shards, quarantined, last_use)
+
+
+def _check(path: Path) -> ShardCheck:
+    try:
+        shard = Shard.open(path)
+    except (CorruptShardError, FileNotFoundError) as error:
+        return ShardCheck(path, 0, 0, str(error))
+    try:
+        shard.keys()
+        corrupt = sum(shard.block(index) is None for index in range(len(shard.checksums)))
+    except CorruptShardError as error:
+        return ShardCheck(path, shard.rows, 0, str(error))
+    else:
+        return ShardCheck(path, shard.rows, corrupt)
+    finally:
+        shard.close()

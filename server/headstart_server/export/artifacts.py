@@ -1,0 +1,79 @@
+"""Exported artifacts on disk: a folder of files each, with its description."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from headstart_server.core.errors import NotFoundError, OutOfRangeError
+from headstart_server.core.files import read_json, resolve_below, write_json
+
+_DESCRIPTION = ".artifact.json"
+
+
+@dataclass(frozen=True)
+class ArtifactFile:
+    """One file: its path within the artifact, size in bytes and SHA-256."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A published artifact."""
+
+    identifier: str
+    model: str
+    format: str
+    head_only: bool
+    create_time: str
+    files: list[ArtifactFile]
+    max_difference: float
+
+
+class ArtifactRegistry:
+    """All artifacts below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def get(self, identifier: str) -> Artifact:
+        """One artifact; raises NotFoundError."""
+        try:
+            values = read_json(self.root / identifier / _DESCRIPTION)
+        except FileNotFoundError:
+            raise NotFoundError(f"artifacts/{identifier} does not exist", field="name") from None
+        return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
+
+    def all(self) -> Iterator[Artifact]:
+        """Every artifact, newest first."""
+        for folder in sorted(self.root.glob("[!.]*"), reverse=True):
+            if (folder / _DESCRIPTION).exists():
+                yield self.get(folder.name)
+
+    def find(self, model: str, file_format: str, *, head_only: bool) -> Artifact | None:
+        """The artifact of a model in a format, if there is one."""
+        wanted = (model, file_format, head_only)
+        return next((item for item in self.all() if (item.model, item.format, item.head_only) == wanted), None)
+
+    def file(self, identifier: str, path: str, offset: int) -> tuple[Path, ArtifactFile]:
+        """A file of an artifact; raises NotFoundError, or OutOfRangeError for an offset past its end."""
+        artifact = self.get(identifier)
+        found = next((file for file in artifact.files if file.path == path), None)
+        if found is None:
+            known = ", ".join(file.path for file in artifact.files)
+            raise NotFoundError(f"artifacts/{identifier} has no file {path[:200]!r}; it has {known}", field="path")
+        if not 0 <= offset <= found.size_bytes:
+            raise OutOfRangeError(f"offset {offset} is outside the file's {found.size_bytes} bytes", field="offset")
+        return resolve_below(self.root / identifier, path, "path"), found
+
+    def describe(self, folder: Path, artifact: Artifact) -> None:
+        """Writes the description into a folder that is about to be published."""
+        write_json(folder / _DESCRIPTION, asdict(artifact))
+
+    def delete(self, identifier: str) -> None:
+        """Deletes an artifact."""
+        self.get(identifier)
+        shutil.rmtree(self.root / identifier)

@@ -1,0 +1,102 @@
+"""The exported graph: tensors in, probabilities out, with encoder, normalisation and calibration inside."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.number import NumberStatistics
+from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One tensor of the graph; `axes` are its dimensions, strings where they may vary."""
+
+    name: str
+    feature: str
+    role: str
+    """`input_ids`, `attention_mask`, `embedding` or `value`."""
+    dtype: torch.dtype
+    axes: tuple[str | int, ...]
+
+
+class ExportGraph(nn.Module):
+    """A model as one function of tensors.
+
+    Inputs are those of `inputs`, in order: token ids and mask (int64 [b, t]) of a text or its embedding (float32
+    [b, d]) in a head-only graph; numbers as they are in the data (float64 [b], NaN where missing); indices of
+    categories (int64 [b]); truth values (float32 [b]); multi-hot sets (float32 [b, n]); vectors (float32 [b, d]).
+    Outputs are one per output feature, in order: calibrated probabilities, or values in the data's units.
+    """
+
+    def __init__(
+        self, model: ECD, inputs: tuple[FittedFeature, ...], outputs: tuple[FittedFeature, ...], *, head_only: bool
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.features = inputs
+        self.outputs = outputs
+        self.head_only = head_only
+        self.inputs = [item for feature in inputs for item in self._inputs(feature)]
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs."""
+        return [feature.name for feature in self.outputs]
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Runs the model."""
+        given = {(item.feature, item.role): tensor for item, tensor in zip(self.inputs, tensors, strict=True)}
+        batch: dict[str, Tensor | Tokens] = {}
+        for feature in self.features:
+            name = feature.name
+            if (name, "input_ids") in given:
+                batch[name] = Tokens(given[name, "input_ids"], given[name, "attention_mask"])
+            elif (name, "embedding") in given:
+                batch[name] = given[name, "embedding"]
+            else:
+                batch[name] = _normalised(feature, given[name, "value"])
+        probabilities = self.model.probabilities(self.model(batch))
+        return tuple(_restored(feature, probabilities[feature.name]) for feature in self.outputs)
+
+    def _inputs(self, feature: FittedFeature) -> list[GraphInput]:
+        name = feature.name
+        pretrained: PretrainedInput | None = self.model.pretrained().get(name)
+        if pretrained is not None and self.head_only:
+            return [GraphInput(f"{name}_embedding", name, "embedding", torch.float32, ("batch", pretrained.dimension))]
+        if pretrained is not None:
+            axes = ("batch", f"{_identifier(name)}_length")
+            return [
+                GraphInput(f"{name}_{role}", name, role, torch.int64, axes) for role in ("input_ids", "attention_mask")
+            ]
+        dtypes = {"number": torch.float64, "category": torch.int64}
+        dtype = dtypes.get(feature.spec.type, torch.float32)
+        widths = {"set": len(feature.classes), "vector": getattr(feature.statistics, "size", 0)}
+        axes_of_value: tuple[str | int, ...] = ("batch",)
+        if feature.spec.type in widths:
+            axes_of_value = ("batch", widths[feature.spec.type])
+        return [GraphInput(name, name, "value", dtype, axes_of_value)]
+
+
+def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:
+    statistics = feature.statistics
+    if not isinstance(statistics, NumberStatistics):
+        return values
+    filled = torch.where(torch.isnan(values), torch.full_like(values, statistics.fill), values)
+    if statistics.normalization == "log1p":
+        filled = torch.log(torch.clamp(filled, min=-1 + 1e-9) + 1)
+    return ((filled - statistics.shift) / statistics.scale).to(torch.float32)
+
+
+def _restored(feature: FittedFeature, values: Tensor) -> Tensor:
+    statistics = feature.statistics
+    if not isinstance(statistics, NumberStatistics):
+        return values
+    restored = values.to(torch.float64) * statistics.scale + statistics.shift
+    return torch.exp(restored) - 1 if statistics.normalization == "log1p" else restored
+
+
+def _identifier(name: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)

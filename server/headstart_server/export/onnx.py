@@ -1,0 +1,42 @@
+"""ONNX export, with dynamic batch and length."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.export.graph import ExportGraph
+
+OPSET = 18
+
+
+def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) -> None:
+    """Writes the graph; raises FailedPreconditionError where the architecture cannot be exported."""
+    dynamic = {axis: torch.export.Dim.DYNAMIC for item in graph.inputs for axis in item.axes if isinstance(axis, str)}
+    shapes = tuple(
+        {index: dynamic[axis] for index, axis in enumerate(item.axes) if isinstance(axis, str)} for item in graph.inputs
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                graph,
+                examples,
+                str(path),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=[item.name for item in graph.inputs],
+                output_names=graph.output_names,
+                dynamic_shapes=(shapes,),
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise FailedPreconditionError(
+            f"torch cannot export this architecture to ONNX: {str(error).splitlines()[0][:300]}",
+            reason="NOT_EXPORTABLE",
+        ) from error

@@ -1,0 +1,1 @@
+"""Jobs: states, durable store, event log, supervisor, worker processes."""

@@ -1,0 +1,146 @@
+"""Worker processes as the server sees them: spawn, wait until warm, run, cancel, kill."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+_log = structlog.get_logger()
+_LINE_LIMIT = 64 << 20
+_EXIT_SECONDS = 5.0
+
+
+class WorkerProcess:
+    """One spawned interpreter running `jobs.worker`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.ready = asyncio.Event()
+        self.jobs_done = 0
+
+    @classmethod
+    async def spawn(cls) -> "WorkerProcess":
+        """Starts a process; it imports torch while the server goes on."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "headstart_server.jobs.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=_LINE_LIMIT,
+            start_new_session=True,
+            env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
+        )
+        return cls(process)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    async def run(self, assignment: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Hands a job over and yields its messages; the last is `done`. Ends early if the process dies."""
+        self._send({"run": assignment})
+        async for message in self._messages():
+            yield message
+            if "done" in message:
+                self.jobs_done += 1
+                return
+
+    async def wait_ready(self) -> bool:
+        """Reads until the worker is warm; False if it died instead."""
+        if not self.ready.is_set():
+            async for message in self._messages():
+                if message.get("ready"):
+                    self.ready.set()
+                    break
+        return self.ready.is_set()
+
+    def cancel(self) -> None:
+        """Asks the running job to stop."""
+        if self.alive:
+            self._send({"cancel": True})
+
+    def kill(self) -> None:
+        """Ends the process and whatever it started, at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """Lets the process end by closing its input; kills it if it does not."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _EXIT_SECONDS)
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+    async def how_it_died(self) -> str:
+        """For people: the signal or exit code."""
+        code = await self._process.wait()
+        if code == -signal.SIGKILL:
+            return "was killed (SIGKILL), which is what happens when the machine runs out of memory"
+        return f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write((json.dumps(message) + "\n").encode())
+
+    async def _messages(self) -> AsyncIterator[dict[str, Any]]:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            yield json.loads(line)
+
+
+class WorkerPool:
+    """Keeps warm workers. A worker that ended a job cleanly is used again; any other is replaced."""
+
+    def __init__(self, warm: int, jobs_per_worker: int = 50) -> None:
+        self._warm, self._jobs_per_worker = warm, jobs_per_worker
+        self._idle: list[WorkerProcess] = []
+        self._closed = False
+
+    async def start(self) -> None:
+        """Spawns the warm workers without waiting for them."""
+        await self._top_up()
+
+    async def take(self) -> WorkerProcess:
+        """A warm worker; raises RuntimeError if workers cannot be started."""
+        for _ in range(3):
+            worker = self._idle.pop(0) if self._idle else await WorkerProcess.spawn()
+            if worker.alive and await worker.wait_ready():
+                return worker
+            _log.warning("worker did not start", how=await worker.how_it_died())
+        raise RuntimeError("worker processes do not start; see the server's log")
+
+    async def give_back(self, worker: WorkerProcess, *, clean: bool) -> None:
+        """Keeps a worker for the next job, or ends it and spawns another."""
+        if clean and worker.alive and not self._closed and worker.jobs_done < self._jobs_per_worker:
+            self._idle.insert(0, worker)
+            while len(self._idle) > max(1, self._warm):
+                await self._idle.pop().stop()
+            return
+        await worker.stop()
+        await self._top_up()
+
+    async def close(self) -> None:
+        """Ends every idle worker."""
+        self._closed = True
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(worker.stop() for worker in idle))
+
+    async def _top_up(self) -> None:
+        while not self._closed and len(self._idle) < self._warm:
+            self._idle.append(await WorkerProcess.spawn())

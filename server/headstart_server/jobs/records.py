@@ -1,0 +1,53 @@
+"""Jobs and events as values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from headstart_server.jobs.states import State
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """One table of a job: its role in the request, where its file lies, and its format."""
+
+    role: str
+    path: str
+    format: str
+    dataset: str = ""
+    """Id of the uploaded data set, if it is one."""
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """A job as it is stored. JSON-like fields keep plain values."""
+
+    identifier: str
+    request_id: str
+    request_digest: str
+    display_name: str
+    state: State
+    create_time: datetime
+    update_time: datetime
+    spec: dict[str, Any]
+    sources: list[SourceRecord]
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """`spec`, `values` and `rows` of the last SpecResolved event."""
+    model: str = ""
+    best_epoch: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, str] = field(default_factory=dict)
+    encode: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Last encode progress by feature."""
+    last_sequence: int = 0
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of a job's log. `kind` is state, encode, step, epoch, warning, model or resolved."""
+
+    sequence: int
+    time: datetime
+    kind: str
+    data: dict[str, Any]

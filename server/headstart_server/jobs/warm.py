@@ -1,0 +1,20 @@
+"""Warms a worker up: everything a job would import or measure, before there is a job."""
+
+import torch
+import transformers
+
+from headstart_server.encoders.precision import fast_precision
+from headstart_server.engines import local
+
+
+def warm_up() -> None:
+    """Imports the engine, quiets libraries, and runs one tiny training step so that torch's lazy parts are loaded."""
+    assert local
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    fast_precision("cuda" if torch.cuda.is_available() else "cpu")
+    weight = torch.zeros(4, 4, requires_grad=True)
+    optimizer = torch.optim.AdamW([weight], fused=True)
+    (torch.randn(2, 4) @ weight).sum().backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    assert transformers.BertModel and transformers.AutoTokenizer

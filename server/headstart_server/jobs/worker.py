@@ -1,0 +1,184 @@
+"""The worker process: runs one job at a time in a process of its own.
+
+Speaks JSON lines. In: `{"run": {...}}`, `{"cancel": true}`; the end of input ends the process, so that no worker
+outlives its server. Out: `{"ready": true}`, `{"event": KIND, "data": {...}}`, `{"done": {...}}`.
+"""
+
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from headstart_server.core.errors import CancelledError, HeadstartError
+from headstart_server.core.layout import Layout
+from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.engines.workplace import RowCounts, Workplace
+from headstart_server.core.logs import configure_logs
+from headstart_server.planning.resolution import ResolvedValue
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.reports import EpochReport, StepReport
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Warms up, then serves jobs from standard input."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints goes to the log, not among the messages
+    configure_logs(json_lines=True)
+    Worker(sys.stdin, out).serve()
+
+
+class Worker:
+    """One process's side of the conversation."""
+
+    def __init__(self, incoming: TextIO, outgoing: TextIO) -> None:
+        self._incoming, self._outgoing = incoming, outgoing
+        self._write_lock = threading.Lock()
+        self._jobs: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.cancelled = threading.Event()
+
+    def serve(self) -> None:
+        """Runs jobs until the input ends."""
+        from headstart_server.jobs.warm import warm_up  # heavy imports happen here, before the first job
+
+        threading.Thread(target=self._read, daemon=True).start()
+        warm_up()
+        self.send({"ready": True})
+        while True:
+            assignment = self._jobs.get()
+            self.send({"done": self._run(assignment)})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Writes one line."""
+        with self._write_lock:
+            self._outgoing.write(json.dumps(message) + "\n")
+            self._outgoing.flush()
+
+    def _read(self) -> None:
+        for line in self._incoming:
+            message = json.loads(line)
+            if "run" in message:
+                self.cancelled.clear()
+                self._jobs.put(message["run"])
+            else:
+                self.cancelled.set()
+        os._exit(0)
+
+    def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        """Runs one job; returns how it ended."""
+        structlog.contextvars.bind_contextvars(job=assignment["identifier"])
+        try:
+            return {"state": "SUCCEEDED", "model": run_assignment(assignment, JobListener(self))}
+        except CancelledError:
+            return {"state": "CANCELLED"}
+        except HeadstartError as error:
+            _log.warning("job failed", reason=error.reason, message=error.message)
+            return _failed(error.reason, error.message, error.field)
+        except MemoryError:
+            return _failed("OUT_OF_MEMORY", "the worker ran out of memory; use less data or smaller batches")
+        except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
+            _log.exception("job failed unexpectedly")
+            return _failed(
+                "INTERNAL",
+                f"the training failed unexpectedly ({type(error).__name__}); the server's log has the details",
+            )
+        finally:
+            structlog.contextvars.clear_contextvars()
+
+
+def run_assignment(assignment: dict[str, Any], listener: "JobListener") -> str:
+    """Opens the tables and hands the job to the engine; returns the model's id."""
+    from headstart_server.data.formats import Format
+    from headstart_server.data.tables import Sources, open_table
+    from headstart_server.encoders.sources import ModelSources
+    from headstart_server.engines.local import Assignment, LocalEngine
+
+    layout = Layout(Path(assignment["state_dir"]))
+    root = assignment["model_root"]
+    sources = ModelSources(Path(root) if root else None, assignment["hub_allowed"])
+    listener.state("PREPARING")
+    tables = [
+        open_table(Path(source["path"]), Format(source["format"]), layout.tables, source["role"])
+        for source in assignment["sources"]
+    ]
+    roles = tuple(source["role"] for source in assignment["sources"])
+    spec = TrainSpec.model_validate(assignment["spec"])
+    job = Assignment(assignment["identifier"], assignment["display_name"], spec, Sources(tuple(tables), roles))
+    return LocalEngine(job, _workplace(layout, sources), listener).run()
+
+
+_WORKPLACES: dict[str, Workplace] = {}
+
+
+def _workplace(layout: Layout, sources: Any) -> Workplace:
+    """The process's workplace; kept between jobs, so that the index of the store stays warm."""
+    key = str(layout.root)
+    if key not in _WORKPLACES:
+        _WORKPLACES[key] = Workplace.at(layout, sources)
+    return _WORKPLACES[key]
+
+
+def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
+    return {"state": "FAILED", "error": {"reason": reason, "message": message, "field": field}}
+
+
+class JobListener:
+    """Turns what the engine says into messages."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._state = ""
+
+    def check(self) -> None:
+        """Raises CancelledError when the job was cancelled."""
+        if self._worker.cancelled.is_set():
+            raise CancelledError("the job was cancelled")
+
+    def state(self, state: str) -> None:
+        """The job entered a state."""
+        self.check()
+        if state != self._state:
+            self._send("state", {"from": self._state, "to": state})
+            self._state = state
+
+    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
+        """The spec's values."""
+        self._send(
+            "resolved", {"spec": spec.compact(), "values": [asdict(value) for value in values], "rows": asdict(rows)}
+        )
+
+    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
+        """Progress of the embedding pass."""
+        data = {"feature": feature, "space": space, **asdict(progress)}
+        self._send("encode", {**data, "rows_per_second": progress.rows_per_second, "eta_seconds": progress.eta_seconds})
+
+    def step(self, report: StepReport) -> None:
+        """Progress within an epoch."""
+        self._send("step", asdict(report))
+
+    def epoch(self, report: EpochReport) -> None:
+        """An ended epoch."""
+        self._send("epoch", asdict(report))
+
+    def warning(self, reason: str, message: str) -> None:
+        """Something to know."""
+        self._send("warning", {"reason": reason, "message": message})
+
+    def model(self, identifier: str, report: EpochReport) -> None:
+        """The published model."""
+        self._send("model", {"model": identifier, "best_epoch": asdict(report)})
+
+    def _send(self, kind: str, data: dict[str, Any]) -> None:
+        self._worker.send({"event": kind, "data": data})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Published models: bundles by id."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from headstart_server.core.errors import NotFoundError
+from headstart_server.model.bundle import Bundle, load_bundle
+
+
+class ModelRegistry:
+    """All bundles below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, identifier: str) -> Bundle:
+        """One model; raises NotFoundError."""
+        try:
+            return load_bundle(self._root / identifier)
+        except FileNotFoundError:
+            raise NotFoundError(
+                f"models/{identifier} does not exist; ListModels lists those that do", field="name"
+            ) from None
+
+    def all(self) -> Iterator[Bundle]:
+        """Every model, newest first."""
+        for folder in sorted(self._root.glob("[!.]*"), reverse=True):
+            if (folder / "bundle.json").exists():
+                yield load_bundle(folder)
+
+    def delete(self, identifier: str) -> None:
+        """Deletes a model."""
+        self.get(identifier)
+        shutil.rmtree(self._root / identifier)

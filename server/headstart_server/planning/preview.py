@@ -1,0 +1,69 @@
+"""Looks at a job before it runs: resolves its spec against its data, and asks the store what it has."""
+
+from dataclasses import dataclass
+
+from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.splits import Part
+from headstart_server.data.tables import Sources
+from headstart_server.data.texts import TextColumn
+from headstart_server.embedding_store.fill import FillProgress, survey
+from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.trainer import plan_trainer, seed_of
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a job would do."""
+
+    resolution: Resolution
+    data: PreparedData
+    plans: dict[str, PretrainedPlan]
+
+    def rows(self, part: Part) -> int:
+        """Rows of a part."""
+        return len(self.data.rows(part))
+
+    def passes(self, store: EmbeddingStore) -> dict[str, FillProgress]:
+        """For each cached input, what the store has of its rows."""
+        found = {}
+        for feature in self.data.inputs:
+            plan = self.plans.get(feature.name)
+            if plan is not None and plan.cached:
+                keys = keys_of_chunks(TextColumn(self.data.texts(feature)).chunks)
+                found[feature.name] = survey(store.space(plan.space), keys)[0]
+        return found
+
+
+def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
+    """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
+    merged = apply_defaults(spec)
+    plans = plan_pretrained(merged, sources, Resolution.of(spec), device_type)
+    _plan_trainer(merged, Resolution.of(spec), 1, device_type, plans)
+
+
+def preview(spec: TrainSpec, tables: Sources, sources: ModelSources, device_type: str) -> Preview:
+    """Resolves everything but measured values; raises InvalidInputError with what is wrong."""
+    merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    plans = plan_pretrained(merged, sources, resolution, device_type)
+    data = prepare(merged, tables, seed_of(merged))
+    _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
+    return Preview(resolution, data, plans)
+
+
+def _plan_trainer(
+    merged: TrainSpec, resolution: Resolution, rows: int, device_type: str, plans: dict[str, PretrainedPlan]
+) -> None:
+    plan_trainer(
+        merged,
+        resolution,
+        rows,
+        device_type,
+        encoder_runs=any(not plan.cached for plan in plans.values()),
+        encoder_trains=any(plan.trainable for plan in plans.values()),
+    )

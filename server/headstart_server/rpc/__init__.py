@@ -1,0 +1,1 @@
+"""gRPC: thin servicers, conversions, one error table, the interceptor, the server."""

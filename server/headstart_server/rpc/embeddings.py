@@ -1,0 +1,115 @@
+"""EmbeddingService."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.v1 import embedding_pb2 as pb
+from headstart.v1 import embedding_pb2_grpc
+from headstart_server.core.errors import NotFoundError, invalid
+from headstart_server.core.names import id_of, name_of
+from headstart_server.data.features.cells import Where
+from headstart_server.data.features.fitted import fit_feature
+from headstart_server.data.tables import table_of_arrow
+from headstart_server.data.texts import TextColumn
+from headstart_server.embedding_store.eviction import delete_space
+from headstart_server.embedding_store.inventory import SpaceSummary, summarise
+from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.workplace import Workplace
+from headstart_server.planning.pretrained import plan_text
+from headstart_server.planning.resolution import Resolution
+from headstart_server.rpc.jobs import SPACES
+from headstart_server.rpc.messages import feature_values, page, timestamp
+from headstart_server.rpc.tables import arrow_table
+from headstart_server.spec.model import FeatureSpec, TrainSpec
+
+
+class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
+    """Embeds rows, and looks after the store."""
+
+    def __init__(self, workplace: Workplace, max_rows: int) -> None:
+        self._workplace, self._max_rows = workplace, max_rows
+
+    async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
+        """Embeds one column."""
+        return await asyncio.to_thread(self._embed, request)
+
+    async def ListEmbeddingSpaces(  # noqa: N802
+        self, request: pb.ListEmbeddingSpacesRequest, context: Any
+    ) -> pb.ListEmbeddingSpacesResponse:
+        """Lists."""
+        summaries = await asyncio.to_thread(summarise, self._workplace.store.root)
+        ordered = sorted(summaries, key=_page_key, reverse=True)
+        found, token = page(ordered, _page_key, request.page_size, request.page_token)
+        return pb.ListEmbeddingSpacesResponse(embedding_spaces=map(_message, found), next_page_token=token)
+
+    async def DeleteEmbeddingSpace(  # noqa: N802
+        self, request: pb.DeleteEmbeddingSpaceRequest, context: Any
+    ) -> pb.DeleteEmbeddingSpaceResponse:
+        """Deletes."""
+        folder = _folder(self._workplace.store, id_of(SPACES, request.name))
+        self._workplace.store.forget(folder.name)
+        await asyncio.to_thread(delete_space, folder)
+        return pb.DeleteEmbeddingSpaceResponse()
+
+    def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
+        feature = FeatureSpec.model_validate(feature_values(request.feature))
+        if feature.type != "text":
+            raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text")
+        if feature.encoder.trainable or feature.encoder.use_pretrained is False:
+            raise invalid(
+                "feature.encoder",
+                "must be pretrained and frozen to be embedded; leave trainable and use_pretrained out",
+            )
+        table = table_of_arrow(arrow_table(request.table, "table"), "table")
+        if table.row_count > self._max_rows:
+            raise invalid("table", f"holds {table.row_count} rows, at most {self._max_rows} fit one request")
+        table.require(feature.source, "feature.name")
+        device = self._workplace.device
+        resolution = Resolution.of(TrainSpec(input_features=[feature]))
+        plan = plan_text(feature, "feature", self._workplace.sources, resolution, device.type)
+        where = Where("feature", feature.source, lambda row: f"row {row + 1}")
+        fitted = fit_feature(feature, table.chunks(feature.source), where, output=False)
+        column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
+        store = self._workplace.store.space(plan.space)
+        reports: list[int] = []
+        matrix = embed(
+            store,
+            keys_of_chunks(column.chunks),
+            text_encode(plan, column.texts, device),
+            lambda progress: reports.append(progress.found),
+            self._workplace.layout.job("embed"),
+        )
+        return pb.EmbedResponse(
+            dimension=plan.dimension,
+            embeddings=matrix.numpy().astype(np.float32).ravel().tolist(),
+            rows_found=reports[0],
+            embedding_space=name_of(SPACES, plan.space.identifier),
+        )
+
+
+def _folder(store: EmbeddingStore, identifier: str) -> Path:
+    folder = store.root / identifier
+    if not (folder / "space.json").exists():
+        raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
+    return folder
+
+
+def _page_key(summary: SpaceSummary) -> str:
+    return f"{summary.last_use:020.6f} {summary.identifier}"
+
+
+def _message(summary: SpaceSummary) -> pb.EmbeddingSpace:
+    return pb.EmbeddingSpace(
+        name=name_of(SPACES, summary.identifier),
+        description=summary.description,
+        row_count=summary.rows,
+        size_bytes=summary.bytes,
+        dimension=int(summary.description["dimension"]),
+        shard_count=summary.shards,
+        last_use_time=timestamp(summary.last_use_time),
+    )

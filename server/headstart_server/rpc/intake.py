@@ -1,0 +1,89 @@
+"""Turns requests into specs and files, refusing what cannot be trained before a job exists."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from headstart.v1 import training_pb2 as pb
+from headstart_server.core.errors import invalid
+from headstart_server.core.files import published_file, resolve_below
+from headstart_server.core.layout import Layout
+from headstart_server.core.names import id_of
+from headstart_server.data.formats import Format, format_of
+from headstart_server.data.tables import Sources, open_table, table_of_arrow
+from headstart_server.data.uploads import Uploads
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.jobs.records import SourceRecord
+from headstart_server.planning.preview import check_spec, preview
+from headstart_server.rpc.messages import spec_values
+from headstart_server.rpc.tables import arrow_table
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.parse import parse_values, parse_yaml
+
+_ROLES = ("dataset", "validation_dataset", "test_dataset")
+_CHECKED_BYTES = 64 << 20
+
+
+class Intake:
+    """Turns a request into a spec and files, refusing what cannot be trained before a job exists."""
+
+    def __init__(
+        self, layout: Layout, data_root: Path | None, uploads: Uploads, sources: ModelSources, device_type: str
+    ) -> None:
+        self._layout, self._data_root, self._uploads = layout, data_root, uploads
+        self.sources, self.device_type = sources, device_type
+
+    def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
+        """The parsed spec; raises InvalidInputError."""
+        match request.WhichOneof("spec_source"):
+            case "spec":
+                return parse_values(spec_values(request.spec))
+            case "spec_yaml":
+                return parse_yaml(request.spec_yaml)
+            case _:
+                raise invalid("spec", "is missing; set spec or spec_yaml")
+
+    def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
+        """The files of a request; inline tables are written below `folder`."""
+        records = [self._file(getattr(request, role), role, folder) for role in _ROLES if request.HasField(role)]
+        if not request.HasField("dataset"):
+            raise invalid(
+                "dataset", "is missing; name an uploaded data set, a path below the data root, or send a table"
+            )
+        return records
+
+    def tables(self, records: list[SourceRecord]) -> Sources:
+        """The opened files."""
+        opened = [open_table(Path(item.path), Format(item.format), self._layout.tables, item.role) for item in records]
+        return Sources(tuple(opened), tuple(item.role for item in records))
+
+    def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
+        """Raises InvalidInputError for a spec or data that cannot be trained. Large files are checked by the job."""
+        check_spec(spec, self.sources, self.device_type)
+        if sum(Path(item.path).stat().st_size for item in records) <= _CHECKED_BYTES:
+            preview(spec, self.tables(records), self.sources, self.device_type)
+
+    def _file(self, source: pb.DatasetSource, role: str, folder: Path) -> SourceRecord:
+        match source.WhichOneof("source"):
+            case "dataset":
+                dataset = self._uploads.get(id_of("datasets", source.dataset, f"{role}.dataset"))
+                return SourceRecord(role, str(self._uploads.path(dataset)), dataset.format, dataset.identifier)
+            case "path":
+                return self._below_root(source.path, role)
+            case "table":
+                table = table_of_arrow(arrow_table(source.table, f"{role}.table"), f"{role}.table").rows
+                path = folder / f"{role}.arrow"
+                with published_file(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
+                    writer.write_table(table)
+                return SourceRecord(role, str(path), Format.ARROW)
+            case _:
+                raise invalid(role, "is empty; set dataset, path or table")
+
+    def _below_root(self, path: str, role: str) -> SourceRecord:
+        field = f"{role}.path"
+        if self._data_root is None:
+            raise invalid(field, "the server has no data root (start it with --data-root); upload the file instead")
+        file = resolve_below(self._data_root, path, field)
+        if not file.is_file():
+            raise invalid(field, f"{path[:200]!r} is no file below the data root; check the name")
+        return SourceRecord(role, str(file), format_of(file.name, field))

@@ -1,0 +1,71 @@
+"""Conversions that every servicer needs: specs, times, pages."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from headstart.v1 import spec_pb2
+from headstart_server.core.errors import invalid
+
+T = TypeVar("T")
+_DEFAULT_PAGE, _MAX_PAGE = 50, 1_000
+
+
+def spec_values(message: spec_pb2.TrainSpec) -> dict[str, Any]:
+    """The plain values of a spec message: what is set, nothing else."""
+    return _values(message)
+
+
+def feature_values(message: spec_pb2.Feature) -> dict[str, Any]:
+    """The plain values of a feature message, below `feature` as the spec's section would be."""
+    return _values(message)
+
+
+def spec_message(values: dict[str, Any]) -> spec_pb2.TrainSpec:
+    """A spec message of plain values."""
+    return ParseDict(values, spec_pb2.TrainSpec())
+
+
+def timestamp(value: datetime | str | None) -> Timestamp | None:
+    """A protobuf timestamp; None stays None."""
+    if value is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.fromisoformat(value) if isinstance(value, str) else value)
+    return stamp
+
+
+def page_limit(page_size: int) -> int:
+    """The number of items to return; raises InvalidInputError for negative sizes."""
+    if page_size < 0:
+        raise invalid("page_size", f"{page_size} is negative; use 0 for the default or 1 to {_MAX_PAGE}")
+    return min(page_size or _DEFAULT_PAGE, _MAX_PAGE)
+
+
+def page(items: Iterable[T], name: Any, page_size: int, token: str) -> tuple[list[T], str]:
+    """One page of items in descending order of `name(item)`, and the next page's token."""
+    limit = page_limit(page_size)
+    rest = [item for item in items if not token or name(item) < token]
+    return rest[:limit], name(rest[limit - 1]) if len(rest) > limit else ""
+
+
+def _values(message: Message) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, value in message.ListFields():
+        if _is_map(field):
+            item = field.message_type.fields_by_name["value"]
+            found[field.name] = {key: _values(value[key]) if item.message_type else value[key] for key in value}
+        elif field.is_repeated:
+            found[field.name] = [_values(item) if field.message_type else item for item in value]
+        else:
+            found[field.name] = _values(value) if field.message_type else value
+    return found
+
+
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry

@@ -1,0 +1,60 @@
+"""ModelService."""
+
+import asyncio
+from typing import Any
+
+from headstart.v1 import model_pb2 as pb
+from headstart.v1 import model_pb2_grpc
+from headstart_server.core.files import folder_size
+from headstart_server.core.names import id_of, name_of
+from headstart_server.model.bundle import Bundle
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.rpc.jobs import JOBS, MODELS, epoch_message
+from headstart_server.rpc.messages import page, spec_message, timestamp
+from headstart_server.serving.pool import ModelPool
+
+
+class ModelServicer(model_pb2_grpc.ModelServiceServicer):
+    """Reads published models."""
+
+    def __init__(self, registry: ModelRegistry, pool: ModelPool) -> None:
+        self._registry, self._pool = registry, pool
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
+        """Reads."""
+        return model_message(await asyncio.to_thread(self._registry.get, id_of(MODELS, request.name)))
+
+    async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
+        """Lists."""
+        everything = await asyncio.to_thread(lambda: list(self._registry.all()))
+        bundles, token = page(everything, lambda item: item.folder.name, request.page_size, request.page_token)
+        return pb.ListModelsResponse(models=map(model_message, bundles), next_page_token=token)
+
+    async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> pb.DeleteModelResponse:  # noqa: N802
+        """Deletes."""
+        identifier = id_of(MODELS, request.name)
+        await asyncio.to_thread(self._registry.delete, identifier)
+        await asyncio.to_thread(self._pool.forget, identifier)
+        return pb.DeleteModelResponse()
+
+
+def model_message(bundle: Bundle) -> pb.Model:
+    """A model."""
+    details = bundle.details
+    return pb.Model(
+        name=name_of(MODELS, bundle.folder.name),
+        display_name=details["display_name"],
+        job=name_of(JOBS, details["job"]),
+        create_time=timestamp(details["create_time"]),
+        spec=spec_message(bundle.spec.compact()),
+        metrics=epoch_message(details["metrics"]),
+        inputs=[
+            pb.InputColumn(column=item.spec.source, type=item.spec.type, feature=item.name) for item in bundle.inputs
+        ],
+        outputs=[
+            pb.OutputColumn(feature=item.name, type=item.spec.type, classes=item.classes) for item in bundle.outputs
+        ],
+        size_bytes=folder_size(bundle.folder),
+        digest=details["digest"],
+        encoder_digests={name: item.digest for name, item in bundle.encoders.items() if item.digest},
+    )

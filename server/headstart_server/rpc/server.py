@@ -1,0 +1,93 @@
+"""The gRPC server: services, health per service, reflection, limits, TLS."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from headstart.v1 import (
+    dataset_pb2,
+    dataset_pb2_grpc,
+    embedding_pb2,
+    embedding_pb2_grpc,
+    export_pb2,
+    export_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    prediction_pb2,
+    prediction_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+    training_pb2,
+    training_pb2_grpc,
+)
+from headstart_server.rpc.interceptor import Boundary
+
+_SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
+    "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
+    "PredictionService": (prediction_pb2, prediction_pb2_grpc.add_PredictionServiceServicer_to_server),
+    "ExportService": (export_pb2, export_pb2_grpc.add_ExportServiceServicer_to_server),
+    "DatasetService": (dataset_pb2, dataset_pb2_grpc.add_DatasetServiceServicer_to_server),
+    "ModelService": (model_pb2, model_pb2_grpc.add_ModelServiceServicer_to_server),
+    "EmbeddingService": (embedding_pb2, embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server),
+    "ServerService": (server_pb2, server_pb2_grpc.add_ServerServiceServicer_to_server),
+}
+SERVICE_NAMES = tuple(_SERVICES)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where to listen, and how."""
+
+    host: str
+    port: int
+    max_message_bytes: int
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+
+
+class Server:
+    """A gRPC server over a set of servicers, by service name."""
+
+    def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any]) -> None:
+        options = [
+            ("grpc.max_receive_message_length", endpoint.max_message_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ]
+        self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
+        self._health = health.aio.HealthServicer()
+        names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
+        for name, (module, add) in _SERVICES.items():
+            add(servicers[name], self._server)
+            names.append(module.DESCRIPTOR.services_by_name[name].full_name)
+        self._names = ["", *names]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._bind(endpoint)
+
+    async def start(self) -> None:
+        """Listens, and reports every service as serving."""
+        await self._server.start()
+        for name in self._names:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Reports not serving, lets calls finish for a while, and stops."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+
+    def _bind(self, endpoint: Endpoint) -> int:
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        address = f"{host}:{endpoint.port}"
+        if endpoint.tls_certificate is None or endpoint.tls_key is None:
+            return int(self._server.add_insecure_port(address))
+        pair = (endpoint.tls_key.read_bytes(), endpoint.tls_certificate.read_bytes())
+        return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))

@@ -1,0 +1,67 @@
+"""Tables on the wire to Arrow tables, with every mistake named by column."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+
+from headstart.v1 import table_pb2
+from headstart_server.core.errors import invalid
+
+
+def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
+    """The rows of a message; raises InvalidInputError naming the column."""
+    if message.arrow_ipc:
+        if message.columns:
+            raise invalid(f"{field}.columns", "excludes arrow_ipc; send one of them")
+        return _ipc(message.arrow_ipc, field)
+    if not message.columns:
+        raise invalid(f"{field}.columns", "is empty; send at least one column")
+    names = [column.name for column in message.columns]
+    arrays = []
+    for index, column in enumerate(message.columns):
+        path = f"{field}.columns[{index}]"
+        if not column.name:
+            raise invalid(f"{path}.name", "is missing")
+        if names.count(column.name) > 1:
+            raise invalid(
+                f"{path}.name", f"{column.name!r} occurs {names.count(column.name)} times; send each column once"
+            )
+        arrays.append(_array(column, path))
+        if len(arrays[-1]) != len(arrays[0]):
+            raise invalid(
+                path, f"{column.name!r} has {len(arrays[-1])} rows, {names[0]!r} has {len(arrays[0])}; make them equal"
+            )
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def _array(column: table_pb2.Column, path: str) -> pa.Array:
+    kind = column.WhichOneof("values")
+    if kind is None:
+        raise invalid(path, f"{column.name!r} holds no values; set strings, doubles, bools or bytes")
+    values = list(getattr(column, kind).values)
+    nulls = list(column.nulls)
+    if nulls and len(nulls) != len(values):
+        raise invalid(
+            f"{path}.nulls",
+            f"{column.name!r} has {len(nulls)} flags for {len(values)} values; send none or one per row",
+        )
+    mask = np.array(nulls, bool) if nulls else None
+    if kind == "doubles":
+        for row, value in enumerate(values):
+            if math.isinf(value):
+                raise invalid(
+                    path, f"{column.name!r}, row {row + 1}: {value} is not finite; send a finite number or a null"
+                )
+        return pa.array(np.array(values, np.float64), mask=mask)
+    types = {"strings": pa.large_string(), "bools": pa.bool_(), "bytes": pa.large_binary()}
+    if mask is not None:
+        values = [None if missing else value for value, missing in zip(values, nulls, strict=True)]
+    return pa.array(values, types[kind])
+
+
+def _ipc(data: bytes, field: str) -> pa.Table:
+    try:
+        return pa.ipc.open_stream(pa.BufferReader(data)).read_all()
+    except (pa.ArrowException, OSError) as error:
+        raise invalid(f"{field}.arrow_ipc", f"is no Arrow IPC stream: {str(error)[:200]}") from None

@@ -1,0 +1,147 @@
+"""TrainingService."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from headstart.v1 import training_pb2 as pb
+from headstart.v1 import training_pb2_grpc
+from headstart_server.core.errors import OverloadedError, UnimplementedError, invalid
+from headstart_server.core.layout import Layout
+from headstart_server.core.names import id_of, name_of, new_id
+from headstart_server.data.splits import Part
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.supervisor import Supervisor
+from headstart_server.planning.preview import preview
+from headstart_server.rpc.intake import Intake
+from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
+from headstart_server.rpc.messages import page_limit, spec_message
+
+_MAX_NAME = 128
+
+
+class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
+    """Parses, calls the supervisor, converts."""
+
+    def __init__(
+        self, intake: Intake, supervisor: Supervisor, store: JobStore, embeddings: EmbeddingStore, layout: Layout
+    ) -> None:
+        self._intake, self._supervisor, self._store = intake, supervisor, store
+        self._embeddings, self._layout = embeddings, layout
+
+    async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
+        """Creates and follows."""
+        record = await asyncio.to_thread(self._admit, request)
+        job, _ = await self._supervisor.submit(record)
+        async for event in self._follow(job.identifier, 0):
+            yield event
+
+    async def WatchTrainJob(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
+        """Replays and follows."""
+        if request.after_sequence < 0:
+            raise invalid("after_sequence", f"{request.after_sequence} is negative; use 0 to replay all")
+        async for event in self._follow(id_of(JOBS, request.name), request.after_sequence):
+            yield event
+
+    async def GetTrainJob(self, request: pb.GetTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Reads."""
+        return job_message(await asyncio.to_thread(self._store.get, id_of(JOBS, request.name)))
+
+    async def ListTrainJobs(self, request: pb.ListTrainJobsRequest, context: Any) -> pb.ListTrainJobsResponse:  # noqa: N802
+        """Lists."""
+        limit = page_limit(request.page_size)
+        states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
+        before = id_of(JOBS, request.page_token, "page_token") if request.page_token else None
+        jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states)
+        token = name_of(JOBS, jobs[limit - 1].identifier) if len(jobs) > limit else ""
+        return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
+
+    async def CancelTrainJob(self, request: pb.CancelTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Cancels."""
+        return job_message(await self._supervisor.cancel(id_of(JOBS, request.name)))
+
+    async def DeleteTrainJob(self, request: pb.DeleteTrainJobRequest, context: Any) -> pb.DeleteTrainJobResponse:  # noqa: N802
+        """Deletes."""
+        await self._supervisor.delete(id_of(JOBS, request.name))
+        return pb.DeleteTrainJobResponse()
+
+    async def PauseTrainJob(self, request: pb.PauseTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Not in this release."""
+        raise UnimplementedError(
+            "PauseTrainJob is not in this release; cancel the job, a new one starts from its stored embeddings"
+        )
+
+    async def ResumeTrainJob(self, request: pb.ResumeTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Not in this release."""
+        raise UnimplementedError(
+            "ResumeTrainJob is not in this release; start a new job, it uses the embeddings stored so far"
+        )
+
+    async def PlanTrainJob(self, request: pb.TrainJobRequest, context: Any) -> pb.TrainJobPlan:  # noqa: N802
+        """Resolves without training."""
+        return await asyncio.to_thread(self._plan, request)
+
+    async def _follow(self, identifier: str, after: int) -> AsyncIterator[pb.TrainJobEvent]:
+        async for event in self._supervisor.watch(identifier, after):
+            yield event_message(identifier, event)
+        if self._supervisor.interrupted:
+            raise OverloadedError(
+                "the server is stopping; watch the job again when it is back", retry_after=5, reason="STOPPING"
+            )
+
+    def _admit(self, request: pb.TrainJobRequest) -> JobRecord:
+        """The record of a new job; raises InvalidInputError for whatever cannot be trained."""
+        for field in ("request_id", "display_name"):
+            if len(getattr(request, field)) > _MAX_NAME:
+                raise invalid(field, f"is {len(getattr(request, field))} characters long; at most {_MAX_NAME}")
+        spec = self._intake.spec(request)
+        identifier, now = new_id(), datetime.now(UTC)
+        records = self._intake.files(request, self._layout.job(identifier))
+        self._intake.check(spec, records)
+        return JobRecord(
+            identifier=identifier,
+            request_id=request.request_id,
+            request_digest=_digest(request),
+            display_name=request.display_name,
+            state=State.QUEUED,
+            create_time=now,
+            update_time=now,
+            spec=spec.compact(),
+            sources=records,
+        )
+
+    def _plan(self, request: pb.TrainJobRequest) -> pb.TrainJobPlan:
+        spec = self._intake.spec(request)
+        records = self._intake.files(request, self._layout.job(f"plan-{new_id()}"))
+        looked = preview(spec, self._intake.tables(records), self._intake.sources, self._intake.device_type)
+        passes = looked.passes(self._embeddings)
+        return pb.TrainJobPlan(
+            resolved_spec=spec_message(looked.resolution.spec().compact()),
+            resolved_values=[
+                resolved_value({"path": item.path, "value": item.value, "origin": item.origin, "reason": item.reason})
+                for item in looked.resolution.resolved.values()
+            ],
+            train_rows=looked.rows(Part.TRAIN),
+            validation_rows=looked.rows(Part.VALIDATION),
+            test_rows=looked.rows(Part.TEST),
+            encode=[
+                encode_message(
+                    {"feature": name, **progress.__dict__, "space": looked.plans[name].space.identifier}
+                    | {"rows_per_second": 0.0, "eta_seconds": 0.0}
+                )
+                for name, progress in passes.items()
+            ],
+        )
+
+
+def _digest(request: pb.TrainJobRequest) -> str:
+    """Identity of a request's body."""
+    body = pb.TrainJobRequest()
+    body.CopyFrom(request)
+    body.request_id = ""
+    return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()

@@ -1,0 +1,1 @@
+"""Serving: the model pool, the dynamic batcher, the predictor."""

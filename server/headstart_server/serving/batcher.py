@@ -1,0 +1,92 @@
+"""Dynamic batching: rows that arrive while a batch runs share the next one. Nobody waits for company."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from headstart_server import metrics
+from headstart_server.core.errors import OverloadedError
+from headstart_server.serving.predictor import Answer, Predictor, Reuse, Rows
+
+
+@dataclass
+class _Waiting:
+    predictor: Predictor
+    reuse: Reuse
+    rows: Rows
+    answer: "asyncio.Future[Answer]"
+    since: float = field(default_factory=time.perf_counter)
+
+
+class Batcher:
+    """One executor thread, so that concurrent callers never fight over the cores."""
+
+    def __init__(self, max_batch_rows: int = 256, max_waiting_rows: int = 65_536) -> None:
+        self._max_batch, self._max_waiting = max_batch_rows, max_waiting_rows
+        self._queue: list[_Waiting] = []
+        self._waiting_rows = 0
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._running = False
+
+    async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
+        """The answer to some rows; raises OverloadedError when too many wait."""
+        if self._waiting_rows + rows.count > self._max_waiting and self._queue:
+            raise OverloadedError(f"{self._waiting_rows} rows wait already; send fewer at a time", retry_after=1.0)
+        waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._waiting_rows += rows.count
+        if not self._running:
+            self._running = True
+            self._start_next()
+        return await waiting.answer
+
+    def close(self) -> None:
+        """Lets the batch that runs finish, and stops."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _start_next(self) -> None:
+        batch = self._take()
+        if not batch:
+            self._running = False
+            return
+        now = time.perf_counter()
+        for waiting in batch:
+            metrics.BATCH_WAIT.observe(now - waiting.since)
+        rows = Rows.join([waiting.rows for waiting in batch])
+        metrics.BATCH_ROWS.observe(rows.count)
+        loop = asyncio.get_running_loop()
+        task = loop.run_in_executor(self._executor, batch[0].predictor.predict, rows, batch[0].reuse)
+        task.add_done_callback(lambda done: self._finish(batch, done))
+
+    def _take(self) -> list[_Waiting]:
+        """The oldest request and those after it that can share its batch."""
+        batch: list[_Waiting] = []
+        rest: list[_Waiting] = []
+        count = 0
+        for waiting in self._queue:
+            if waiting.answer.done():  # its caller has gone
+                self._waiting_rows -= waiting.rows.count
+                continue
+            alike = not batch or (waiting.predictor is batch[0].predictor and waiting.reuse is batch[0].reuse)
+            if alike and (not batch or count + waiting.rows.count <= self._max_batch):
+                batch.append(waiting)
+                count += waiting.rows.count
+            else:
+                rest.append(waiting)
+        self._queue = rest
+        self._waiting_rows -= count
+        return batch
+
+    def _finish(self, batch: list[_Waiting], done: "asyncio.Future[Answer]") -> None:
+        self._start_next()
+        error = done.exception()
+        start = 0
+        for waiting in batch:
+            end = start + waiting.rows.count
+            if not waiting.answer.done():
+                if error is not None:
+                    waiting.answer.set_exception(error)
+                else:
+                    waiting.answer.set_result(done.result().slice(start, end))
+            start = end

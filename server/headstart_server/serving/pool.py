@@ -1,0 +1,82 @@
+"""The pool of live models: loaded on first use, least recently used first out, frozen encoders shared."""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+
+from headstart_server.core.files import folder_size
+from headstart_server.embedding_store.space import Space
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.model.bundle import Bundle, EncoderVault
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.serving.predictor import Predictor, TextInput
+
+
+class ModelPool:
+    """Thread-safe. A model is loaded once however many callers wait for it."""
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        vault: EncoderVault,
+        store: EmbeddingStore,
+        device: torch.device,
+        limit_bytes: int,
+    ) -> None:
+        self._registry, self._vault, self._store, self._device = registry, vault, store, device
+        self._limit = limit_bytes
+        self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
+        self._encoders: dict[str, tuple[TextEncoder, int]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, identifier: str) -> Predictor:
+        """The live model; raises NotFoundError. Loading takes up to a few seconds."""
+        with self._lock:
+            if identifier not in self._models:
+                self._models[identifier] = self._load(self._registry.get(identifier))
+                self._evict()
+            self._models.move_to_end(identifier)
+            return self._models[identifier][0]
+
+    def loaded(self, identifier: str) -> Predictor | None:
+        """The live model if it is loaded, without waiting."""
+        entry = self._models.get(identifier)
+        return entry[0] if entry else None
+
+    def forget(self, identifier: str) -> None:
+        """Drops a deleted model."""
+        with self._lock:
+            self._models.pop(identifier, None)
+            self._drop_unused_encoders()
+
+    def _load(self, bundle: Bundle) -> tuple[Predictor, set[str]]:
+        texts, used = {}, set()
+        for name, reference in bundle.encoders.items():
+            key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
+            used.add(key)
+            if key not in self._encoders:
+                source = bundle.source(name, self._vault)
+                encoder = load_encoder(source, reference.reduction, use_pretrained=True, field=name).to(self._device)
+                self._encoders[key] = (encoder.requires_grad_(False), _weights_bytes(source.folder))
+            space = Space.from_description(reference.space) if reference.space else None
+            texts[name] = TextInput(self._encoders[key][0], bundle.preparation(name, self._vault), space)
+        head = bundle.model(self._vault, with_encoders=False)
+        return Predictor(bundle.inputs, bundle.outputs, head, texts, self._store, self._device), used
+
+    def _evict(self) -> None:
+        """Drops least recently used models until their encoders fit; the newest always stays."""
+        while len(self._models) > 1 and sum(size for _, size in self._encoders.values()) > self._limit:
+            self._models.popitem(last=False)
+            self._drop_unused_encoders()
+
+    def _drop_unused_encoders(self) -> None:
+        used = set().union(*(keys for _, keys in self._models.values()))
+        for key in self._encoders.keys() - used:
+            del self._encoders[key]
+
+
+def _weights_bytes(folder: Path) -> int:
+    return folder_size(folder)

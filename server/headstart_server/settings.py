@@ -1,0 +1,78 @@
+"""Settings: flags and environment (`HEADSTART_...`) to one frozen value. A flag wins over the environment."""
+
+import argparse
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What one server runs with. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="HEADSTART_", frozen=True, extra="ignore")
+
+    state_dir: Path = Field(Path(".headstart"), description="where jobs, embeddings, models and artifacts are kept")
+    data_root: Path | None = Field(None, description="folder whose files jobs may name by path; none: uploads only")
+    model_root: Path | None = Field(None, description="folder with pretrained models, one below it per name")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
+    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on the same address; 0: off")
+    allow_hub: bool = Field(False, description="let jobs fetch pretrained weights from the Hugging Face hub")
+    database_url: str = Field("", description="SQLAlchemy URL of the job store; empty: SQLite in the state directory")
+    concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
+    warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
+    max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")
+    max_message_bytes: int = Field(64 << 20, ge=1 << 20, description="largest gRPC message")
+    max_dataset_bytes: int = Field(64 << 30, ge=1, description="largest uploaded file")
+    max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
+    max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
+    model_pool_bytes: int = Field(4 << 30, ge=0, description="weights of live models kept in memory")
+    stop_grace: float = Field(10.0, ge=0, description="seconds that calls get to finish when the server stops")
+    tls_certificate: Path | None = Field(None, description="PEM certificate chain; serves TLS together with --tls-key")
+    tls_key: Path | None = Field(None, description="PEM private key")
+    insecure: bool = Field(False, description="allow a non-loopback address without TLS")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
+    log_json: bool = Field(False, description="log JSON lines")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if not _loopback(self.host) and self.tls_certificate is None and not self.insecure:
+            raise ValueError(
+                f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate, --tls-key) or say --insecure"
+            )
+        for name in ("data_root", "model_root"):
+            folder = getattr(self, name)
+            if folder is not None and not folder.is_dir():
+                raise ValueError(f"{name} {str(folder)!r} is no folder")
+        return self
+
+
+def settings_of(argv: list[str]) -> Settings:
+    """Settings of command-line flags over the environment; raises pydantic.ValidationError."""
+    parser = argparse.ArgumentParser(
+        prog="headstart serve",
+        description="Serve Headstart. Every flag is also an environment variable: --port is HEADSTART_PORT.",
+    )
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        text = f"{field.description} (default: {field.default})"
+        if field.annotation is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            parser.add_argument(flag, default=None, metavar=name.split("_")[-1].upper(), help=text)
+    given = {name: value for name, value in vars(parser.parse_args(argv)).items() if value is not None}
+    return Settings(**given)
+
+
+def _loopback(host: str) -> bool:
+    if host in ("localhost", ""):
+        return host == "localhost"
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
