@@ -7,9 +7,9 @@ import sys
 import prometheus_client
 import structlog
 import transformers
+from headstart.v1 import server_pb2
 from pydantic import ValidationError
 
-from headstart.v1 import server_pb2
 from headstart_server import metrics
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs

@@ -20,12 +20,13 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import published_folder
 from headstart_server.core.names import new_id
+from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
-from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Parity, Run, check_parity, graph_inputs
-from headstart_server.export.torchscript import export_torchscript
+from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Parity, Run, check_parity, graph_inputs, raw_cells
+from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.serving.predictor import Predictor
 
@@ -58,7 +59,7 @@ class Exporter:
             say(
                 "check", f"comparing with the live model at {', '.join(map(str, BATCH_SIZES))} rows and several lengths"
             )
-            parity = check_parity(predictor, graph, sample, _runner(path, file_format, graph))
+            parity = check_parity(predictor, graph, sample, _runner(path, file_format, graph, raw=raw))
             if not parity.max_difference <= TOLERANCE:
                 raise FailedPreconditionError(
                     f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than {TOLERANCE:g}; "
@@ -88,10 +89,8 @@ class Exporter:
         path: Path,
         file_format: str,
     ) -> bool:
-        from headstart_server.data.tables import table_of_arrow
-
         table = table_of_arrow(sample.slice(0, min(3, sample.num_rows)), "sample")
-        examples = graph_inputs(graph, predictor.rows(table), table, predictor)
+        examples = graph_inputs(graph, predictor.rows(table), predictor)
         if file_format == "onnx":
             export_onnx(graph, _at_least_two(examples), path)
             return False
@@ -103,22 +102,32 @@ def _at_least_two(examples: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(torch.cat([tensor, tensor]) if tensor.shape[0] == 1 else tensor for tensor in examples)
 
 
-def _runner(path: Path, file_format: str, graph: ExportGraph) -> Run:
-    if file_format == "onnx":
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def _runner(path: Path, file_format: str, graph: ExportGraph, *, raw: bool) -> Run:
+    return _onnx_runner(path, graph) if file_format == "onnx" else _torchscript_runner(path, graph, raw=raw)
 
-        def run_onnx(tensors: tuple[Tensor, ...]) -> list[npt.NDArray[np.generic]]:
-            feeds = {item.name: tensor.numpy() for item, tensor in zip(graph.inputs, tensors, strict=True)}
-            return [np.asarray(output) for output in session.run(graph.output_names, feeds)]
 
-        return run_onnx
-    module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+def _onnx_runner(path: Path, graph: ExportGraph) -> Run:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def run_torchscript(tensors: tuple[Tensor, ...]) -> list[npt.NDArray[np.generic]]:
+    def run(tensors: tuple[Tensor, ...], _: Table) -> list[list[npt.NDArray[np.generic]]]:
+        feeds = {item.name: tensor.numpy() for item, tensor in zip(graph.inputs, tensors, strict=True)}
+        return [[np.asarray(output) for output in session.run(graph.output_names, feeds)]]
+
+    return run
+
+
+def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
+    module = load_torchscript(path)
+
+    def run(tensors: tuple[Tensor, ...], table: Table) -> list[list[npt.NDArray[np.generic]]]:
         with torch.inference_mode():
-            return [output.numpy() for output in module(list(tensors))]
+            found = [[output.numpy() for output in module(list(tensors))]]
+            if raw:
+                outputs = module.predict(raw_cells(graph, table))
+                found.append([outputs[name].numpy() for name in graph.output_names])
+        return found
 
-    return run_torchscript
+    return run
 
 
 def _write_texts(

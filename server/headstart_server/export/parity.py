@@ -20,8 +20,8 @@ TOLERANCE = 1e-4
 BATCH_SIZES = (1, 7, 64)
 _WORDS = (1, 3, 1_000_000)
 
-Run = Callable[[tuple[Tensor, ...]], list[npt.NDArray[np.generic]]]
-"""Runs the artifact on the graph's inputs."""
+Run = Callable[[tuple[Tensor, ...], Table], list[list[npt.NDArray[np.generic]]]]
+"""Runs the artifact in every way it can be run, on the graph's inputs and on the raw rows; the outputs of each."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run
     for name, table in _cases(sample, graph.features):
         rows = predictor.rows(table)
         live = predictor.predict(rows, Reuse.NONE).outputs
-        found = run(graph_inputs(graph, rows, table, predictor))
+        found = run(graph_inputs(graph, rows, predictor), table)
         difference = max(
             _difference(feature, live[feature.name], output)
             for feature, output in zip(graph.outputs, found, strict=True)
@@ -50,7 +50,7 @@ def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run
     return Parity(max(float(str(check["max_difference"])) for check in checks), checks)
 
 
-def graph_inputs(graph: ExportGraph, rows: Rows, table: Table, predictor: Predictor) -> tuple[Tensor, ...]:
+def graph_inputs(graph: ExportGraph, rows: Rows, predictor: Predictor) -> tuple[Tensor, ...]:
     """The tensors of some rows as the graph takes them."""
     tensors: list[Tensor] = []
     for item in graph.inputs:
@@ -64,6 +64,15 @@ def graph_inputs(graph: ExportGraph, rows: Rows, table: Table, predictor: Predic
         else:
             tensors.append(_value(graph, item.feature, rows))
     return tuple(tensors)
+
+
+def raw_cells(graph: ExportGraph, table: Table) -> dict[str, list[str]]:
+    """The cells of some rows as raw strings, missing ones empty, as an artifact's own reader takes them."""
+    columns = dict.fromkeys(feature.spec.source for feature in graph.features)
+    return {
+        name: [cell or "" for cell in as_strings(table.rows.column(name).combine_chunks()).to_pylist()]
+        for name in columns
+    }
 
 
 def _value(graph: ExportGraph, name: str, rows: Rows) -> Tensor:

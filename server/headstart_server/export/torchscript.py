@@ -130,6 +130,13 @@ def export_torchscript(
     return readers is not None
 
 
+def load_torchscript(path: Path) -> torch.jit.ScriptModule:
+    """Reads an exported module back."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.load(str(path))  # type: ignore[no-untyped-call,no-any-return]
+
+
 def _readers(features: tuple[FittedFeature, ...], preparations: dict[str, TextPreparation]) -> list[nn.Module] | None:
     """A reader per input, or None where one cannot be compiled (sets, vectors, other tokenizers)."""
     readers = [_reader(feature, preparations) for feature in features]
@@ -142,8 +149,8 @@ def _reader(feature: FittedFeature, preparations: dict[str, TextPreparation]) ->
             vocabulary = {value: index for index, value in enumerate(statistics.vocabulary)}
             return CategoryReader(vocabulary, statistics.fill or "")
         case BinaryStatistics() as statistics:
-            usual = {word: 1.0 for word in ("1", "t", "true", "y", "yes", "on")}
-            usual |= {word: 0.0 for word in ("0", "f", "false", "n", "no", "off")}
+            usual = dict.fromkeys(("1", "t", "true", "y", "yes", "on"), 1.0)
+            usual |= dict.fromkeys(("0", "f", "false", "n", "no", "off"), 0.0)
             return BinaryReader({**usual, statistics.true_label: 1.0, statistics.false_label: 0.0}, statistics.fill)
         case _ if feature.spec.type == "number":
             return NumberReader()

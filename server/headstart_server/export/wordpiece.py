@@ -25,6 +25,11 @@ class WordPiece(nn.Module):
     whose width its UTF-8 lead byte tells; the uncompiled module is not meant to run.
     """
 
+    prefix: list[int]
+    suffix: list[int]
+    special_texts: list[str]
+    special_ids: list[int]
+
     def __init__(self, tables: "Tables") -> None:
         super().__init__()
         self.vocabulary, self.changed, self.punctuation = tables.vocabulary, tables.changed, tables.punctuation
@@ -50,32 +55,34 @@ class WordPiece(nn.Module):
         return ids, mask
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of one text, special ones included."""
-        body: list[int] = []
-        word: list[str] = []
+        """Token ids of one text, special ones included.
+
+        Lists are copied and cleared, never written as `[]` in a loop: TorchScript's optimiser takes an empty literal
+        for a constant and moves it out of the loop (seen in torch 2.15).
+        """
+        body = list(self.prefix)
+        word = list(text[:0])
         position = 0
         while position < len(text):
             special = self.special_at(text, position)
             if special >= 0:
-                body += self.pieces(word)
-                word = []
+                self.finish(word, body)
                 body.append(self.special_ids[special])
                 position += len(self.special_texts[special])
                 continue
             character = text[position : position + self.width(text, position)]
             position += len(character)
             if self.split_cjk and self.is_cjk(character):
-                body += self.pieces(word)
-                body += self.pieces([character])
-                word = []
+                self.finish(word, body)
+                word.append(character)
+                self.finish(word, body)
             else:
-                word = self.add(character, word, body)
-        body += self.pieces(word)
-        room = self.max_length - len(self.prefix) - len(self.suffix)
-        return self.prefix + body[:room] + self.suffix
+                self.add(character, word, body)
+        self.finish(word, body)
+        return body[: self.max_length - len(self.suffix)] + self.suffix
 
-    def add(self, character: str, word: list[str], body: list[int]) -> list[str]:
-        """Normalises a character onto the current word; a word that ends goes to `body`. Returns the current word."""
+    def add(self, character: str, word: list[str], body: list[int]) -> None:
+        """Normalises a character onto the current word; a word that ends goes to `body`."""
         normalised = character
         if character in self.changed:
             normalised = self.changed[character]
@@ -83,21 +90,22 @@ class WordPiece(nn.Module):
         while position < len(normalised):
             part = normalised[position : position + self.width(normalised, position)]
             position += len(part)
-            if part == " " or part in self.punctuation:
-                body += self.pieces(word)
-                word = []
-                if part != " ":
-                    body += self.pieces([part])
+            if part == " ":
+                self.finish(word, body)
+            elif part in self.punctuation:
+                self.finish(word, body)
+                word.append(part)
+                self.finish(word, body)
             else:
                 word.append(part)
-        return word
 
-    def pieces(self, word: list[str]) -> list[int]:
-        """Longest pieces first; the unknown token for a word that cannot be spelled."""
-        found: list[int] = []
-        if len(word) > self.max_word:
-            return [self.unknown]
+    def finish(self, word: list[str], body: list[int]) -> None:
+        """Appends a word's pieces, longest first, or the unknown token if it cannot be spelled; clears the word."""
+        before = len(body)
         start = 0
+        if len(word) > self.max_word:
+            body.append(self.unknown)
+            start = len(word)
         while start < len(word):
             end = len(word)
             index = -1
@@ -110,10 +118,14 @@ class WordPiece(nn.Module):
                 else:
                     end -= 1
             if index < 0:
-                return [self.unknown]
-            found.append(index)
+                while len(body) > before:
+                    body.pop()
+                body.append(self.unknown)
+                end = len(word)
+            else:
+                body.append(index)
             start = end
-        return found
+        word.clear()
 
     def special_at(self, text: str, position: int) -> int:
         """Which special token stands at a position, or -1."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart.v1 import dataset_pb2 as pb
 from headstart.v1 import dataset_pb2_grpc
+
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.data.uploads import Dataset, Uploads

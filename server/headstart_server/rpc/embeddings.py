@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from headstart.v1 import embedding_pb2 as pb
 from headstart.v1 import embedding_pb2_grpc
+
 from headstart_server.core.errors import NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.data.features.cells import Where

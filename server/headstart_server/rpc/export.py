@@ -7,6 +7,7 @@ from typing import Any
 
 from headstart.v1 import export_pb2 as pb
 from headstart.v1 import export_pb2_grpc
+
 from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pyarrow as pa
-
 from headstart.v1 import training_pb2 as pb
+
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file, resolve_below
 from headstart_server.core.layout import Layout

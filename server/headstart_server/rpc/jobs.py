@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from headstart.v1 import training_pb2 as pb
+
 from headstart_server.core.names import name_of
 from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.rpc.messages import spec_message, timestamp

@@ -8,8 +8,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from headstart.v1 import spec_pb2
+
 from headstart_server.core.errors import invalid
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ from typing import Any
 
 from headstart.v1 import model_pb2 as pb
 from headstart.v1 import model_pb2_grpc
+
 from headstart_server.core.files import folder_size
 from headstart_server.core.names import id_of, name_of
 from headstart_server.model.bundle import Bundle

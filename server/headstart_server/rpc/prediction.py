@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
-
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
+
 from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of
 from headstart_server.data.tables import table_of_arrow

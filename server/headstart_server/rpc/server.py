@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-
 from headstart.v1 import (
     dataset_pb2,
     dataset_pb2_grpc,
@@ -25,6 +24,7 @@ from headstart.v1 import (
     training_pb2,
     training_pb2_grpc,
 )
+
 from headstart_server.rpc.interceptor import Boundary
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {

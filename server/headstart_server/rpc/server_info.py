@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import torch
-
 from headstart.v1 import server_pb2 as pb
 from headstart.v1 import server_pb2_grpc
+
 from headstart_server.core.memory import available_bytes
 from headstart_server.encoders.catalog import encoder_types
 from headstart_server.encoders.precision import fast_precision

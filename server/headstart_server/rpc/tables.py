@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pyarrow as pa
-
 from headstart.v1 import table_pb2
+
 from headstart_server.core.errors import invalid
 
 

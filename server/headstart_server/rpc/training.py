@@ -8,6 +8,7 @@ from typing import Any
 
 from headstart.v1 import training_pb2 as pb
 from headstart.v1 import training_pb2_grpc
+
 from headstart_server.core.errors import OverloadedError, UnimplementedError, invalid
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import id_of, name_of, new_id

@@ -60,7 +60,7 @@ def read_yaml(text: str) -> dict[str, Any]:
         raise invalid(_FIELD, f"larger than {MAX_BYTES} bytes; a spec is a page")
     try:
         _check_bounds(text)
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        value = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
