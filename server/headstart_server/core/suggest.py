@@ -16,3 +16,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?`, or an empty string."""
     guess = nearest(word, list(known))
     return f"; did you mean {guess!r}?" if guess else ""
+
+
+def choices(word: str, known: Iterable[str], what: str) -> str:
+    """`; did you mean 'x'? What: a, b, ...`: the end of an error about an unknown name, at most 40 names."""
+    names = list(known)
+    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    guess = did_you_mean(word, names)
+    return f"{guess} {what.capitalize()}: {shown or 'none'}" if guess else f"; {what}: {shown or 'none'}"

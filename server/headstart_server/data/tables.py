@@ -11,7 +11,7 @@ import pyarrow as pa
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
-from headstart_server.core.suggest import did_you_mean
+from headstart_server.core.suggest import choices
 from headstart_server.data.formats import Format, canonical_batch, format_of, read_batches
 
 CHUNK_ROWS = 65_536
@@ -45,14 +45,8 @@ class Table:
     def require(self, column: str, field: str) -> None:
         """Raises InvalidInputError naming `field` if the column is absent."""
         if column not in self.columns:
-            known = ", ".join(self.columns[:20]) + (", ..." if len(self.columns) > 20 else "")
-            raise invalid(
-                field,
-                f"column {column!r} is not in {self.field}{did_you_mean(column, self.columns)} its columns: {known}".replace(
-                    "? its", "? Its"
-                ),
-                reason="MISSING_COLUMN",
-            )
+            message = f"column {column!r} is not in {self.field}{choices(column, self.columns, 'its columns')}"
+            raise invalid(field, message, reason="MISSING_COLUMN")
 
 
 def open_table(path: Path, file_format: Format | None, cache: Path, field: str) -> Table:

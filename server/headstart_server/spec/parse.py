@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from headstart_server.core.errors import InvalidInputError, Violation
-from headstart_server.core.suggest import did_you_mean
+from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.lacking import LACKING
 from headstart_server.spec.model import TrainSpec
@@ -74,9 +74,7 @@ def _unknown_key(location: list[int | str]) -> str:
     if lacking:
         return f"key {key!r} is not supported: {lacking}"
     known = sorted(_known_keys(location[:-1]))
-    return f"unknown key {key[:80]!r}{did_you_mean(key, known)} known keys: {', '.join(known)}".replace(
-        "? known", "? Known"
-    )
+    return f"unknown key {key[:80]!r}{choices(key, known, 'known keys')}"
 
 
 def _known_keys(location: list[int | str]) -> list[str]:
