@@ -43,7 +43,8 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate and tls_key go together")
         if not _loopback(self.host) and self.tls_certificate is None and not self.insecure:
             raise ValueError(
-                f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate, --tls-key) or say --insecure"
+                f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate and --tls-key) "
+                "or say --insecure"
             )
         for name in ("data_root", "model_root"):
             folder = getattr(self, name)

@@ -15,7 +15,7 @@ from headstart_server.core.memory import available_bytes
 from headstart_server.embedding_store.fill import Encode, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
-from headstart_server.encoders.text import at_precision, encode_batches, load_encoder
+from headstart_server.encoders.text import TextEncoder, at_precision, encode_batches, load_encoder
 from headstart_server.planning.pretrained import PretrainedPlan
 
 _REPORT_SECONDS = 0.25
@@ -27,7 +27,7 @@ def text_encode(
     plan: PretrainedPlan, texts: Callable[[npt.NDArray[np.int64]], list[str]], device: torch.device
 ) -> Encode:
     """The pass of one text encoder; the weights are loaded when the first row needs them."""
-    loaded = []
+    loaded: list[TextEncoder] = []
 
     def encode(rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
         if not loaded:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
@@ -21,13 +20,12 @@ from headstart_server.data.tables import Sources
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
-from headstart_server.encoders.text import load_encoder
-from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.engines.assembly import Assembly, spread
 from headstart_server.engines.embedding import embed, text_encode
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.engines.workplace import Listener, RowCounts, Workplace
 from headstart_server.model.bundle import EncoderReference, save_bundle
-from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction, build_loss
 from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
 from headstart_server.planning.resolution import Origin, Resolution
@@ -35,7 +33,7 @@ from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.calibration import fit_temperature
-from headstart_server.training.feed import Feed, TokenFeed
+from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.precision import Precision
@@ -74,8 +72,8 @@ class LocalEngine:
             model, report = self._train(plans, data, trainer, arrays)
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise TrainingFailedError(
-                f"out of memory on {self.workplace.device} at batch size {trainer.batch_size}; lower trainer.batch_size or "
-                "max_sequence_length, or raise trainer.gradient_accumulation_steps",
+                f"out of memory on {self.workplace.device} at batch size {trainer.batch_size}; lower "
+                "trainer.batch_size or max_sequence_length, or raise trainer.gradient_accumulation_steps",
                 reason="OUT_OF_MEMORY",
                 field="trainer.batch_size",
             ) from error
@@ -133,8 +131,8 @@ class LocalEngine:
     def _train(
         self, plans: Mapping[str, PretrainedPlan], data: PreparedData, trainer: TrainerPlan, arrays: dict[str, Tensor]
     ) -> tuple[ECD, EpochReport]:
-        feed = self._feed(plans, data, arrays)
-        model = self._model(plans, data, arrays)
+        assembly = Assembly(self.spec, plans, data, arrays, self.workplace)
+        feed, model = assembly.feed(), assembly.model()
         device = self.workplace.device
         losses = {
             feature.name: build_loss(feature, f"output_features[{index}]", device)
@@ -148,47 +146,6 @@ class LocalEngine:
         self._calibrate(loop, data.outputs)
         return model, report
 
-    def _feed(self, plans: Mapping[str, PretrainedPlan], data: PreparedData, arrays: dict[str, Tensor]) -> Feed:
-        device = self.workplace.device
-        columns = dict(arrays)
-        tokens = {}
-        for feature in data.inputs:
-            plan = plans.get(feature.name)
-            if plan is None:
-                columns[feature.name] = torch.from_numpy(data.array(feature))
-            elif not plan.cached:
-                tokens[feature.name] = TokenFeed(self._tokens(plan, feature, data), plan.preparation.padding)
-        targets = {feature.name: torch.from_numpy(data.array(feature)) for feature in data.outputs}
-        resident = {name: _resident(values, device) for name, values in columns.items()}
-        parts = {part: torch.from_numpy(data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
-        return Feed(
-            resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device
-        )
-
-    def _tokens(self, plan: PretrainedPlan, feature: FittedFeature, data: PreparedData) -> TokenColumn:
-        """Token ids of every row, from the cache where this column was tokenised before."""
-        column = TextColumn(data.texts(feature))
-        cache = TokenCache(self.workplace.layout.tokens)
-        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
-        tokens = cache.load(path)
-        if tokens is None:
-            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column))))
-            cache.save(path, tokens)
-        return tokens
-
-    def _model(self, plans: Mapping[str, PretrainedPlan], data: PreparedData, arrays: Mapping[str, Tensor]) -> ECD:
-        """The model on its device: skip encoders for stored embeddings, real ones otherwise."""
-        pretrained = {}
-        train = torch.from_numpy(data.rows(Part.TRAIN))
-        for name, plan in plans.items():
-            pretrained[name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
-            if plan.cached:
-                pretrained[name].standardise(arrays[name].index_select(0, train[: 1 << 17]))
-            else:
-                encoder = load_encoder(plan.source, plan.reduction, use_pretrained=plan.use_pretrained, field=plan.path)
-                pretrained[name].restore(encoder)
-        return ECD(data.inputs, data.outputs, self.spec.combiner, pretrained).to(self.workplace.device)
-
     def _batch_size(
         self,
         model: ECD,
@@ -201,8 +158,12 @@ class LocalEngine:
         if trainer.batch_size_given or not feed.tokens:
             return trainer.batch_size
         fit = fitting_batch_size(model, feed, losses, precision, trainer.batch_size)
-        reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {trainer.batch_size} "
-        reason += "fits" if fit.size == trainer.batch_size else "does not fit in half of the free memory"
+        reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's "
+        reason += (
+            f"{trainer.batch_size} fits"
+            if fit.size == trainer.batch_size
+            else f"{trainer.batch_size} does not fit in half of the free memory"
+        )
         self.resolution.record("trainer.batch_size", fit.size, Origin.MEASURED, reason)
         self._report_resolved(data)
         return fit.size
@@ -288,13 +249,6 @@ class LocalEngine:
 def _sample(data: PreparedData) -> pa.Table:
     """Training rows of the input columns, spread over the data."""
     rows = data.rows(Part.TRAIN)
-    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLE_ROWS)).astype(np.int64)]
+    chosen = spread(rows, _SAMPLE_ROWS)
     columns = list(dict.fromkeys(feature.spec.source for feature in data.inputs))
     return data.sources.rows.rows.select(columns).take(pa.array(chosen))
-
-
-def _resident(values: Tensor, device: torch.device) -> Tensor:
-    """The column on the device where it takes less than half of its free memory, otherwise where it is."""
-    if device.type == "cuda" and values.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
-        return values.to(device)
-    return values

@@ -1,22 +1,17 @@
-"""Measured values: the batch size that memory allows, the learning rate that validates best."""
+"""Measured values: the batch size that memory allows."""
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from headstart_server.core.memory import available_bytes
-from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.splits import Part
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction
 from headstart_server.training.feed import Feed
 from headstart_server.training.precision import Precision
 
-LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-_TRIAL_STEPS = 100
 _MEMORY_SHARE = 0.5
 _PROBE_ROWS = 2
 
@@ -65,33 +60,3 @@ def _saved_bytes(model: ECD, feed: Feed, losses: Mapping[str, LossFunction], pre
     for name, buffer in model.named_buffers():
         buffer.copy_(state[name])
     return sum(storages.values())
-
-
-@dataclass(frozen=True)
-class RateTrial:
-    """One learning rate and the validation loss that a short run with it reached."""
-
-    rate: float
-    loss: float
-
-
-def measured_learning_rate(
-    model: ECD,
-    feed: Feed,
-    outputs: Sequence[FittedFeature],
-    losses: Mapping[str, LossFunction],
-    train: Callable[[ECD, float, int], None],
-    evaluate: Callable[[ECD], float],
-) -> list[RateTrial]:
-    """Short runs from the same start, one per candidate; the trials, best first.
-
-    `train(model, rate, steps)` trains a copy, `evaluate(model)` gives its validation loss. Only for heads on stored
-    embeddings, where a hundred steps take a blink.
-    """
-    assert outputs and feed.count(Part.VALIDATION)
-    trials = []
-    for rate in LEARNING_RATES:
-        trial = copy.deepcopy(model)
-        train(trial, rate, _TRIAL_STEPS)
-        trials.append(RateTrial(rate, evaluate(trial)))
-    return sorted(trials, key=lambda trial: trial.loss if trial.loss == trial.loss else float("inf"))

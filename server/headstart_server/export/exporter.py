@@ -62,8 +62,8 @@ class Exporter:
             parity = check_parity(predictor, graph, sample, _runner(path, file_format, graph, raw=raw))
             if not parity.max_difference <= TOLERANCE:
                 raise FailedPreconditionError(
-                    f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than {TOLERANCE:g}; "
-                    "it is not published",
+                    f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than "
+                    f"{TOLERANCE:g}; it is not published",
                     reason="PARITY",
                 )
             say("publish", f"largest difference {parity.max_difference:.1e}")
@@ -109,7 +109,7 @@ def _runner(path: Path, file_format: str, graph: ExportGraph, *, raw: bool) -> R
 def _onnx_runner(path: Path, graph: ExportGraph) -> Run:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def run(tensors: tuple[Tensor, ...], _: Table) -> list[list[npt.NDArray[np.generic]]]:
+    def run(tensors: tuple[Tensor, ...], _: Table) -> list[list[npt.NDArray[np.floating]]]:
         feeds = {item.name: tensor.numpy() for item, tensor in zip(graph.inputs, tensors, strict=True)}
         return [[np.asarray(output) for output in session.run(graph.output_names, feeds)]]
 
@@ -119,7 +119,7 @@ def _onnx_runner(path: Path, graph: ExportGraph) -> Run:
 def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
     module = load_torchscript(path)
 
-    def run(tensors: tuple[Tensor, ...], table: Table) -> list[list[npt.NDArray[np.generic]]]:
+    def run(tensors: tuple[Tensor, ...], table: Table) -> list[list[npt.NDArray[np.floating]]]:
         with torch.inference_mode():
             found = [[output.numpy() for output in module(list(tensors))]]
             if raw:

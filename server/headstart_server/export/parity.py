@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 BATCH_SIZES = (1, 7, 64)
 _WORDS = (1, 3, 1_000_000)
 
-Run = Callable[[tuple[Tensor, ...], Table], list[list[npt.NDArray[np.generic]]]]
+Run = Callable[[tuple[Tensor, ...], Table], list[list[npt.NDArray[np.floating]]]]
 """Runs the artifact in every way it can be run, on the graph's inputs and on the raw rows; the outputs of each."""
 
 
@@ -44,7 +44,8 @@ def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run
         found = run(graph_inputs(graph, rows, predictor), table)
         difference = max(
             _difference(feature, live[feature.name], output)
-            for feature, output in zip(graph.outputs, found, strict=True)
+            for outputs in found
+            for feature, output in zip(graph.outputs, outputs, strict=True)
         )
         checks.append({"case": name, "rows": table.row_count, "max_difference": difference})
     return Parity(max(float(str(check["max_difference"])) for check in checks), checks)
@@ -110,7 +111,7 @@ def _with_words(text: str, words: int) -> str:
     return " ".join(parts[:words]) if words < 1_000 else " ".join((parts * 1_000)[:1_000])
 
 
-def _difference(feature: FittedFeature, live: npt.NDArray[np.float32], found: npt.NDArray[np.generic]) -> float:
+def _difference(feature: FittedFeature, live: npt.NDArray[np.float32], found: npt.NDArray[np.floating]) -> float:
     if isinstance(feature.statistics, NumberStatistics):
         spread = max(feature.statistics.maximum - feature.statistics.minimum, 1e-12)
         return float(np.abs(restore(live, feature.statistics) - found).max() / spread)

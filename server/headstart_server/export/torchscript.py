@@ -65,8 +65,7 @@ class CategoryReader(nn.Module):
     def forward(self, cells: list[str]) -> list[Tensor]:
         indices: list[int] = []
         for cell in cells:
-            key = cell if len(cell) > 0 else self.fill
-            indices.append(self.vocabulary[key] if key in self.vocabulary else 0)
+            indices.append(self.vocabulary.get(cell if len(cell) > 0 else self.fill, 0))
         return [torch.tensor(indices, dtype=torch.long)]
 
 
@@ -126,7 +125,7 @@ def export_torchscript(
         if readers is not None:
             columns = [feature.spec.source for feature in graph.features]
             module = torch.jit.script(RawModel(traced, readers, columns, graph.output_names))
-        torch.jit.save(module, str(path))  # type: ignore[no-untyped-call]
+        torch.jit.save(module, str(path))
     return readers is not None
 
 

@@ -129,7 +129,7 @@ class Supervisor:
                 await self._run(identifier)
             except asyncio.CancelledError:
                 raise
-            except Exception:  # the supervisor outlives whatever one job does to it
+            except Exception:  # noqa: BLE001 - the supervisor outlives whatever one job does to it
                 _log.exception("supervisor failed a job", job=identifier)
                 await self._end(
                     identifier, {"state": State.FAILED, "error": _error("INTERNAL", "the server failed; see its log")}

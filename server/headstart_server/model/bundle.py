@@ -1,7 +1,8 @@
 """Bundles: published models on disk. Safetensors and JSON only.
 
-`bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, `sample.arrow`, and for each fine-tuned encoder
-`encoders/{index}/` in transformers' layout. A frozen encoder is a reference to a shared copy, kept once by digest.
+`bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, `sample.arrow`, and for each
+fine-tuned encoder `encoders/{index}/` in transformers' layout. A frozen encoder is a reference to a shared copy, kept
+once by digest.
 """
 
 import json
@@ -88,9 +89,8 @@ class Bundle:
     def model(self, vault: EncoderVault, *, with_encoders: bool) -> ECD:
         """The network in evaluation mode, with real encoders or with skip encoders."""
         pretrained = {}
-        for name, reference in self.encoders.items():
-            source = self.source(name, vault)
-            pretrained[name] = PretrainedInput(dimension_of(source), trainable=False)
+        for name in self.encoders:
+            pretrained[name] = PretrainedInput(dimension_of(self.source(name, vault)), trainable=False)
         model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained)
         model.load_learned_state(load_file(self.folder / "head.safetensors"))
         if with_encoders:

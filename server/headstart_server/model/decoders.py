@@ -22,7 +22,7 @@ class Decoder(nn.Module):
     def __init__(self, width: int, feature: FittedFeature) -> None:
         super().__init__()
         spec = feature.spec.decoder
-        self.type = feature.spec.type
+        self.kind = feature.spec.type
         self.stack, width = fully_connected(
             width, spec.output_size or _WIDTH, spec.num_fc_layers or 0, spec.dropout or 0.0
         )
@@ -32,11 +32,11 @@ class Decoder(nn.Module):
     def forward(self, combined: Tensor) -> Tensor:
         """Logits (normalised values for numbers)."""
         logits: Tensor = self.projection(self.stack(combined))
-        return logits.squeeze(1) if self.type in ("binary", "number") else logits
+        return logits.squeeze(1) if self.kind in ("binary", "number") else logits
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, [b, classes] or [b]; logits as they are for numbers and vectors."""
-        match self.type:
+        match self.kind:
             case "category":
                 return (logits / self.temperature).softmax(1)
             case "binary":

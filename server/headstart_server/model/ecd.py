@@ -1,7 +1,7 @@
 """The whole model: encoders, combiner, decoders; and the skip encoder that stands in for a frozen encoder."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ class Tokens(NamedTuple):
     ids: Tensor
     mask: Tensor | None
 
+
+EMBEDDING_WEIGHT = 2.5
+"""Length of a typical standardised embedding."""
 
 Batch = Mapping[str, Tensor | Tokens]
 """Values by feature name: arrays of tabular features, tokens of texts, embeddings [b, d] of skipped encoders."""
@@ -69,10 +72,15 @@ class PretrainedInput(nn.Module):
         self.encoder = encoder.requires_grad_(self.trainable)
 
     def standardise(self, embeddings: Tensor) -> None:
-        """Fits shift and scale to training embeddings [n, d]."""
-        sample = embeddings[: 1 << 17].float()
+        """Fits shift and scale to a sample of training embeddings [n, d].
+
+        Each column gets mean 0 and deviation 2.5 / sqrt(d), so that a wide embedding weighs as much as a few ordinary
+        columns beside it rather than as d of them, and a linear head on it needs no more regularisation than on those.
+        """
+        sample = embeddings.float()
         self.shift.copy_(sample.mean(0))
-        self.scale.copy_(sample.std(0, correction=0).clamp(min=1e-6))
+        deviation = sample.std(0, correction=0).clamp(min=1e-6)
+        self.scale.copy_(deviation * self.dimension**0.5 / EMBEDDING_WEIGHT)
 
     def train(self, mode: bool = True) -> "PretrainedInput":
         """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""
@@ -84,13 +92,14 @@ class PretrainedInput(nn.Module):
     def forward(self, value: Tensor | Tokens) -> Tensor:
         """Embeddings or tokens to standardised embeddings [b, d]."""
         if isinstance(value, Tensor):
-            embedded = self.encoder(value)
+            embedded: Tensor = self.encoder(value)
         elif self.trainable:
             embedded = self.encoder(value.ids, value.mask)
         else:
             with torch.no_grad():
                 embedded = self.encoder(value.ids, value.mask)
-        return (embedded.float() - self.shift) / self.scale
+        standardised: Tensor = (embedded.float() - self.shift) / self.scale
+        return standardised
 
 
 class ECD(nn.Module):
@@ -112,7 +121,8 @@ class ECD(nn.Module):
             else build_tabular(feature, f"input_features[{index}]")
             for index, feature in enumerate(inputs)
         )
-        self.combiner = ConcatCombiner(sum(int(encoder.dimension) for encoder in self.encoders), combiner)  # type: ignore[arg-type]
+        widths: list[Any] = [encoder.dimension for encoder in self.encoders]
+        self.combiner = ConcatCombiner(sum(widths), combiner)
         self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ class GhostBatchNorm1d(nn.Module):
         return torch.cat([self.norm(chunk) for chunk in self._chunks(rows)])
 
     def _chunks(self, rows: Tensor) -> list[Tensor]:
-        chunks = list(rows.split(self.virtual_batch_size))
+        chunks = list(torch.split(rows, self.virtual_batch_size))
         if len(chunks) > 1 and chunks[-1].shape[0] == 1:
             chunks[-2:] = [torch.cat(chunks[-2:])]
         return chunks

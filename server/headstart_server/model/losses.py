@@ -14,7 +14,7 @@ from headstart_server.data.features.fitted import FittedFeature
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """(logits, targets) to a scalar mean over rows, already times the output's weight."""
 
-_REGRESSION = {
+_REGRESSION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_squared_error": functional.mse_loss,
     "mean_absolute_error": functional.l1_loss,
     "huber": functional.huber_loss,

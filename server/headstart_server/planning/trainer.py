@@ -54,7 +54,7 @@ def plan_trainer(
     trainer, warnings = spec.trainer, list[tuple[str, str]]()
     settle = resolution.settle
     size, size_reason = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
-    rate, rate_reason = rules.learning_rate(encoder_trains=encoder_trains)
+    rate, rate_reason = rules.learning_rate(spec, encoder_trains=encoder_trains)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
     scheduler = trainer.learning_rate_scheduler
     section = "trainer.learning_rate_scheduler"

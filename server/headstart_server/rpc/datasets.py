@@ -81,7 +81,7 @@ def dataset_message(dataset: Dataset) -> pb.Dataset:
     return pb.Dataset(
         name=name_of(DATASETS, dataset.identifier),
         display_name=dataset.display_name,
-        format=pb.Dataset.Format.Value(f"FORMAT_{dataset.format.upper()}"),
+        format=f"FORMAT_{dataset.format.upper()}",
         size_bytes=dataset.size_bytes,
         sha256=dataset.sha256,
         create_time=timestamp(dataset.create_time),

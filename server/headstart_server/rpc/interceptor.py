@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 
 
-class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Boundary(grpc.aio.ServerInterceptor[Any, Any]):
     """Wraps the handler of every RPC of this service."""
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
@@ -73,7 +73,7 @@ class _Observed:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code = grpc.StatusCode.OK
-        message, metadata = "", ()
+        message, metadata = "", tuple[tuple[str, bytes], ...]()
         if isinstance(error, HeadstartError):
             code, message, status = status_of(error)
             metadata = ((DETAILS_KEY, status.SerializeToString()),)

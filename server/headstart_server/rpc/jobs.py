@@ -64,7 +64,7 @@ def event_message(job: str, event: Event) -> pb.TrainJobEvent:
     return message
 
 
-def state_value(state: str) -> pb.TrainJob.State:
+def state_value(state: str) -> Any:
     """The enum value of a state; UNSPECIFIED for none."""
     return pb.TrainJob.State.Value(f"STATE_{state or 'UNSPECIFIED'}")
 
@@ -95,7 +95,7 @@ def resolved_value(value: dict[str, Any]) -> pb.ResolvedValue:
     return pb.ResolvedValue(
         path=value["path"],
         value_json=json.dumps(value["value"]),
-        origin=pb.ResolvedValue.Origin.Value(f"ORIGIN_{value['origin'].upper()}"),
+        origin=f"ORIGIN_{value['origin'].upper()}",
         reason=value["reason"],
     )
 

@@ -58,7 +58,9 @@ def _values(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field, value in message.ListFields():
         if _is_map(field):
-            item = field.message_type.fields_by_name["value"]
+            entry = field.message_type
+            assert entry is not None
+            item = entry.fields_by_name["value"]
             found[field.name] = {key: _values(value[key]) if item.message_type else value[key] for key in value}
         elif field.is_repeated:
             found[field.name] = [_values(item) if field.message_type else item for item in value]

@@ -60,7 +60,9 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
         if request.embedding_reuse not in _REUSE:
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
-        predictor = self._pool.loaded(identifier) or await asyncio.to_thread(self._pool.get, identifier)
+        predictor = self._pool.loaded(identifier)
+        if predictor is None:
+            predictor = await asyncio.to_thread(self._pool.get, identifier)
         rows = await self._rows(request.table, predictor)
         answer = await self._batcher.predict(predictor, rows, _REUSE[request.embedding_reuse])
         response = pb.PredictResponse(rows_found=int(answer.rows_found.sum()), model=request.model)

@@ -1,0 +1,105 @@
+"""Assembles what the loop needs: every row as columns, and the model on its device."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headstart_server.data.dataset import PreparedData
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.splits import Part
+from headstart_server.data.texts import TextColumn
+from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.encoders.text import TextEncoder, encode_batches, load_encoder
+from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.engines.workplace import Workplace
+from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.feed import Feed, TokenFeed
+
+_STANDARDISED_ROWS = 1_024
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """One job's parts. `arrays` holds the stored embeddings [rows, d] of cached inputs."""
+
+    spec: TrainSpec
+    plans: Mapping[str, PretrainedPlan]
+    data: PreparedData
+    arrays: Mapping[str, Tensor]
+    workplace: Workplace
+
+    def feed(self) -> Feed:
+        """Every row: stored embeddings, arrays, tokens, targets; on the device where it has room."""
+        device = self.workplace.device
+        columns = dict(self.arrays)
+        tokens = {}
+        for feature in self.data.inputs:
+            plan = self.plans.get(feature.name)
+            if plan is None:
+                columns[feature.name] = torch.from_numpy(self.data.array(feature))
+            elif not plan.cached:
+                tokens[feature.name] = TokenFeed(self._tokens(plan, feature), plan.preparation.padding)
+        targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
+        resident = {name: _resident(values, device) for name, values in columns.items()}
+        parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
+        return Feed(
+            resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device
+        )
+
+    def _tokens(self, plan: PretrainedPlan, feature: FittedFeature) -> TokenColumn:
+        """Token ids of every row, from the cache where this column was tokenised before."""
+        column = TextColumn(self.data.texts(feature))
+        cache = TokenCache(self.workplace.layout.tokens)
+        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
+        tokens = cache.load(path)
+        if tokens is None:
+            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column))))
+            cache.save(path, tokens)
+        return tokens
+
+    def model(self) -> ECD:
+        """The model on its device: skip encoders for stored embeddings, real ones otherwise."""
+        pretrained = {}
+        sample = torch.from_numpy(spread(self.data.rows(Part.TRAIN), _STANDARDISED_ROWS))
+        for feature in self.data.inputs:
+            plan = self.plans.get(feature.name)
+            if plan is None:
+                continue
+            item = pretrained[feature.name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
+            if not plan.cached:
+                encoder = load_encoder(plan.source, plan.reduction, use_pretrained=plan.use_pretrained, field=plan.path)
+                item.restore(encoder.to(self.workplace.device))
+            if not plan.trainable:
+                item.standardise(
+                    self.arrays[feature.name].index_select(0, sample)
+                    if plan.cached
+                    else self._embedded(plan, item, feature, sample)
+                )
+        return ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained).to(self.workplace.device)
+
+    def _embedded(self, plan: PretrainedPlan, item: PretrainedInput, feature: FittedFeature, rows: Tensor) -> Tensor:
+        """Embeddings of some rows by an encoder that is not cached."""
+        tokens = self._tokens(plan, feature).select(rows.numpy())
+        embeddings = torch.empty(len(rows), plan.dimension)
+        assert isinstance(item.encoder, TextEncoder)
+        for found, encoded in encode_batches(item.encoder, tokens, plan.preparation.padding, self.workplace.device):
+            embeddings[torch.from_numpy(found)] = torch.from_numpy(encoded)
+        return embeddings
+
+
+def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most `count` rows at even distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(np.int64)]
+
+
+def _resident(values: Tensor, device: torch.device) -> Tensor:
+    """The column on the device where it takes less than half of its free memory, otherwise where it is."""
+    if device.type == "cuda" and values.nbytes < torch.cuda.mem_get_info(device)[0] // 2:
+        return values.to(device)
+    return values
