@@ -1,0 +1,1 @@
+"""What the benchmarks share: data, clocks, tables, a server."""

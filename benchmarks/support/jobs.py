@@ -1,0 +1,73 @@
+"""Jobs as a client sees them: started, followed to their end, with the clock running."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import headstart
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
+
+from benchmarks.support.encoder import NAME
+
+
+@dataclass
+class FollowedJob:
+    """What one job told."""
+
+    seconds: float = 0.0
+    """From the call of TrainJob until SUCCEEDED arrived."""
+    model: str = ""
+    epochs: list[EpochMetrics] = field(default_factory=list)
+    best: EpochMetrics = field(default_factory=EpochMetrics)
+    encode: EncodeProgress = field(default_factory=EncodeProgress)
+    warnings: list[str] = field(default_factory=list)
+
+
+def text_spec(text: str, label: str, *, trainer: dict[str, Any] | None = None, **feature: Any) -> dict[str, Any]:
+    """A spec of one text column and one category, on the benchmarks' encoder."""
+    return {
+        "input_features": [text_feature(text, **feature)],
+        "output_features": [{"name": label, "type": "category"}],
+        "trainer": trainer or {},
+    }
+
+
+def text_feature(
+    name: str, *, trainable: bool = False, cached: bool | None = None, precision: str | None = None
+) -> dict[str, Any]:
+    """A text feature on the benchmarks' encoder."""
+    encoder = {"type": "auto_transformer", "pretrained_model_name_or_path": NAME, "trainable": trainable}
+    preprocessing: dict[str, Any] = {}
+    if cached is not None:
+        preprocessing["cache_encoder_embeddings"] = cached
+    if precision is not None:
+        preprocessing["embedding_precision"] = precision
+    return {"name": name, "type": "text", "encoder": encoder, "preprocessing": preprocessing}
+
+
+def follow(client: headstart.Client, spec: dict[str, Any], train: Path, test: Path | None = None) -> FollowedJob:
+    """Runs a job over files of the server's data root, to its end."""
+    job = FollowedJob()
+    start = time.perf_counter()
+    run = client.train(
+        spec, headstart.ServerPath(train.name), test=None if test is None else headstart.ServerPath(test.name)
+    )
+    for event in run:
+        _note(job, event)
+        if event.state_change.to == TrainJob.STATE_SUCCEEDED:
+            job.seconds = time.perf_counter() - start
+    run.result()
+    return job
+
+
+def _note(job: FollowedJob, event: Any) -> None:
+    match event.WhichOneof("event"):
+        case "encode_progress":
+            job.encode = event.encode_progress
+        case "epoch_finished":
+            job.epochs.append(event.epoch_finished)
+        case "warning":
+            job.warnings.append(event.warning.reason)
+        case "model_published":
+            job.model, job.best = event.model_published.model, event.model_published.best_epoch
