@@ -11,6 +11,7 @@ from headstart.v1 import server_pb2
 from pydantic import ValidationError
 
 from headstart_server import metrics
+from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
 from headstart_server.data.uploads import Uploads
@@ -72,6 +73,9 @@ class App:
         if self.settings.metrics_port:
             metrics.watch_store(self.layout.embeddings)
             prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
+        if self.settings.port_file is not None:
+            with published_file(self.settings.port_file) as temporary:
+                temporary.write_text(str(self.server.port), encoding="ascii")
         self._eviction = asyncio.create_task(self._evict())
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 

@@ -19,6 +19,7 @@ class Settings(BaseSettings):
     model_root: Path | None = Field(None, description="folder with pretrained models, one below it per name")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
+    port_file: Path | None = Field(None, description="file to write the gRPC port to once the server listens")
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on the same address; 0: off")
     allow_hub: bool = Field(False, description="let jobs fetch pretrained weights from the Hugging Face hub")
     database_url: str = Field("", description="SQLAlchemy URL of the job store; empty: SQLite in the state directory")

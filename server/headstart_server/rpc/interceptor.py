@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 
 
-class Boundary(grpc.aio.ServerInterceptor[Any, Any]):
+class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps the handler of every RPC of this service."""
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:

@@ -63,7 +63,7 @@ class Server:
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ]
         self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._health = health.aio.HealthServicer()
         names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         for name, (module, add) in _SERVICES.items():
             add(servicers[name], self._server)

@@ -1,0 +1,62 @@
+# Headstart: `make quickstart` shows what it does, `make test` proves it, `make check` is what CI runs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := client server tests benchmarks examples
+
+.PHONY: help setup quickstart test check lint types imports contract protos bench gpu-check clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Headstart needs Python 3.11 or later; set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.quickstart: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[quickstart]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.quickstart
+
+setup: $(VENV)/.dev ## install everything into .venv
+
+quickstart: $(VENV)/.quickstart ## start a server, train on real weights, predict, export, stop
+	@$(BIN)/python -m examples.quickstart.run
+
+test: $(VENV)/.dev ## run the tests
+	$(BIN)/python -m pytest
+
+check: lint types imports contract test ## all that CI runs
+
+lint: $(VENV)/.dev ## style
+	$(BIN)/ruff check $(PACKAGES)
+	$(BIN)/ruff format --check $(PACKAGES)
+
+types: $(VENV)/.dev ## static types
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## the layers of the house
+	$(BIN)/lint-imports --no-cache
+
+contract: $(VENV)/.dev ## buf lint, and buf breaking against the last release
+	$(BIN)/buf lint protos
+	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "no release yet: nothing to break"; exit 0; }; \
+		$(BIN)/buf breaking protos --against ".git#tag=$$tag,subdir=protos"
+
+protos: $(VENV)/.dev ## generate the Python stubs
+	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --pyi_out=client --grpc_python_out=client \
+		protos/headstart/v1/*.proto
+
+bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
+	$(BIN)/python -m benchmarks.run
+
+gpu-check: ## on a machine with a GPU: cached, trainable with AMP and compile, embedding pass; writes a table
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check
+
+clean: ## remove what was built
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .headstart benchmarks/out
