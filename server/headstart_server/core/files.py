@@ -12,21 +12,33 @@ from typing import Any
 
 from headstart_server.core.errors import StoreFullError, invalid
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+TEMPORARY = ".tmp"
+"""How the names of files end that are not published yet."""
+
+
+@contextmanager
+def disk_full_named(folder: Path) -> Iterator[None]:
+    """Raises StoreFullError for whatever inside fails because the disk that holds `folder` is full."""
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            raise StoreFullError(f"no space left on the disk that holds {folder.name}; free some") from error
+        raise
+
 
 @contextmanager
 def published_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is fsynced and renamed into place, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
-        yield temporary
-        _fsync(temporary)
-        temporary.replace(path)
-        _fsync(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFullError(f"no space left on the disk that holds {path.parent.name}; free some") from error
-        raise
+        with disk_full_named(path.parent):
+            yield temporary
+            _fsync(temporary)
+            temporary.replace(path)
+            _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -35,22 +47,19 @@ def published_file(path: Path) -> Iterator[Path]:
 def published_folder(path: Path) -> Iterator[Path]:
     """Yields a temporary folder; on success it becomes `path`, unless that exists already (then that one stays)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     temporary.mkdir()
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            _fsync(file)
-        try:
-            temporary.rename(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        _fsync(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreFullError(f"no space left on the disk that holds {path.parent.name}; free some") from error
-        raise
+        with disk_full_named(path.parent):
+            yield temporary
+            for file in temporary.rglob("*"):
+                _fsync(file)
+            try:
+                temporary.rename(path)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            _fsync(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -84,6 +93,13 @@ def resolve_below(root: Path, relative: str, field: str) -> Path:
 def folder_size(path: Path) -> int:
     """Sum of the sizes of the files below `path`, in bytes."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def _is_disk_full(error: Exception) -> bool:
+    """Libraries written in Rust, safetensors among them, give the error's number in their message only."""
+    if isinstance(error, OSError):
+        return error.errno in _DISK_FULL
+    return any(f"(os error {number})" in str(error) for number in _DISK_FULL)
 
 
 def _fsync(path: Path) -> None:

@@ -14,8 +14,16 @@ def available_bytes() -> int:
             machine = int(line.split()[1]) * 1024
     limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
     if limit.isdigit() and used.isdigit():
-        return max(0, min(machine, int(limit) - int(used)))
+        return max(0, min(machine, int(limit) - int(used) + _reclaimable()))
     return machine
+
+
+def _reclaimable() -> int:
+    """Bytes of cached files that the kernel counts as used and gives back when asked."""
+    for line in _read(_CGROUP / "memory.stat").splitlines():
+        if line.startswith("inactive_file "):
+            return int(line.split()[1])
+    return 0
 
 
 def _read(path: Path) -> str:

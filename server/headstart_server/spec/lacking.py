@@ -3,7 +3,7 @@
 LACKING: dict[str, str] = {
     "adapter": "parameter-efficient adapters are not implemented; set encoder.trainable to true or false",
     "quantization": "quantised encoders are not implemented; use trainer.use_mixed_precision",
-    "hyperopt": "hyperparameter search is not implemented; start one job per setting, stored embeddings make each cheap",
+    "hyperopt": "hyperparameter search is not implemented; start a job per setting, stored embeddings make each cheap",
     "tied": "tied weights are not implemented; equal frozen encoders already share stored embeddings",
     "tied_weights": "tied weights are not implemented; equal frozen encoders already share stored embeddings",
     "steps_per_checkpoint": "checkpoints are made once per epoch",

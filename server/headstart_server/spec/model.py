@@ -4,7 +4,7 @@ Key names and meanings follow Ludwig's schema (https://ludwig.ai/latest/configur
 classes and the proto messages equal field by field.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -43,11 +43,16 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    verbatim: ClassVar[frozenset[str]] = frozenset()
+    """Fields that hold the data's own words, where `auto` is a word like any other (a column of cars)."""
+
     @model_validator(mode="before")
     @classmethod
     def _drop_auto(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: item for key, item in value.items() if item != "auto" and item is not None}
+            return {
+                key: item for key, item in value.items() if item is not None and (item != "auto" or key in cls.verbatim)
+            }
         return value
 
 
@@ -69,6 +74,8 @@ class EncoderSpec(Section):
 
 class PreprocessingSpec(Section):
     """Reading, cleaning and limits of one column."""
+
+    verbatim = frozenset({"fill_value", "fallback_true_label"})
 
     cache_encoder_embeddings: bool | None = None
     max_sequence_length: Annotated[int, Field(ge=3, le=1_000_000)] | None = None
@@ -116,6 +123,8 @@ class AugmentationSpec(Section):
 
 class FeatureSpec(Section):
     """One column with a type."""
+
+    verbatim = frozenset({"name", "column"})
 
     name: str = ""
     type: str = ""
@@ -222,6 +231,8 @@ class BackendSpec(Section):
 class SplitSpec(Section):
     """How rows become training, validation and test rows."""
 
+    verbatim = frozenset({"column"})
+
     type: Literal["random", "stratify", "hash", "fixed"] | None = None
     probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=list)
     column: str | None = None
@@ -252,7 +263,8 @@ class TrainSpec(Section):
 
     def compact(self) -> dict[str, Any]:
         """The spec as plain values without what is unset: what is stored and compared."""
-        return _without_empty(self.model_dump(mode="python"))
+        compacted: dict[str, Any] = _without_empty(self.model_dump(mode="python"))
+        return compacted
 
 
 def _without_empty(value: Any) -> Any:

@@ -74,7 +74,7 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
         if feature.type not in PRETRAINED_TYPES:
             yield Violation(
                 f"{path}.preprocessing.cache_encoder_embeddings",
-                f"true, but {feature.type} encoders are learned while training, so their embeddings change; leave it out",
+                f"true, but {feature.type} encoders learn while training, so their embeddings change; leave it out",
             )
         elif encoder.trainable:
             yield Violation(

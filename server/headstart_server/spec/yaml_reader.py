@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -14,14 +14,24 @@ MAX_NODES = 50_000
 _FIELD = "spec_yaml"
 
 
+_TAG = "tag:yaml.org,2002:"
+_WORDS = {"true": True, "false": False}
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2's core schema and no repeated keys."""
+    """The safe loader with YAML 1.2's core schema, plain keys, and none of them repeated."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - declared so by the base class
+    yaml_constructors: ClassVar[dict[str | None, Any]] = {
+        kind: yaml.SafeLoader.yaml_constructors[kind]
+        for kind in (f"{_TAG}map", f"{_TAG}seq", f"{_TAG}str", f"{_TAG}null", None)
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(
                     problem=f"key {str(key.value)[:80]!r} is repeated", problem_mark=key.start_mark
@@ -36,9 +46,14 @@ for _tag, _pattern, _first in [
     ("int", r"[-+]?[0-9]+", list("-+0123456789")),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf)|\.nan|\.NaN", None),
 ]:
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first or list("-+.0123456789")
-    )
+    _Loader.add_implicit_resolver(f"{_TAG}{_tag}", re.compile(rf"^(?:{_pattern})$"), _first or list("-+.0123456789"))
+
+
+def _construct_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
+    text = str(loader.construct_scalar(node))
+    if text.lower() not in _WORDS:
+        raise ValueError(f"{text[:80]!r} is neither true nor false")
+    return _WORDS[text.lower()]
 
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
@@ -50,8 +65,9 @@ def _construct_float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
     return float(str(loader.construct_scalar(node)).lower().replace(".inf", "inf").replace(".nan", "nan"))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _construct_float)
+_Loader.add_constructor(f"{_TAG}bool", _construct_bool)
+_Loader.add_constructor(f"{_TAG}int", _construct_int)
+_Loader.add_constructor(f"{_TAG}float", _construct_float)
 
 
 def read_yaml(text: str) -> dict[str, Any]:
@@ -65,7 +81,7 @@ def read_yaml(text: str) -> dict[str, Any]:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise invalid(_FIELD, f"not valid YAML{where}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise invalid(_FIELD, f"not valid YAML: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise invalid(_FIELD, f"must be a mapping with input_features and output_features, not {type(value).__name__}")
@@ -74,9 +90,10 @@ def read_yaml(text: str) -> dict[str, Any]:
 
 def _check_bounds(text: str) -> None:
     """Walks the parser's events, which needs no recursion, before anything is built from them."""
-    depth = nodes = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        nodes += 1
+    depth = 0
+    for nodes, event in enumerate(yaml.parse(text, Loader=_Loader), 1):
+        if isinstance(event, yaml.ScalarEvent):
+            event.value.encode()  # refuses half a character, such as "\\ud800", before anything stores it
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
