@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from headstart_server.core.memory import available_bytes
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
@@ -22,6 +23,7 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.feed import Feed, TokenFeed
 
 _STANDARDISED_ROWS = 1_024
+_STANDARDISED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class Assembly:
     arrays: Mapping[str, Tensor]
     workplace: Workplace
 
-    def feed(self) -> Feed:
-        """Every row: stored embeddings, arrays, tokens, targets; on the device where it has room."""
+    def feed(self, model: ECD) -> Feed:
+        """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
+        where it has room."""
         device = self.workplace.device
         columns = dict(self.arrays)
         tokens = {}
@@ -48,9 +51,9 @@ class Assembly:
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
-        return Feed(
-            resident, tokens, {name: _resident(values, device) for name, values in targets.items()}, parts, device
-        )
+        outputs = {name: _resident(values, device) for name, values in targets.items()}
+        feed = Feed(resident, tokens, outputs, parts, device)
+        return feed.standardised(model, int(_STANDARDISED_SHARE * available_bytes()))
 
     def _tokens(self, plan: PretrainedPlan, feature: FittedFeature) -> TokenColumn:
         """Token ids of every row, from the cache where this column was tokenised before."""

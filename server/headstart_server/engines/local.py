@@ -39,6 +39,7 @@ from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.schedule import Schedule
+from headstart_server.training.threads import fitting_threads
 
 _SAMPLE_ROWS = 64
 
@@ -132,7 +133,8 @@ class LocalEngine:
         self, plans: Mapping[str, PretrainedPlan], data: PreparedData, trainer: TrainerPlan, arrays: dict[str, Tensor]
     ) -> tuple[ECD, EpochReport]:
         assembly = Assembly(self.spec, plans, data, arrays, self.workplace)
-        feed, model = assembly.feed(), assembly.model()
+        model = assembly.model()
+        feed = assembly.feed(model)
         device = self.workplace.device
         losses = {
             feature.name: build_loss(feature, f"output_features[{index}]", device)
@@ -142,8 +144,9 @@ class LocalEngine:
         batch_size = self._batch_size(model, feed, losses, precision, trainer, data)
         self._compile(model, trainer)
         loop = self._loop(model, feed, data.outputs, losses, precision, trainer, batch_size)
-        report = loop.run()
-        self._calibrate(loop, data.outputs)
+        with fitting_threads(model, batch_size, encoder_runs=any(not plan.cached for plan in plans.values())):
+            report = loop.run()
+            self._calibrate(loop, data.outputs)
         return model, report
 
     def _batch_size(

@@ -18,7 +18,7 @@ class ConcatCombiner(nn.Module):
         layers = spec.num_fc_layers or 0
         norm, virtual = spec.norm or "none", spec.virtual_batch_size or _VIRTUAL_BATCH
         self.input_norm = norm_layer(norm if layers == 0 else "none", width, virtual)
-        self.dropout = nn.Dropout((spec.dropout or 0.0) if layers == 0 else 0.0)
+        self.dropout = nn.Dropout(spec.dropout) if spec.dropout and layers == 0 else nn.Identity()
         self.stack, self.dimension = fully_connected(
             width, spec.output_size or _WIDTH, layers, spec.dropout or 0.0, norm, spec.activation or "relu", virtual
         )

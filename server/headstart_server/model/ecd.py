@@ -24,7 +24,15 @@ class Tokens(NamedTuple):
 EMBEDDING_WEIGHT = 2.5
 """Length of a typical standardised embedding."""
 
-Batch = Mapping[str, Tensor | Tokens]
+
+class Embedded(NamedTuple):
+    """Standardised embeddings [b, d], ready for the combiner."""
+
+    vectors: Tensor
+
+
+Value = Tensor | Tokens | Embedded
+Batch = Mapping[str, Value]
 """Values by feature name: arrays of tabular features, tokens of texts, embeddings [b, d] of skipped encoders."""
 
 
@@ -89,8 +97,10 @@ class PretrainedInput(nn.Module):
             self.encoder.eval()
         return self
 
-    def forward(self, value: Tensor | Tokens) -> Tensor:
+    def forward(self, value: Value) -> Tensor:
         """Embeddings or tokens to standardised embeddings [b, d]."""
+        if isinstance(value, Embedded):
+            return value.vectors
         if isinstance(value, Tensor):
             embedded: Tensor = self.encoder(value)
         elif self.trainable:

@@ -1,4 +1,7 @@
-"""Temperature scaling: one number per classifier that makes its probabilities honest (Guo et al. 2017, arXiv:1706.04599)."""
+"""Temperature scaling: one number per classifier that makes its probabilities honest.
+
+Source: Guo et al. 2017, arXiv:1706.04599.
+"""
 
 import torch
 from torch import Tensor
@@ -11,17 +14,21 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The temperature that minimises the negative log-likelihood of validation rows.
 
     `logits` is [n, classes] with int targets, or [n] with targets 0 and 1. The loss is convex in 1 / temperature, so a
-    golden-section search over its logarithm finds it. Returns 1.0 for fewer than 10 rows.
+    golden-section search over its logarithm finds it. Targets are smoothed by 1 / (n + classes), as Platt did, so that
+    a model without mistakes on few rows is not taken for one that makes none. Returns 1.0 for fewer than 10 rows.
     """
     if len(targets) < 10:
         return 1.0
     logits = logits.double()
+    classes = logits.shape[1] if logits.ndim == 2 else 2
+    smoothing = classes / (len(targets) + classes)
 
     def loss(exponent: float) -> float:
         scaled = logits / torch.tensor(exponent).exp()
         if logits.ndim == 2:
-            return float(functional.cross_entropy(scaled, targets))
-        return float(functional.binary_cross_entropy_with_logits(scaled, targets.double()))
+            return float(functional.cross_entropy(scaled, targets, label_smoothing=smoothing))
+        smoothed = targets.double() * (1 - smoothing) + smoothing / 2
+        return float(functional.binary_cross_entropy_with_logits(scaled, smoothed))
 
     low, high = torch.tensor([_LOW, _HIGH]).log().tolist()
     ratio = (5**0.5 - 1) / 2

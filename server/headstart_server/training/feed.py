@@ -1,7 +1,7 @@
 """Feeds the loop: columns that stay resident where they fit, batches by row number, no per-row Python."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
-from headstart_server.model.ecd import Batch, Tokens
+from headstart_server.model.ecd import ECD, Batch, Embedded, Tokens, Value
 
 _BUCKET_BATCHES = 32
 
@@ -33,6 +33,19 @@ class Feed:
     parts: Mapping[Part, Tensor]
     """Row numbers of each part, int64."""
     device: torch.device
+    embedded: Mapping[str, Tensor] = field(default_factory=dict)
+    """Stored embeddings that are standardised already, float32 [rows, d]."""
+
+    def standardised(self, model: ECD, limit_bytes: int) -> "Feed":
+        """The feed with stored embeddings standardised once instead of at every step, as far as they fit a limit."""
+        arrays, embedded = dict(self.arrays), dict(self.embedded)
+        for name, encoder in model.pretrained().items():
+            size = 4 * arrays[name].numel() if name in arrays else 0
+            if encoder.skipped and 0 < size <= limit_bytes:
+                with torch.no_grad():
+                    embedded[name] = encoder(arrays.pop(name))
+                limit_bytes -= size
+        return replace(self, arrays=arrays, embedded=embedded)
 
     def count(self, part: Part) -> int:
         """Rows of a part."""
@@ -40,7 +53,8 @@ class Feed:
 
     def take(self, rows: Tensor) -> tuple[Batch, dict[str, Tensor]]:
         """(inputs, targets) of some rows, on the device."""
-        batch: dict[str, Tensor | Tokens] = {name: self._select(values, rows) for name, values in self.arrays.items()}
+        batch: dict[str, Value] = {name: self._select(values, rows) for name, values in self.arrays.items()}
+        batch |= {name: Embedded(self._select(values, rows)) for name, values in self.embedded.items()}
         for name, feed in self.tokens.items():
             ids, mask = feed.column.padded(rows.numpy(), feed.padding)
             batch[name] = Tokens(
@@ -58,11 +72,11 @@ class Feed:
         rows = self.parts[part]
         rows = rows[torch.randperm(len(rows), generator=generator)]
         if not self.tokens:
-            yield from rows.split(batch_size)
+            yield from torch.split(rows, batch_size)
             return
         lengths = torch.from_numpy(self._lengths())
         batches: list[Tensor] = []
-        for bucket in rows.split(batch_size * _BUCKET_BATCHES):
+        for bucket in torch.split(rows, batch_size * _BUCKET_BATCHES):
             batches += bucket[torch.argsort(lengths[bucket], stable=True)].split(batch_size)
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[index]
@@ -72,7 +86,7 @@ class Feed:
         rows = self.parts[part]
         if self.tokens:
             rows = rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True, stable=True)]
-        yield from rows.split(batch_size)
+        yield from torch.split(rows, batch_size)
 
     def longest(self, count: int) -> Tensor:
         """The training rows that cost most memory."""

@@ -94,7 +94,7 @@ class Loop:
     def _train_epoch(self, epoch: int) -> tuple[Metrics, float]:
         """One pass over the training rows; returns the running aggregate and the last learning rate."""
         self.model.train()
-        running = _Running(self.feed, self.outputs)
+        running = _Running(self.outputs)
         batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
         meter = _Meter(self, epoch)
         step, rate = self.progress.step, 0.0
@@ -219,17 +219,18 @@ class Loop:
 class _Running:
     """The running aggregate of an epoch: mean loss, and metrics of what the model said while it learned."""
 
-    def __init__(self, feed: Feed, outputs: tuple[FittedFeature, ...]) -> None:
+    def __init__(self, outputs: tuple[FittedFeature, ...]) -> None:
         self._outputs = outputs
         self._budget = _RUNNING_VALUES
         self._logits: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
         self._targets: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
-        self._loss = torch.zeros((), device=feed.device)
-        self._rows = 0
+        self._losses: list[Tensor] = []
+        self._rows: list[int] = []
 
     def add(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], loss: Tensor, rows: int) -> None:
-        self._loss += loss * rows
-        self._rows += rows
+        """Takes note of one step."""
+        self._losses.append(loss)
+        self._rows.append(rows)
         if self._budget > 0:
             for name in self._logits:
                 self._logits[name].append(logits[name].detach())
@@ -237,7 +238,9 @@ class _Running:
                 self._budget -= logits[name].numel()
 
     def metrics(self) -> Metrics:
-        metrics: Metrics = {"loss": float(self._loss) / max(1, self._rows)}
+        """Metrics of the epoch."""
+        rows = torch.tensor(self._rows, dtype=torch.float32)
+        metrics: Metrics = {"loss": float((torch.stack(self._losses).float().cpu() * rows).sum() / rows.sum())}
         for feature in self._outputs:
             logits, targets = torch.cat(self._logits[feature.name]).cpu(), torch.cat(self._targets[feature.name]).cpu()
             metrics |= {f"{feature.name}.{name}": value for name, value in metrics_of(feature, logits, targets).items()}
