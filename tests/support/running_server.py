@@ -1,0 +1,75 @@
+"""A real server in a process of its own, as its users start it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import headstart
+
+_START_SECONDS = 120.0
+
+
+class RunningServer:
+    """Starts `headstart serve` on a free port over a state directory. Use as a context."""
+
+    def __init__(self, state: Path, *flags: str) -> None:
+        self.state, self._flags = state, flags
+        self.port = 0
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> RunningServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return f"localhost:{self.port}"
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return (self.state / "server.log").read_text()
+
+    def client(self) -> headstart.Client:
+        """A client of it."""
+        return headstart.Client(self.address)
+
+    def start(self) -> None:
+        """Starts it and waits until it listens."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        port_file = self.state / "port"
+        port_file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(self.state), "--port", "0"]
+        with (self.state / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--port-file", str(port_file), *self._flags],
+                stderr=log,
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not port_file.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the server did not start:\n{self.log}")
+            time.sleep(0.05)
+        self.port = int(port_file.read_text())
+
+    def stop(self) -> int:
+        """Asks it to stop as an orchestrator would; returns its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """Ends it as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
