@@ -35,7 +35,7 @@ PAIRS: dict[str, tuple[type[model.Section], Descriptor]] = {
         (model.SplitSpec, spec_pb2.Split.DESCRIPTOR),
     )
 }
-TWINS = {twin: message for twin, message in PAIRS.values()}
+TWINS = dict(PAIRS.values())
 SCALARS = {
     FieldDescriptor.CPPTYPE_STRING: str,
     FieldDescriptor.CPPTYPE_BOOL: bool,

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 HIDDEN = 32
 POSITIONS = 40
-_WORDS = "the a good bad film movie was is not very great awful story plot love hate and or it this".split()
+_WORDS = "the a good bad film movie was is not very great awful story plot love hate and or it this"
 
 
 def _characters() -> list[str]:
@@ -20,7 +20,15 @@ def _characters() -> list[str]:
 
 
 def _word_piece(special: list[str]) -> Tokenizer:
-    pieces = [*special, *_WORDS, *_characters(), *(f"##{letter}" for letter in _characters()), "##ing", "##ed", "##s"]
+    pieces = [
+        *special,
+        *_WORDS.split(),
+        *_characters(),
+        *(f"##{letter}" for letter in _characters()),
+        "##ing",
+        "##ed",
+        "##s",
+    ]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=50))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)

@@ -1,19 +1,20 @@
 """Prepares the rows of one job: parts, statistics fitted on training rows, and arrays on demand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import FittedFeature, drops_missing, fit_feature, masked, missing_cells
 from headstart_server.data.formats import as_strings
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
-from headstart_server.data.tables import Sources
+from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 
 
@@ -25,6 +26,8 @@ class PreparedData:
     parts: Parts
     inputs: tuple[FittedFeature, ...]
     outputs: tuple[FittedFeature, ...]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    """Tabular features by name, one value a row; dropped rows hold some other row's."""
     dropped_rows: int
 
     @property
@@ -36,33 +39,9 @@ class PreparedData:
         """Row numbers of one part, ascending."""
         return np.flatnonzero(self.parts == part)
 
-    def where(self, feature: FittedFeature) -> Where:
-        """Names the feature's cells in errors."""
-        side, index = (
-            ("output_features", self.outputs.index(feature))
-            if feature.output
-            else ("input_features", self.inputs.index(feature))
-        )
-        return feature.where(f"{side}[{index}]", self.sources.locate)
-
     def array(self, feature: FittedFeature) -> npt.NDArray[Any]:
-        """A tabular feature of every row; dropped rows hold zeros."""
-        where, result, table = self.where(feature), None, self.sources.rows
-        for start, values in table.chunks(feature.spec.source):
-            keep = self.parts[start : start + len(values)] != Part.DROPPED
-            if not keep.all():
-                filler = pa.scalar(None, values.type)
-                present = values.filter(pa.array(keep))
-                filler = present[0] if len(present) else filler
-                values = pa.compute.if_else(pa.array(keep), values, filler)
-                if not len(present):
-                    continue
-            block = feature.transform(values, where, start)
-            if result is None:
-                result = np.zeros((table.row_count, *block.shape[1:]), block.dtype)
-            result[start : start + len(block)] = block
-        assert result is not None
-        return result
+        """A tabular feature of every row."""
+        return self.arrays[feature.name]
 
     def texts(self, feature: FittedFeature) -> Iterator[tuple[int, pa.Array]]:
         """A text feature chunk by chunk, (first row, large_string values)."""
@@ -76,17 +55,12 @@ def prepare(spec: TrainSpec, sources: Sources, seed: int) -> PreparedData:
     parts = _split(spec, sources, seed)
     dropped = _drop_rows(spec, sources, parts)
     for feature in spec.output_features:
-        if feature.type == "category" and spec.preprocessing.split.type in (None, "random", "hash"):
+        if feature.type == "category" and spec.preprocessing.split.type != "fixed":
             keep_labels_in_training(parts, _labels(feature, sources))
     _check_parts(parts)
-    fitted, violations = _fit(spec, sources, parts)
-    if violations:
-        raise InvalidInputError(violations, reason="BAD_DATA")
+    fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
-    data = PreparedData(sources, parts, tuple(inputs), tuple(outputs), dropped)
-    for feature in data.outputs:
-        data.array(feature)
-    return data
+    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped)
 
 
 def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:
@@ -152,7 +126,7 @@ def _labels(feature: FeatureSpec, sources: Sources) -> npt.NDArray[np.int64]:
     chunks = [as_strings(values) for start, values in sources.tables[0].chunks(feature.source)]
     encoded = pa.concat_arrays(chunks).dictionary_encode().indices
     labels = np.full(sources.rows.row_count, -1, np.int64)
-    labels[: len(encoded)] = pa.compute.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
+    labels[: len(encoded)] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
     return labels
 
 
@@ -166,16 +140,37 @@ def _check_parts(parts: Parts) -> None:
             )
 
 
-def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFeature], list[Violation]]:
+def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFeature], dict[str, npt.NDArray[Any]]]:
+    """Fits on training rows, then transforms every row: what is wrong with any cell is said now, not hours later."""
     fitted: list[FittedFeature] = []
-    violations: list[Violation] = []
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    errors: list[InvalidInputError] = []
     keep = parts == Part.TRAIN
     for path, feature, output in _paths(spec):
         where = Where(path, feature.source, sources.locate)
         try:
-            # Output labels outside the training rows are checked by transform, which knows their rows.
-            chunks = masked(sources.rows.chunks(feature.source), keep)
-            fitted.append(fit_feature(feature, chunks, where, output=output))
+            found = fit_feature(feature, masked(sources.rows.chunks(feature.source), keep), where, output=output)
+            fitted.append(found)
+            if feature.type != "text":
+                arrays[feature.name] = _array(found, sources.rows, parts, where)
         except InvalidInputError as error:
-            violations.extend(Violation(item.field or path, item.message) for item in error.violations)
-    return fitted, violations
+            errors.append(error)
+    if errors:
+        violations = [violation for error in errors for violation in error.violations]
+        raise InvalidInputError(violations, reason=errors[0].reason if len(errors) == 1 else "BAD_DATA")
+    return fitted, arrays
+
+
+def _array(feature: FittedFeature, table: Table, parts: Parts, where: Where) -> npt.NDArray[Any]:
+    """Every row of a feature; cells of dropped rows, which may hold anything, are taken for a kept row's."""
+    kept = int(np.argmax(parts != Part.DROPPED))
+    filler = table.rows.column(feature.spec.source)[kept]
+    result: npt.NDArray[Any] | None = None
+    for start, values in table.chunks(feature.spec.source):
+        keep = parts[start : start + len(values)] != Part.DROPPED
+        block = feature.transform(values if keep.all() else pc.if_else(pa.array(keep), values, filler), where, start)
+        if result is None:
+            result = np.empty((table.row_count, *block.shape[1:]), block.dtype)
+        result[start : start + len(block)] = block
+    assert result is not None
+    return result

@@ -18,6 +18,7 @@ from headstart_server.core.errors import invalid
 BLOCK_BYTES = 8 << 20
 LIST_SEPARATOR = "\x1f"
 _JSON_ROWS = 20_000
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
 
 class Format(StrEnum):
@@ -68,32 +69,56 @@ def read_batches(path: Path, file_format: Format, field: str) -> Iterator[pa.Rec
     try:
         for batch in readers[file_format](path, field):
             yield canonical_batch(batch, field)
-    except (pa.ArrowException, UnicodeDecodeError, csv.Error) as error:
+    except (pa.ArrowException, OSError, UnicodeError, csv.Error) as error:
         raise invalid(field, f"not readable as {file_format}: {str(error)[:300]}", reason="UNREADABLE_DATA") from error
 
 
 def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:
-    """The batch with every column as large_string, float64 or large_binary."""
+    """The batch with every column as large_string, float64 or large_binary; empty strings are missing cells.
+
+    Buffers are checked first: Arrow trusts the offsets that a stranger sends. Raises InvalidInputError by column.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowException as error:
+        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
     names = batch.schema.names
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise invalid(field, f"column {repeated[0]!r} occurs {names.count(repeated[0])} times; rename one of them")
-    columns = [_canonical(column) for column in batch.columns]
+    columns = [_canonical_column(name, column, field) for name, column in zip(names, batch.columns, strict=True)]
     return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _canonical_column(name: str, column: pa.Array, field: str) -> pa.Array:
+    try:
+        canonical = _canonical(column)
+    except (pa.ArrowException, UnicodeError) as error:
+        message = f"column {name!r} of type {column.type} is not readable: {str(error)[:200]}"
+        raise invalid(field, message, reason="UNREADABLE_DATA") from None
+    if pa.types.is_large_string(canonical.type):
+        empty = pc.equal(canonical, "")
+        if pc.any(empty).as_py():
+            return pc.if_else(empty, pa.scalar(None, canonical.type), canonical)
+    return canonical
 
 
 def _canonical(column: pa.Array) -> pa.Array:
     kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _canonical(column.storage)
     if pa.types.is_dictionary(kind):
         return _canonical(column.dictionary_decode())
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if pa.types.is_run_end_encoded(kind):
+        return _canonical(pc.run_end_decode(column))
+    if any(test(kind) for test in _BYTES):
         return column.cast(pa.large_binary())
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return column.cast(pa.float64())
     if pa.types.is_null(kind):
         return pa.nulls(len(column), pa.large_string())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        texts = [None if row is None else LIST_SEPARATOR.join(map(_text, row)) for row in column.to_pylist()]
+    if pa.types.is_nested(kind):
+        texts = [None if row is None else _text(row) for row in column.to_pylist()]
         return pa.array(texts, pa.large_string())
     return column.cast(pa.large_string())
 
@@ -102,10 +127,17 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):
-        return LIST_SEPARATOR.join(map(_text, value))
+        return _list_text([item for item in value if item is not None])
     if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return value if isinstance(value, str) else repr(value)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return value if isinstance(value, str) else str(value)
+
+
+def _list_text(items: list[Any]) -> str:
+    """Items with a separator between them; behind a single word too, which may hold spaces that separate nothing."""
+    if len(items) == 1 and isinstance(items[0], str):
+        return items[0] + LIST_SEPARATOR
+    return LIST_SEPARATOR.join(map(_text, items))
 
 
 def _read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.RecordBatch]:
@@ -122,7 +154,7 @@ def _read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.Recor
         convert_options=pa_csv.ConvertOptions(
             column_types={name: pa.large_string() for name in names},
             strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
+            quoted_strings_can_be_null=True,
             null_values=[""],
         ),
     )
@@ -143,9 +175,9 @@ def _read_jsonl(path: Path, field: str) -> Iterator[pa.RecordBatch]:
     """JSON objects, one a line. Absent keys are missing cells; a key first seen later widens the table."""
     names: dict[str, None] = {}
     with path.open(encoding="utf-8-sig") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if line.strip():
-                names.update(dict.fromkeys(_json_object(line, field, 0)))
+                names.update(dict.fromkeys(_json_object(line, field, number)))
     rows: list[dict[str, Any]] = []
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, 1):
@@ -160,14 +192,10 @@ def _read_jsonl(path: Path, field: str) -> Iterator[pa.RecordBatch]:
 def _json_object(line: str, field: str, number: int) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise invalid(
-            field, f"line {number or '?'} is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA"
-        ) from None
+    except (ValueError, RecursionError) as error:
+        raise invalid(field, f"line {number} is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA") from None
     if not isinstance(value, dict):
-        raise invalid(
-            field, f"line {number or '?'} is not a JSON object but {type(value).__name__}", reason="UNREADABLE_DATA"
-        )
+        raise invalid(field, f"line {number} is not a JSON object but {type(value).__name__}", reason="UNREADABLE_DATA")
     return value
 
 

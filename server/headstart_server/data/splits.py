@@ -59,24 +59,28 @@ def _strings(table: Table, column: str | None) -> pa.Array:
 
 
 def _random(rows: int, probabilities: list[float], seed: int) -> Parts:
-    parts = np.empty(rows, np.int8)
+    """Each part as near to its probability as whole rows allow."""
     order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
-    parts[order] = _counts(rows, probabilities)
+    return _cut(order, np.rint(np.cumsum(probabilities) * rows))
+
+
+def _cut(order: npt.NDArray[np.int64], edges: npt.NDArray[np.float64]) -> Parts:
+    """Rows in a drawn order, cut into parts at three edges."""
+    parts = np.empty(len(order), np.int8)
+    parts[order] = np.searchsorted(edges, np.arange(len(order)), side="right").clip(0, 2)
     return parts
 
 
-def _counts(rows: int, probabilities: list[float]) -> Parts:
-    """Parts in order, each as near to its probability as whole rows allow."""
-    edges = np.rint(np.cumsum(probabilities) * rows).astype(np.int64)
-    return np.searchsorted(edges, np.arange(rows), side="right").clip(0, 2).astype(np.int8)
-
-
 def _stratified(values: pa.Array, probabilities: list[float], seed: int) -> Parts:
+    """Each stratum as the whole. The fractions of rows that are left over go where a draw says, so that strata of a few
+    rows do not all end up in training."""
     codes = pc.fill_null(values.dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
     parts = np.empty(len(values), np.int8)
     for code in np.unique(codes):
         rows = np.flatnonzero(codes == code)
-        parts[rows] = _random(len(rows), probabilities, seed + int(code) + 1)
+        generator = np.random.Generator(np.random.PCG64([seed, int(code) + 1]))
+        edges = np.floor(np.cumsum(probabilities) * len(rows) + generator.random())
+        parts[rows] = _cut(generator.permutation(len(rows)), edges)
     return parts
 
 

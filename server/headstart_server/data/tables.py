@@ -12,7 +12,7 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.suggest import choices
-from headstart_server.data.formats import Format, canonical_batch, format_of, read_batches
+from headstart_server.data.formats import Format, as_strings, canonical_batch, format_of, read_batches
 
 CHUNK_ROWS = 65_536
 
@@ -56,10 +56,11 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
     """
     file_format = file_format or format_of(path.name, field)
     converted = cache / f"{file_digest(path)}-{file_format}.arrow"
-    if not converted.exists():
+    rows = _read(converted)
+    if rows is None:
         _convert(path, file_format, converted, field)
-    rows = pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
-    if rows.num_rows == 0:
+        rows = _read(converted)
+    if rows is None or rows.num_rows == 0:
         raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
     return Table(rows, field)
 
@@ -70,6 +71,14 @@ def table_of_arrow(rows: pa.Table, field: str) -> Table:
     if not batches or rows.num_rows == 0:
         raise invalid(field, "holds no rows", reason="EMPTY_DATA")
     return Table(pa.Table.from_batches(batches), field)
+
+
+def _read(converted: Path) -> pa.Table | None:
+    """The converted file, memory-mapped; None if it is not there or not whole."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def _convert(path: Path, file_format: Format, converted: Path, field: str) -> None:
@@ -96,6 +105,15 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordB
     return batch.cast(schema)
 
 
+def _strings(table: Table, column: str) -> pa.ChunkedArray:
+    try:
+        return pa.chunked_array([as_strings(values) for _, values in table.chunks(column)], pa.large_string())
+    except pa.ArrowException:
+        raise invalid(
+            table.field, f"column {column!r} holds bytes here and something else elsewhere; make the types equal"
+        ) from None
+
+
 @dataclass(frozen=True)
 class Sources:
     """The tables of one job laid end to end: training rows, then validation, then test where they were given."""
@@ -105,11 +123,14 @@ class Sources:
 
     @cached_property
     def rows(self) -> Table:
-        """All rows, one after the other, without a copy."""
+        """All rows, one after the other; no copy but of columns whose type differs, which become strings."""
         columns = [name for name in self.tables[0].columns if all(name in table.columns for table in self.tables)]
-        parts = [table.rows.select(columns) for table in self.tables]
-        schema = parts[0].schema
-        return Table(pa.concat_tables([part.cast(schema) for part in parts]), self.tables[0].field)
+        kinds = {name: {table.rows.schema.field(name).type for table in self.tables} for name in columns}
+        parts = []
+        for table in self.tables:
+            arrays = [table.rows.column(name) if len(kinds[name]) == 1 else _strings(table, name) for name in columns]
+            parts.append(pa.Table.from_arrays(arrays, names=columns))
+        return Table(pa.concat_tables(parts), self.tables[0].field)
 
     @cached_property
     def starts(self) -> list[int]:

@@ -3,13 +3,14 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
 from headstart_server.core.errors import NotFoundError, TooLargeError, invalid
-from headstart_server.core.files import published_folder, read_json, write_json
+from headstart_server.core.files import disk_full_named, published_folder, read_json, write_json
 from headstart_server.core.names import new_id
 from headstart_server.data.formats import Format, format_of
 from headstart_server.data.tables import open_table
@@ -39,7 +40,7 @@ class Uploads:
 
     def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
         """Begins an upload; raises InvalidInputError if the format cannot be told."""
-        chosen = Format(file_format) if file_format else format_of(display_name, "header.format")
+        chosen = format_of(f"data.{file_format}" if file_format else display_name, "header.format")
         return Upload(self, self._root, display_name, chosen, sha256.lower())
 
     def get(self, identifier: str) -> Dataset:
@@ -108,7 +109,8 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk was named by `write` already
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
@@ -119,11 +121,12 @@ class Upload:
                 f"the file is larger than {self._uploads.max_bytes} bytes; put it below the data root instead"
             )
         self._hash.update(chunk)
-        self._file.write(chunk)
+        with disk_full_named(self._path.parent):
+            self._file.write(chunk)
+            self._file.flush()
 
     def finish(self) -> Dataset:
         """Publishes; raises InvalidInputError if the digest differs or the file cannot be read."""
-        self._file.flush()
         digest = self._hash.hexdigest()
         if self._expected and digest != self._expected:
             raise invalid(

@@ -19,7 +19,7 @@ _FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
 
 @dataclass(frozen=True)
 class BinaryStatistics:
-    """The textual values that mean true and false; other words are recognised where they are usual ones."""
+    """The textual values that mean true and false; where they are usual words for it, so are other usual words."""
 
     true_label: str
     false_label: str
@@ -69,6 +69,7 @@ def transform(values: pa.Array, statistics: BinaryStatistics, where: Where, star
 
 def _codes(values: list[str | None], statistics: BinaryStatistics) -> dict[str | None, float]:
     codes: dict[str | None, float] = {}
+    usual = _folded(statistics.true_label) in _TRUE and _folded(statistics.false_label) in _FALSE
     for value in values:
         if value is None:
             codes[value] = statistics.fill
@@ -77,16 +78,20 @@ def _codes(values: list[str | None], statistics: BinaryStatistics) -> dict[str |
         elif value == statistics.false_label:
             codes[value] = 0.0
         else:
-            folded = value.strip().lower()
-            codes[value] = 1.0 if folded in _TRUE else 0.0 if folded in _FALSE else float("nan")
+            folded = _folded(value)
+            codes[value] = 1.0 if usual and folded in _TRUE else 0.0 if usual and folded in _FALSE else float("nan")
     return codes
+
+
+def _folded(value: str) -> str:
+    return value.strip().lower()
 
 
 def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) -> tuple[list[str], list[str]]:
     """The values that mean true, and those that mean false."""
     label = preprocessing.fallback_true_label
-    if label is None and all(value.strip().lower() in _TRUE | _FALSE for value in values):
-        true_values = [value for value in values if value.strip().lower() in _TRUE]
+    if label is None and all(_folded(value) in _TRUE | _FALSE for value in values):
+        true_values = [value for value in values if _folded(value) in _TRUE]
         return true_values, [value for value in values if value not in true_values]
     if len(values) > 2:
         shown = ", ".join(repr(value[:40]) for value in values[:5])

@@ -1,5 +1,6 @@
 """Category features: int64 indices into a vocabulary of the training rows."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -97,6 +98,9 @@ def _fill(counts: Counter[str], preprocessing: PreprocessingSpec) -> str | None:
 def _label_order(counts: Counter[str]) -> list[str]:
     """Labels sorted as numbers where all are, else as text."""
     try:
-        return sorted(counts, key=float)
+        numbers = {label: float(label) for label in counts}
     except ValueError:
         return sorted(counts)
+    if any(math.isnan(number) for number in numbers.values()):
+        return sorted(counts)
+    return sorted(counts, key=lambda label: (numbers[label], label))

@@ -68,8 +68,8 @@ def _not_a_number(texts: pa.Array, start: int, where: Where) -> InvalidInputErro
     for row, text in enumerate(texts.to_pylist()):
         if text is not None:
             try:
-                float(text)
-            except ValueError:
+                pc.cast(pa.scalar(text, texts.type), pa.float64())
+            except pa.ArrowInvalid:
                 return where.error(start + row, f"{text[:80]!r} is not a number; correct it or use type category")
     return where.column_error("holds cells that are not numbers")
 

@@ -34,19 +34,24 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     minimum = float(present.min())
     if normalization == "log1p" and minimum <= -1:
         raise where.column_error(f"holds {minimum:g}, but normalization log1p needs values above -1; use zscore")
-    shift, scale = _shift_and_scale(np.log1p(present) if normalization == "log1p" else present, normalization)
-    return NumberStatistics(
-        normalization, shift, scale, _fill(present, preprocessing, where), minimum, float(present.max())
-    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift, scale = _shift_and_scale(np.log1p(present) if normalization == "log1p" else present, normalization)
+        fill = _fill(present, preprocessing, where)
+    if not all(map(math.isfinite, (shift, scale, fill))):
+        raise where.column_error("holds numbers so large that their mean or spread is not finite; scale them down")
+    return NumberStatistics(normalization, shift, scale, fill, minimum, float(present.max()))
 
 
 def transform(values: pa.Array, statistics: NumberStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:
-    """Cells as normalised float32 [n], missing ones filled."""
+    """Cells as normalised float32 [n], missing ones filled, bounded by float32's range."""
     raw = numbers(values, start, where)
     raw = np.where(np.isnan(raw), statistics.fill, raw)
     if statistics.normalization == "log1p":
         raw = np.log1p(np.maximum(raw, -1 + 1e-9))
-    return ((raw - statistics.shift) / statistics.scale).astype(np.float32)
+    limit = np.finfo(np.float32).max
+    with np.errstate(over="ignore"):
+        normalised = (raw - statistics.shift) / statistics.scale
+    return np.clip(normalised, -limit, limit).astype(np.float32)
 
 
 def restore(normalised: npt.NDArray[np.float32], statistics: NumberStatistics) -> npt.NDArray[np.float64]:
@@ -66,7 +71,8 @@ def _shift_and_scale(values: npt.NDArray[np.float64], normalization: str) -> tup
             shift, scale = float(middle), float(high - low)
         case _:
             return 0.0, 1.0
-    return shift, scale if scale > 0 and math.isfinite(scale) else 1.0
+    rounding = 10 * np.finfo(np.float64).eps * float(np.abs(values).max())  # what a constant's deviation may show
+    return shift, 1.0 if scale <= rounding else scale
 
 
 def _fill(present: npt.NDArray[np.float64], preprocessing: PreprocessingSpec, where: Where) -> float:

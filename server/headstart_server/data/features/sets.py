@@ -41,6 +41,8 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
         for item, times in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         if times >= (preprocessing.min_frequency or 1)
     ][: preprocessing.most_common or 10_000]
+    if not frequent:
+        raise where.column_error(f"holds no item {preprocessing.min_frequency} times; lower min_frequency")
     return SetStatistics(tuple(frequent), tuple(counts[item] for item in frequent), preprocessing.separator)
 
 

@@ -47,7 +47,8 @@ def transform(values: pa.Array, statistics: VectorStatistics, where: Where, star
 def _parse(text: str, size: int | None, row: int, separator: str | None, where: Where) -> npt.NDArray[np.float32]:
     items = split_items(text.strip().strip("[]()"), separator)
     try:
-        vector = np.array([float(item) for item in items], np.float32)
+        with np.errstate(over="ignore"):
+            vector = np.array([float(item) for item in items], np.float64).astype(np.float32)
     except ValueError:
         raise where.error(row, f"{text[:80]!r} is not a list of numbers; separate them by spaces or commas") from None
     if size is not None and len(vector) != size:

@@ -39,7 +39,9 @@ def test_only_ids_of_the_collection_are_taken_from_names(text: str) -> None:
         assert text == f"models/{identifier}"
 
 
-@pytest.mark.parametrize("name", ["models/", "models/../x", "models/A", "datasets/a", "a", "", "models/a/b", "models/a\n"])
+@pytest.mark.parametrize(
+    "name", ["models/", "models/../x", "models/A", "datasets/a", "a", "", "models/a/b", "models/a\n"]
+)
 def test_other_forms_are_refused(name: str) -> None:
     with pytest.raises(InvalidInputError, match="models/ID"):
         id_of("models", name)

@@ -226,16 +226,17 @@ def _normalised_augmentation(value: bool) -> list[Any]:
     return list(parse_values(_input(augmentation=value)).input_features[0].augmentation)
 
 
+KEYS = (
+    "input_features output_features name type encoder trainer epochs combiner preprocessing split "
+    "defaults text loss class_weights optimizer betas probabilities augmentation"
+)
 PLAIN = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("auto")),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
             st.one_of(
-                st.sampled_from(
-                    "input_features output_features name type encoder trainer epochs combiner preprocessing split "
-                    "defaults text loss class_weights optimizer betas probabilities augmentation".split()
-                ),
+                st.sampled_from(KEYS.split()),
                 st.text(max_size=4),
             ),
             inner,

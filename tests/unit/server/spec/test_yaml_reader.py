@@ -9,12 +9,12 @@ from headstart_server.spec.yaml_reader import MAX_BYTES, MAX_DEPTH, read_yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-TOKENS = st.sampled_from(
+WORDS = (
     "a b input_features name: type : - ? , [ ] { } \n \t | > ' \" # & * &x *x << = % @ ` ! !! !!bool !!int !!float "
     "!!null !!set !!omap !!pairs !!binary !!timestamp !!merge !!str !!map !!seq !!python/object:os.system --- ... "
-    "1 1e5 .inf .nan 0x10 1:30 true auto ~ \\uD800 \\UFFFFFFFF \0 \ud800 é".split(" ")
-    + [" ", "\n", "\n  ", "\n    ", ": ", "- ", "? "]
+    "1 1e5 .inf .nan 0x10 1:30 true auto ~ \\uD800 \\UFFFFFFFF \0 \ud800 é"
 )
+TOKENS = st.sampled_from([*WORDS.split(" "), " ", "\n", "\n  ", "\n    ", ": ", "- ", "? "])
 
 
 def _answer(text: str) -> dict[str, Any] | None:

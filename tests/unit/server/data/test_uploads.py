@@ -1,0 +1,101 @@
+"""Uploads: checked, kept once, bounded, and gone without a trace when they fail."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import InvalidInputError, NotFoundError, StoreFullError, TooLargeError
+from headstart_server.data import uploads as uploads_module
+from headstart_server.data.uploads import Dataset, Uploads
+
+DATA = b"review,label\ngood,1\nbad,0\n"
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Uploads:
+    return Uploads(tmp_path / "datasets", tmp_path / "tables", max_bytes=1_000)
+
+
+def _upload(uploads: Uploads, data: bytes, name: str = "f.csv", file_format: str = "", sha256: str = "") -> Dataset:
+    with uploads.receive(name, file_format, sha256) as upload:
+        for start in range(0, len(data), 7):
+            upload.write(data[start : start + 7])
+        return upload.finish()
+
+
+def _hidden(uploads: Uploads, folder: Path) -> list[Path]:
+    return [path for path in (folder / "datasets").glob("*") if path.name.startswith(".")]
+
+
+def test_an_upload_is_described_and_kept(uploads: Uploads) -> None:
+    dataset = _upload(uploads, DATA)
+    assert (dataset.row_count, dataset.columns, dataset.format) == (2, ["review", "label"], "csv")
+    assert dataset.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert uploads.get(dataset.identifier) == dataset
+    assert uploads.path(dataset).read_bytes() == DATA
+    assert uploads.path(dataset).stat().st_size == dataset.size_bytes
+    assert list(uploads.all()) == [dataset]
+
+
+def test_equal_bytes_are_kept_once(uploads: Uploads) -> None:
+    first, second = _upload(uploads, DATA, "one.csv"), _upload(uploads, DATA, "two.csv")
+    assert first == second
+    assert uploads.find(first.sha256) == first
+    assert uploads.find("0" * 64) is None
+
+
+def test_equal_bytes_in_another_format_are_another_data_set(uploads: Uploads) -> None:
+    assert _upload(uploads, DATA).identifier != _upload(uploads, DATA, file_format="tsv").identifier
+
+
+def test_the_digest_is_checked_whatever_its_case(uploads: Uploads, tmp_path: Path) -> None:
+    _upload(uploads, DATA, sha256=hashlib.sha256(DATA).hexdigest().upper())
+    with pytest.raises(InvalidInputError) as caught:
+        _upload(uploads, DATA + b"more,1\n", sha256=hashlib.sha256(DATA).hexdigest())
+    assert caught.value.field == "header.sha256"
+    assert _hidden(uploads, tmp_path) == []
+
+
+def test_too_many_bytes_are_refused_and_leave_nothing(uploads: Uploads, tmp_path: Path) -> None:
+    with pytest.raises(TooLargeError):
+        _upload(uploads, b"x" * 1_001)
+    assert _hidden(uploads, tmp_path) == []
+    assert list(uploads.all()) == []
+
+
+def test_an_unreadable_file_is_refused_and_leaves_nothing(uploads: Uploads, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError):
+        _upload(uploads, b"a,b\n1\n")
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_an_abandoned_upload_leaves_nothing(uploads: Uploads, tmp_path: Path) -> None:
+    with uploads.receive("f.csv", "", "") as upload:
+        upload.write(DATA)
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "file_format"), [("f", ""), ("f.csv", "xlsx"), ("", "")])
+def test_an_unknown_format_is_refused(uploads: Uploads, name: str, file_format: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        uploads.receive(name, file_format, "")
+    assert caught.value.field == "header.format"
+
+
+def test_a_full_disk_is_named(uploads: Uploads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads_module, "new_id", lambda: "full")
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / ".full.upload").symlink_to("/dev/full")
+    with pytest.raises(StoreFullError):
+        _upload(uploads, DATA)
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_deleted_data_set_is_not_found(uploads: Uploads) -> None:
+    dataset = _upload(uploads, DATA)
+    uploads.delete(dataset.identifier)
+    with pytest.raises(NotFoundError):
+        uploads.get(dataset.identifier)
+    with pytest.raises(NotFoundError):
+        uploads.delete(dataset.identifier)
+    assert list(uploads.all()) == []
