@@ -57,8 +57,8 @@ def run(bench: Bench) -> Report:
         found.origin,
         [Table(_COLUMNS, _rows(samples))],
         [
-            f"Medians of {epochs} epochs a time. Ours reports progress, checks for cancellation and computes the running "
-            "metrics; the torch loops do not.",
+            f"Medians of {epochs} epochs a time. Ours reports progress, checks for cancellation and computes the "
+            "running metrics; the torch loops do not.",
             "The bare loop is the floor of one optimizer step after another in this framework.",
         ],
     )

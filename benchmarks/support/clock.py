@@ -3,7 +3,8 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -20,8 +21,11 @@ class Sample:
 
     @property
     def spread(self) -> float:
-        """(largest - smallest) / median: how far to trust it."""
-        return (max(self.seconds) - min(self.seconds)) / self.median
+        """(upper quartile - lower quartile) / median: how far to trust it."""
+        if len(self.seconds) < 2:
+            return 0.0
+        lower, _, upper = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return (upper - lower) / self.median
 
     def percentile(self, share: float) -> float:
         """The value that `share` of the measurements do not exceed."""
@@ -30,8 +34,7 @@ class Sample:
 
 
 def elapsed(work: Callable[[], object]) -> float:
-    """Seconds that one call takes, garbage collected before it."""
-    gc.collect()
+    """Seconds that one call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -40,16 +43,29 @@ def elapsed(work: Callable[[], object]) -> float:
 def interleaved(contenders: Mapping[str, Callable[[], float]], repetitions: int, warm_up: int = 1) -> dict[str, Sample]:
     """Each contender's seconds, one of each per round; the first `warm_up` rounds are forgotten.
 
-    A contender returns the seconds that it measured. The order turns with every round.
+    A contender returns the seconds that it measured. The order turns with every round. Garbage is collected between
+    rounds, so that it falls on nobody's turn.
     """
     names = list(contenders)
     found: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warm_up + repetitions):
-        for name in _rotated(names, turn):
-            seconds = contenders[name]()
-            if turn >= warm_up:
-                found[name].append(seconds)
+        with _no_garbage():
+            for name in _rotated(names, turn):
+                seconds = contenders[name]()
+                if turn >= warm_up:
+                    found[name].append(seconds)
     return {name: Sample(tuple(values)) for name, values in found.items()}
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Collects the young garbage now and none until the end."""
+    gc.collect(1)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _rotated(names: Sequence[str], turn: int) -> list[str]:

@@ -5,8 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import grpc
@@ -41,17 +41,26 @@ def running_server(state_dir: Path, data_root: Path) -> Iterator[str]:
             process.wait()
 
 
-def _await_health(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+@contextmanager
+def health_check(address: str) -> Iterator[Callable[[], bool]]:
+    """A call that asks the server whether it serves: the least that any call costs."""
     with grpc.insecure_channel(address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
+
+        def check() -> bool:
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=2, wait_for_ready=True)
+            return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+        yield check
+
+
+def _await_health(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    with health_check(address) as check:
         while time.monotonic() < deadline and process.poll() is None:
-            try:
-                answer = health.Check(health_pb2.HealthCheckRequest(), timeout=2, wait_for_ready=True)
-            except grpc.RpcError:
-                continue
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                return
+            with suppress(grpc.RpcError):
+                if check():
+                    return
     raise RuntimeError(f"the server did not start; its log ends with:\n{log.read_text()[-2000:]}")
 
 

@@ -1,0 +1,161 @@
+"""Predictions over gRPC: what serving adds to the encoder's own forward pass, alone and with 64 callers."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import headstart
+import torch
+
+from benchmarks.support.clock import Sample, elapsed, interleaved
+from benchmarks.support.corpus import corpus, take, write_csv
+from benchmarks.support.encoder import mean_pooled, padded, plain_model, tokens_of
+from benchmarks.support.generated import unseen
+from benchmarks.support.jobs import follow, text_spec
+from benchmarks.support.machine import synchronise
+from benchmarks.support.report import Column, Report, Table
+from benchmarks.support.scale import Bench
+from benchmarks.support.server import health_check, running_server
+
+_CALLERS = 64
+_ROUNDS = 8
+_SERVED, _RAW, _ECHO = "Predict, one text", "raw forward pass, one text", "a health check: a call that computes nothing"
+_SERVED_MANY, _RAW_MANY = f"Predict, {_CALLERS} callers of one text each", f"raw forward pass, batches of {_CALLERS}"
+_LATENCY = (
+    Column("work", "one at a time"),
+    Column("median", "median ms", "{:.2f}"),
+    Column("p99", "p99 ms", "{:.2f}"),
+    Column("added", "added to the raw pass, ms", "{:+.2f}"),
+    Column("spread", "spread", "{:.0%}"),
+)
+_THROUGHPUT = (
+    Column("work", "many at a time"),
+    Column("rows_per_second", "rows/s", "{:,.0f}"),
+    Column("share", "of the raw pass", "{:.0%}"),
+    Column("spread", "spread", "{:.0%}"),
+)
+
+
+def run(bench: Bench) -> Report:
+    """A model trained on some rows answers texts that the store has never seen."""
+    found = corpus(bench.data_root, "text/sst2")
+    data_root, rows = bench.scratch / "data", range(bench.pick(1_000, 200))
+    with running_server(bench.scratch / "state", data_root) as address:
+        train = write_csv(data_root / "train.csv", take(found.train, rows))
+        texts = _Texts(list(found.test["text"]))
+        with headstart.Client(address) as client, health_check(address) as check:
+            model = follow(client, text_spec("text", "label", trainer={"epochs": 5}), train).model
+            alone = _alone(client, check, model, texts, bench.pick(300, 60))
+        many = asyncio.run(_many(address, model, texts, bench.pick(12, 4)))
+    return Report(
+        "predict",
+        "What a prediction over gRPC costs on top of the encoder's own forward pass.",
+        f"{found.origin}, each text made new by a few words of its own in front",
+        [Table(_LATENCY, _latency_rows(alone)), Table(_THROUGHPUT, _throughput_rows(many))],
+        [
+            "The raw pass is transformers' model on token ids that are ready: no tokenizer, no head, no server. "
+            "Client, server and raw pass share the cores of one machine, and take turns.",
+            f"Throughput sends {_CALLERS * _ROUNDS} texts, {_CALLERS} at any time, each in a call of its own.",
+        ],
+    )
+
+
+class _Texts:
+    """Texts that nobody has seen, however often one asks."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts, self._seed = texts, 0
+
+    def next(self, count: int) -> list[str]:
+        self._seed += 1
+        return unseen(random.Random(self._seed).choices(self._texts, k=count), self._seed)
+
+
+class _Raw:
+    """The encoder's forward pass in this process, on token ids that are ready."""
+
+    def __init__(self) -> None:
+        self._model = plain_model()
+
+    def seconds(self, texts: list[str]) -> float:
+        """The time of one batch. Equal lengths need no mask, as in the server."""
+        rows = tokens_of(texts)
+        batch = padded(rows)
+        mask = batch["attention_mask"]
+        inputs: dict[str, Any] = batch if len({len(row) for row in rows}) > 1 else {"input_ids": batch["input_ids"]}
+
+        def forward() -> None:
+            with torch.inference_mode():
+                mean_pooled(self._model(**inputs).last_hidden_state, mask)
+            synchronise()
+
+        return elapsed(forward)
+
+
+def _alone(
+    client: headstart.Client, check: Callable[[], object], model: str, texts: _Texts, repetitions: int
+) -> dict[str, Sample]:
+    """One caller; served, raw and empty calls take turns over the same texts."""
+    raw = _Raw()
+    current = texts.next(1)
+
+    def served() -> float:
+        current[:] = texts.next(1)
+        return elapsed(lambda: client.predict(model, {"text": current}))
+
+    contenders: dict[str, Callable[[], float]] = {
+        _RAW: lambda: raw.seconds(current),
+        _SERVED: served,
+        _ECHO: lambda: elapsed(check),
+    }
+    return interleaved(contenders, repetitions, warm_up=10)
+
+
+async def _many(address: str, model: str, texts: _Texts, repetitions: int) -> dict[str, Sample]:
+    """Seconds per text with many callers, in turns with raw batches of as many."""
+    raw, samples = _Raw(), {_SERVED_MANY: [], _RAW_MANY: []}  # type: ignore[var-annotated]
+    async with headstart.AsyncClient(address) as client:
+        for turn in range(1 + repetitions):
+            served = await _served(client, model, texts.next(_CALLERS * _ROUNDS))
+            batches = [raw.seconds(texts.next(_CALLERS)) for _ in range(_ROUNDS)]
+            if turn:
+                samples[_SERVED_MANY].append(served / (_CALLERS * _ROUNDS))
+                samples[_RAW_MANY].append(sum(batches) / (_CALLERS * _ROUNDS))
+    return {name: Sample(tuple(values)) for name, values in samples.items()}
+
+
+async def _served(client: headstart.AsyncClient, model: str, texts: list[str]) -> float:
+    """Seconds until all texts are answered."""
+    waiting = list(texts)
+    loop = asyncio.get_running_loop()
+
+    async def caller() -> None:
+        while waiting:
+            await client.predict(model, {"text": [waiting.pop()]})
+
+    start = loop.time()
+    await asyncio.gather(*(caller() for _ in range(_CALLERS)))
+    return loop.time() - start
+
+
+def _latency_rows(samples: dict[str, Sample]) -> list[dict[str, object]]:
+    raw = samples[_RAW].median
+    return [
+        {
+            "work": name,
+            "median": sample.median * 1e3,
+            "p99": sample.percentile(0.99) * 1e3,
+            "added": (sample.median - raw) * 1e3 if name == _SERVED else None,
+            "spread": sample.spread,
+        }
+        for name, sample in samples.items()
+    ]
+
+
+def _throughput_rows(samples: dict[str, Sample]) -> list[dict[str, object]]:
+    raw = samples[_RAW_MANY].median
+    return [
+        {"work": name, "rows_per_second": 1 / sample.median, "share": raw / sample.median, "spread": sample.spread}
+        for name, sample in samples.items()
+    ]
