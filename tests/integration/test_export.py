@@ -12,7 +12,16 @@ import pytest
 
 from tests.support import reviews
 
-NASTY = ["", "good", "x" * 300, "very " * 100, "Ünïcödé BAD déjà", "[SEP] good [MASK]", "漢字 good 👍", "tab\tand\nnewline bad"]
+NASTY = [
+    "",
+    "good",
+    "x" * 300,
+    "very " * 100,
+    "Ünïcödé BAD déjà",
+    "[SEP] good [MASK]",
+    "漢字 good 👍",
+    "tab\tand\nnewline bad",
+]
 _ONLY = """
 import runpy, sys
 sys.argv = ["predict.py", {rows!r}]
@@ -42,7 +51,11 @@ def test_artifact_alone_answers_as_the_live_model(
     assert exported.artifact.max_difference <= 1e-4
     code = _ONLY.format(rows=str(path), stranger=stranger)
     found = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=tmp_path / "artifact", capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", "-c", code],
+        cwd=tmp_path / "artifact",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 0, found.stderr
     answered = [float(row["verdict_probability_positive"]) for row in csv.DictReader(found.stdout.splitlines())]

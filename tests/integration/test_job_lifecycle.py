@@ -1,0 +1,143 @@
+"""Jobs outlive clients, crashes of workers and restarts of the server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import headstart
+import pytest
+from headstart.v1 import training_pb2 as pb
+
+from tests.support import reviews
+from tests.support.running_server import RunningServer
+
+LONG = {"epochs": 100_000, "early_stop": -1}
+
+
+def worker_pids(server: RunningServer) -> list[int]:
+    """Processes that the server has spawned."""
+    assert server.process is not None
+    found = subprocess.run(
+        ["pgrep", "-P", str(server.process.pid), "-f", "jobs.worker"], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in found.stdout.split()]
+
+
+def wait_for(client: headstart.Client, name: str, *states: int) -> pb.TrainJob:
+    """The job once it is in one of some states."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        job = client.jobs.get(name)
+        if job.state in states:
+            return job
+        time.sleep(0.1)
+    raise AssertionError(f"{name} stays {pb.TrainJob.State.Name(job.state)}")
+
+
+def start_long(client: headstart.Client) -> str:
+    """A job that trains until it is stopped; its client has gone."""
+    run = client.train(reviews.spec(**LONG), headstart.ServerPath("reviews.csv"))
+    name = run.name
+    run.close()
+    wait_for(client, name, pb.TrainJob.STATE_TRAINING)
+    return name
+
+
+def test_a_job_outlives_its_client_and_is_cancelled_on_request(client: headstart.Client) -> None:
+    name = start_long(client)
+    assert client.jobs.cancel(name).state == pb.TrainJob.STATE_CANCELLING
+    assert wait_for(client, name, pb.TrainJob.STATE_CANCELLED).end_time.seconds > 0
+    with pytest.raises(headstart.FailedPrecondition, match="has ended"):
+        client.jobs.cancel(name)
+
+
+def test_a_queued_job_is_cancelled_at_once_and_never_runs(client: headstart.Client) -> None:
+    first = start_long(client)
+    waiting = client.train(reviews.spec(), headstart.ServerPath("reviews.csv"))
+    waiting.close()
+    assert client.jobs.get(waiting.name).state == pb.TrainJob.STATE_QUEUED
+    assert client.jobs.cancel(waiting.name).state == pb.TrainJob.STATE_CANCELLED
+    client.jobs.cancel(first)
+    wait_for(client, first, pb.TrainJob.STATE_CANCELLED)
+    assert not client.jobs.get(waiting.name).HasField("start_time")
+
+
+def test_any_number_of_watchers_read_the_same_log_from_any_point(client: headstart.Client) -> None:
+    run = client.train(reviews.spec(), headstart.ServerPath("reviews.csv"))
+    first = [event.sequence for event in run]
+    again = [event.sequence for event in client.watch(run.name)]
+    tail = [event.sequence for event in client.watch(run.name, after_sequence=4)]
+    assert first == again == list(range(1, len(first) + 1))
+    assert tail == first[4:]
+
+
+def test_request_id_makes_creation_safe_to_repeat(client: headstart.Client) -> None:
+    data = headstart.ServerPath("reviews.csv")
+    first = client.train(reviews.spec(), data, request_id="once")
+    second = client.train(reviews.spec(), data, request_id="once")
+    assert first.name == second.name
+    with pytest.raises(headstart.AlreadyExists, match="another body"):
+        client.train(reviews.spec(epochs=9), data, request_id="once")
+    assert first.result().model == second.result().model
+
+
+def test_ended_jobs_are_listed_by_state_and_deleted(client: headstart.Client) -> None:
+    run = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv"))
+    model = run.result().model
+    names = [job.name for job in client.jobs.list(states=[pb.TrainJob.STATE_SUCCEEDED])]
+    assert run.name in names
+    client.jobs.delete(run.name)
+    with pytest.raises(headstart.NotFound):
+        client.jobs.get(run.name)
+    assert client.models.get(model).name == model
+
+
+def test_a_killed_worker_fails_its_job_alone(server: RunningServer, client: headstart.Client) -> None:
+    name = start_long(client)
+    for pid in worker_pids(server):
+        os.kill(pid, signal.SIGKILL)
+    job = wait_for(client, name, pb.TrainJob.STATE_FAILED)
+    assert job.error.reason == "WORKER_DIED"
+    assert "SIGKILL" in job.error.message
+    assert client.train(reviews.spec(), headstart.ServerPath("reviews.csv")).result().model
+
+
+def test_a_loss_that_is_not_finite_is_named_with_what_to_do(client: headstart.Client) -> None:
+    spec = reviews.spec(learning_rate=100.0, optimizer={"type": "sgd"}, epochs=50)
+    spec["output_features"] = [{"name": "score", "type": "number", "preprocessing": {"normalization": "none"}}]
+    spec["input_features"][1]["preprocessing"] = {"normalization": "none"}
+    with pytest.raises(headstart.JobFailed) as failed:
+        client.train(spec, headstart.ServerPath("reviews.csv")).result()
+    assert failed.value.reason == "NON_FINITE_LOSS"
+    assert "learning_rate" in str(failed.value)
+
+
+def test_a_restarted_server_finishes_what_was_left(model_root: Path, data_root: Path, tmp_path: Path) -> None:
+    server = RunningServer(tmp_path / "state", "--model-root", str(model_root), "--data-root", str(data_root))
+    with server:
+        with server.client() as client:
+            name = start_long(client)
+            queued = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv"))
+            queued.close()
+            wait_for(client, name, pb.TrainJob.STATE_TRAINING)
+        time.sleep(1)
+        workers = worker_pids(server)
+        server.kill()
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            assert time.monotonic() < deadline, "a worker outlived its server"
+            time.sleep(0.1)
+        server.start()
+        with server.client() as client:
+            wait_for(client, name, pb.TrainJob.STATE_TRAINING)
+            client.jobs.cancel(name)
+            wait_for(client, name, pb.TrainJob.STATE_CANCELLED)
+            warnings = [event.warning.reason for event in client.watch(name) if event.HasField("warning")]
+            assert "RESUMED" in warnings
+            assert wait_for(client, queued.name, pb.TrainJob.STATE_SUCCEEDED).model
+        assert server.stop() == 0
+        server.start()

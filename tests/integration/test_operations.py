@@ -1,0 +1,107 @@
+"""What platform engineers see: health, reflection, metrics, logs, the store's command, refusals at start."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import grpc
+import headstart
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from tests.support import reviews
+from tests.support.running_server import RunningServer
+
+SERVICES = ["Training", "Prediction", "Export", "Dataset", "Model", "Embedding", "Server"]
+
+
+@pytest.mark.parametrize("service", ["", *(f"headstart.v1.{name}Service" for name in SERVICES)])
+def test_each_service_reports_its_health(service: str, server: RunningServer) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_reflection_lists_every_service(server: RunningServer) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        request = reflection_pb2.ServerReflectionRequest(list_services="")
+        (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+    names = {service.name for service in answer.list_services_response.service}
+    assert {f"headstart.v1.{name}Service" for name in SERVICES} <= names
+
+
+def test_server_info_names_limits_devices_and_models(client: headstart.Client) -> None:
+    info = client.server_info()
+    assert info.limits.max_message_bytes == 64 << 20
+    assert info.devices[0].name == "cpu"
+    assert "tiny-bert" in info.pretrained_models
+    assert {"bert", "auto_transformer", "roberta"} <= {encoder.type for encoder in info.encoders}
+
+
+def test_metrics_count_rows_jobs_and_calls(model_root: Path, data_root: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = ["--model-root", str(model_root), "--data-root", str(data_root), "--metrics-port", str(port), "--log-json"]
+    with RunningServer(tmp_path / "state", *flags) as server:
+        with server.client() as client:
+            for _ in range(2):
+                job = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result()
+            client.predict(job.model, reviews.columns(reviews.make_rows(2, seed=50), "review", "price", "category"))
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        values = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
+        assert values['headstart_embedding_rows_total{outcome="encoded"}'] == 240
+        assert values['headstart_embedding_rows_total{outcome="found"}'] == 240
+        assert values['headstart_jobs{state="SUCCEEDED"}'] == 2
+        assert values['headstart_jobs{state="QUEUED"}'] == 0
+        assert values['headstart_rpcs_total{code="OK",method="TrainJob"}'] == 2
+        assert values["headstart_store_bytes"] > 240 * 32 * 2
+        assert values["headstart_predict_batch_rows_sum"] == 2
+        logs = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]
+        assert {"job ended", "serving"} <= {line["event"] for line in logs}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--host", "0.0.0.0"], "serve TLS"),
+        (["--model-root", "/nowhere/at/all"], "model_root"),
+        (["--tls-key", "key.pem"], "go together"),
+        (["--port", "many"], "port"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(flags: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(tmp_path), *flags]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_spaces_are_listed_and_deleted(client: headstart.Client) -> None:
+    feature = reviews.spec()["input_features"][0]
+    wanted = {**feature, "preprocessing": {"max_sequence_length": 12}}
+    first = client.embed(wanted, {"review": ["great film", "awful film", "great film"]})
+    assert (len(first), first.rows_found) == (3, 0)
+    assert client.embed(wanted, {"review": ["awful film"]}).rows_found == 1
+    listed = {space.name: space for space in client.embedding_spaces.list()}
+    assert listed[first.embedding_space].row_count == 2
+    client.embedding_spaces.delete(first.embedding_space)
+    assert first.embedding_space not in {space.name for space in client.embedding_spaces.list()}
+    assert client.embed(wanted, {"review": ["awful film"]}).rows_found == 0
+
+
+def test_the_store_is_verified_from_the_command_line(server: RunningServer, client: headstart.Client) -> None:
+    client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result()
+    command = [sys.executable, "-m", "headstart_server.embedding_store.cli", "verify", "--state-dir", str(server.state)]
+    found = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    report = json.loads(found.stdout)
+    assert report["corrupt"] == 0
+    assert report["shards"] > 0
