@@ -66,7 +66,7 @@ BAD_SPECS = {
     "zero": (
         changed(lambda s: s["trainer"].update(learning_rate=0.0)),
         "trainer.learning_rate",
-        "finite",
+        "greater than 0",
     ),
     "negative": (
         changed(lambda s: s["trainer"].update(batch_size=-1)),
@@ -131,7 +131,7 @@ def test_bad_text_is_refused(case: str, client: headstart.Client) -> None:
 
 def test_a_number_that_is_none_is_refused_by_field(client: headstart.Client) -> None:
     text = json.dumps(reviews.spec()).replace('"epochs": 3', '"epochs": 3, "learning_rate": .nan')
-    with pytest.raises(headstart.InvalidArgument, match="trainer.learning_rate: nan: input should be a finite number"):
+    with pytest.raises(headstart.InvalidArgument, match=r"trainer\.learning_rate: nan: input should be a finite"):
         client.train(text, headstart.ServerPath("reviews.csv"))
 
 
