@@ -19,7 +19,6 @@ from benchmarks.support.scale import Bench
 from benchmarks.support.server import health_check, running_server
 
 _CALLERS = 64
-_ROUNDS = 8
 _SERVED, _RAW, _ECHO = "Predict, one text", "raw forward pass, one text", "a health check: a call that computes nothing"
 _SERVED_MANY, _RAW_MANY = f"Predict, {_CALLERS} callers of one text each", f"raw forward pass, batches of {_CALLERS}"
 _LATENCY = (
@@ -47,7 +46,8 @@ def run(bench: Bench) -> Report:
         with headstart.Client(address) as client, health_check(address) as check:
             model = follow(client, text_spec("text", "label", trainer={"epochs": 5}), train).model
             alone = _alone(client, check, model, texts, bench.pick(300, 60))
-        many = asyncio.run(_many(address, model, texts, bench.pick(12, 4)))
+        rounds = bench.pick(8, 2)
+        many = asyncio.run(_many(address, model, texts, bench.pick(12, 4), rounds))
     return Report(
         "predict",
         "What a prediction over gRPC costs on top of the encoder's own forward pass.",
@@ -56,7 +56,7 @@ def run(bench: Bench) -> Report:
         [
             "The raw pass is transformers' model on token ids that are ready: no tokenizer, no head, no server. "
             "Client, server and raw pass share the cores of one machine, and take turns.",
-            f"Throughput sends {_CALLERS * _ROUNDS} texts, {_CALLERS} at any time, each in a call of its own.",
+            f"Throughput sends {_CALLERS * rounds} texts at a time, {_CALLERS} at any time, each in a call of its own.",
         ],
     )
 
@@ -112,16 +112,16 @@ def _alone(
     return interleaved(contenders, repetitions, warm_up=10)
 
 
-async def _many(address: str, model: str, texts: _Texts, repetitions: int) -> dict[str, Sample]:
+async def _many(address: str, model: str, texts: _Texts, repetitions: int, rounds: int) -> dict[str, Sample]:
     """Seconds per text with many callers, in turns with raw batches of as many."""
     raw, samples = _Raw(), {_SERVED_MANY: [], _RAW_MANY: []}  # type: ignore[var-annotated]
     async with headstart.AsyncClient(address) as client:
         for turn in range(1 + repetitions):
-            served = await _served(client, model, texts.next(_CALLERS * _ROUNDS))
-            batches = [raw.seconds(texts.next(_CALLERS)) for _ in range(_ROUNDS)]
+            served = await _served(client, model, texts.next(_CALLERS * rounds))
+            batches = [raw.seconds(texts.next(_CALLERS)) for _ in range(rounds)]
             if turn:
-                samples[_SERVED_MANY].append(served / (_CALLERS * _ROUNDS))
-                samples[_RAW_MANY].append(sum(batches) / (_CALLERS * _ROUNDS))
+                samples[_SERVED_MANY].append(served / (_CALLERS * rounds))
+                samples[_RAW_MANY].append(sum(batches) / (_CALLERS * rounds))
     return {name: Sample(tuple(values)) for name, values in samples.items()}
 
 
