@@ -5,7 +5,6 @@ its claim by dying. Where a file system has no locks, claims never look alive an
 costs time but is never wrong.
 """
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -14,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from headstart_server.core.files import disk_full_named
 from headstart_server.embedding_store.key import Keys, pack, unpack
+from headstart_server.embedding_store.locks import Lock, try_exclusive, wait_exclusive
 
 
 class Claims:
@@ -22,19 +23,23 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def living(self) -> int:
+        """How many keys are claimed right now."""
+        return len(self._claimed())
 
     @contextmanager
     def claim(self, keys: Keys) -> Iterator[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
         """Claims those of `keys` that nobody else has; yields a mask of them. Released on exit."""
+        self._folder.mkdir(parents=True, exist_ok=True)  # each time: the space may have been deleted meanwhile
         path = self._folder / f"{secrets.token_hex(8)}.claim"
         descriptor = -1
         try:
-            with self._mutex():
+            with self._mutex(), disk_full_named(self._folder):
                 mine = ~_contained(keys, self._claimed())
                 if mine.any():
                     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    wait_exclusive(descriptor)
                     _write_all(descriptor, pack(keys[mine]).tobytes())
             yield mine
         finally:
@@ -50,20 +55,18 @@ class Claims:
                 descriptor = os.open(path, os.O_RDWR)
             except FileNotFoundError:
                 continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink(missing_ok=True)
-            except BlockingIOError:
-                living.append(unpack(np.frombuffer(path.read_bytes(), np.uint8)))
-            finally:
-                os.close(descriptor)
+            with os.fdopen(descriptor, "rb") as file:  # read through it: the claim may be released at any moment
+                if try_exclusive(descriptor) is Lock.TAKEN:
+                    living.append(unpack(np.frombuffer(file.read(), np.uint8)))
+                else:
+                    path.unlink(missing_ok=True)
         return np.concatenate(living)
 
     @contextmanager
     def _mutex(self) -> Iterator[None]:
         descriptor = os.open(self._folder / "mutex", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            wait_exclusive(descriptor)
             yield
         finally:
             os.close(descriptor)

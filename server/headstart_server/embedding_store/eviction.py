@@ -1,13 +1,17 @@
 """Keeps the store below a size: removes the least recently used shards that nobody has open."""
 
-import fcntl
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
-from headstart_server.core.files import folder_size
+from headstart_server.core.files import TEMPORARY, folder_size
+from headstart_server.embedding_store.claims import Claims
+from headstart_server.embedding_store.locks import Lock, try_exclusive
+
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,12 @@ class Evicted:
 
 
 def evict(root: Path, limit_bytes: int) -> Evicted:
-    """Removes shards, least recently used first, until those below `root` hold at most `limit_bytes`."""
-    shards = [(path.stat(), path) for path in root.glob("*/shards/[!.]*.safetensors")]
+    """Removes shards, least recently used first, until those below `root` hold at most `limit_bytes`.
+
+    What killed writers left half-written a day ago goes first.
+    """
+    _remove_abandoned(root)
+    shards = [(stat, path) for path in root.glob("*/shards/[!.]*.safetensors") if (stat := _stat(path)) is not None]
     total = sum(stat.st_size for stat, _ in shards)
     removed = removed_bytes = 0
     for stat, path in sorted(shards, key=lambda item: item[0].st_mtime_ns):
@@ -33,26 +41,48 @@ def evict(root: Path, limit_bytes: int) -> Evicted:
 
 
 def delete_space(folder: Path) -> int:
-    """Removes a whole space; returns its bytes. Raises FailedPreconditionError while a job has it open."""
-    size = folder_size(folder)
-    for path in folder.glob("shards/[!.]*.safetensors"):
-        if not _remove_unused(path):
-            raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
-    shutil.rmtree(folder)
-    return size
+    """Removes a whole space or nothing; returns its bytes. Raises FailedPreconditionError while a job uses it."""
+    locked: list[int] = []
+    try:
+        for path in folder.glob("shards/[!.]*.safetensors"):
+            locked.append(os.open(path, os.O_RDONLY))
+            if try_exclusive(locked[-1]) is Lock.TAKEN:
+                raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
+        if Claims(folder / "claims").living():
+            raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
+        size = folder_size(folder)
+        shutil.rmtree(folder)
+        return size
+    finally:
+        for descriptor in locked:
+            os.close(descriptor)
 
 
 def _remove_unused(path: Path) -> bool:
+    """Removes a shard unless somebody has it open; where that cannot be known, it stays."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink()
-    except BlockingIOError:
-        return False
-    else:
-        return True
+        unused = try_exclusive(descriptor) is Lock.MINE
+        if unused:
+            path.unlink(missing_ok=True)
+        return unused
     finally:
         os.close(descriptor)
+
+
+def _remove_abandoned(root: Path) -> None:
+    for path in root.glob(f"*/shards/.*{TEMPORARY}"):
+        stat = _stat(path)
+        if stat is not None and time.time() - stat.st_mtime > _ABANDONED_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where another process removed it meanwhile."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

@@ -38,8 +38,9 @@ class ShardCheck:
 
 
 def summarise(root: Path) -> list[SpaceSummary]:
-    """Every space below `root`."""
-    return [_summary(path.parent) for path in sorted(root.glob("*/space.json"))]
+    """Every space below `root` whose description is readable."""
+    found = (_summary(path.parent) for path in sorted(root.glob("*/space.json")))
+    return [summary for summary in found if summary is not None]
 
 
 def verify(root: Path) -> list[ShardCheck]:
@@ -47,9 +48,13 @@ def verify(root: Path) -> list[ShardCheck]:
     return [_check(path) for path in sorted(root.glob("*/shards/[!.]*.safetensors"))]
 
 
-def _summary(folder: Path) -> SpaceSummary:
+def _summary(folder: Path) -> SpaceSummary | None:
     rows = size = shards = 0
-    last_use = (folder / "space.json").stat().st_mtime
+    try:
+        description = read_json(folder / "space.json")
+        last_use = (folder / "space.json").stat().st_mtime
+    except (OSError, ValueError):
+        return None
     for path in folder.glob("shards/[!.]*.safetensors"):
         try:
             stat = path.stat()
@@ -58,9 +63,8 @@ def _summary(folder: Path) -> SpaceSummary:
             continue
         rows, size, shards = rows + shard.rows, size + stat.st_size, shards + 1
         last_use = max(last_use, stat.st_mtime)
-        shard.close()
     quarantined = sum(1 for _ in folder.glob("quarantine/*"))
-    return SpaceSummary(folder.name, read_json(folder / "space.json"), rows, size, shards, quarantined, last_use)
+    return SpaceSummary(folder.name, description, rows, size, shards, quarantined, last_use)
 
 
 def _check(path: Path) -> ShardCheck:
@@ -68,12 +72,9 @@ def _check(path: Path) -> ShardCheck:
         shard = Shard.open(path)
     except (CorruptShardError, FileNotFoundError) as error:
         return ShardCheck(path, 0, 0, str(error))
+    corrupt = sum(shard.block(index) is None for index in range(len(shard.checksums)))
     try:
         shard.keys()
-        corrupt = sum(shard.block(index) is None for index in range(len(shard.checksums)))
     except CorruptShardError as error:
-        return ShardCheck(path, shard.rows, 0, str(error))
-    else:
-        return ShardCheck(path, shard.rows, corrupt)
-    finally:
-        shard.close()
+        return ShardCheck(path, shard.rows, corrupt, str(error))
+    return ShardCheck(path, shard.rows, corrupt)

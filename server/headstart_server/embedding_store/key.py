@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ def keys_of_texts(texts: pa.Array) -> Keys:
     joined = b"".join(
         [
             blake2b(data[start:end], digest_size=KEY_BYTES).digest()
-            for start, end in zip(offsets, offsets[1:], strict=False)
+            for start, end in pairwise(offsets)
         ]
     )
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)

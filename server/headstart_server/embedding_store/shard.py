@@ -33,24 +33,40 @@ def write_shard(path: Path, space: str, keys: Keys, embeddings: npt.NDArray[np.f
     embeddings = np.ascontiguousarray(embeddings)
     packed = pack(keys)
     block_rows = max(1, BLOCK_BYTES // max(1, embeddings.strides[0]))
-    sums = [zlib.crc32(embeddings[start : start + block_rows]) for start in range(0, len(embeddings), block_rows)]
+    sums = [zlib.crc32(embeddings[start : start + block_rows].data) for start in range(0, len(embeddings), block_rows)]
     metadata = {
         "format": FORMAT,
         "space": space,
         "block_rows": str(block_rows),
         "block_crc32": ",".join(f"{value:08x}" for value in sums),
-        "keys_crc32": f"{zlib.crc32(packed):08x}",
+        "keys_crc32": f"{zlib.crc32(packed.data):08x}",
     }
     with published_file(path) as temporary:
         save_file({"embeddings": embeddings, "keys": packed}, temporary, metadata)
 
 
+class OpenFile:
+    """A file open for reading until its last reader is gone: a gather may outlive the shard's place in the index."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    def read(self, size: int, start: int) -> bytes:
+        """At most `size` bytes from `start`."""
+        return os.pread(self.descriptor, size, start)
+
+
 @dataclass(frozen=True)
 class Shard:
-    """An open shard. Reads are verified; `close` when done."""
+    """An open shard. Reads are verified."""
 
     path: Path
-    descriptor: int
+    file: OpenFile
     rows: int
     dimension: int
     dtype: npt.DTypeLike
@@ -63,41 +79,47 @@ class Shard:
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
-        """Opens and checks the header; raises CorruptShardError."""
-        descriptor = os.open(path, os.O_RDONLY)
+        """Opens and checks the header; raises CorruptShardError, or FileNotFoundError if it is gone."""
+        file = OpenFile(path)
         try:
-            return cls._parse(path, descriptor)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            os.close(descriptor)
+            return cls._parse(path, file)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             raise CorruptShardError(f"{path.name}: {error}") from error
 
     @classmethod
-    def _parse(cls, path: Path, descriptor: int) -> "Shard":
-        length = int.from_bytes(os.pread(descriptor, 8, 0), "little")
+    def _parse(cls, path: Path, file: OpenFile) -> "Shard":
+        length = int.from_bytes(file.read(8, 0), "little")
         if not 0 < length < _MAX_HEADER:
             raise ValueError("no header")
-        header = json.loads(os.pread(descriptor, length, 8))
-        metadata, embeddings, keys = header["__metadata__"], header["embeddings"], header["keys"]
+        header = json.loads(file.read(length, 8))
+        metadata = header["__metadata__"]
         if metadata["format"] != FORMAT:
             raise ValueError(f"format {metadata['format']!r}")
-        rows, dimension = embeddings["shape"]
-        size = 8 + length + max(embeddings["data_offsets"][1], keys["data_offsets"][1])
-        if os.fstat(descriptor).st_size < size or keys["shape"] != [rows, KEY_BYTES]:
-            raise ValueError("truncated")
+        rows, dimension = _whole(*header["embeddings"]["shape"])
+        dtype = _DTYPES[header["embeddings"]["dtype"]]
+        embeddings_start, embeddings_end = _whole(*header["embeddings"]["data_offsets"])
+        keys_start, keys_end = _whole(*header["keys"]["data_offsets"])
+        if (
+            header["keys"]["shape"] != [rows, KEY_BYTES]
+            or embeddings_end - embeddings_start != rows * dimension * np.dtype(dtype).itemsize
+            or keys_end - keys_start != rows * KEY_BYTES
+            or os.fstat(file.descriptor).st_size != 8 + length + max(embeddings_end, keys_end)
+        ):
+            raise ValueError("truncated, or sizes that do not fit together")
         sums = tuple(int(text, 16) for text in metadata["block_crc32"].split(",") if text)
         block_rows = int(metadata["block_rows"])
-        if len(sums) != -(-rows // block_rows):
+        if block_rows < 1 or len(sums) != -(-rows // block_rows):
             raise ValueError("checksums missing")
         return cls(
             path=path,
-            descriptor=descriptor,
+            file=file,
             rows=rows,
             dimension=dimension,
-            dtype=_DTYPES[embeddings["dtype"]],
+            dtype=dtype,
             block_rows=block_rows,
             checksums=sums,
-            embeddings_start=8 + length + embeddings["data_offsets"][0],
-            keys_start=8 + length + keys["data_offsets"][0],
+            embeddings_start=8 + length + embeddings_start,
+            keys_start=8 + length + keys_start,
             keys_checksum=int(metadata["keys_crc32"], 16),
             space=metadata["space"],
         )
@@ -109,7 +131,7 @@ class Shard:
 
     def keys(self) -> Keys:
         """All keys, uint64 [rows, 2]; raises CorruptShardError."""
-        data = os.pread(self.descriptor, self.rows * KEY_BYTES, self.keys_start)
+        data = self.file.read(self.rows * KEY_BYTES, self.keys_start)
         if len(data) != self.rows * KEY_BYTES or zlib.crc32(data) != self.keys_checksum:
             raise CorruptShardError(f"{self.path.name}: keys do not match their checksum")
         return unpack(np.frombuffer(data, np.uint8))
@@ -118,12 +140,15 @@ class Shard:
         """Block `index` as [<= block_rows, d], or None if it does not match its checksum."""
         start = index * self.block_rows
         count = min(self.block_rows, self.rows - start)
-        data = bytearray(count * self.row_bytes)
-        read = os.preadv(self.descriptor, [data], self.embeddings_start + start * self.row_bytes)
-        if read != len(data) or zlib.crc32(data) != self.checksums[index]:
+        data = self.file.read(count * self.row_bytes, self.embeddings_start + start * self.row_bytes)
+        if len(data) != count * self.row_bytes or zlib.crc32(data) != self.checksums[index]:
             return None
         return np.frombuffer(data, self.dtype).reshape(count, self.dimension)
 
-    def close(self) -> None:
-        """Closes the file."""
-        os.close(self.descriptor)
+
+def _whole(*values: object) -> tuple[int, int]:
+    """Two whole numbers from a header; raises ValueError for anything else."""
+    first, second = values
+    if not (isinstance(first, int) and isinstance(second, int) and first >= 0 and second >= 0):
+        raise ValueError(f"{values} in the header")
+    return first, second

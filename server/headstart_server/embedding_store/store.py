@@ -3,21 +3,25 @@
 Layout: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
 """
 
-import fcntl
+import itertools
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from headstart_server.core.errors import StoreFullError
 from headstart_server.core.files import read_json, write_json
 from headstart_server.core.names import new_id
 from headstart_server.embedding_store.claims import Claims
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.key import Keys
+from headstart_server.embedding_store.locks import share
 from headstart_server.embedding_store.shard import CorruptShardError, Shard, write_shard
 from headstart_server.embedding_store.space import Space
 
@@ -49,10 +53,23 @@ class EmbeddingStore:
         if space is not None:
             space.close()
 
+    def release_idle(self, seconds: float) -> None:
+        """Closes the shards of spaces unused for so long, so that they can be evicted; the next use opens them."""
+        with self._lock:
+            spaces = list(self._spaces.values())
+        for space in spaces:
+            if time.monotonic() - space.last_use >= seconds:
+                space.close()
+
     def spaces(self) -> list[Space]:
-        """Every space on disk."""
-        files = sorted(self.root.glob("*/space.json"))
-        return [Space.from_description(read_json(path)) for path in files]
+        """Every space on disk whose description is readable."""
+        found = []
+        for path in sorted(self.root.glob("*/space.json")):
+            try:
+                found.append(Space.from_description(read_json(path)))
+            except (OSError, ValueError, LookupError, TypeError):
+                continue
+        return found
 
 
 @dataclass(frozen=True)
@@ -64,13 +81,16 @@ class Gathered:
 
 
 class SpaceStore:
-    """Embeddings of one space. Safe to use from several threads."""
+    """Embeddings of one space, as of the last `refresh`. Safe to use from several threads."""
 
     def __init__(self, space: Space, folder: Path, threads: int) -> None:
         self.space = space
         self.folder = folder
         self.claims = Claims(folder / "claims")
         self.quarantined = 0
+        self.last_use = time.monotonic()
+        self._numbers = itertools.count()
+        self._closed = False
         self._shards: dict[int, Shard] = {}
         self._names: dict[str, int] = {}
         self._index = Index()
@@ -85,14 +105,16 @@ class SpaceStore:
     def refresh(self) -> None:
         """Reads the keys of shards that appeared since, and forgets those that went."""
         with self._lock:
+            self._closed = False
+            self.last_use = time.monotonic()
             names = {path.name for path in self.shard_folder.glob("[!.]*.safetensors")}
             for name in self._names.keys() - names:
                 self._forget(self._names[name])
             parts = []
             for name in sorted(names - self._names.keys()):
-                number = self._open(name)
-                if number is not None:
-                    parts.append((number, self._shards[number].keys()))
+                opened = self._open(name)
+                if opened is not None:
+                    parts.append(opened)
             self._index.add(parts)
 
     def __len__(self) -> int:
@@ -101,12 +123,20 @@ class SpaceStore:
     def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
         """Which keys are in the store, as of the last refresh."""
         with self._lock:
+            self._reopen()
             found: npt.NDArray[np.bool_] = self._index.find(keys) >= 0
             return found
 
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """The narrowest type that holds every embedding here without loss: of shards that overflowed, float32."""
+        with self._lock:
+            return np.result_type(self.space.storage, *(shard.dtype for shard in self._shards.values()))
+
     def add(self, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
         """Publishes distinct keys with float32 [n, d] embeddings as one shard."""
-        stored = embeddings.astype(self.space.storage)
+        with np.errstate(over="ignore"):
+            stored = embeddings.astype(self.space.storage)
         if not np.isfinite(stored).all():
             stored = embeddings.astype(np.float32)
             if not np.isfinite(stored).all():
@@ -117,6 +147,7 @@ class SpaceStore:
     def gather(self, keys: Keys, out: npt.NDArray[np.floating]) -> Gathered:
         """Reads the embeddings of `keys` into `out` [n, d], casting to its dtype; every block read is verified."""
         with self._lock:
+            self._reopen()
             entries = self._index.find(keys)
             found = np.flatnonzero(entries >= 0)
             shard, row = self._index.shard[entries[found]], self._index.row[entries[found]]
@@ -134,8 +165,9 @@ class SpaceStore:
         return Gathered(np.sort(np.concatenate(bad)))
 
     def close(self) -> None:
-        """Closes every shard."""
+        """Closes every shard; the next use opens them again."""
         with self._lock:
+            self._closed = True
             for number in list(self._shards):
                 self._forget(number)
 
@@ -165,62 +197,64 @@ class SpaceStore:
         _touch(shard.path)
         return np.concatenate([np.empty(0, np.int64), *(part for part in unread if part is not None)])
 
-    def _open(self, name: str) -> int | None:
-        """Opens a shard under a new number with a shared lock on it; a corrupt one is quarantined."""
+    def _reopen(self) -> None:
+        self.last_use = time.monotonic()
+        if self._closed:
+            self.refresh()
+
+    def _open(self, name: str) -> tuple[int, Keys] | None:
+        """Opens a shard with a shared lock on it; returns its new number and its keys. A corrupt one is quarantined."""
         path = self.shard_folder / name
         try:
             shard = Shard.open(path)
-            shard.keys()
-        except CorruptShardError:
-            if path.exists():
-                self._quarantine(path)
+            if (shard.space, shard.dimension) != (self.space.identifier, self.space.dimension):
+                raise CorruptShardError(f"{name}: belongs to another space")
+            keys = shard.keys()
+        except FileNotFoundError:  # evicted between the listing and now
             return None
-        fcntl.flock(shard.descriptor, fcntl.LOCK_SH)
-        number = max(self._shards, default=-1) + 1
-        self._shards[number] = shard
-        self._names[name] = number
-        return number
+        except CorruptShardError:
+            self._quarantine(path)
+            return None
+        share(shard.file.descriptor)
+        number = next(self._numbers)
+        self._shards[number], self._names[name] = shard, number
+        return number, keys
 
     def _forget(self, number: int) -> None:
+        """Drops a shard; its file closes when the last gather that reads it is done."""
         self._index.remove(number)
         shard = self._shards.pop(number)
         self._names.pop(shard.path.name, None)
-        shard.close()
 
     def _salvage(self, number: int) -> None:
-        """Moves a damaged shard to quarantine and publishes its sound blocks again."""
+        """Publishes the sound blocks of a damaged shard again and moves it to quarantine."""
         with self._lock:
             shard = self._shards.get(number)
             if shard is None:
                 return
-            keys = shard.keys()
-            sound = [
-                (start, shard.block(start // shard.block_rows)) for start in range(0, shard.rows, shard.block_rows)
-            ]
-            kept = [(start, block) for start, block in sound if block is not None]
+            with suppress(CorruptShardError, StoreFullError):
+                self._publish_sound_blocks(shard)
             self._quarantine(shard.path)
             self._forget(number)
-            if kept:
-                parts = [keys[start : start + len(block)] for start, block in kept]
-                path = self.shard_folder / f"{new_id()}.safetensors"
-                write_shard(
-                    path, self.space.identifier, np.concatenate(parts), np.concatenate([block for _, block in kept])
-                )
             self.refresh()
+
+    def _publish_sound_blocks(self, shard: Shard) -> None:
+        keys = shard.keys()
+        blocks = [(index * shard.block_rows, shard.block(index)) for index in range(len(shard.checksums))]
+        kept = [(keys[start : start + len(block)], block) for start, block in blocks if block is not None]
+        if kept:
+            path = self.shard_folder / f"{new_id()}.safetensors"
+            write_shard(path, self.space.identifier, *map(np.concatenate, zip(*kept, strict=True)))
 
     def _quarantine(self, path: Path) -> None:
         folder = self.folder / "quarantine"
-        folder.mkdir(exist_ok=True)
         self.quarantined += 1
-        try:
+        with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
+            folder.mkdir(exist_ok=True)
             path.rename(folder / path.name)
-        except FileNotFoundError:
-            return
 
 
 def _touch(path: Path) -> None:
-    """Marks a shard as used now, for eviction."""
-    try:
+    """Marks a shard as used now, for eviction; a store that cannot be written to is not evicted from either."""
+    with suppress(OSError):
         os.utime(path)
-    except FileNotFoundError:
-        return

@@ -1,0 +1,66 @@
+"""Embedding stores with a fake encoder whose every embedding can be told from its key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from headstart_server.embedding_store.key import Keys, keys_of_texts
+from headstart_server.embedding_store.space import Space
+from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+
+DIMENSION = 8
+
+
+def space_of(**changes: object) -> Space:
+    """A space; fp32 unless told otherwise."""
+    values = {
+        "kind": "text",
+        "weights": "w",
+        "preparation": "p",
+        "pooling": "mean",
+        "max_length": 16,
+        "precision": "fp32",
+        "dimension": DIMENSION,
+    }
+    return Space(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def store_at(root: Path, **changes: object) -> SpaceStore:
+    """A store of its own, as another process would open it."""
+    return EmbeddingStore(root, threads=2).space(space_of(**changes))
+
+
+def keys_of(texts: list[str]) -> Keys:
+    """Keys of texts."""
+    return keys_of_texts(pa.array(texts, pa.large_string()))
+
+
+def embedding_of(keys: Keys, dimension: int = DIMENSION) -> npt.NDArray[np.float32]:
+    """The one right embedding of each key, [n, d], exact in float16 too."""
+    seeds = (keys[:, 0] % np.uint64(1021)).astype(np.int64)[:, None] + np.arange(dimension) * 7
+    return ((seeds % 1021) / 1024).astype(np.float32)
+
+
+def gathered(store: SpaceStore, keys: Keys) -> tuple[npt.NDArray[np.float32], list[int]]:
+    """(embeddings, positions that could not be read)."""
+    out = np.full((len(keys), store.space.dimension), np.nan, np.float32)
+    return out, store.gather(keys, out).unreadable.tolist()
+
+
+class FakeEncoder:
+    """Encodes rows by their key, remembering every row it was asked for."""
+
+    def __init__(self, keys: Keys, batch: int = 4) -> None:
+        self.keys, self.batch = keys, batch
+        self.rows: list[int] = []
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        backwards = rows[::-1]
+        for start in range(0, len(backwards), self.batch):
+            part = backwards[start : start + self.batch]
+            self.rows.extend(part.tolist())
+            yield part, embedding_of(self.keys[part])
