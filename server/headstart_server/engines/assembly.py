@@ -14,7 +14,8 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
-from headstart_server.encoders.text import TextEncoder, encode_batches, load_encoder
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.text import TextEncoder, load_encoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD, PretrainedInput

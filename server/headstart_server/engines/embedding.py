@@ -15,7 +15,8 @@ from headstart_server.core.memory import available_bytes
 from headstart_server.embedding_store.fill import Encode, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
-from headstart_server.encoders.text import TextEncoder, at_precision, encode_batches, load_encoder
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.text import TextEncoder, at_precision, load_encoder
 from headstart_server.planning.pretrained import PretrainedPlan
 
 _REPORT_SECONDS = 0.25

@@ -16,7 +16,8 @@ from headstart_server.data.tables import Table
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
-from headstart_server.encoders.text import TextEncoder, TextPreparation, encode_batches
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.text import TextEncoder, TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD
 
