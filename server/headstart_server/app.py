@@ -38,7 +38,7 @@ from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, settings_of
 
 _log = structlog.get_logger()
-_EVICTION_SECONDS = 60.0
+_TENDING_SECONDS = 60.0
 
 
 class App:
@@ -76,24 +76,27 @@ class App:
         if self.settings.port_file is not None:
             with published_file(self.settings.port_file) as temporary:
                 temporary.write_text(str(self.server.port), encoding="ascii")
-        self._eviction = asyncio.create_task(self._evict())
+        self._tending = asyncio.create_task(self._tend_store())
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 
     async def stop(self) -> None:
         """Stops listening, then working. Unfinished jobs go on at the next start."""
-        self._eviction.cancel()
+        self._tending.cancel()
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()
         await closing
         self.batcher.close()
         self.jobs.close()
 
-    async def _evict(self) -> None:
-        while self.settings.max_store_bytes:
-            removed = await asyncio.to_thread(evict, self.layout.embeddings, self.settings.max_store_bytes)
-            if removed.shards:
-                _log.info("evicted embeddings", shards=removed.shards, bytes=removed.bytes)
-            await asyncio.sleep(_EVICTION_SECONDS)
+    async def _tend_store(self) -> None:
+        """Closes idle spaces and keeps the store below its limit, once a minute."""
+        while True:
+            self.workplace.store.release_idle(_TENDING_SECONDS)
+            if self.settings.max_store_bytes:
+                removed = await asyncio.to_thread(evict, self.layout.embeddings, self.settings.max_store_bytes)
+                if removed.shards:
+                    _log.info("evicted embeddings", shards=removed.shards, bytes=removed.bytes)
+            await asyncio.sleep(_TENDING_SECONDS)
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings

@@ -26,6 +26,7 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport
 
 _log = structlog.get_logger()
+_IDLE_SECONDS = 30.0
 
 
 def main() -> None:
@@ -53,7 +54,11 @@ class Worker:
         warm_up()
         self.send({"ready": True})
         while True:
-            assignment = self._jobs.get()
+            try:
+                assignment = self._jobs.get(timeout=_IDLE_SECONDS)
+            except queue.Empty:
+                release_idle_spaces()
+                continue
             self.send({"done": self._run(assignment)})
 
     def send(self, message: dict[str, Any]) -> None:
@@ -124,6 +129,12 @@ def _workplace(layout: Layout, sources: Any) -> Workplace:
     if key not in _WORKPLACES:
         _WORKPLACES[key] = Workplace.at(layout, sources)
     return _WORKPLACES[key]
+
+
+def release_idle_spaces() -> None:
+    """Closes embedding spaces that no job has used for a while, so that they can be evicted or deleted."""
+    for workplace in _WORKPLACES.values():
+        workplace.store.release_idle(_IDLE_SECONDS)
 
 
 def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
