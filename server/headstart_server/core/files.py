@@ -83,7 +83,8 @@ def resolve_below(root: Path, relative: str, field: str) -> Path:
     real_root = root.resolve()
     try:
         real = (root / candidate).resolve()
-    except (OSError, RuntimeError) as error:
+        real.exists()  # raises for names that no file system takes
+    except (OSError, RuntimeError, UnicodeError) as error:
         raise invalid(field, f"{relative[:200]!r} cannot be resolved; check the name") from error
     if not real.is_relative_to(real_root):
         raise invalid(field, f"{relative[:200]!r} leaves the configured root", reason="PATH_OUTSIDE_ROOT")

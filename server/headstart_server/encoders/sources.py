@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -90,7 +91,7 @@ class ModelSources:
                 for path in self.model_root.glob("**/config.json")
                 if path.parent != self.model_root
             )
-        names += [hub_name for hub_name, package in PACKAGED_MODELS.items() if importlib.util.find_spec(package)]
+        names += [hub_name for hub_name, package in PACKAGED_MODELS.items() if _find_package(package)]
         return names
 
     def _in_root(self, name: str, field: str) -> Path | None:
@@ -105,7 +106,7 @@ class ModelSources:
             return None
         if not package.isidentifier():
             raise invalid(field, f"{name[:120]!r}: {package[:80]!r} is no package name; use package:NAME")
-        found = importlib.util.find_spec(package)
+        found = _find_package(package)
         for root in (found.submodule_search_locations or ()) if found else ():
             for config in sorted(Path(root).glob("**/config.json")):
                 if ModelSource(name, config.parent).has_weights:
@@ -137,3 +138,11 @@ class ModelSources:
         places = "the model root, installed packages" + (" and the hub" if self.hub_allowed else " and the hub's cache")
         hint = "" if self.hub_allowed else "; the hub is off (start the server with --allow-hub to use it)"
         return f"no weights called {name[:120]!r} in {places}{choices(name, on_hand, 'on hand')}{hint}"
+
+
+def _find_package(name: str) -> ModuleSpec | None:
+    """Where an installed package lies; it is not imported."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None

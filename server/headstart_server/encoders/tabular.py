@@ -105,7 +105,8 @@ def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
 
 def _embedding_size(values: int) -> int:
     """Width of learned vectors: the rule of thumb 1.6 n^0.56 (fast.ai), at most 50."""
-    return min(_MAX_EMBEDDING, max(2, round(1.6 * values**0.56)))
+    width: int = round(1.6 * values**0.56)
+    return min(_MAX_EMBEDDING, max(2, width))
 
 
 def _dense(base: nn.Module, spec: EncoderSpec) -> nn.Module:

@@ -1,14 +1,13 @@
 """Pretrained text encoders: transformers models with their tokenizer and pooling."""
 
-from collections.abc import Iterator
+import inspect
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from headstart_server.core.errors import invalid
@@ -18,16 +17,23 @@ from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.tokens import TokenColumn
 
-CPU_BATCH_TOKENS = 8_192
-CUDA_BATCH_TOKENS = 131_072
 _UNLIMITED = 1_000_000
+_POSITIONS_AFTER_PADDING = (
+    *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta"),
+    *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+)
+"""Model types whose first position is the padding id + 1, as fairseq counted."""
 
 
 class TextEncoder(nn.Module):
-    """A transformers model and its pooling: token ids [b, t] (and mask [b, t]) to [b, d]."""
+    """A transformers model and its pooling: token ids [b, t] (and mask [b, t]) to [b, d].
 
-    def __init__(self, model: nn.Module, reduction: str, dimension: int) -> None:
+    `positions` is the largest t that the model has positions for, None if there is no limit.
+    """
+
+    def __init__(self, model: nn.Module, reduction: str, dimension: int, positions: int | None = None) -> None:
         super().__init__()
+        self.positions = positions
         self.model = model
         self.reduction = reduction
         self.dimension = dimension
@@ -81,13 +87,14 @@ def _load_preparation(source: ModelSource, max_sequence_length: int, field: str)
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     limit = min(max_sequence_length, _model_limit(config), int(min(tokenizer.model_max_length, _UNLIMITED)))
-    return TextPreparation(tokenizer, limit, int(tokenizer.pad_token_id or 0))
+    preparation = TextPreparation(tokenizer, limit, int(tokenizer.pad_token_id or 0))
+    preparation.tokenize([""])  # sets truncation and padding once: a tokenizer cannot be changed while others use it
+    return preparation
 
 
 def dimension_of(source: ModelSource) -> int:
     """Width of the source's token vectors."""
-    config = _config(source)
-    return int(getattr(config, "hidden_size", None) or config.d_model)
+    return _dimension(_config(source))
 
 
 def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str, field: str) -> None:
@@ -99,12 +106,13 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
     if encoder_type.name != AUTO_TRANSFORMER and config.model_type != encoder_type.model_type:
         raise invalid(
             field,
-            f"{source.name!r} is a {config.model_type} model, not {encoder_type.model_type}; use type {AUTO_TRANSFORMER}",
+            f"{source.name!r} is a {config.model_type} model, not {encoder_type.model_type}; "
+            f"use type {AUTO_TRANSFORMER}",
         )
     if (
         type(config) not in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
         and type(config) not in transformers.MODEL_MAPPING
-    ):
+    ) or not _dimension(config):
         raise invalid(field, f"{source.name!r}: transformers has no text encoder for {config.model_type!r}")
     if reduction == "cls_pooled" and not _has_pooler(config):
         raise invalid(field, f"{source.name!r} has no pooler; use reduce_output cls or mean")
@@ -118,44 +126,36 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
     options: dict[str, Any] = (
         {} if reduction == "cls_pooled" or not _has_pooler(config) else {"add_pooling_layer": False}
     )
+    missing: set[str] = set()
     try:
         if use_pretrained:
-            model = factory.from_pretrained(
+            model, report = factory.from_pretrained(
                 source.folder,
                 config=config,
                 dtype=torch.float32,
                 trust_remote_code=False,
                 local_files_only=True,
                 use_safetensors=True,
+                output_loading_info=True,
                 **options,
             )
+            missing = set(report["missing_keys"])
         else:
             model = factory.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
-    return TextEncoder(model.eval(), reduction, dimension_of(source))
+    _require_weights(source, missing, reduction, field)
+    return TextEncoder(model, reduction, _dimension(config), _model_limit(config)).eval()
 
 
-def encode_batches(
-    encoder: TextEncoder, tokens: TokenColumn, padding: int, device: torch.device, *, waste: float | None = None
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-    """Encodes a token column; yields (rows, embeddings float32 [n, d]), longest rows first.
-
-    `waste` is the part of a batch's width that may be padding. On CPUs it is 0 unless given: a batch holds rows of one
-    exact length, so that no token is padding and attention needs no mask. On GPUs rows of any similar length share a
-    batch, padded to a multiple of 8.
-    """
-    on_cpu = device.type == "cpu"
-    budget = CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS
-    allowed = waste if waste is not None else (0.0 if on_cpu else 1.0)
-    with torch.inference_mode():
-        for rows in _batches(tokens.lengths, budget, allowed):
-            ids, mask = tokens.padded(rows, padding, 1 if on_cpu else 8)
-            embeddings = encoder(
-                torch.from_numpy(ids).to(device, non_blocking=True),
-                None if mask is None else torch.from_numpy(mask).to(device, non_blocking=True),
-            )
-            yield rows, embeddings.float().cpu().numpy()
+def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:
+    """transformers draws weights that the files lack at random: no two loads would embed alike."""
+    if reduction != "cls_pooled":
+        missing = {name for name in missing if not name.startswith("pooler.")}
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        hint = "; use reduce_output cls or mean" if reduction == "cls_pooled" else "; give a complete checkpoint"
+        raise invalid(field, f"{source.name!r} lacks {len(missing)} weights of its model ({names}, ...){hint}")
 
 
 def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> TextEncoder:
@@ -163,26 +163,20 @@ def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> 
     return encoder.to(device=device, dtype=DTYPES[precision])
 
 
-def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float) -> Iterator[npt.NDArray[np.int64]]:
-    """Rows in batches of at most `budget` tokens whose shortest row is at least (1 - waste) of the longest."""
-    order = np.argsort(-lengths, kind="stable")
-    ordered = lengths[order]
-    start = 0
-    while start < len(order):
-        length = int(ordered[start])
-        end = min(len(order), start + max(1, budget // max(1, length)))
-        shortest = length - int(waste * length)
-        end = start + int(np.searchsorted(-ordered[start:end], -shortest, side="right"))
-        yield order[start:end]
-        start = end
-
-
 def _config(source: ModelSource) -> Any:
     return transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
 
 
+def _dimension(config: Any) -> int:
+    """Width of token vectors, 0 where the model is none of text alone."""
+    return int(getattr(config, "hidden_size", None) or getattr(config, "d_model", None) or 0)
+
+
 def _has_pooler(config: Any) -> bool:
-    return config.model_type in {"bert", "roberta", "xlm-roberta", "camembert", "albert", "longformer"}
+    """Whether the architecture has a pooler that can be left out, as those made for classification have."""
+    encoding, any_model = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING, transformers.MODEL_MAPPING
+    kind = (encoding if type(config) in encoding else any_model)[type(config)]
+    return not isinstance(kind, tuple) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
 
 
 def _model_limit(config: Any) -> int:
@@ -190,5 +184,5 @@ def _model_limit(config: Any) -> int:
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not positions or positions < 0:
         return _UNLIMITED
-    offset = 2 if config.model_type in {"roberta", "xlm-roberta", "camembert", "longformer"} else 0
+    offset = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
     return int(positions) - offset

@@ -1,14 +1,16 @@
 """Token columns: ragged token ids of a text column, cached on disk by content."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from headstart_server.core.files import published_file
 
@@ -49,12 +51,17 @@ class TokenColumn:
         return TokenColumn(np.concatenate([np.empty(0, np.int32), *parts]), offsets)
 
     def padded(
-        self, rows: npt.NDArray[np.int64], padding: int, multiple: int = 1
+        self, rows: npt.NDArray[np.int64], padding: int, multiple: int = 1, limit: int | None = None
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64] | None]:
-        """(ids, mask) of some rows, int64 [n, longest]; the mask is None where all rows are equally long."""
+        """(ids, mask) of some rows, int64 [n, longest]; the mask is None where all rows are equally long.
+
+        The width is rounded up to a `multiple`, but not above `limit`, the most that the encoder has positions for.
+        """
         starts, lengths = self.offsets[rows], self.lengths[rows]
         longest = max(1, int(lengths.max()))
         width = -(-longest // multiple) * multiple
+        if limit is not None:
+            width = max(longest, min(width, limit))
         positions = np.arange(width)
         if width == longest and (lengths == longest).all():
             return self.ids[starts[:, None] + positions].astype(np.int64), None
@@ -72,21 +79,30 @@ class TokenCache:
     def path(self, preparation: str, max_length: int, keys: npt.NDArray[np.uint64]) -> Path:
         """Where the tokens of rows with these keys lie."""
         digest = blake2b(f"{preparation}:{max_length}:".encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(keys))
+        digest.update(np.ascontiguousarray(keys).data)
         return self._folder / f"{digest.hexdigest()}.safetensors"
 
     def load(self, path: Path) -> TokenColumn | None:
         """The column, or None if it is not there."""
         try:
-            tensors = load_file(path)
-            return TokenColumn(tensors["ids"], tensors["offsets"])
+            with safe_open(path, "numpy") as file:
+                column = TokenColumn(file.get_tensor("ids"), file.get_tensor("offsets"))
+                if (file.metadata() or {}).get("crc32") == _checksum(column):
+                    return column
         except FileNotFoundError:
             return None
-        except (SafetensorError, KeyError, OSError):
-            path.unlink(missing_ok=True)
-            return None
+        except (SafetensorError, OSError):
+            pass
+        path.unlink(missing_ok=True)
+        return None
 
     def save(self, path: Path, column: TokenColumn) -> None:
         """Publishes a column."""
         with published_file(path) as temporary:
-            save_file({"ids": column.ids, "offsets": column.offsets}, temporary)
+            tensors: dict[str, npt.NDArray[Any]] = {"ids": column.ids, "offsets": column.offsets}
+            save_file(tensors, temporary, {"crc32": _checksum(column)})
+
+
+def _checksum(column: TokenColumn) -> str:
+    ids, offsets = np.ascontiguousarray(column.ids), np.ascontiguousarray(column.offsets)
+    return f"{zlib.crc32(offsets.data, zlib.crc32(ids.data)):08x}"
