@@ -1,7 +1,8 @@
-"""Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically."""
+"""Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically, verified."""
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
 
+from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.files import published_folder, read_json
 from headstart_server.training.reports import EpochReport
+
+_FILES = ("model.safetensors", "best.safetensors", "running.safetensors")
 
 
 @dataclass(frozen=True)
@@ -27,65 +31,109 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class RunningState:
+    """What changes at every step beside the weights: the optimizer's state, the loss scale, the random numbers."""
+
+    optimizer: Optimizer
+    scaler: torch.amp.GradScaler
+
+    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """(tensors, plain values)."""
+        found = {
+            f"optimizer/{index}/{key}": value
+            for index, values in self.optimizer.state_dict()["state"].items()
+            for key, value in values.items()
+        }
+        found |= {f"scaler/{key}": value for key, value in self.scaler.state_dict().items()}
+        found["rng/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            found["rng/cuda"] = torch.cuda.get_rng_state()
+        tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+        return tensors, {key: value for key, value in found.items() if key not in tensors}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """The inverse of `save`; parameters must be in the same order."""
+        state: dict[int, dict[str, Any]] = {}
+        scaler: dict[str, Any] = {}
+        for name, value in saved.items():
+            section, _, rest = name.partition("/")
+            if section == "optimizer":
+                index, key = rest.split("/", 1)
+                state.setdefault(int(index), {})[key] = value
+            elif section == "scaler":
+                scaler[rest] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        if scaler and self.scaler.is_enabled():
+            self.scaler.load_state_dict(scaler)
+        torch.set_rng_state(saved["rng/cpu"])
+        if "rng/cuda" in saved and torch.cuda.is_available():
+            torch.cuda.set_rng_state(saved["rng/cuda"])
+
+
+@dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back."""
+    """A checkpoint read back. `running` is what `RunningState.load` takes."""
 
     progress: Progress
     model: dict[str, Tensor]
     best: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    rng: Tensor
+    running: dict[str, Any]
 
 
 def save_checkpoint(
-    root: Path, progress: Progress, model: dict[str, Tensor], best: dict[str, Tensor], optimizer: Optimizer
+    root: Path, progress: Progress, model: dict[str, Tensor], best: dict[str, Tensor], running: RunningState
 ) -> None:
-    """Publishes `root`/epoch-N and removes older ones."""
-    state = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
-    scalars: dict[str, Any] = {}
-    for index, values in state["state"].items():
-        for key, value in values.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}/{key}"] = value.detach().cpu().contiguous()
-            else:
-                scalars[f"{index}/{key}"] = value
+    """Publishes `root`/epoch-N and removes the others."""
+    tensors, values = running.save()
     folder = root / f"epoch-{progress.epoch}"
+    shutil.rmtree(folder, ignore_errors=True)  # only one that could not be read can be there
     with published_folder(folder) as temporary:
-        save_file(_detached(model), temporary / "model.safetensors")
-        save_file(_detached(best), temporary / "best.safetensors")
-        save_file({**tensors, "rng": torch.get_rng_state()}, temporary / "optimizer.safetensors")
-        content = {"progress": asdict(progress), "scalars": scalars}
-        (temporary / "progress.json").write_text(json.dumps(content), encoding="utf-8")
+        for name, state in zip(_FILES, (model, best, tensors), strict=True):
+            save_file(_own_memory(state), temporary / name)
+        content = {
+            "progress": asdict(progress),
+            "values": values,
+            "files": {name: file_digest(temporary / name) for name in _FILES},
+        }
+        described = json.dumps({"content": content, "digest": fingerprint(content)})
+        (temporary / "progress.json").write_text(described, encoding="utf-8")
     for other in root.glob("epoch-*"):
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
 
 
 def load_checkpoint(root: Path) -> Checkpoint | None:
-    """The latest readable checkpoint below `root`, or None."""
+    """The latest sound checkpoint below `root`, or None."""
     for folder in sorted(root.glob("epoch-*"), key=lambda path: -int(path.name.removeprefix("epoch-"))):
         try:
-            content = read_json(folder / "progress.json")
-            tensors = load_file(folder / "optimizer.safetensors")
-            rng = tensors.pop("rng")
-            model, best = load_file(folder / "model.safetensors"), load_file(folder / "best.safetensors")
-        except (OSError, ValueError, KeyError, SafetensorError):
+            return _load(folder)
+        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
             continue
-        values = content["progress"]
-        report = EpochReport(**values["best"]) if values["best"] else None
-        return Checkpoint(Progress(**{**values, "best": report}), model, best, {**tensors, **content["scalars"]}, rng)
     return None
 
 
-def restore_optimizer(optimizer: Optimizer, saved: dict[str, Any]) -> None:
-    """Puts the saved state back; parameters must be in the same order."""
-    state: dict[int, dict[str, Any]] = {}
-    for name, value in saved.items():
-        index, key = name.split("/", 1)
-        state.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+def _load(folder: Path) -> Checkpoint:
+    described = read_json(folder / "progress.json")
+    content = described["content"]
+    if described["digest"] != fingerprint(content):
+        raise ValueError("progress.json is damaged")
+    for name, digest in content["files"].items():
+        if file_digest(folder / name) != digest:
+            raise ValueError(f"{name} is damaged")
+    model, best, tensors = (load_file(folder / name) for name in _FILES)
+    progress = content["progress"]
+    report = EpochReport(**progress["best"]) if progress["best"] else None
+    return Checkpoint(Progress(**{**progress, "best": report}), model, best, {**tensors, **content["values"]})
 
 
-def _detached(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.detach().cpu().contiguous() for key, value in state.items()}
+def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors on the CPU, none sharing memory with another: safetensors refuses tied weights."""
+    found: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for key, value in state.items():
+        tensor = value.detach().cpu().contiguous()
+        address = tensor.untyped_storage().data_ptr()
+        found[key] = tensor.clone() if address in seen else tensor
+        seen.add(address)
+    return found

@@ -77,7 +77,7 @@ class Feed:
         lengths = torch.from_numpy(self._lengths())
         batches: list[Tensor] = []
         for bucket in torch.split(rows, batch_size * _BUCKET_BATCHES):
-            batches += bucket[torch.argsort(lengths[bucket], stable=True)].split(batch_size)
+            batches += torch.split(bucket[torch.argsort(lengths[bucket], stable=True)], batch_size)
         for index in torch.randperm(len(batches), generator=generator).tolist():
             yield batches[index]
 
@@ -96,7 +96,8 @@ class Feed:
         return rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True)][:count]
 
     def _lengths(self) -> npt.NDArray[np.int64]:
-        return np.sum([feed.column.lengths for feed in self.tokens.values()], axis=0)
+        lengths: npt.NDArray[np.int64] = np.sum([feed.column.lengths for feed in self.tokens.values()], axis=0)
+        return lengths
 
     def _select(self, values: Tensor, rows: Tensor) -> Tensor:
         if values.device.type == self.device.type == "cpu":

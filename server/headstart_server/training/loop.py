@@ -10,21 +10,18 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction
-from headstart_server.training.checkpoint import Progress, load_checkpoint, restore_optimizer, save_checkpoint
+from headstart_server.training.checkpoint import Progress, RunningState, load_checkpoint, save_checkpoint
 from headstart_server.training.feed import Feed
 from headstart_server.training.metrics import metrics_of, smaller_is_better
 from headstart_server.training.optimizer import set_rates
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import EpochReport, Metrics, Reporter, StepReport
+from headstart_server.training.reports import EpochReport, Metrics, Reporter
+from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
-
-_REPORT_SECONDS = 0.25
-_RUNNING_VALUES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -94,26 +91,25 @@ class Loop:
     def _train_epoch(self, epoch: int) -> tuple[Metrics, float]:
         """One pass over the training rows; returns the running aggregate and the last learning rate."""
         self.model.train()
-        running = _Running(self.outputs)
+        running = Running(self.outputs)
         batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
-        meter = _Meter(self, epoch)
+        rows_per_step = self.settings.batch_size * self.settings.accumulation
+        meter = Meter(self.reporter, epoch, self.schedule.total_steps, rows_per_step)
         step, rate = self.progress.step, 0.0
         for index, rows in enumerate(batches, 1):
             batch, targets = self.feed.take(rows)
             with self.precision.autocast():
                 logits = self.model(batch)
                 loss = self._loss(logits, targets)
-            self.precision.backward(loss / self.settings.accumulation if self.settings.accumulation > 1 else loss)
+            self.precision.backward(loss / _summed(index, len(batches), self.settings.accumulation))
             if index % self.settings.accumulation == 0 or index == len(batches):
                 rate = self._step(step)
                 step += 1
             running.add(logits, targets, loss.detach(), len(rows))
-            meter.report(step, loss.detach(), rate, len(rows))
+            meter.note(step, loss.detach(), rate, len(rows))
             self.reporter.check()
         self.progress = replace(self.progress, step=step)
-        metrics = running.metrics()
-        self._require_finite(metrics["loss"], epoch)
-        return metrics, rate
+        return running.metrics(epoch), rate
 
     def _step(self, step: int) -> float:
         rate = set_rates(self.optimizer, self.schedule.factor(step))
@@ -192,84 +188,25 @@ class Loop:
     def _save(self) -> None:
         if self.settings.checkpoints is not None:
             state = self.model.learned_state()
-            save_checkpoint(self.settings.checkpoints, self.progress, state, self.best_state, self.optimizer)
+            running = RunningState(self.optimizer, self.precision.scaler)
+            save_checkpoint(self.settings.checkpoints, self.progress, state, self.best_state, running)
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
         if checkpoint is None:
             return
         self.model.load_learned_state(checkpoint.model)
-        restore_optimizer(self.optimizer, checkpoint.optimizer)
-        torch.set_rng_state(checkpoint.rng)
+        RunningState(self.optimizer, self.precision.scaler).load(checkpoint.running)
         self.progress, self.best_state = checkpoint.progress, checkpoint.best
         self.reporter.warning(
             "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
         )
 
-    def _require_finite(self, loss: float, epoch: int) -> None:
-        if not math.isfinite(loss):
-            raise TrainingFailedError(
-                f"the training loss became {loss} in epoch {epoch}; lower trainer.learning_rate, set "
-                "trainer.gradient_clipping.clipglobalnorm, or turn trainer.use_mixed_precision off",
-                reason="NON_FINITE_LOSS",
-                field="trainer.learning_rate",
-            )
 
-
-class _Running:
-    """The running aggregate of an epoch: mean loss, and metrics of what the model said while it learned."""
-
-    def __init__(self, outputs: tuple[FittedFeature, ...]) -> None:
-        self._outputs = outputs
-        self._budget = _RUNNING_VALUES
-        self._logits: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
-        self._targets: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
-        self._losses: list[Tensor] = []
-        self._rows: list[int] = []
-
-    def add(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], loss: Tensor, rows: int) -> None:
-        """Takes note of one step."""
-        self._losses.append(loss)
-        self._rows.append(rows)
-        if self._budget > 0:
-            for name in self._logits:
-                self._logits[name].append(logits[name].detach())
-                self._targets[name].append(targets[name])
-                self._budget -= logits[name].numel()
-
-    def metrics(self) -> Metrics:
-        """Metrics of the epoch."""
-        rows = torch.tensor(self._rows, dtype=torch.float32)
-        metrics: Metrics = {"loss": float((torch.stack(self._losses).float().cpu() * rows).sum() / rows.sum())}
-        for feature in self._outputs:
-            logits, targets = torch.cat(self._logits[feature.name]).cpu(), torch.cat(self._targets[feature.name]).cpu()
-            metrics |= {f"{feature.name}.{name}": value for name, value in metrics_of(feature, logits, targets).items()}
-        return metrics
-
-
-class _Meter:
-    """Reports steps a few times a second."""
-
-    def __init__(self, loop: Loop, epoch: int) -> None:
-        self._loop, self._epoch = loop, epoch
-        self._since = time.perf_counter()
-        self._losses: list[Tensor] = []
-        self._rows = 0
-        self._first_step = loop.progress.step
-
-    def report(self, step: int, loss: Tensor, rate: float, rows: int) -> None:
-        self._losses.append(loss)
-        self._rows += rows
-        now = time.perf_counter()
-        if now - self._since < _REPORT_SECONDS:
-            return
-        speed = self._rows / (now - self._since)
-        total = self._loop.schedule.total_steps
-        rows_left = (total - step) * self._loop.settings.batch_size * self._loop.settings.accumulation
-        loss_mean = float(torch.stack(self._losses).mean())
-        self._loop._require_finite(loss_mean, self._epoch)
-        self._loop.reporter.step(StepReport(self._epoch, step, total, loss_mean, rate, speed, rows_left / speed))
-        self._since, self._losses, self._rows = now, [], 0
+def _summed(index: int, batches: int, accumulation: int) -> int:
+    """How many batches share the step of batch `index` (from 1): fewer than asked for at an epoch's end."""
+    first = (index - 1) // accumulation * accumulation
+    return min(accumulation, batches - first)
 
 
 def _clip(optimizer: Optimizer, kind: str, size: float) -> None:

@@ -13,6 +13,7 @@ from torchmetrics.functional.classification import (
     binary_accuracy,
     binary_auroc,
     binary_f1_score,
+    binary_jaccard_index,
     binary_precision,
     binary_recall,
     multiclass_accuracy,
@@ -64,10 +65,9 @@ def _category(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[s
     top = min(feature.spec.top_k or _TOP_K, classes)
     predicted = logits.argmax(1)
     hits = (logits.topk(top).indices == targets[:, None]).any(1).float().mean()
-    options = {"num_classes": classes, "validate_args": False}
     return {
-        "accuracy": multiclass_accuracy(predicted, targets, average="micro", **options),
-        "f1_macro": multiclass_f1_score(predicted, targets, average="macro", **options),
+        "accuracy": multiclass_accuracy(predicted, targets, classes, average="micro", validate_args=False),
+        "f1_macro": multiclass_f1_score(predicted, targets, classes, average="macro", validate_args=False),
         "hits_at_k": hits,
     }
 
@@ -106,15 +106,14 @@ def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
 def _set(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     threshold, labels = feature.spec.decoder.threshold or 0.5, len(feature.classes)
     scores, truth = logits.sigmoid(), targets.long()
-    options = {"num_labels": labels, "threshold": threshold, "validate_args": False}
     if labels == 1:
         return {
-            "jaccard": (scores > threshold).eq(truth).float().mean(),
-            "f1_macro": binary_f1_score(scores, truth, threshold),
+            "jaccard": binary_jaccard_index(scores, truth, threshold, validate_args=False),
+            "f1_macro": binary_f1_score(scores, truth, threshold, validate_args=False),
         }
     return {
-        "jaccard": multilabel_jaccard_index(scores, truth, average="micro", **options),
-        "f1_macro": multilabel_f1_score(scores, truth, average="macro", **options),
+        "jaccard": multilabel_jaccard_index(scores, truth, labels, threshold, average="micro", validate_args=False),
+        "f1_macro": multilabel_f1_score(scores, truth, labels, threshold, average="macro", validate_args=False),
     }
 
 

@@ -1,0 +1,86 @@
+"""What an epoch says while it runs: its running aggregate, and a few step reports a second."""
+
+import math
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.training.metrics import metrics_of
+from headstart_server.training.reports import Metrics, Reporter, StepReport
+
+_REPORT_SECONDS = 0.25
+_RUNNING_VALUES = 50_000_000
+
+
+class Running:
+    """The running aggregate of an epoch: mean loss, and metrics of what the model said while it learned."""
+
+    def __init__(self, outputs: tuple[FittedFeature, ...]) -> None:
+        self._outputs = outputs
+        self._budget = _RUNNING_VALUES
+        self._logits: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
+        self._targets: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
+        self._losses: list[Tensor] = []
+        self._rows: list[int] = []
+
+    def add(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], loss: Tensor, rows: int) -> None:
+        """Takes note of one step."""
+        self._losses.append(loss)
+        self._rows.append(rows)
+        if self._budget > 0:
+            for name in self._logits:
+                self._logits[name].append(logits[name].detach())
+                self._targets[name].append(targets[name])
+                self._budget -= logits[name].numel()
+
+    def metrics(self, epoch: int) -> Metrics:
+        """Metrics of the epoch; raises TrainingFailedError if its loss is not finite."""
+        rows = torch.tensor(self._rows, dtype=torch.float32)
+        metrics: Metrics = {"loss": float((torch.stack(self._losses).float().cpu() * rows).sum() / rows.sum())}
+        require_finite(metrics["loss"], epoch)
+        for feature in self._outputs:
+            logits, targets = torch.cat(self._logits[feature.name]).cpu(), torch.cat(self._targets[feature.name]).cpu()
+            metrics |= {f"{feature.name}.{name}": value for name, value in metrics_of(feature, logits, targets).items()}
+        return metrics
+
+
+class Meter:
+    """Reports steps a few times a second; raises TrainingFailedError for a loss that is not finite."""
+
+    def __init__(self, reporter: Reporter, epoch: int, total_steps: int, rows_per_step: int) -> None:
+        self._reporter, self._epoch = reporter, epoch
+        self._total_steps, self._rows_per_step = total_steps, rows_per_step
+        self._since = time.perf_counter()
+        self._losses: list[Tensor] = []
+        self._rows = 0
+
+    def note(self, step: int, loss: Tensor, rate: float, rows: int) -> None:
+        """Takes note of one batch, after which `step` steps are done."""
+        self._losses.append(loss)
+        self._rows += rows
+        now = time.perf_counter()
+        if now - self._since < _REPORT_SECONDS:
+            return
+        speed = self._rows / (now - self._since)
+        rows_left = (self._total_steps - step) * self._rows_per_step
+        mean = float(torch.stack(self._losses).mean())
+        require_finite(mean, self._epoch)
+        self._reporter.step(
+            StepReport(self._epoch, step, self._total_steps, mean, rate, speed, eta_seconds=rows_left / speed)
+        )
+        self._since, self._losses, self._rows = now, [], 0
+
+
+def require_finite(loss: float, epoch: int) -> None:
+    """Raises TrainingFailedError, with what to do, for a loss that is not finite."""
+    if not math.isfinite(loss):
+        raise TrainingFailedError(
+            f"the training loss became {loss} in epoch {epoch}; lower trainer.learning_rate, set "
+            "trainer.gradient_clipping.clipglobalnorm, or turn trainer.use_mixed_precision off",
+            reason="NON_FINITE_LOSS",
+            field="trainer.learning_rate",
+        )

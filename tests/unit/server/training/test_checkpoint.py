@@ -1,0 +1,142 @@
+"""Checkpoints: the latest sound one is read, a damaged one never."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from headstart_server.core.errors import StoreFullError
+from headstart_server.training import checkpoint as checkpoint_module
+from headstart_server.training.checkpoint import (
+    Progress,
+    RunningState,
+    load_checkpoint,
+    save_checkpoint,
+)
+from headstart_server.training.reports import EpochReport
+
+REPORT = EpochReport(epoch=2, step=10, train={"loss": 0.5}, validation={"loss": float("nan"), "a": 0.1}, best=True)
+
+
+def _running(*, moved: bool = False) -> RunningState:
+    torch.manual_seed(1)
+    parameter = torch.nn.Parameter(torch.ones(3, 2))
+    optimizer = torch.optim.AdamW([parameter], lr=0.1)
+    if moved:
+        parameter.sum().backward()
+        optimizer.step()
+    return RunningState(optimizer, torch.amp.GradScaler("cpu", enabled=True, init_scale=8.0))
+
+
+def _save(root: Path, epoch: int = 2, model: dict[str, torch.Tensor] | None = None) -> None:
+    model = model or {"a": torch.arange(6.0), "b": torch.ones((), dtype=torch.int64)}
+    save_checkpoint(root, Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, _running(moved=True))
+
+
+def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
+    _save(tmp_path)
+    found = load_checkpoint(tmp_path)
+    assert found is not None and found.progress.best is not None
+    assert (found.progress.epoch, found.progress.step, found.progress.epochs_without_improvement) == (2, 10, 1)
+    assert found.progress.best.train == REPORT.train
+    assert found.progress.best.validation["loss"] != found.progress.best.validation["loss"]
+    assert torch.equal(found.model["a"], torch.arange(6.0)) and found.model["b"].item() == 1
+    assert torch.equal(found.best["a"], torch.zeros(6))
+
+
+def test_optimizer_scaler_and_random_numbers_go_on(tmp_path: Path) -> None:
+    running = _running(moved=True)
+    running.scaler.load_state_dict({**running.scaler.state_dict(), "scale": 32.0, "_growth_tracker": 7})
+    torch.manual_seed(77)
+    save_checkpoint(tmp_path, Progress(1, 1, None, 0), {}, {}, running)
+    expected = torch.rand(3)
+    found, fresh = load_checkpoint(tmp_path), _running()
+    assert found is not None
+    fresh.load(found.running)
+    assert torch.equal(torch.rand(3), expected)
+    assert fresh.scaler.state_dict()["scale"] == 32.0
+    one, other = running.optimizer.state_dict()["state"][0], fresh.optimizer.state_dict()["state"][0]
+    assert set(one) == set(other)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_only_the_last_checkpoint_is_kept(tmp_path: Path) -> None:
+    for epoch in (1, 2, 10):
+        _save(tmp_path, epoch)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-10"]
+
+
+def test_the_latest_is_read_by_number(tmp_path: Path) -> None:
+    _save(tmp_path, 9)
+    shutil.copytree(tmp_path / "epoch-9", tmp_path / "keep")
+    _save(tmp_path, 10)
+    (tmp_path / "keep").rename(tmp_path / "epoch-9")
+    found = load_checkpoint(tmp_path)
+    assert found is not None and found.progress.epoch == 10
+
+
+def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
+    shared = torch.arange(4.0)
+    _save(tmp_path, model={"one": shared, "two": shared, "part": shared[:2]})
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert torch.equal(found.model["one"], found.model["two"])
+    assert torch.equal(found.model["part"], shared[:2])
+
+
+def test_nothing_is_read_where_nothing_was_saved(tmp_path: Path) -> None:
+    assert load_checkpoint(tmp_path) is None
+    assert load_checkpoint(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "best.safetensors", "running.safetensors", "progress.json"])
+@pytest.mark.parametrize("damage", ["gone", "truncated", "flipped", "empty"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, file: str, damage: str) -> None:
+    _save(tmp_path, 1)
+    (tmp_path / "epoch-1").rename(tmp_path / "kept")
+    _save(tmp_path, 2)
+    (tmp_path / "kept").rename(tmp_path / "epoch-1")
+    path = tmp_path / "epoch-2" / file
+    data = bytearray(path.read_bytes())
+    if damage == "gone":
+        path.unlink()
+    elif damage == "flipped":
+        data[-3] ^= 1
+        path.write_bytes(data)
+    else:
+        path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"")
+    found = load_checkpoint(tmp_path)
+    assert found is not None and found.progress.epoch == 1
+    shutil.rmtree(tmp_path / "epoch-1")
+    assert load_checkpoint(tmp_path) is None
+
+
+def test_a_changed_number_in_the_progress_is_noticed(tmp_path: Path) -> None:
+    _save(tmp_path)
+    path = tmp_path / "epoch-2" / "progress.json"
+    described = json.loads(path.read_text())
+    described["content"]["progress"]["step"] = 11
+    path.write_text(json.dumps(described))
+    assert load_checkpoint(tmp_path) is None
+
+
+def test_a_damaged_checkpoint_is_replaced_when_its_epoch_is_reached_again(tmp_path: Path) -> None:
+    _save(tmp_path, 2)
+    (tmp_path / "epoch-2" / "model.safetensors").write_bytes(b"")
+    _save(tmp_path, 2)
+    assert load_checkpoint(tmp_path) is not None
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _save(tmp_path, 1)
+
+    def full(*_: object) -> None:
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint_module, "save_file", full)
+    with pytest.raises(StoreFullError):
+        _save(tmp_path, 2)
+    found = load_checkpoint(tmp_path)
+    assert found is not None and found.progress.epoch == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-1"]

@@ -1,0 +1,253 @@
+"""The loop learns, reports what is true, stops when told, and goes on from a checkpoint as if nothing had happened."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.data.splits import Part
+from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.training.loop import _clip, _summed
+from headstart_server.training.reports import EpochReport
+
+from tests.support.training import Reports, Run, settings_of
+
+OUTPUTS = ["category", "binary", "number", "set", "vector"]
+
+
+def _untimed(report: EpochReport) -> EpochReport:
+    return replace(report, train_seconds=0, evaluate_seconds=0, rows_per_second=0)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_output_type_learns(output: str) -> None:
+    run = Run(settings_of(epochs=30), output=output, learning_rate=5e-2)
+    loop = run.loop()
+    before = loop.evaluate(Part.TEST)["loss"]
+    loop.run()
+    assert loop.evaluate(Part.TEST)["loss"] < 0.7 * before
+    assert [report.epoch for report in run.reporter.epochs] == list(range(1, 31))
+
+
+def test_it_reaches_what_logistic_regression_reaches() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    run = Run(settings_of(epochs=60, evaluate_training_set=True), learning_rate=5e-2)
+    loop = run.loop()
+    report = loop.run()
+    rows = loop.feed.parts[Part.TRAIN]
+    columns = torch.stack([loop.feed.arrays["x"], loop.feed.arrays["y"]], 1)[rows].numpy()
+    truth = loop.feed.targets["out"][rows].numpy()
+    reference = LogisticRegression(C=100).fit(columns, truth).score(columns, truth)
+    assert report.train["out.accuracy"] >= reference - 0.05
+
+
+def test_the_same_seed_gives_the_same_losses_and_another_gives_others() -> None:
+    def losses(seed: int) -> list[float]:
+        run = Run(settings_of(seed=seed), combiner=CombinerSpec(num_fc_layers=1, output_size=8, dropout=0.3))
+        run.loop().run()
+        return [report.train["loss"] for report in run.reporter.epochs]
+
+    assert losses(5) == losses(5) != losses(6)
+
+
+RESUMED: list[dict[str, Any]] = [
+    {"combiner": CombinerSpec(num_fc_layers=1, output_size=8, dropout=0.3, norm="ghost")},
+    *({"optimizer": OptimizerSpec(type=kind)} for kind in ("adamw", "adam", "adafactor", "nadam", "radam")),
+    *({"optimizer": OptimizerSpec(type=kind)} for kind in ("adagrad", "adadelta", "adamax", "rmsprop", "asgd")),
+    {"optimizer": OptimizerSpec(type="sgd", momentum=0.9, nesterov=True)},
+    {"optimizer": OptimizerSpec(type="sgd")},
+    {"precision": "bf16"},
+    {"output": "number"},
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop_after"), [*((changes, 9) for changes in RESUMED), *((RESUMED[0], stop) for stop in (0, 7, 8))]
+)
+def test_a_resumed_run_gives_identical_losses(tmp_path: Path, changes: dict[str, Any], stop_after: int) -> None:
+    """Interrupted in the middle of an epoch of four steps, the run goes on from the last whole one."""
+    whole = Run(settings_of(epochs=3), **changes)
+    expected = _untimed(whole.loop().run())
+    first = Run(settings_of(epochs=3, checkpoints=tmp_path), reporter=Reports(stop_after=stop_after), **changes)
+    with pytest.raises(InterruptedError):
+        first.loop().run()
+    torch.manual_seed(999)
+    second = Run(settings_of(epochs=3, checkpoints=tmp_path), **changes)
+    loop = second.loop()
+    assert _untimed(loop.run()) == expected
+    seen = [*first.reporter.epochs, *second.reporter.epochs]
+    assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
+    assert second.reporter.warnings == (["RESUMED"] if first.reporter.epochs else [])
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_a_resumed_fine_tuning_gives_identical_losses(
+    tmp_path: Path, tiny_models: dict[str, Path], family: str
+) -> None:
+    changes: dict[str, Any] = {"text": tiny_models[family], "learning_rate": 1e-3}
+    whole = Run(settings_of(epochs=2), **changes)
+    whole.loop().run()
+    first = Run(settings_of(epochs=1, checkpoints=tmp_path), total_epochs=2, **changes)
+    first.loop().run()
+    second = Run(settings_of(epochs=2, checkpoints=tmp_path), **changes)
+    second.loop().run()
+    assert [report.epoch for report in second.reporter.epochs] == [2]
+    assert _untimed(second.reporter.epochs[0]) == _untimed(whole.reporter.epochs[1])
+
+
+def test_a_finished_run_resumed_trains_no_more_and_gives_the_same(tmp_path: Path) -> None:
+    first = Run(settings_of(checkpoints=tmp_path)).loop()
+    expected = first.run()
+    again = Run(settings_of(checkpoints=tmp_path))
+    loop = again.loop()
+    assert loop.run() == expected
+    assert again.reporter.epochs == []
+    state = loop.model.learned_state()
+    assert all(torch.equal(value, state[name]) for name, value in first.model.learned_state().items())
+
+
+def test_the_best_epochs_weights_are_in_the_model_at_the_end() -> None:
+    run = Run(settings_of(epochs=12, validation_metric="out.accuracy"), learning_rate=0.5)
+    loop = run.loop()
+    best = loop.run()
+    values = [report.validation["out.accuracy"] for report in run.reporter.epochs]
+    assert best.validation["out.accuracy"] == max(values)
+    assert best.epoch == values.index(max(values)) + 1
+    assert loop.evaluate(Part.VALIDATION) == best.validation
+    flags = [report.best for report in run.reporter.epochs]
+    assert flags == [value > max(values[:index], default=-1) for index, value in enumerate(values)]
+
+
+def test_it_stops_early_when_nothing_improves() -> None:
+    run = Run(settings_of(epochs=50, early_stop=3), learning_rate=3.0)
+    best = run.loop().run()
+    assert len(run.reporter.epochs) == best.epoch + 3 < 50
+
+
+def test_without_early_stopping_all_epochs_run() -> None:
+    run = Run(settings_of(epochs=8, early_stop=0), learning_rate=3.0)
+    run.loop().run()
+    assert len(run.reporter.epochs) == 8
+
+
+def test_accumulated_batches_step_as_one_large_batch_does() -> None:
+    def weights(**changes: Any) -> dict[str, torch.Tensor]:
+        loop = Run(settings_of(epochs=2, **changes), optimizer=OptimizerSpec(type="sgd")).loop()
+        loop.run()
+        return loop.model.learned_state()
+
+    large, small = weights(batch_size=32), weights(batch_size=8, accumulation=4)
+    assert all(torch.allclose(large[name], small[name], atol=1e-6) for name in large)
+
+
+def test_the_last_step_of_an_epoch_weighs_its_batches_fully() -> None:
+    assert [_summed(index, 5, 2) for index in range(1, 6)] == [2, 2, 2, 2, 1]
+    assert [_summed(index, 3, 8) for index in range(1, 4)] == [3, 3, 3]
+    assert [_summed(index, 3, 1) for index in range(1, 4)] == [1, 1, 1]
+
+    def weights(**changes: Any) -> dict[str, torch.Tensor]:
+        loop = Run(settings_of(epochs=1, **changes), optimizer=OptimizerSpec(type="sgd")).loop()
+        loop.run()
+        return loop.model.learned_state()
+
+    whole, asked_for_more = weights(batch_size=64), weights(batch_size=16, accumulation=100)
+    assert all(torch.allclose(whole[name], asked_for_more[name], atol=1e-6) for name in whole)
+
+
+def test_the_running_aggregate_is_the_mean_over_rows() -> None:
+    run = Run(settings_of(epochs=1, batch_size=24), learning_rate=1e-12)
+    loop = run.loop()
+    expected = loop.evaluate(Part.TRAIN)
+    loop.run()
+    running = run.reporter.epochs[0].train
+    assert running["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert running["out.accuracy"] == pytest.approx(expected["out.accuracy"])
+
+
+def test_the_training_set_is_evaluated_on_request() -> None:
+    run = Run(settings_of(epochs=1, evaluate_training_set=True))
+    loop = run.loop()
+    loop.run()
+    assert run.reporter.epochs[0].train == loop.evaluate(Part.TRAIN)
+
+
+def test_metrics_do_not_depend_on_the_evaluation_batch() -> None:
+    found = [Run(settings_of(eval_batch_size=size)).loop().evaluate(Part.TEST) for size in (1, 5, 1000)]
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    assert found[1] == pytest.approx(found[2], rel=1e-5)
+
+
+def test_steps_are_reported_with_their_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart_server.training.running._REPORT_SECONDS", 0.0)
+    run = Run(settings_of(epochs=2), warmup=0.5)
+    run.loop().run()
+    steps = run.reporter.steps
+    assert [report.step for report in steps] == list(range(1, 9))
+    assert {report.total_steps for report in steps} == {8}
+    assert steps[-1].eta_seconds == 0
+    assert all(report.rows_per_second > 0 for report in steps)
+    assert max(report.learning_rate for report in steps) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("reporting", [0.0, 1e9])
+def test_a_loss_that_is_not_finite_is_named_with_what_to_do(reporting: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart_server.training.running._REPORT_SECONDS", reporting)
+    run = Run(settings_of(), learning_rate=1e38, output="number", optimizer=OptimizerSpec(type="sgd"))
+    with pytest.raises(TrainingFailedError, match=r"lower trainer\.learning_rate") as caught:
+        run.loop().run()
+    assert caught.value.reason == "NON_FINITE_LOSS"
+    assert caught.value.field == "trainer.learning_rate"
+
+
+def test_the_run_can_be_stopped_between_any_two_steps() -> None:
+    run = Run(settings_of(), reporter=Reports(stop_after=2))
+    with pytest.raises(InterruptedError):
+        run.loop().run()
+    assert run.reporter.checks == 3
+
+
+@pytest.mark.parametrize("kind", ["clipglobalnorm", "clipnorm", "clipvalue"])
+def test_gradients_are_clipped_as_asked(kind: str) -> None:
+    parameters = [torch.nn.Parameter(torch.zeros(3)) for _ in range(2)]
+    for parameter in parameters:
+        parameter.grad = torch.tensor([3.0, 0.0, 4.0])
+    _clip(torch.optim.SGD(parameters, lr=1.0), kind, 2.0)
+    gradients = [parameter.grad for parameter in parameters]
+    assert gradients[0] is not None and gradients[1] is not None
+    if kind == "clipvalue":
+        assert gradients[0].tolist() == [2.0, 0.0, 2.0]
+    elif kind == "clipnorm":
+        assert gradients[0].norm().item() == pytest.approx(2.0, rel=1e-4)
+    else:
+        assert torch.cat([gradients[0], gradients[1]]).norm().item() == pytest.approx(2.0, rel=1e-4)
+
+
+def test_a_single_leftover_row_does_not_upset_a_norm() -> None:
+    for norm in ("batch", "ghost"):
+        run = Run(settings_of(epochs=1, batch_size=9), combiner=CombinerSpec(norm=norm, virtual_batch_size=4))
+        assert math.isfinite(run.loop().run().validation["loss"])
+
+
+def test_a_frozen_encoder_is_left_as_it_was(tiny_bert: Path) -> None:
+    run = Run(settings_of(epochs=1), text=tiny_bert, trainable=False)
+    loop = run.loop()
+    encoder = loop.model.pretrained()["text"].encoder
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    loop.run()
+    assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
+    assert not any(name.startswith("encoders.3.encoder") for name in loop.model.learned_state())
+
+
+def test_a_trained_encoder_is_changed(tiny_bert: Path) -> None:
+    run = Run(settings_of(epochs=1), text=tiny_bert)
+    loop = run.loop()
+    before = {name: value.clone() for name, value in loop.model.learned_state().items()}
+    loop.run()
+    after = loop.model.learned_state()
+    assert any(
+        name.startswith("encoders.3.encoder") and not torch.equal(value, after[name]) for name, value in before.items()
+    )
