@@ -54,8 +54,8 @@ class Recorder:
 class Engine:
     """Trains over one state folder, again and again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.workplace = Workplace.at(Layout(folder), ModelSources())
+    def __init__(self, folder: Path, sources: ModelSources | None = None) -> None:
+        self.workplace = Workplace.at(Layout(folder), sources or ModelSources())
 
     def train(self, spec: dict[str, Any], train: Columns, validation: Columns) -> list[EpochReport]:
         """The epochs of one training, timed by the loop itself."""
