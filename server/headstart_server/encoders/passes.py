@@ -15,7 +15,6 @@ from headstart_server.encoders.tokens import TokenColumn
 
 CPU_BATCH_TOKENS = 4_096
 CUDA_BATCH_TOKENS = 131_072
-_SHORT_TOKENS = 128
 
 Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """(rows, embeddings [n, d])."""
@@ -47,9 +46,7 @@ def encode_batches(
     if not on_cpu:
         yield from map(encode, batches)
     elif len(batches) == 1:
-        short = len(tokens.ids) <= _SHORT_TOKENS
-        with _threads(1 if short else _cores()):
-            yield encode(batches[0])
+        yield encode(batches[0])
     else:
         yield from _streamed(encode, batches, _cores())
 
