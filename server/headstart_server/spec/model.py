@@ -206,7 +206,7 @@ class TrainerSpec(Section):
     gradient_accumulation_steps: Annotated[int, Field(ge=1, le=100_000)] | None = None
     gradient_clipping: GradientClippingSpec = GradientClippingSpec()
     evaluate_training_set: bool | None = None
-    early_stop: Annotated[int, Field(ge=-1, le=100_000)] | None = None
+    early_stop: Annotated[int, Field(le=100_000)] | None = None
     validation_metric: str | None = None
     random_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     checkpoint: bool | None = None

@@ -1,0 +1,155 @@
+"""Pretrained inputs: weights, pooling, limit, precision and whether stored, each with its origin."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import InvalidInputError
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.planning import pretrained as pretrained_module
+from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.preview import check_spec, preview
+from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.model import TrainSpec
+
+from tests.support.stores import embedding_of, keys_of
+from tests.support.tables import sources_of
+from tests.support.tiny_models import HIDDEN, POSITIONS
+
+
+@pytest.fixture(autouse=True)
+def fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained_module, "fast_precision", lambda _: "bf16")
+
+
+@pytest.fixture
+def sources(tiny_bert: Path, tmp_path: Path) -> ModelSources:
+    shutil.copytree(tiny_bert, tmp_path / "tiny")
+    return ModelSources(tmp_path)
+
+
+def _spec(
+    encoder: dict[str, Any] | None = None, preprocessing: dict[str, Any] | None = None, **changes: Any
+) -> TrainSpec:
+    encoder = {"pretrained_model_name_or_path": "tiny", **(encoder or {})}
+    feature = {"name": "t", "type": "text", "encoder": encoder, "preprocessing": preprocessing or {}}
+    values = {"input_features": [feature], "output_features": [{"name": "y", "type": "category"}], **changes}
+    return TrainSpec.model_validate(values)
+
+
+def _plan(sources: ModelSources, spec: TrainSpec) -> tuple[PretrainedPlan, Resolution]:
+    resolution = Resolution.of(spec)
+    return plan_pretrained(apply_defaults(spec), sources, resolution, "cpu")["t"], resolution
+
+
+def _refused(sources: ModelSources, spec: TrainSpec) -> InvalidInputError:
+    with pytest.raises(InvalidInputError) as caught:
+        _plan(sources, spec)
+    return caught.value
+
+
+def test_a_frozen_encoder_is_stored_by_default(sources: ModelSources) -> None:
+    plan, resolution = _plan(sources, _spec())
+    assert (plan.trainable, plan.cached, plan.use_pretrained) == (False, True, True)
+    assert (plan.reduction, plan.dimension, plan.precision) == ("mean", HIDDEN, "bf16")
+    assert plan.preparation.max_length == POSITIONS
+    origins = {value.path.rsplit(".", 1)[-1]: value.origin for value in resolution.resolved.values()}
+    assert origins["cache_encoder_embeddings"] is Origin.RULE
+    assert origins["embedding_precision"] is Origin.MEASURED
+    assert origins["pretrained_model_name_or_path"] is Origin.GIVEN
+    assert resolution.spec().input_features[0].preprocessing.max_sequence_length == POSITIONS
+
+
+def test_a_trainable_encoder_is_not_stored(sources: ModelSources) -> None:
+    plan, _ = _plan(sources, _spec({"trainable": True}))
+    assert (plan.cached, plan.precision) == (False, "fp32")
+    error = _refused(sources, _spec({"trainable": True}, {"cache_encoder_embeddings": True}))
+    assert error.field == "input_features[0].preprocessing.cache_encoder_embeddings"
+
+
+def test_random_weights_are_trained(sources: ModelSources) -> None:
+    plan, resolution = _plan(sources, _spec({"use_pretrained": False}))
+    assert (plan.trainable, plan.cached, plan.use_pretrained) == (True, False, False)
+    assert resolution.resolved["input_features[0].encoder.trainable"].reason
+
+
+def test_a_frozen_encoder_may_go_unstored(sources: ModelSources) -> None:
+    plan, _ = _plan(sources, _spec(preprocessing={"cache_encoder_embeddings": False}))
+    assert (plan.trainable, plan.cached) == (False, False)
+
+
+def test_whatever_changes_an_embedding_changes_its_space(sources: ModelSources, tmp_path: Path) -> None:
+    plain = _plan(sources, _spec())[0].space.identifier
+    assert _plan(sources, _spec())[0].space.identifier == plain
+    changed = [
+        _spec({"reduce_output": "cls"}),
+        _spec(preprocessing={"max_sequence_length": 8}),
+        _spec(preprocessing={"embedding_precision": "fp32"}),
+    ]
+    spaces = {_plan(sources, spec)[0].space.identifier for spec in changed}
+    assert len(spaces | {plain}) == 4
+    shutil.copytree(tmp_path / "tiny", tmp_path / "renamed")
+    assert _plan(sources, _spec({"pretrained_model_name_or_path": "renamed"}))[0].space.identifier == plain
+
+
+@pytest.mark.parametrize(
+    ("encoder", "preprocessing", "field", "words"),
+    [
+        ({"type": "robberta"}, {}, "encoder.type", "did you mean 'roberta'"),
+        ({"type": "roberta"}, {}, "encoder.pretrained_model_name_or_path", "is a bert model"),
+        ({"pretrained_model_name_or_path": "tinny"}, {}, "encoder.pretrained_model_name_or_path", "'tiny'"),
+        ({"pretrained_model_name_or_path": None}, {}, "encoder.pretrained_model_name_or_path", "is missing"),
+        ({"pretrained_model_name_or_path": "../x"}, {}, "encoder.pretrained_model_name_or_path", "without '..'"),
+        ({}, {"max_sequence_length": POSITIONS + 1}, "preprocessing.max_sequence_length", f"the {POSITIONS} tokens"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_path(
+    sources: ModelSources, encoder: dict[str, Any], preprocessing: dict[str, Any], field: str, words: str
+) -> None:
+    error = _refused(sources, _spec(encoder, preprocessing))
+    assert error.field == f"input_features[0].{field}"
+    assert words in str(error)
+
+
+def test_mistakes_of_all_inputs_are_told_at_once(sources: ModelSources) -> None:
+    features = [
+        {"name": "t", "type": "text", "encoder": {"pretrained_model_name_or_path": "none"}},
+        {"name": "n", "type": "number", "encoder": {"type": "onehot"}},
+    ]
+    error = _refused(sources, _spec(input_features=features))
+    assert [item.field for item in error.violations] == [
+        "input_features[0].encoder.pretrained_model_name_or_path",
+        "input_features[1].encoder.type",
+    ]
+
+
+def test_defaults_of_a_type_count(sources: ModelSources) -> None:
+    spec = _spec(defaults={"text": {"encoder": {"reduce_output": "max", "trainable": True}}})
+    plan, _ = _plan(sources, spec)
+    assert (plan.reduction, plan.trainable) == ("max", True)
+
+
+ROWS = 40
+
+
+def test_a_preview_says_what_a_job_would_do(sources: ModelSources, tmp_path: Path) -> None:
+    texts = [f"film {number % 10}" for number in range(ROWS)]
+    looked = preview(_spec(), sources_of(t=texts, y=["a", "b"] * (ROWS // 2)), sources, "cpu")
+    assert sum(looked.rows(part) for part in (0, 1, 2)) == ROWS  # type: ignore[arg-type]
+    store = EmbeddingStore(tmp_path / "store")
+    space = store.space(looked.plans["t"].space)
+    known = keys_of(["film 0", "film 1"])
+    space.add(known, embedding_of(known, HIDDEN))
+    progress = looked.passes(store)["t"]
+    assert (progress.total, progress.found, progress.repeated, progress.encoded) == (ROWS, 8, 24, 0)
+    assert looked.resolution.spec().trainer.batch_size is not None
+
+
+def test_a_spec_is_checked_before_its_data_is_known(sources: ModelSources) -> None:
+    check_spec(_spec(), sources, "cpu")
+    with pytest.raises(InvalidInputError) as caught:
+        check_spec(_spec(trainer={"validation_metric": "nonsense"}), sources, "cpu")
+    assert caught.value.field == "trainer.validation_metric"
