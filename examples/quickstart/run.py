@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import headstart
+import yaml
 from headstart.v1 import training_pb2
 from rich.console import Console
 from rich.table import Table
@@ -63,14 +64,14 @@ def train(client: headstart.Client, title: str, spec: Path | dict[str, object]) 
         if event.HasField("epoch_finished"):
             epoch = event.epoch_finished
             accuracy = epoch.validation["recommended.accuracy"]
-            console.print(f"  epoch {epoch.epoch:2}: validation accuracy {accuracy:.3f} in {1000 * epoch.train_seconds:.0f} ms")
+            console.print(
+                f"  epoch {epoch.epoch:2}: validation accuracy {accuracy:.3f} in {1000 * epoch.train_seconds:.0f} ms"
+            )
     return run.result(), time.perf_counter() - started
 
 
 def second_spec() -> dict[str, object]:
     """Another experiment on the same rows: a deeper head with ghost batch norm."""
-    import yaml
-
     spec: dict[str, object] = yaml.safe_load((HERE / "spec.yaml").read_text())
     spec["combiner"] = {"type": "concat", "num_fc_layers": 1, "output_size": 64, "norm": "ghost", "dropout": 0.1}
     return spec
@@ -90,7 +91,9 @@ def export(client: headstart.Client, model: str) -> None:
     console.print("\n[bold]Export[/bold] to ONNX, encoder included, and run it without Headstart:")
     folder = STATE / "onnx"
     exported = client.export(model, format="onnx", output_dir=folder)
-    console.print(f"  {folder}: {exported.artifact.size_bytes / 2**20:.0f} MiB, differs by {exported.artifact.max_difference:.0e}")
+    console.print(
+        f"  {folder}: {exported.artifact.size_bytes / 2**20:.0f} MiB, differs by {exported.artifact.max_difference:.0e}"
+    )
     rows = STATE / "rows.csv"
     with rows.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -115,7 +118,9 @@ def main() -> None:
         predict(client, second.model)
         export(client, second.model)
     console.print(f"\nThe server has stopped. Its state, with models and embeddings, is in {STATE}.")
-    console.print("Next: headstart serve --state-dir .headstart, then headstart train SPEC.yaml --data FILE (see README.md)")
+    console.print(
+        "Next: headstart serve --state-dir .headstart, then headstart train SPEC.yaml --data FILE (see README.md)"
+    )
 
 
 if __name__ == "__main__":

@@ -33,9 +33,21 @@ BLAME = [
     "was a complete waste of money",
     "arrived late with half of the parts missing",
 ]
-GOOD_ENDS = ["I would buy it again.", "My whole family uses it.", "Highly recommended!", "Five stars from me.", "No complaints."]
+GOOD_ENDS = [
+    "I would buy it again.",
+    "My whole family uses it.",
+    "Highly recommended!",
+    "Five stars from me.",
+    "No complaints.",
+]
 BAD_ENDS = ["I sent it back.", "Avoid it.", "Support never answered.", "I want a refund.", "Very disappointed."]
-MIXED = ["The manual is short,", "The box was dented,", "I was sceptical at first,", "The colour is a matter of taste,", ""]
+MIXED = [
+    "The manual is short,",
+    "The box was dented,",
+    "I was sceptical at first,",
+    "The colour is a matter of taste,",
+    "",
+]
 
 
 def review(generator: random.Random) -> dict[str, str]:
