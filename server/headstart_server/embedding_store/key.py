@@ -21,12 +21,7 @@ def keys_of_texts(texts: pa.Array) -> Keys:
     _, offsets_buffer, data_buffer = texts.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
     data = memoryview(data_buffer or b"")
-    joined = b"".join(
-        [
-            blake2b(data[start:end], digest_size=KEY_BYTES).digest()
-            for start, end in pairwise(offsets)
-        ]
-    )
+    joined = b"".join([blake2b(data[start:end], digest_size=KEY_BYTES).digest() for start, end in pairwise(offsets)])
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
