@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headstart_server.core.memory import available_bytes
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
@@ -24,7 +23,7 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.feed import Feed, TokenFeed
 
 _STANDARDISED_ROWS = 1_024
-_STANDARDISED_SHARE = 0.2
+_STANDARDISED_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Assembly:
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
         outputs = {name: _resident(values, device) for name, values in targets.items()}
         feed = Feed(resident, tokens, outputs, parts, device)
-        return feed.standardised(model, int(_STANDARDISED_SHARE * available_bytes()))
+        return feed.standardised(model, _STANDARDISED_BYTES)
 
     def _tokens(self, plan: PretrainedPlan, feature: FittedFeature) -> TokenColumn:
         """Token ids of every row, from the cache where this column was tokenised before."""

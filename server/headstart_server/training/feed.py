@@ -10,9 +10,10 @@ from torch import Tensor
 
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
-from headstart_server.model.ecd import ECD, Batch, Embedded, Tokens, Value
+from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
 
 _BUCKET_BATCHES = 32
+_BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Feed:
         for name, encoder in model.pretrained().items():
             size = 4 * arrays[name].numel() if name in arrays else 0
             if encoder.skipped and 0 < size <= limit_bytes:
-                with torch.no_grad():
-                    embedded[name] = encoder(arrays.pop(name))
+                embedded[name] = _applied(encoder, arrays.pop(name))
                 limit_bytes -= size
         return replace(self, arrays=arrays, embedded=embedded)
 
@@ -110,3 +110,12 @@ class Feed:
         if self.device.type == "cuda":
             return values.pin_memory().to(self.device, non_blocking=True)
         return values
+
+
+def _applied(encoder: PretrainedInput, values: Tensor) -> Tensor:
+    """What an encoder makes of stored embeddings, block by block, so that no copy but the result is ever whole."""
+    result = torch.empty(values.shape, dtype=torch.float32, device=values.device)
+    with torch.no_grad():
+        for start in range(0, len(values), _BLOCK_ROWS):
+            result[start : start + _BLOCK_ROWS] = encoder(values[start : start + _BLOCK_ROWS])
+    return result
