@@ -30,7 +30,9 @@ def test_a_file_is_not_visible_before_it_is_complete(tmp_path: Path) -> None:
         temporary.write_text("half")
         assert not path.exists()
         temporary.write_text("whole")
+        inode = temporary.stat().st_ino
     assert path.read_text() == "whole"
+    assert path.stat().st_ino == inode  # renamed, not copied: nobody ever reads half of it
     assert [item.name for item in path.parent.iterdir()] == ["file"]
 
 

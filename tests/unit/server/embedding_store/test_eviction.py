@@ -67,7 +67,7 @@ def _hold(root: Path, pipe: Connection) -> None:
 def test_a_shard_that_another_process_has_open_stays(tmp_path: Path) -> None:
     paths = _fill(tmp_path, 3)
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path, there))
+    process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path, there), daemon=True)
     process.start()
     assert here.recv() == 3
     assert evict(tmp_path, 0) == Evicted(0, 0)

@@ -19,6 +19,7 @@ from headstart_server.embedding_store import locks
 from headstart_server.embedding_store import store as store_module
 from headstart_server.embedding_store.claims import Claims
 from headstart_server.embedding_store.fill import FillProgress, fill, survey
+from headstart_server.embedding_store.key import Keys
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,6 +148,24 @@ def test_a_full_disk_fails_clearly_and_loses_nothing_published(tmp_path: Path, m
     assert gathered(again, keys[4:])[1] == []
 
 
+def test_rows_published_between_the_survey_and_the_claim_are_not_encoded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_of(["a", "b", "c"])
+    store, other = store_at(tmp_path), store_at(tmp_path)
+    real = store.claims.claim
+
+    def claim_too_late(wanted: Keys) -> contextlib.AbstractContextManager[npt.NDArray[np.bool_]]:
+        other.add(keys[:2], embedding_of(keys[:2]))
+        return real(wanted)
+
+    monkeypatch.setattr(store.claims, "claim", claim_too_late)
+    encoder = FakeEncoder(keys)
+    progress = fill(store, keys, encoder, _silent)
+    assert encoder.rows == [2]
+    assert (progress.encoded, progress.shared, progress.seen) == (1, 2, 3)
+
+
 def test_two_threads_encode_each_row_once_in_total(tmp_path: Path) -> None:
     texts = [f"row {number}" for number in range(60)]
     keys = [keys_of(texts), keys_of(texts[::-1])]
@@ -181,7 +200,7 @@ def _fill_in_a_process(root: Path, texts: list[str], log: Path, ready: Path, hal
 
 
 def _process(*arguments: object) -> multiprocessing.process.BaseProcess:
-    process = multiprocessing.get_context("spawn").Process(target=_fill_in_a_process, args=arguments)
+    process = multiprocessing.get_context("spawn").Process(target=_fill_in_a_process, args=arguments, daemon=True)
     process.start()
     return process
 
