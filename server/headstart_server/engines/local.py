@@ -42,6 +42,8 @@ from headstart_server.training.schedule import Schedule
 from headstart_server.training.threads import fitting_threads
 
 _SAMPLE_ROWS = 64
+_CHECKPOINT_SECONDS = 1.0
+"""An epoch of milliseconds is sooner trained again than synced to a disk."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,7 @@ class LocalEngine:
             validation_metric=trainer.validation_metric,
             seed=trainer.seed,
             checkpoints=self._scratch.parent / "checkpoints" if trainer.checkpoint else None,
+            checkpoint_seconds=_CHECKPOINT_SECONDS,
         )
         return Loop(model, feed, outputs, losses, optimizer, schedule, precision, settings, self.listener)
 

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 _log = structlog.get_logger()
-_LINE_LIMIT = 64 << 20
+_LINE_LIMIT = 8 << 20
 _EXIT_SECONDS = 5.0
 
 

@@ -64,6 +64,9 @@ _EVENTS = Table(
     Column("data", Text, nullable=False),
     UniqueConstraint("job", "sequence"),
 )
+Report = tuple[str, dict[str, Any]]
+"""(kind, data) of an event."""
+
 _JSON = ("spec", "sources", "resolved", "best_epoch", "error", "encode")
 _TIMES = ("create_time", "update_time", "start_time", "end_time")
 
@@ -120,6 +123,24 @@ class JobStore:
         that the job cannot enter."""
         with self._engine.begin() as connection:
             return self._append(connection, self._get(connection, identifier), kind, data)
+
+    def append_reports(self, identifier: str, reports: Sequence[Report]) -> tuple[JobRecord, list[Report]]:
+        """Appends what a worker reports, in one transaction; returns the job and what was appended.
+
+        A state's `from` is the one that the store knows. A job that is being cancelled enters no state of its
+        worker's any more.
+        """
+        appended = []
+        with self._engine.begin() as connection:
+            job = self._get(connection, identifier)
+            for kind, data in reports:
+                if kind == "state":
+                    if job.state is State.CANCELLING:
+                        continue
+                    data = {"from": job.state, "to": data["to"]}
+                job = self._append(connection, job, kind, data)
+                appended.append((kind, data))
+        return job, appended
 
     def events(self, identifier: str, after: int, limit: int = 200) -> list[Event]:
         """Events after a sequence number, in order."""

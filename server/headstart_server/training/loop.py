@@ -40,6 +40,8 @@ class LoopSettings:
     validation_metric: str
     seed: int
     checkpoints: Path | None
+    checkpoint_seconds: float = 0.0
+    """Least time between two checkpoints; the last epoch always has one."""
 
 
 class Loop:
@@ -61,6 +63,7 @@ class Loop:
         self.optimizer, self.schedule, self.precision = optimizer, schedule, precision
         self.settings, self.reporter = settings, reporter
         self.progress = Progress(0, 0, None, 0)
+        self._saved = time.monotonic()
         self.best_state: dict[str, Tensor] = {}
 
     def run(self) -> EpochReport:
@@ -186,7 +189,9 @@ class Loop:
         )
 
     def _save(self) -> None:
-        if self.settings.checkpoints is not None:
+        now, last = time.monotonic(), self.progress.epoch == self.settings.epochs
+        if self.settings.checkpoints is not None and (last or now - self._saved >= self.settings.checkpoint_seconds):
+            self._saved = now
             state = self.model.learned_state()
             running = RunningState(self.optimizer, self.precision.scaler)
             save_checkpoint(self.settings.checkpoints, self.progress, state, self.best_state, running)
