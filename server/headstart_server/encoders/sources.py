@@ -53,6 +53,11 @@ class ModelSource:
         return files_digest(self._files(*_TOKENIZER))
 
     @property
+    def files(self) -> dict[str, Path]:
+        """Configuration, weights and tokenizer by file name: what the digests cover."""
+        return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER)
+
+    @property
     def has_weights(self) -> bool:
         """Whether there are weights, not just a configuration."""
         return bool(self._files(*_WEIGHTS))

@@ -51,16 +51,18 @@ def text_encode(
 def embed(
     store: SpaceStore, keys: Keys, encode: Encode, report: Callable[[FillProgress], None], scratch: Path
 ) -> Tensor:
-    """The embeddings of every key [n, d] in the space's storage type, encoding what is missing.
+    """The embeddings of every key [n, d] in the narrowest type that holds them, encoding what is missing.
 
     Rows whose block turns out corrupt are encoded again. The matrix lies in memory where it takes less than half of
     what is free, otherwise in a scratch file.
     """
-    matrix = _matrix(len(keys), store.space.dimension, store.space.storage, scratch)
+    matrix = None
     wanted = np.arange(len(keys))
     for _ in range(_ATTEMPTS):
         fill(store, keys[wanted], lambda rows, wanted=wanted: _renumbered(encode, rows, wanted), Throttle(report))  # type: ignore[misc]
-        if len(wanted) == len(keys):
+        if matrix is None or store.dtype != matrix.dtype:
+            matrix = _matrix(len(keys), store.space.dimension, store.dtype, scratch)
+            wanted = np.arange(len(keys))
             unreadable = store.gather(keys, matrix).unreadable
         else:
             part = np.empty((len(wanted), matrix.shape[1]), matrix.dtype)
@@ -96,7 +98,7 @@ class Throttle:
             self._report(progress)
 
 
-def _matrix(rows: int, dimension: int, dtype: str, scratch: Path) -> npt.NDArray[np.floating]:
+def _matrix(rows: int, dimension: int, dtype: npt.DTypeLike, scratch: Path) -> npt.NDArray[np.floating]:
     size = rows * dimension * np.dtype(dtype).itemsize
     if size <= _MEMORY_SHARE * available_bytes():
         return np.empty((rows, dimension), dtype)

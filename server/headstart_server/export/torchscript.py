@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from headstart_server.data.features.binary import BinaryStatistics
+from headstart_server.data.features.binary import BinaryStatistics, binary_codes
 from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.text import TextPreparation
@@ -84,8 +84,10 @@ class BinaryReader(nn.Module):
                 values.append(self.fill)
             elif cell in self.codes:
                 values.append(self.codes[cell])
-            else:
+            elif cell.strip().lower() in self.codes:
                 values.append(self.codes[cell.strip().lower()])
+            else:
+                raise ValueError("a binary cell holds neither of the labels")
         return [torch.tensor(values, dtype=torch.float)]
 
 
@@ -148,9 +150,7 @@ def _reader(feature: FittedFeature, preparations: dict[str, TextPreparation]) ->
             vocabulary = {value: index for index, value in enumerate(statistics.vocabulary)}
             return CategoryReader(vocabulary, statistics.fill or "")
         case BinaryStatistics() as statistics:
-            usual = dict.fromkeys(("1", "t", "true", "y", "yes", "on"), 1.0)
-            usual |= dict.fromkeys(("0", "f", "false", "n", "no", "off"), 0.0)
-            return BinaryReader({**usual, statistics.true_label: 1.0, statistics.false_label: 0.0}, statistics.fill)
+            return BinaryReader(binary_codes(statistics), statistics.fill)
         case _ if feature.spec.type == "number":
             return NumberReader()
         case _ if feature.name in preparations:

@@ -39,9 +39,8 @@ class EncoderVault:
         target = self._root / digest
         if not target.exists():
             with published_folder(target) as folder:
-                for path in source.folder.iterdir():
-                    if path.is_file() and path.suffix in {".json", ".safetensors", ".txt", ".model"}:
-                        shutil.copyfile(path, folder / path.name)
+                for name, path in source.files.items():
+                    shutil.copyfile(path, folder / name)
         return digest
 
     def source(self, digest: str, name: str) -> ModelSource:

@@ -4,8 +4,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import structlog
+
 from headstart_server.core.errors import NotFoundError
 from headstart_server.model.bundle import Bundle, load_bundle
+
+_log = structlog.get_logger()
 
 
 class ModelRegistry:
@@ -26,8 +30,10 @@ class ModelRegistry:
     def all(self) -> Iterator[Bundle]:
         """Every model, newest first."""
         for folder in sorted(self._root.glob("[!.]*"), reverse=True):
-            if (folder / "bundle.json").exists():
+            try:
                 yield load_bundle(folder)
+            except (OSError, ValueError, LookupError) as error:
+                _log.warning("unreadable model", model=folder.name, error=str(error))
 
     def delete(self, identifier: str) -> None:
         """Deletes a model."""

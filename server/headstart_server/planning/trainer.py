@@ -62,7 +62,7 @@ def plan_trainer(
     settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
     return TrainerPlan(
         epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
-        batch_size=min(rows, settle("trainer.batch_size", trainer.batch_size, size, size_reason)),
+        batch_size=_batch_size(resolution, trainer.batch_size, (size, size_reason), rows),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
@@ -88,6 +88,12 @@ def plan_trainer(
         checkpoint=settle("trainer.checkpoint", trainer.checkpoint, True),
         warnings=tuple(warnings),
     )
+
+
+def _batch_size(resolution: Resolution, given: int | None, rule: tuple[int, str], rows: int) -> int:
+    path = "trainer.batch_size"
+    size = resolution.settle(path, given, *rule)
+    return size if size <= rows else resolution.record(path, rows, Origin.RULE, "no more than there are training rows")
 
 
 def _precision(

@@ -25,7 +25,8 @@ from headstart_server.planning.resolution import Resolution
 from headstart_server.rpc.jobs import SPACES
 from headstart_server.rpc.messages import feature_values, page, timestamp
 from headstart_server.rpc.tables import arrow_table
-from headstart_server.spec.model import FeatureSpec, TrainSpec
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.parse import parse_feature
 
 
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
@@ -57,7 +58,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.DeleteEmbeddingSpaceResponse()
 
     def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
-        feature = FeatureSpec.model_validate(feature_values(request.feature))
+        feature = parse_feature(feature_values(request.feature), "feature")
         if feature.type != "text":
             raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text")
         if feature.encoder.trainable or feature.encoder.use_pretrained is False:

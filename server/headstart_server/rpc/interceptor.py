@@ -85,7 +85,7 @@ class _Observed:
             code, message = grpc.StatusCode.INTERNAL, "the server failed; its log has the details"
             _log.exception("rpc failed unexpectedly", exc_info=error)
         self._observe(code, message)
-        if message:
+        if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:

@@ -1,5 +1,6 @@
 """The live model: raw columns to predictions, encoder restored, embeddings reused from the store."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +23,7 @@ from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD
 
 _WASTE = 0.1
+_REFRESH_SECONDS = 10.0
 
 
 class Reuse(Enum):
@@ -95,6 +97,11 @@ class Predictor:
         self._stores: dict[str, SpaceStore] = {
             name: store.space(item.space) for name, item in texts.items() if item.space is not None
         }
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Reads which embeddings the store has by now."""
+        self._refreshed = time.monotonic()
         for space in self._stores.values():
             space.refresh()
 
@@ -126,6 +133,8 @@ class Predictor:
             name: torch.from_numpy(values).to(self._device) for name, values in rows.arrays.items()
         }
         found = np.ones(rows.count, bool)
+        if reuse is not Reuse.NONE and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
+            self._refresh()
         for name, tokens in rows.tokens.items():
             embeddings, present = self._embed(name, tokens, rows.keys[name], reuse)
             batch[name] = torch.from_numpy(embeddings).to(self._device)

@@ -11,7 +11,7 @@ from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.lacking import LACKING
-from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
@@ -31,6 +31,17 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
     if violations:
         raise InvalidInputError(violations)
     return spec
+
+
+def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
+    """Parses one feature on its own; raises InvalidInputError with paths below `field`."""
+    try:
+        return FeatureSpec.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in details]
+        named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]
+        raise InvalidInputError(named) from None
 
 
 def _normalise(values: dict[str, Any]) -> dict[str, Any]:

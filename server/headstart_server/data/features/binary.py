@@ -87,6 +87,13 @@ def _folded(value: str) -> str:
     return value.strip().lower()
 
 
+def binary_codes(statistics: BinaryStatistics) -> dict[str, float]:
+    """The code of every text that is understood: the labels, and other usual words where both labels are such."""
+    usual = _folded(statistics.true_label) in _TRUE and _folded(statistics.false_label) in _FALSE
+    words = {**dict.fromkeys(_TRUE, 1.0), **dict.fromkeys(_FALSE, 0.0)} if usual else {}
+    return {**words, statistics.true_label: 1.0, statistics.false_label: 0.0}
+
+
 def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) -> tuple[list[str], list[str]]:
     """The values that mean true, and those that mean false."""
     label = preprocessing.fallback_true_label

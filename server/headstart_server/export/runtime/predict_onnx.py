@@ -81,7 +81,9 @@ def truth(statistics, cell):
     if cell in (statistics["true_label"], statistics["false_label"]):
         return float(cell == statistics["true_label"])
     folded = cell.strip().lower()
-    if folded not in TRUE | FALSE:
+    labels = statistics["true_label"].strip().lower(), statistics["false_label"].strip().lower()
+    usual = labels[0] in TRUE and labels[1] in FALSE
+    if not usual or folded not in TRUE | FALSE:
         raise ValueError(f"{cell!r} is neither {statistics['true_label']!r} nor {statistics['false_label']!r}")
     return float(folded in TRUE)
 
