@@ -17,6 +17,7 @@ from headstart_server.embedding_store.fill import SHARD_BYTES, FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.engines.assembly import spread
 from headstart_server.engines.embedding import embed
 from headstart_server.model.ecd import PretrainedInput
 from torch import Tensor
@@ -26,7 +27,8 @@ from benchmarks.support.memory import PeakMemory
 OURS, DICT, NUMPY = "headstart", "dict of keys, row by row", "numpy.load"
 PEERS = (OURS, DICT, NUMPY)
 _WIDTH = 384
-_FIT_ROWS = 1 << 17
+_FIT_ROWS = 1_024
+"""Rows that a job fits the standardisation of its embeddings to."""
 
 
 @dataclass
@@ -69,7 +71,7 @@ def read(name: str, folder: Path, precision: str) -> dict[str, float]:
     fitted = PretrainedInput(_WIDTH, trainable=False)
     peak, laps = PeakMemory(), Laps()
     matrix = {OURS: _ours, DICT: _dict, NUMPY: _numpy}[name](folder, precision, chunks, laps)
-    fitted.standardise(matrix.index_select(0, torch.arange(min(len(matrix), _FIT_ROWS))))
+    fitted.standardise(matrix.index_select(0, torch.from_numpy(spread(np.arange(len(matrix)), _FIT_ROWS))))
     laps.lap("fit")
     return {**laps.seconds, "seconds": sum(laps.seconds.values()), "memory": peak.growth() / matrix.nbytes}
 
