@@ -231,7 +231,12 @@ def as_strings(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(values.type):
         texts = [None if value is None or value != value else _number_text(value) for value in values.to_pylist()]
         return pa.array(texts, pa.large_string())
-    return pc.cast(values, pa.large_string())
+    try:
+        return pc.cast(values, pa.large_string())
+    except pa.ArrowInvalid:
+        raise invalid(
+            "", "holds bytes that are not UTF-8 text; encode them as text first", reason="BAD_COLUMN"
+        ) from None
 
 
 def _number_text(value: float) -> str:

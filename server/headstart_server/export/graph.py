@@ -86,7 +86,7 @@ def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:
         return values
     filled = torch.where(torch.isnan(values), torch.full_like(values, statistics.fill), values)
     if statistics.normalization == "log1p":
-        filled = torch.log(torch.clamp(filled, min=-1 + 1e-9) + 1)
+        filled = torch.log(torch.clamp(filled, min=-1 + 1e-6) + 1)
     return ((filled - statistics.shift) / statistics.scale).to(torch.float32)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from headstart_server.data.features.binary import BinaryStatistics, binary_codes
 from headstart_server.data.features.category import CategoryStatistics
+from headstart_server.data.features.cells import MISSING_WORDS
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.graph import ExportGraph
@@ -45,12 +46,22 @@ class TextReader(nn.Module):
 
 
 class NumberReader(nn.Module):
-    """Cells to float64; an empty one is NaN, which the graph fills."""
+    """Cells to float64; a missing one is NaN, which the graph fills. Refuses what training refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missing = dict.fromkeys(MISSING_WORDS, True)
 
     def forward(self, cells: list[str]) -> list[Tensor]:
         values: list[float] = []
         for cell in cells:
-            values.append(float("nan") if len(cell.strip()) == 0 else float(cell.strip()))
+            word = cell.strip().lower()
+            if word in self.missing:
+                values.append(float("nan"))
+            else:
+                if "x" in word or "n" in word:  # hexadecimal, inf and nan, which C would read
+                    raise ValueError("a number cell holds no finite number")
+                values.append(float(word))
         return [torch.tensor(values, dtype=torch.double)]
 
 

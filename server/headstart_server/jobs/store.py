@@ -219,10 +219,15 @@ def _connect(url: str) -> Engine:
         @event.listens_for(engine, "connect")
         def configure(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
+            connection.isolation_level = None  # transactions are begun below, not by the driver
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA busy_timeout=10000")
             cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # what is read may then be written
 
     return engine
 

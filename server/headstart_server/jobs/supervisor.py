@@ -86,7 +86,10 @@ class Supervisor:
         if job.state is State.CANCELLING:
             return job
         if job.state is State.QUEUED:
-            return await self._record(identifier, "state", {"from": job.state, "to": State.CANCELLED})
+            job = await self._record(identifier, "state", {"from": job.state, "to": State.CANCELLED})
+            if identifier in self._running:  # a worker took it meanwhile
+                self._running[identifier].cancel()
+            return job
         job = await self._record(identifier, "state", {"from": job.state, "to": State.CANCELLING})
         worker = self._running.get(identifier)
         if worker is not None:
@@ -151,7 +154,7 @@ class Supervisor:
         finally:
             del self._running[identifier]
             if not self._closing:
-                await self._pool.give_back(worker, clean=done is not None and done["state"] == State.SUCCEEDED)
+                await self._pool.give_back(worker, clean=done is not None and _is_clean(done))
         if done is None and not self._closing:
             how = await worker.how_it_died()
             message = f"the worker process {how}; what was encoded is kept, start the job again"
@@ -264,6 +267,11 @@ def _count(kind: str, data: dict[str, Any]) -> None:
     """Tells the metrics of an event."""
     if kind in _COUNTED:
         _COUNTED[kind](data)
+
+
+def _is_clean(done: dict[str, Any]) -> bool:
+    """Whether a worker that ended a job so may run another: its own errors leave nothing behind, unknown ones may."""
+    return done.get("error", {}).get("reason") not in {"INTERNAL", "OUT_OF_MEMORY"}
 
 
 def _error(reason: str, message: str) -> dict[str, str]:

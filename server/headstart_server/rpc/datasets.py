@@ -91,4 +91,6 @@ def dataset_message(dataset: Dataset) -> pb.Dataset:
 
 
 def _format_name(value: int) -> str:
+    if value not in pb.Dataset.Format.values():
+        raise invalid("header.format", f"{value} is no format; use the values of Dataset.Format")
     return pb.Dataset.Format.Name(value).removeprefix("FORMAT_").lower() if value else ""

@@ -19,6 +19,7 @@ from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor, Reuse, Rows
 
 _INLINE_ROWS = 16
+_READ_AHEAD = 2
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -40,19 +41,27 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
     async def PredictStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.PredictRequest], context: Any
     ) -> AsyncIterator[pb.PredictResponse]:
-        """Predicts tables in order; the next is read while one is computed."""
-        pending: asyncio.Task[pb.PredictResponse] | None = None
-        try:
+        """Predicts tables in order, each as soon as it is ready; a few are read ahead."""
+        answers: asyncio.Queue[asyncio.Task[pb.PredictResponse] | None] = asyncio.Queue(_READ_AHEAD)
+        tasks: set[asyncio.Task[Any]] = set()
+
+        async def read() -> None:
             async for request in request_iterator:
                 task = asyncio.create_task(self._predict(request))
-                if pending is not None:
-                    yield await pending
-                pending = task
-            if pending is not None:
-                yield await pending
+                tasks.add(task)
+                await answers.put(task)
+            await answers.put(None)
+
+        reader = asyncio.create_task(read())
+        try:
+            while (task := await answers.get()) is not None:
+                yield await task
+                tasks.discard(task)
         finally:
-            if pending is not None:
-                pending.cancel()
+            tasks.add(reader)
+            for unfinished in tasks:
+                unfinished.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         identifier = id_of(MODELS, request.model, "model")

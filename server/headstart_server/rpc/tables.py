@@ -63,5 +63,5 @@ def _array(column: table_pb2.Column, path: str) -> pa.Array:
 def _ipc(data: bytes, field: str) -> pa.Table:
     try:
         return pa.ipc.open_stream(pa.BufferReader(data)).read_all()
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise invalid(f"{field}.arrow_ipc", f"is no Arrow IPC stream: {str(error)[:200]}") from None

@@ -56,6 +56,9 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     async def ListTrainJobs(self, request: pb.ListTrainJobsRequest, context: Any) -> pb.ListTrainJobsResponse:  # noqa: N802
         """Lists."""
         limit = page_limit(request.page_size)
+        unknown = [value for value in request.states if value not in pb.TrainJob.State.values()]
+        if unknown:
+            raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
         before = id_of(JOBS, request.page_token, "page_token") if request.page_token else None
         jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states)

@@ -30,7 +30,14 @@ class Batcher:
         self._running = False
 
     async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
-        """The answer to some rows; raises OverloadedError when too many wait."""
+        """The answer to some rows; raises OverloadedError when too many wait.
+
+        Many rows are answered piece by piece, each piece queueing anew, so that nobody waits for all of somebody else's
+        rows, and those of a caller who has gone are not computed.
+        """
+        return Answer.join([await self._answer(predictor, piece, reuse) for piece in rows.pieces(self._max_batch)])
+
+    async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
         if self._waiting_rows + rows.count > self._max_waiting and self._queue:
             raise OverloadedError(f"{self._waiting_rows} rows wait already; send fewer at a time", retry_after=1.0)
         waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())

@@ -1,7 +1,7 @@
 """The live model: raw columns to predictions, encoder restored, embeddings reused from the store."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -56,6 +56,20 @@ class Rows:
             {name: np.concatenate([part.keys[name] for part in parts]) for name in first.keys},
         )
 
+    def pieces(self, most: int) -> Iterator["Rows"]:
+        """The rows in pieces of at most `most`."""
+        if self.count <= most:
+            yield self
+            return
+        for start in range(0, self.count, most):
+            rows = np.arange(start, min(start + most, self.count))
+            yield Rows(
+                len(rows),
+                {name: values[rows] for name, values in self.arrays.items()},
+                {name: column.select(rows) for name, column in self.tokens.items()},
+                {name: keys[rows] for name, keys in self.keys.items()},
+            )
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -64,6 +78,15 @@ class Answer:
     outputs: dict[str, npt.NDArray[np.float32]]
     rows_found: npt.NDArray[np.bool_]
     """Rows none of whose texts needed the encoder."""
+
+    @classmethod
+    def join(cls, parts: Sequence["Answer"]) -> "Answer":
+        """The answers to several pieces, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        names = parts[0].outputs
+        outputs = {name: np.concatenate([part.outputs[name] for part in parts]) for name in names}
+        return cls(outputs, np.concatenate([part.rows_found for part in parts]))
 
     def slice(self, start: int, end: int) -> "Answer":
         """The answer to rows `start` to `end`."""

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.data.formats import LIST_SEPARATOR, as_strings
 
-_MISSING_NUMBERS = pa.array(["", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"], pa.large_string())
+MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a")
+"""What stands for a missing number, in lower case."""
+_MISSING_NUMBERS = pa.array(MISSING_WORDS, pa.large_string())
 
 
 @dataclass(frozen=True)

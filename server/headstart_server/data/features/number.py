@@ -47,7 +47,7 @@ def transform(values: pa.Array, statistics: NumberStatistics, where: Where, star
     raw = numbers(values, start, where)
     raw = np.where(np.isnan(raw), statistics.fill, raw)
     if statistics.normalization == "log1p":
-        raw = np.log1p(np.maximum(raw, -1 + 1e-9))
+        raw = np.log1p(np.maximum(raw, -1 + 1e-6))
     limit = np.finfo(np.float32).max
     with np.errstate(over="ignore"):
         normalised = (raw - statistics.shift) / statistics.scale

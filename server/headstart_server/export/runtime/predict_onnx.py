@@ -5,6 +5,7 @@ Needs onnxruntime and tokenizers (numpy comes with the former).
 
 import csv
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
 MISSING_NUMBERS = {"", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"}
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
 FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
 
@@ -52,6 +54,9 @@ class Model:
 
 def value(spec, statistics, cells):
     if spec["type"] == "number":
+        for cell in cells:
+            if cell.strip().lower() not in MISSING_NUMBERS and not NUMBER.fullmatch(cell.strip()):
+                raise ValueError(f"{cell!r} is not a finite number")
         return np.array(
             [float("nan") if cell.strip().lower() in MISSING_NUMBERS else float(cell) for cell in cells], np.float64
         )
@@ -71,7 +76,10 @@ def value(spec, statistics, cells):
     vectors = np.zeros((len(cells), statistics["size"]), np.float32)
     for row, cell in enumerate(cells):
         if cell:
-            vectors[row] = [float(number) for number in items(statistics["separator"], cell.strip().strip("[]()"))]
+            vector = [float(number) for number in items(statistics["separator"], cell.strip().strip("[]()"))]
+            if len(vector) != statistics["size"] or not np.isfinite(vector).all():
+                raise ValueError(f"{cell!r} is not {statistics['size']} finite numbers")
+            vectors[row] = vector
     return vectors
 
 
