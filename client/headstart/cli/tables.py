@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -17,13 +18,15 @@ from headstart.v1.training_pb2 import ResolvedValue, TrainJob, TrainJobPlan
 
 def print_table(headers: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print rows under headers; names are never cut, whatever the width."""
+    cells = [[header.upper() for header in headers], *([str(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(row[index]) for row in cells) for index in range(len(cells[0]))]
     table = Table(box=None, pad_edge=False)
-    for header in headers:
-        table.add_column(header.upper(), no_wrap=True, overflow="ignore")
-    for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    console = Console(highlight=False, markup=False)
-    console.print(table, crop=False, soft_wrap=not console.is_terminal)
+    for header, width in zip(cells[0], widths, strict=True):
+        table.add_column(header, no_wrap=True, min_width=width)
+    for row in cells[1:]:
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False, width=max(sum(widths) + 2 * len(widths), 1))
+    console.print(table, crop=False, soft_wrap=True)
 
 
 def print_plan(plan: TrainJobPlan) -> None:
