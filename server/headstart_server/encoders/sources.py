@@ -75,7 +75,13 @@ class ModelSources:
 
     def find(self, name: str, revision: str | None, field: str) -> ModelSource:
         """The source of that name; raises InvalidInputError naming `field` with the names on hand."""
-        folder = self._in_root(name, field) or self._in_package(name, field) or self._in_hub(name, revision, field)
+        local = self._in_root(name, field) or self._in_package(name, field)
+        if local is not None and revision is not None:
+            raise invalid(
+                field.replace("pretrained_model_name_or_path", "revision"),
+                f"{revision[:80]!r} is a revision of the hub, but {name[:120]!r} is on this server; leave it out",
+            )
+        folder = local or self._in_hub(name, revision, field)
         if folder is None:
             raise invalid(field, self._not_found(name), reason="UNKNOWN_MODEL")
         source = ModelSource(name, folder)

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from headstart.v1 import export_pb2 as pb
 from headstart.v1 import export_pb2_grpc
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.export.exporter import Exporter
@@ -74,15 +74,16 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
             self._artifacts.file, id_of(ARTIFACTS, request.name), request.path, request.offset
         )
         offset = request.offset
-        while True:
-            data = await asyncio.to_thread(_read, path, offset)
-            if data or offset == request.offset:
-                yield pb.DownloadArtifactResponse(
-                    offset=offset, data=data, size_bytes=file.size_bytes, sha256=file.sha256
-                )
-            offset += len(data)
-            if offset >= file.size_bytes or not data:
-                return
+        with _opened(path, request.name) as source:
+            while True:
+                data = await asyncio.to_thread(_read, source, offset)
+                if data or offset == request.offset:
+                    yield pb.DownloadArtifactResponse(
+                        offset=offset, data=data, size_bytes=file.size_bytes, sha256=file.sha256
+                    )
+                offset += len(data)
+                if offset >= file.size_bytes or not data:
+                    return
 
     async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Any) -> pb.DeleteArtifactResponse:  # noqa: N802
         """Deletes."""
@@ -107,7 +108,14 @@ def artifact_message(artifact: Artifact) -> pb.Artifact:
     )
 
 
-def _read(path: Path, offset: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read(_CHUNK)
+def _opened(path: Path, name: str) -> BinaryIO:
+    """The file, which a deletion meanwhile does not take away."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise NotFoundError(f"{name} was deleted", field="name") from None
+
+
+def _read(source: BinaryIO, offset: int) -> bytes:
+    source.seek(offset)
+    return source.read(_CHUNK)
