@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from headstart_server.core.digests import file_digest
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.suggest import choices
 from headstart_server.data.formats import Format, as_strings, canonical_batch, format_of, read_batches
@@ -108,7 +108,7 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordB
 def _strings(table: Table, column: str) -> pa.ChunkedArray:
     try:
         return pa.chunked_array([as_strings(values) for _, values in table.chunks(column)], pa.large_string())
-    except pa.ArrowException:
+    except (pa.ArrowException, InvalidInputError):
         raise invalid(
             table.field, f"column {column!r} holds bytes here and something else elsewhere; make the types equal"
         ) from None

@@ -402,7 +402,7 @@ def test_the_servers_commands_get_their_arguments_as_they_are(
 
 
 def test_a_missing_server_package_names_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "headstart_server", ModuleType("headstart_server"))
+    monkeypatch.setitem(sys.modules, "headstart_server.app", None)
     done = run("serve")
     assert done.code == 1
     assert "pip install 'headstart[server]'" in done.err
