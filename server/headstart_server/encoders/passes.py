@@ -1,5 +1,6 @@
 """Passes of an encoder over token columns: batches by length and token budget, one stream of them per CPU core."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from headstart_server.encoders.tokens import TokenColumn
 
 CPU_BATCH_TOKENS = 4_096
 CUDA_BATCH_TOKENS = 131_072
+_SHORT_TOKENS = 64
 
 Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """(rows, embeddings [n, d])."""
@@ -46,7 +48,9 @@ def encode_batches(
     if not on_cpu:
         yield from map(encode, batches)
     elif len(batches) == 1:
-        yield encode(batches[0])
+        with _threads(1 if len(tokens.ids) < _SHORT_TOKENS and _crowded() else _cores()):
+            encoded = encode(batches[0])
+        yield encoded
     else:
         yield from _streamed(encode, batches, _cores())
 
@@ -85,6 +89,11 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(cores)
+
+
+def _crowded() -> bool:
+    """Whether more wants to run than there are cores: then a second thread is waited for at every operation."""
+    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)

@@ -2,13 +2,13 @@
 
 import threading
 from collections import OrderedDict
-from pathlib import Path
 
 import torch
 
 from headstart_server.core.files import folder_size
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.layout import lay_for_short_texts
 from headstart_server.encoders.text import TextEncoder, load_encoder
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.model.registry import ModelRegistry
@@ -60,7 +60,9 @@ class ModelPool:
             if key not in self._encoders:
                 source = bundle.source(name, self._vault)
                 encoder = load_encoder(source, reference.reduction, use_pretrained=True, field=name).to(self._device)
-                self._encoders[key] = (encoder.requires_grad_(False), _weights_bytes(source.folder))
+                if self._device.type == "cpu":
+                    lay_for_short_texts(encoder)
+                self._encoders[key] = (encoder.requires_grad_(False), folder_size(source.folder))
             space = Space.from_description(reference.space) if reference.space else None
             texts[name] = TextInput(self._encoders[key][0], bundle.preparation(name, self._vault), space)
         head = bundle.model(self._vault, with_encoders=False)
@@ -76,7 +78,3 @@ class ModelPool:
         used = set().union(*(keys for _, keys in self._models.values()))
         for key in self._encoders.keys() - used:
             del self._encoders[key]
-
-
-def _weights_bytes(folder: Path) -> int:
-    return folder_size(folder)
