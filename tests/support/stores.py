@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,19 @@ def gathered(store: SpaceStore, keys: Keys) -> tuple[npt.NDArray[np.float32], li
     """(embeddings, positions that could not be read)."""
     out = np.full((len(keys), store.space.dimension), np.nan, np.float32)
     return out, store.gather(keys, out).unreadable.tolist()
+
+
+def small_shards(root: Path, count: int, **changes: object) -> list[Path]:
+    """Shards of one space with one row each ("row 0", ...), the first used longest ago; nobody has them open."""
+    store = store_at(root, **changes)
+    for number in range(count):
+        keys = keys_of([f"row {number}"])
+        store.add(keys, embedding_of(keys))
+    store.close()
+    paths = sorted(store.shard_folder.iterdir())
+    for number, path in enumerate(paths):
+        os.utime(path, (1_000_000 + number, 1_000_000 + number))
+    return paths
 
 
 class FakeEncoder:

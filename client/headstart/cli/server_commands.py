@@ -53,6 +53,12 @@ def prune(context: typer.Context) -> None:
     _store_command("prune", context)
 
 
+@store.command("compact", context_settings=PASS_ALL)
+def compact(context: typer.Context) -> None:
+    """Merge small shards of a state directory's store (--state-dir DIR)."""
+    _store_command("compact", context)
+
+
 @store.command("stats", context_settings=PASS_ALL)
 def stats(context: typer.Context) -> None:
     """Count what a state directory's store holds (--state-dir DIR)."""

@@ -1,22 +1,27 @@
-"""`headstart store list | stats | verify | prune` over a state directory, with or without a server beside it."""
+"""`headstart store list | stats | verify | prune | compact` over a state directory, beside a server or without one."""
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from headstart_server.core.layout import Layout
+from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.eviction import evict
 from headstart_server.embedding_store.inventory import summarise, verify
+from headstart_server.settings import Settings
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command; returns the exit code: 0, or 1 where `verify` finds corruption."""
+    """Runs one command; returns the exit code: 0, 1 where `verify` finds corruption, 2 without a state directory."""
     arguments = _parser().parse_args(argv)
+    if not arguments.state_dir.is_dir():
+        return _refuse(f"--state-dir: {str(arguments.state_dir)!r} is no folder; name the server's", arguments.json)
     root = Layout(arguments.state_dir).embeddings
     code, result = _COMMANDS[arguments.command](root, arguments)
     if arguments.json:
@@ -29,14 +34,17 @@ def main(argv: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="headstart store", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    state_dir = Path(os.environ.get("HEADSTART_STATE_DIR") or Settings.model_fields["state_dir"].default)
     for name, text in (
         ("list", "one line per embedding space"),
         ("stats", "totals"),
         ("verify", "read every block and compare checksums"),
         ("prune", "remove least recently used shards down to a size"),
+        ("compact", "merge small shards into larger ones, as a server does by itself where there are many"),
     ):
         command = commands.add_parser(name, help=text)
-        command.add_argument("--state-dir", type=Path, required=True, help="the server's state directory")
+        text = "the server's state directory; default: HEADSTART_STATE_DIR, else the server's (%(default)s)"
+        command.add_argument("--state-dir", type=Path, default=state_dir, help=text)
         command.add_argument("--json", action="store_true", help="print JSON")
         if name == "prune":
             command.add_argument("--max-size", type=_size, required=True, help="bytes to keep, e.g. 500M or 20G")
@@ -74,7 +82,18 @@ def _prune(root: Path, arguments: argparse.Namespace) -> tuple[int, Any]:
     return 0, {"removed_shards": removed.shards, "removed_bytes": removed.bytes}
 
 
-_COMMANDS = {"list": _list, "stats": _stats, "verify": _verify, "prune": _prune}
+def _compact(root: Path, _: argparse.Namespace) -> tuple[int, Any]:
+    done = compact(root, least_shards=2)
+    return 0, {"merged_shards": done.parts, "into": done.merged, "removed_shards": done.removed}
+
+
+_COMMANDS = {"list": _list, "stats": _stats, "verify": _verify, "prune": _prune, "compact": _compact}
+
+
+def _refuse(message: str, as_json: bool) -> int:
+    error = {"message": message, "code": "INVALID_ARGUMENT", "exit_code": 2}
+    print(json.dumps({"error": error}) if as_json else f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def _print(result: Any) -> None:

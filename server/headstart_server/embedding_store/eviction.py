@@ -34,7 +34,7 @@ def evict(root: Path, limit_bytes: int) -> Evicted:
     for stat, path in sorted(shards, key=lambda item: item[0].st_mtime_ns):
         if total - removed_bytes <= limit_bytes:
             break
-        if _remove_unused(path):
+        if remove_unused(path):
             removed += 1
             removed_bytes += stat.st_size
     return Evicted(removed, removed_bytes)
@@ -45,7 +45,10 @@ def delete_space(folder: Path) -> int:
     locked: list[int] = []
     try:
         for path in folder.glob("shards/[!.]*.safetensors"):
-            locked.append(os.open(path, os.O_RDONLY))
+            try:
+                locked.append(os.open(path, os.O_RDONLY))
+            except FileNotFoundError:  # evicted or merged into another shard meanwhile
+                continue
             if try_exclusive(locked[-1]) is Lock.TAKEN:
                 raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
         if Claims(folder / "claims").living():
@@ -58,19 +61,24 @@ def delete_space(folder: Path) -> int:
             os.close(descriptor)
 
 
-def _remove_unused(path: Path) -> bool:
+def remove_unused(path: Path) -> bool:
     """Removes a shard unless somebody has it open; where that cannot be known, it stays."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
-        unused = try_exclusive(descriptor) is Lock.MINE
-        if unused:
-            path.unlink(missing_ok=True)
-        return unused
+        return remove_open(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def remove_open(path: Path, descriptor: int) -> bool:
+    """Removes a shard that this process has open, unless somebody else has it open, too."""
+    alone = try_exclusive(descriptor) is Lock.MINE
+    if alone:
+        path.unlink(missing_ok=True)
+    return alone
 
 
 def _remove_abandoned(root: Path) -> None:

@@ -31,9 +31,9 @@ class Index:
         order = np.argsort(first, kind="stable")
         self.first, self.second, self.shard, self.row = first[order], second[order], shard[order], row[order]
 
-    def remove(self, number: int) -> None:
-        """Forgets a shard."""
-        keep = self.shard != number
+    def remove(self, *numbers: int) -> None:
+        """Forgets shards."""
+        keep = ~np.isin(self.shard, numbers)
         self.first, self.second = self.first[keep], self.second[keep]
         self.shard, self.row = self.shard[keep], self.row[keep]
 

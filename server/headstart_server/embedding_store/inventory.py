@@ -49,7 +49,9 @@ def verify(root: Path) -> list[ShardCheck]:
 
 
 def _summary(folder: Path) -> SpaceSummary | None:
-    rows = size = shards = 0
+    rows: dict[str, int] = {}
+    merged: set[str] = set()
+    size = 0
     try:
         description = read_json(folder / "space.json")
         last_use = (folder / "space.json").stat().st_mtime
@@ -61,10 +63,13 @@ def _summary(folder: Path) -> SpaceSummary | None:
             shard = Shard.open(path)
         except (CorruptShardError, FileNotFoundError):
             continue
-        rows, size, shards = rows + shard.rows, size + stat.st_size, shards + 1
+        rows[path.name] = shard.rows
+        merged |= shard.parts
+        size += stat.st_size
         last_use = max(last_use, stat.st_mtime)
     quarantined = sum(1 for _ in folder.glob("quarantine/*"))
-    return SpaceSummary(folder.name, description, rows, size, shards, quarantined, last_use)
+    counted = sum(count for name, count in rows.items() if name not in merged)
+    return SpaceSummary(folder.name, description, counted, size, len(rows), quarantined, last_use)
 
 
 def _check(path: Path) -> ShardCheck:

@@ -7,6 +7,7 @@ Source of the file layout: https://github.com/huggingface/safetensors (8-byte he
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,8 +29,13 @@ class CorruptShardError(Exception):
     """The file is not what was written: truncated, altered, or something else altogether."""
 
 
-def write_shard(path: Path, space: str, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
-    """Publishes a shard atomically. `embeddings` is [n, d], float16 or float32, row i belonging to key i."""
+def write_shard(
+    path: Path, space: str, keys: Keys, embeddings: npt.NDArray[np.floating], parts: Sequence[str] = ()
+) -> None:
+    """Publishes a shard atomically. `embeddings` is [n, d], float16 or float32, row i belonging to key i.
+
+    `parts` names the shards that this one takes the place of.
+    """
     embeddings = np.ascontiguousarray(embeddings)
     packed = pack(keys)
     block_rows = max(1, BLOCK_BYTES // max(1, embeddings.strides[0]))
@@ -40,6 +46,7 @@ def write_shard(path: Path, space: str, keys: Keys, embeddings: npt.NDArray[np.f
         "block_rows": str(block_rows),
         "block_crc32": ",".join(f"{value:08x}" for value in sums),
         "keys_crc32": f"{zlib.crc32(packed.data):08x}",
+        "parts": ",".join(parts),
     }
     with published_file(path) as temporary:
         save_file({"embeddings": embeddings, "keys": packed}, temporary, metadata)
@@ -76,6 +83,8 @@ class Shard:
     keys_start: int
     keys_checksum: int
     space: str
+    parts: frozenset[str]
+    """Names of the shards whose rows lie here, too; they go when nobody reads them any more."""
 
     @classmethod
     def open(cls, path: Path) -> "Shard":
@@ -122,6 +131,7 @@ class Shard:
             keys_start=8 + length + keys_start,
             keys_checksum=int(metadata["keys_crc32"], 16),
             space=metadata["space"],
+            parts=frozenset(name for name in metadata.get("parts", "").split(",") if name),
         )
 
     @cached_property

@@ -21,6 +21,7 @@ from headstart_server.core.names import new_id
 from headstart_server.embedding_store.claims import Claims
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.key import Keys
+from headstart_server.embedding_store.listing import shard_names
 from headstart_server.embedding_store.locks import share
 from headstart_server.embedding_store.shard import CorruptShardError, Shard, write_shard
 from headstart_server.embedding_store.space import Space
@@ -107,15 +108,28 @@ class SpaceStore:
         with self._lock:
             self._closed = False
             self.last_use = time.monotonic()
-            names = {path.name for path in self.shard_folder.glob("[!.]*.safetensors")}
-            for name in self._names.keys() - names:
-                self._forget(self._names[name])
-            parts = []
-            for name in sorted(names - self._names.keys()):
-                opened = self._open(name)
-                if opened is not None:
-                    parts.append(opened)
-            self._index.add(parts)
+            tried: set[str] = set()
+            while not self._follow(shard_names(self.shard_folder), tried):
+                continue  # a shard went between the listing and its opening: perhaps into a merged one
+
+    def _follow(self, names: set[str], tried: set[str]) -> bool:
+        """Opens shards that are new and forgets those that went or were merged; returns whether all could be opened."""
+        merged = {part for shard in self._shards.values() for part in shard.parts}
+        new = sorted(names - self._names.keys() - tried, reverse=True)  # a merged shard comes before its parts
+        tried.update(new)
+        opened, complete = [], True
+        for name in new:
+            if name in merged:
+                continue
+            found = self._open(name)
+            if found is None:
+                complete = False
+                continue
+            opened.append(found)
+            merged |= self._shards[found[0]].parts
+        self._index.add(opened)
+        self._forget(*(number for name, number in self._names.items() if name in merged or name not in names))
+        return complete
 
     def __len__(self) -> int:
         return len(self._index)
@@ -150,6 +164,8 @@ class SpaceStore:
             self._reopen()
             entries = self._index.find(keys)
             found = np.flatnonzero(entries >= 0)
+            if not len(found):
+                return Gathered(np.arange(len(keys)))
             shard, row = self._index.shard[entries[found]], self._index.row[entries[found]]
             shards = dict(self._shards)
         bad = [np.flatnonzero(entries < 0)]
@@ -168,8 +184,7 @@ class SpaceStore:
         """Closes every shard; the next use opens them again."""
         with self._lock:
             self._closed = True
-            for number in list(self._shards):
-                self._forget(number)
+            self._forget(*self._shards)
 
     def _gather_shard(
         self, shard: Shard, rows: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], out: npt.NDArray[np.floating]
@@ -220,11 +235,13 @@ class SpaceStore:
         self._shards[number], self._names[name] = shard, number
         return number, keys
 
-    def _forget(self, number: int) -> None:
-        """Drops a shard; its file closes when the last gather that reads it is done."""
-        self._index.remove(number)
-        shard = self._shards.pop(number)
-        self._names.pop(shard.path.name, None)
+    def _forget(self, *numbers: int) -> None:
+        """Drops shards; their files close when the last gather that reads them is done."""
+        if numbers:
+            self._index.remove(*numbers)
+        for number in numbers:
+            shard = self._shards.pop(number)
+            self._names.pop(shard.path.name, None)
 
     def _salvage(self, number: int) -> None:
         """Publishes the sound blocks of a damaged shard again and moves it to quarantine."""
@@ -244,7 +261,8 @@ class SpaceStore:
         kept = [(keys[start : start + len(block)], block) for start, block in blocks if block is not None]
         if kept:
             path = self.shard_folder / f"{new_id()}.safetensors"
-            write_shard(path, self.space.identifier, *map(np.concatenate, zip(*kept, strict=True)))
+            sound_keys, sound = (np.concatenate(part) for part in zip(*kept, strict=True))
+            write_shard(path, self.space.identifier, sound_keys, sound)
 
     def _quarantine(self, path: Path) -> None:
         folder = self.folder / "quarantine"

@@ -373,6 +373,7 @@ def test_info_and_plan_are_read_by_people_and_machines(run: Run, spec: Path, row
             ["verify", "--state-dir", "s"],
         ),
         (["store", "stats", "--help"], "headstart_server.embedding_store.cli", ["stats", "--help"]),
+        (["store", "compact", "--json"], "headstart_server.embedding_store.cli", ["compact", "--json"]),
         (["store", "prune", "--json"], "headstart_server.embedding_store.cli", ["prune", "--json"]),
         (
             ["store", "list", "--state-dir", "s", "--json"],

@@ -1,6 +1,5 @@
-"""Eviction keeps the store small and never takes a shard that somebody has open; the CLI shows and prunes."""
+"""Eviction keeps the store small and never takes a shard that somebody has open; the inventory is read from disk."""
 
-import json
 import multiprocessing
 import os
 from multiprocessing.connection import Connection
@@ -8,30 +7,16 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import FailedPreconditionError
-from headstart_server.core.layout import Layout
 from headstart_server.embedding_store import eviction
-from headstart_server.embedding_store.cli import main
 from headstart_server.embedding_store.eviction import Evicted, delete_space, evict
 from headstart_server.embedding_store.inventory import summarise
 from headstart_server.embedding_store.store import EmbeddingStore
 
-from tests.support.stores import embedding_of, gathered, keys_of, space_of, store_at
-
-
-def _fill(root: Path, count: int, **changes: object) -> list[Path]:
-    """Shards of one space, the first one used longest ago; nobody has them open afterwards."""
-    store = store_at(root, **changes)
-    for number in range(count):
-        keys = keys_of([f"row {number}"])
-        store.add(keys, embedding_of(keys))
-    paths = sorted(store.shard_folder.iterdir())
-    for number, path in enumerate(paths):
-        os.utime(path, (1_000_000 + number, 1_000_000 + number))
-    return paths
+from tests.support.stores import gathered, keys_of, small_shards, space_of, store_at
 
 
 def test_the_least_recently_used_shards_go_first(tmp_path: Path) -> None:
-    paths = _fill(tmp_path, 4)
+    paths = small_shards(tmp_path, 4)
     size = paths[0].stat().st_size
     assert evict(tmp_path, 2 * size) == Evicted(2, 2 * size)
     assert [path.exists() for path in paths] == [False, False, True, True]
@@ -39,7 +24,7 @@ def test_the_least_recently_used_shards_go_first(tmp_path: Path) -> None:
 
 
 def test_a_gather_is_a_use(tmp_path: Path) -> None:
-    paths = _fill(tmp_path, 3)
+    paths = small_shards(tmp_path, 3)
     store = store_at(tmp_path)
     gathered_first = keys_of(["row 0"])
     store.refresh()
@@ -50,7 +35,7 @@ def test_a_gather_is_a_use(tmp_path: Path) -> None:
 
 
 def test_all_spaces_share_the_limit(tmp_path: Path) -> None:
-    one, other = _fill(tmp_path, 2), _fill(tmp_path, 2, pooling="cls")
+    one, other = small_shards(tmp_path, 2), small_shards(tmp_path, 2, pooling="cls")
     evict(tmp_path, 0)
     assert not any(path.exists() for path in one + other)
 
@@ -65,7 +50,7 @@ def _hold(root: Path, pipe: Connection) -> None:
 
 
 def test_a_shard_that_another_process_has_open_stays(tmp_path: Path) -> None:
-    paths = _fill(tmp_path, 3)
+    paths = small_shards(tmp_path, 3)
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path, there), daemon=True)
     process.start()
@@ -80,7 +65,7 @@ def test_a_shard_that_another_process_has_open_stays(tmp_path: Path) -> None:
 
 
 def test_a_shard_open_in_this_process_stays_until_it_is_released(tmp_path: Path) -> None:
-    _fill(tmp_path, 2)
+    small_shards(tmp_path, 2)
     store = EmbeddingStore(tmp_path)
     space = store.space(space_of())
     space.refresh()
@@ -91,7 +76,7 @@ def test_a_shard_open_in_this_process_stays_until_it_is_released(tmp_path: Path)
 
 
 def test_a_deletion_takes_everything_or_nothing(tmp_path: Path) -> None:
-    paths = _fill(tmp_path, 3)
+    paths = small_shards(tmp_path, 3)
     folder = paths[0].parent.parent
     store = store_at(tmp_path)
     store._open(paths[2].name)
@@ -112,7 +97,7 @@ def test_a_space_that_is_being_filled_is_not_deleted(tmp_path: Path) -> None:
 
 
 def test_a_shard_that_goes_by_itself_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = _fill(tmp_path, 2)
+    paths = small_shards(tmp_path, 2)
     real = eviction._stat
 
     def gone(path: Path) -> os.stat_result | None:
@@ -124,7 +109,7 @@ def test_a_shard_that_goes_by_itself_is_no_crash(tmp_path: Path, monkeypatch: py
 
 
 def test_half_written_files_of_killed_writers_go_after_a_day(tmp_path: Path) -> None:
-    [path] = _fill(tmp_path, 1)
+    [path] = small_shards(tmp_path, 1)
     old, new = path.with_name(".x.safetensors.1.tmp"), path.with_name(".y.safetensors.2.tmp")
     for temporary in (old, new):
         temporary.write_bytes(b"half")
@@ -134,8 +119,8 @@ def test_half_written_files_of_killed_writers_go_after_a_day(tmp_path: Path) -> 
 
 
 def test_the_inventory_is_read_from_disk(tmp_path: Path) -> None:
-    paths = _fill(tmp_path, 3)
-    _fill(tmp_path, 1, pooling="cls")
+    paths = small_shards(tmp_path, 3)
+    small_shards(tmp_path, 1, pooling="cls")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "space.json").write_text("{")
     found = {summary.description["pooling"]: summary for summary in summarise(tmp_path)}
@@ -146,48 +131,3 @@ def test_the_inventory_is_read_from_disk(tmp_path: Path) -> None:
     assert mean.identifier == space_of().identifier
     assert mean.last_use_time.timestamp() == pytest.approx(mean.last_use)
     assert summarise(tmp_path / "nowhere") == []
-
-
-def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    code = main(list(arguments))
-    return code, capsys.readouterr().out
-
-
-def test_the_command_line_lists_counts_verifies_and_prunes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    state = ["--state-dir", str(tmp_path)]
-    paths = _fill(Layout(tmp_path).embeddings, 3)
-    [space] = json.loads(_run(capsys, "list", *state, "--json")[1])
-    assert (space["identifier"], space["rows"]) == (space_of().identifier, 3)
-    assert space_of().identifier in _run(capsys, "list", *state)[1]
-    stats = json.loads(_run(capsys, "stats", *state, "--json")[1])
-    assert stats == {"spaces": 1, "rows": 3, "bytes": space["bytes"], "shards": 3, "quarantined": 0}
-    assert "rows: 3" in _run(capsys, "stats", *state)[1]
-    assert _run(capsys, "verify", *state, "--json")[0] == 0
-    paths[0].write_bytes(b"x")
-    code, text = _run(capsys, "verify", *state, "--json")
-    result = json.loads(text)
-    assert (code, result["shards"], result["corrupt"]) == (1, 3, 1)
-    assert result["found"][0]["path"].endswith(paths[0].name)
-    pruned = json.loads(_run(capsys, "prune", *state, "--max-size", "0", "--json")[1])
-    assert pruned["removed_shards"] == 3
-
-
-def test_a_state_directory_without_a_store_is_an_empty_store(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert _run(capsys, "stats", "--state-dir", str(tmp_path), "--json")[0] == 0
-
-
-@pytest.mark.parametrize("size", ["", "G", "-1", "ten", "5X", "1..5", "²"])
-def test_sizes_that_are_none_are_refused(tmp_path: Path, size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["prune", "--state-dir", str(tmp_path), "--max-size", size])
-    assert "max-size" in capsys.readouterr().err
-
-
-def test_sizes_have_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    paths = _fill(Layout(tmp_path).embeddings, 2)
-    kilobytes = paths[0].stat().st_size * 1.5 / 1024
-    main(["prune", "--state-dir", str(tmp_path), "--max-size", f"{kilobytes:.3f}k"])
-    capsys.readouterr()
-    assert [path.exists() for path in paths] == [False, True]
