@@ -6,38 +6,46 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 _log = structlog.get_logger()
 _LINE_LIMIT = 8 << 20
-_EXIT_SECONDS = 5.0
+_WORKER = (sys.executable, "-m", "headstart_server.jobs.worker")
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What a worker process runs, and how long it may take over it."""
+
+    command: Sequence[str] = _WORKER
+    ready_seconds: float = 300.0
+    exit_seconds: float = 5.0
 
 
 class WorkerProcess:
     """One spawned interpreter running `jobs.worker`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.ready = asyncio.Event()
+    def __init__(self, process: asyncio.subprocess.Process, settings: ProcessSettings) -> None:
+        self._process, self._settings = process, settings
+        self._ready = False
         self.jobs_done = 0
 
     @classmethod
-    async def spawn(cls) -> "WorkerProcess":
+    async def spawn(cls, settings: ProcessSettings) -> "WorkerProcess":
         """Starts a process; it imports torch while the server goes on."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "headstart_server.jobs.worker",
+            *settings.command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
             start_new_session=True,
             env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
         )
-        return cls(process)
+        return cls(process, settings)
 
     @property
     def alive(self) -> bool:
@@ -50,22 +58,29 @@ class WorkerProcess:
         return self._process.pid
 
     async def run(self, assignment: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-        """Hands a job over and yields its messages; the last is `done`. Ends early if the process dies."""
+        """Hands a job over and yields its messages; the last is `done`. Ends early if the process dies.
+
+        Raises ValueError for a line that is no message.
+        """
         self._send({"run": assignment})
-        async for message in self._messages():
+        while (message := await self._receive()) is not None:
             yield message
             if "done" in message:
                 self.jobs_done += 1
                 return
 
     async def wait_ready(self) -> bool:
-        """Reads until the worker is warm; False if it died instead."""
-        if not self.ready.is_set():
-            async for message in self._messages():
-                if message.get("ready"):
-                    self.ready.set()
-                    break
-        return self.ready.is_set()
+        """Reads until the worker is warm; False, and the process killed, if it dies, hangs or speaks nonsense."""
+        try:
+            async with asyncio.timeout(self._settings.ready_seconds):
+                while not self._ready and (message := await self._receive()) is not None:
+                    self._ready = bool(message.get("ready"))
+        except (ValueError, TimeoutError) as error:
+            _log.warning("worker does not get ready", pid=self.pid, error=repr(error)[:200])
+        finally:
+            if not self._ready:
+                self.kill()
+        return self._ready
 
     def cancel(self) -> None:
         """Asks the running job to stop."""
@@ -82,7 +97,7 @@ class WorkerProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _EXIT_SECONDS)
+            await asyncio.wait_for(self._process.wait(), self._settings.exit_seconds)
         except TimeoutError:
             self.kill()
             await self._process.wait()
@@ -98,17 +113,24 @@ class WorkerProcess:
         assert self._process.stdin is not None
         self._process.stdin.write((json.dumps(message) + "\n").encode())
 
-    async def _messages(self) -> AsyncIterator[dict[str, Any]]:
+    async def _receive(self) -> dict[str, Any] | None:
+        """The next message; None at the end of the output. Raises ValueError for a line that is none."""
         assert self._process.stdout is not None
-        while line := await self._process.stdout.readline():
-            yield json.loads(line)
+        line = await self._process.stdout.readline()
+        if not line:
+            return None
+        message = json.loads(line)
+        if not isinstance(message, dict):
+            raise ValueError(f"{line[:80]!r} is no message")  # noqa: TRY004 - as any other bad line
+        return message
 
 
 class WorkerPool:
     """Keeps warm workers. A worker that ended a job cleanly is used again; any other is replaced."""
 
-    def __init__(self, warm: int, jobs_per_worker: int = 50) -> None:
+    def __init__(self, warm: int, jobs_per_worker: int = 50, process: ProcessSettings | None = None) -> None:
         self._warm, self._jobs_per_worker = warm, jobs_per_worker
+        self._process = process or ProcessSettings()
         self._idle: list[WorkerProcess] = []
         self._closed = False
 
@@ -119,7 +141,7 @@ class WorkerPool:
     async def take(self) -> WorkerProcess:
         """A warm worker; raises RuntimeError if workers cannot be started."""
         for _ in range(3):
-            worker = self._idle.pop(0) if self._idle else await WorkerProcess.spawn()
+            worker = self._idle.pop(0) if self._idle else await WorkerProcess.spawn(self._process)
             if worker.alive and await worker.wait_ready():
                 return worker
             _log.warning("worker did not start", how=await worker.how_it_died())
@@ -143,4 +165,4 @@ class WorkerPool:
 
     async def _top_up(self) -> None:
         while not self._closed and len(self._idle) < self._warm:
-            self._idle.append(await WorkerProcess.spawn())
+            self._idle.append(await WorkerProcess.spawn(self._process))

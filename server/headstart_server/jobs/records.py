@@ -1,6 +1,6 @@
 """Jobs and events as values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -51,3 +51,28 @@ class Event:
     time: datetime
     kind: str
     data: dict[str, Any]
+
+
+def apply(job: JobRecord, kind: str, data: dict[str, Any], now: datetime) -> JobRecord:
+    """The job after an event."""
+    match kind:
+        case "state":
+            state = State(data["to"])
+            starts = state is State.PREPARING and job.start_time is None
+            return replace(
+                job,
+                state=state,
+                start_time=now if starts else job.start_time,
+                end_time=now if state.terminal else None,
+                error=data.get("error", {}),
+            )
+        case "resolved":
+            return replace(job, resolved=data)
+        case "encode":
+            return replace(job, encode={**job.encode, data["feature"]: data})
+        case "epoch":
+            return replace(job, best_epoch=data) if data["best"] else job
+        case "model":
+            return replace(job, model=data["model"], best_epoch=data["best_epoch"])
+        case _:
+            return job

@@ -1,23 +1,25 @@
-"""The supervisor: queues jobs, hands them to workers, records what they say, and tells watchers."""
+"""The supervisor: queues jobs, hands them to workers, and records how they end."""
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
 
 from headstart_server import metrics
-from headstart_server.core.errors import FailedPreconditionError, OverloadedError
+from headstart_server.core.errors import HeadstartError, OverloadedError
 from headstart_server.core.layout import Layout
+from headstart_server.jobs.event_log import EventLog
+from headstart_server.jobs.following import follow
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
 from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.jobs.states import State
-from headstart_server.jobs.store import JobStore, Report
+from headstart_server.jobs.store import JobStore
 
 _log = structlog.get_logger()
-_PENDING_REPORTS = 256
 _UNFINISHED = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
@@ -30,6 +32,9 @@ class SupervisorSettings:
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
+    """How long a cancelled job may go on before its worker is killed."""
+    retry_seconds: float = 5.0
+    """How long to wait when the store does not take a job's end."""
 
 
 class Supervisor:
@@ -37,11 +42,11 @@ class Supervisor:
 
     def __init__(self, store: JobStore, pool: WorkerPool, layout: Layout, settings: SupervisorSettings) -> None:
         self._store, self._pool, self._layout, self._settings = store, pool, layout, settings
+        self._log = EventLog(store)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._changed: dict[str, asyncio.Event] = {}
+        self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing = False
 
     async def start(self) -> None:
         """Queues what an earlier server left unfinished, and starts to work."""
@@ -49,48 +54,71 @@ class Supervisor:
         for job in reversed(await asyncio.to_thread(self._store.newest, 100_000, None, _UNFINISHED)):
             metrics.JOBS.labels(job.state).inc()
             if job.state is State.CANCELLING:
-                await self._record(job.identifier, "state", {"from": job.state, "to": State.CANCELLED})
+                await self._log.write(self._store.end, job.identifier, State.CANCELLED)
                 continue
             if job.state is not State.QUEUED:
-                await self._record(job.identifier, "state", {"from": job.state, "to": State.QUEUED})
-            self._queue.put_nowait(job.identifier)
+                await self._log.write(self._store.append, job.identifier, "state", {"to": State.QUEUED})
+            self._enqueue(job.identifier)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrent_jobs)]
 
     async def close(self) -> None:
-        """Stops working. Unfinished jobs stay in the store and go on when a server starts again."""
-        self._closing = True
-        for event in self._changed.values():
-            event.set()
-        for worker in self._running.values():
+        """Stops working, and ends every worker. Unfinished jobs stay in the store and go on when a server starts
+        again."""
+        self._log.close()
+        running = list(self._running.values())
+        for worker in running:
             worker.kill()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *(worker.stop() for worker in running), return_exceptions=True)
         await self._pool.close()
 
     async def submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
-        """Stores and queues a job; returns (job, whether it is new). Raises OverloadedError when too many wait."""
-        if self._queue.qsize() >= self._settings.max_queued:
+        """Stores and queues a job; returns (job, whether it is new). Raises OverloadedError when too many wait.
+
+        A job that is stored is queued too, even if its caller goes meanwhile.
+        """
+        return await asyncio.shield(self._submit(job))
+
+    async def cancel(self, identifier: str) -> JobRecord:
+        """Asks a job to stop; raises FailedPreconditionError if it has ended."""
+        return await asyncio.shield(self._cancel(identifier))
+
+    async def delete(self, identifier: str) -> None:
+        """Deletes an ended job with its events and checkpoints."""
+        await asyncio.to_thread(self._store.delete, identifier)
+        await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+
+    def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
+        """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
+        return self._log.watch(identifier, after)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether watches ended because the server is stopping."""
+        return self._log.closed
+
+    async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
+        if len(self._waiting) >= self._settings.max_queued:
+            known = await asyncio.to_thread(self._store.known, job)
+            if known is not None:
+                return known, False
             raise OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
-        stored, new = await asyncio.to_thread(self._store.create, job)
+        self._waiting.add(job.identifier)
+        new = False
+        try:
+            stored, new = await asyncio.to_thread(self._store.create, job)
+        finally:
+            if not new:
+                self._waiting.discard(job.identifier)
         if new:
             self._queue.put_nowait(stored.identifier)
             metrics.JOBS.labels(State.QUEUED).inc()
         return stored, new
 
-    async def cancel(self, identifier: str) -> JobRecord:
-        """Asks a job to stop; raises FailedPreconditionError if it has ended."""
-        job = await asyncio.to_thread(self._store.get, identifier)
-        if job.state.terminal:
-            raise FailedPreconditionError(f"trainJobs/{identifier} has ended ({job.state}); there is nothing to cancel")
-        if job.state is State.CANCELLING:
-            return job
-        if job.state is State.QUEUED:
-            job = await self._record(identifier, "state", {"from": job.state, "to": State.CANCELLED})
-            if identifier in self._running:  # a worker took it meanwhile
-                self._running[identifier].cancel()
-            return job
-        job = await self._record(identifier, "state", {"from": job.state, "to": State.CANCELLING})
+    async def _cancel(self, identifier: str) -> JobRecord:
+        job = await self._log.write(self._store.cancel, identifier)
+        self._waiting.discard(identifier)
         worker = self._running.get(identifier)
         if worker is not None:
             worker.cancel()
@@ -99,127 +127,60 @@ class Supervisor:
             )
         return job
 
-    async def delete(self, identifier: str) -> None:
-        """Deletes an ended job with its events and checkpoints."""
-        await asyncio.to_thread(self._store.delete, identifier)
-        await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
-
-    async def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
-        """A job's events after a sequence number, then live to its end. Reads from the store at the watcher's pace."""
-        await asyncio.to_thread(self._store.get, identifier)
-        while not self._closing:
-            changed = self._changed.setdefault(identifier, asyncio.Event())
-            events = await asyncio.to_thread(self._store.events, identifier, after)
-            for event in events:
-                yield event
-                after = event.sequence
-            if events and events[-1].kind == "state" and State(events[-1].data["to"]).terminal:
-                return
-            if not events:
-                job = await asyncio.to_thread(self._store.get, identifier)
-                if job.state.terminal and job.last_sequence <= after:
-                    return
-                await changed.wait()
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether watches ended because the server is stopping."""
-        return self._closing
+    def _enqueue(self, identifier: str) -> None:
+        self._waiting.add(identifier)
+        self._queue.put_nowait(identifier)
 
     async def _work(self) -> None:
         while True:
             identifier = await self._queue.get()
+            if identifier not in self._waiting:  # cancelled
+                continue
+            self._waiting.discard(identifier)
             try:
                 await self._run(identifier)
-            except asyncio.CancelledError:
-                raise
             except Exception:  # noqa: BLE001 - the supervisor outlives whatever one job does to it
                 _log.exception("supervisor failed a job", job=identifier)
-                await self._end(
-                    identifier, {"state": State.FAILED, "error": _error("INTERNAL", "the server failed; see its log")}
-                )
+                with suppress(HeadstartError):  # it is gone
+                    await self._end(
+                        identifier, State.FAILED, _error("INTERNAL", "the server failed; its log has the details")
+                    )
 
     async def _run(self, identifier: str) -> None:
-        job = await asyncio.to_thread(self._store.get, identifier)
-        if job.state is not State.QUEUED:
-            return
         worker = await self._pool.take()
-        if (await asyncio.to_thread(self._store.get, identifier)).state is not State.QUEUED:
-            await self._pool.give_back(worker, clean=True)
-            return
-        self._running[identifier] = worker
+        self._running[identifier] = worker  # from here on, `cancel` reaches the worker
         done: dict[str, Any] | None = None
+        clean = False
         try:
-            done = await self._follow(job, worker)
+            job = await asyncio.to_thread(self._store.get, identifier)
+            if job.state is not State.QUEUED:
+                clean = True
+                return
+            done = await follow(worker, self._assignment(job), self._store, self._log)
+            clean = done is not None and _is_clean(done)
         finally:
             del self._running[identifier]
-            if not self._closing:
-                await self._pool.give_back(worker, clean=done is not None and _is_clean(done))
-        if done is None and not self._closing:
+            if not self._log.closed:
+                await self._pool.give_back(worker, clean=clean)
+        if done is not None:
+            await self._end(identifier, State(done["state"]), done.get("error"))
+        elif not self._log.closed:
             how = await worker.how_it_died()
             message = f"the worker process {how}; what was encoded is kept, start the job again"
-            done = {"state": State.FAILED, "error": _error("WORKER_DIED", message)}
-        if done is not None:
-            await self._end(identifier, done)
+            await self._end(identifier, State.FAILED, _error("WORKER_DIED", message))
 
-    async def _follow(self, job: JobRecord, worker: WorkerProcess) -> dict[str, Any] | None:
-        """Records what the worker says; returns how the job ended, or None if the worker died.
-
-        What has come in while the last reports were written is written next, in one transaction: epochs of a few
-        milliseconds report faster than a disk can sync. A full queue makes the worker wait.
-        """
-        messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue(_PENDING_REPORTS)
-        pump = asyncio.create_task(_pump(worker, self._assignment(job), messages))
-        try:
-            while (message := await messages.get()) is not None:
-                batch = [message]
-                while not messages.empty() and batch[-1] is not None and "done" not in batch[-1]:
-                    batch.append(messages.get_nowait())  # type: ignore[arg-type]
-                reports = [(item["event"], item["data"]) for item in batch if item is not None and "event" in item]
-                await self._record_reports(job.identifier, worker, reports)
-                if batch[-1] is None:
-                    return None
-                if "done" in batch[-1]:
-                    done: dict[str, Any] = batch[-1]["done"]
-                    return done
-            return None
-        finally:
-            pump.cancel()
-
-    async def _record_reports(self, identifier: str, worker: WorkerProcess, reports: list[Report]) -> None:
-        """Stores a worker's reports, then wakes the watchers."""
-        job, appended = await asyncio.to_thread(self._store.append_reports, identifier, reports)
-        if job.state is State.CANCELLING:
-            worker.cancel()
-        for kind, data in appended:
-            _count(kind, data)
-        self._wake(identifier)
-
-    async def _end(self, identifier: str, done: dict[str, Any]) -> None:
-        """Records the terminal state: what the worker says, unless a cancelled job failed on its way out."""
-        job = await asyncio.to_thread(self._store.get, identifier)
-        if job.state.terminal:
-            return
-        state = State(done["state"])
-        if job.state is State.CANCELLING and state is State.FAILED:
-            state = State.CANCELLED
-        data: dict[str, Any] = {"from": job.state, "to": state}
-        if state is State.FAILED:
-            data["error"] = done["error"]
-        await self._record(identifier, "state", data)
-        _log.info("job ended", job=identifier, state=state.value)
-
-    async def _record(self, identifier: str, kind: str, data: dict[str, Any]) -> JobRecord:
-        """Stores an event, then wakes the watchers."""
-        job = await asyncio.to_thread(self._store.append, identifier, kind, data)
-        _count(kind, data)
-        self._wake(identifier)
-        return job
-
-    def _wake(self, identifier: str) -> None:
-        changed = self._changed.pop(identifier, None)
-        if changed is not None:
-            changed.set()
+    async def _end(self, identifier: str, state: State, error: dict[str, str] | None) -> None:
+        """Records the terminal state; tries until the store takes it, for nobody else will end the job."""
+        while True:
+            try:
+                job = await self._log.write(self._store.end, identifier, state, error)
+                break
+            except HeadstartError:
+                raise
+            except Exception:  # noqa: BLE001 - a database fails in its own ways
+                _log.exception("the store does not take a job's end", job=identifier, state=state.value)
+                await asyncio.sleep(self._settings.retry_seconds)
+        _log.info("job ended", job=identifier, state=job.state.value)
 
     def _assignment(self, job: JobRecord) -> dict[str, Any]:
         return {
@@ -235,38 +196,6 @@ class Supervisor:
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:
         if self._running.get(identifier) is worker:
             worker.kill()
-
-
-async def _pump(
-    worker: WorkerProcess, assignment: dict[str, Any], messages: "asyncio.Queue[dict[str, Any] | None]"
-) -> None:
-    """Moves a worker's messages into a bounded queue; None says that there are no more."""
-    try:
-        async for message in worker.run(assignment):
-            await messages.put(message)
-    except (ValueError, OSError):
-        _log.exception("worker speaks nonsense")
-        worker.kill()
-    await messages.put(None)
-
-
-def _count_state(data: dict[str, Any]) -> None:
-    metrics.JOBS.labels(State(data["to"])).inc()
-    if data["from"]:
-        metrics.JOBS.labels(State(data["from"])).dec()
-
-
-_COUNTED: dict[str, Callable[[dict[str, Any]], None]] = {
-    "state": _count_state,
-    "epoch": lambda data: metrics.TRAINING_SPEED.set(data["rows_per_second"]),
-    "encode": lambda data: metrics.count_encoded(data),
-}
-
-
-def _count(kind: str, data: dict[str, Any]) -> None:
-    """Tells the metrics of an event."""
-    if kind in _COUNTED:
-        _COUNTED[kind](data)
 
 
 def _is_clean(done: dict[str, Any]) -> bool:

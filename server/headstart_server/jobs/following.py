@@ -1,0 +1,58 @@
+"""Follows one worker through one job: what it reports is written to the log in batches."""
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from headstart_server.jobs.event_log import EventLog
+from headstart_server.jobs.process import WorkerProcess
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import JobStore
+
+_log = structlog.get_logger()
+_PENDING_REPORTS = 256
+_Messages = asyncio.Queue[dict[str, Any] | None]
+
+
+async def follow(
+    worker: WorkerProcess, assignment: dict[str, Any], store: JobStore, log: EventLog
+) -> dict[str, Any] | None:
+    """Runs a job on a worker; returns how the job ended, or None if the worker died.
+
+    What has come in while the last reports were written is written next, in one transaction: epochs of a few
+    milliseconds report faster than a disk can sync. A full queue makes the worker wait. A job that was cancelled
+    behind the worker's back is cancelled there at its next report.
+    """
+    messages = _Messages(_PENDING_REPORTS)
+    pump = asyncio.create_task(_pump(worker, assignment, messages))
+    try:
+        while (message := await messages.get()) is not None:
+            batch = [message]
+            while not messages.empty() and "done" not in batch[-1]:
+                following = messages.get_nowait()
+                if following is None:
+                    messages.put_nowait(None)
+                    break
+                batch.append(following)
+            reports = [(item["event"], item["data"]) for item in batch if "event" in item]
+            job = await log.write(store.append_reports, assignment["identifier"], reports)
+            if job.state is State.CANCELLING or job.state.terminal:
+                worker.cancel()
+            if "done" in batch[-1]:
+                done: dict[str, Any] = batch[-1]["done"]
+                return done
+        return None
+    finally:
+        pump.cancel()
+
+
+async def _pump(worker: WorkerProcess, assignment: dict[str, Any], messages: _Messages) -> None:
+    """Moves a worker's messages into a bounded queue; None says that there are no more."""
+    try:
+        async for message in worker.run(assignment):
+            await messages.put(message)
+    except (ValueError, OSError):
+        _log.exception("worker speaks nonsense", job=assignment["identifier"])
+        worker.kill()
+    await messages.put(None)

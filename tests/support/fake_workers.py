@@ -1,0 +1,132 @@
+"""Jobs without training: records, reports, and workers that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from headstart_server.core.names import new_id
+from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.states import State
+
+Message = dict[str, Any]
+Script = Callable[["FakeWorker"], AsyncIterator[Message]]
+SUCCEEDED: Message = {"done": {"state": "SUCCEEDED", "model": "m"}}
+CANCELLED: Message = {"done": {"state": "CANCELLED"}}
+
+
+def job_record(**changes: Any) -> JobRecord:
+    """A new job."""
+    now = datetime.now(UTC)
+    record = JobRecord(new_id(), "", "digest", "", State.QUEUED, now, now, spec={}, sources=[])
+    return replace(record, **changes)
+
+
+def state(to: str) -> Message:
+    """A worker says that its job entered a state; what it was before, it does not know."""
+    return {"event": "state", "data": {"from": "", "to": to}}
+
+
+def step(number: int) -> Message:
+    """Some progress."""
+    return {"event": "step", "data": {"step": number}}
+
+
+def failed(reason: str) -> Message:
+    """A job that ended with an error."""
+    return {"done": {"state": "FAILED", "error": {"reason": reason, "message": "why", "field": ""}}}
+
+
+def says(*messages: Message) -> Script:
+    """A worker that says this and no more: without `done`, it has died."""
+
+    async def script(_: FakeWorker) -> AsyncIterator[Message]:
+        for message in messages:
+            yield message
+
+    return script
+
+
+def succeeds(*messages: Message) -> Script:
+    """A worker that goes through every state."""
+    return says(*map(state, ("PREPARING", "TRAINING")), *messages, state("PUBLISHING"), SUCCEEDED)
+
+
+async def trains_until_cancelled(worker: FakeWorker) -> AsyncIterator[Message]:
+    """A worker that stops when asked."""
+    yield state("PREPARING")
+    yield state("TRAINING")
+    await worker.cancelled.wait()
+    yield CANCELLED
+
+
+async def hangs(worker: FakeWorker) -> AsyncIterator[Message]:
+    """A worker that hears nothing until it is killed."""
+    yield state("PREPARING")
+    await worker.killed.wait()
+
+
+class FakeWorker:
+    """Plays one script per job; remembers what happened to it."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self.jobs: list[str] = []
+        self.cancelled, self.killed = asyncio.Event(), asyncio.Event()
+        self.stopped = False
+
+    async def run(self, assignment: Message) -> AsyncIterator[Message]:
+        """Play the next script, as a process would: a cancellation that came before the job is forgotten."""
+        self.cancelled.clear()
+        self.jobs.append(assignment["identifier"])
+        async for message in self._scripts.pop(0)(self):
+            yield message
+
+    def cancel(self) -> None:
+        """Hear it."""
+        self.cancelled.set()
+
+    def kill(self) -> None:
+        """Die."""
+        self.killed.set()
+
+    async def stop(self) -> None:
+        """End."""
+        self.stopped = True
+
+    async def how_it_died(self) -> str:
+        """Explain."""
+        return "exited with code 3"
+
+
+class FakePool:
+    """Hands out workers made of scripts; remembers which came back clean. `room` holds a taker back while clear."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self._scripts = list(scripts)
+        self.taken: list[FakeWorker] = []
+        self.returned: list[bool] = []
+        self.asked = asyncio.Event()
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def start(self) -> None:
+        """Nothing to warm up."""
+
+    async def close(self) -> None:
+        """Nothing to end."""
+
+    async def take(self) -> FakeWorker:
+        """A worker for one job."""
+        self.asked.set()
+        await self.room.wait()
+        worker = FakeWorker(self._scripts.pop(0)) if self._scripts else FakeWorker(succeeds())
+        self.taken.append(worker)
+        return worker
+
+    async def give_back(self, worker: FakeWorker, *, clean: bool) -> None:
+        """Remember."""
+        self.returned.append(clean)

@@ -1,0 +1,106 @@
+"""Watching: everything once and in order, at the watcher's own pace, and nothing kept for those who have gone."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+from headstart_server.core.errors import NotFoundError
+from headstart_server.jobs.event_log import EventLog
+from headstart_server.jobs.records import Event, JobRecord
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import JobStore, Report
+
+from tests.support.fake_workers import job_record
+
+
+class CountedStore:
+    """A store that remembers how many events it gave out at a time."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self.pages: list[int] = []
+
+    def get(self, identifier: str) -> JobRecord:
+        return self._store.get(identifier)
+
+    def events(self, identifier: str, after: int) -> list[Event]:
+        found = self._store.events(identifier, after)
+        self.pages.append(len(found))
+        return found
+
+
+def running(store: JobStore) -> str:
+    job, _ = store.create(job_record())
+    store.append(job.identifier, "state", {"to": "PREPARING"})
+    return job.identifier
+
+
+def steps(count: int) -> list[Report]:
+    return [("step", {"step": number}) for number in range(count)]
+
+
+async def read(log: EventLog, identifier: str, after: int = 0) -> list[int]:
+    return [event.sequence async for event in log.watch(identifier, after)]
+
+
+async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStore) -> None:
+    log, identifier = EventLog(store), running(store)
+    watchers = [asyncio.create_task(read(log, identifier, after)) for after in (0, 0, 3)]
+    for _ in range(5):
+        await asyncio.sleep(0.01)
+        await log.write(store.append_reports, identifier, steps(2))
+    await log.write(store.end, identifier, State.CANCELLED)
+    assert [await watcher for watcher in watchers] == [list(range(1, 14)), list(range(1, 14)), list(range(4, 14))]
+
+
+async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobStore) -> None:
+    counted, identifier = CountedStore(store), running(store)
+    log = EventLog(counted)  # type: ignore[arg-type]
+    watch = log.watch(identifier, 0)
+    assert (await anext(watch)).sequence == 1
+    for _ in range(5):
+        await log.write(store.append_reports, identifier, steps(1_000))
+    assert counted.pages == [2]  # what it was given before, no more
+    assert [(await anext(watch)).sequence for _ in range(300)] == list(range(2, 302))
+    assert counted.pages == [2, 200, 200]
+    await watch.aclose()
+
+
+async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
+    log = EventLog(store)
+    for _ in range(3):
+        identifier = running(store)
+        await log.write(store.end, identifier, State.CANCELLED)
+        assert await read(log, identifier) == [1, 2, 3]
+    gone = asyncio.create_task(read(log, running(store)))
+    await asyncio.sleep(0.05)
+    assert len(log._changed) == 1
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    del gone
+    await asyncio.sleep(0)
+    gc.collect()
+    assert len(log._changed) == 0
+
+
+async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:
+    log, identifier = EventLog(store), running(store)
+    await log.write(store.end, identifier, State.CANCELLED)
+    assert await read(log, identifier, after=3) == []
+    assert await read(log, identifier, after=99) == []
+
+
+async def test_closing_ends_every_watch(store: JobStore) -> None:
+    log, identifier = EventLog(store), running(store)
+    watcher = asyncio.create_task(read(log, identifier))
+    await asyncio.sleep(0.05)
+    log.close()
+    assert await asyncio.wait_for(watcher, 10) == [1, 2]
+    assert await read(log, identifier) == []
+
+
+async def test_a_job_that_is_not_there_cannot_be_watched(store: JobStore) -> None:
+    with pytest.raises(NotFoundError):
+        await read(EventLog(store), "nothing")

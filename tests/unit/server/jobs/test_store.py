@@ -1,0 +1,260 @@
+"""The store: a log without gaps, whatever is written at once, and one transaction for each thing that happens."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from headstart_server.jobs.records import JobRecord, SourceRecord
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import JobStore, Report
+
+from tests.support.fake_workers import job_record
+
+_WRITER = """
+import sys
+from headstart_server.jobs.store import JobStore
+store = JobStore(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+for step in range(40):
+    store.append(sys.argv[2], "step", {"writer": sys.argv[3], "step": step})
+"""
+
+
+def created(store: JobStore, *states: str) -> JobRecord:
+    """A stored job that went through some states."""
+    job, _ = store.create(job_record())
+    for state in states:
+        job, _ = store.append(job.identifier, "state", {"to": state})
+    return job
+
+
+def steps(*numbers: int) -> list[Report]:
+    return [("step", {"step": number}) for number in numbers]
+
+
+def sequences(store: JobStore, job: JobRecord, after: int = 0) -> list[int]:
+    return [event.sequence for event in store.events(job.identifier, after, limit=10_000)]
+
+
+def test_a_job_is_read_back_as_it_was_stored(store: JobStore, database: Path) -> None:
+    source = SourceRecord("dataset", "/data/rows.csv", "csv", "d1")
+    job, new = store.create(job_record(display_name="naïve", spec={"trainer": {"epochs": 3}}, sources=[source]))
+    assert new
+    again = JobStore(f"sqlite:///{database}")
+    assert again.get(job.identifier) == job
+    assert (job.display_name, job.spec, job.sources) == ("naïve", {"trainer": {"epochs": 3}}, [source])
+    again.close()
+
+
+def test_the_log_has_no_gaps_and_replays_from_any_point(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    store.append_reports(job.identifier, steps(*range(7)))
+    everything = sequences(store, job)
+    assert everything == list(range(1, 10))
+    for after in range(10):
+        assert sequences(store, job, after) == everything[after:]
+    assert store.get(job.identifier).last_sequence == 9
+
+
+def test_events_come_in_pages(store: JobStore) -> None:
+    job = created(store)
+    store.append_reports(job.identifier, steps(*range(300)))
+    assert len(store.events(job.identifier, 0)) == 200
+    assert [event.data["step"] for event in store.events(job.identifier, 250, limit=3)] == [249, 250, 251]
+
+
+def test_writers_in_many_threads_leave_no_gap(store: JobStore) -> None:
+    job = created(store)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda number: store.append(job.identifier, "step", {"step": number}), range(40)))
+    events = store.events(job.identifier, 1)
+    assert [event.sequence for event in events] == list(range(2, 42))
+    assert sorted(event.data["step"] for event in events) == list(range(40))
+
+
+def test_two_processes_on_one_file_leave_no_gap(store: JobStore, database: Path) -> None:
+    job = created(store)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _WRITER, f"sqlite:///{database}", job.identifier, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for name in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"open\n"
+    for writer in writers:
+        writer.communicate(b"go\n", timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0]
+    events = store.events(job.identifier, 1)
+    assert [event.sequence for event in events] == list(range(2, 82))
+    for name in "ab":
+        assert [event.data["step"] for event in events if event.data["writer"] == name] == list(range(40))
+
+
+def test_one_of_two_racing_ends_wins_and_the_other_changes_nothing(store: JobStore) -> None:
+    for _ in range(10):
+        job = created(store, "PREPARING")
+        barrier = threading.Barrier(2)
+
+        def end(to: State, identifier: str = job.identifier, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            store.end(identifier, to)
+
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(end, [State.CANCELLED, State.FAILED]))
+        ends = [event for event in store.events(job.identifier, 0) if State(event.data["to"]).terminal]
+        assert len(ends) == 1
+        assert store.get(job.identifier).state == ends[0].data["to"]
+
+
+def test_reading_waits_for_no_writer(store: JobStore, database: Path) -> None:
+    job = created(store)
+    other = sqlite3.connect(database, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    start = time.monotonic()
+    assert store.get(job.identifier) == job
+    assert sequences(store, job) == [1]
+    assert store.newest(10) == [job]
+    assert time.monotonic() - start < 5  # a writer waits for 10 s and gives up
+    other.close()
+
+
+def test_a_request_id_stands_for_one_body(store: JobStore) -> None:
+    first, new = store.create(job_record(request_id="r", request_digest="a"))
+    again, second = store.create(job_record(request_id="r", request_digest="a"))
+    assert (new, second, again) == (True, False, first)
+    with pytest.raises(AlreadyExistsError, match=f"trainJobs/{first.identifier}") as refused:
+        store.create(job_record(request_id="r", request_digest="b"))
+    assert (refused.value.field, refused.value.reason) == ("request_id", "REQUEST_ID_REUSED")
+    assert len(store.newest(10)) == 1
+
+
+def test_racing_requests_with_one_id_make_one_job(store: JobStore) -> None:
+    barrier = threading.Barrier(4)
+
+    def create(_: int) -> tuple[JobRecord, bool]:
+        barrier.wait()
+        return store.create(job_record(request_id="r"))
+
+    with ThreadPoolExecutor(4) as threads:
+        answers = list(threads.map(create, range(4)))
+    assert sorted(new for _, new in answers) == [False, False, False, True]
+    assert len({job.identifier for job, _ in answers}) == 1
+
+
+def test_requests_without_an_id_are_never_the_same(store: JobStore) -> None:
+    assert [store.create(job_record())[1] for _ in range(2)] == [True, True]
+    assert store.known(job_record()) is None
+
+
+def test_a_batch_of_reports_is_written_whole_or_not_at_all(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    with pytest.raises(FailedPreconditionError):
+        store.append_reports(job.identifier, [*steps(1, 2), ("state", {"to": "SUCCEEDED"})])
+    assert sequences(store, job) == [1, 2]
+    assert store.get(job.identifier) == job
+
+
+def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
+    job = created(store)
+    _, appended = store.append_reports(job.identifier, [("state", {"from": "TRAINING", "to": "PREPARING"})])
+    assert appended == [("state", {"from": "QUEUED", "to": "PREPARING"})]
+    assert store.events(job.identifier, 1)[0].data == appended[0][1]
+
+
+def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
+    job = created(store, "PREPARING", "CANCELLING")
+    after, appended = store.append_reports(job.identifier, [("state", {"to": "TRAINING"}), *steps(1)])
+    assert after.state is State.CANCELLING
+    assert appended == steps(1)
+
+
+@pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED])
+def test_an_ended_job_takes_no_report(store: JobStore, end: State) -> None:
+    job = created(store, "PREPARING")
+    ended, _ = store.end(job.identifier, end)
+    reports = [("state", {"to": "TRAINING"}), *steps(1), ("model", {"model": "m", "best_epoch": {}})]
+    assert store.append_reports(job.identifier, reports) == (ended, [])
+    assert store.end(job.identifier, State.CANCELLED) == (ended, [])
+    assert (store.get(job.identifier), sequences(store, job)) == (ended, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("states", "after"),
+    [((), State.CANCELLED), (("PREPARING",), State.CANCELLING), (("PREPARING", "PUBLISHING"), State.CANCELLING)],
+)
+def test_cancelling_ends_what_waits_and_marks_what_runs(store: JobStore, states: tuple[str, ...], after: State) -> None:
+    job = created(store, *states)
+    cancelled, appended = store.cancel(job.identifier)
+    assert cancelled.state is after
+    assert appended == [("state", {"from": job.state, "to": after})]
+
+
+def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    first, _ = store.cancel(job.identifier)
+    assert store.cancel(job.identifier) == (first, [])
+    store.end(job.identifier, State.CANCELLED)
+    with pytest.raises(FailedPreconditionError, match="has ended"):
+        store.cancel(job.identifier)
+
+
+def test_a_cancelled_job_that_fails_on_its_way_out_is_cancelled(store: JobStore) -> None:
+    job = created(store, "PREPARING", "CANCELLING")
+    ended, _ = store.end(job.identifier, State.FAILED, {"reason": "X", "message": "y", "field": ""})
+    assert (ended.state, ended.error) == (State.CANCELLED, {})
+
+
+def test_what_events_say_of_a_job_is_kept(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    started = job.start_time
+    for kind, data in (
+        ("resolved", {"spec": {}, "values": [], "rows": {}}),
+        ("encode", {"feature": "a", "seen": 1}),
+        ("encode", {"feature": "b", "seen": 2}),
+        ("encode", {"feature": "a", "seen": 3}),
+        ("epoch", {"best": True, "epoch": 1}),
+        ("epoch", {"best": False, "epoch": 2}),
+    ):
+        job, _ = store.append(job.identifier, kind, data)
+    assert {name: item["seen"] for name, item in job.encode.items()} == {"a": 3, "b": 2}
+    assert (job.best_epoch["epoch"], job.resolved["rows"], job.end_time) == (1, {}, None)
+    error = {"reason": "X", "message": "y", "field": ""}
+    ended, _ = store.end(job.identifier, State.FAILED, error)
+    assert (ended.error, ended.start_time) == (error, started)
+    assert ended.end_time is not None
+    assert store.get(job.identifier) == ended
+
+
+def test_jobs_are_listed_newest_first_in_pages_and_by_state(store: JobStore) -> None:
+    jobs = [created(store, *states) for states in ((), ("PREPARING",), (), ("PREPARING", "TRAINING"))]
+    names = [job.identifier for job in sorted(jobs, key=lambda job: job.identifier, reverse=True)]
+    assert [job.identifier for job in store.newest(3)] == names[:3]
+    assert [job.identifier for job in store.newest(3, before=names[2])] == names[3:]
+    running = store.newest(10, states=[State.PREPARING, State.TRAINING])
+    assert {job.identifier for job in running} == {jobs[1].identifier, jobs[3].identifier}
+
+
+def test_only_ended_jobs_are_deleted_and_their_log_with_them(store: JobStore) -> None:
+    job, other = created(store, "PREPARING"), created(store)
+    with pytest.raises(FailedPreconditionError, match="cancel it first"):
+        store.delete(job.identifier)
+    store.end(job.identifier, State.CANCELLED)
+    store.delete(job.identifier)
+    assert sequences(store, job) == []
+    assert sequences(store, other) == [1]
+    for call in (store.get, store.delete, store.cancel):
+        with pytest.raises(NotFoundError):
+            call(job.identifier)

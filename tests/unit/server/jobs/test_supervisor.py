@@ -1,0 +1,288 @@
+"""The supervisor over workers that do as they are told: every job ends once, and none takes the others with it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, OverloadedError
+from headstart_server.core.layout import Layout
+from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
+
+from tests.support.fake_workers import (
+    CANCELLED,
+    FakePool,
+    Script,
+    failed,
+    hangs,
+    job_record,
+    says,
+    state,
+    step,
+    succeeds,
+    trains_until_cancelled,
+)
+
+Start = Callable[..., Awaitable[tuple[Supervisor, FakePool]]]
+
+
+@pytest.fixture
+async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a supervisor over workers made of scripts."""
+    started: list[Supervisor] = []
+
+    async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
+        pool = FakePool(*scripts)
+        wanted = SupervisorSettings(model_root="", hub_allowed=False, **{"retry_seconds": 0.01, **settings})
+        supervisor = Supervisor(store, pool, Layout(tmp_path), wanted)  # type: ignore[arg-type]
+        started.append(supervisor)
+        await supervisor.start()
+        return supervisor, pool
+
+    yield begin
+    for supervisor in started:
+        await supervisor.close()
+
+
+async def ended(supervisor: Supervisor, store: JobStore, identifier: str) -> JobRecord:
+    """The job once its log has ended."""
+    async with asyncio.timeout(20):
+        async for _ in supervisor.watch(identifier, 0):
+            pass
+    return store.get(identifier)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def submitted(supervisor: Supervisor, **changes: Any) -> str:
+    job, new = await supervisor.submit(job_record(**changes))
+    assert new
+    return job.identifier
+
+
+def log_of(store: JobStore, identifier: str) -> list[str]:
+    """Where a job has been."""
+    return [event.data["to"] for event in store.events(identifier, 0, limit=10_000) if event.kind == "state"]
+
+
+async def test_a_job_goes_from_queue_to_end_with_all_that_its_worker_says(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start(succeeds(*map(step, range(1_000))))
+    identifier = await submitted(supervisor)
+    job = await ended(supervisor, store, identifier)
+    assert log_of(store, identifier) == ["QUEUED", "PREPARING", "TRAINING", "PUBLISHING", "SUCCEEDED"]
+    events = store.events(identifier, 0, limit=10_000)
+    assert [event.sequence for event in events] == list(range(1, job.last_sequence + 1))
+    assert [event.data["step"] for event in events if event.kind == "step"] == list(range(1_000))
+    assert pool.taken[0].jobs == [identifier]
+
+
+async def test_jobs_run_in_the_order_they_came(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start()
+    names = [await submitted(supervisor) for _ in range(4)]
+    await ended(supervisor, store, names[-1])
+    assert [worker.jobs for worker in pool.taken] == [[name] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("script", "clean"),
+    [
+        (succeeds(), True),
+        (says(state("PREPARING"), failed("NON_FINITE_LOSS")), True),
+        (says(state("PREPARING"), CANCELLED), True),
+        (says(state("PREPARING"), failed("INTERNAL")), False),
+        (says(state("PREPARING"), failed("OUT_OF_MEMORY")), False),
+        (says(state("PREPARING")), False),
+        (says(state("PREPARING"), {"event": "step"}), False),
+    ],
+    ids=["succeeded", "failed", "cancelled", "unknown error", "out of memory", "died", "nonsense"],
+)
+async def test_only_a_worker_that_ended_cleanly_is_used_again(
+    start: Start, store: JobStore, script: Script, *, clean: bool
+) -> None:
+    supervisor, pool = await start(script)
+    await ended(supervisor, store, await submitted(supervisor))
+    await until(lambda: bool(pool.returned))
+    assert pool.returned == [clean]
+
+
+async def test_a_worker_that_dies_fails_its_job_alone_and_says_how(start: Start, store: JobStore) -> None:
+    supervisor, _ = await start(says(state("PREPARING"), step(1)))
+    job = await ended(supervisor, store, await submitted(supervisor))
+    assert (job.state, job.error["reason"]) == (State.FAILED, "WORKER_DIED")
+    assert "exited with code 3" in job.error["message"]
+    assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("nonsense", [{"event": "step"}, {"done": {}}, state("NOWHERE"), state("SUCCEEDED")], ids=str)
+async def test_a_worker_that_makes_no_sense_fails_its_job_alone(
+    start: Start, store: JobStore, nonsense: dict[str, Any]
+) -> None:
+    supervisor, _ = await start(says(state("PREPARING"), nonsense))
+    job = await ended(supervisor, store, await submitted(supervisor))
+    assert (job.state, job.error["reason"]) == (State.FAILED, "INTERNAL")
+    assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
+
+
+async def test_a_running_job_is_asked_to_stop_and_its_worker_kept(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start(trains_until_cancelled)
+    identifier = await submitted(supervisor)
+    await until(lambda: store.get(identifier).state is State.TRAINING)
+    assert (await supervisor.cancel(identifier)).state is State.CANCELLING
+    assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
+    await until(lambda: bool(pool.returned))
+    assert (pool.returned, pool.taken[0].killed.is_set()) == ([True], False)
+    with pytest.raises(FailedPreconditionError, match="has ended"):
+        await supervisor.cancel(identifier)
+
+
+async def test_a_worker_that_does_not_stop_is_killed(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start(hangs, cancel_seconds=0.05)
+    identifier = await submitted(supervisor)
+    await until(lambda: store.get(identifier).state is State.PREPARING)
+    await supervisor.cancel(identifier)
+    assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
+    await until(lambda: bool(pool.returned))
+    assert (pool.returned, pool.taken[0].killed.is_set()) == ([False], True)
+
+
+async def test_a_job_cancelled_while_its_worker_starts_never_runs(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start()
+    pool.room.clear()
+    identifier = await submitted(supervisor)
+    await pool.asked.wait()
+    assert (await supervisor.cancel(identifier)).state is State.CANCELLED
+    pool.room.set()
+    await until(lambda: bool(pool.returned))
+    assert (pool.returned, pool.taken[0].jobs) == ([True], [])
+    assert log_of(store, identifier) == ["QUEUED", "CANCELLED"]
+
+
+async def test_a_job_cancelled_while_it_is_handed_over_is_stopped(start: Start, store: JobStore) -> None:
+    """The worker forgets a cancellation that came before its job; its first report reminds it."""
+
+    async def deaf(worker: Any) -> AsyncIterator[dict[str, Any]]:
+        store.cancel(worker.jobs[0])
+        yield state("PREPARING")
+        await worker.cancelled.wait()
+        yield step(1)
+        yield CANCELLED
+
+    supervisor, pool = await start(deaf)
+    identifier = await submitted(supervisor)
+    assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
+    await until(lambda: bool(pool.returned))
+    assert pool.returned == [True]
+    assert log_of(store, identifier) == ["QUEUED", "CANCELLED"]
+    assert store.get(identifier).last_sequence == 2
+
+
+async def test_a_job_deleted_while_it_waited_stops_nobody(start: Start, store: JobStore) -> None:
+    supervisor, _ = await start(trains_until_cancelled)
+    first, waiting = await submitted(supervisor), await submitted(supervisor)
+    await supervisor.cancel(waiting)
+    await supervisor.delete(waiting)
+    third = await submitted(supervisor)
+    await until(lambda: store.get(first).state is State.TRAINING)
+    await supervisor.cancel(first)
+    assert (await ended(supervisor, store, third)).state is State.SUCCEEDED
+
+
+async def test_more_jobs_than_the_limit_are_refused_until_one_leaves(start: Start, store: JobStore) -> None:
+    supervisor, _ = await start(trains_until_cancelled, max_queued=2)
+    running = await submitted(supervisor)
+    await until(lambda: store.get(running).state is State.TRAINING)
+    answers = await asyncio.gather(*(supervisor.submit(job_record()) for _ in range(5)), return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
+    assert len(refused) == 3
+    assert all(isinstance(error, OverloadedError) and error.retry_after > 0 for error in refused)
+    waiting = next(job for job in store.newest(10) if job.identifier != running)
+    await supervisor.cancel(waiting.identifier)
+    await submitted(supervisor)
+    with pytest.raises(OverloadedError):
+        await supervisor.submit(job_record())
+
+
+async def test_a_repeated_request_is_answered_however_many_wait(start: Start, store: JobStore) -> None:
+    supervisor, _ = await start(trains_until_cancelled, max_queued=1)
+    await submitted(supervisor)
+    await until(lambda: store.newest(1)[0].state is State.TRAINING)
+    first = await submitted(supervisor, request_id="r", request_digest="a")
+    again, new = await supervisor.submit(job_record(request_id="r", request_digest="a"))
+    assert (again.identifier, new) == (first, False)
+    with pytest.raises(AlreadyExistsError):
+        await supervisor.submit(job_record(request_id="r", request_digest="b"))
+
+
+async def test_a_job_whose_caller_goes_while_it_is_stored_runs_all_the_same(
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, _ = await start()
+    create, stored, go_on = store.create, threading.Event(), threading.Event()
+
+    def slowly(job: JobRecord) -> tuple[JobRecord, bool]:
+        created = create(job)
+        stored.set()
+        go_on.wait()
+        return created
+
+    monkeypatch.setattr(store, "create", slowly)
+    job = job_record()
+    caller = asyncio.create_task(supervisor.submit(job))
+    await until(stored.is_set)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    go_on.set()
+    assert (await ended(supervisor, store, job.identifier)).state is State.SUCCEEDED
+
+
+async def test_an_end_that_the_store_does_not_take_is_written_when_it_does(
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, failures = store.end, iter(range(3))
+
+    def sometimes(identifier: str, to: State, error: dict[str, str] | None = None) -> Appended:
+        if next(failures, None) is not None:
+            raise OSError("disk full")
+        return end(identifier, to, error)
+
+    monkeypatch.setattr(store, "end", sometimes)
+    supervisor, _ = await start()
+    first, second = await submitted(supervisor), await submitted(supervisor)
+    assert (await ended(supervisor, store, first)).state is State.SUCCEEDED
+    assert (await ended(supervisor, store, second)).state is State.SUCCEEDED
+
+
+async def test_closing_ends_the_workers_and_leaves_the_jobs_to_the_next_server(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start(trains_until_cancelled)
+    running, waiting = await submitted(supervisor), await submitted(supervisor)
+    await until(lambda: store.get(running).state is State.TRAINING)
+    watcher = asyncio.create_task(ended(supervisor, store, running))
+    await supervisor.close()
+    assert (await watcher).state is State.TRAINING
+    assert supervisor.interrupted
+    assert (pool.taken[0].killed.is_set(), pool.taken[0].stopped) == (True, True)
+
+    again, _ = await start()
+    assert (await ended(again, store, waiting)).state is State.SUCCEEDED
+    assert log_of(store, running)[:5] == ["QUEUED", "PREPARING", "TRAINING", "QUEUED", "PREPARING"]
+    assert store.get(running).state is State.SUCCEEDED  # it had come first
+
+
+async def test_a_job_that_was_being_cancelled_is_cancelled_at_the_next_start(start: Start, store: JobStore) -> None:
+    job, _ = store.create(job_record())
+    store.append(job.identifier, "state", {"to": "PREPARING"})
+    store.cancel(job.identifier)
+    _, pool = await start()
+    assert store.get(job.identifier).state is State.CANCELLED
+    assert pool.taken == []
