@@ -15,7 +15,6 @@ from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
 from headstart_server.data.uploads import Uploads
-from headstart_server.embedding_store.eviction import evict
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import ArtifactRegistry
@@ -36,9 +35,9 @@ from headstart_server.rpc.training import TrainingServicer
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, settings_of
+from headstart_server.upkeep import Upkeep
 
 _log = structlog.get_logger()
-_TENDING_SECONDS = 60.0
 
 
 class App:
@@ -76,27 +75,17 @@ class App:
         if self.settings.port_file is not None:
             with published_file(self.settings.port_file) as temporary:
                 temporary.write_text(str(self.server.port), encoding="ascii")
-        self._tending = asyncio.create_task(self._tend_store())
+        self._upkeep = asyncio.create_task(Upkeep(self.layout, self.settings, self.workplace.store, self.jobs).run())
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 
     async def stop(self) -> None:
         """Stops listening, then working. Unfinished jobs go on at the next start."""
-        self._tending.cancel()
+        self._upkeep.cancel()
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()
         await closing
         self.batcher.close()
         self.jobs.close()
-
-    async def _tend_store(self) -> None:
-        """Closes idle spaces and keeps the store below its limit, once a minute."""
-        while True:
-            self.workplace.store.release_idle(_TENDING_SECONDS)
-            if self.settings.max_store_bytes:
-                removed = await asyncio.to_thread(evict, self.layout.embeddings, self.settings.max_store_bytes)
-                if removed.shards:
-                    _log.info("evicted embeddings", shards=removed.shards, bytes=removed.bytes)
-            await asyncio.sleep(_TENDING_SECONDS)
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings

@@ -30,6 +30,12 @@ class Settings(BaseSettings):
     max_dataset_bytes: int = Field(64 << 30, ge=1, description="largest uploaded file")
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
     max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
+    cache_days: float = Field(
+        30.0, ge=0, description="days for which unused tables/, tokens/ and quarantined shards are kept; 0: forever"
+    )
+    max_cache_bytes: int = Field(
+        0, ge=0, description="size limit of tables/, tokens/ and quarantined shards together; 0: none"
+    )
     model_pool_bytes: int = Field(4 << 30, ge=0, description="weights of live models kept in memory")
     stop_grace: float = Field(10.0, ge=0, description="seconds that calls get to finish when the server stops")
     tls_certificate: Path | None = Field(None, description="PEM certificate chain; serves TLS together with --tls-key")

@@ -11,6 +11,7 @@ import pyarrow as pa
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
+from headstart_server.core.pruning import mark_used
 from headstart_server.core.suggest import choices
 from headstart_server.data.formats import Format, as_strings, canonical_batch, format_of, read_batches
 
@@ -76,9 +77,11 @@ def table_of_arrow(rows: pa.Table, field: str) -> Table:
 def _read(converted: Path) -> pa.Table | None:
     """The converted file, memory-mapped; None if it is not there or not whole."""
     try:
-        return pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
+        rows = pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
     except (pa.ArrowException, OSError):
         return None
+    mark_used(converted)
+    return rows
 
 
 def _convert(path: Path, file_format: Format, converted: Path, field: str) -> None:

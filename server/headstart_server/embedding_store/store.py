@@ -18,6 +18,7 @@ import numpy.typing as npt
 from headstart_server.core.errors import StoreFullError
 from headstart_server.core.files import read_json, write_json
 from headstart_server.core.names import new_id
+from headstart_server.core.pruning import mark_used
 from headstart_server.embedding_store.claims import Claims
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.key import Keys
@@ -209,7 +210,7 @@ class SpaceStore:
         else:
             with ThreadPoolExecutor(self._threads) as pool:
                 unread = list(pool.map(read, starts.tolist(), ends.tolist()))
-        _touch(shard.path)
+        mark_used(shard.path)
         return np.concatenate([np.empty(0, np.int64), *(part for part in unread if part is not None)])
 
     def _reopen(self) -> None:
@@ -269,10 +270,4 @@ class SpaceStore:
         self.quarantined += 1
         with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
             folder.mkdir(exist_ok=True)
-            path.rename(folder / path.name)
-
-
-def _touch(path: Path) -> None:
-    """Marks a shard as used now, for eviction; a store that cannot be written to is not evicted from either."""
-    with suppress(OSError):
-        os.utime(path)
+            mark_used(path.rename(folder / path.name))

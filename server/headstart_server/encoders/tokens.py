@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from headstart_server.core.files import published_file
+from headstart_server.core.pruning import mark_used
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class TokenCache:
             with safe_open(path, "numpy") as file:
                 column = TokenColumn(file.get_tensor("ids"), file.get_tensor("offsets"))
                 if (file.metadata() or {}).get("crc32") == _checksum(column):
+                    mark_used(path)
                     return column
         except FileNotFoundError:
             return None

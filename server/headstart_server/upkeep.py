@@ -1,0 +1,77 @@
+"""Upkeep of the state directory, once a minute: the store, the caches beside it, and what was left lying about."""
+
+import asyncio
+import time
+
+import structlog
+
+from headstart_server.core.errors import HeadstartError
+from headstart_server.core.files import TEMPORARY
+from headstart_server.core.layout import Layout
+from headstart_server.core.pruning import Pruned, prune
+from headstart_server.embedding_store.compaction import compact
+from headstart_server.embedding_store.eviction import evict
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.jobs.states import State
+from headstart_server.jobs.store import JobStore
+from headstart_server.settings import Settings
+
+_log = structlog.get_logger()
+_PERIOD_SECONDS = 60.0
+_DAY_SECONDS = 86_400.0
+_ABANDONED_SECONDS = _DAY_SECONDS
+_RECENT_SECONDS = 3_600.0
+"""Uploads and plans have no job to be known by; they take less."""
+_IN_PROGRESS = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
+
+
+class Upkeep:
+    """Keeps one state directory below its settings' limits."""
+
+    def __init__(self, layout: Layout, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
+        self._layout, self._settings, self._store, self._jobs = layout, settings, store, jobs
+
+    async def run(self) -> None:
+        """Goes on until it is cancelled; a round that fails is logged, and the next one tries again."""
+        while True:
+            try:
+                await asyncio.to_thread(self.tend)
+            except (HeadstartError, OSError):
+                _log.exception("upkeep failed")
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+    def tend(self) -> None:
+        """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
+        self._store.release_idle(_PERIOD_SECONDS)
+        if self._settings.max_store_bytes:
+            evicted = evict(self._layout.embeddings, self._settings.max_store_bytes)
+            if evicted.shards:
+                _log.info("evicted embeddings", shards=evicted.shards, bytes=evicted.bytes)
+        compacted = compact(self._layout.embeddings)
+        if compacted.merged:
+            _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
+        pruned = self.prune_caches(time.time())
+        if pruned.files:
+            _log.info("pruned caches", files=pruned.files, bytes=pruned.bytes)
+
+    def prune_caches(self, now: float) -> Pruned:
+        """Removes converted tables, tokens and quarantined shards past their age or size.
+
+        A job opens its files after it was created, which marks them as used: whatever was used since the oldest job in
+        progress was created stays.
+        """
+        jobs = self._jobs.newest(1_000_000, None, _IN_PROGRESS)
+        in_use_since = min([now - _RECENT_SECONDS, *(job.create_time.timestamp() for job in jobs)])
+        folders = [self._layout.tables, self._layout.tokens]
+        kept = [path for folder in folders for path in folder.glob("[!.]*")]
+        kept += self._layout.embeddings.glob("*/quarantine/*")
+        days = self._settings.cache_days
+        found = prune(
+            kept,
+            used_before=now - days * _DAY_SECONDS if days else 0.0,
+            limit_bytes=self._settings.max_cache_bytes,
+            in_use_since=in_use_since,
+        )
+        abandoned = [path for folder in folders for path in folder.glob(f".*{TEMPORARY}")]
+        prune(abandoned, used_before=now - _ABANDONED_SECONDS, limit_bytes=0, in_use_since=in_use_since)
+        return found
