@@ -30,15 +30,27 @@ class HeadstartError(Exception):
             self.reason = reason
 
 
+MAX_VIOLATIONS = 20
+
+
 class InvalidInputError(HeadstartError):
-    """The request, spec or data is wrong; carries every violation found."""
+    """The request, spec or data is wrong; carries the first 20 violations found, and how many more there are.
+
+    `unlisted` counts those that the caller did not even write down.
+    """
 
     reason = "INVALID_INPUT"
 
-    def __init__(self, violations: list[Violation] | Violation, *, reason: str | None = None) -> None:
+    def __init__(
+        self, violations: list[Violation] | Violation, *, reason: str | None = None, unlisted: int = 0
+    ) -> None:
         found = [violations] if isinstance(violations, Violation) else list(violations)
         if not found:
             raise ValueError("an InvalidInputError needs at least one violation")
+        more = max(0, len(found) - MAX_VIOLATIONS) + unlisted
+        found = found[:MAX_VIOLATIONS]
+        if more:
+            found.append(Violation("", f"and {more} more; correct these first"))
         super().__init__("; ".join(map(str, found)), reason=reason, field=found[0].field)
         self.violations = found
 

@@ -12,6 +12,9 @@ InputType = Literal["text", "image", "number", "category", "binary", "set", "vec
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Count = Annotated[int, Field(ge=0, le=1_000)]
+Word = Annotated[str, Field(max_length=1_000)]
+Weight = Annotated[float, Field(ge=1e-6, le=1e6)]
+"""Of a loss. Outside these bounds float32 loses one to the other; a batch of weight 0 has no mean."""
 Precision = Literal["fp32", "bf16", "fp16"]
 Reduction = Literal["cls", "cls_pooled", "mean", "max", "last", "sum"]
 Norm = Literal["batch", "layer", "ghost", "none"]
@@ -59,13 +62,13 @@ class Section(BaseModel):
 class EncoderSpec(Section):
     """What turns a column into a vector."""
 
-    type: str | None = None
-    pretrained_model_name_or_path: str | None = None
-    revision: str | None = None
+    type: Word | None = None
+    pretrained_model_name_or_path: Word | None = None
+    revision: Word | None = None
     use_pretrained: bool | None = None
     trainable: bool | None = None
     reduce_output: Reduction | None = None
-    model_variant: str | None = None
+    model_variant: Word | None = None
     embedding_size: Positive | None = None
     output_size: Positive | None = None
     num_layers: Count | None = None
@@ -82,13 +85,13 @@ class PreprocessingSpec(Section):
     lowercase: bool | None = None
     embedding_precision: Precision | None = None
     missing_value_strategy: MissingStrategy | None = None
-    fill_value: str | None = None
+    fill_value: Word | None = None
     normalization: Literal["zscore", "minmax", "log1p", "iq", "none"] | None = None
     most_common: Positive | None = None
     min_frequency: Positive | None = None
-    fallback_true_label: str | None = None
+    fallback_true_label: Word | None = None
     vector_size: Positive | None = None
-    separator: Annotated[str, Field(min_length=1)] | None = None
+    separator: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     cached_views: Positive | None = None
 
 
@@ -106,19 +109,19 @@ class LossSpec(Section):
     """What is minimised for one output."""
 
     type: LossType | None = None
-    weight: Annotated[float, Field(gt=0)] | None = None
-    class_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    weight: Weight | None = None
+    class_weights: dict[str, Weight] = Field(default_factory=dict, max_length=100_000)
     balance_classes: bool | None = None
-    positive_class_weight: Annotated[float, Field(gt=0)] | None = None
+    positive_class_weight: Weight | None = None
     label_smoothing: Probability | None = None
 
 
 class AugmentationSpec(Section):
     """A random change of an image while training."""
 
-    type: str = ""
+    type: Word = ""
     parameters: dict[str, float] = Field(default_factory=dict)
-    method: str | None = None
+    method: Word | None = None
 
 
 class FeatureSpec(Section):
@@ -126,15 +129,15 @@ class FeatureSpec(Section):
 
     verbatim = frozenset({"name", "column"})
 
-    name: str = ""
-    type: str = ""
-    column: str | None = None
+    name: Word = ""
+    type: Word = ""
+    column: Word | None = None
     encoder: EncoderSpec = EncoderSpec()
     preprocessing: PreprocessingSpec = PreprocessingSpec()
     decoder: DecoderSpec = DecoderSpec()
     loss: LossSpec = LossSpec()
     top_k: Positive | None = None
-    augmentation: list[AugmentationSpec] = Field(default_factory=list)
+    augmentation: list[AugmentationSpec] = Field(default_factory=list, max_length=100)
 
     @property
     def source(self) -> str:
@@ -176,7 +179,7 @@ class OptimizerSpec(Section):
 
     type: OptimizerType | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
-    betas: list[Probability] = Field(default_factory=list)
+    betas: list[Probability] = Field(default_factory=list, max_length=2)
     eps: Annotated[float, Field(gt=0)] | None = None
     momentum: Probability | None = None
     nesterov: bool | None = None
@@ -207,7 +210,7 @@ class TrainerSpec(Section):
     gradient_clipping: GradientClippingSpec = GradientClippingSpec()
     evaluate_training_set: bool | None = None
     early_stop: Annotated[int, Field(le=100_000)] | None = None
-    validation_metric: str | None = None
+    validation_metric: Word | None = None
     random_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     checkpoint: bool | None = None
 
@@ -234,8 +237,8 @@ class SplitSpec(Section):
     verbatim = frozenset({"column"})
 
     type: Literal["random", "stratify", "hash", "fixed"] | None = None
-    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=list)
-    column: str | None = None
+    probabilities: list[Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=list, max_length=3)
+    column: Word | None = None
 
 
 class GlobalPreprocessingSpec(Section):
@@ -248,13 +251,13 @@ class GlobalPreprocessingSpec(Section):
 class TrainSpec(Section):
     """What a user asks for."""
 
-    input_features: list[FeatureSpec] = Field(default_factory=list)
-    output_features: list[FeatureSpec] = Field(default_factory=list)
+    input_features: list[FeatureSpec] = Field(default_factory=list, max_length=4_096)
+    output_features: list[FeatureSpec] = Field(default_factory=list, max_length=4_096)
     combiner: CombinerSpec = CombinerSpec()
     trainer: TrainerSpec = TrainerSpec()
     backend: BackendSpec = BackendSpec()
     preprocessing: GlobalPreprocessingSpec = GlobalPreprocessingSpec()
-    defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict)
+    defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict, max_length=50)
 
     @property
     def features(self) -> list[FeatureSpec]:

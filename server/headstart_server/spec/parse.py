@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, Violation
 from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.json_reader import read_json
 from headstart_server.spec.lacking import LACKING
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.validate import validate
@@ -17,8 +18,8 @@ from headstart_server.spec.yaml_reader import read_yaml
 
 
 def parse_yaml(text: str) -> TrainSpec:
-    """Parses a YAML spec; raises InvalidInputError with every violation found."""
-    return parse_values(read_yaml(text))
+    """Parses a spec in YAML or JSON; raises InvalidInputError with the violations found."""
+    return parse_values(read_json(text) or read_yaml(text))
 
 
 def parse_values(values: dict[str, Any]) -> TrainSpec:
@@ -26,7 +27,7 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
     try:
         spec = TrainSpec.model_validate(_normalise(values))
     except ValidationError as error:
-        raise InvalidInputError([_violation(detail) for detail in error.errors(include_url=False)][:50]) from None
+        raise _refused([_violation(detail) for detail in _first(error)], error) from None
     violations = validate(spec, apply_defaults(spec))
     if violations:
         raise InvalidInputError(violations)
@@ -38,10 +39,17 @@ def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
     try:
         return FeatureSpec.model_validate(values)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in details]
+        found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in _first(error)]
         named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]
-        raise InvalidInputError(named) from None
+        raise _refused(named, error) from None
+
+
+def _first(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False)[:MAX_VIOLATIONS]
+
+
+def _refused(listed: list[Violation], error: ValidationError) -> InvalidInputError:
+    return InvalidInputError(listed, unlisted=error.error_count() - len(listed))
 
 
 def _normalise(values: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +81,8 @@ def _violation(detail: ErrorDetails) -> Violation:
             return Violation(path, f"{given} is not known; use {expected}{guess}")
         case "model_type" | "model_attributes_type" | "dict_type":
             return Violation(path, f"{given} must be a mapping, e.g. {{type: ...}}")
+        case "string_type" if isinstance(detail.get("input"), bool | int | float):
+            return Violation(path, f"{given} must be text; write it in quotes: {str(detail['input']).lower()!r}")
         case "list_type":
             return Violation(path, f"{given} must be a list")
         case _:

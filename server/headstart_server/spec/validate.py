@@ -1,11 +1,15 @@
 """What types alone cannot say: rules across the fields of a spec. Returns violations, never raises."""
 
+import unicodedata
 from collections.abc import Iterator
 from typing import get_args
 
 from headstart_server.core.errors import Violation
 from headstart_server.core.suggest import did_you_mean
+from headstart_server.spec.missing_values import missing_value_rules
 from headstart_server.spec.model import FeatureSpec, InputType, TrainSpec
+from headstart_server.spec.training_rules import training_rules
+from headstart_server.spec.unused import unused_by_defaults, unused_by_features
 
 INPUT_TYPES: tuple[str, ...] = get_args(InputType)
 OUTPUT_TYPES = ("category", "binary", "number", "set", "vector")
@@ -17,11 +21,21 @@ LOSSES: dict[str, tuple[str, ...]] = {
     "set": ("sigmoid_cross_entropy",),
     "vector": ("mean_squared_error", "mean_absolute_error", "huber"),
 }
+MAX_NAME = 200
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+_RENAME = "give a plain name, and the column's in 'column'"
 
 
 def validate(spec: TrainSpec, merged: TrainSpec) -> list[Violation]:
     """Every rule that the spec breaks, in the spec's order; `merged` is the spec with its `defaults` applied."""
-    return [*_features(merged), *_defaults(spec), *_trainer(spec), *_split(spec)]
+    return [
+        *_features(merged),
+        *missing_value_rules(merged),
+        *unused_by_features(spec, merged),
+        *_defaults(spec),
+        *unused_by_defaults(spec),
+        *training_rules(spec),
+    ]
 
 
 def _features(spec: TrainSpec) -> Iterator[Violation]:
@@ -53,8 +67,10 @@ def _names(feature: FeatureSpec, path: str, seen: dict[str, str]) -> Iterator[Vi
         yield Violation(
             f"{path}.name", f"{feature.name!r} is taken by {seen[feature.name]}; use 'column' to read it twice"
         )
-    elif "." in feature.name and len(feature.name) > 200:
-        yield Violation(f"{path}.name", "is longer than 200 characters")
+    elif len(feature.name) > MAX_NAME:
+        yield Violation(f"{path}.name", f"is longer than {MAX_NAME} characters; {_RENAME}")
+    elif any(unicodedata.category(character) in _UNPRINTABLE for character in feature.name):
+        yield Violation(f"{path}.name", f"{feature.name!r} holds control characters or line ends; {_RENAME}")
     seen.setdefault(feature.name, path)
 
 
@@ -87,6 +103,8 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
             f"{path}.encoder.trainable",
             "false, but use_pretrained is false: a frozen random encoder learns nothing; set one of them to true",
         )
+    if feature.augmentation and feature.type != "image":
+        yield Violation(f"{path}.augmentation", f"is for image inputs, not {feature.type}; leave it out")
     for name in ("decoder", "loss", "top_k"):
         if name in feature.model_fields_set and getattr(feature, name) not in (None, type(getattr(feature, name))()):
             yield Violation(f"{path}.{name}", "belongs to output features")
@@ -95,18 +113,20 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
 def _output(feature: FeatureSpec, path: str) -> Iterator[Violation]:
     if feature.encoder != type(feature.encoder)():
         yield Violation(f"{path}.encoder", "belongs to input features")
+    if feature.augmentation:
+        yield Violation(f"{path}.augmentation", "belongs to image inputs")
     losses = LOSSES.get(feature.type, ())
     loss = feature.loss
     if loss.type is not None and losses and loss.type not in losses:
         yield Violation(
             f"{path}.loss.type", f"{loss.type!r} is not for {feature.type} outputs; use {', '.join(losses)}"
         )
-    if loss.class_weights and feature.type != "category":
-        yield Violation(f"{path}.loss.class_weights", f"is for category outputs, not {feature.type}")
     if loss.class_weights and loss.balance_classes:
         yield Violation(f"{path}.loss.balance_classes", "excludes class_weights; keep one of them")
-    if loss.positive_class_weight is not None and feature.type != "binary":
-        yield Violation(f"{path}.loss.positive_class_weight", f"is for binary outputs, not {feature.type}")
+    if loss.positive_class_weight is not None and loss.balance_classes:
+        yield Violation(f"{path}.loss.balance_classes", "excludes positive_class_weight; keep one of them")
+    if feature.top_k is not None and feature.type != "category":
+        yield Violation(f"{path}.top_k", f"is for category outputs, not {feature.type}; leave it out")
 
 
 def _defaults(spec: TrainSpec) -> Iterator[Violation]:
@@ -116,30 +136,3 @@ def _defaults(spec: TrainSpec) -> Iterator[Violation]:
                 f"defaults.{name[:80]}",
                 f"is no feature type; use {', '.join(INPUT_TYPES)}{did_you_mean(name, INPUT_TYPES)}",
             )
-
-
-def _trainer(spec: TrainSpec) -> Iterator[Violation]:
-    betas = spec.trainer.optimizer.betas
-    if betas and len(betas) != 2:
-        yield Violation("trainer.optimizer.betas", f"{betas} must be two numbers in [0, 1)")
-    clipping = spec.trainer.gradient_clipping
-    if sum(value is not None for value in (clipping.clipglobalnorm, clipping.clipnorm, clipping.clipvalue)) > 1:
-        yield Violation("trainer.gradient_clipping", "takes one of clipglobalnorm, clipnorm and clipvalue")
-    if spec.backend.type == "ray":
-        yield Violation("backend.type", "'ray' is not available in this release; use 'local'")
-
-
-def _split(spec: TrainSpec) -> Iterator[Violation]:
-    split = spec.preprocessing.split
-    path = "preprocessing.split"
-    if split.probabilities:
-        if len(split.probabilities) != 3:
-            yield Violation(
-                f"{path}.probabilities", f"{split.probabilities} must be three parts: training, validation, test"
-            )
-        elif abs(sum(split.probabilities) - 1) > 1e-6 or split.probabilities[0] <= 0:
-            yield Violation(f"{path}.probabilities", f"{split.probabilities} must sum to 1, with training rows above 0")
-    if split.type in ("stratify", "hash", "fixed") and not split.column:
-        yield Violation(f"{path}.column", f"is missing; {split.type!r} needs the column's name")
-    if split.column and split.type in (None, "random"):
-        yield Violation(f"{path}.column", f"{split.column!r} has no use with a random split; set split.type")

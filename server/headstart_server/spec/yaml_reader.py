@@ -10,22 +10,68 @@ from headstart_server.core.errors import invalid
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
-MAX_NODES = 50_000
-_FIELD = "spec_yaml"
+MAX_NODES = 30_000
+FIELD = "spec_yaml"
 
 
 _TAG = "tag:yaml.org,2002:"
 _WORDS = {"true": True, "false": False}
 
 
+class HalfCharacterError(ValueError):
+    """Text holds one half of a UTF-16 pair, which nothing can store or send."""
+
+
+def check_characters(text: str) -> None:
+    """Raises HalfCharacterError for text that is not made of whole characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise HalfCharacterError(
+            f"{text[:80]!r} holds half a character ({text[error.start]!r}); "
+            "write the character itself, or both halves of its escape"
+        ) from None
+
+
+def _joined(text: str) -> str:
+    """The text with pairs of halves (`\\ud83d\\ude00`, as JSON writes them) joined; refuses a half on its own."""
+    if not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    check_characters(joined)
+    return joined
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader with YAML 1.2's core schema, plain keys, and none of them repeated."""
+    """The safe loader with YAML 1.2's core schema, plain keys, none repeated, and bounds kept as it reads."""
+
+    depth = nodes = 0
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - declared so by the base class
     yaml_constructors: ClassVar[dict[str | None, Any]] = {
         kind: yaml.SafeLoader.yaml_constructors[kind]
         for kind in (f"{_TAG}map", f"{_TAG}seq", f"{_TAG}str", f"{_TAG}null", None)
     }
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.depth, self.nodes = self.depth + 1, self.nodes + 1
+        if self.check_event(yaml.AliasEvent):
+            raise invalid(FIELD, "aliases (*name) are not accepted; repeat the value or use 'defaults'")
+        if self.depth > MAX_DEPTH + 1:
+            raise invalid(FIELD, f"nested more than {MAX_DEPTH} deep; no spec needs that")
+        if self.nodes > MAX_NODES:
+            raise invalid(FIELD, f"holds more than {MAX_NODES} values; a spec is a page")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def compose_scalar_node(self, anchor: dict[Any, yaml.Node]) -> yaml.ScalarNode:
+        node = super().compose_scalar_node(anchor)
+        try:
+            node.value = _joined(node.value)
+        except HalfCharacterError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -57,7 +103,11 @@ def _construct_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
 
 
 def _construct_int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int | float:
-    text = str(loader.construct_scalar(node))
+    return read_int(str(loader.construct_scalar(node)))
+
+
+def read_int(text: str) -> int | float:
+    """A whole number; longer than any spec needs, a float."""
     return int(text) if len(text) <= 20 else float(text)
 
 
@@ -73,34 +123,15 @@ _Loader.add_constructor(f"{_TAG}float", _construct_float)
 def read_yaml(text: str) -> dict[str, Any]:
     """The mapping that a YAML document holds; raises InvalidInputError naming line and column."""
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise invalid(_FIELD, f"larger than {MAX_BYTES} bytes; a spec is a page")
+        raise invalid(FIELD, f"larger than {MAX_BYTES} bytes; a spec is a page")
     try:
-        _check_bounds(text)
         value = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise invalid(_FIELD, f"not valid YAML{where}: {error.problem or error.context}") from None
+        raise invalid(FIELD, f"not valid YAML{where}: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        raise invalid(_FIELD, f"not valid YAML: {str(error)[:200]}") from None
+        raise invalid(FIELD, f"not valid YAML: {str(error)[:200]}") from None
     if not isinstance(value, dict):
-        raise invalid(_FIELD, f"must be a mapping with input_features and output_features, not {type(value).__name__}")
+        raise invalid(FIELD, f"must be a mapping with input_features and output_features, not {type(value).__name__}")
     return value
-
-
-def _check_bounds(text: str) -> None:
-    """Walks the parser's events, which needs no recursion, before anything is built from them."""
-    depth = 0
-    for nodes, event in enumerate(yaml.parse(text, Loader=_Loader), 1):
-        if isinstance(event, yaml.ScalarEvent):
-            event.value.encode()  # refuses half a character, such as "\\ud800", before anything stores it
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        elif isinstance(event, yaml.AliasEvent):
-            raise invalid(_FIELD, "aliases (*name) are not accepted; repeat the value or use 'defaults'")
-        if depth > MAX_DEPTH:
-            raise invalid(_FIELD, f"nested more than {MAX_DEPTH} deep; no spec needs that")
-        if nodes > MAX_NODES:
-            raise invalid(_FIELD, f"holds more than {MAX_NODES} values; a spec is a page")

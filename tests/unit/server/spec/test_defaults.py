@@ -16,19 +16,19 @@ def _merged(feature: dict[str, Any], defaults: dict[str, Any]) -> Any:
 
 
 def test_a_default_reaches_features_of_its_type_only() -> None:
-    merged = _merged({}, {"text": {"encoder": {"type": "bert", "dropout": 0.2}}})
+    merged = _merged({}, {"text": {"encoder": {"type": "bert", "reduce_output": "max"}}})
     assert merged.input_features[0].encoder.type == "bert"
-    assert merged.input_features[0].encoder.dropout == 0.2
+    assert merged.input_features[0].encoder.reduce_output == "max"
     assert merged.input_features[1].encoder.type is None
 
 
 def test_a_features_own_settings_win_one_by_one() -> None:
     merged = _merged(
-        {"encoder": {"trainable": False, "dropout": 0.0}},
-        {"text": {"encoder": {"type": "bert", "trainable": True, "dropout": 0.5}}},
+        {"encoder": {"trainable": False, "reduce_output": "cls"}},
+        {"text": {"encoder": {"type": "bert", "trainable": True, "reduce_output": "max"}}},
     )
     encoder = merged.input_features[0].encoder
-    assert (encoder.type, encoder.trainable, encoder.dropout) == ("bert", False, 0.0)
+    assert (encoder.type, encoder.trainable, encoder.reduce_output) == ("bert", False, "cls")
 
 
 def test_outputs_take_decoder_and_loss() -> None:

@@ -112,3 +112,13 @@ def test_an_error_names_line_and_column() -> None:
 def test_a_repeated_key_is_named_with_its_place() -> None:
     with pytest.raises(InvalidInputError, match="line 3, column 1: key 'a' is repeated"):
         read_yaml("a: 1\nb: 2\na: 3")
+
+
+def test_pairs_of_halves_are_joined_as_json_means_them() -> None:
+    assert read_yaml('"\\ud83d\\ude00": ["x \\uD83D\\uDE00"]') == {"😀": ["x 😀"]}
+
+
+@pytest.mark.parametrize("escape", ["\\ud83d", "\\ude00", "\\ude00\\ud83d", "\\ud83dx"])
+def test_half_a_character_is_refused_with_its_place(escape: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"line 2, column 4: .* holds half a character .*both halves"):
+        read_yaml(f'a: 1\nb: "{escape}"')

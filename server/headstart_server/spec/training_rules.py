@@ -1,0 +1,91 @@
+"""Rules across the settings of combiner, trainer, backend and split: what excludes, needs or does without what."""
+
+from collections.abc import Iterator
+
+from headstart_server.core.errors import Violation
+from headstart_server.spec.model import BackendTrainerSpec, TrainSpec
+from headstart_server.spec.unused import given
+
+_WITH_BETAS = ("adamw", "adam", "nadam", "radam", "adamax")
+_WITHOUT_EPS = ("sgd", "asgd", "adafactor")
+_WITH_MOMENTUM = ("sgd", "rmsprop")
+
+
+def training_rules(spec: TrainSpec) -> Iterator[Violation]:
+    """Every rule that these sections break."""
+    yield from _combiner(spec)
+    yield from _trainer(spec)
+    yield from _optimizer(spec)
+    yield from _backend(spec)
+    yield from _split(spec)
+
+
+def _combiner(spec: TrainSpec) -> Iterator[Violation]:
+    combiner = spec.combiner
+    if not combiner.num_fc_layers:
+        for key in ("output_size", "activation"):
+            if given(getattr(combiner, key)):
+                yield Violation(
+                    f"combiner.{key}", "has no effect without combiner.num_fc_layers; set that, or leave it out"
+                )
+    if combiner.virtual_batch_size is not None and combiner.norm != "ghost":
+        yield Violation("combiner.virtual_batch_size", "is for norm: ghost; set that, or leave it out")
+
+
+def _trainer(spec: TrainSpec) -> Iterator[Violation]:
+    trainer = spec.trainer
+    clipping = trainer.gradient_clipping
+    if sum(value is not None for value in (clipping.clipglobalnorm, clipping.clipnorm, clipping.clipvalue)) > 1:
+        yield Violation("trainer.gradient_clipping", "takes one of clipglobalnorm, clipnorm and clipvalue")
+    if trainer.batch_size is not None and trainer.batch_size > (trainer.max_batch_size or trainer.batch_size):
+        yield Violation(
+            "trainer.max_batch_size",
+            f"{trainer.max_batch_size} is below batch_size {trainer.batch_size}; leave one of them out",
+        )
+    scheduler = trainer.learning_rate_scheduler
+    if scheduler.decay_rate is not None and scheduler.decay != "exponential":
+        yield Violation(
+            "trainer.learning_rate_scheduler.decay_rate", "is for decay: exponential; set that, or leave it out"
+        )
+
+
+def _optimizer(spec: TrainSpec) -> Iterator[Violation]:
+    optimizer, path = spec.trainer.optimizer, "trainer.optimizer"
+    kind = optimizer.type or "adamw"
+    if optimizer.betas and kind not in _WITH_BETAS:
+        yield Violation(f"{path}.betas", f"{kind} has none; they are for {', '.join(_WITH_BETAS)}; leave them out")
+    elif optimizer.betas and len(optimizer.betas) != 2:
+        yield Violation(f"{path}.betas", f"{optimizer.betas} must be two numbers in [0, 1)")
+    if optimizer.eps is not None and kind in _WITHOUT_EPS:
+        yield Violation(f"{path}.eps", f"{kind} has none; leave it out")
+    if given(optimizer.momentum) and kind not in _WITH_MOMENTUM:
+        yield Violation(f"{path}.momentum", f"{kind} has none; it is for {' and '.join(_WITH_MOMENTUM)}; leave it out")
+    if optimizer.nesterov and kind != "sgd":
+        yield Violation(f"{path}.nesterov", f"is for sgd, not {kind}; leave it out")
+    elif optimizer.nesterov and not optimizer.momentum:
+        yield Violation(f"{path}.nesterov", "needs momentum above 0; set trainer.optimizer.momentum, e.g. 0.9")
+
+
+def _backend(spec: TrainSpec) -> Iterator[Violation]:
+    if spec.backend.type == "ray":
+        yield Violation("backend.type", "'ray' is not available in this release; use 'local'")
+    elif spec.backend.trainer != BackendTrainerSpec():
+        yield Violation("backend.trainer", "is for backends with workers; 'local' has none, leave it out")
+
+
+def _split(spec: TrainSpec) -> Iterator[Violation]:
+    split = spec.preprocessing.split
+    path = "preprocessing.split"
+    if split.type == "fixed" and split.probabilities:
+        yield Violation(f"{path}.probabilities", "have no effect on a fixed split; leave them out")
+    elif split.probabilities:
+        if len(split.probabilities) != 3:
+            yield Violation(
+                f"{path}.probabilities", f"{split.probabilities} must be three parts: training, validation, test"
+            )
+        elif abs(sum(split.probabilities) - 1) > 1e-6 or split.probabilities[0] <= 0:
+            yield Violation(f"{path}.probabilities", f"{split.probabilities} must sum to 1, with training rows above 0")
+    if split.type in ("stratify", "hash", "fixed") and not split.column:
+        yield Violation(f"{path}.column", f"is missing; {split.type!r} needs the column's name")
+    if split.column and split.type in (None, "random"):
+        yield Violation(f"{path}.column", f"{split.column!r} has no use with a random split; set split.type")
