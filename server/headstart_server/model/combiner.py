@@ -17,14 +17,15 @@ class ConcatCombiner(nn.Module):
         super().__init__()
         layers = spec.num_fc_layers or 0
         norm, virtual = spec.norm or "none", spec.virtual_batch_size or _VIRTUAL_BATCH
-        self.input_norm = norm_layer(norm if layers == 0 else "none", width, virtual)
-        self.dropout = nn.Dropout(spec.dropout) if spec.dropout and layers == 0 else nn.Identity()
-        self.stack, self.dimension = fully_connected(
+        before: list[nn.Module] = [norm_layer(norm, width, virtual)] if layers == 0 and norm != "none" else []
+        before += [nn.Dropout(spec.dropout)] if layers == 0 and spec.dropout else []
+        stack, self.dimension = fully_connected(
             width, spec.output_size or _WIDTH, layers, spec.dropout or 0.0, norm, spec.activation or "relu", virtual
         )
+        self.stack = nn.Sequential(*before, *stack)
 
     def forward(self, encoded: list[Tensor]) -> Tensor:
         """Joins in the order of the spec's input features."""
         joined = encoded[0] if len(encoded) == 1 else torch.cat(encoded, 1)
-        combined: Tensor = self.stack(self.dropout(self.input_norm(joined)))
+        combined: Tensor = self.stack(joined) if len(self.stack) else joined
         return combined

@@ -31,7 +31,7 @@ class Decoder(nn.Module):
 
     def forward(self, combined: Tensor) -> Tensor:
         """Logits (normalised values for numbers)."""
-        logits: Tensor = self.projection(self.stack(combined))
+        logits: Tensor = self.projection(self.stack(combined) if len(self.stack) else combined)
         return logits.squeeze(1) if self.kind in ("binary", "number") else logits
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -97,10 +97,8 @@ class PretrainedInput(nn.Module):
             self.encoder.eval()
         return self
 
-    def forward(self, value: Value) -> Tensor:
+    def forward(self, value: Tensor | Tokens) -> Tensor:
         """Embeddings or tokens to standardised embeddings [b, d]."""
-        if isinstance(value, Embedded):
-            return value.vectors
         if isinstance(value, Tensor):
             embedded: Tensor = self.encoder(value)
         elif self.trainable:
@@ -137,7 +135,10 @@ class ECD(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits by output name."""
-        encoded = [encoder(batch[name]) for name, encoder in zip(self.input_names, self.encoders, strict=True)]
+        encoded = [
+            value.vectors if isinstance(value := batch[name], Embedded) else encoder(value)
+            for name, encoder in zip(self.input_names, self.encoders, strict=True)
+        ]
         combined = self.combiner(encoded)
         return {name: decoder(combined) for name, decoder in zip(self.output_names, self.decoders, strict=True)}
 

@@ -36,7 +36,7 @@ def fully_connected(
     norm: str = "none",
     activation: str = "relu",
     virtual_batch_size: int = 128,
-) -> tuple[nn.Module, int]:
+) -> tuple[nn.Sequential, int]:
     """A stack of linear, norm, activation, dropout; returns it and its output width."""
     parts: list[nn.Module] = []
     for _ in range(layers):

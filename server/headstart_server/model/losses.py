@@ -23,28 +23,33 @@ _REGRESSION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def build_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
     """The loss of one output; class weights are those of the training rows where they are to be balanced."""
-    spec, weight = feature.spec.loss, feature.spec.loss.weight or 1.0
+    loss, weight = _mean_loss(feature, field, device), feature.spec.loss.weight
+    if weight is None or weight == 1.0:  # an operation less at every step
+        return loss
+    return lambda logits, target: weight * loss(logits, target)
+
+
+def _mean_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
+    spec = feature.spec.loss
     match feature.statistics:
         case CategoryStatistics() as statistics:
             weights = _class_weights(feature, statistics, field)
             weights = weights.to(device) if weights is not None else None
             smoothing = spec.label_smoothing or 0.0
-            return lambda logits, target: (
-                weight * functional.cross_entropy(logits.float(), target, weight=weights, label_smoothing=smoothing)
+            return lambda logits, target: functional.cross_entropy(
+                logits.float(), target, weight=weights, label_smoothing=smoothing
             )
         case BinaryStatistics() as statistics:
             positive = _positive_weight(feature, statistics)
             tensor = torch.tensor(positive, device=device) if positive != 1.0 else None
-            return lambda logits, target: (
-                weight * functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=tensor)
+            return lambda logits, target: functional.binary_cross_entropy_with_logits(
+                logits.float(), target, pos_weight=tensor
             )
         case _ if feature.spec.type == "set":
-            return lambda logits, target: (
-                weight * functional.binary_cross_entropy_with_logits(logits.float(), target.float())
-            )
+            return lambda logits, target: functional.binary_cross_entropy_with_logits(logits.float(), target.float())
         case _:
             function = _REGRESSION[spec.type or "mean_squared_error"]
-            return lambda logits, target: weight * function(logits.float(), target)
+            return lambda logits, target: function(logits.float(), target)
 
 
 def _class_weights(feature: FittedFeature, statistics: CategoryStatistics, field: str) -> Tensor | None:

@@ -15,6 +15,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction
 from headstart_server.training.checkpoint import Progress, RunningState, load_checkpoint, save_checkpoint
+from headstart_server.training.direct import DirectAdam
 from headstart_server.training.feed import Feed
 from headstart_server.training.metrics import metrics_of, smaller_is_better
 from headstart_server.training.optimizer import set_rates
@@ -62,6 +63,8 @@ class Loop:
         self.model, self.feed, self.outputs, self.losses = model, feed, outputs, losses
         self.optimizer, self.schedule, self.precision = optimizer, schedule, precision
         self.settings, self.reporter = settings, reporter
+        self._direct = DirectAdam(optimizer) if precision.name != "fp16" and DirectAdam.suits(optimizer) else None
+        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
         self.best_state: dict[str, Tensor] = {}
@@ -104,7 +107,8 @@ class Loop:
             with self.precision.autocast():
                 logits = self.model(batch)
                 loss = self._loss(logits, targets)
-            self.precision.backward(loss / _summed(index, len(batches), self.settings.accumulation))
+            summed = _summed(index, len(batches), self.settings.accumulation)
+            self.precision.backward(loss if summed == 1 else loss / summed)
             if index % self.settings.accumulation == 0 or index == len(batches):
                 rate = self._step(step)
                 step += 1
@@ -119,8 +123,12 @@ class Loop:
         if self.settings.clipping is not None:
             self.precision.unscale(self.optimizer)
             _clip(self.optimizer, *self.settings.clipping)
-        self.precision.step(self.optimizer)
-        self.optimizer.zero_grad(set_to_none=True)
+        if self._direct is not None:
+            self._direct.step()
+        else:
+            self.precision.step(self.optimizer)
+        for parameter in self._parameters:
+            parameter.grad = None
         return rate
 
     def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
