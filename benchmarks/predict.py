@@ -19,6 +19,7 @@ from benchmarks.support.scale import Bench
 from benchmarks.support.server import health_check, running_server
 
 _CALLERS = 64
+_IN_A_ROW = 10
 _SERVED, _SERVED_MANY = "Predict, one text", f"Predict, {_CALLERS} callers of one text each"
 _RAW, _RAW_MANY = "raw forward pass, one text", f"raw forward pass, batches of {_CALLERS}"
 _SINGLE = ", one thread"
@@ -57,7 +58,7 @@ def run(bench: Bench) -> Report:
         [Table(_LATENCY, _latency_rows(alone)), Table(_THROUGHPUT, _throughput_rows(many))],
         [
             "The raw pass is transformers' model on token ids that are ready: no tokenizer, no head, no server. "
-            "Client, server and raw pass share the cores of one machine, and take turns.",
+            f"Client, server and raw pass share the cores of one machine, and take turns of {_IN_A_ROW} calls.",
             f"Throughput sends {_CALLERS * rounds} texts at a time, {_CALLERS} at any time, each in a call of its own.",
         ],
     )
@@ -117,7 +118,7 @@ def _alone(
         _SERVED: served,
         _ECHO: lambda: elapsed(check),
     }
-    return interleaved(contenders, repetitions, warm_up=10)
+    return interleaved(contenders, repetitions // _IN_A_ROW, warm_up=2, in_a_row=1 + _IN_A_ROW)
 
 
 async def _many(address: str, model: str, texts: _Texts, repetitions: int, rounds: int) -> dict[str, Sample]:

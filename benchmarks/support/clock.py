@@ -40,20 +40,23 @@ def elapsed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def interleaved(contenders: Mapping[str, Callable[[], float]], repetitions: int, warm_up: int = 1) -> dict[str, Sample]:
-    """Each contender's seconds, one of each per round; the first `warm_up` rounds are forgotten.
+def interleaved(
+    contenders: Mapping[str, Callable[[], float]], repetitions: int, warm_up: int = 1, in_a_row: int = 1
+) -> dict[str, Sample]:
+    """Each contender's seconds, one turn of each per round; the first `warm_up` rounds are forgotten.
 
     A contender returns the seconds that it measured. The order turns with every round. Garbage is collected between
-    rounds, so that it falls on nobody's turn.
+    rounds, so that it falls on nobody's turn. With more than one call `in_a_row`, a turn's first only brings the
+    contender's own weights back to the processor's caches, and is forgotten.
     """
     names = list(contenders)
     found: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(warm_up + repetitions):
         with _no_garbage():
             for name in _rotated(names, turn):
-                seconds = contenders[name]()
+                seconds = [contenders[name]() for _ in range(in_a_row)]
                 if turn >= warm_up:
-                    found[name].append(seconds)
+                    found[name] += seconds[1:] or seconds
     return {name: Sample(tuple(values)) for name, values in found.items()}
 
 
