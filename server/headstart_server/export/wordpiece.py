@@ -1,21 +1,19 @@
 """BERT's tokenizer as TorchScript, so that an exported model reads raw text with nothing but torch.
 
-What the tokenizers library does to single characters (cleaning, lower-casing, accents) is asked of the library itself
-and kept as a table, which is exact because BertNormalizer works character by character.
 Algorithm: https://huggingface.co/docs/tokenizers/components (BertNormalizer, BertPreTokenizer, WordPiece).
 """
 
 import json
-import sys
-import unicodedata
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from headstart_server.encoders.text import TextPreparation
+from headstart_server.export.characters import characters_of
 
-_ASCII_SYMBOLS = "$+<=>^`|~"
+_NORMALIZER_OPTIONS = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}
 
 
 class WordPiece(nn.Module):
@@ -27,17 +25,24 @@ class WordPiece(nn.Module):
 
     prefix: list[int]
     suffix: list[int]
-    special_texts: list[str]
-    special_ids: list[int]
+    changed: dict[str, str]
+    dropped: list[int]
+    alone: list[int]
+    raw_tokens: dict[str, int]
+    normalised_tokens: dict[str, int]
+    raw_starts: dict[str, list[int]]
+    normalised_starts: dict[str, list[int]]
 
     def __init__(self, tables: "Tables") -> None:
         super().__init__()
-        self.vocabulary, self.changed, self.punctuation = tables.vocabulary, tables.changed, tables.punctuation
-        self.special_texts, self.special_ids = tables.special_texts, tables.special_ids
-        self.prefix, self.suffix = tables.prefix, tables.suffix
+        self.vocabulary, self.prefix, self.suffix = tables.vocabulary, tables.prefix, tables.suffix
+        self.changed, self.dropped, self.alone = tables.changed, tables.dropped, tables.alone
+        self.punctuation, self.spaces = tables.punctuation, tables.spaces
+        self.raw_tokens, self.normalised_tokens = tables.raw_tokens, tables.normalised_tokens
+        self.raw_starts, self.normalised_starts = _starts(tables.raw_tokens), _starts(tables.normalised_tokens)
         self.unknown, self.padding = tables.unknown, tables.padding
         self.max_length, self.max_word = tables.max_length, tables.max_word
-        self.continuing, self.split_cjk = tables.continuing, tables.split_cjk
+        self.continuing = tables.continuing
 
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Tokenises a batch."""
@@ -45,6 +50,8 @@ class WordPiece(nn.Module):
         longest = 1
         for text in texts:
             row = self.encode(text)
+            if len(row) == 0:
+                row.append(self.padding)
             longest = max(longest, len(row))
             rows.append(row)
         ids = torch.full([len(texts), longest], self.padding, dtype=torch.long)
@@ -61,43 +68,64 @@ class WordPiece(nn.Module):
         for a constant and moves it out of the loop (seen in torch 2.15).
         """
         body = list(self.prefix)
+        plain = list(text[:0])
+        position = 0
+        while position < len(text):
+            character = text[position : position + self.width(text, position)]
+            length = 0
+            if character in self.raw_starts:
+                length = self.token_at(text, position, self.raw_tokens, self.raw_starts[character])
+            if length > 0:
+                self.segment("".join(plain), body)
+                plain.clear()
+                body.append(self.raw_tokens[text[position : position + length]])
+            else:
+                length = len(character)
+                plain.append(self.normalised(character))
+            position += length
+        self.segment("".join(plain), body)
+        return body[: self.max_length - len(self.suffix)] + self.suffix
+
+    def normalised(self, character: str) -> str:
+        """What the normalizer makes of one character."""
+        if character in self.changed:
+            return self.changed[character]
+        if len(character) > 1:
+            code = self.code(character)
+            if self.within(code, self.dropped):
+                return ""
+            if self.within(code, self.alone):
+                return " " + character + " "
+        return character
+
+    def segment(self, text: str, body: list[int]) -> None:
+        """Appends the ids of normalised text."""
         word = list(text[:0])
         position = 0
         while position < len(text):
-            special = self.special_at(text, position)
-            if special >= 0:
-                self.finish(word, body)
-                body.append(self.special_ids[special])
-                position += len(self.special_texts[special])
-                continue
             character = text[position : position + self.width(text, position)]
-            position += len(character)
-            if self.split_cjk and self.is_cjk(character):
+            length = 0
+            if character in self.normalised_starts:
+                length = self.token_at(text, position, self.normalised_tokens, self.normalised_starts[character])
+            if length > 0:
                 self.finish(word, body)
-                word.append(character)
-                self.finish(word, body)
+                body.append(self.normalised_tokens[text[position : position + length]])
             else:
-                self.add(character, word, body)
+                length = len(character)
+                self.place(character, word, body)
+            position += length
         self.finish(word, body)
-        return body[: self.max_length - len(self.suffix)] + self.suffix
 
-    def add(self, character: str, word: list[str], body: list[int]) -> None:
-        """Normalises a character onto the current word; a word that ends goes to `body`."""
-        normalised = character
-        if character in self.changed:
-            normalised = self.changed[character]
-        position = 0
-        while position < len(normalised):
-            part = normalised[position : position + self.width(normalised, position)]
-            position += len(part)
-            if part == " ":
-                self.finish(word, body)
-            elif part in self.punctuation:
-                self.finish(word, body)
-                word.append(part)
-                self.finish(word, body)
-            else:
-                word.append(part)
+    def place(self, character: str, word: list[str], body: list[int]) -> None:
+        """Puts a normalised character onto the current word; a word that ends goes to `body`."""
+        if character in self.spaces:
+            self.finish(word, body)
+        elif character in self.punctuation:
+            self.finish(word, body)
+            word.append(character)
+            self.finish(word, body)
+        else:
+            word.append(character)
 
     def finish(self, word: list[str], body: list[int]) -> None:
         """Appends a word's pieces, longest first, or the unknown token if it cannot be spelled; clears the word."""
@@ -127,12 +155,12 @@ class WordPiece(nn.Module):
             start = end
         word.clear()
 
-    def special_at(self, text: str, position: int) -> int:
-        """Which special token stands at a position, or -1."""
-        for index, special in enumerate(self.special_texts):
-            if text[position : position + len(special)] == special:
-                return index
-        return -1
+    def token_at(self, text: str, position: int, tokens: dict[str, int], lengths: list[int]) -> int:
+        """Length of the added token at a position, 0 if there is none; `lengths` has the longest first."""
+        for length in lengths:
+            if text[position : position + length] in tokens:
+                return length
+        return 0
 
     def width(self, text: str, position: int) -> int:
         """Bytes of the character at a position."""
@@ -145,44 +173,43 @@ class WordPiece(nn.Module):
             return 2
         return 1
 
-    def is_cjk(self, character: str) -> bool:
-        """Whether each such character is a word of its own: the ideograph blocks of BertNormalizer."""
-        if len(character) < 3:
-            return False
-        code = 0
-        if len(character) == 3:
-            code = (ord(character[0]) & 15) * 4096 + (ord(character[1]) & 63) * 64 + (ord(character[2]) & 63)
-            return (
-                (code >= 0x4E00 and code <= 0x9FFF)
-                or (code >= 0x3400 and code <= 0x4DBF)
-                or (code >= 0xF900 and code <= 0xFAFF)
-            )
-        code = (ord(character[0]) & 7) * 262144 + (ord(character[1]) & 63) * 4096
-        code += (ord(character[2]) & 63) * 64 + (ord(character[3]) & 63)
-        return (
-            (code >= 0x20000 and code <= 0x2A6DF)
-            or (code >= 0x2A700 and code <= 0x2B81F)
-            or (code >= 0x2B920 and code <= 0x2CEAF)
-            or (code >= 0x2F800 and code <= 0x2FA1F)
-        )
+    def code(self, character: str) -> int:
+        """The code point of a character's bytes."""
+        if len(character) == 1:
+            return ord(character)
+        code = ord(character[0]) & (255 >> (len(character) + 1))
+        for byte in character[1:]:
+            code = code * 64 + (ord(byte) & 63)
+        return code
+
+    def within(self, code: int, ranges: list[int]) -> bool:
+        """Whether a code point lies in one of the ranges: first, last, first, last, ..."""
+        for index in range(0, len(ranges), 2):  # noqa: SIM110  (TorchScript knows no generators)
+            if ranges[index] <= code and code <= ranges[index + 1]:
+                return True
+        return False
 
 
 class Tables:
     """What a WordPiece tokenizer knows, as plain values."""
 
-    def __init__(self, config: dict[str, Any], backend: Any, max_length: int, padding: int) -> None:
-        model = config["model"]
+    def __init__(self, tokenizer: Tokenizer, config: dict[str, Any], max_length: int, padding: int) -> None:
+        model, normalizer = config["model"], config["normalizer"]
         self.vocabulary: dict[str, int] = dict(model["vocab"])
         self.unknown = self.vocabulary[model["unk_token"]]
         self.continuing: str = model["continuing_subword_prefix"]
         self.max_word: int = model["max_input_chars_per_word"]
         self.max_length, self.padding = max_length, padding
-        self.split_cjk = bool(config["normalizer"].get("handle_chinese_chars", True))
-        added = [token for token in config["added_tokens"] if not token.get("normalized", False)]
-        self.special_texts = [token["content"] for token in added]
-        self.special_ids = [token["id"] for token in added]
-        self.changed, self.punctuation = _characters(backend)
-        self.prefix, self.suffix = _template(backend)
+        options = [normalizer.get(key, default) for key, default in _NORMALIZER_OPTIONS.items()]
+        characters = characters_of(*options)
+        self.changed, self.dropped, self.alone = characters.changed, characters.dropped, characters.alone
+        self.punctuation, self.spaces = characters.punctuation, characters.spaces
+        added = config["added_tokens"]
+        self.raw_tokens = {item["content"]: item["id"] for item in added if not item["normalized"]}
+        self.normalised_tokens = {
+            tokenizer.normalizer.normalize_str(item["content"]): item["id"] for item in added if item["normalized"]
+        }
+        self.prefix, self.suffix = _template(tokenizer)
 
 
 def wordpiece_of(preparation: TextPreparation) -> WordPiece | None:
@@ -194,30 +221,24 @@ def wordpiece_of(preparation: TextPreparation) -> WordPiece | None:
     kinds = tuple((config.get(part) or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer"))
     if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
         return None
-    return WordPiece(Tables(config, backend, preparation.max_length, preparation.padding))
+    if any(item["single_word"] for item in config["added_tokens"]):
+        return None
+    copy = Tokenizer.from_str(backend.to_str())  # the live one must keep its truncation
+    return WordPiece(Tables(copy, config, preparation.max_length, preparation.padding))
 
 
-def _characters(backend: Any) -> tuple[dict[str, str], dict[str, bool]]:
-    """(characters that normalising changes, punctuation), over all assigned characters."""
-    changed: dict[str, str] = {}
-    punctuation: dict[str, bool] = {}
-    for code in range(sys.maxunicode + 1):
-        character = chr(code)
-        category = unicodedata.category(character)
-        if category in ("Cn", "Cs", "Co"):
-            continue
-        if category[0] == "P" or character in _ASCII_SYMBOLS:
-            punctuation[character] = True
-        normalised = " " if character.isspace() else backend.normalizer.normalize_str(character)
-        if normalised != character and normalised.strip() != character:
-            changed[character] = normalised
-    return changed, punctuation
+def _starts(tokens: dict[str, int]) -> dict[str, list[int]]:
+    """Lengths in bytes of the tokens that begin with a character, longest first."""
+    starts: dict[str, set[int]] = {}
+    for token in tokens:
+        starts.setdefault(token[:1], set()).add(len(token.encode()))
+    return {first: sorted(lengths, reverse=True) for first, lengths in starts.items()}
 
 
-def _template(backend: Any) -> tuple[list[int], list[int]]:
+def _template(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Special tokens before and after a text."""
-    backend.no_truncation()
-    backend.no_padding()
-    with_special, bare = backend.encode("a").ids, backend.encode("a", add_special_tokens=False).ids
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    with_special, bare = tokenizer.encode("a").ids, tokenizer.encode("a", add_special_tokens=False).ids
     start = with_special.index(bare[0])
     return with_special[:start], with_special[start + len(bare) :]
