@@ -29,7 +29,8 @@ class ExportServiceStub(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end).
+    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 
     def __init__(self, channel):
@@ -69,7 +70,8 @@ class ExportServiceServicer(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end).
+    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 
     def Export(self, request, context):
@@ -148,7 +150,8 @@ class ExportService(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end).
+    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 
     @staticmethod

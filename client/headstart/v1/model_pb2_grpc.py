@@ -28,7 +28,7 @@ if _version_not_supported:
 class ModelServiceStub(object):
     """Keeps published models.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
 
     def __init__(self, channel):
@@ -57,7 +57,7 @@ class ModelServiceStub(object):
 class ModelServiceServicer(object):
     """Keeps published models.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
 
     def GetModel(self, request, context):
@@ -110,7 +110,7 @@ def add_ModelServiceServicer_to_server(servicer, server):
 class ModelService(object):
     """Keeps published models.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND.
+    Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
 
     @staticmethod

@@ -29,7 +29,8 @@ class PredictionServiceStub(object):
     """Serves models, encoder included: clients send raw columns, as in the training data.
 
     Errors: INVALID_ARGUMENT (missing column, wrong type, non-finite number: field path, row and fix), NOT_FOUND (no such
-    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`).
+    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`), DATA_LOSS (the files of the model or
+    of its encoder are not what was published).
     """
 
     def __init__(self, channel):
@@ -54,7 +55,8 @@ class PredictionServiceServicer(object):
     """Serves models, encoder included: clients send raw columns, as in the training data.
 
     Errors: INVALID_ARGUMENT (missing column, wrong type, non-finite number: field path, row and fix), NOT_FOUND (no such
-    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`).
+    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`), DATA_LOSS (the files of the model or
+    of its encoder are not what was published).
     """
 
     def Predict(self, request, context):
@@ -97,7 +99,8 @@ class PredictionService(object):
     """Serves models, encoder included: clients send raw columns, as in the training data.
 
     Errors: INVALID_ARGUMENT (missing column, wrong type, non-finite number: field path, row and fix), NOT_FOUND (no such
-    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`).
+    model), RESOURCE_EXHAUSTED (too many rows in flight, with `google.rpc.RetryInfo`), DATA_LOSS (the files of the model or
+    of its encoder are not what was published).
     """
 
     @staticmethod

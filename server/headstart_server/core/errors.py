@@ -119,6 +119,12 @@ class StoreFullError(HeadstartError):
     reason = "DISK_FULL"
 
 
+class DataLossError(HeadstartError):
+    """Files of the state directory are not what was written to them."""
+
+    reason = "DATA_LOSS"
+
+
 def invalid(field: str, message: str, *, reason: str | None = None) -> InvalidInputError:
     """An `InvalidInputError` with one violation."""
     return InvalidInputError(Violation(field, message), reason=reason)

@@ -21,10 +21,12 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextPreparation, dimension_of, load_encoder, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.spec.model import TrainSpec
 
 FORMAT = 1
 _SAMPLE = "sample.arrow"
+_ENCODERS = "encoders/"
 
 
 class EncoderVault:
@@ -35,7 +37,7 @@ class EncoderVault:
 
     def keep(self, source: ModelSource) -> str:
         """Copies a source on first sight; returns its digest."""
-        digest = fingerprint({"weights": source.weights_digest, "tokenizer": source.tokenizer_digest})
+        digest = _identity(source)
         target = self._root / digest
         if not target.exists():
             with published_folder(target) as folder:
@@ -44,13 +46,16 @@ class EncoderVault:
         return digest
 
     def source(self, digest: str, name: str) -> ModelSource:
-        """The kept copy; raises FailedPreconditionError if it is gone."""
+        """The kept copy; raises FailedPreconditionError if it is gone, DataLossError if it is damaged."""
         folder = self._root / digest
         if not folder.is_dir():
             raise FailedPreconditionError(
                 f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
             )
-        return ModelSource(name, folder)
+        source = ModelSource(name, folder)
+        if _identity(source) != digest:
+            raise damaged(f"the kept encoder {name!r} ({digest})", "its files are not those that were kept")
+        return source
 
 
 @dataclass(frozen=True)
@@ -76,12 +81,14 @@ class Bundle:
     outputs: tuple[FittedFeature, ...]
     encoders: dict[str, EncoderReference]
     details: dict[str, Any]
-    """Metrics, job, display name, creation time, digest."""
+    """Metrics, job, display name, creation time, digest, digests of its files."""
 
     def source(self, feature: str, vault: EncoderVault) -> ModelSource:
-        """The weights of a pretrained input."""
+        """The weights of a pretrained input; raises DataLossError if they are damaged."""
         reference = self.encoders[feature]
         if reference.folder:
+            files = {name: digest for name, digest in self.details["files"].items() if name.startswith(_ENCODERS)}
+            verify_files(self.folder, files, f"models/{self.folder.name}")
             return ModelSource(reference.name, self.folder / reference.folder)
         return vault.source(reference.digest, reference.name)
 
@@ -141,28 +148,55 @@ def save_bundle(
             for path in sorted(temporary.rglob("*"))
             if path.is_file()
         }
-        content = {
-            "format": FORMAT,
-            "spec": spec.compact(),
-            "inputs": [feature.to_json() for feature in inputs],
-            "outputs": [feature.to_json() for feature in outputs],
-            "encoders": {name: reference.__dict__ for name, reference in references.items()},
-        }
-        details = {**details, "digest": fingerprint({**content, "files": files}), "files": files}
+        content = _plain(
+            {
+                "format": FORMAT,
+                "spec": spec.compact(),
+                "inputs": [feature.to_json() for feature in inputs],
+                "outputs": [feature.to_json() for feature in outputs],
+                "encoders": {name: reference.__dict__ for name, reference in references.items()},
+            }
+        )
+        details = {**details, "digest": _content_digest(content, files), "files": files}
         _write(temporary / "bundle.json", {**content, "details": details})
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Opens a bundle."""
-    content = read_json(folder / "bundle.json")
+    """Opens a bundle and verifies its files, those of fine-tuned encoders when they are used.
+
+    Raises FileNotFoundError where there is none, DataLossError where it is damaged.
+    """
+    try:
+        content = read_json(folder / "bundle.json")
+        details = content.pop("details")
+        if details["digest"] != _content_digest(content, details["files"]):
+            raise ValueError("its digest is another")
+        own = {name: digest for name, digest in details["files"].items() if not name.startswith(_ENCODERS)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise damaged(f"models/{folder.name}", "bundle.json is not what was published") from error
+    verify_files(folder, own, f"models/{folder.name}")
     return Bundle(
         folder=folder,
         spec=TrainSpec.model_validate(content["spec"]),
         inputs=tuple(map(FittedFeature.from_json, content["inputs"])),
         outputs=tuple(map(FittedFeature.from_json, content["outputs"])),
         encoders={name: EncoderReference(**value) for name, value in content["encoders"].items()},
-        details=content["details"],
+        details=details,
     )
+
+
+def _identity(source: ModelSource) -> str:
+    return fingerprint({"weights": source.weights_digest, "tokenizer": source.tokenizer_digest})
+
+
+def _content_digest(content: dict[str, Any], files: dict[str, str]) -> str:
+    return fingerprint({**content, "files": files})
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read back, so that its digest is the same then."""
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain
 
 
 def _save_encoder(folder: Path, pretrained: PretrainedInput, preparation: TextPreparation) -> None:

@@ -3,62 +3,17 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 import torch
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_encoder, load_preparation
-from headstart_server.model.bundle import Bundle, EncoderReference, EncoderVault, load_bundle, save_bundle
-from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
+from headstart_server.encoders.text import load_preparation
+from headstart_server.model.bundle import EncoderVault
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.spec.model import TrainSpec
 
+from tests.support.bundles import SPEC, TEXTS, saved_bundle
 from tests.support.training import feature_of
-
-TEXTS = ["the good film", "bad", "it was not great"]
-SPEC = TrainSpec.model_validate(
-    {
-        "input_features": [{"name": "t", "type": "text"}, {"name": "x", "type": "number"}],
-        "output_features": [{"name": "out", "type": "category"}],
-        "combiner": {"num_fc_layers": 1, "norm": "ghost"},
-    }
-)
-
-
-def _saved(root: Path, folder: Path, *, trainable: bool, name: str = "m1") -> tuple[Bundle, ECD, dict[str, Any]]:
-    """(the bundle read back, the live model, a batch)."""
-    source = ModelSource("tiny", folder)
-    preparation = load_preparation(source, 16, "f")
-    inputs = (feature_of("t", "text", TEXTS), feature_of("x", "number", [1.0, 2.0, 4.0]))
-    outputs = (feature_of("out", "category", ["a", "b", "c"], output=True),)
-    item = PretrainedInput(32, trainable=trainable)
-    model = ECD(inputs, outputs, SPEC.combiner, {"t": item})
-    item.restore(load_encoder(source, "mean", use_pretrained=True, field="f"))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.05 * torch.randn_like(parameter))
-        item.shift.add_(0.1)
-        model.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
-    reference = EncoderReference(
-        name="tiny",
-        digest="" if trainable else EncoderVault(root / "vault").keep(source),
-        folder="encoders/0" if trainable else "",
-        reduction="mean",
-        max_length=16,
-        space={},
-    )
-    sample = pa.table({"t": TEXTS, "x": [1.0, 2.0, 4.0]})
-    save_bundle(
-        root / "models" / name, SPEC, model, inputs, outputs, {"t": reference}, {"t": preparation}, sample, {"job": "j"}
-    )
-    tokens = preparation.tokenize(TEXTS)
-    ids, mask = tokens.padded(torch.arange(3).numpy(), preparation.padding)
-    batch = {"t": Tokens(torch.from_numpy(ids), torch.from_numpy(mask) if mask is not None else None)}
-    return load_bundle(root / "models" / name), model.eval(), {**batch, "x": torch.tensor([0.1, 0.2, 0.3])}
 
 
 @pytest.mark.parametrize("family", ["bert", "t5", "gpt2"])
@@ -67,7 +22,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
     tmp_path: Path, tiny_models: dict[str, Path], trainable: bool, family: str
 ) -> None:
     folder = shutil.copytree(tiny_models[family], tmp_path / "weights")
-    bundle, model, batch = _saved(tmp_path, folder, trainable=trainable)
+    bundle, model, batch = saved_bundle(tmp_path, folder, trainable=trainable)
     shutil.rmtree(folder)
     again = bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=True)
     with torch.no_grad():
@@ -82,7 +37,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
 
 
 def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -> None:
-    bundle, model, batch = _saved(tmp_path, tiny_bert, trainable=False)
+    bundle, model, batch = saved_bundle(tmp_path, tiny_bert, trainable=False)
     head = bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=False)
     tokens = batch["t"]
     with torch.no_grad():
@@ -93,7 +48,7 @@ def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -
 
 @pytest.mark.parametrize("trainable", [False, True])
 def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path, trainable: bool) -> None:
-    bundle, _, _ = _saved(tmp_path, tiny_bert, trainable=trainable)
+    bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=trainable)
     preparation = bundle.preparation("t", EncoderVault(tmp_path / "vault"))
     expected = load_preparation(ModelSource("tiny", tiny_bert), 16, "f").tokenize(TEXTS)
     assert preparation.tokenize(TEXTS).ids.tolist() == expected.ids.tolist()
@@ -103,7 +58,7 @@ def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path
 
 def test_a_frozen_encoder_is_kept_once_however_many_models_use_it(tmp_path: Path, tiny_bert: Path) -> None:
     for name in ("m1", "m2"):
-        _saved(tmp_path, tiny_bert, trainable=False, name=name)
+        saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
     [kept] = (tmp_path / "vault").iterdir()
     assert (kept / "model.safetensors").read_bytes() == (tiny_bert / "model.safetensors").read_bytes()
     assert not list((tmp_path / "models").glob("*/encoders"))
@@ -117,22 +72,22 @@ def test_a_kept_encoder_has_the_digests_of_its_source(tmp_path: Path, tiny_bert:
 
 
 def test_an_encoder_that_is_gone_is_named(tmp_path: Path, tiny_bert: Path) -> None:
-    bundle, _, _ = _saved(tmp_path, tiny_bert, trainable=False)
+    bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
     shutil.rmtree(tmp_path / "vault")
     with pytest.raises(FailedPreconditionError, match="'tiny'"):
         bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=True)
 
 
 def test_a_bundle_is_safetensors_json_and_arrow_alone(tmp_path: Path, tiny_bert: Path) -> None:
-    _saved(tmp_path, tiny_bert, trainable=True)
+    saved_bundle(tmp_path, tiny_bert, trainable=True)
     endings = {path.suffix for path in (tmp_path / "models" / "m1").rglob("*") if path.is_file()}
     assert endings <= {".safetensors", ".json", ".arrow", ".txt"}
     assert isinstance(json.loads((tmp_path / "models" / "m1" / "bundle.json").read_text()), dict)
 
 
 def test_its_digest_names_its_content(tmp_path: Path, tiny_bert: Path) -> None:
-    one, _, _ = _saved(tmp_path, tiny_bert, trainable=False, name="m1")
-    other, _, _ = _saved(tmp_path, tiny_bert, trainable=False, name="m2")
+    one, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False, name="m1")
+    other, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False, name="m2")
     assert one.details["digest"] != other.details["digest"]
     assert set(one.details["files"]) >= {"head.safetensors", "sample.arrow"}
 
@@ -141,7 +96,7 @@ def test_the_registry_finds_lists_and_deletes(tmp_path: Path, tiny_bert: Path) -
     registry = ModelRegistry(tmp_path / "models")
     assert list(registry.all()) == []
     for name in ("m1", "m2"):
-        _saved(tmp_path, tiny_bert, trainable=False, name=name)
+        saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
     (tmp_path / "models" / ".half.tmp").mkdir()
     assert [bundle.folder.name for bundle in registry.all()] == ["m2", "m1"]
     assert registry.get("m1").details["job"] == "j"

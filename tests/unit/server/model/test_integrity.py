@@ -1,0 +1,96 @@
+"""A model whose files were altered is refused by name, wherever the damage lies; its neighbours are not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.model.bundle import EncoderVault
+from headstart_server.model.registry import ModelRegistry
+
+from tests.support.bundles import saved_bundle
+
+
+def _flip(path: Path) -> None:
+    """Changes one bit in the middle of a file, keeping its size."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("harm", [_flip, _remove])
+@pytest.mark.parametrize("name", ["head.safetensors", "sample.arrow"])
+def test_a_damaged_file_is_named(tmp_path: Path, tiny_bert: Path, name: str, harm: object) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=False)
+    harm(tmp_path / "models" / "m1" / name)  # type: ignore[operator]
+    with pytest.raises(DataLossError, match=f"models/m1 is damaged: {name}"):
+        ModelRegistry(tmp_path / "models").get("m1")
+
+
+@pytest.mark.parametrize("change", ["other statistics", "no digest", "no JSON", "a list"])
+def test_an_altered_description_is_refused(tmp_path: Path, tiny_bert: Path, change: str) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=False)
+    path = tmp_path / "models" / "m1" / "bundle.json"
+    content = json.loads(path.read_text())
+    if change == "other statistics":
+        content["inputs"][1]["statistics"] = {**content["inputs"][1]["statistics"], "mean": 1e9}
+    if change == "no digest":
+        del content["details"]["digest"]
+    path.write_text({"no JSON": "{", "a list": "[]"}.get(change) or json.dumps(content))
+    with pytest.raises(DataLossError, match=r"models/m1 is damaged: bundle\.json"):
+        ModelRegistry(tmp_path / "models").get("m1")
+
+
+@pytest.mark.parametrize("harm", [_flip, _remove])
+def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(tmp_path: Path, tiny_bert: Path, harm: object) -> None:
+    bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=True)
+    vault = EncoderVault(tmp_path / "vault")
+    bundle.model(vault, with_encoders=True)
+    harm(tmp_path / "models" / "m1" / "encoders" / "0" / "model.safetensors")  # type: ignore[operator]
+    again = ModelRegistry(tmp_path / "models").get("m1")
+    with pytest.raises(DataLossError, match=r"models/m1 is damaged: encoders/0/model\.safetensors"):
+        again.model(vault, with_encoders=True)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("harm", [_flip, _remove])
+def test_a_damaged_kept_encoder_is_refused_by_every_model_that_uses_it(
+    tmp_path: Path, tiny_bert: Path, name: str, harm: object
+) -> None:
+    bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
+    vault = EncoderVault(tmp_path / "vault")
+    bundle.preparation("t", vault)
+    [kept] = (tmp_path / "vault").iterdir()
+    harm(kept / name)  # type: ignore[operator]
+    for use in (lambda: bundle.model(vault, with_encoders=True), lambda: bundle.preparation("t", vault)):
+        with pytest.raises(DataLossError, match="the kept encoder 'tiny'"):
+            use()
+
+
+def test_a_damaged_model_is_left_out_of_lists_and_can_be_deleted(tmp_path: Path, tiny_bert: Path) -> None:
+    for name in ("m1", "m2"):
+        saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
+    _flip(tmp_path / "models" / "m1" / "head.safetensors")
+    registry = ModelRegistry(tmp_path / "models")
+    assert [bundle.folder.name for bundle in registry.all()] == ["m2"]
+    registry.delete("m1")
+    with pytest.raises(NotFoundError):
+        registry.get("m1")
+
+
+def test_a_whole_file_is_read_once_per_process(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=True)
+    registry, vault = ModelRegistry(tmp_path / "models"), EncoderVault(tmp_path / "vault")
+    registry.get("m1").model(vault, with_encoders=True)
+    monkeypatch.setattr("headstart_server.core.digests.hashlib.file_digest", _never)
+    registry.get("m1").source("t", vault)
+
+
+def _never(*_: object) -> None:
+    raise AssertionError("read again")
