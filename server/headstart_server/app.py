@@ -15,6 +15,7 @@ from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
 from headstart_server.data.uploads import Uploads
+from headstart_server.encoders.precision import settle_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import ArtifactRegistry
@@ -47,6 +48,7 @@ class App:
         self.settings = settings
         self.layout = Layout(settings.state_dir.resolve())
         self.layout.root.mkdir(parents=True, exist_ok=True)
+        settle_precision(self.layout.precision)
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
         self.workplace = Workplace.at(self.layout, sources)

@@ -50,6 +50,11 @@ class Layout:
         """Exported models."""
         return self.root / "artifacts"
 
+    @property
+    def precision(self) -> Path:
+        """Which arithmetic was measured to be fast, by machine."""
+        return self.root / "precision.json"
+
     def job(self, identifier: str) -> Path:
         """Checkpoints, inline tables and scratch files of one job."""
         return self.root / "jobs" / identifier

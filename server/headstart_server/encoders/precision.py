@@ -1,23 +1,60 @@
-"""Which arithmetic a device does fast: measured once on CPUs, known by capability on GPUs."""
+"""Which arithmetic a device does fast: measured on CPUs, once per machine; known by capability on GPUs."""
 
+import platform
 import time
-from functools import lru_cache
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
+from headstart_server.core.errors import StoreFullError
+from headstart_server.core.files import read_json, write_json
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WORTH_IT = 1.3
+_CPUINFO = Path("/proc/cpuinfo")
+_answers: dict[str, str] = {}
+"""This process's answer by device type."""
 
 
-@lru_cache(maxsize=8)
 def fast_precision(device_type: str) -> str:
     """`fp32`, `bf16` or `fp16`: the fastest that is safe for encoders on `cpu` or `cuda`.
 
     CPUs differ by an order of magnitude (bf16 is 4 times fp32 with AVX-512 BF16 and a fifth of it without), so the
     answer is measured: bf16 must beat fp32 by 1.3 in matrix products of encoder shape. Takes some 10 ms, once.
     """
-    if device_type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    if device_type not in _answers:
+        _answers[device_type] = _fast_on_cuda() if device_type == "cuda" else _fast_on_cpu()
+    return _answers[device_type]
+
+
+def settle_precision(kept: Path) -> str:
+    """Takes the CPU's answer from the file `kept`, or measures it and keeps it there; returns it.
+
+    A measurement that fell out otherwise would be another embedding space, and every row encoded again: so it is made
+    once per CPU model and version of torch, whatever restarts.
+    """
+    machine = f"{_cpu_model()}, torch {torch.__version__}"
+    known = _read(kept)
+    answer = known.get(machine)
+    if answer not in DTYPES:
+        answer = _fast_on_cpu()
+        with suppress(StoreFullError, OSError):  # it holds for this server all the same
+            write_json(kept, {**known, machine: answer})
+    adopt_precision(answer)
+    return answer
+
+
+def adopt_precision(answer: str) -> None:
+    """Takes the CPU's answer from the process that settled it."""
+    _answers["cpu"] = answer
+
+
+def _fast_on_cuda() -> str:
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def _fast_on_cpu() -> str:
     fp32, bf16 = _product_seconds(torch.float32), _product_seconds(torch.bfloat16)
     return "bf16" if fp32 / bf16 > _WORTH_IT else "fp32"
 
@@ -30,3 +67,22 @@ def _product_seconds(dtype: torch.dtype) -> float:
         left @ right
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def _cpu_model() -> str:
+    """The processor's name, or what architecture it has where it has no name."""
+    with suppress(OSError):
+        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _read(kept: Path) -> dict[str, str]:
+    """What is kept; nothing where it cannot be read."""
+    try:
+        found = read_json(kept)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

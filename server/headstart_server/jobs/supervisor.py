@@ -12,6 +12,7 @@ import structlog
 from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError, OverloadedError
 from headstart_server.core.layout import Layout
+from headstart_server.encoders.precision import fast_precision
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
@@ -191,6 +192,7 @@ class Supervisor:
             "state_dir": str(self._layout.root),
             "model_root": self._settings.model_root,
             "hub_allowed": self._settings.hub_allowed,
+            "cpu_precision": fast_precision("cpu"),
         }
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:

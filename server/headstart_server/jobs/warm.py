@@ -1,4 +1,4 @@
-"""Warms a worker up: everything a job would import or measure, before there is a job."""
+"""Warms a worker up: everything a job would import, before there is a job."""
 
 import torch
 import transformers
@@ -12,7 +12,8 @@ def warm_up() -> None:
     assert local
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    fast_precision("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        fast_precision("cuda")
     weight = torch.zeros(4, 4, requires_grad=True)
     optimizer = torch.optim.AdamW([weight], fused=True)
     (torch.randn(2, 4) @ weight).sum().backward()  # type: ignore[no-untyped-call]

@@ -103,10 +103,12 @@ def run_assignment(assignment: dict[str, Any], listener: "JobListener") -> str:
     """Opens the tables and hands the job to the engine; returns the model's id."""
     from headstart_server.data.formats import Format
     from headstart_server.data.tables import Sources, open_table
+    from headstart_server.encoders.precision import adopt_precision
     from headstart_server.encoders.sources import ModelSources
     from headstart_server.engines.local import Assignment, LocalEngine
 
     layout = Layout(Path(assignment["state_dir"]))
+    adopt_precision(assignment["cpu_precision"])
     root = assignment["model_root"]
     sources = ModelSources(Path(root) if root else None, assignment["hub_allowed"])
     listener.state("PREPARING")

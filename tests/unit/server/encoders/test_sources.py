@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, DEFAULT_TYPES, encoder_type, encoder_types
-from headstart_server.encoders.precision import DTYPES, fast_precision
 from headstart_server.encoders.sources import ModelSource, ModelSources
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
@@ -132,8 +131,3 @@ def test_an_unknown_encoder_is_refused_with_the_nearest() -> None:
     assert caught.value.reason == "UNKNOWN_ENCODER"
     with pytest.raises(InvalidInputError, match="no encoder for number features"):
         encoder_type("bert", "number", "f")
-
-
-def test_the_fast_precision_is_one_there_is_and_measured_once() -> None:
-    assert fast_precision("cpu") in DTYPES
-    assert fast_precision("cpu") == fast_precision("cpu")

@@ -1,0 +1,153 @@
+"""The fast precision is measured once per machine, kept, and the same in every process: another is another space."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from headstart_server.app import App
+from headstart_server.core.errors import StoreFullError
+from headstart_server.encoders import precision
+from headstart_server.encoders.precision import DTYPES, adopt_precision, fast_precision, settle_precision
+from headstart_server.engines.local import LocalEngine
+from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.states import State
+from headstart_server.jobs.worker import run_assignment
+from headstart_server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What each further measurement will find; a process that knows nothing yet."""
+    answers = ["bf16", "fp32", "bf16"]
+    monkeypatch.setattr(precision, "_answers", {})
+    monkeypatch.setattr(precision, "_fast_on_cpu", lambda: answers.pop(0))
+    return answers
+
+
+def _restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a new process knows: nothing."""
+    monkeypatch.setattr(precision, "_answers", {})
+
+
+def test_a_measurement_says_one_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert precision._fast_on_cpu() in DTYPES
+
+
+@pytest.mark.parametrize(("bf16_seconds", "expected"), [(0.7, "bf16"), (0.8, "fp32"), (5.0, "fp32")])
+def test_bf16_must_be_worth_it(monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, expected: str) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(precision, "_product_seconds", lambda dtype: bf16_seconds if dtype is torch.bfloat16 else 1.0)
+    assert precision._fast_on_cpu() == expected
+
+
+def test_a_process_measures_once() -> None:
+    assert [fast_precision("cpu") for _ in range(3)] == ["bf16"] * 3
+
+
+def test_a_restart_finds_the_answer_and_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    assert settle_precision(tmp_path / "precision.json") == "bf16"
+    for _ in range(3):
+        _restart(monkeypatch)
+        assert settle_precision(tmp_path / "precision.json") == fast_precision("cpu") == "bf16"
+    assert len(measured) == 2
+
+
+@pytest.mark.parametrize("change", ["cpu", "torch"])
+def test_another_machine_or_torch_has_an_answer_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = tmp_path / "precision.json"
+    assert settle_precision(path) == "bf16"
+    with monkeypatch.context() as changed:
+        if change == "cpu":
+            (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Another CPU @ 2 GHz\n")
+            changed.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
+        else:
+            changed.setattr(torch, "__version__", "99.0")
+        assert settle_precision(path) == fast_precision("cpu") == "fp32"
+    assert settle_precision(path) == fast_precision("cpu") == "bf16"
+    assert any(("Another CPU @ 2 GHz" if change == "cpu" else "99.0") in key for key in json.loads(path.read_text()))
+
+
+def test_without_a_name_the_architecture_stands_for_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "nowhere")
+    assert precision._cpu_model()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
+def test_a_file_that_cannot_be_read_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    path = tmp_path / "precision.json"
+    path.write_text(content)
+    assert settle_precision(path) == "bf16"
+    _restart(monkeypatch)
+    assert settle_precision(path) == "bf16"
+
+
+def test_an_answer_that_is_none_is_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "precision.json"
+    settle_precision(path)
+    path.write_text(path.read_text().replace("bf16", "fp8"))
+    assert settle_precision(path) == "fp32"
+
+
+def test_a_full_disk_does_not_keep_a_server_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise StoreFullError("no space left")
+
+    monkeypatch.setattr(precision, "write_json", full)
+    assert settle_precision(tmp_path / "precision.json") == fast_precision("cpu") == "bf16"
+
+
+def test_a_worker_takes_the_servers_answer_and_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    monkeypatch.setattr(LocalEngine, "run", lambda _: fast_precision("cpu"))
+    (tmp_path / "rows.csv").write_text("x,y\n1,a\n2,b\n")
+    source = {"role": "dataset", "path": str(tmp_path / "rows.csv"), "format": "csv"}
+    assignment: dict[str, Any] = {
+        "identifier": "j",
+        "display_name": "",
+        "spec": {
+            "input_features": [{"name": "x", "type": "number"}],
+            "output_features": [{"name": "y", "type": "category"}],
+        },
+        "sources": [source],
+        "state_dir": str(tmp_path),
+        "model_root": "",
+        "hub_allowed": False,
+        "cpu_precision": "fp16",
+    }
+
+    class Listener:
+        def state(self, _: str) -> None:
+            return None
+
+    assert run_assignment(assignment, Listener()) == "fp16"  # type: ignore[arg-type]
+    assert len(measured) == 3
+
+
+def test_an_adopted_answer_wins_over_one_measured_before() -> None:
+    assert fast_precision("cpu") == "bf16"
+    adopt_precision("fp32")
+    assert fast_precision("cpu") == "fp32"
+
+
+async def test_a_server_settles_it_and_hands_it_to_its_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str]
+) -> None:
+    job = JobRecord("j", "", "", "", State.QUEUED, datetime.now(UTC), datetime.now(UTC), {}, [])
+    for _ in range(2):
+        _restart(monkeypatch)
+        app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0))
+        assert app.supervisor._assignment(job)["cpu_precision"] == "bf16"
+        app.batcher.close()
+        app.jobs.close()
+    assert len(measured) == 2
