@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import FittedFeature, drops_missing, fit_feature, masked, missing_cells
-from headstart_server.data.formats import as_strings
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, TrainSpec

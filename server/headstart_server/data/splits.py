@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
-from headstart_server.data.formats import as_strings
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.tables import Table
 from headstart_server.spec.model import SplitSpec
 

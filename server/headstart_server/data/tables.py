@@ -13,9 +13,8 @@ from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.pruning import mark_used
 from headstart_server.core.suggest import choices
-from headstart_server.data.formats import Format, as_strings, canonical_batch, format_of, read_batches
-
-CHUNK_ROWS = 65_536
+from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
+from headstart_server.data.formats import Format, format_of, read_batches
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:
     """A table of rows that are in memory already."""
-    batches = [canonical_batch(batch, field) for batch in rows.combine_chunks().to_batches()]
+    whole = rows.combine_chunks().to_batches()
+    batches = [part for batch in whole for part in canonical_batches(batch, field)]
     if not batches or rows.num_rows == 0:
         raise invalid(field, "holds no rows", reason="EMPTY_DATA")
     return Table(pa.Table.from_batches(batches), field)

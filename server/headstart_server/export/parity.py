@@ -9,9 +9,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics, restore
-from headstart_server.data.formats import as_strings
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.export.graph import ExportGraph
 from headstart_server.serving.predictor import Predictor, Reuse, Rows

@@ -41,7 +41,7 @@ def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Statu
     if isinstance(error, errors.InvalidInputError):
         violations = [
             BadRequest.FieldViolation(field=item.field[:200], description=item.message[:_MAX_MESSAGE])
-            for item in error.violations[:20]
+            for item in error.violations
         ]
         details.append(BadRequest(field_violations=violations))
     if isinstance(error, errors.OverloadedError):

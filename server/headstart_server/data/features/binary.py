@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.features import category
 from headstart_server.data.features.cells import Where
-from headstart_server.data.formats import as_strings
 from headstart_server.spec.model import PreprocessingSpec
 
 _TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}

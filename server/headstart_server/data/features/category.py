@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where
-from headstart_server.data.formats import as_strings
 from headstart_server.spec.model import PreprocessingSpec
 
 UNKNOWN = "<unknown>"

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, invalid
-from headstart_server.data.formats import LIST_SEPARATOR, as_strings
+from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a")
 """What stands for a missing number, in lower case."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 from headstart_server.data.features.cells import Where
-from headstart_server.data.formats import LIST_SEPARATOR, as_strings
 from headstart_server.spec.model import PreprocessingSpec
 
 

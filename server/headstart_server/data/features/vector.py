@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where, missing, split_items
-from headstart_server.data.formats import as_strings
 from headstart_server.spec.model import PreprocessingSpec
 
 

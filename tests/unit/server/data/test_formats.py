@@ -11,8 +11,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data import formats
-from headstart_server.data.formats import Format, canonical_batch, format_of, read_batches
+from headstart_server.data import delimited
+from headstart_server.data.canonical import canonical_batch
+from headstart_server.data.formats import Format, format_of, read_batches
 from headstart_server.data.tables import Table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,11 @@ def _refused(folder: Path, name: str, data: bytes) -> str:
         (b"a,b\n\n1,2\n\n", {"a": ["1"], "b": ["2"]}),
         (b"a\n1\n", {"a": ["1"]}),
         ("a\nü€😀\n".encode(), {"a": ["ü€😀"]}),
+        (b"a,b\r1,2\r3,4\r", {"a": ["1", "3"], "b": ["2", "4"]}),
+        (b'a,"b\r2"\r1,"x\ry"\r', {"a": ["1"], "b\r2": ["x\ry"]}),
+        ("a,b\nü😀,2\n".encode("utf-16"), {"a": ["ü😀"], "b": ["2"]}),
+        (b"\xfe\xff" + "a,b\nü😀,2\n".encode("utf-16-be"), {"a": ["ü😀"], "b": ["2"]}),
+        ("a,b\r\nü😀,2\r\n".encode("utf-32"), {"a": ["ü😀"], "b": ["2"]}),
     ],
 )
 def test_csv_cells_are_the_text_that_was_written(tmp_path: Path, data: bytes, columns: dict[str, object]) -> None:
@@ -68,12 +74,19 @@ def test_tsv_is_separated_by_tabs_and_commas_are_text(tmp_path: Path) -> None:
         (b"a,b", "not readable"),
         (b"\n\n", "no header"),
         (b" , \n1,2\n", "no header"),
-        (b"a,b\n1,2\n1,2,3\n", "Row #3: Expected 2 columns, got 3"),
-        (b"a,b\n1,2\n1\n", "Row #3: Expected 2 columns, got 1"),
+        (b"a,b\n1,2\n1,2,3\n", "row 2 holds 3 cells, the header 2: '1,2,3'"),
+        (b"a,b\n1,2\n1\n", "row 2 holds 1 cells, the header 2: '1'"),
         (b"a,b,a\n1,2,3\n", "'a' occurs 2 times"),
-        (b"a,b\nx,1\n\xff\xfe,2\n", "Row #3"),
-        (b'a,b\n"never closed,2\n3,4\n', "not readable"),
-        ("a,b\n1,2\n".encode("utf-16"), "not readable"),
+        (b"a,b\nx,1\n\xff\xfe,2\n", "column 'a', row 2: holds bytes that are not UTF-8"),
+        (b'a,b\n"never closed,2\n3,4\n', "row 1 holds 1 cells, the header 2: '\"never closed,2"),
+        (b'a,b\n1,2\n"never closed,2\n3,4\n', "a quote that it opens is never closed"),
+        (b"a,b\n\n1,2\n\n1,2,3\n", "row 2 holds 3 cells, the header 2: '1,2,3'; quote cells"),
+        (b"a,b\n1,2\n3,x\0y\n", "column 'b', row 2: holds a NUL byte; remove it, or"),
+        (b"a\0,b\n1,2\n", "the header holds NUL bytes"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "where the file is UTF-16, save it as UTF-8"),
+        (b"a,b\n1,2\n3," + b"x" * (20 << 20) + b"\n", "row 1 is larger than 8388608 bytes"),
+        (b"a," + b"x" * 200_000 + b"\n1,2\n", "the header is not readable"),
+        (b",".join(b"%d" % number for number in range(20_001)) + b"\n", "holds 20001 columns; keep at most 20000"),
     ],
 )
 def test_broken_csv_is_refused_by_name_and_row(tmp_path: Path, data: bytes, words: str) -> None:
@@ -83,7 +96,7 @@ def test_broken_csv_is_refused_by_name_and_row(tmp_path: Path, data: bytes, word
 def test_a_csv_larger_than_a_block_keeps_every_row_and_its_quoted_newlines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(formats, "BLOCK_BYTES", 4_096)
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 4_096)
     rows = [(str(number), f"line\n{number}, " + "x" * (number % 200)) for number in range(500)]
     data = "n,t\n" + "".join(f'{number},"{text}"\n' for number, text in rows)
     table = read_bytes(tmp_path, "f.csv", data.encode())
@@ -127,15 +140,28 @@ def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_pat
     }
 
 
+def test_json_lines_in_utf_16_are_read(tmp_path: Path) -> None:
+    data = '{"a": "ü😀"}\r\n{"a": "x"}\r\n'.encode("utf-16")
+    assert _columns(read_bytes(tmp_path, "f.jsonl", data)) == {"a": ["ü😀", "x"]}
+
+
+def test_json_lines_of_many_keys_are_refused(tmp_path: Path) -> None:
+    data = "\n".join(f'{{"key {number}": 1}}' for number in range(20_001)).encode()
+    assert "holds 20001 columns; keep at most 20000" in _refused(tmp_path, "f.jsonl", data)
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b'{"a": 1}\n{"a": \n', "line 2 is not JSON"),
         (b'{"a": 1}\n\n[1, 2]\n', "line 3 is not a JSON object but list"),
         (b'{"a": ' + b"1" * 5_000 + b"}\n", "line 1 is not JSON"),
-        (b'{"a": "\\ud800"}\n', "not readable"),
-        (b'{"a": "\xff"}\n', "not readable"),
+        (b'{"a": 1}\n\n{"a": "\\ud800"}\n', "line 3 column 'a' holds bytes that are not UTF-8, or half"),
+        (b'{"a": 1}\n{"a": "\xff"}\n', "line 2 column 'a' holds bytes that are not UTF-8"),
         (b'{"a": ' + b"[" * 100_000 + b"}\n", "line 1 is not JSON"),
+        (b'{"a": 1}\n{"a": ' + b"[" * 40 + b"]" * 40 + b"}\n", "line 2 is nested more than 32 deep"),
+        (b'{"a": ' + b"[" * 600 + b"]" * 600 + b"}\n", "line 1 is nested more than 32 deep"),
+        (b'{"\\ud800": 1}\n', "line 1 column"),
         (b"\n\n", "no rows"),
         (b"{}\n{}\n", "no rows"),
     ],

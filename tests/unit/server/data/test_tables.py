@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.tables import CHUNK_ROWS, Sources, open_table, table_of_arrow
+from headstart_server.data.canonical import CHUNK_ROWS
+from headstart_server.data.tables import Sources, open_table, table_of_arrow
 from headstart_server.data.texts import TextColumn
 from hypothesis import given
 from hypothesis import strategies as st

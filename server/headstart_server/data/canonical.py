@@ -1,0 +1,138 @@
+"""Columns of every Arrow type as large_string, float64 or large_binary: what the rest of the house reads."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headstart_server.core.errors import invalid
+from headstart_server.data.expansion import decoded_bytes
+
+LIST_SEPARATOR = "\x1f"
+MAX_COLUMNS = 20_000
+CHUNK_ROWS = 65_536
+CHUNK_BYTES = 256 << 20
+"""Of what decoding one chunk may take: larger ones are halved."""
+MAX_CELL_BYTES = 1 << 30
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
+
+
+def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> Iterator[pa.RecordBatch]:
+    """The batch in canonical batches that are small enough to decode; `first_row` counts its rows in errors.
+
+    Buffers are checked first: Arrow trusts the offsets that a stranger sends. Raises InvalidInputError by column.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowException as error:
+        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+    check_names(batch.schema.names, field)
+    for start in range(0, max(1, batch.num_rows), CHUNK_ROWS):
+        yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start)
+
+
+def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:
+    """As `canonical_batches`, in one."""
+    return pa.Table.from_batches(list(canonical_batches(batch, field))).combine_chunks().to_batches()[0]
+
+
+def check_names(names: list[str], field: str) -> None:
+    """Refuses columns of one name, and more columns than a table may have."""
+    if len(names) > MAX_COLUMNS:
+        raise invalid(field, f"holds {len(names)} columns; keep at most {MAX_COLUMNS}", reason="TOO_MANY_COLUMNS")
+    name, times = next(iter(Counter(names).most_common(1)), ("", 1))
+    if times > 1:
+        raise invalid(field, f"column {name[:200]!r} occurs {times} times; rename one of them")
+
+
+def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.RecordBatch]:
+    sizes = {name: decoded_bytes(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+    if sum(sizes.values()) > CHUNK_BYTES and batch.num_rows > 1:
+        half = batch.num_rows // 2
+        yield from _chunks(batch.slice(0, half), field, first_row)
+        yield from _chunks(batch.slice(half), field, first_row + half)
+        return
+    name = max(sizes, key=lambda name: sizes[name], default="")
+    if sizes.get(name, 0) > MAX_CELL_BYTES:
+        message = (
+            f"column {name[:200]!r}, row {first_row + 1}: one cell takes more than {MAX_CELL_BYTES} bytes; split it"
+        )
+        raise invalid(field, message, reason="TOO_LARGE")
+    columns = [_column(name, column, field) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
+    yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _column(name: str, column: pa.Array, field: str) -> pa.Array:
+    try:
+        canonical = _canonical(column)
+    except (pa.ArrowException, UnicodeError, RecursionError) as error:
+        message = (
+            f"column {name[:200]!r} of type {str(column.type)[:200]} is not readable: {str(error)[:200]}; "
+            "convert it to text or numbers"
+        )
+        raise invalid(field, message, reason="UNREADABLE_DATA") from None
+    if pa.types.is_large_string(canonical.type):
+        empty = pc.equal(canonical, "")
+        if pc.any(empty).as_py():
+            return pc.if_else(empty, pa.scalar(None, canonical.type), canonical)
+    return canonical
+
+
+def _canonical(column: pa.Array) -> pa.Array:
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _canonical(column.storage)
+    if pa.types.is_dictionary(kind):
+        return _canonical(column.dictionary_decode())
+    if pa.types.is_run_end_encoded(kind):
+        return _canonical(pc.run_end_decode(column))
+    if any(test(kind) for test in _BYTES):
+        return column.cast(pa.large_binary())
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return column.cast(pa.float64())
+    if pa.types.is_null(kind):
+        return pa.nulls(len(column), pa.large_string())
+    if pa.types.is_nested(kind):
+        texts = [None if row is None else text_of(row) for row in column.to_pylist()]
+        return pa.array(texts, pa.large_string())
+    return column.cast(pa.large_string())
+
+
+def text_of(value: Any) -> str:
+    """A value as a cell's text; lists with a separator that no text holds."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        return _list_text([item for item in value if item is not None])
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return value if isinstance(value, str) else str(value)
+
+
+def _list_text(items: list[Any]) -> str:
+    """Items with a separator between them; behind a single word too, which may hold spaces that separate nothing."""
+    if len(items) == 1 and isinstance(items[0], str):
+        return items[0] + LIST_SEPARATOR
+    return LIST_SEPARATOR.join(map(text_of, items))
+
+
+def as_strings(values: pa.Array) -> pa.Array:
+    """A canonical column as strings: whole numbers without a decimal point, others in their shortest form."""
+    if pa.types.is_large_string(values.type):
+        return values
+    if pa.types.is_floating(values.type):
+        texts = [None if value is None or value != value else _number_text(value) for value in values.to_pylist()]
+        return pa.array(texts, pa.large_string())
+    try:
+        return pc.cast(values, pa.large_string())
+    except pa.ArrowInvalid:
+        raise invalid(
+            "", "holds bytes that are not UTF-8 text; encode them as text first", reason="BAD_COLUMN"
+        ) from None
+
+
+def _number_text(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)

@@ -1,0 +1,97 @@
+"""Reads Parquet and Arrow IPC, whose compression hides how large they are: what they declare is checked first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+
+from headstart_server.data.expansion import allowed_bytes, too_far
+from headstart_server.data.ipc_sizes import declared_bytes
+
+_BATCH_ROWS = 65_536
+_BATCH_BYTES = 1 << 30
+_FILE_MAGIC = b"ARROW1\0\0"
+
+
+def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
+    """Batches of some 65,536 rows, read in fewer at a time where the file's dictionaries hold long values."""
+    with pa_parquet.ParquetFile(path) as file:
+        allowed = allowed_bytes(path.stat().st_size)
+        if _uncompressed(file.metadata) > allowed:
+            raise too_far(field, allowed)
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, largest_dictionary(path, file.metadata))))
+        yield from _joined(file.iter_batches(batch_size=rows))
+
+
+def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Small batches put together again."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(item.num_rows for item in waiting) >= _BATCH_ROWS or sum(item.nbytes for item in waiting) > _BATCH_BYTES:
+            yield from _one(waiting)
+            waiting = []
+    yield from _one(waiting)
+
+
+def _one(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    if len(batches) < 2:
+        return batches
+    joined: list[pa.RecordBatch] = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
+
+
+def _uncompressed(metadata: pa_parquet.FileMetaData) -> int:
+    return sum(max(0, chunk.total_uncompressed_size) for chunk in _chunks(metadata))
+
+
+def _chunks(metadata: pa_parquet.FileMetaData) -> Iterator[pa_parquet.ColumnChunkMetaData]:
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for column in range(group.num_columns):
+            yield group.column(column)
+
+
+def largest_dictionary(path: Path, metadata: pa_parquet.FileMetaData) -> int:
+    """Bytes of the largest dictionary of texts: no value is longer, and any row may repeat it."""
+    largest = 0
+    with path.open("rb") as file:
+        for chunk in _chunks(metadata):
+            if chunk.physical_type == "BYTE_ARRAY" and chunk.dictionary_page_offset:
+                file.seek(chunk.dictionary_page_offset)
+                largest = max(largest, _page_bytes(file.read(16)) or chunk.total_uncompressed_size)
+    return largest
+
+
+def _page_bytes(header: bytes) -> int | None:
+    """The uncompressed size in a Parquet page header (Thrift compact: i32 type, i32 size, ...); None if it is none."""
+    fields, value, shift = [], 0, 0
+    expected = True
+    for byte in header:
+        if expected:
+            if byte != 0x15:  # the next field, an i32
+                return None
+            expected, value, shift = False, 0, 0
+            continue
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            fields.append(value >> 1)  # zigzag; sizes are not negative
+            expected = True
+            if len(fields) == 2:
+                return fields[1]
+    return None
+
+
+def read_arrow(path: Path, field: str) -> Iterator[pa.RecordBatch]:
+    """An IPC file or stream. A file is read as the stream that it holds, so that what was checked is what is read."""
+    with pa.memory_map(str(path)) as source:
+        start = len(_FILE_MAGIC) if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC else 0
+        allowed = allowed_bytes(path.stat().st_size)
+        source.seek(start)
+        for total in declared_bytes(source):
+            if total > allowed:
+                raise too_far(field, allowed)
+        source.seek(start)
+        yield from pa.ipc.open_stream(source)

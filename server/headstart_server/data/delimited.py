@@ -1,0 +1,101 @@
+"""Reads CSV and TSV as text, block by block, naming column and row of whatever is wrong."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.data.canonical import check_names
+from headstart_server.data.encodings import encoding_of
+
+BLOCK_BYTES = 8 << 20
+_UTF16 = "where the file is UTF-16, save it as UTF-8"
+
+
+def read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.RecordBatch]:
+    """Record batches of large_string; raises InvalidInputError, or what Arrow raises where no row can be named."""
+    encoding = encoding_of(path)
+    names = _header(path, field, delimiter, encoding)
+    check_names(names, field)
+    row = 0
+    try:
+        for batch in _open(path, names, delimiter, encoding):
+            _refuse_nul(batch, row, field)
+            row += batch.num_rows
+            yield batch
+    except pa.ArrowInvalid as error:
+        raise _located(str(error), names, field, row) from None
+
+
+def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv.CSVStreamingReader:
+    reader = pa_csv.open_csv(
+        path,
+        read_options=pa_csv.ReadOptions(
+            block_size=BLOCK_BYTES, use_threads=False, encoding="utf8" if encoding == "utf-8-sig" else encoding
+        ),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={name: pa.large_string() for name in names},
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=True,
+            null_values=[""],
+        ),
+    )
+    found: list[str] = reader.schema.names
+    return reader if found == names else _open(path, found, delimiter, encoding)
+
+
+def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
+    """The column names: the first record, which may hold quoted newlines."""
+    with path.open("rb") as raw:
+        text = raw.read(BLOCK_BYTES).decode(encoding, errors="replace")
+    try:
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    except csv.Error as error:
+        raise invalid(field, f"the header is not readable: {error}; name the columns in the first line") from None
+    if not any(name.strip() for name in names):
+        raise invalid(field, "the first line is no header; it must name the columns")
+    if any("\0" in name for name in names):
+        raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason="UNREADABLE_DATA")
+    return names
+
+
+def _refuse_nul(batch: pa.RecordBatch, row: int, field: str) -> None:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        data = column.buffers()[2]
+        if data is None or data.size == 0 or np.frombuffer(data, np.uint8).min() > 0:
+            continue
+        found = pc.fill_null(pc.match_substring(column, "\0"), False)
+        if pc.any(found).as_py():
+            place = f"column {name[:200]!r}, row {row + 1 + pc.index(found, True).as_py()}"
+            raise invalid(field, f"{place}: holds a NUL byte; remove it, or {_UTF16}", reason="UNREADABLE_DATA")
+
+
+_RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+_UNDECODABLE = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8 data")
+
+
+def _located(message: str, names: list[str], field: str, row: int) -> InvalidInputError:
+    """What Arrow says, with rows counted as elsewhere: from 1 below the header, empty lines left out."""
+    if found := _RAGGED.search(message):
+        line, expected, got, text = found.groups()
+        fix = "a quote that it opens is never closed" if text.count('"') % 2 else "quote cells that hold separators"
+        message = f"row {int(line) - 1} holds {got} cells, the header {expected}: {text[:80]!r}; {fix}"
+    elif found := _UNDECODABLE.search(message):
+        name, place = names[int(found[1])], int(found[2]) - 1
+        message = f"column {name[:200]!r}, row {place}: holds bytes that are not UTF-8; save the file as UTF-8"
+    elif "straddles two block boundaries" in message:
+        message = (
+            f"a row after row {row} is larger than {BLOCK_BYTES} bytes, or a quote that it opens is never closed; "
+            "shorten its cells, or send the file as Parquet"
+        )
+    else:
+        message = f"not readable: {message[:300]}"
+    return invalid(field, message, reason="UNREADABLE_DATA")

@@ -1,0 +1,92 @@
+"""Reads JSON Lines twice: once for the keys of all lines, once for the rows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.data.canonical import check_names, text_of
+from headstart_server.data.encodings import encoding_of
+
+MAX_DEPTH = 32
+_BATCH_ROWS = 20_000
+_BATCH_CELLS = 4_000_000
+_Rows = list[tuple[int, dict[str, Any]]]
+
+
+def read_json_lines(path: Path, field: str) -> Iterator[pa.RecordBatch]:
+    """JSON objects, one a line. Absent keys are missing cells; a key first seen later widens the table."""
+    names: dict[str, None] = {}
+    for _, found in _objects(path, field):
+        names.update(dict.fromkeys(found))
+    check_names(list(names), field)
+    most = max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(1, len(names))))
+    rows: _Rows = []
+    for numbered in _objects(path, field):
+        rows.append(numbered)
+        if len(rows) >= most:
+            yield _batch(rows, list(names), field)
+            rows = []
+    yield _batch(rows, list(names), field)
+
+
+def _objects(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object), lines counted from 1."""
+    number = 0
+    with path.open(encoding=encoding_of(path), errors="surrogateescape") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                yield number, _object(line, field, number)
+
+
+def _object(line: str, field: str, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _refused(field, number, f"is not JSON: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        raise _refused(field, number, f"is not a JSON object but {type(value).__name__}")
+    if line.count("[") + line.count("{") > MAX_DEPTH and _deeper(value):
+        raise _refused(field, number, f"is nested more than {MAX_DEPTH} deep; flatten it")
+    return value
+
+
+def _deeper(value: Any) -> bool:
+    """Whether a value is nested deeper than it may be; without recursion, which it would exhaust."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        children = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for items in children for item in items if isinstance(item, dict | list)]
+    return bool(level)
+
+
+def _batch(rows: _Rows, names: list[str], field: str) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([_column(rows, name, field) for name in names], names=names)
+
+
+def _column(rows: _Rows, name: str, field: str) -> pa.Array:
+    texts = [None if row.get(name) is None else text_of(row[name]) for _, row in rows]
+    try:
+        name.encode()
+        return pa.array(texts, pa.large_string())
+    except UnicodeEncodeError:
+        for (number, row), text in zip(rows, texts, strict=True):
+            if name in row and not _encodable(name + (text or "")):
+                message = f"column {name[:80]!r} holds bytes that are not UTF-8, or half a character; save it as UTF-8"
+                raise _refused(field, number, message) from None
+        raise
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(field: str, number: int, message: str) -> InvalidInputError:
+    return invalid(field, f"line {number} {message}", reason="UNREADABLE_DATA")
