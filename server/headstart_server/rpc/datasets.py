@@ -12,10 +12,12 @@ from headstart_server.core.names import id_of, name_of
 from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
-from headstart_server.rpc.messages import page, timestamp
+from headstart_server.rpc.messages import check_name, page, timestamp
 
 DATASETS = "datasets"
 _BY_DIGEST = f"{DATASETS}/sha256:"
+_MAX_NAME = 255
+"""As long as a file's name may be."""
 
 
 class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
@@ -33,6 +35,7 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
                     if request.WhichOneof("part") != "header":
                         raise invalid("header", "must be the first message")
                     header = request.header
+                    check_name("header.display_name", header.display_name, _MAX_NAME)
                     known = self._uploads.find(header.sha256.lower()) if header.sha256 else None
                     if known is not None:
                         return dataset_message(known)

@@ -1,5 +1,6 @@
 """Conversions that every servicer needs: specs, times, pages."""
 
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from headstart_server.core.errors import invalid
 
 T = TypeVar("T")
 _DEFAULT_PAGE, _MAX_PAGE = 50, 1_000
+_CHECK_DIGITS = 8
 
 
 def spec_values(message: spec_pb2.TrainSpec) -> dict[str, Any]:
@@ -49,9 +51,28 @@ def page_limit(page_size: int) -> int:
 
 def page(items: Iterable[T], name: Any, page_size: int, token: str) -> tuple[list[T], str]:
     """One page of items in descending order of `name(item)`, and the next page's token."""
-    limit = page_limit(page_size)
-    rest = [item for item in items if not token or name(item) < token]
-    return rest[:limit], name(rest[limit - 1]) if len(rest) > limit else ""
+    limit, before = page_limit(page_size), page_start(token)
+    rest = [item for item in items if before is None or name(item) < before]
+    return rest[:limit], page_token(name(rest[limit - 1])) if len(rest) > limit else ""
+
+
+def page_token(last: str) -> str:
+    """The token of the page after the item called `last`; its check digits tell it from made-up ones."""
+    return f"{last}~{hashlib.sha256(last.encode()).hexdigest()[:_CHECK_DIGITS]}"
+
+
+def page_start(token: str) -> str | None:
+    """What `page_token` was made of; None for the first page. Raises InvalidInputError for any other token."""
+    last = token.rpartition("~")[0]
+    if token and page_token(last) != token:
+        raise invalid("page_token", f"{token[:200]!r} is no page token; send next_page_token of the page before")
+    return last or None
+
+
+def check_name(field: str, name: str, most: int) -> None:
+    """Raises InvalidInputError for a name for people that is too long to show."""
+    if len(name) > most:
+        raise invalid(field, f"is {len(name)} characters long; use at most {most}")
 
 
 def _values(message: Message) -> dict[str, Any]:

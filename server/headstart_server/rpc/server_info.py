@@ -1,7 +1,11 @@
 """ServerService."""
 
+import asyncio
 import importlib.metadata
+import math
 import platform
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,46 +21,56 @@ from headstart_server.rpc.messages import timestamp
 from headstart_server.spec.yaml_reader import MAX_BYTES
 
 _LIBRARIES = ("torch", "transformers", "torchvision", "onnx", "onnxruntime", "pyarrow", "grpcio", "protobuf", "ray")
+_LOOK_SECONDS = 2.0
+"""How old the list of models on hand may be: looking walks the model root."""
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
-    """Describes the server."""
+    """Describes the server: what cannot change is described once, the models on hand every few seconds."""
 
-    def __init__(self, sources: ModelSources, limits: pb.ServerLimits) -> None:
-        self._sources, self._limits = sources, limits
-        self._limits.max_spec_bytes = MAX_BYTES
-        self._started = timestamp(datetime.now(UTC))
+    def __init__(
+        self, sources: ModelSources, limits: pb.ServerLimits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._sources, self._clock = sources, clock
+        self._on_hand, self._looked = list[str](), -math.inf
+        self._lasting = _lasting(sources, limits)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Any) -> pb.ServerInfo:  # noqa: N802
         """Describes."""
-        return pb.ServerInfo(
-            version=_version("headstart"),
-            start_time=self._started,
-            limits=self._limits,
-            devices=_devices(),
-            encoders=[
-                pb.EncoderInfo(
-                    type=item.name,
-                    feature_types=item.feature_types,
-                    pretrained=item.pretrained,
-                    default_model=item.default_model,
-                )
-                for item in encoder_types()
-            ],
-            pretrained_models=self._sources.on_hand(),
-            library_versions={name: version for name in _LIBRARIES if (version := _version(name))},
-            hub_allowed=self._sources.hub_allowed,
-        )
+        if self._clock() - self._looked > _LOOK_SECONDS:
+            self._on_hand = await asyncio.to_thread(self._sources.on_hand)
+            self._looked = self._clock()
+        info = pb.ServerInfo(pretrained_models=self._on_hand)
+        info.MergeFrom(self._lasting)
+        info.devices[0].memory_bytes = available_bytes()
+        return info
 
 
-def _devices() -> list[pb.Device]:
+def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
+    """What stays as it is while the server runs."""
+    limits.max_spec_bytes = MAX_BYTES
     cpu = pb.Device(
         name="cpu",
         description=f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads",
-        memory_bytes=available_bytes(),
         fast_precision=fast_precision("cpu"),
     )
-    return [cpu, *(_gpu(index) for index in range(torch.cuda.device_count()))]
+    return pb.ServerInfo(
+        version=_version("headstart"),
+        start_time=timestamp(datetime.now(UTC)),
+        limits=limits,
+        devices=[cpu, *(_gpu(index) for index in range(torch.cuda.device_count()))],
+        encoders=[
+            pb.EncoderInfo(
+                type=item.name,
+                feature_types=item.feature_types,
+                pretrained=item.pretrained,
+                default_model=item.default_model,
+            )
+            for item in encoder_types()
+        ],
+        library_versions={name: version for name in _LIBRARIES if (version := _version(name))},
+        hub_allowed=sources.hub_allowed,
+    )
 
 
 def _gpu(index: int) -> pb.Device:

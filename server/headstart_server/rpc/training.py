@@ -2,8 +2,10 @@
 
 import asyncio
 import hashlib
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from headstart.v1 import training_pb2 as pb
@@ -11,7 +13,7 @@ from headstart.v1 import training_pb2_grpc
 
 from headstart_server.core.errors import OverloadedError, UnimplementedError, invalid
 from headstart_server.core.layout import Layout
-from headstart_server.core.names import id_of, name_of, new_id
+from headstart_server.core.names import id_of, new_id
 from headstart_server.data.splits import Part
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.jobs.records import JobRecord
@@ -21,7 +23,7 @@ from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.preview import preview
 from headstart_server.rpc.intake import Intake
 from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
-from headstart_server.rpc.messages import page_limit, spec_message
+from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message
 
 _MAX_NAME = 128
 
@@ -37,8 +39,12 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
         """Creates and follows."""
-        record = await asyncio.to_thread(self._admit, request)
-        job, _ = await self._supervisor.submit(record)
+        gone = asyncio.Event()
+        try:
+            job = await asyncio.shield(self._create(request, gone))
+        except asyncio.CancelledError:
+            gone.set()
+            raise
         async for event in self._follow(job.identifier, 0):
             yield event
 
@@ -60,9 +66,9 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         if unknown:
             raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
-        before = id_of(JOBS, request.page_token, "page_token") if request.page_token else None
+        before = page_start(request.page_token)
         jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states)
-        token = name_of(JOBS, jobs[limit - 1].identifier) if len(jobs) > limit else ""
+        token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
         return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
 
     async def CancelTrainJob(self, request: pb.CancelTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
@@ -98,13 +104,26 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
                 "the server is stopping; watch the job again when it is back", retry_after=5, reason="STOPPING"
             )
 
-    def _admit(self, request: pb.TrainJobRequest) -> JobRecord:
+    async def _create(self, request: pb.TrainJobRequest, gone: asyncio.Event) -> JobRecord:
+        """The stored job of a request whose caller has not gone; what was written for any other is removed."""
+        identifier = new_id()
+        kept = False
+        try:
+            record = await asyncio.to_thread(self._admit, request, identifier)
+            if gone.is_set():
+                raise asyncio.CancelledError
+            job, kept = await self._supervisor.submit(record)
+        finally:
+            if not kept:
+                await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+        return job
+
+    def _admit(self, request: pb.TrainJobRequest, identifier: str) -> JobRecord:
         """The record of a new job; raises InvalidInputError for whatever cannot be trained."""
         for field in ("request_id", "display_name"):
-            if len(getattr(request, field)) > _MAX_NAME:
-                raise invalid(field, f"is {len(getattr(request, field))} characters long; at most {_MAX_NAME}")
+            check_name(field, getattr(request, field), _MAX_NAME)
         spec = self._intake.spec(request)
-        identifier, now = new_id(), datetime.now(UTC)
+        now = datetime.now(UTC)
         records = self._intake.files(request, self._layout.job(identifier))
         self._intake.check(spec, records)
         return JobRecord(
@@ -120,8 +139,15 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         )
 
     def _plan(self, request: pb.TrainJobRequest) -> pb.TrainJobPlan:
+        folder = self._layout.job(f"plan-{new_id()}")
+        try:
+            return self._planned(request, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _planned(self, request: pb.TrainJobRequest, folder: Path) -> pb.TrainJobPlan:
         spec = self._intake.spec(request)
-        records = self._intake.files(request, self._layout.job(f"plan-{new_id()}"))
+        records = self._intake.files(request, folder)
         looked = preview(spec, self._intake.tables(records), self._intake.sources, self._intake.device_type)
         passes = looked.passes(self._embeddings)
         return pb.TrainJobPlan(

@@ -1,0 +1,39 @@
+"""A real gRPC server in the test's own event loop, over servicers that the test brings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+from headstart.v1 import (
+    dataset_pb2_grpc,
+    embedding_pb2_grpc,
+    export_pb2_grpc,
+    model_pb2_grpc,
+    prediction_pb2_grpc,
+    server_pb2_grpc,
+    training_pb2_grpc,
+)
+from headstart_server.rpc.server import Endpoint, Server
+
+_EMPTY = {
+    "TrainingService": training_pb2_grpc.TrainingServiceServicer,
+    "PredictionService": prediction_pb2_grpc.PredictionServiceServicer,
+    "ExportService": export_pb2_grpc.ExportServiceServicer,
+    "DatasetService": dataset_pb2_grpc.DatasetServiceServicer,
+    "ModelService": model_pb2_grpc.ModelServiceServicer,
+    "EmbeddingService": embedding_pb2_grpc.EmbeddingServiceServicer,
+    "ServerService": server_pb2_grpc.ServerServiceServicer,
+}
+
+
+@asynccontextmanager
+async def served(**servicers: object) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server of these servicers, by service name; the other services are empty."""
+    every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
+    server = Server(Endpoint("127.0.0.1", 0, 64 << 20), every)
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield channel
+    await server.stop(0)

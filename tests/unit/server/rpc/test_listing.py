@@ -1,0 +1,113 @@
+"""Lists and their filters over a real connection: what is out of range is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from headstart.v1 import (
+    dataset_pb2,
+    dataset_pb2_grpc,
+    export_pb2,
+    export_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    training_pb2,
+    training_pb2_grpc,
+)
+from headstart_server.core.layout import Layout
+from headstart_server.data.uploads import Uploads
+from headstart_server.export.artifacts import ArtifactRegistry
+from headstart_server.jobs.store import JobStore
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.rpc.datasets import DatasetServicer
+from headstart_server.rpc.export import ExportServicer
+from headstart_server.rpc.models import ModelServicer
+from headstart_server.rpc.training import TrainingServicer
+
+from tests.support.fake_workers import job_record
+from tests.support.serving_here import served
+
+NOBODY: Any = None
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> JobStore:
+    return JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+
+
+@pytest.fixture
+async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Channel]:
+    layout = Layout(tmp_path)
+    uploads = Uploads(layout.datasets, layout.tables, 1 << 20)
+    async with served(
+        TrainingService=TrainingServicer(NOBODY, NOBODY, jobs, NOBODY, layout),
+        DatasetService=DatasetServicer(uploads, jobs),
+        ModelService=ModelServicer(ModelRegistry(layout.models), NOBODY),
+        ExportService=ExportServicer(NOBODY, ArtifactRegistry(layout.artifacts), ModelRegistry(layout.models), NOBODY),
+    ) as opened:
+        yield opened
+    jobs.close()
+
+
+async def refused(call: Any) -> str:
+    """What an INVALID_ARGUMENT says."""
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        if hasattr(call, "__aiter__"):
+            async for _ in call:
+                pass
+        else:
+            await call
+    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    return error.value.details() or ""
+
+
+@pytest.mark.parametrize("token", ["made-up", "models/01m805kdytsxwg9b7ztn", "01m805kdytsxwg9b7ztn"])
+async def test_made_up_page_tokens_are_refused_by_every_list(channel: grpc.aio.Channel, token: str) -> None:
+    lists = [
+        (training_pb2_grpc.TrainingServiceStub(channel).ListTrainJobs, training_pb2.ListTrainJobsRequest),
+        (dataset_pb2_grpc.DatasetServiceStub(channel).ListDatasets, dataset_pb2.ListDatasetsRequest),
+        (model_pb2_grpc.ModelServiceStub(channel).ListModels, model_pb2.ListModelsRequest),
+        (export_pb2_grpc.ExportServiceStub(channel).ListArtifacts, export_pb2.ListArtifactsRequest),
+    ]
+    for call, request in lists:
+        assert (await refused(call(request(page_token=token)))).startswith("page_token: ")
+
+
+async def test_jobs_are_listed_page_by_page(channel: grpc.aio.Channel, jobs: JobStore) -> None:
+    stored = [jobs.create(job_record())[0].identifier for _ in range(5)]
+    stub, found, token = training_pb2_grpc.TrainingServiceStub(channel), list[str](), ""
+    for _ in range(3):
+        page = await stub.ListTrainJobs(training_pb2.ListTrainJobsRequest(page_size=2, page_token=token))
+        found += [job.name for job in page.train_jobs]
+        token = page.next_page_token
+    assert token == ""
+    assert found == [f"trainJobs/{name}" for name in sorted(stored, reverse=True)]
+
+
+async def test_states_and_formats_out_of_range_are_refused(channel: grpc.aio.Channel) -> None:
+    training = training_pb2_grpc.TrainingServiceStub(channel)
+    assert "states: 99" in await refused(training.ListTrainJobs(training_pb2.ListTrainJobsRequest(states=[1, 99])))
+    export = export_pb2_grpc.ExportServiceStub(channel)
+    for value in (0, 77):
+        request = export_pb2.ExportRequest(model="models/m1", format=value)
+        assert f"format: {value}" in await refused(export.Export(request))
+    header = dataset_pb2.DatasetHeader(display_name="a.csv", format=55)
+    upload = dataset_pb2_grpc.DatasetServiceStub(channel).UploadDataset
+    assert "header.format: 55" in await refused(upload(iter([dataset_pb2.UploadDatasetRequest(header=header)])))
+
+
+async def test_long_names_are_refused_before_anything_is_written(channel: grpc.aio.Channel, tmp_path: Path) -> None:
+    header = dataset_pb2.DatasetHeader(display_name="x" * 252 + ".csv")
+    upload = dataset_pb2_grpc.DatasetServiceStub(channel).UploadDataset
+    said = await refused(upload(iter([dataset_pb2.UploadDatasetRequest(header=header)])))
+    assert said == "header.display_name: is 256 characters long; use at most 255"
+    training = training_pb2_grpc.TrainingServiceStub(channel)
+    for field in ("display_name", "request_id"):
+        said = await refused(training.TrainJob(training_pb2.TrainJobRequest(**{field: "x" * 129})))
+        assert said == f"{field}: is 129 characters long; use at most 128"
+    assert not (tmp_path / "jobs").exists()
+    assert not (tmp_path / "datasets").exists()

@@ -1,0 +1,116 @@
+"""PredictStream over a real connection: each answer at once and in order, and no work for those who have gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from headstart.v1 import prediction_pb2 as pb
+from headstart.v1 import table_pb2
+from headstart.v1.prediction_pb2_grpc import PredictionServiceStub
+from headstart_server.rpc.prediction import PredictionServicer
+from headstart_server.serving.batcher import Batcher
+
+from tests.support.fake_predictor import FakeModelPool, FakePredictor
+from tests.support.serving_here import served
+
+
+@pytest.fixture
+def predictor() -> FakePredictor:
+    return FakePredictor()
+
+
+@pytest.fixture
+async def stub(predictor: FakePredictor) -> AsyncIterator[PredictionServiceStub]:
+    batcher = Batcher()
+    servicer = PredictionServicer(FakeModelPool(predictor), batcher, max_rows=100)  # type: ignore[arg-type]
+    async with served(PredictionService=servicer) as channel:
+        yield PredictionServiceStub(channel)
+    predictor.release()
+    batcher.close()
+
+
+def request(*numbers: float, model: str = "models/m1", **values: int) -> pb.PredictRequest:
+    column = table_pb2.Column(name="x", doubles=table_pb2.DoubleValues(values=numbers))
+    return pb.PredictRequest(model=model, table=table_pb2.Table(columns=[column]), **values)
+
+
+def numbers(response: pb.PredictResponse) -> list[float]:
+    return list(response.outputs[0].numbers.values)
+
+
+async def test_each_request_is_answered_before_the_next_is_sent(stub: PredictionServiceStub) -> None:
+    call = stub.PredictStream()
+    for number in range(20):
+        await call.write(request(number))
+        assert numbers(await asyncio.wait_for(call.read(), 20)) == [2 * number]
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_answers_come_in_the_order_of_requests_whatever_their_size(stub: PredictionServiceStub) -> None:
+    sizes = [90, 1, 50, 2, 1, 99, 3]
+    answers = [numbers(answer) async for answer in stub.PredictStream(iter([request(*range(size)) for size in sizes]))]
+    assert answers == [[2 * number for number in range(size)] for size in sizes]
+
+
+async def test_answers_before_a_bad_request_arrive_and_its_error_names_the_field(stub: PredictionServiceStub) -> None:
+    call = stub.PredictStream(iter([request(1), request(2), request(3, embedding_reuse=77), request(4)]))
+    found = []
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        async for answer in call:
+            found.append(numbers(answer))
+    assert found == [[2], [4]]
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "embedding_reuse" in (refused.value.details() or "")
+
+
+async def test_rows_of_a_stream_whose_caller_has_gone_are_not_computed(
+    stub: PredictionServiceStub, predictor: FakePredictor
+) -> None:
+    predictor.hold()
+    call = stub.PredictStream(iter([request(number) for number in range(1, 8)]))
+    reading = asyncio.create_task(call.read())
+    assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
+    await asyncio.sleep(0.1)  # the next requests wait in the batcher by now
+    call.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await asyncio.sleep(0.1)
+    predictor.release()
+    assert numbers(await stub.Predict(request(100))) == [200]
+    assert [number for batch in predictor.batches for number in batch] == [1, 100]
+
+
+async def test_a_stream_is_read_only_a_little_ahead(stub: PredictionServiceStub, predictor: FakePredictor) -> None:
+    predictor.hold()
+    call = stub.PredictStream(iter([request(number) for number in range(200)]))
+    reading = asyncio.create_task(call.read())
+    assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
+    await asyncio.sleep(0.3)
+    assert predictor.parsed <= 5
+    predictor.release()
+    assert numbers(await reading) == [0]
+    call.cancel()
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "code"),
+    [
+        (request(1, embedding_reuse=77), "embedding_reuse", grpc.StatusCode.INVALID_ARGUMENT),
+        (request(1, top_k=-1), "top_k", grpc.StatusCode.INVALID_ARGUMENT),
+        (request(1, model="m1"), "model", grpc.StatusCode.INVALID_ARGUMENT),
+        (request(*range(101)), "at most 100", grpc.StatusCode.INVALID_ARGUMENT),
+        (pb.PredictRequest(model="models/m1"), "table.columns", grpc.StatusCode.INVALID_ARGUMENT),
+        (request(1, model="models/other"), "models/other", grpc.StatusCode.NOT_FOUND),
+    ],
+    ids=["reuse", "top_k", "name", "rows", "no table", "no model"],
+)
+async def test_a_bad_request_is_named(
+    stub: PredictionServiceStub, bad: pb.PredictRequest, field: str, code: grpc.StatusCode
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Predict(bad)
+    assert refused.value.code() is code
+    assert field in (refused.value.details() or "")

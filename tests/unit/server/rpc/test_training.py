@@ -1,0 +1,132 @@
+"""Creating jobs: what was written for a job that is not made is gone, and a caller who goes takes it along."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from headstart.v1 import training_pb2 as pb
+from headstart_server.core.errors import InvalidInputError, OverloadedError, invalid
+from headstart_server.core.layout import Layout
+from headstart_server.jobs.records import Event, JobRecord, SourceRecord
+from headstart_server.rpc.training import TrainingServicer
+from headstart_server.spec.model import TrainSpec
+
+from tests.support.fake_workers import job_record
+
+NOBODY: Any = None
+
+
+class FakeIntake:
+    """Writes an inline table, then checks as told; `hold` makes it wait before that."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+        self.written, self.go_on = threading.Event(), threading.Event()
+        self.go_on.set()
+        self.sources, self.device_type = NOBODY, "cpu"
+
+    def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
+        return TrainSpec()
+
+    def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
+        folder.mkdir(parents=True)
+        (folder / "dataset.arrow").write_bytes(b"rows")
+        self.written.set()
+        return [SourceRecord("dataset", str(folder / "dataset.arrow"), "arrow")]
+
+    def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
+        assert self.go_on.wait(30)
+        if self._error is not None:
+            raise self._error
+
+    def tables(self, records: list[SourceRecord]) -> Any:
+        raise self._error or AssertionError
+
+
+class FakeSupervisor:
+    """Takes every job, knows it already, or has no room."""
+
+    def __init__(self, known: JobRecord | None = None, error: Exception | None = None) -> None:
+        self._known, self._error = known, error
+        self.submitted: list[JobRecord] = []
+        self.interrupted = False
+
+    async def submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
+        self.submitted.append(job)
+        if self._error is not None:
+            raise self._error
+        return (job, True) if self._known is None else (self._known, False)
+
+    async def watch(self, identifier: str, after: int) -> Any:
+        yield Event(1, job_record().create_time, "state", {"from": "", "to": "QUEUED"})
+
+
+def servicer_of(root: Path, intake: FakeIntake, supervisor: FakeSupervisor) -> TrainingServicer:
+    return TrainingServicer(intake, supervisor, NOBODY, NOBODY, Layout(root))  # type: ignore[arg-type]
+
+
+async def create(servicer: TrainingServicer) -> str:
+    """The name of the job that is followed."""
+    async for event in servicer.TrainJob(pb.TrainJobRequest(), None):
+        return event.job
+    raise AssertionError
+
+
+def left(root: Path) -> list[str]:
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+
+
+async def test_a_new_job_keeps_its_inline_rows(tmp_path: Path) -> None:
+    supervisor = FakeSupervisor()
+    name = await create(servicer_of(tmp_path, FakeIntake(), supervisor))
+    assert name == f"trainJobs/{supervisor.submitted[0].identifier}"
+    assert left(tmp_path) == [f"jobs/{supervisor.submitted[0].identifier}/dataset.arrow"]
+
+
+@pytest.mark.parametrize(
+    ("error", "supervisor"),
+    [
+        (invalid("spec", "is bad"), FakeSupervisor()),
+        (None, FakeSupervisor(error=OverloadedError("full"))),
+        (RuntimeError("unforeseen"), FakeSupervisor()),
+    ],
+    ids=["bad input", "no room", "failure"],
+)
+async def test_a_refused_job_leaves_no_rows_behind(
+    tmp_path: Path, error: Exception | None, supervisor: FakeSupervisor
+) -> None:
+    with pytest.raises((InvalidInputError, OverloadedError, RuntimeError)):
+        await create(servicer_of(tmp_path, FakeIntake(error), supervisor))
+    assert left(tmp_path) == []
+
+
+async def test_a_repeated_request_follows_the_first_and_leaves_no_rows_behind(tmp_path: Path) -> None:
+    known = job_record()
+    name = await create(servicer_of(tmp_path, FakeIntake(), FakeSupervisor(known)))
+    assert name == f"trainJobs/{known.identifier}"
+    assert left(tmp_path) == []
+
+
+async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path: Path) -> None:
+    intake, supervisor = FakeIntake(), FakeSupervisor()
+    intake.go_on.clear()
+    caller = asyncio.create_task(create(servicer_of(tmp_path, intake, supervisor)))
+    assert await asyncio.to_thread(intake.written.wait, 30)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    intake.go_on.set()
+    async with asyncio.timeout(20):
+        while left(tmp_path):
+            await asyncio.sleep(0.01)
+    assert supervisor.submitted == []
+
+
+async def test_a_plan_leaves_no_rows_behind(tmp_path: Path) -> None:
+    servicer = servicer_of(tmp_path, FakeIntake(invalid("dataset", "is bad")), FakeSupervisor())
+    with pytest.raises(InvalidInputError):
+        await servicer.PlanTrainJob(pb.TrainJobRequest(), None)
+    assert left(tmp_path) == []

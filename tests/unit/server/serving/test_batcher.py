@@ -1,0 +1,148 @@
+"""Batches: rows of many callers together, and no caller pays for another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import OverloadedError
+from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.predictor import Reuse, Rows
+
+from tests.support.fake_predictor import FakePredictor, predictions, rows_of
+
+
+@pytest.fixture
+async def batcher() -> AsyncIterator[Batcher]:
+    opened = Batcher()
+    yield opened
+    opened.close()
+
+
+async def started(predictor: FakePredictor) -> None:
+    """Once a batch runs."""
+    assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
+
+
+def ask(batcher: Batcher, predictor: FakePredictor, rows: Rows, reuse: Reuse = Reuse.EXACT) -> asyncio.Task[Any]:
+    return asyncio.create_task(batcher.predict(predictor, rows, reuse))  # type: ignore[arg-type]
+
+
+async def one_running(batcher: Batcher, predictor: FakePredictor) -> asyncio.Task[Any]:
+    """A caller whose batch is held."""
+    predictor.hold()
+    first = ask(batcher, predictor, rows_of(0))
+    await started(predictor)
+    return first
+
+
+async def test_rows_that_arrive_while_a_batch_runs_share_the_next(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    first = await one_running(batcher, predictor)
+    others = [ask(batcher, predictor, rows_of(number, -number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    predictor.release()
+    assert predictions(await first) == [0]
+    assert [predictions(await other) for other in others] == [[2, -2], [4, -4], [6, -6]]
+    assert predictor.batches == [[0], [1, -1, 2, -2, 3, -3]]
+
+
+async def test_nobody_alone_waits_for_company(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    for number in (1, 2):
+        assert predictions(await batcher.predict(predictor, rows_of(number), Reuse.EXACT)) == [2 * number]  # type: ignore[arg-type]
+    assert predictor.batches == [[1], [2]]
+
+
+async def test_a_batch_holds_rows_of_one_model_and_one_reuse(batcher: Batcher) -> None:
+    one, other = FakePredictor(), FakePredictor()
+    first = await one_running(batcher, one)
+    asked = [
+        ask(batcher, one, rows_of(1)),
+        ask(batcher, other, rows_of(2)),
+        ask(batcher, one, rows_of(3), Reuse.NONE),
+        ask(batcher, one, rows_of(4)),
+    ]
+    await asyncio.sleep(0)
+    one.release()
+    await asyncio.gather(first, *asked)
+    assert (one.batches, other.batches) == ([[0], [1, 4], [3]], [[2]])
+    assert one.reuse == [Reuse.EXACT, Reuse.EXACT, Reuse.NONE]
+
+
+async def test_many_rows_are_answered_in_pieces_between_those_of_others(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    numbers = list(range(600))
+    predictor.hold()
+    large = ask(batcher, predictor, rows_of(*numbers))
+    await started(predictor)
+    small = ask(batcher, predictor, rows_of(-1))
+    await asyncio.sleep(0)
+    predictor.release()
+    assert predictions(await small) == [-2]
+    assert not large.done()
+    assert predictions(await large) == [2 * number for number in numbers]
+    assert max(map(len, predictor.batches)) <= 256
+    assert predictor.batches[1][0] == -1
+
+
+async def test_rows_of_a_caller_who_has_gone_are_not_computed(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    first = await one_running(batcher, predictor)
+    leaving, staying = ask(batcher, predictor, rows_of(1)), ask(batcher, predictor, rows_of(2))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    predictor.release()
+    await first
+    assert predictions(await staying) == [4]
+    assert predictor.batches == [[0], [2]]
+
+
+async def test_a_large_request_whose_caller_has_gone_stops_after_its_piece(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    predictor.hold()
+    large = ask(batcher, predictor, rows_of(*range(2_000)))
+    await started(predictor)
+    large.cancel()
+    predictor.release()
+    await asyncio.gather(large, return_exceptions=True)
+    assert predictions(await batcher.predict(predictor, rows_of(7), Reuse.EXACT)) == [14]  # type: ignore[arg-type]
+    assert [len(batch) for batch in predictor.batches] == [256, 1]
+
+
+async def test_an_error_reaches_every_caller_of_its_batch_and_nobody_else(batcher: Batcher) -> None:
+    predictor, healthy = FakePredictor(), FakePredictor()
+    first = await one_running(batcher, healthy)
+    predictor.fails = ValueError("broken")
+    failing = [ask(batcher, predictor, rows_of(number)) for number in (1, 2)]
+    fine = ask(batcher, healthy, rows_of(3))
+    await asyncio.sleep(0)
+    healthy.release()
+    errors = await asyncio.gather(*failing, return_exceptions=True)
+    assert [str(error) for error in errors] == ["broken", "broken"]
+    assert predictions(await first) == [0]
+    assert predictions(await fine) == [6]
+    predictor.fails = None
+    assert predictions(await ask(batcher, predictor, rows_of(4))) == [8]
+
+
+async def test_too_many_waiting_rows_are_refused_until_they_are_fewer() -> None:
+    batcher, predictor = Batcher(max_batch_rows=4, max_waiting_rows=6), FakePredictor()
+    first = await one_running(batcher, predictor)
+    waiting = [ask(batcher, predictor, rows_of(1, 2, 3)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError, match="6 rows wait") as refused:
+        await batcher.predict(predictor, rows_of(9), Reuse.EXACT)  # type: ignore[arg-type]
+    assert refused.value.retry_after > 0
+    predictor.release()
+    await asyncio.gather(first, *waiting)
+    assert predictions(await ask(batcher, predictor, rows_of(9))) == [18]
+    batcher.close()
+
+
+async def test_one_request_may_hold_more_rows_than_may_wait() -> None:
+    batcher, predictor = Batcher(max_batch_rows=4, max_waiting_rows=6), FakePredictor()
+    assert predictions(await ask(batcher, predictor, rows_of(*range(30)))) == [2 * number for number in range(30)]
+    batcher.close()

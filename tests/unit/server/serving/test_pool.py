@@ -1,0 +1,120 @@
+"""The pool: each model loaded once, frozen encoders shared, the least recently used out first."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from headstart_server.core.errors import NotFoundError
+from headstart_server.core.files import folder_size
+from headstart_server.data.tables import table_of_arrow
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.model.bundle import Bundle, EncoderVault
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.predictor import Predictor, Reuse
+
+from tests.support.bundles import saved_bundle
+from tests.support.training import CPU
+
+
+class CountingRegistry(ModelRegistry):
+    """Remembers how often each model was read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.reads: Counter[str] = Counter()
+
+    def get(self, identifier: str) -> Bundle:
+        self.reads[identifier] += 1
+        return super().get(identifier)
+
+
+def opened(root: Path, limit_bytes: int = 1 << 30) -> tuple[ModelPool, CountingRegistry]:
+    registry = CountingRegistry(root / "models")
+    store = EmbeddingStore(root / "embeddings", threads=1)
+    return ModelPool(registry, EncoderVault(root / "vault"), store, CPU, limit_bytes), registry
+
+
+def save(root: Path, weights: Path, *names: str, trainable: bool = False) -> int:
+    """Saves models; returns the bytes of the last one's encoder."""
+    for name in names:
+        saved_bundle(root, weights, trainable=trainable, name=name)
+    return folder_size(root / "models" / names[-1] / "encoders/0") if trainable else folder_size(weights)
+
+
+def answer_of(predictor: Predictor) -> list[float]:
+    rows = predictor.rows(table_of_arrow(pa.table({"t": ["the good film", "bad"], "x": [1.0, 2.0]}), "table"))
+    found: list[float] = predictor.predict(rows, Reuse.NONE).outputs["out"].ravel().tolist()
+    return found
+
+
+def test_a_model_is_loaded_once_however_many_wait(tmp_path: Path, tiny_bert: Path) -> None:
+    save(tmp_path, tiny_bert, "m1")
+    pool, registry = opened(tmp_path)
+    barrier = threading.Barrier(6)
+
+    def get(_: int) -> Predictor:
+        barrier.wait()
+        return pool.get("m1")
+
+    assert pool.loaded("m1") is None
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(get, range(6)))
+    assert registry.reads["m1"] == 1
+    assert all(predictor is found[0] for predictor in found)
+    assert pool.loaded("m1") is found[0]
+
+
+def test_a_full_pool_drops_what_was_used_longest_ago(tmp_path: Path, tiny_bert: Path) -> None:
+    size = save(tmp_path, tiny_bert, "m1", "m2", "m3", trainable=True)
+    pool, _ = opened(tmp_path, limit_bytes=int(2.5 * size))
+    for name in ("m1", "m2", "m1", "m3"):
+        pool.get(name)
+    assert [name for name in ("m1", "m2", "m3") if pool.loaded(name) is not None] == ["m1", "m3"]
+
+
+def test_the_newest_stays_however_little_fits_and_the_dropped_come_back(tmp_path: Path, tiny_bert: Path) -> None:
+    save(tmp_path, tiny_bert, "m1", "m2", trainable=True)
+    pool, registry = opened(tmp_path, limit_bytes=0)
+    before = answer_of(pool.get("m1"))
+    pool.get("m2")
+    assert (pool.loaded("m1"), pool.loaded("m2") is None) == (None, False)
+    assert answer_of(pool.get("m1")) == pytest.approx(before)
+    assert registry.reads["m1"] == 2
+
+
+def test_models_on_one_frozen_encoder_count_it_once(tmp_path: Path, tiny_bert: Path) -> None:
+    size = save(tmp_path, tiny_bert, "m1", "m2", "m3")
+    pool, _ = opened(tmp_path, limit_bytes=int(1.5 * size))
+    for name in ("m1", "m2", "m3"):
+        pool.get(name)
+    assert all(pool.loaded(name) is not None for name in ("m1", "m2", "m3"))
+
+
+def test_a_forgotten_model_is_gone_and_the_others_answer_on(tmp_path: Path, tiny_bert: Path) -> None:
+    save(tmp_path, tiny_bert, "m1", "m2")
+    pool, registry = opened(tmp_path)
+    kept = pool.get("m2")
+    before = answer_of(kept)
+    pool.get("m1")
+    registry.delete("m1")
+    pool.forget("m1")
+    pool.forget("nothing")
+    assert pool.loaded("m1") is None
+    with pytest.raises(NotFoundError):
+        pool.get("m1")
+    assert pool.get("m2") is kept
+    assert answer_of(kept) == before
+
+
+def test_a_model_that_was_not_there_is_found_once_it_is(tmp_path: Path, tiny_bert: Path) -> None:
+    pool, _ = opened(tmp_path)
+    with pytest.raises(NotFoundError, match="models/m1"):
+        pool.get("m1")
+    save(tmp_path, tiny_bert, "m1")
+    assert pool.get("m1") is pool.loaded("m1")
