@@ -19,6 +19,18 @@ class Violation:
     field: str
     description: str
 
+    def __str__(self) -> str:
+        """Return both in a line."""
+        return f"{self.field}: {self.description}" if self.field else self.description
+
+
+def explained(message: str, violations: Sequence[Violation]) -> str:
+    """Return a message with one line per violation; what the message says already is said once."""
+    lines = [str(violation) for violation in violations]
+    if lines and "; ".join(lines).startswith(message):  # the server's message is nothing but its violations
+        return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} things are wrong:", *lines])
+    return "\n  ".join([message, *lines])
+
 
 class HeadstartError(Exception):
     """Any failure of a call to the server.
@@ -51,8 +63,7 @@ class HeadstartError(Exception):
 
     def __str__(self) -> str:
         """Return the message with one line per violation."""
-        lines = [f"  {violation.field}: {violation.description}" for violation in self.violations]
-        return "\n".join([self.message, *lines])
+        return explained(self.message, self.violations)
 
 
 class InvalidArgument(HeadstartError, ValueError):

@@ -6,9 +6,11 @@ import importlib
 import pkgutil
 
 import grpc
+import headstart
 import headstart_server
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from headstart.errors import explained
 from headstart_server.core import errors
 from headstart_server.core.errors import HeadstartError, InvalidInputError, OverloadedError, Violation
 from headstart_server.rpc.errors import CODES, status_of
@@ -44,6 +46,16 @@ def test_bad_input_carries_every_field_with_its_fix() -> None:
     assert status.details[0].Unpack(info) and status.details[1].Unpack(request)
     assert (info.reason, info.metadata["field"]) == ("BAD", "a.b")
     assert [(item.field, item.description) for item in request.field_violations] == [("a.b", "is 1; use 2"), ("c", "x")]
+
+
+@pytest.mark.parametrize("count", [1, 2, 30])
+def test_the_client_tells_each_violation_of_the_server_once(count: int) -> None:
+    _, message, status = status_of(InvalidInputError([Violation(f"f{item}", "x" * 300) for item in range(count)]))
+    request = BadRequest()
+    status.details[1].Unpack(request)
+    told = explained(message, [headstart.Violation(item.field, item.description) for item in request.field_violations])
+    assert told.count("f0: ") == 1
+    assert told.count("x" * 300) == min(count, 20)
 
 
 def test_an_overload_says_when_to_come_back() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from headstart.errors import HeadstartError, JobCancelled, Violation
+from headstart.errors import HeadstartError, JobCancelled, Violation, explained
 
 EXIT_CODES: dict[grpc.StatusCode | None, int] = {
     grpc.StatusCode.INVALID_ARGUMENT: 2,
@@ -39,8 +39,7 @@ class Failure:
 
     def as_text(self) -> str:
         """Return the message, then each field with what would be right, then what to do."""
-        lines = [f"error: {self.message}"]
-        lines += [f"  {violation.field}: {violation.description}" for violation in self.violations]
+        lines = [f"error: {explained(self.message, self.violations)}"]
         if self.retry_after is not None:
             lines.append(f"Try again in {self.retry_after:g} s.")
         return "\n".join([*lines, self.hint] if self.hint else lines)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import headstart
 import pytest
+from headstart.cli import main
 
+from tests.support.command_line import Outcome, Run
 from tests.support.fake_server import FakeServer
 
 QUICK = headstart.RetryPolicy(initial_delay=0.001, longest_delay=0.01, give_up_after=5, connect_timeout=5)
@@ -28,3 +31,29 @@ def client(server: FakeServer) -> Iterator[headstart.Client]:
 async def async_client(server: FakeServer) -> AsyncIterator[headstart.AsyncClient]:
     async with headstart.AsyncClient(server.address, retry=QUICK) as connected:
         yield connected
+
+
+@pytest.fixture
+def run(server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("HEADSTART_SERVER", server.address)
+
+    def call(*arguments: object) -> Outcome:
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text("trainer: {epochs: 1}\n")
+    return path
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    path.write_text('review\nab\nsplendid\n"a ""quoted"" line\nbreak"\nx\ny\nz\nend of it\n')
+    return path

@@ -33,6 +33,26 @@ def test_violations_reason_and_fix_arrive(server: FakeServer, client: headstart.
     assert isinstance(error, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("message", "violations", "shown"),
+    [
+        ("a.b: is 1; use 2", {"a.b": "is 1; use 2"}, "a.b: is 1; use 2"),
+        ("is empty", {"": "is empty"}, "is empty"),
+        ("a: is 1; b: is 2", {"a": "is 1", "b": "is 2"}, "2 things are wrong:\n  a: is 1\n  b: is 2"),
+        ("a: " + "x" * 50, {"a": "x" * 90}, "a: " + "x" * 90),
+        ("the spec is wrong", {"a": "is 1", "b": "is 2"}, "the spec is wrong\n  a: is 1\n  b: is 2"),
+    ],
+    ids=["one", "no field", "several", "cut short", "a message of its own"],
+)
+def test_each_violation_is_told_once(
+    server: FakeServer, client: headstart.Client, message: str, violations: dict[str, str], shown: str
+) -> None:
+    server.training.refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, message, "BAD_SPEC", violations)
+    with pytest.raises(headstart.InvalidArgument) as raised:
+        client.train(SPEC, {"review": ["a"]})
+    assert str(raised.value) == shown
+
+
 async def test_retry_after_arrives(server: FakeServer, async_client: headstart.AsyncClient) -> None:
     server.training.refusal = Refusal(
         grpc.StatusCode.RESOURCE_EXHAUSTED, "the queue is full", "QUEUE_FULL", retry_after=2.5
