@@ -11,12 +11,13 @@ from benchmarks.support.corpus import Columns, corpus, take
 from benchmarks.support.encoder import mean_pooled, padded, plain_model, tokens_of
 from benchmarks.support.engine import Engine
 from benchmarks.support.jobs import text_spec
+from benchmarks.support.ludwig import VERSION, Ludwig
 from benchmarks.support.machine import auto_precision, device, synchronise
 from benchmarks.support.report import RECORDED, Column, Report, Table
 from benchmarks.support.scale import Bench
 
 _BATCH = 32
-_LUDWIG = 31.0
+_RECORDED = 31.0
 _OURS, _PLAIN = "headstart", "plain transformers loop"
 _COLUMNS = (
     Column("work", "one epoch"),
@@ -41,6 +42,9 @@ def run(bench: Bench) -> Report:
         contenders[f"{_OURS}, {precision}"] = _ours(engine, train, validation, mixed=precision != "fp32")
         contenders[f"{_PLAIN}, {precision}"] = _plain(train, precision)
     samples = interleaved(contenders, bench.pick(3, 2))
+    ludwig = Ludwig.found(bench.scratch)
+    if ludwig is not None:
+        samples[f"{VERSION}, fp32"] = Sample(ludwig.measure(train, trainable=True, epochs=2, batch_size=_BATCH).epochs)
     return Report(
         "trainable_epoch",
         f"How long one epoch over {rows:,} rows takes when the encoder learns too, batch {_BATCH}.",
@@ -105,4 +109,6 @@ def _rows(samples: dict[str, Sample], rows: int) -> list[dict[str, object]]:
                 "ours_over": None if work == _OURS else sample.median / ours,
             }
         )
-    return [*table, {"work": "Ludwig 0.17.10, 1,000 rows", "precision": "fp32", "recorded": _LUDWIG}]
+    if f"{VERSION}, fp32" in samples:
+        return table
+    return [*table, {"work": f"{VERSION}, 1,000 rows", "precision": "fp32", "recorded": _RECORDED}]
