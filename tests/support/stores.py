@@ -65,6 +65,26 @@ def small_shards(root: Path, count: int, **changes: object) -> list[Path]:
     return paths
 
 
+def one_row_shards(root: Path, count: int, start: int = 0, **changes: object) -> Keys:
+    """Shards of one row each, as so many small jobs leave them; nobody has them open. Returns the keys."""
+    keys = keys_of([f"row {number}" for number in range(start, start + count)])
+    for row in range(count):
+        store_at(root, **changes).add(keys[row : row + 1], embedding_of(keys[row : row + 1]))
+    return keys
+
+
+def shards_below(root: Path) -> list[Path]:
+    """Every shard of every space, sorted."""
+    return sorted(root.glob("*/shards/*"))
+
+
+def holds(store: SpaceStore, keys: Keys) -> bool:
+    """Whether the store gives the right embedding of every key."""
+    store.refresh()
+    found, unreadable = gathered(store, keys)
+    return unreadable == [] and np.array_equal(found, embedding_of(keys))
+
+
 class FakeEncoder:
     """Encodes rows by their key, remembering every row it was asked for."""
 
