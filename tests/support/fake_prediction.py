@@ -12,6 +12,7 @@ from headstart.v1.embedding_pb2_grpc import EmbeddingServiceServicer
 from headstart.v1.prediction_pb2_grpc import PredictionServiceServicer
 from headstart.v1.table_pb2 import DoubleValues, StringValues, Table
 
+from tests.support.arrow import read_ipc
 from tests.support.refusals import Refusal, not_found
 
 
@@ -57,6 +58,8 @@ class FakePrediction(PredictionServiceServicer):
 
 
 def _column(table: Table, name: str, context: grpc.ServicerContext) -> list[str]:
+    if table.arrow_ipc:
+        return list(read_ipc(table).column(name).to_pylist())
     for column in table.columns:
         if column.name == name:
             return list(column.strings.values)

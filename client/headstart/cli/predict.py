@@ -9,7 +9,9 @@ import typer
 
 from headstart.cli.options import Json, Model, Server, connect
 
-DataFile = Annotated[Path, typer.Option("--data", help="Rows: .csv, .tsv or .jsonl.", exists=True, dir_okay=False)]
+DataFile = Annotated[
+    Path, typer.Option("--data", help="Rows: .csv, .tsv, .jsonl, .parquet or .arrow.", exists=True, dir_okay=False)
+]
 
 
 def predict(

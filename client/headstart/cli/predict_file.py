@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headstart.cli.json_lines import print_json
 from headstart.cli.prediction_files import Write, csv_writer, json_writer, published
-from headstart.cli.row_files import BATCH_ROWS, batches, read_rows
+from headstart.cli.row_files import BATCH_ROWS, read_batches
 from headstart.client import Client
 from headstart.errors import InvalidArgument
 from headstart.programs.predict import PredictOptions
@@ -38,7 +38,7 @@ def _answers(client: Client, options: PredictOptions, data: Path) -> Iterator[Pr
     limit = client.server_info().limits.max_predict_rows or BATCH_ROWS
     return client.predict_stream(
         options.model,
-        batches(read_rows(data), min(limit, BATCH_ROWS)),
+        read_batches(data, min(limit, BATCH_ROWS)),
         probabilities=options.probabilities,
         top_k=options.top_k,
         embedding_reuse=options.embedding_reuse,

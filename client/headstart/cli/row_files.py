@@ -1,4 +1,4 @@
-"""Read rows from CSV, TSV and JSON Lines without holding the file, for bulk prediction."""
+"""Read rows from files without holding them whole, for bulk prediction; CSV, TSV and JSON Lines here."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from headstart.cli import arrow_files
 from headstart.errors import InvalidArgument
+from headstart.values.table import Rows
 
 Row = dict[str, Any]
 
 BATCH_ROWS = 256
 BATCH_BYTES = 4 << 20
 LARGEST_CELL = 1 << 30
+
+
+def read_batches(path: Path, most_rows: int) -> Iterator[Rows]:
+    """Yield the rows of a file, by its ending, in batches that fit a message; raises as `read_rows` does."""
+    if path.suffix.lower() in arrow_files.ENDINGS:
+        return arrow_files.read_tables(path, most_rows)
+    return batches(read_rows(path), most_rows)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -27,7 +36,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     readers = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines}
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InvalidArgument(f"{path}: predict reads {', '.join(readers)}; convert the file to one of them")
+        known = ", ".join([*readers, *arrow_files.ENDINGS])
+        raise InvalidArgument(f"{path}: predict reads {known}; convert the file to one of them")
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
             yield from reader(file, path)

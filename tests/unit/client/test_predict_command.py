@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from tests.support.arrow import read_ipc, write_arrow
 from tests.support.command_line import Run
 from tests.support.fake_server import FakeServer
 
@@ -45,6 +48,29 @@ def test_predict_prints_to_stdout_without_an_output(run: Run, rows: Path) -> Non
     ]
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", "stream.arrow", "rows.feather"])
+def test_parquet_and_arrow_files_are_predicted_as_text_files_are(
+    run: Run, rows: Path, tmp_path: Path, name: str, server: FakeServer
+) -> None:
+    with rows.open(newline="") as file:
+        table = pa.table({"review": [row["review"] for row in csv.DictReader(file)]})
+    write_arrow(table, tmp_path / name)
+    expected = run("predict", "m1", "--data", rows, "--json").lines
+    assert run("predict", "m1", "--data", tmp_path / name, "--json").lines == expected
+    assert [len(read_ipc(request.table)) for request in server.prediction.requests[-3:]] == [3, 3, 1]
+
+
+def test_without_pyarrow_it_says_what_to_install_and_text_files_do_without(
+    run: Run, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    done = run("predict", "m1", "--data", tmp_path / "rows.parquet")
+    assert done.code == 2
+    assert "reading .parquet needs pyarrow: pip install 'headstart[arrow]'" in done.err
+    assert run("predict", "m1", "--data", rows).code == 0
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
@@ -52,7 +78,10 @@ def test_predict_prints_to_stdout_without_an_output(run: Run, rows: Path) -> Non
         ("empty.csv", "", "is empty"),
         ("bare.csv", "review\n", "holds no rows"),
         ("bad.jsonl", '{"review": "a"}\nnope\n', "line 2: not JSON"),
-        ("rows.parquet", "x", "convert the file"),
+        ("rows.xlsx", "x", "convert the file"),
+        ("bad.parquet", "x", "bad.parquet cannot be read"),
+        ("bad.arrow", "ARROW1", "bad.arrow cannot be read"),
+        ("bad.arrow", "x", "bad.arrow cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_read_leaves_no_output(

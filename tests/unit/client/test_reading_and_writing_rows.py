@@ -6,14 +6,20 @@ import csv
 import math
 import struct
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from headstart import InvalidArgument
+from headstart.cli.arrow_files import read_tables
 from headstart.cli.prediction_files import cell_text, float_text, published
 from headstart.cli.row_files import batches, read_rows
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.arrow import read_ipc, write_arrow
 
 
 def rows_of(tmp_path: Path, name: str, content: bytes) -> list[dict[str, object]]:
@@ -62,6 +68,33 @@ def test_batches_hold_few_rows_where_texts_are_long() -> None:
             yield {"text": "x" * 1_500_000}
 
     assert len(next(batches(endless(), 256))) == 2
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "stream.arrow"])
+def test_arrow_files_keep_types_nulls_and_order(tmp_path: Path, name: str) -> None:
+    columns = {
+        "text": ["a", None, "é"] * 40,
+        "when": [date(2020, 1, 2)] * 120,
+        "exact": [Decimal("1.10"), None, Decimal("2.05")] * 40,
+        "tags": [["a"], [], None] * 40,
+        "row": list(range(120)),
+    }
+    table = pa.table(columns)
+    tables = list(read_tables(write_arrow(table, tmp_path / name), 50))
+    assert [read_ipc(part).num_rows for part in tables] == [50, 50, 20]
+    assert pa.concat_tables(map(read_ipc, tables)).equals(table)
+
+
+def test_arrow_batches_hold_few_rows_where_texts_are_long(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x" * 1_500_000] * 8})
+    tables = list(read_tables(write_arrow(table, tmp_path / "a.parquet"), 256))
+    assert [read_ipc(part).num_rows for part in tables] == [2, 2, 2, 2]
+    assert all(len(part.arrow_ipc) < 4_000_000 for part in tables)
+
+
+def test_a_row_longer_than_a_batch_goes_alone(tmp_path: Path) -> None:
+    table = pa.table({"text": ["x" * 5_000_000] * 2})
+    assert [read_ipc(part).num_rows for part in read_tables(write_arrow(table, tmp_path / "a.arrow"), 9)] == [1, 1]
 
 
 @given(st.lists(st.integers(1, 5)), st.integers(1, 7))
