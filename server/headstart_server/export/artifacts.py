@@ -1,12 +1,12 @@
 """Exported artifacts on disk: a folder of files each, with its description."""
 
-import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headstart_server.core.errors import NotFoundError, OutOfRangeError
-from headstart_server.core.files import read_json, resolve_below, write_json
+from headstart_server.core.files import read_json, remove_folder, resolve_below, write_json
 
 _DESCRIPTION = ".artifact.json"
 
@@ -44,13 +44,13 @@ class ArtifactRegistry:
         try:
             values = read_json(self.root / identifier / _DESCRIPTION)
         except FileNotFoundError:
-            raise NotFoundError(f"artifacts/{identifier} does not exist", field="name") from None
+            raise _missing(identifier) from None
         return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
 
     def all(self) -> Iterator[Artifact]:
         """Every artifact, newest first."""
         for folder in sorted(self.root.glob("[!.]*"), reverse=True):
-            if (folder / _DESCRIPTION).exists():
+            with suppress(NotFoundError):  # deleted meanwhile
                 yield self.get(folder.name)
 
     def find(self, model: str, file_format: str, *, head_only: bool) -> Artifact | None:
@@ -74,6 +74,12 @@ class ArtifactRegistry:
         write_json(folder / _DESCRIPTION, asdict(artifact))
 
     def delete(self, identifier: str) -> None:
-        """Deletes an artifact."""
-        self.get(identifier)
-        shutil.rmtree(self.root / identifier)
+        """Deletes an artifact, which is gone at once; a download that has begun goes on."""
+        try:
+            remove_folder(self.root / identifier)
+        except FileNotFoundError:
+            raise _missing(identifier) from None
+
+
+def _missing(identifier: str) -> NotFoundError:
+    return NotFoundError(f"artifacts/{identifier} does not exist; ListArtifacts lists those that do", field="name")

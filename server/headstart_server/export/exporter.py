@@ -1,10 +1,7 @@
-"""Exports a model: graph, tokenizers, metadata, a runner and a README, checked before it is published."""
+"""Exports a model: a graph that is checked before it is published, and what goes with it."""
 
-import importlib.resources
-import json
-import shutil
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from headstart_server.core.digests import file_digest
-from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.core.files import published_folder
 from headstart_server.core.names import new_id
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
+from headstart_server.export.companions import write_companions
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
-from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Parity, Run, check_parity, graph_inputs, raw_cells
+from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Run, check_parity, graph_inputs, raw_cells
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.serving.predictor import Predictor
@@ -42,15 +39,20 @@ class Exporter:
         self._artifacts, self._vault = artifacts, vault
 
     def export(self, bundle: Bundle, predictor: Predictor, file_format: str, head_only: bool, say: Say) -> Artifact:
-        """The artifact, made unless it is there. Raises FailedPreconditionError if it differs from the live model."""
+        """The artifact, made unless it is there.
+
+        Raises FailedPreconditionError if it differs from the live model, NotFoundError if the model is deleted before
+        it is loaded; an export that has begun needs no file of it any more.
+        """
         known = self._artifacts.find(bundle.folder.name, file_format, head_only=head_only)
         if known is not None:
             return known
         say("load", "loading the model with its encoders")
-        model = bundle.model(self._vault, with_encoders=not head_only)
+        with deletion_named(bundle):
+            model = bundle.model(self._vault, with_encoders=not head_only)
+            preparations = {name: bundle.preparation(name, self._vault) for name in bundle.encoders}
+            sample = bundle.sample()
         graph = ExportGraph(model, bundle.inputs, bundle.outputs, head_only=head_only).eval()
-        preparations = {name: bundle.preparation(name, self._vault) for name in bundle.encoders}
-        sample = bundle.sample()
         identifier = new_id()
         with published_folder(self._artifacts.root / identifier) as folder:
             say("trace", f"exporting to {file_format}")
@@ -67,7 +69,7 @@ class Exporter:
                     reason="PARITY",
                 )
             say("publish", f"largest difference {parity.max_difference:.1e}")
-            _write_texts(folder, bundle, graph, preparations, parity, file_format, raw=raw)
+            write_companions(folder, bundle, graph, preparations, parity, file_format, raw=raw)
             files = [
                 ArtifactFile(str(file.relative_to(folder)), file.stat().st_size, file_digest(file))
                 for file in sorted(folder.rglob("*"))
@@ -95,6 +97,18 @@ class Exporter:
             export_onnx(graph, _at_least_two(examples), path)
             return False
         return export_torchscript(graph, examples, preparations, path)
+
+
+@contextmanager
+def deletion_named(bundle: Bundle) -> Iterator[None]:
+    """Whatever fails inside is NotFoundError where the model has been deleted meanwhile."""
+    try:
+        yield
+    except Exception as error:
+        if bundle.folder.is_dir():
+            raise
+        message = f"models/{bundle.folder.name} was deleted before its export could read it"
+        raise NotFoundError(message, field="model") from error
 
 
 def _at_least_two(examples: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -128,86 +142,3 @@ def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
         return found
 
     return run
-
-
-def _write_texts(
-    folder: Path,
-    bundle: Bundle,
-    graph: ExportGraph,
-    preparations: dict[str, TextPreparation],
-    parity: Parity,
-    file_format: str,
-    *,
-    raw: bool,
-) -> None:
-    """Tokenizers, metadata, parity report, runner and README."""
-    tokenizers = {}
-    if not graph.head_only:
-        for index, (name, preparation) in enumerate(preparations.items()):
-            tokenizers[name] = f"tokenizers/{index}.json"
-            _save_tokenizer(preparation, folder / tokenizers[name])
-    metadata = {
-        "model": bundle.folder.name,
-        "format": file_format,
-        "head_only": graph.head_only,
-        "reads_raw_cells": raw,
-        "inputs": [
-            {
-                "name": item.name,
-                "feature": item.feature,
-                "role": item.role,
-                "dtype": str(item.dtype).removeprefix("torch."),
-                "shape": item.axes,
-            }
-            for item in graph.inputs
-        ],
-        "outputs": [
-            {"name": feature.name, "type": feature.spec.type, "classes": feature.classes} for feature in graph.outputs
-        ],
-        "features": {feature.name: feature.to_json() for feature in graph.features},
-        "tokenizers": tokenizers,
-    }
-    _json(folder / "metadata.json", metadata)
-    _json(folder / "parity.json", {"tolerance": TOLERANCE, **asdict(parity)})
-    runtime = importlib.resources.files("headstart_server.export") / "runtime"
-    if not graph.head_only and (file_format == "onnx" or raw):
-        shutil.copyfile(str(runtime / f"predict_{file_format}.py"), folder / "predict.py")
-    readme = (runtime / f"README_{file_format}.md").read_text(encoding="utf-8")
-    (folder / "README.md").write_text(_filled(readme, bundle, graph, parity, raw=raw), encoding="utf-8")
-
-
-def _save_tokenizer(preparation: TextPreparation, path: Path) -> None:
-    backend = getattr(preparation.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise FailedPreconditionError(
-            "the tokenizer has no portable form (tokenizer.json); this model cannot be exported"
-        )
-    tokenizer = Tokenizer.from_str(backend.to_str())
-    tokenizer.enable_truncation(preparation.max_length)
-    tokenizer.enable_padding(pad_id=preparation.padding, pad_token=preparation.tokenizer.pad_token)
-    path.parent.mkdir(exist_ok=True)
-    tokenizer.save(str(path))
-
-
-def _filled(readme: str, bundle: Bundle, graph: ExportGraph, parity: Parity, *, raw: bool) -> str:
-    inputs = "\n".join(
-        f"| `{item.name}` | {item.role} | {str(item.dtype).removeprefix('torch.')} | {list(item.axes)} |"
-        for item in graph.inputs
-    )
-    columns = ", ".join(f"`{feature.spec.source}`" for feature in bundle.inputs)
-    outputs = "\n".join(
-        f"| `{feature.name}` | {feature.spec.type} | {', '.join(feature.classes[:20])} |" for feature in graph.outputs
-    )
-    how = "raw" if raw else "tensors"
-    values = {"MODEL": bundle.folder.name, "COLUMNS": columns, "INPUTS": inputs, "OUTPUTS": outputs, "HOW": how}
-    values |= {
-        "DIFFERENCE": f"{parity.max_difference:.1e}",
-        "SCOPE": "head only: inputs are embeddings" if graph.head_only else "encoder included",
-    }
-    for key, value in values.items():
-        readme = readme.replace("{{" + key + "}}", value)
-    return readme
-
-
-def _json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False), encoding="utf-8")

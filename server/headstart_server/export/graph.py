@@ -87,7 +87,8 @@ def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:
     filled = torch.where(torch.isnan(values), torch.full_like(values, statistics.fill), values)
     if statistics.normalization == "log1p":
         filled = torch.log(torch.clamp(filled, min=-1 + 1e-6) + 1)
-    return ((filled - statistics.shift) / statistics.scale).to(torch.float32)
+    limit = torch.finfo(torch.float32).max
+    return torch.clamp((filled - statistics.shift) / statistics.scale, -limit, limit).to(torch.float32)
 
 
 def _restored(feature: FittedFeature, values: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 import torch
+from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor
 
 from headstart_server.core.errors import FailedPreconditionError
@@ -23,18 +24,19 @@ def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) ->
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
-            torch.onnx.export(
+            program = torch.onnx.export(
                 graph,
                 examples,
-                str(path),
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=[item.name for item in graph.inputs],
                 output_names=graph.output_names,
                 dynamic_shapes=(shapes,),
-                external_data=False,
                 verbose=False,
             )
+            assert program is not None  # dynamo=True
+            ClearMetadataAndDocStringPass()(program.model)  # it holds the paths of the machine that exports
+            program.save(path, external_data=False)
     except torch.onnx.OnnxExporterError as error:
         raise FailedPreconditionError(
             f"torch cannot export this architecture to ONNX: {str(error).splitlines()[0][:300]}",

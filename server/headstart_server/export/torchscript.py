@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from headstart_server.data.features.binary import BinaryStatistics, binary_codes
+from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.category import CategoryStatistics
-from headstart_server.data.features.cells import MISSING_WORDS
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.number import NumberStatistics
+from headstart_server.data.features.text import TextStatistics
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.graph import ExportGraph
+from headstart_server.export.readers import BinaryReader, CategoryReader, NumberReader, TextReader
 from headstart_server.export.wordpiece import wordpiece_of
 
 
@@ -28,78 +30,6 @@ class _Listed(nn.Module):
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
         return list(self.graph(*inputs))
-
-
-class TextReader(nn.Module):
-    """Texts to ids and mask."""
-
-    def __init__(self, tokenizer: nn.Module, lowercase: bool) -> None:
-        super().__init__()
-        self.tokenizer = tokenizer
-        self.lowercase = lowercase
-
-    def forward(self, cells: list[str]) -> list[Tensor]:
-        if self.lowercase:
-            cells = [cell.lower() for cell in cells]
-        ids, mask = self.tokenizer(cells)
-        return [ids, mask]
-
-
-class NumberReader(nn.Module):
-    """Cells to float64; a missing one is NaN, which the graph fills. Refuses what training refuses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.missing = dict.fromkeys(MISSING_WORDS, True)
-
-    def forward(self, cells: list[str]) -> list[Tensor]:
-        values: list[float] = []
-        for cell in cells:
-            word = cell.strip().lower()
-            if word in self.missing:
-                values.append(float("nan"))
-            else:
-                if "x" in word or "n" in word:  # hexadecimal, inf and nan, which C would read
-                    raise ValueError("a number cell holds no finite number")
-                values.append(float(word))
-        return [torch.tensor(values, dtype=torch.double)]
-
-
-class CategoryReader(nn.Module):
-    """Cells to indices; unknown ones are 0."""
-
-    def __init__(self, vocabulary: dict[str, int], fill: str) -> None:
-        super().__init__()
-        self.vocabulary = vocabulary
-        self.fill = fill
-
-    def forward(self, cells: list[str]) -> list[Tensor]:
-        indices: list[int] = []
-        for cell in cells:
-            indices.append(self.vocabulary.get(cell if len(cell) > 0 else self.fill, 0))
-        return [torch.tensor(indices, dtype=torch.long)]
-
-
-class BinaryReader(nn.Module):
-    """Cells to 0 and 1."""
-
-    def __init__(self, codes: dict[str, float], fill: float) -> None:
-        super().__init__()
-        self.codes = codes
-        self.fill = fill
-
-    def forward(self, cells: list[str]) -> list[Tensor]:
-        values: list[float] = []
-        for cell in cells:
-            if len(cell) == 0:
-                values.append(self.fill)
-            elif cell in self.codes:
-                values.append(self.codes[cell])
-            elif cell.strip().lower() in self.codes:
-                values.append(self.codes[cell.strip().lower()])
-            else:
-                raise ValueError("a binary cell holds neither of the labels")
-        return [torch.tensor(values, dtype=torch.float)]
 
 
 class RawModel(nn.Module):
@@ -117,11 +47,17 @@ class RawModel(nn.Module):
         return result
 
     @torch.jit.export
-    def predict(self, columns: dict[str, list[str]]) -> dict[str, Tensor]:
-        """Raw cells by column to outputs by feature; an empty cell is a missing one."""
+    def predict(self, columns: dict[str, list[str]], first_row: int = 1) -> dict[str, Tensor]:
+        """Raw cells by column to outputs by feature; an empty cell is a missing one.
+
+        Raises ValueError naming the column, the row (counted from `first_row`) and the value of a cell it cannot read.
+        """
         inputs: list[Tensor] = []
         for index, reader in enumerate(self.readers):
-            inputs += reader(columns[self.columns[index]])
+            column = self.columns[index]
+            if column not in columns:
+                raise ValueError(f"column '{column}' is missing")
+            inputs += reader(columns[column], first_row)
         outputs: list[Tensor] = self.graph(inputs)
         return {self.outputs[index]: outputs[index] for index in range(len(outputs))}
 
@@ -138,7 +74,10 @@ def export_torchscript(
         if readers is not None:
             columns = [feature.spec.source for feature in graph.features]
             module = torch.jit.script(RawModel(traced, readers, columns, graph.output_names))
-        torch.jit.save(module, str(path))
+        with_paths = path.with_name(f".{path.name}")
+        torch.jit.save(module, str(with_paths))
+    _copy_without_sources(with_paths, path)
+    with_paths.unlink()
     return readers is not None
 
 
@@ -147,6 +86,20 @@ def load_torchscript(path: Path) -> torch.jit.ScriptModule:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.jit.load(str(path))  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _copy_without_sources(source: Path, target: Path) -> None:
+    """Leaves out the debug files, which hold the paths and lines of the Python files of the machine that exports.
+
+    What stays of them are module names, the compiled code's own names and lines.
+    """
+    reader = torch._C.PyTorchFileReader(str(source))
+    writer = torch._C.PyTorchFileWriter(str(target))
+    for name in reader.get_all_records():
+        if not name.endswith(".debug_pkl"):
+            record = reader.get_record(name)
+            writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
 
 
 def _readers(features: tuple[FittedFeature, ...], preparations: dict[str, TextPreparation]) -> list[nn.Module] | None:
@@ -158,14 +111,13 @@ def _readers(features: tuple[FittedFeature, ...], preparations: dict[str, TextPr
 def _reader(feature: FittedFeature, preparations: dict[str, TextPreparation]) -> nn.Module | None:
     match feature.statistics:
         case CategoryStatistics() as statistics:
-            vocabulary = {value: index for index, value in enumerate(statistics.vocabulary)}
-            return CategoryReader(vocabulary, statistics.fill or "")
+            return CategoryReader(statistics)
         case BinaryStatistics() as statistics:
-            return BinaryReader(binary_codes(statistics), statistics.fill)
-        case _ if feature.spec.type == "number":
-            return NumberReader()
-        case _ if feature.name in preparations:
+            return BinaryReader(feature.spec.source, statistics)
+        case NumberStatistics():
+            return NumberReader(feature.spec.source)
+        case TextStatistics() as statistics:
             tokenizer = wordpiece_of(preparations[feature.name])
-            return TextReader(tokenizer, False) if tokenizer and not feature.spec.preprocessing.lowercase else None
+            return TextReader(tokenizer, statistics) if tokenizer and not statistics.lowercase else None
         case _:
             return None

@@ -1,12 +1,12 @@
 """Published models: bundles by id."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
 from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.files import remove_folder
 from headstart_server.model.bundle import Bundle, load_bundle
 
 _log = structlog.get_logger()
@@ -36,7 +36,7 @@ class ModelRegistry:
     def delete(self, identifier: str) -> None:
         """Deletes a model, damaged or not; raises NotFoundError."""
         try:
-            shutil.rmtree(self._root / identifier)
+            remove_folder(self._root / identifier)
         except FileNotFoundError:
             raise _missing(identifier) from None
 

@@ -11,7 +11,7 @@ from headstart.v1 import export_pb2_grpc
 from headstart_server.core.errors import NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
-from headstart_server.export.exporter import Exporter
+from headstart_server.export.exporter import Exporter, deletion_named
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.messages import page, timestamp
@@ -28,6 +28,7 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
     def __init__(self, exporter: Exporter, artifacts: ArtifactRegistry, models: ModelRegistry, pool: ModelPool) -> None:
         self._exporter, self._artifacts, self._models, self._pool = exporter, artifacts, models, pool
         self._one = asyncio.Lock()
+        self._running: set[asyncio.Task[Artifact]] = set()
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportEvent]:  # noqa: N802
         """Exports and streams the stages."""
@@ -43,15 +44,24 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
             loop.call_soon_threadsafe(stages.put_nowait, event)
 
         def run() -> Artifact:
-            predictor = self._pool.get(identifier)
+            with deletion_named(bundle):
+                predictor = self._pool.get(identifier)
             return self._exporter.export(bundle, predictor, _FORMATS[request.format], request.head_only, say)
 
-        async with self._one:
-            task = asyncio.create_task(asyncio.to_thread(run))
-            task.add_done_callback(lambda _: stages.put_nowait(None))
-            while (event := await stages.get()) is not None:
-                yield event
-            yield pb.ExportEvent(artifact=artifact_message(await task))
+        def done(task: asyncio.Task[Artifact]) -> None:
+            self._one.release()
+            self._running.discard(task)
+            stages.put_nowait(None)
+            if not task.cancelled():
+                task.exception()  # nobody may be left to hear of it
+
+        await self._one.acquire()  # the task gives it back: a caller who leaves cannot stop the thread
+        task = asyncio.create_task(asyncio.to_thread(run))
+        self._running.add(task)
+        task.add_done_callback(done)
+        while (event := await stages.get()) is not None:
+            yield event
+        yield pb.ExportEvent(artifact=artifact_message(await task))
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Any) -> pb.Artifact:  # noqa: N802
         """Reads."""

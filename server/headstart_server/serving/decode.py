@@ -10,6 +10,9 @@ from headstart_server.data.features import number
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 
+THRESHOLD = 0.5
+"""Probability above which a truth value or a set's item is predicted, unless the spec says otherwise."""
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -25,7 +28,7 @@ class Decoded:
 
 def decode(feature: FittedFeature, output: npt.NDArray[np.float32]) -> Decoded:
     """What a model's output says."""
-    classes, threshold = feature.classes, feature.spec.decoder.threshold or 0.5
+    classes, threshold = feature.classes, feature.spec.decoder.threshold or THRESHOLD
     match feature.spec.type:
         case "category":
             return Decoded(feature, [classes[index] for index in output.argmax(1).tolist()], classes, output)

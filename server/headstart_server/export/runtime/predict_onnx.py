@@ -3,21 +3,21 @@
 Needs onnxruntime and tokenizers (numpy comes with the former).
 """
 
-import csv
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+from prediction_csv import BadRowsError, run
 from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
-MISSING_NUMBERS = {"", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a"}
+MISSING_NUMBERS = {"", "na", "n/a", "nan", "+nan", "-nan", "null", "none", "?", "-", "missing", "#n/a"}
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
 FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
+LIST_SEPARATOR = "\x1f"
 
 
 class Model:
@@ -30,60 +30,82 @@ class Model:
             name: Tokenizer.from_file(str(folder / path)) for name, path in self.metadata["tokenizers"].items()
         }
 
-    def predict(self, rows):
-        """Outputs by name, one row each, for a list of dicts of strings (missing cells: empty or absent)."""
+    def predict(self, columns, first_row=1):
+        """Outputs by name, one row each, for strings by column; an empty one is a missing cell.
+
+        Raises BadRowsError naming column, row (counted from `first_row`) and value of a cell it cannot read.
+        """
         feeds = {}
-        for item in self.metadata["inputs"]:
-            feature = self.metadata["features"][item["feature"]]
-            spec = feature["spec"]
-            cells = [row.get(spec.get("column") or spec["name"]) or "" for row in rows]
-            if item["role"] == "value":
-                feeds[item["name"]] = value(spec, feature["statistics"], cells)
+        for name, feature in self.metadata["features"].items():
+            column = feature["column"]
+            if column not in columns:
+                raise BadRowsError(f"column {column!r} is missing")
+            roles = {item["role"]: item["name"] for item in self.metadata["inputs"] if item["feature"] == name}
+            if "value" in roles:
+                where = Where(column, first_row)
+                feeds[roles["value"]] = values(feature["spec"]["type"], feature["statistics"], columns[column], where)
             else:
-                feeds[item["name"]] = self.tokens(item, feature["statistics"], cells)
+                ids, mask = tokens(self.tokenizers[name], feature["statistics"], columns[column])
+                feeds.update({roles["input_ids"]: ids, roles["attention_mask"]: mask})
         outputs = [output["name"] for output in self.metadata["outputs"]]
         return dict(zip(outputs, self.session.run(outputs, feeds)))
 
-    def tokens(self, item, statistics, cells):
-        texts = [cell or statistics["fill"] for cell in cells]
-        if statistics["lowercase"]:
-            texts = [text.lower() for text in texts]
-        encoded = self.tokenizers[item["feature"]].encode_batch(texts)
-        return np.array([row.ids if item["role"] == "input_ids" else row.attention_mask for row in encoded], np.int64)
+
+class Where:
+    """Names cells in errors."""
+
+    def __init__(self, column, first_row):
+        self.column, self.first_row = column, first_row
+
+    def error(self, row, message):
+        return BadRowsError(f"column {self.column!r}, row {self.first_row + row}: {message}")
 
 
-def value(spec, statistics, cells):
-    if spec["type"] == "number":
-        for cell in cells:
-            if cell.strip().lower() not in MISSING_NUMBERS and not NUMBER.fullmatch(cell.strip()):
-                raise ValueError(f"{cell!r} is not a finite number")
-        return np.array(
-            [float("nan") if cell.strip().lower() in MISSING_NUMBERS else float(cell) for cell in cells], np.float64
-        )
-    if spec["type"] == "category":
+def tokens(tokenizer, statistics, cells):
+    """(ids, mask), int64 [n, longest]; a text without any token is one padding token."""
+    texts = [cell or statistics["fill"] for cell in cells]
+    texts = [text.rstrip(LIST_SEPARATOR).replace(LIST_SEPARATOR, " ") for text in texts]
+    if statistics["lowercase"]:
+        texts = ["".join(character.lower()[0] for character in text) for text in texts]
+    encoded = tokenizer.encode_batch(texts)
+    ids = np.array([row.ids for row in encoded], np.int64)
+    mask = np.array([row.attention_mask for row in encoded], np.int64)
+    if ids.shape[1] == 0:
+        ids, mask = np.full((len(cells), 1), tokenizer.padding["pad_id"], np.int64), np.zeros((len(cells), 1), np.int64)
+    mask[mask.sum(1) == 0, 0] = 1
+    return ids, mask
+
+
+def values(kind, statistics, cells, where):
+    """The tensor of a tabular input: numbers, indices of categories, truth values, multi-hot sets or vectors."""
+    if kind == "number":
+        return np.array([number(cell, where, row) for row, cell in enumerate(cells)], np.float64)
+    if kind == "category":
         index = {text: position for position, text in enumerate(statistics["vocabulary"])}
         return np.array([index.get(cell or statistics["fill"], 0) for cell in cells], np.int64)
-    if spec["type"] == "binary":
-        return np.array([truth(statistics, cell) for cell in cells], np.float32)
-    if spec["type"] == "set":
-        index = {text: position for position, text in enumerate(statistics["vocabulary"])}
-        hot = np.zeros((len(cells), len(index)), np.float32)
-        for row, cell in enumerate(cells):
-            for text in items(statistics["separator"], cell):
-                if text in index:
-                    hot[row, index[text]] = 1
-        return hot
-    vectors = np.zeros((len(cells), statistics["size"]), np.float32)
+    if kind == "binary":
+        return np.array([truth(statistics, cell, where, row) for row, cell in enumerate(cells)], np.float32)
+    if kind == "vector":
+        return np.stack([vector(statistics, cell, where, row) for row, cell in enumerate(cells)])
+    index = {text: position for position, text in enumerate(statistics["vocabulary"])}
+    hot = np.zeros((len(cells), len(index)), np.float32)
     for row, cell in enumerate(cells):
-        if cell:
-            vector = [float(number) for number in items(statistics["separator"], cell.strip().strip("[]()"))]
-            if len(vector) != statistics["size"] or not np.isfinite(vector).all():
-                raise ValueError(f"{cell!r} is not {statistics['size']} finite numbers")
-            vectors[row] = vector
-    return vectors
+        for text in items(statistics["separator"], cell):
+            if text in index:
+                hot[row, index[text]] = 1
+    return hot
 
 
-def truth(statistics, cell):
+def number(cell, where, row):
+    word = cell.strip()
+    if word.lower() in MISSING_NUMBERS:
+        return float("nan")
+    if not NUMBER.fullmatch(word) or not np.isfinite(float(word)):
+        raise where.error(row, f"{cell[:80]!r} is no finite number")
+    return float(word)
+
+
+def truth(statistics, cell, where, row):
     if cell == "":
         return statistics["fill"]
     if cell in (statistics["true_label"], statistics["false_label"]):
@@ -92,11 +114,31 @@ def truth(statistics, cell):
     labels = statistics["true_label"].strip().lower(), statistics["false_label"].strip().lower()
     usual = labels[0] in TRUE and labels[1] in FALSE
     if not usual or folded not in TRUE | FALSE:
-        raise ValueError(f"{cell!r} is neither {statistics['true_label']!r} nor {statistics['false_label']!r}")
+        expected = f"{statistics['true_label']!r} nor {statistics['false_label']!r}"
+        raise where.error(row, f"{cell[:80]!r} is neither {expected}")
     return float(folded in TRUE)
 
 
+def vector(statistics, cell, where, row):
+    size = statistics["size"]
+    if cell == "":
+        return np.zeros(size, np.float32)
+    try:
+        numbers = [float(item) for item in items(statistics["separator"], cell.strip().strip("[]()"))]
+    except ValueError:
+        raise where.error(row, f"{cell[:80]!r} is not a list of numbers") from None
+    if len(numbers) != size:
+        raise where.error(row, f"{cell[:80]!r} holds {len(numbers)} numbers, expected {size}")
+    with np.errstate(over="ignore"):
+        found = np.array(numbers, np.float64).astype(np.float32)
+    if not np.isfinite(found).all():
+        raise where.error(row, f"{cell[:80]!r} holds numbers that are not finite")
+    return found
+
+
 def items(separator, cell):
+    if LIST_SEPARATOR in cell:
+        return [text for text in cell.split(LIST_SEPARATOR) if text]
     if separator is not None:
         return [text.strip() for text in cell.split(separator) if text.strip()]
     return cell.replace(",", " ").split()
@@ -104,20 +146,10 @@ def items(separator, cell):
 
 def main():
     model = Model()
-    with open(sys.argv[1], encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    outputs = model.predict(rows)
-    described = model.metadata["outputs"]
-    header = []
-    for output in described:
-        classes = output["classes"] if output["type"] in ("category", "set") else [""]
-        header += [f"{output['name']}_probability_{label}" if label else output["name"] for label in classes]
-    writer = csv.writer(sys.stdout)
-    writer.writerow(header)
-    for row in range(len(rows)):
-        writer.writerow(
-            [number for output in described for number in np.atleast_1d(outputs[output["name"]][row]).tolist()]
-        )
+    run(
+        model.metadata,
+        lambda columns, first_row: {name: found.tolist() for name, found in model.predict(columns, first_row).items()},
+    )
 
 
 if __name__ == "__main__":

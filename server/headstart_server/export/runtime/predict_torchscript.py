@@ -3,34 +3,34 @@
 Needs torch only.
 """
 
-import csv
 import json
-import sys
+import warnings
 from pathlib import Path
 
 import torch
+from prediction_csv import BadRowsError, run
 
 HERE = Path(__file__).parent
 
 
 def main():
     metadata = json.loads((HERE / "metadata.json").read_text(encoding="utf-8"))
-    model = torch.jit.load(str(HERE / "model.pt"))
-    with open(sys.argv[1], encoding="utf-8-sig", newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = {feature["spec"].get("column") or feature["spec"]["name"] for feature in metadata["features"].values()}
-    outputs = model.predict({name: [row.get(name) or "" for row in rows] for name in names})
-    header = []
-    for output in metadata["outputs"]:
-        classes = output["classes"] if output["type"] in ("category", "set") else [""]
-        header += [f"{output['name']}_probability_{label}" if label else output["name"] for label in classes]
-    writer = csv.writer(sys.stdout)
-    writer.writerow(header)
-    for row in range(len(rows)):
-        cells = []
-        for output in metadata["outputs"]:
-            cells += outputs[output["name"]][row].reshape(-1).tolist()
-        writer.writerow(cells)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates TorchScript
+        model = torch.jit.load(str(HERE / "model.pt"))
+
+    def predict(columns, first_row):
+        try:
+            with torch.inference_mode():
+                outputs = model.predict(columns, first_row)
+        except torch.jit.Error as error:
+            message = str(error).partition("builtins.ValueError: ")[2]  # before it stands the model's own code
+            if not message:
+                raise
+            raise BadRowsError(message) from None
+        return {name: values.tolist() for name, values in outputs.items()}
+
+    run(metadata, predict)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,106 @@
+"""Rows from CSV and predictions to CSV, as `headstart predict` reads and writes them. Needs nothing but Python."""
+
+import csv
+import struct
+import sys
+
+BATCH_ROWS = 64
+
+
+class BadRowsError(ValueError):
+    """What is wrong with the rows, in one line."""
+
+
+def run(metadata, predict):
+    """Predicts the CSV file that the command line names and prints CSV.
+
+    `predict(columns, first_row)` takes cells by column, empty ones missing, and returns lists by output.
+    """
+    if len(sys.argv) != 2:
+        sys.exit(_failed("usage: python predict.py rows.csv > predictions.csv"))
+    try:
+        columns = read_columns(sys.argv[1], [item["column"] for item in metadata["features"].values()])
+        count = len(next(iter(columns.values())))
+        answers = []
+        for start in range(0, count, BATCH_ROWS):
+            batch = {name: cells[start : start + BATCH_ROWS] for name, cells in columns.items()}
+            answers.append(predict(batch, start + 1))
+    except (BadRowsError, OSError) as error:
+        sys.exit(_failed(f"error: {sys.argv[1]}: {' '.join(str(error).splitlines())}"))
+    write_predictions(sys.stdout, metadata["outputs"], answers)
+
+
+def read_columns(path, wanted):
+    """The cells of the wanted columns. Raises BadRowsError for a missing column or a line unlike the header."""
+    csv.field_size_limit(1 << 30)
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, strict=True)
+        try:
+            header = next(lines, [])
+            rows = [_fitting(cells, header, lines.line_num) for cells in lines if cells]
+        except UnicodeDecodeError as error:
+            raise BadRowsError(f"not UTF-8 ({error.reason}); save it as UTF-8") from None
+        except csv.Error as error:
+            raise BadRowsError(f"line {lines.line_num}: {error}") from None
+    for name in wanted:
+        if header.count(name) != 1:
+            what = "occurs more than once" if name in header else "is missing"
+            raise BadRowsError(f"column {name!r} {what}; the file has {', '.join(map(repr, header))}")
+    if not rows:
+        raise BadRowsError("holds no rows")
+    return {name: [cells[header.index(name)] for cells in rows] for name in wanted}
+
+
+def write_predictions(file, outputs, answers):
+    """Writes FEATURE_prediction, then FEATURE_probability_CLASS, for each output; `answers` are batches."""
+    file.reconfigure(encoding="utf-8", newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    header = []
+    for output in outputs:
+        header.append(f"{output['name']}_prediction")
+        header += [f"{output['name']}_probability_{label}" for label in output["classes"]]
+    writer.writerow(header)
+    for answer in answers:
+        for row in zip(*(answer[output["name"]] for output in outputs)):
+            writer.writerow([cell for output, value in zip(outputs, row) for cell in _cells(output, value)])
+
+
+def _cells(output, value):
+    """The prediction, and the probability of each class where there are classes."""
+    classes, kind = output["classes"], output["type"]
+    if kind == "category":
+        return [classes[value.index(max(value))], *map(float_text, value)]
+    if kind == "binary":
+        says = "true" if value > _as_float32(output["threshold"]) else "false"
+        return [says, float_text(_as_float32(1 - value)), float_text(value)]
+    if kind == "set":
+        chosen = [label for label, number in zip(classes, value) if number > _as_float32(output["threshold"])]
+        return [",".join(chosen), *map(float_text, value)]
+    return [" ".join(map(float_text, value)) if kind == "vector" else float_text(value)]
+
+
+def float_text(value):
+    """The shortest text that reads back as the same float32, where it was one, else as the same double."""
+    for digits in (7, 8, 9):
+        text = f"{value:.{digits}g}"
+        if _as_float32(float(text)) == value:
+            return text
+    return repr(value)
+
+
+def _as_float32(value):
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0]
+    except OverflowError:
+        return value
+
+
+def _fitting(cells, header, line):
+    if len(cells) != len(header):
+        raise BadRowsError(f"line {line}: {len(cells)} cells under {len(header)} columns")
+    return cells
+
+
+def _failed(message):
+    print(message, file=sys.stderr)
+    return 2
