@@ -1,8 +1,10 @@
 """The composition root: the only place that builds parts and wires them."""
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 
 import prometheus_client
 import structlog
@@ -39,6 +41,8 @@ from headstart_server.settings import Settings, settings_of
 from headstart_server.upkeep import Upkeep
 
 _log = structlog.get_logger()
+_LEAVING_SECONDS = 2.0
+"""How long the rest may take once the calls have had their grace."""
 
 
 class App:
@@ -81,13 +85,13 @@ class App:
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 
     async def stop(self) -> None:
-        """Stops listening, then working. Unfinished jobs go on at the next start."""
+        """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
         self._upkeep.cancel()
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()
         await closing
-        self.batcher.close()
         self.jobs.close()
+        self.batcher.close()
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings
@@ -127,8 +131,16 @@ async def serve(settings: Settings) -> None:
     app = App(settings)
     await app.start()
     await stopping.wait()
-    _log.info("stopping")
+    _log.info("stopping", grace=settings.stop_grace)
+    _leave_within(settings.stop_grace + _LEAVING_SECONDS)
     await app.stop()
+
+
+def _leave_within(seconds: float) -> None:
+    """Ends the process in time, whatever its threads still compute: Python would wait for them without end."""
+    timer = threading.Timer(seconds, os._exit, [0])
+    timer.daemon = True
+    timer.start()
 
 
 def main(argv: list[str] | None = None) -> int:

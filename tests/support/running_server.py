@@ -17,6 +17,8 @@ _START_SECONDS = 120.0
 class RunningServer:
     """Starts `headstart serve` on a free port over a state directory. Use as a context."""
 
+    module = "headstart_server.app"
+
     def __init__(self, state: Path, *flags: str) -> None:
         self.state, self._flags = state, flags
         self.port = 0
@@ -48,7 +50,7 @@ class RunningServer:
         self.state.mkdir(parents=True, exist_ok=True)
         port_file = self.state / "port"
         port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(self.state), "--port", "0"]
+        command = [sys.executable, "-m", self.module, "--state-dir", str(self.state), "--port", "0"]
         with (self.state / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(port_file), *self._flags],
