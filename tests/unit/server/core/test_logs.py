@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import logging, structlog
 from headstart_server.core.logs import configure_logs
@@ -39,3 +41,29 @@ def test_every_line_is_json_with_the_bound_ids() -> None:
 def test_people_get_plain_lines() -> None:
     text = "\n".join(_lines(as_json=False))
     assert "started" in text and "job" in text and "hidden" not in text
+
+
+_FAILING = """
+import logging, structlog
+from headstart_server.core.logs import configure_logs
+configure_logs(json_lines={json})
+def fail():
+    row = "a user's " + "secret"
+    raise ValueError("broken")
+for log in (structlog.get_logger(), logging.getLogger("grpc")):
+    try:
+        fail()
+    except ValueError:
+        log.exception("failed")
+"""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_traceback_shows_lines_of_code_and_no_values(*, as_json: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _FAILING.format(json=as_json)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("Traceback (most recent call last)") == 2
+    assert done.stderr.count("ValueError: broken") == 2
+    assert "in fail" in done.stderr
+    assert "secret" not in done.stderr
