@@ -23,7 +23,7 @@ def configure_logs(*, json_lines: bool, level: str = "info") -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     )
-    last = [structlog.processors.format_exc_info, renderer]
+    last: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, *last],

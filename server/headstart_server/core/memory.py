@@ -1,9 +1,11 @@
-"""How much memory is free, as this process may use it."""
+"""How much memory is free, as this process may use it; and which errors say that it was not enough."""
 
+import errno
 import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
+_REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_status_alloc_failed")
 
 
 def available_bytes() -> int:
@@ -16,6 +18,19 @@ def available_bytes() -> int:
     if limit.isdigit() and used.isdigit():
         return max(0, min(machine, int(limit) - int(used) + _reclaimable()))
     return machine
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: Python's, the system's, or torch's.
+
+    torch's allocator for CPUs raises a plain RuntimeError, told by its words alone.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(refusal in words for refusal in _REFUSALS)
+    )
 
 
 def _reclaimable() -> int:

@@ -19,6 +19,7 @@ import structlog
 from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.engines.workplace import RowCounts, Workplace
 from headstart_server.planning.resolution import ResolvedValue
@@ -87,10 +88,10 @@ class Worker:
         except HeadstartError as error:
             _log.warning("job failed", reason=error.reason, message=error.message)
             return _failed(error.reason, error.message, error.field)
-        except MemoryError:
-            return _failed("OUT_OF_MEMORY", "the worker ran out of memory; use less data or smaller batches")
         except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
             _log.exception("job failed unexpectedly")
+            if ran_out_of_memory(error):
+                return _failed("OUT_OF_MEMORY", "the worker ran out of memory; use less data or smaller batches")
             return _failed(
                 "INTERNAL",
                 f"the training failed unexpectedly ({type(error).__name__}); the server's log has the details",

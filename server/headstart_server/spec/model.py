@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 InputType = Literal["text", "image", "number", "category", "binary", "set", "vector"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Count = Annotated[int, Field(ge=0, le=1_000)]
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Layers = Annotated[int, Field(ge=0, le=64)]
 Word = Annotated[str, Field(max_length=1_000)]
 Weight = Annotated[float, Field(ge=1e-6, le=1e6)]
 """Of a loss. Outside these bounds float32 loses one to the other; a batch of weight 0 has no mean."""
@@ -69,9 +70,9 @@ class EncoderSpec(Section):
     trainable: bool | None = None
     reduce_output: Reduction | None = None
     model_variant: Word | None = None
-    embedding_size: Positive | None = None
-    output_size: Positive | None = None
-    num_layers: Count | None = None
+    embedding_size: Width | None = None
+    output_size: Width | None = None
+    num_layers: Layers | None = None
     dropout: Probability | None = None
 
 
@@ -98,8 +99,8 @@ class PreprocessingSpec(Section):
 class DecoderSpec(Section):
     """Turns the joined vector into a prediction."""
 
-    num_fc_layers: Count | None = None
-    output_size: Positive | None = None
+    num_fc_layers: Layers | None = None
+    output_size: Width | None = None
     dropout: Probability | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibration: bool | None = None
@@ -158,8 +159,8 @@ class CombinerSpec(Section):
     """Joins encoded features."""
 
     type: Literal["concat"] | None = None
-    num_fc_layers: Count | None = None
-    output_size: Positive | None = None
+    num_fc_layers: Layers | None = None
+    output_size: Width | None = None
     dropout: Probability | None = None
     norm: Norm | None = None
     virtual_batch_size: Annotated[int, Field(ge=2)] | None = None

@@ -1,8 +1,12 @@
-"""Free memory is the nearer of the machine's and the container's, and cached files do not count as used."""
+"""Free memory is the nearer of the machine's and the container's; every library's way to say that it ran out."""
 
+import errno
+import mmap
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from headstart_server.core import memory
 
 
@@ -36,3 +40,32 @@ def test_it_is_never_negative(cgroup: Path) -> None:
     (cgroup / "memory.max").write_text("5000\n")
     (cgroup / "memory.current").write_text("6000\n")
     assert memory.available_bytes() == 0
+
+
+_ALLOCATIONS = {
+    "Python": lambda: bytearray(1 << 62),
+    "the system": lambda: mmap.mmap(-1, 1 << 50),
+    "numpy": lambda: np.empty(1 << 60, np.uint8),
+    "torch": lambda: torch.empty(1 << 60, dtype=torch.uint8),
+    "torch on a GPU": lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")),
+}
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("library", _ALLOCATIONS)
+def test_more_than_there_is_is_told_from_other_errors(library: str) -> None:
+    with pytest.raises((RuntimeError, MemoryError, OSError)) as refused:
+        _ALLOCATIONS[library]()
+    assert memory.ran_out_of_memory(refused.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("shapes do not fit"), OSError(errno.ENOSPC, "disk full"), ValueError("out of memory"), KeyError()],
+    ids=repr,
+)
+def test_other_errors_are_no_lack_of_memory(error: Exception) -> None:
+    assert not memory.ran_out_of_memory(error)
