@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.names import new_id
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
@@ -73,7 +74,9 @@ class LocalEngine:
         self.listener.state("TRAINING")
         try:
             model, report = self._train(plans, data, trainer, arrays)
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError, OSError) as error:
+            if not ran_out_of_memory(error):
+                raise
             raise TrainingFailedError(
                 f"out of memory on {self.workplace.device} at batch size {trainer.batch_size}; lower "
                 "trainer.batch_size or max_sequence_length, or raise trainer.gradient_accumulation_steps",
