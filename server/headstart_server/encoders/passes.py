@@ -14,8 +14,10 @@ import torch
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenColumn
 
-CPU_BATCH_TOKENS = 4_096
+CPU_BATCH_TOKENS = 2_048
 CUDA_BATCH_TOKENS = 131_072
+_CPU_FEW_TOKENS = 512
+_CPU_WASTE = 0.1
 _SHORT_TOKENS = 64
 
 Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
@@ -27,14 +29,16 @@ def encode_batches(
 ) -> Iterator[Encoded]:
     """Encodes a token column; yields (rows, embeddings float32 [n, d]), longest rows first.
 
-    `waste` is the part of a batch's width that may be padding. On CPUs it is 0 unless given: a batch holds rows of one
-    exact length, so that no token is padding and attention needs no mask. On GPUs rows of any similar length share a
-    batch, padded to a multiple of 8.
+    `waste` is the part of a batch's width that may be padding. Unless it is given, a batch on a CPU holds rows of one
+    exact length, so that no token is padding and attention needs no mask; only lengths too rare to keep a core busy
+    share theirs with others up to a tenth shorter. On GPUs rows of any length share a batch, padded to a multiple of 8.
     """
     on_cpu = device.type == "cpu"
-    budget = CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS
-    allowed = waste if waste is not None else (0.0 if on_cpu else 1.0)
-    batches = list(_batches(tokens.lengths, budget, allowed))
+    if on_cpu:
+        few = _CPU_FEW_TOKENS if waste is None else CPU_BATCH_TOKENS
+        batches = list(_batches(tokens.lengths, CPU_BATCH_TOKENS, _CPU_WASTE if waste is None else waste, few))
+    else:
+        batches = list(_batches(tokens.lengths, CUDA_BATCH_TOKENS, 1.0 if waste is None else waste, CUDA_BATCH_TOKENS))
 
     def encode(rows: npt.NDArray[np.int64]) -> Encoded:
         ids, mask = tokens.padded(rows, padding, 1 if on_cpu else 8, encoder.positions)
@@ -102,15 +106,21 @@ def _cores() -> int:
     return torch.get_num_threads()
 
 
-def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float) -> Iterator[npt.NDArray[np.int64]]:
-    """Rows in batches of at most `budget` tokens whose shortest row is at least (1 - waste) of the longest."""
+def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float, few: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in batches of at most `budget` tokens.
+
+    Rows of one length are a batch if they have `few` tokens or more. Fewer are filled up to `few` with rows that are
+    shorter, but at least (1 - waste) as long.
+    """
     order = np.argsort(-lengths, kind="stable")
-    ordered = lengths[order]
+    falling = -lengths[order]
     start = 0
     while start < len(order):
-        length = int(ordered[start])
-        end = min(len(order), start + max(1, budget // max(1, length)))
-        shortest = length - int(waste * length)
-        end = start + int(np.searchsorted(-ordered[start:end], -shortest, side="right"))
+        length = -int(falling[start])
+        alike = int(np.searchsorted(falling, -length, side="right"))
+        end = min(alike, start + max(1, budget // max(1, length)))
+        if (end - start) * length < few:
+            similar = int(np.searchsorted(falling, int(waste * length) - length, side="right"))
+            end = min(similar, start + max(1, few // max(1, length)))
         yield order[start:end]
         start = end

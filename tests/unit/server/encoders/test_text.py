@@ -125,11 +125,11 @@ def test_a_pass_that_is_given_up_leaves_torchs_threads_as_they_were(tiny_bert: P
     encoder = load_encoder(source, "mean", use_pretrained=True, field="f")
     tokens = preparation.tokenize(["good " * length for length in range(1, 30)])
     threads = torch.get_num_threads()
-    batches = encode_batches(encoder, tokens, preparation.padding, CPU)
+    batches = encode_batches(encoder, tokens, preparation.padding, CPU, waste=0)
     next(batches)
     batches.close()
     assert torch.get_num_threads() == threads
-    assert len(list(encode_batches(encoder, tokens, preparation.padding, CPU))) == 29
+    assert len(list(encode_batches(encoder, tokens, preparation.padding, CPU, waste=0))) == 29
     assert torch.get_num_threads() == threads
 
 
@@ -149,15 +149,30 @@ def test_bf16_stays_close_to_fp32(tiny_bert: Path) -> None:
     assert cosine.min() > 0.99
 
 
-@given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 200), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-def test_batches_hold_every_row_once_within_budget_and_waste(lengths: list[int], budget: int, waste: float) -> None:
-    array = np.array(lengths, np.int64)
-    batches = list(_batches(array, budget, waste))
+@given(
+    st.lists(st.integers(1, 50), max_size=60),
+    st.integers(1, 200),
+    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+    st.floats(0, 1),
+)
+def test_batches_hold_every_row_once_within_budget_and_waste(
+    lengths: list[int], budget: int, waste: float, share: float
+) -> None:
+    array, few = np.array(lengths, np.int64), int(share * budget)
+    batches = list(_batches(array, budget, waste, few))
     assert sorted(row for batch in batches for row in batch.tolist()) == list(range(len(lengths)))
     for batch in batches:
         mine = array[batch]
         assert len(batch) == 1 or mine.max() * len(batch) <= budget
         assert mine.min() >= mine.max() - int(waste * mine.max())
+        assert mine.min() == mine.max() or len(batch) * mine.max() <= few
+
+
+def test_rare_lengths_share_a_batch_and_common_ones_do_not() -> None:
+    lengths = np.array([30, 29, 28, 20, *[19] * 5, 18])
+    batches = [lengths[batch].tolist() for batch in _batches(lengths, 200, 0.1, 90)]
+    assert batches == [[30, 29, 28], [20, 19, 19, 19], [19, 19, 18]]
+    assert [lengths[batch].tolist() for batch in _batches(lengths, 200, 0.1, 15)][3:] == [[20], [19] * 5, [18]]
 
 
 def test_long_texts_are_cut_at_the_limit_special_tokens_included(tiny_models: dict[str, Path]) -> None:
