@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import headstart
+import pyarrow as pa
 import pytest
 
 from tests.support import reviews
@@ -94,6 +95,31 @@ BAD_SPECS = {
         "input_features[2]",
         "use type category",
     ),
+    "weights of an unknown label": (
+        changed(lambda s: s["output_features"][0].update(loss={"class_weights": {"postive": 2.0}})),
+        "output_features[0].loss.class_weights",
+        "did you mean 'positive'?",
+    ),
+    "weights without weight": (
+        changed(lambda s: s["output_features"][0].update(loss={"class_weights": {"positive": 0.0, "negative": 0.0}})),
+        "output_features[0].loss.class_weights.positive",
+        "greater than or equal to",
+    ),
+    "a setting that nothing reads": (
+        changed(lambda s: s["output_features"][0].update(decoder={"threshold": 0.3})),
+        "output_features[0].decoder.threshold",
+        "is for binary, set outputs, not category",
+    ),
+    "a name of several lines": (
+        changed(lambda s: s["input_features"][1].update(name="pri\nce", column="price")),
+        "input_features[1].name",
+        "give a plain name",
+    ),
+    "strata of one row": (
+        changed(lambda s: s.update(preprocessing={"split": {"type": "stratify", "column": "review"}})),
+        "preprocessing.split.column",
+        "choose a column whose values repeat",
+    ),
     "ray": (changed(lambda s: s.update(backend={"type": "ray"})), "backend.type", "use 'local'"),
 }
 
@@ -117,6 +143,7 @@ BAD_TEXTS = {
     "repeated key": ("trainer: {}\ntrainer: {}", "repeated"),
     "tag": ("a: !!python/object/apply:os.system ['true']", "not valid YAML"),
     "too large": ("a: " + "x" * (1 << 20), "larger than"),
+    "half a character": ('{"\\ud83d": 1}', "both halves"),
 }
 
 
@@ -133,6 +160,20 @@ def test_a_number_that_is_none_is_refused_by_field(client: headstart.Client) -> 
     text = json.dumps(reviews.spec()).replace('"epochs": 3', '"epochs": 3, "learning_rate": .nan')
     with pytest.raises(headstart.InvalidArgument, match=r"trainer\.learning_rate: nan: input should be a finite"):
         client.train(text, headstart.ServerPath("reviews.csv"))
+
+
+def test_a_spec_in_json_with_escaped_characters_is_read(client: headstart.Client) -> None:
+    text = json.dumps(changed(lambda s: s["input_features"][1].update(name="price 😀")), indent="\t")
+    with pytest.raises(headstart.InvalidArgument, match=r"input_features\[1\]\.name: column 'price 😀' is not in"):
+        client.train(text, headstart.ServerPath("reviews.csv"))
+
+
+def test_many_mistakes_are_counted(client: headstart.Client) -> None:
+    text = json.dumps({f"key{number}": 1 for number in range(10_000)})
+    with pytest.raises(headstart.InvalidArgument) as refused:
+        client.train(text, headstart.ServerPath("reviews.csv"))
+    assert len(refused.value.violations) == 21
+    assert refused.value.violations[-1].description == "and 9980 more; correct these first"
 
 
 def with_cells(column: str, cells: Callable[[int], str]) -> list[reviews.Row]:
@@ -185,9 +226,13 @@ def test_label_unseen_in_training_is_named(client: headstart.Client, tmp_path: P
 BAD_FILES = {
     "empty": (b"", "empty"),
     "header only": (b"review,price,category,verdict\n", "no rows"),
-    "ragged": (b"a,b\n1,2\n1,2,3\n", "not readable"),
+    "ragged": (b"a,b\n1,2\n1,2,3\n", "row 2 holds 3 cells, the header 2"),
+    "NUL": (b"a,b\n1,2\n1,\0\n", "column 'b', row 2: holds a NUL byte"),
+    "UTF-16 without a mark": ("a,b\n1,2\n".encode("utf-16-le"), "save it as UTF-8"),
+    "an endless cell": (b"a,b\n1,2\n1," + b"x" * (17 << 20), "row 1 is larger than"),
+    "never closed": (b'a,b\n1,"2\n1,2\n', "never closed"),
     "column twice": (b"a,a\n1,2\n", "'a' occurs 2 times"),
-    "not UTF-8": (b"a,b\n\xff\xfe\xfa,2\n", "not readable"),
+    "not UTF-8": (b"a,b\n\xff\xfe\xfa,2\n", "column 'a', row 1: holds bytes that are not UTF-8"),
     "an image": (b"\x89PNG\r\n\x1a\n" + bytes(100), ""),
 }
 
@@ -200,6 +245,24 @@ def test_bad_file_is_refused(case: str, client: headstart.Client, tmp_path: Path
     with pytest.raises(headstart.InvalidArgument) as refused:
         client.upload_dataset(path)
     assert fix in str(refused.value)
+
+
+def test_a_small_file_that_would_fill_the_disk_is_refused(client: headstart.Client, tmp_path: Path) -> None:
+    column = pa.RunEndEncodedArray.from_arrays(pa.array([1 << 30], pa.int32()), pa.array(["x" * 1_000]))
+    table = pa.table({"a": column})
+    with pa.ipc.new_file(str(tmp_path / "x.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    assert (tmp_path / "x.arrow").stat().st_size < 5_000
+    with pytest.raises(headstart.InvalidArgument, match="expands to more than") as refused:
+        client.upload_dataset(tmp_path / "x.arrow")
+    assert refused.value.reason == "EXPANDS_TOO_FAR"
+
+
+@pytest.mark.parametrize("ending", ["utf-16", "utf-32"])
+def test_a_spreadsheets_encoding_is_read(ending: str, client: headstart.Client, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_bytes("a,b\r\nü,2\r\n".encode(ending))
+    dataset = client.upload_dataset(tmp_path / "data.csv")
+    assert (dataset.columns, dataset.row_count) == (["a", "b"], 1)
 
 
 @pytest.mark.parametrize("path", ["../secret.csv", "/etc/passwd", "a/../../b.csv", "nothing.csv", "\0", ""])

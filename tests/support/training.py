@@ -141,7 +141,7 @@ class Run:
             model,
             feed,
             (output,),
-            {"out": build_loss(output, "output_features[0]", CPU)},
+            {"out": build_loss(output, CPU)},
             build_optimizer(model, self.optimizer, self.learning_rate, self.learning_rate),
             Schedule(total, steps, self.warmup, "linear", 0.9),
             Precision(self.precision, CPU),

@@ -88,10 +88,20 @@ def read_arrow(path: Path, field: str) -> Iterator[pa.RecordBatch]:
     """An IPC file or stream. A file is read as the stream that it holds, so that what was checked is what is read."""
     with pa.memory_map(str(path)) as source:
         start = len(_FILE_MAGIC) if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC else 0
-        allowed = allowed_bytes(path.stat().st_size)
-        source.seek(start)
-        for total in declared_bytes(source):
-            if total > allowed:
-                raise too_far(field, allowed)
-        source.seek(start)
-        yield from pa.ipc.open_stream(source)
+        yield from _stream(source, start, field)
+
+
+def read_ipc_bytes(data: bytes, field: str) -> pa.Table:
+    """The table of an IPC stream in memory; raises InvalidInputError, or what Arrow raises."""
+    with pa.BufferReader(data) as source:
+        return _stream(source, 0, field).read_all()
+
+
+def _stream(source: pa.NativeFile, start: int, field: str) -> pa.RecordBatchReader:
+    allowed = allowed_bytes(source.size())
+    source.seek(start)
+    for total in declared_bytes(source):
+        if total > allowed:
+            raise too_far(field, allowed)
+    source.seek(start)
+    return pa.ipc.open_stream(source)

@@ -54,9 +54,16 @@ def prepare(spec: TrainSpec, sources: Sources, seed: int) -> PreparedData:
     _require_columns(spec, sources)
     parts = _split(spec, sources, seed)
     dropped = _drop_rows(spec, sources, parts)
-    for feature in spec.output_features:
+    for index, feature in enumerate(spec.output_features):
         if feature.type == "category" and spec.preprocessing.split.type != "fixed":
-            keep_labels_in_training(parts, _labels(feature, sources))
+            labels = _labels(feature.source, sources)
+            _require_repeats(
+                labels[parts != Part.DROPPED],
+                f"output_features[{index}]",
+                f"column {feature.source!r} holds another label in every row, and training needs one row of each: "
+                "nothing is left to validate; choose a column whose labels repeat, or another type",
+            )
+            keep_labels_in_training(parts, labels)
     _check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
@@ -94,6 +101,13 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
     if not split.probabilities and "test_dataset" in given:
         probabilities = [0.9, 0.0 if "validation_dataset" in given else 0.1, 0.0]
     scale = sum(probabilities)
+    if split.type == "stratify" and split.column in sources.tables[0].columns:
+        _require_repeats(
+            _labels(split.column, sources),
+            "preprocessing.split.column",
+            f"{split.column!r} holds another value in every row: each stratum is one row, which cannot be divided; "
+            "choose a column whose values repeat, or a random split",
+        )
     parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
     if spec.preprocessing.sample_ratio is not None:
         generator = np.random.Generator(np.random.PCG64([seed, 1]))
@@ -121,13 +135,20 @@ def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
     return before - int((parts != Part.DROPPED).sum())
 
 
-def _labels(feature: FeatureSpec, sources: Sources) -> npt.NDArray[np.int64]:
+def _labels(column: str, sources: Sources) -> npt.NDArray[np.int64]:
     """Any numbering of the labels in the first table's rows (-1: missing); -1 for the rows of other tables."""
-    chunks = [as_strings(values) for start, values in sources.tables[0].chunks(feature.source)]
+    chunks = [as_strings(values) for start, values in sources.tables[0].chunks(column)]
     encoded = pa.concat_arrays(chunks).dictionary_encode().indices
     labels = np.full(sources.rows.row_count, -1, np.int64)
     labels[: len(encoded)] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
     return labels
+
+
+def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) -> None:
+    """Refuses labels of which none occurs twice."""
+    present = labels[labels >= 0]
+    if len(present) > 1 and len(np.unique(present)) == len(present):
+        raise invalid(field, message, reason="NO_REPEATED_LABEL")
 
 
 def _check_parts(parts: Parts) -> None:

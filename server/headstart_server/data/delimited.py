@@ -24,14 +24,25 @@ def read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.Record
     encoding = encoding_of(path)
     names = _header(path, field, delimiter, encoding)
     check_names(names, field)
-    row = 0
+    row, last = 0, None
     try:
         for batch in _open(path, names, delimiter, encoding):
             _refuse_nul(batch, row, field)
             row += batch.num_rows
+            last = batch.column(batch.num_columns - 1)[-1].as_py() if batch.num_rows else last
             yield batch
     except pa.ArrowInvalid as error:
         raise _located(str(error), names, field, row) from None
+    if last is not None and any(end in last for end in ("\n", "\r", delimiter)) and not _ends_quoted(path):
+        message = f"row {row} opens a quote that is never closed, and holds the rest of the file; close it"
+        raise invalid(field, message, reason="UNREADABLE_DATA")
+
+
+def _ends_quoted(path: Path) -> bool:
+    """Whether the last cell ends in a quote, as one that holds separators must; Arrow takes the end of the file too."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 1_024))
+        return file.read().replace(b"\0", b"").rstrip().endswith(b'"')
 
 
 def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv.CSVStreamingReader:

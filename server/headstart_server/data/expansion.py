@@ -1,7 +1,6 @@
 """How far a file may expand: a small one must not fill the memory or the disk of the machine that opens it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,9 +31,9 @@ def too_far(field: str, allowed: int) -> InvalidInputError:
     )
 
 
-def bounded(batches: Iterator[pa.RecordBatch], path: Path, field: str) -> Iterator[pa.RecordBatch]:
-    """Batches as long as they stay within what their file may expand to."""
-    allowed, total = allowed_bytes(path.stat().st_size), 0
+def bounded(batches: Iterator[pa.RecordBatch], size: int, field: str) -> Iterator[pa.RecordBatch]:
+    """Batches as long as they stay within what a file of `size` bytes may expand to."""
+    allowed, total = allowed_bytes(size), 0
     for batch in batches:
         total += batch.nbytes
         if total > allowed:

@@ -57,10 +57,11 @@ def read_batches(path: Path, file_format: Format, field: str) -> Iterator[pa.Rec
 
     Raises InvalidInputError naming `field` and, where it can be known, the row.
     """
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise invalid(field, "the file is empty; it needs a header and at least one row", reason="EMPTY_DATA")
     try:
-        yield from bounded(_canonical(_READERS[file_format](path, field), field), path, field)
+        yield from bounded(_canonical(_READERS[file_format](path, field), field), size, field)
     except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:
         raise invalid(field, f"not readable as {file_format}: {str(error)[:300]}", reason="UNREADABLE_DATA") from error
 

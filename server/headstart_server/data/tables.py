@@ -14,6 +14,7 @@ from headstart_server.core.files import published_file
 from headstart_server.core.pruning import mark_used
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
+from headstart_server.data.expansion import bounded
 from headstart_server.data.formats import Format, format_of, read_batches
 
 
@@ -68,7 +69,8 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:
     """A table of rows that are in memory already."""
     whole = rows.combine_chunks().to_batches()
-    batches = [part for batch in whole for part in canonical_batches(batch, field)]
+    parts = (part for batch in whole for part in canonical_batches(batch, field))
+    batches = list(bounded(parts, rows.nbytes, field))
     if not batches or rows.num_rows == 0:
         raise invalid(field, "holds no rows", reason="EMPTY_DATA")
     return Table(pa.Table.from_batches(batches), field)

@@ -16,6 +16,7 @@ from headstart_server.data.formats import Format, format_of
 from headstart_server.data.tables import open_table
 
 _DESCRIPTION = "dataset.json"
+MAX_CHUNK_BYTES = 2 << 20
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ class Upload:
         self._path.unlink(missing_ok=True)
 
     def write(self, chunk: bytes) -> None:
-        """Appends bytes; raises TooLargeError past the limit."""
+        """Appends at most 2 MiB; raises InvalidInputError for more, TooLargeError past the limit of the whole."""
+        if len(chunk) > MAX_CHUNK_BYTES:
+            raise invalid("chunk", f"holds {len(chunk)} bytes; send at most {MAX_CHUNK_BYTES} at a time")
         self._size += len(chunk)
         if self._size > self._uploads.max_bytes:
             raise TooLargeError(

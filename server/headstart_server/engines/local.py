@@ -141,10 +141,7 @@ class LocalEngine:
         model = assembly.model()
         feed = assembly.feed(model)
         device = self.workplace.device
-        losses = {
-            feature.name: build_loss(feature, f"output_features[{index}]", device)
-            for index, feature in enumerate(data.outputs)
-        }
+        losses = {feature.name: build_loss(feature, device) for feature in data.outputs}
         precision = Precision(trainer.precision, device)
         batch_size = self._batch_size(model, feed, losses, precision, trainer, data)
         self._compile(model, trainer)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from headstart_server.core.errors import invalid
 from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.fitted import FittedFeature
@@ -21,19 +20,19 @@ _REGRESSION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def build_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
+def build_loss(feature: FittedFeature, device: torch.device) -> LossFunction:
     """The loss of one output; class weights are those of the training rows where they are to be balanced."""
-    loss, weight = _mean_loss(feature, field, device), feature.spec.loss.weight
+    loss, weight = _mean_loss(feature, device), feature.spec.loss.weight
     if weight is None or weight == 1.0:  # an operation less at every step
         return loss
     return lambda logits, target: weight * loss(logits, target)
 
 
-def _mean_loss(feature: FittedFeature, field: str, device: torch.device) -> LossFunction:
+def _mean_loss(feature: FittedFeature, device: torch.device) -> LossFunction:
     spec = feature.spec.loss
     match feature.statistics:
         case CategoryStatistics() as statistics:
-            weights = _class_weights(feature, statistics, field)
+            weights = _class_weights(feature, statistics)
             weights = weights.to(device) if weights is not None else None
             smoothing = spec.label_smoothing or 0.0
             return lambda logits, target: functional.cross_entropy(
@@ -52,14 +51,8 @@ def _mean_loss(feature: FittedFeature, field: str, device: torch.device) -> Loss
             return lambda logits, target: function(logits.float(), target)
 
 
-def _class_weights(feature: FittedFeature, statistics: CategoryStatistics, field: str) -> Tensor | None:
+def _class_weights(feature: FittedFeature, statistics: CategoryStatistics) -> Tensor | None:
     given = feature.spec.loss.class_weights
-    unknown = [label for label in given if label not in statistics.vocabulary]
-    if unknown:
-        known = ", ".join(statistics.vocabulary[:20])
-        raise invalid(
-            f"{field}.loss.class_weights", f"{unknown[0]!r} is no label of the training rows; labels: {known}"
-        )
     if given:
         return torch.tensor([given.get(label, 1.0) for label in statistics.vocabulary])
     if feature.spec.loss.balance_classes:

@@ -14,6 +14,7 @@ from headstart_server.training.metrics import metric_names
 
 _EVAL_BATCH = 4_096
 _EVAL_BATCH_ENCODER = 64
+_DECAY_RATE = 0.9
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,15 @@ def plan_trainer(
     """Resolves `trainer`; `rows` is the number of training rows."""
     trainer, warnings = spec.trainer, list[tuple[str, str]]()
     settle = resolution.settle
-    size, size_reason = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
+    size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
     rate, rate_reason = rules.learning_rate(spec, encoder_trains=encoder_trains)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
-    scheduler = trainer.learning_rate_scheduler
-    section = "trainer.learning_rate_scheduler"
+    warmup_fraction, decay, decay_rate = _schedule(spec, resolution, encoder_trains=encoder_trains)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
     settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
     return TrainerPlan(
         epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
-        batch_size=_batch_size(resolution, trainer.batch_size, (size, size_reason), rows),
+        batch_size=_batch_size(resolution, trainer.batch_size, size, rows),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
@@ -70,13 +70,9 @@ def plan_trainer(
         learning_rate=learning_rate,
         learning_rate_given=trainer.learning_rate is not None,
         head_learning_rate=learning_rate if trainer.learning_rate is not None else max(rate, rules.HEAD_LEARNING_RATE),
-        warmup_fraction=settle(
-            f"{section}.warmup_fraction",
-            scheduler.warmup_fraction,
-            *rules.warmup_fraction(encoder_trains=encoder_trains),
-        ),
-        decay=settle(f"{section}.decay", scheduler.decay, "linear"),
-        decay_rate=scheduler.decay_rate or 0.9,
+        warmup_fraction=warmup_fraction,
+        decay=decay,
+        decay_rate=decay_rate,
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),
         compile=_compile(spec, resolution, warnings, encoder_runs=encoder_runs),
         accumulation=settle("trainer.gradient_accumulation_steps", trainer.gradient_accumulation_steps, 1),
@@ -90,6 +86,17 @@ def plan_trainer(
     )
 
 
+def _schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> tuple[float, str, float]:
+    """Warm-up, decay, and the rate of an exponential one."""
+    scheduler, path = spec.trainer.learning_rate_scheduler, "trainer.learning_rate_scheduler"
+    rule = rules.warmup_fraction(encoder_trains=encoder_trains)
+    warmup_fraction = resolution.settle(f"{path}.warmup_fraction", scheduler.warmup_fraction, *rule)
+    decay: str = resolution.settle(f"{path}.decay", scheduler.decay, "linear")
+    if decay != "exponential":
+        return warmup_fraction, decay, _DECAY_RATE
+    return warmup_fraction, decay, resolution.settle(f"{path}.decay_rate", scheduler.decay_rate, _DECAY_RATE)
+
+
 def _batch_size(resolution: Resolution, given: int | None, rule: tuple[int, str], rows: int) -> int:
     path = "trainer.batch_size"
     size = resolution.settle(path, given, *rule)
@@ -101,7 +108,11 @@ def _precision(
 ) -> str:
     """fp32, bf16 or fp16. Where mixed precision was asked for and would be slower, fp32 with a warning."""
     wanted = resolution.settle("trainer.use_mixed_precision", spec.trainer.use_mixed_precision, False)
-    if not wanted or not encoder_runs:
+    if not wanted:
+        return "fp32"
+    if not encoder_runs:
+        reason = "only a head trains on stored embeddings, in fp32; embedding_precision is the encoder's"
+        resolution.record("trainer.use_mixed_precision", False, Origin.RULE, reason)
         return "fp32"
     fast = fast_precision(device_type)
     if fast == "fp32":

@@ -7,6 +7,7 @@ import pyarrow as pa
 from headstart.v1 import table_pb2
 
 from headstart_server.core.errors import invalid
+from headstart_server.data.columnar import read_ipc_bytes
 
 
 def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
@@ -62,6 +63,6 @@ def _array(column: table_pb2.Column, path: str) -> pa.Array:
 
 def _ipc(data: bytes, field: str) -> pa.Table:
     try:
-        return pa.ipc.open_stream(pa.BufferReader(data)).read_all()
+        return read_ipc_bytes(data, f"{field}.arrow_ipc")
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise invalid(f"{field}.arrow_ipc", f"is no Arrow IPC stream: {str(error)[:200]}") from None

@@ -1,7 +1,8 @@
 """Binary features: float32 0 or 1."""
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,16 +43,23 @@ def fit(
         )
     positive = sum(counts[value] for value in true_values)
     rate = positive / sum(counts.values())
-    fill = {
-        "fill_with_mode": float(rate > 0.5),
-        "fill_with_const": float((preprocessing.fill_value or "").lower() in _TRUE),
-    }
-    return BinaryStatistics(
+    statistics = BinaryStatistics(
         true_label=max(true_values, key=lambda value: counts[value], default="true"),
         false_label=max(false_values, key=lambda value: counts[value], default="false"),
-        fill=fill.get(preprocessing.missing_value_strategy or "", 0.0),
+        fill=float(rate > 0.5) if preprocessing.missing_value_strategy == "fill_with_mode" else 0.0,
         positive_rate=rate,
     )
+    if preprocessing.missing_value_strategy != "fill_with_const":
+        return statistics
+    return replace(statistics, fill=_constant(preprocessing.fill_value or "", statistics, where))
+
+
+def _constant(value: str, statistics: BinaryStatistics, where: Where) -> float:
+    fill = _codes([value], statistics)[value]
+    if math.isnan(fill):
+        labels = f"{statistics.true_label!r} nor {statistics.false_label!r}"
+        raise where.column_error(f"has fill_value {value[:80]!r}, which is neither {labels}; give one of the two")
+    return fill
 
 
 def transform(values: pa.Array, statistics: BinaryStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.core.errors import invalid
+from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where
 from headstart_server.spec.model import PreprocessingSpec
@@ -83,6 +85,17 @@ def transform(values: pa.Array, statistics: CategoryStatistics, where: Where, st
         )
     filled: npt.NDArray[np.int64] = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return filled
+
+
+def check_class_weights(weights: Mapping[str, float], statistics: CategoryStatistics, field: str) -> None:
+    """Raises InvalidInputError for weights of labels that no training row has; labels without a weight weigh 1."""
+    unknown = [label for label in weights if label not in statistics.vocabulary]
+    if unknown:
+        more = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
+        known = choices(unknown[0][:80], [label[:80] for label in statistics.vocabulary], "labels")
+        raise invalid(
+            field, f"{unknown[0][:80]!r} is no label of the training rows{more}{known}", reason="UNKNOWN_LABEL"
+        )
 
 
 def _fill(counts: Counter[str], preprocessing: PreprocessingSpec) -> str | None:

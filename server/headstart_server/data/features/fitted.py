@@ -110,7 +110,10 @@ def fit_feature(feature: FeatureSpec, chunks: Chunks, where: Where, *, output: b
     }
     if feature.type not in fits:
         raise invalid(where.field, f"type {feature.type!r} is not available")
-    return FittedFeature(feature, fits[feature.type](), output)
+    statistics = fits[feature.type]()
+    if isinstance(statistics, CategoryStatistics):
+        category.check_class_weights(feature.loss.class_weights, statistics, f"{where.field}.loss.class_weights")
+    return FittedFeature(feature, statistics, output)
 
 
 def drops_missing(feature: FeatureSpec, *, output: bool) -> bool:

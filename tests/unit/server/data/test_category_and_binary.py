@@ -174,3 +174,13 @@ def test_missing_truth_is_filled_as_asked(strategy: str | None, fill_value: str 
     feature = fitted(["1", "1", "0"], "binary", missing_value_strategy=strategy, fill_value=fill_value)
     assert _transform(feature, [None]) == [expected]
     assert feature.transform(cells([None]), WHERE).dtype == np.float32
+
+
+def test_a_constant_fills_in_a_label_of_the_data() -> None:
+    feature = fitted(["spam", "spam", "ham"], "binary", missing_value_strategy="fill_with_const", fill_value="spam")
+    assert feature.transform(cells(["ham", None]), WHERE).tolist() == [0.0, 1.0]
+
+
+def test_a_constant_that_is_no_label_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="fill_value 'yes', which is neither 'spam' nor 'ham'"):
+        fitted(["spam", "spam", "ham"], "binary", missing_value_strategy="fill_with_const", fill_value="yes")

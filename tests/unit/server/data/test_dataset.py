@@ -82,6 +82,40 @@ def test_mistakes_of_all_columns_are_told_at_once() -> None:
     assert error.reason == "BAD_DATA"
 
 
+@pytest.mark.parametrize("split", ["stratify", "random"])
+def test_labels_that_never_repeat_are_named_instead_of_missing_validation_rows(split: str) -> None:
+    labels = [f"label {number}" for number in range(ROWS - 1)]
+    column = {"column": "label"} if split == "stratify" else {}
+    error = _refused(
+        _spec(NUMBER, preprocessing={"split": {"type": split, **column}}),
+        sources_of(x=[1.0] * ROWS, label=[*labels, None]),
+    )
+    assert error.field == ("preprocessing.split.column" if split == "stratify" else "output_features[0]")
+    assert error.reason == "NO_REPEATED_LABEL"
+    assert "choose a column whose" in error.message
+
+
+def test_a_stratum_column_of_one_repeated_value_is_enough() -> None:
+    labels = [*(f"label {number}" for number in range(ROWS - 1)), "label 0"]
+    spec = _spec(
+        NUMBER,
+        output_features=[{"name": "y", "type": "number"}],
+        preprocessing={"split": {"type": "stratify", "column": "label", "probabilities": [0.4, 0.3, 0.3]}},
+    )
+    data = prepare(spec, sources_of(x=[1.0] * ROWS, y=[1.0] * ROWS, label=labels), 0)
+    assert len(data.parts) == ROWS
+
+
+def test_weights_of_labels_that_no_training_row_has_are_refused_by_name() -> None:
+    output = {"name": "label", "type": "category", "loss": {"class_weights": {"a": 2.0, "bb": 1.0, "cc": 3.0}}}
+    sources = sources_of(x=[1.0] * ROWS, label=LABELS, part=FIXED)
+    error = _refused(_spec(NUMBER, output_features=[output]), sources)
+    assert (error.field, error.reason) == ("output_features[0].loss.class_weights", "UNKNOWN_LABEL")
+    assert "'bb' is no label of the training rows (nor are 1 others); did you mean 'b'? Labels: a, b" in error.message
+    output["loss"] = {"class_weights": {"b": 2.0}}
+    assert prepare(_spec(NUMBER, output_features=[output]), sources, 0).outputs[0].classes == ["a", "b"]
+
+
 def test_absent_columns_are_named_together() -> None:
     spec = _spec(NUMBER, {"name": "y", "type": "number", "column": "why"})
     error = _refused(spec, sources_of(label=LABELS, part=FIXED))

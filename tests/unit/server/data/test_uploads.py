@@ -63,6 +63,15 @@ def test_too_many_bytes_are_refused_and_leave_nothing(uploads: Uploads, tmp_path
     assert list(uploads.all()) == []
 
 
+def test_a_chunk_above_two_mebibytes_is_refused(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "datasets", tmp_path / "tables", max_bytes=1 << 30)
+    with uploads.receive("f.csv", "", "") as upload:
+        upload.write(b"x" * (2 << 20))
+        with pytest.raises(InvalidInputError, match="holds 2097153 bytes; send at most 2097152"):
+            upload.write(b"x" * ((2 << 20) + 1))
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
 def test_an_unreadable_file_is_refused_and_leaves_nothing(uploads: Uploads, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
         _upload(uploads, b"a,b\n1\n")

@@ -14,6 +14,7 @@ from headstart_server.planning.preview import check_spec, preview
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.parse import parse_values
 
 from tests.support.stores import embedding_of, keys_of
 from tests.support.tables import sources_of
@@ -153,3 +154,18 @@ def test_a_spec_is_checked_before_its_data_is_known(sources: ModelSources) -> No
     with pytest.raises(InvalidInputError) as caught:
         check_spec(_spec(trainer={"validation_metric": "nonsense"}), sources, "cpu")
     assert caught.value.field == "trainer.validation_metric"
+
+
+@pytest.mark.parametrize("encoder", [{}, {"trainable": True}])
+def test_a_resolved_spec_can_be_sent_again(sources: ModelSources, encoder: dict[str, Any]) -> None:
+    tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q"] * 20)
+    resolved = preview(_spec(encoder), tables, sources, "cpu").resolution.spec()
+    assert parse_values(resolved.compact()) == resolved
+
+
+def test_weights_of_unknown_labels_are_found_before_a_job_exists(sources: ModelSources) -> None:
+    tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q"] * 20)
+    output = {"name": "y", "type": "category", "loss": {"class_weights": {"r": 2.0}}}
+    with pytest.raises(InvalidInputError) as caught:
+        preview(_spec(output_features=[output]), tables, sources, "cpu")
+    assert caught.value.field == "output_features[0].loss.class_weights"

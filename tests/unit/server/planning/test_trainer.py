@@ -41,7 +41,7 @@ def test_given_values_are_taken() -> None:
         batch_size=8,
         eval_batch_size=9,
         learning_rate=0.5,
-        learning_rate_scheduler={"warmup_fraction": 0.3, "decay": "cosine", "decay_rate": 0.7},
+        learning_rate_scheduler={"warmup_fraction": 0.3, "decay": "exponential", "decay_rate": 0.7},
         gradient_accumulation_steps=3,
         gradient_clipping={"clipvalue": 0.1},
         evaluate_training_set=True,
@@ -50,7 +50,7 @@ def test_given_values_are_taken() -> None:
         checkpoint=False,
     )
     assert (plan.epochs, plan.batch_size, plan.eval_batch_size, plan.learning_rate) == (2, 8, 9, 0.5)
-    assert (plan.warmup_fraction, plan.decay, plan.decay_rate, plan.accumulation) == (0.3, "cosine", 0.7, 3)
+    assert (plan.warmup_fraction, plan.decay, plan.decay_rate, plan.accumulation) == (0.3, "exponential", 0.7, 3)
     assert (plan.clipping, plan.evaluate_training_set, plan.early_stop) == (("clipvalue", 0.1), True, 7)
     assert (plan.seed, plan.checkpoint, plan.head_learning_rate) == (0, False, 0.5)
     assert plan.batch_size_given and plan.learning_rate_given
@@ -98,6 +98,18 @@ def test_mixed_precision_is_used_where_an_encoder_runs_and_it_helps(monkeypatch:
     assert plan.precision == "fp32"
     assert [reason for reason, _ in plan.warnings] == ["MIXED_PRECISION_NOT_FASTER"]
     assert resolution.resolved["trainer.use_mixed_precision"].value is False
+
+
+def test_mixed_precision_on_stored_embeddings_is_resolved_to_what_is_done() -> None:
+    resolved = _plan(use_mixed_precision=True)[1].resolved["trainer.use_mixed_precision"]
+    assert (resolved.value, resolved.origin) == (False, Origin.RULE)
+    assert "only a head trains" in resolved.reason
+
+
+def test_a_decay_rate_is_resolved_where_there_is_one() -> None:
+    path = "trainer.learning_rate_scheduler.decay_rate"
+    assert _plan(learning_rate_scheduler={"decay": "exponential"})[1].resolved[path].value == 0.9
+    assert path not in _plan()[1].resolved
 
 
 def test_compiling_needs_an_encoder_and_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
