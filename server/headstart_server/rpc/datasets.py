@@ -36,7 +36,8 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
                         raise invalid("header", "must be the first message")
                     header = request.header
                     check_name("header.display_name", header.display_name, _MAX_NAME)
-                    known = self._uploads.find(header.sha256.lower()) if header.sha256 else None
+                    digest = header.sha256.lower()
+                    known = await asyncio.to_thread(self._uploads.find, digest) if digest else None
                     if known is not None:
                         return dataset_message(known)
                     upload = self._uploads.receive(header.display_name, _format_name(header.format), header.sha256)
