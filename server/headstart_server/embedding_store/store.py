@@ -202,7 +202,7 @@ class SpaceStore:
             block = shard.block(index)
             if block is None:
                 return positions[start:end]
-            out[positions[start:end]] = block[rows[start:end] - index * shard.block_rows]
+            out[positions[start:end]] = _rows_of(block, rows[start:end] - index * shard.block_rows)
             return None
 
         if len(starts) == 1:
@@ -271,3 +271,11 @@ class SpaceStore:
         with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
             folder.mkdir(exist_ok=True)
             mark_used(path.rename(folder / path.name))
+
+
+def _rows_of(block: npt.NDArray[np.floating], rows: npt.NDArray[np.int32]) -> npt.NDArray[np.floating]:
+    """Ascending rows of a block: a view where no row between the first and the last is left out or repeated."""
+    first = int(rows[0])
+    if len(rows) == int(rows[-1]) - first + 1 and (np.diff(rows) == 1).all():
+        return block[first : first + len(rows)]
+    return block[rows]
