@@ -154,7 +154,7 @@ def _read(shard: Shard) -> tuple[Keys, npt.NDArray[np.floating]] | None:
 def _publish(shards: Path, parts: tuple[Shard, ...], keys: Keys, embeddings: npt.NDArray[np.floating]) -> Compacted:
     """Publishes the merged shard, as lately used as its parts were, then removes those of them that nobody reads."""
     path = shards / f"{new_id()}{_MERGED}"
-    first = np.sort(distinct(keys)[0])
+    first = np.sort(distinct(keys))
     used = max(os.fstat(part.file.descriptor).st_mtime_ns for part in parts)
     inherited = {name for part in parts for name in part.parts if (shards / name).exists()}
     names = inherited | {part.path.name for part in parts}

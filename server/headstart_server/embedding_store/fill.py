@@ -46,11 +46,9 @@ class FillProgress:
 def survey(store: SpaceStore, keys: Keys) -> tuple[FillProgress, npt.NDArray[np.int64]]:
     """What the store has of `keys`; returns counts and the rows to encode, one per distinct missing key."""
     store.refresh()
-    first, inverse = distinct(keys)
-    present = store.contains(keys[first])
-    missing = np.sort(first[~present])
-    found = int(present[inverse].sum())
-    repeated = len(keys) - found - len(missing)
+    absent = np.flatnonzero(~store.contains(keys))
+    missing = np.sort(absent[distinct(keys[absent])])
+    found, repeated = len(keys) - len(absent), len(absent) - len(missing)
     return FillProgress(len(keys), seen=found + repeated, found=found, repeated=repeated), missing
 
 

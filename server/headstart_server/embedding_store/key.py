@@ -30,8 +30,8 @@ def keys_of_chunks(chunks: Sequence[pa.Array]) -> Keys:
     return np.concatenate([np.empty((0, 2), np.uint64), *map(keys_of_texts, chunks)])
 
 
-def distinct(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """(first, inverse): row of each distinct key, and for each row the position of its key among them."""
+def distinct(keys: Keys) -> npt.NDArray[np.int64]:
+    """One row of each distinct key: the first that has it."""
     order = np.argsort(keys[:, 0], kind="stable")
     ordered = keys[order]
     new = np.ones(len(keys), bool)
@@ -40,9 +40,7 @@ def distinct(keys: Keys) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         ordered = keys[order]
         new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    inverse = np.empty(len(keys), np.int64)
-    inverse[order] = np.cumsum(new) - 1
-    return order[new], inverse
+    return order[new]
 
 
 def pack(keys: Keys) -> npt.NDArray[np.uint8]:
