@@ -34,7 +34,7 @@ def settle_precision(kept: Path) -> str:
     A measurement that fell out otherwise would be another embedding space, and every row encoded again: so it is made
     once per CPU model and version of torch, whatever restarts.
     """
-    machine = f"{_cpu_model()}, torch {torch.__version__}"
+    machine = f"{_cpu()}, torch {torch.__version__}"
     known = _read(kept)
     answer = known.get(machine)
     if answer not in DTYPES:
@@ -69,14 +69,15 @@ def _product_seconds(dtype: torch.dtype) -> float:
     return best
 
 
-def _cpu_model() -> str:
-    """The processor's name, or what architecture it has where it has no name."""
+def _cpu() -> str:
+    """The processor's name and its bf16 instructions: virtual machines give different processors the same name."""
+    found = {"model name": platform.processor() or platform.machine(), "flags": ""}
     with suppress(OSError):
         for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+            found[name.strip()] = value.strip()
+    instructions = sorted(flag for flag in found["flags"].split() if "bf16" in flag)
+    return " ".join([found["model name"], *instructions])
 
 
 def _read(kept: Path) -> dict[str, str]:

@@ -58,26 +58,28 @@ def test_a_restart_finds_the_answer_and_measures_nothing(
     assert len(measured) == 2
 
 
-@pytest.mark.parametrize("change", ["cpu", "torch"])
+@pytest.mark.parametrize("change", ["Another CPU @ 2 GHz", "amx_bf16", "99.0"])
 def test_another_machine_or_torch_has_an_answer_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     path = tmp_path / "precision.json"
     assert settle_precision(path) == "bf16"
     with monkeypatch.context() as changed:
-        if change == "cpu":
-            (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Another CPU @ 2 GHz\n")
-            changed.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
-        else:
+        if change == "99.0":
             changed.setattr(torch, "__version__", "99.0")
+        else:
+            name = "CPU" if change == "amx_bf16" else change
+            flags = "sse amx_bf16" if change == "amx_bf16" else "sse"
+            (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {name}\nflags\t\t: {flags}\n\n")
+            changed.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
         assert settle_precision(path) == fast_precision("cpu") == "fp32"
     assert settle_precision(path) == fast_precision("cpu") == "bf16"
-    assert any(("Another CPU @ 2 GHz" if change == "cpu" else "99.0") in key for key in json.loads(path.read_text()))
+    assert any(change in key for key in json.loads(path.read_text()))
 
 
 def test_without_a_name_the_architecture_stands_for_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "nowhere")
-    assert precision._cpu_model()
+    assert precision._cpu()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
