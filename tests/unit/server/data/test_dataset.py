@@ -182,7 +182,8 @@ def test_a_rare_label_always_reaches_training(seed: int) -> None:
 
 @given(st.integers(0, 2**62), st.sampled_from(["random", "stratify", "hash"]))
 def test_the_same_seed_prepares_the_same_rows(seed: int, kind: str) -> None:
-    split = {"split": {"type": kind, **({} if kind == "random" else {"column": "key"})}, "sample_ratio": 0.8}
+    column = {} if kind == "random" else {"column": "key"}
+    split = {"split": {"type": kind, "probabilities": [0.4, 0.3, 0.3], **column}, "sample_ratio": 0.8}
     sources = sources_of(
         x=[float(n) for n in range(200)], label=["a", "b"] * 100, key=[f"k{n % 67}" for n in range(200)]
     )
