@@ -135,8 +135,7 @@ def _open(path: Path, space: str) -> Shard | None:
     except (CorruptShardError, FileNotFoundError):
         return None
     share(shard.file.descriptor)
-    removed = os.fstat(shard.file.descriptor).st_nlink == 0
-    return None if removed or shard.space != space else shard
+    return shard if shard.space == space else None
 
 
 def _read(shard: Shard) -> tuple[Keys, npt.NDArray[np.floating]] | None:

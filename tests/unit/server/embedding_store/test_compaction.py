@@ -19,6 +19,7 @@ from tests.support.stores import (
     keys_of,
     one_row_shards,
     shards_below,
+    space_of,
     store_at,
 )
 
@@ -60,6 +61,16 @@ def test_spaces_are_not_mixed(tmp_path: Path) -> None:
     one, other = one_row_shards(tmp_path, 3), one_row_shards(tmp_path, 4, 10, pooling="cls")
     assert compact(tmp_path, 2) == Compacted(parts=7, merged=2, removed=7)
     assert holds(store_at(tmp_path), one) and holds(store_at(tmp_path, pooling="cls"), other)
+
+
+def test_a_shard_that_strayed_into_another_space_is_not_merged(tmp_path: Path) -> None:
+    keys, strayed = one_row_shards(tmp_path, 3), one_row_shards(tmp_path, 1, 10, pooling="cls")
+    [stray] = (tmp_path / space_of(pooling="cls").identifier / "shards").iterdir()
+    stray.rename(tmp_path / space_of().identifier / "shards" / stray.name)
+    assert compact(tmp_path, 2).parts == 3
+    store = store_at(tmp_path)
+    assert holds(store, keys)
+    assert not store.contains(strayed).any()
 
 
 def test_rows_kept_twice_are_kept_once(tmp_path: Path) -> None:
