@@ -45,21 +45,19 @@ class NumberReader(nn.Module):
         self.spaces = list(_SPACES)
 
     def forward(self, cells: list[str], first_row: int) -> list[Tensor]:
-        values: list[float] = []
+        values = torch.zeros([len(cells)], dtype=torch.double)  # torch.tensor, compiled, rounds a list to float32
         for index, cell in enumerate(cells):
             word = stripped(cell, self.spaces)
             size = magnitude(word)
             if word.lower() in self.missing:
-                values.append(float("nan"))
+                values[index].fill_(float("nan"))
             elif size > 309 or not is_number(word):
                 raise ValueError(
                     f"column '{self.column}', row {first_row + index}: '{shown(cell)}' is no finite number"
                 )
-            elif size < -306:  # nothing beside what a feature's normalisation leaves, and C refuses the smallest
-                values.append(0.0)
-            else:
-                values.append(float(word))
-        return [torch.tensor(values, dtype=torch.double)]
+            elif size >= -306:  # C refuses the smallest, which are 0 to any model
+                values[index].fill_(float(word))
+        return [values]
 
 
 class CategoryReader(nn.Module):

@@ -7,8 +7,11 @@ import json
 import warnings
 from pathlib import Path
 
-import torch
 from prediction_csv import BadRowsError, run
+
+warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # which nothing here needs
+
+import torch  # noqa: E402
 
 HERE = Path(__file__).parent
 

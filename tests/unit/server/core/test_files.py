@@ -13,6 +13,7 @@ from headstart_server.core.files import (
     published_file,
     published_folder,
     read_json,
+    remove_folder,
     resolve_below,
     write_json,
 )
@@ -134,3 +135,22 @@ def test_a_link_that_stays_below_the_root_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert resolve_below(tmp_path, "link/file", "f") == (tmp_path / "real" / "file").resolve()
+
+
+def test_a_folder_leaves_its_name_before_any_of_its_files_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "weights").write_text("x")
+    removed = []
+
+    def rmtree(path: Path) -> None:
+        assert not folder.exists()
+        assert (path / "weights").read_text() == "x"
+        assert path.name.startswith(".") and path.name.endswith(files.TEMPORARY)
+        removed.append(path)
+
+    monkeypatch.setattr(files.shutil, "rmtree", rmtree)
+    remove_folder(folder)
+    assert len(removed) == 1
+    with pytest.raises(FileNotFoundError):
+        remove_folder(folder)

@@ -1,0 +1,120 @@
+"""Downloads stay whole while their artifact is deleted; exports queue, and outlive a caller who leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from headstart.v1 import export_pb2 as pb
+from headstart_server.core.errors import NotFoundError
+from headstart_server.core.names import new_id
+from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.rpc.export import ExportServicer
+
+from tests.support.artifacts import CONTENT, publish
+
+
+class SlowExporter:
+    """Exports when it is let, and remembers how many ran at once."""
+
+    def __init__(self, artifacts: ArtifactRegistry) -> None:
+        self.artifacts = artifacts
+        self.go = threading.Event()
+        self.running = self.most = self.done = 0
+
+    def export(self, bundle: Any, predictor: Any, file_format: str, head_only: bool, say: Any) -> Artifact:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        say("load", "loading")
+        assert self.go.wait(30)
+        self.running -= 1
+        self.done += 1
+        return publish(self.artifacts)
+
+
+class AnyModel:
+    """Has every model, and serves it."""
+
+    def get(self, identifier: str) -> Any:
+        return None
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> ArtifactRegistry:
+    return ArtifactRegistry(tmp_path / "artifacts")
+
+
+def servicer(registry: ArtifactRegistry, exporter: Any = None) -> ExportServicer:
+    """The service over these artifacts."""
+    anything: Any = AnyModel()
+    return ExportServicer(exporter, registry, anything, anything)
+
+
+async def test_a_download_stays_whole_while_its_artifact_is_deleted(registry: ArtifactRegistry) -> None:
+    name = f"artifacts/{publish(registry).identifier}"
+    service = servicer(registry)
+    stream = service.DownloadArtifact(pb.DownloadArtifactRequest(name=name, path="model.onnx"), None)
+    chunks = [await anext(stream)]
+    await service.DeleteArtifact(pb.DeleteArtifactRequest(name=name), None)
+    with pytest.raises(NotFoundError):
+        await service.GetArtifact(pb.GetArtifactRequest(name=name), None)
+    chunks += [chunk async for chunk in stream]
+    assert [chunk.offset for chunk in chunks] == [0, 1 << 20, 2 << 20]
+    assert b"".join(chunk.data for chunk in chunks) == CONTENT
+    assert {chunk.sha256 for chunk in chunks} == {hashlib.sha256(CONTENT).hexdigest()}
+
+
+async def test_a_download_that_begins_after_the_deletion_is_not_found(
+    registry: ArtifactRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = publish(registry)
+    found = registry.file(artifact.identifier, "model.onnx", 0)
+    registry.delete(artifact.identifier)
+    monkeypatch.setattr(registry, "file", lambda *_: found)  # the deletion came between looking and opening
+    name = f"artifacts/{artifact.identifier}"
+    stream = servicer(registry).DownloadArtifact(pb.DownloadArtifactRequest(name=name, path="model.onnx"), None)
+    with pytest.raises(NotFoundError, match=f"{name} was deleted"):
+        await anext(stream)
+
+
+async def test_a_download_goes_on_where_it_is_asked_to(registry: ArtifactRegistry) -> None:
+    name = f"artifacts/{publish(registry).identifier}"
+    request = pb.DownloadArtifactRequest(name=name, path="model.onnx", offset=len(CONTENT) - 5)
+    chunks = [chunk async for chunk in servicer(registry).DownloadArtifact(request, None)]
+    assert b"".join(chunk.data for chunk in chunks) == CONTENT[-5:]
+
+
+async def test_an_export_whose_caller_leaves_holds_back_the_next_until_it_is_done(registry: ArtifactRegistry) -> None:
+    exporter = SlowExporter(registry)
+    service = servicer(registry, exporter)
+    request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
+    leaving = service.Export(request, None)
+    assert (await anext(leaving)).progress.stage == "load"
+    await leaving.aclose()
+    waiting = service.Export(request, None)
+    first = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0.1)
+    assert not first.done()
+    exporter.go.set()
+    assert (await first).progress.stage == "load"
+    assert [event.WhichOneof("event") async for event in waiting] == ["artifact"]
+    assert (exporter.most, exporter.done) == (1, 2)
+
+
+async def test_an_export_whose_caller_leaves_while_it_waits_never_starts(registry: ArtifactRegistry) -> None:
+    exporter = SlowExporter(registry)
+    service = servicer(registry, exporter)
+    request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
+    running, waiting = service.Export(request, None), service.Export(request, None)
+    await anext(running)
+    first = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    exporter.go.set()
+    assert [event.WhichOneof("event") async for event in running] == ["artifact"]
+    assert exporter.done == 1
