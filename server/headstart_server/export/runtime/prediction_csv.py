@@ -1,6 +1,7 @@
 """Rows from CSV and predictions to CSV, as `headstart predict` reads and writes them. Needs nothing but Python."""
 
 import csv
+import os
 import struct
 import sys
 
@@ -27,7 +28,11 @@ def run(metadata, predict):
             answers.append(predict(batch, start + 1))
     except (BadRowsError, OSError) as error:
         sys.exit(_failed(f"error: {sys.argv[1]}: {' '.join(str(error).splitlines())}"))
-    write_predictions(sys.stdout, metadata["outputs"], answers)
+    try:
+        write_predictions(sys.stdout, metadata["outputs"], answers)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def read_columns(path, wanted):
