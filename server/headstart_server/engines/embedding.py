@@ -17,6 +17,7 @@ from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, at_precision, load_encoder
+from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.planning.pretrained import PretrainedPlan
 
 _REPORT_SECONDS = 0.25
@@ -25,17 +26,22 @@ _MEMORY_SHARE = 0.5
 
 
 def text_encode(
-    plan: PretrainedPlan, texts: Callable[[npt.NDArray[np.int64]], list[str]], device: torch.device
+    plan: PretrainedPlan,
+    texts: Callable[[npt.NDArray[np.int64]], list[str]],
+    device: torch.device,
+    shelf: EncoderShelf | None = None,
 ) -> Encode:
-    """The pass of one text encoder; the weights are loaded when the first row needs them."""
-    loaded: list[TextEncoder] = []
+    """The pass of one text encoder; the weights are loaded when the first row needs them, or lie on a shelf."""
+    shelf = shelf or EncoderShelf()
+
+    def load() -> TextEncoder:
+        encoder = load_encoder(plan.source, plan.reduction, use_pretrained=True, field=plan.path)
+        return at_precision(encoder, plan.precision, device)
 
     def encode(rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-        if not loaded:
-            encoder = load_encoder(plan.source, plan.reduction, use_pretrained=True, field=plan.path)
-            loaded.append(at_precision(encoder, plan.precision, device))
+        encoder = shelf.get(plan.space.identifier, load)
         tokens = plan.preparation.tokenize(texts(rows))
-        for positions, embeddings in encode_batches(loaded[0], tokens, plan.preparation.padding, device):
+        for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, device):
             if not np.isfinite(embeddings).all():
                 raise TrainingFailedError(
                     f"the encoder gives numbers that are not finite in {plan.precision}; set "

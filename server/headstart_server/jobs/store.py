@@ -73,7 +73,7 @@ class JobStore:
     def get(self, identifier: str) -> JobRecord:
         """One job; raises NotFoundError."""
         with self._reading.connect() as connection:
-            return self._get(connection, identifier)
+            return self._get(connection, identifier, lock=False)
 
     def newest(self, limit: int, before: str | None = None, states: Sequence[State] = ()) -> list[JobRecord]:
         """Jobs newest first, those older than `before`."""
@@ -172,8 +172,10 @@ class JobStore:
             connection.execute(update(JOBS).where(JOBS.c.identifier == job.identifier).values(to_row(job)))
         return job, appended
 
-    def _get(self, connection: Connection, identifier: str) -> JobRecord:
-        row = connection.execute(select(JOBS).where(JOBS.c.identifier == identifier)).mappings().first()
+    def _get(self, connection: Connection, identifier: str, *, lock: bool = True) -> JobRecord:
+        """One job, locked until the transaction ends where the database locks by row."""
+        query = select(JOBS).where(JOBS.c.identifier == identifier)
+        row = connection.execute(query.with_for_update() if lock else query).mappings().first()
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
         return from_row(row)

@@ -19,6 +19,7 @@ from headstart_server.embedding_store.inventory import SpaceSummary, summarise
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.pretrained import plan_text
 from headstart_server.planning.resolution import Resolution
@@ -34,6 +35,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     def __init__(self, workplace: Workplace, max_rows: int) -> None:
         self._workplace, self._max_rows = workplace, max_rows
+        self._shelf = EncoderShelf()
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Embeds one column."""
@@ -81,7 +83,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         matrix = embed(
             store,
             keys_of_chunks(column.chunks),
-            text_encode(plan, column.texts, device),
+            text_encode(plan, column.texts, device, self._shelf),
             lambda progress: reports.append(progress.found),
             self._workplace.layout.job("embed"),
         )

@@ -60,10 +60,8 @@ class Batcher:
         now = time.perf_counter()
         for waiting in batch:
             metrics.BATCH_WAIT.observe(now - waiting.since)
-        rows = Rows.join([waiting.rows for waiting in batch])
-        metrics.BATCH_ROWS.observe(rows.count)
-        loop = asyncio.get_running_loop()
-        task = loop.run_in_executor(self._executor, batch[0].predictor.predict, rows, batch[0].reuse)
+        metrics.BATCH_ROWS.observe(sum(waiting.rows.count for waiting in batch))
+        task = asyncio.get_running_loop().run_in_executor(self._executor, _run, batch)
         task.add_done_callback(lambda done: self._finish(batch, done))
 
     def _take(self) -> list[_Waiting]:
@@ -97,3 +95,8 @@ class Batcher:
                 else:
                     waiting.answer.set_result(done.result().slice(start, end))
             start = end
+
+
+def _run(batch: list[_Waiting]) -> Answer:
+    rows = Rows.join([waiting.rows for waiting in batch])
+    return batch[0].predictor.predict(rows, batch[0].reuse)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 
 import torch
 
@@ -44,7 +45,11 @@ class ModelPool:
     def loaded(self, identifier: str) -> Predictor | None:
         """The live model if it is loaded, without waiting."""
         entry = self._models.get(identifier)
-        return entry[0] if entry else None
+        if entry is None:
+            return None
+        with suppress(KeyError):  # dropped meanwhile by another thread
+            self._models.move_to_end(identifier)
+        return entry[0]
 
     def forget(self, identifier: str) -> None:
         """Drops a deleted model."""

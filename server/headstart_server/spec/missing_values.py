@@ -49,7 +49,7 @@ def _constant(feature: FeatureSpec, path: str) -> Iterator[Violation]:
         if feature.type in ("category", "binary"):
             yield Violation(f"{path}.fill_value", "is missing; fill_with_const needs the value to fill in")
     elif feature.type == "number" and not _finite(value):
-        yield Violation(f"{path}.fill_value", f"{value[:80]!r} is no finite number; give one in quotes, e.g. '0'")
+        yield Violation(f"{path}.fill_value", f"{value[:80]!r} is no finite number; give one, e.g. 0")
 
 
 def _finite(text: str) -> bool:

@@ -140,6 +140,17 @@ class FeatureSpec(Section):
     top_k: Positive | None = None
     augmentation: list[AugmentationSpec] = Field(default_factory=list, max_length=100)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_with_a_number(cls, value: Any) -> Any:
+        """A number column's fill value may be written as the number that it is; of labels, `07` and 7 are two."""
+        match value:
+            case {"type": "number", "preprocessing": {"fill_value": int() | float() as fill}} if not isinstance(
+                fill, bool
+            ):
+                return {**value, "preprocessing": {**value["preprocessing"], "fill_value": repr(fill)}}
+        return value
+
     @property
     def source(self) -> str:
         """The column that the feature reads."""

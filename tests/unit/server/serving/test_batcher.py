@@ -128,6 +128,18 @@ async def test_an_error_reaches_every_caller_of_its_batch_and_nobody_else(batche
     assert predictions(await ask(batcher, predictor, rows_of(4))) == [8]
 
 
+async def test_rows_that_cannot_be_joined_fail_their_callers_and_stop_nobody_after_them(batcher: Batcher) -> None:
+    predictor = FakePredictor()
+    first = await one_running(batcher, predictor)
+    good, strange = rows_of(1), rows_of(2)
+    odd = [ask(batcher, predictor, rows) for rows in (good, Rows(1, {}, strange.tokens, strange.keys))]
+    await asyncio.sleep(0)
+    predictor.release()
+    await first
+    assert all(isinstance(error, KeyError) for error in await asyncio.gather(*odd, return_exceptions=True))
+    assert predictions(await batcher.predict(predictor, rows_of(5), Reuse.EXACT)) == [10]  # type: ignore[arg-type]
+
+
 async def test_too_many_waiting_rows_are_refused_until_they_are_fewer() -> None:
     batcher, predictor = Batcher(max_batch_rows=4, max_waiting_rows=6), FakePredictor()
     first = await one_running(batcher, predictor)

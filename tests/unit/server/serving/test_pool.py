@@ -78,6 +78,17 @@ def test_a_full_pool_drops_what_was_used_longest_ago(tmp_path: Path, tiny_bert: 
     assert [name for name in ("m1", "m2", "m3") if pool.loaded(name) is not None] == ["m1", "m3"]
 
 
+def test_a_model_that_answers_without_waiting_counts_as_used(tmp_path: Path, tiny_bert: Path) -> None:
+    size = save(tmp_path, tiny_bert, "m1", "m2", "m3", trainable=True)
+    pool, _ = opened(tmp_path, limit_bytes=int(2.5 * size))
+    pool.get("m1")
+    pool.get("m2")
+    assert pool.loaded("m1") is not None
+    pool.get("m3")
+    assert pool.loaded("m1") is not None
+    assert pool.loaded("m2") is None
+
+
 def test_the_newest_stays_however_little_fits_and_the_dropped_come_back(tmp_path: Path, tiny_bert: Path) -> None:
     save(tmp_path, tiny_bert, "m1", "m2", trainable=True)
     pool, registry = opened(tmp_path, limit_bytes=0)

@@ -278,9 +278,16 @@ def test_what_is_larger_than_any_spec_is_refused_in_a_few_words(values: dict[str
 
 @pytest.mark.parametrize("value", [0, 1.5, True])
 def test_a_number_where_text_is_wanted_is_to_be_quoted(value: object) -> None:
-    [violation] = _violations(_input(type="number", preprocessing={"fill_value": value}))
+    [violation] = _violations(_input(type="category", preprocessing={"fill_value": value}))
     assert violation.field == "input_features[0].preprocessing.fill_value"
     assert f"write it in quotes: '{str(value).lower()}'" in violation.message
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (-1.5, "-1.5"), ("2", "2")])
+def test_a_number_columns_fill_value_may_be_a_number(value: object, text: str) -> None:
+    preprocessing = {"missing_value_strategy": "fill_with_const", "fill_value": value}
+    spec = parse_values(_input(type="number", preprocessing=preprocessing))
+    assert spec.input_features[0].preprocessing.fill_value == text
 
 
 KEYS = (

@@ -1,0 +1,23 @@
+"""The shelf: the frozen encoder that was used last, at hand for the next call on the same space."""
+
+import threading
+from collections.abc import Callable
+
+from headstart_server.encoders.text import TextEncoder
+
+
+class EncoderShelf:
+    """Holds one encoder: a search embeds a text per call, and loading weights takes far longer. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._space = ""
+        self._encoder: TextEncoder | None = None
+
+    def get(self, space: str, load: Callable[[], TextEncoder]) -> TextEncoder:
+        """The encoder of a space, loaded unless it is the one on the shelf; whoever holds the one before keeps it."""
+        with self._lock:
+            if self._encoder is None or self._space != space:
+                self._encoder = None
+                self._encoder, self._space = load(), space
+            return self._encoder
