@@ -61,7 +61,7 @@ def batches(rows: Iterable[Row], most_rows: int) -> Iterator[list[Row]]:
 
 
 def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
-    csv.field_size_limit(LARGEST_CELL)
+    before = csv.field_size_limit(LARGEST_CELL)  # the limit of the whole process
     lines = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         header = next(lines, [])
@@ -74,6 +74,8 @@ def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
             yield {name: cell or None for name, cell in zip(header, cells, strict=True)}
     except csv.Error as error:
         raise InvalidArgument(f"{path}, line {lines.line_num}: {error}") from None
+    finally:
+        csv.field_size_limit(before)
 
 
 def _read_tsv(file: TextIO, path: Path) -> Iterator[Row]:

@@ -32,6 +32,12 @@ def test_quoted_newlines_byte_order_marks_and_empty_cells_are_read(tmp_path: Pat
     assert rows_of(tmp_path, "a.csv", content) == [{"text": 'a "b",\nc', "price": "1"}, {"text": "é", "price": None}]
 
 
+def test_a_long_text_is_read_and_the_processes_limit_stays(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    assert rows_of(tmp_path, "a.csv", b"text\n" + b"x" * 300_000 + b"\n") == [{"text": "x" * 300_000}]
+    assert csv.field_size_limit() == before
+
+
 def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
     assert rows_of(tmp_path, "a.tsv", b"a\tb\n1,5\tx\n") == [{"a": "1,5", "b": "x"}]
     assert rows_of(tmp_path, "a.jsonl", b'{"a": 1.5, "b": null}\n\n{"b": ["x"]}\n') == [
