@@ -8,6 +8,7 @@ import pyarrow.parquet as pa_parquet
 
 from headstart_server.data.expansion import allowed_bytes, too_far
 from headstart_server.data.ipc_sizes import declared_bytes
+from headstart_server.data.parquet_footer import ColumnChunk, column_chunks
 
 _BATCH_ROWS = 65_536
 _BATCH_BYTES = 1 << 30
@@ -18,9 +19,10 @@ def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
     """Batches of some 65,536 rows, read in fewer at a time where the file's dictionaries hold long values."""
     with pa_parquet.ParquetFile(path) as file:
         allowed = allowed_bytes(path.stat().st_size)
-        if _uncompressed(file.metadata) > allowed:
+        chunks = column_chunks(path)
+        if sum(chunk.uncompressed_bytes for chunk in chunks) > allowed:
             raise too_far(field, allowed)
-        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, largest_dictionary(path, file.metadata))))
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, largest_dictionary(path, chunks))))
         yield from _joined(file.iter_batches(batch_size=rows))
 
 
@@ -42,25 +44,14 @@ def _one(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     return joined
 
 
-def _uncompressed(metadata: pa_parquet.FileMetaData) -> int:
-    return sum(max(0, chunk.total_uncompressed_size) for chunk in _chunks(metadata))
-
-
-def _chunks(metadata: pa_parquet.FileMetaData) -> Iterator[pa_parquet.ColumnChunkMetaData]:
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for column in range(group.num_columns):
-            yield group.column(column)
-
-
-def largest_dictionary(path: Path, metadata: pa_parquet.FileMetaData) -> int:
+def largest_dictionary(path: Path, chunks: list[ColumnChunk]) -> int:
     """Bytes of the largest dictionary of texts: no value is longer, and any row may repeat it."""
     largest = 0
     with path.open("rb") as file:
-        for chunk in _chunks(metadata):
-            if chunk.physical_type == "BYTE_ARRAY" and chunk.dictionary_page_offset:
-                file.seek(chunk.dictionary_page_offset)
-                largest = max(largest, _page_bytes(file.read(16)) or chunk.total_uncompressed_size)
+        for chunk in chunks:
+            if chunk.holds_bytes and chunk.dictionary_offset:
+                file.seek(chunk.dictionary_offset)
+                largest = max(largest, _page_bytes(file.read(16)) or chunk.uncompressed_bytes)
     return largest
 
 
