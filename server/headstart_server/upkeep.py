@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import structlog
 
 from headstart_server.core.errors import HeadstartError
-from headstart_server.core.files import TEMPORARY
+from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.layout import Layout
 from headstart_server.core.pruning import Pruned, prune
 from headstart_server.embedding_store.compaction import compact
@@ -72,6 +73,15 @@ class Upkeep:
             limit_bytes=self._settings.max_cache_bytes,
             in_use_since=in_use_since,
         )
-        abandoned = [path for folder in folders for path in folder.glob(f".*{TEMPORARY}")]
-        prune(abandoned, used_before=now - _ABANDONED_SECONDS, limit_bytes=0, in_use_since=in_use_since)
+        self._remove_abandoned(min(in_use_since, now - _ABANDONED_SECONDS))
         return found
+
+    def _remove_abandoned(self, before: float) -> None:
+        """Removes what killed processes had not published, or not quite removed, at a moment."""
+        layout = self._layout
+        for folder in (layout.tables, layout.tokens, layout.datasets, layout.models, layout.artifacts, layout.encoders):
+            for path in folder.glob(f".*{TEMPORARY}"):
+                with suppress(FileNotFoundError):  # it was published just now
+                    if path.stat().st_mtime < before:
+                        _log.info("removing what a killed process left", path=path.name)
+                        remove(path)

@@ -71,6 +71,14 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(leaving)
 
 
+def remove(path: Path) -> None:
+    """Deletes a file, or a folder with all in it. Raises FileNotFoundError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def write_json(path: Path, value: Any) -> None:
     """Publishes a value as JSON."""
     with published_file(path) as temporary:

@@ -113,6 +113,17 @@ def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path: Path) -
     assert (old.exists(), young.exists()) == (False, True)
 
 
+def test_half_published_folders_of_killed_processes_go_after_a_day(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    for folder in (layout.models, layout.artifacts, layout.encoders, layout.datasets):
+        paths = [folder / ".old.1.tmp", folder / ".young.2.tmp", folder / "published"]
+        for path, age in zip(paths, (1.1, 0.9, 2.0), strict=True):
+            _file(path / "inside" / "file", NOW)
+            os.utime(path, (NOW - age * DAY, NOW - age * DAY))
+        _upkeep(tmp_path).prune_caches(NOW)
+        assert [path.exists() for path in paths] == [False, True, True]
+
+
 def test_opening_a_table_or_tokens_is_a_use(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     (tmp_path / "rows.csv").write_text("a\n1\n")
