@@ -35,7 +35,7 @@ def run(bench: Bench) -> Report:
     """Everybody encodes the same distinct rows, tokenising included, weights loaded beforehand."""
     found = corpus(bench.data_root, "text/sst2")
     texts = distinct_texts(found)
-    texts = texts[:: bench.pick(1, len(texts) // 512)]
+    texts = texts[:: max(1, len(texts) // bench.pick(4_096, 512))]
     config = plain_model().config
     work = encoder_flops(config, [len(row) for row in tokens_of(texts)])
     contenders = _contenders(texts, bench.scratch)

@@ -7,6 +7,8 @@ from headstart_server.spec.model import TrainerSpec, TrainSpec
 STORED_EPOCHS = 20
 ENCODER_EPOCHS = 3
 LINEAR_HEAD_LEARNING_RATE = 1e-2
+FEW_ROWS = 1_000
+FEW_ROWS_LEARNING_RATE = 4e-3
 HEAD_LEARNING_RATE = 1e-3
 ENCODER_LEARNING_RATE = 5e-5
 MAX_BATCH = 1_024
@@ -33,7 +35,7 @@ def batch_size(rows: int, trainer: TrainerSpec, *, encoder_trains: bool) -> tupl
     )
 
 
-def learning_rate(spec: TrainSpec, *, encoder_trains: bool) -> tuple[float, str]:
+def learning_rate(spec: TrainSpec, rows: int, *, encoder_trains: bool) -> tuple[float, str]:
     """The peak rate. Ludwig's 2e-5 for frozen encoders leaves a head almost where it started; these rates are those
     that `benchmarks/accuracy.py` holds to scikit-learn's logistic regression on the same embeddings.
     """
@@ -41,6 +43,9 @@ def learning_rate(spec: TrainSpec, *, encoder_trains: bool) -> tuple[float, str]
         return ENCODER_LEARNING_RATE, "the usual rate of fine-tuned encoders; new layers learn at 1e-3"
     decoders = [feature.decoder.num_fc_layers or 0 for feature in spec.output_features]
     if (spec.combiner.num_fc_layers or 0) + sum(decoders) == 0:
+        if rows < FEW_ROWS:
+            reason = f"below {FEW_ROWS} rows a faster head fits them within an epoch or two, too few to choose among"
+            return FEW_ROWS_LEARNING_RATE, reason
         return LINEAR_HEAD_LEARNING_RATE, "a linear head on standardised inputs is convex and learns fast"
     return HEAD_LEARNING_RATE, "the usual rate of new layers under Adam on standardised inputs"
 

@@ -55,7 +55,7 @@ def plan_trainer(
     trainer, warnings = spec.trainer, list[tuple[str, str]]()
     settle = resolution.settle
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
-    rate, rate_reason = rules.learning_rate(spec, encoder_trains=encoder_trains)
+    rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
     warmup_fraction, decay, decay_rate = _schedule(spec, resolution, encoder_trains=encoder_trains)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")

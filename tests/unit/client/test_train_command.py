@@ -85,7 +85,10 @@ def test_a_job_that_ends_badly_has_its_own_exit_code(
 
 def test_ctrl_c_lets_go_of_the_job_and_says_how_to_go_on(server: FakeServer, spec: Path, rows: Path) -> None:
     server.training.hold_after = 3
-    command = [sys.executable, "-c", "import sys; from headstart.cli import main; sys.exit(main())", "train"]
+    heeding = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests may run in background
+    )
+    command = [sys.executable, "-c", f"{heeding}; from headstart.cli import main; sys.exit(main())", "train"]
     options = [str(spec), "--data", str(rows), "--request-id", "r1", "--json", "--server", server.address]
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

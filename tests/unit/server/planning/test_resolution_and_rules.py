@@ -76,8 +76,19 @@ def test_larger_data_gets_larger_batches() -> None:
     assert sizes[-1] == rules.MAX_BATCH
 
 
+def test_a_linear_head_learns_slower_from_few_rows_and_other_layers_do_not() -> None:
+    linear, deep = TrainSpec(), TrainSpec.model_validate({"combiner": {"num_fc_layers": 1}})
+    assert (
+        rules.learning_rate(linear, 999, encoder_trains=False)[0]
+        < rules.learning_rate(linear, 1_000, encoder_trains=False)[0]
+    )
+    for spec, trains in ((deep, False), (linear, True)):
+        few, many = (rules.learning_rate(spec, rows, encoder_trains=trains) for rows in (10, 10**6))
+        assert few == many
+
+
 def test_every_rule_says_why() -> None:
     for trains in (False, True):
         assert rules.epochs(encoder_runs=trains)[1]
-        assert rules.learning_rate(TrainSpec(), encoder_trains=trains)[1]
+        assert rules.learning_rate(TrainSpec(), 100, encoder_trains=trains)[1]
         assert rules.warmup_fraction(encoder_trains=trains)[1]
