@@ -65,7 +65,7 @@ def _streamed(
     """Encodes batches on several threads of one core each, in order.
 
     Cores that work on batches of their own never wait for each other, as they do at every operation when they share a
-    batch: beside other work on two cores, 160 rows/s against 52.
+    batch.
     """
     with _threads(1):
         pool = ThreadPoolExecutor(streams, "encode", initializer=torch.set_num_threads, initargs=(1,))

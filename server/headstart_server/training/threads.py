@@ -15,8 +15,7 @@ def fitting_threads(model: ECD, batch_size: int, *, encoder_runs: bool) -> Itera
     """Runs with one CPU thread where a step takes fewer than 2e8 operations.
 
     Threads that wait for each other at every operation of some microseconds cost far more than they bring, most of all
-    on a machine with other work: a stored epoch of 49 steps took 0.06 s with one thread and 1.2 s with two beside two
-    other processes.
+    on a machine with other work (`benchmarks/stored_epoch.py` shows a plain loop both ways).
     """
     before = torch.get_num_threads()
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
