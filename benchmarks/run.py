@@ -25,6 +25,7 @@ NAMES = (
     "trainable_epoch",
     "predict",
     "accuracy",
+    "accuracy_trainable",
 )
 
 
