@@ -22,7 +22,7 @@ from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRe
 from headstart_server.export.companions import write_companions
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
-from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Run, check_parity, graph_inputs, raw_cells
+from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Parity, Run, check_parity, graph_inputs, raw_cells
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.serving.predictor import Predictor
@@ -62,20 +62,10 @@ class Exporter:
                 "check", f"comparing with the live model at {', '.join(map(str, BATCH_SIZES))} rows and several lengths"
             )
             parity = check_parity(predictor, graph, sample, _runner(path, file_format, graph, raw=raw))
-            if not parity.max_difference <= TOLERANCE:
-                raise FailedPreconditionError(
-                    f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than "
-                    f"{TOLERANCE:g}; it is not published",
-                    reason="PARITY",
-                )
+            _require_parity(parity)
             say("publish", f"largest difference {parity.max_difference:.1e}")
             write_companions(folder, bundle, graph, preparations, parity, file_format, raw=raw)
-            files = [
-                ArtifactFile(str(file.relative_to(folder)), file.stat().st_size, file_digest(file))
-                for file in sorted(folder.rglob("*"))
-                if file.is_file()
-            ]
-            now = datetime.now(UTC).isoformat()
+            now, files = datetime.now(UTC).isoformat(), _files_of(folder)
             artifact = Artifact(
                 identifier, bundle.folder.name, file_format, head_only, now, files, parity.max_difference
             )
@@ -142,3 +132,20 @@ def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
         return found
 
     return run
+
+
+def _require_parity(parity: Parity) -> None:
+    if not parity.max_difference <= TOLERANCE:
+        raise FailedPreconditionError(
+            f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than "
+            f"{TOLERANCE:g}; it is not published",
+            reason="PARITY",
+        )
+
+
+def _files_of(folder: Path) -> list[ArtifactFile]:
+    return [
+        ArtifactFile(str(file.relative_to(folder)), file.stat().st_size, file_digest(file))
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import FailedPreconditionError
@@ -130,14 +131,8 @@ def save_bundle(
 
     `sample` holds some training rows of the input columns: what exports are checked on.
     """
-    fine_tuned = tuple(f"encoders.{index}.encoder." for index in range(len(inputs)))
-    head = {
-        key: value.detach().cpu().contiguous()
-        for key, value in model.learned_state().items()
-        if not key.startswith(fine_tuned)
-    }
     with published_folder(folder) as temporary:
-        save_file(head, temporary / "head.safetensors")
+        save_file(_head_state(model), temporary / "head.safetensors")
         with pa.ipc.new_file(str(temporary / _SAMPLE), sample.schema) as writer:
             writer.write_table(sample)
         for name, reference in references.items():
@@ -159,6 +154,13 @@ def save_bundle(
         )
         details = {**details, "digest": _content_digest(content, files), "files": files}
         _write(temporary / "bundle.json", {**content, "details": details})
+
+
+def _head_state(model: ECD) -> dict[str, Tensor]:
+    """What training changed but for fine-tuned encoders, which are saved by themselves."""
+    fine_tuned = tuple(f"encoders.{index}.encoder." for index in range(len(model.encoders)))
+    state = model.learned_state().items()
+    return {key: value.detach().cpu().contiguous() for key, value in state if not key.startswith(fine_tuned)}
 
 
 def load_bundle(folder: Path) -> Bundle:
