@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
+from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
 from headstart_server.data.formats import Format
@@ -49,3 +51,16 @@ def fitted(values: list[Any], kind: str, *, output: bool = False, **preprocessin
     """A feature fitted on values."""
     spec = FeatureSpec.model_validate({"name": "column", "type": kind, "preprocessing": preprocessing})
     return fit_feature(spec, chunks(values), WHERE, output=output)
+
+
+def cells_of(table: Table) -> dict[str, list[object]]:
+    """Every column's cells."""
+    return {name: table.rows.column(name).to_pylist() for name in table.columns}
+
+
+def refusal(folder: Path, name: str, data: bytes) -> str:
+    """What a file is refused with."""
+    with pytest.raises(InvalidInputError) as caught:
+        read_bytes(folder, name, data)
+    assert caught.value.violations[0].field == "dataset"
+    return caught.value.violations[0].message

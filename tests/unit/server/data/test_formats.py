@@ -1,35 +1,19 @@
 """Files of every format become the same columns, or are refused by name and row."""
 
-import datetime
-import decimal
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data import delimited
-from headstart_server.data.canonical import canonical_batch
-from headstart_server.data.formats import Format, format_of, read_batches
-from headstart_server.data.tables import Table
+from headstart_server.data.formats import format_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.tables import read_bytes
-
-
-def _columns(table: Table) -> dict[str, list[object]]:
-    return {name: table.rows.column(name).to_pylist() for name in table.columns}
-
-
-def _refused(folder: Path, name: str, data: bytes) -> str:
-    with pytest.raises(InvalidInputError) as caught:
-        read_bytes(folder, name, data)
-    assert caught.value.violations[0].field == "dataset"
-    return caught.value.violations[0].message
+from tests.support.tables import cells_of, read_bytes, refusal
 
 
 @pytest.mark.parametrize(
@@ -62,11 +46,11 @@ def _refused(folder: Path, name: str, data: bytes) -> str:
     ],
 )
 def test_csv_cells_are_the_text_that_was_written(tmp_path: Path, data: bytes, columns: dict[str, object]) -> None:
-    assert _columns(read_bytes(tmp_path, "f.csv", data)) == columns
+    assert cells_of(read_bytes(tmp_path, "f.csv", data)) == columns
 
 
 def test_tsv_is_separated_by_tabs_and_commas_are_text(tmp_path: Path) -> None:
-    assert _columns(read_bytes(tmp_path, "f.tsv", b"a\tb\n1,5\tx y\n")) == {"a": ["1,5"], "b": ["x y"]}
+    assert cells_of(read_bytes(tmp_path, "f.tsv", b"a\tb\n1,5\tx y\n")) == {"a": ["1,5"], "b": ["x y"]}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +80,7 @@ def test_tsv_is_separated_by_tabs_and_commas_are_text(tmp_path: Path) -> None:
     ],
 )
 def test_broken_csv_is_refused_by_name_and_row(tmp_path: Path, data: bytes, words: str) -> None:
-    assert words in _refused(tmp_path, "f.csv", data)
+    assert words in refusal(tmp_path, "f.csv", data)
 
 
 def test_a_csv_larger_than_a_block_keeps_every_row_and_its_quoted_newlines(
@@ -106,7 +90,7 @@ def test_a_csv_larger_than_a_block_keeps_every_row_and_its_quoted_newlines(
     rows = [(str(number), f"line\n{number}, " + "x" * (number % 200)) for number in range(500)]
     data = "n,t\n" + "".join(f'{number},"{text}"\n' for number, text in rows)
     table = read_bytes(tmp_path, "f.csv", data.encode())
-    assert list(zip(*_columns(table).values(), strict=True)) == rows
+    assert list(zip(*cells_of(table).values(), strict=True)) == rows
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x1f\r\0"), max_size=12)
@@ -122,7 +106,7 @@ def test_csv_written_by_python_reads_back(tmp_path: Path, rows: list[tuple[str, 
     writer = csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([("a", "b"), *rows])
     table = read_bytes(tmp_path, "f.csv", sink.getvalue().encode())
-    assert list(zip(*_columns(table).values(), strict=True)) == [tuple(cell or None for cell in row) for row in rows]
+    assert list(zip(*cells_of(table).values(), strict=True)) == [tuple(cell or None for cell in row) for row in rows]
 
 
 def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_path: Path) -> None:
@@ -135,7 +119,7 @@ def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_pat
         {"set": [], "vector": [1, None]},
     ]
     data = "\ufeff" + "\n\n".join(map(json.dumps, lines)) + "\n"
-    columns = _columns(read_bytes(tmp_path, "f.jsonl", data.encode()))
+    columns = cells_of(read_bytes(tmp_path, "f.jsonl", data.encode()))
     assert columns == {
         "a": ["x", None, None, "y", None, None],
         "n": ["1", "2.5", "1" + "0" * 30, None, None, None],
@@ -148,12 +132,12 @@ def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_pat
 
 def test_json_lines_in_utf_16_are_read(tmp_path: Path) -> None:
     data = '{"a": "ü😀"}\r\n{"a": "x"}\r\n'.encode("utf-16")
-    assert _columns(read_bytes(tmp_path, "f.jsonl", data)) == {"a": ["ü😀", "x"]}
+    assert cells_of(read_bytes(tmp_path, "f.jsonl", data)) == {"a": ["ü😀", "x"]}
 
 
 def test_json_lines_of_many_keys_are_refused(tmp_path: Path) -> None:
     data = "\n".join(f'{{"key {number}": 1}}' for number in range(20_001)).encode()
-    assert "holds 20001 columns; keep at most 20000" in _refused(tmp_path, "f.jsonl", data)
+    assert "holds 20001 columns; keep at most 20000" in refusal(tmp_path, "f.jsonl", data)
 
 
 @pytest.mark.parametrize(
@@ -173,141 +157,14 @@ def test_json_lines_of_many_keys_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_broken_json_lines_are_refused_by_line(tmp_path: Path, data: bytes, words: str) -> None:
-    assert words in _refused(tmp_path, "f.jsonl", data)
-
-
-RICH = pa.table(
-    {
-        "int": pa.array([1, None, -3], pa.int8()),
-        "big": pa.array([2**63, 0, 1], pa.uint64()),
-        "float": pa.array([1.5, float("nan"), None], pa.float32()),
-        "half": pa.array(np.array([1.5, 2, 3], np.float16)),
-        "decimal": pa.array([decimal.Decimal("1.25"), None, decimal.Decimal("2.00")]),
-        "bool": pa.array([True, None, False]),
-        "text": pa.array(["x", None, ""], pa.string()),
-        "view": pa.array(["x", None, ""], pa.string_view()),
-        "dictionary": pa.array(["x", None, "y"]).dictionary_encode(),
-        "null": pa.nulls(3),
-        "bytes": pa.array([b"\xff", None, b""], pa.binary()),
-        "fixed": pa.array([b"\xff\0", None, b"ab"], pa.binary(2)),
-        "time": pa.array([datetime.datetime(2020, 1, 2, 3, 4), None, None], pa.timestamp("ms")),
-        "date": pa.array([datetime.date(2020, 1, 2), None, None]),
-        "ints": pa.array([[1, 2], None, []], pa.list_(pa.int32())),
-        "words": pa.array([["a b"], ["a", None, "c d"], []], pa.large_list(pa.string())),
-        "vector": pa.array([[1.0, 2.5], [3.0, 4.0], None], pa.list_(pa.float32(), 2)),
-        "struct": pa.array([{"b": 1, "a": "x"}, None, {"b": None, "a": None}]),
-    }
-)
-RICH_CELLS: dict[str, list[object]] = {
-    "int": ["1", None, "-3"],
-    "big": [str(2**63), "0", "1"],
-    "half": [1.5, 2.0, 3.0],
-    "decimal": [1.25, None, 2.0],
-    "bool": ["true", None, "false"],
-    "text": ["x", None, None],
-    "view": ["x", None, None],
-    "dictionary": ["x", None, "y"],
-    "null": [None, None, None],
-    "bytes": [b"\xff", None, b""],
-    "fixed": [b"\xff\0", None, b"ab"],
-    "time": ["2020-01-02 03:04:00.000", None, None],
-    "date": ["2020-01-02", None, None],
-    "ints": ["1\x1f2", None, None],
-    "words": ["a b\x1f", "a\x1fc d", None],
-    "vector": ["1.0\x1f2.5", "3.0\x1f4.0", None],
-    "struct": ['{"a": "x", "b": 1}', None, '{"a": null, "b": null}'],
-}
-
-
-def _check_rich(table: Table, *, without: tuple[str, ...] = ()) -> None:
-    found = _columns(table)
-    floats = found.pop("float")
-    assert floats[0] == 1.5 and floats[2] is None and floats[1] != floats[1]
-    assert found == {name: values for name, values in RICH_CELLS.items() if name not in without}
-
-
-def test_every_arrow_type_has_a_reading(tmp_path: Path) -> None:
-    path = tmp_path / "file.arrow"
-    with pa.ipc.new_file(str(path), RICH.schema) as writer:
-        writer.write_table(RICH)
-    _check_rich(read_bytes(tmp_path, "f.arrow", path.read_bytes()))
-
-
-def test_an_arrow_stream_is_read_as_an_arrow_file(tmp_path: Path) -> None:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, RICH.schema) as writer:
-        writer.write_table(RICH, max_chunksize=1)
-    _check_rich(read_bytes(tmp_path, "f.arrow", sink.getvalue().to_pybytes()))
-
-
-def test_feather_is_arrow(tmp_path: Path) -> None:
-    pyarrow.feather.write_feather(RICH.select(["int", "text"]), str(tmp_path / "x"), compression="lz4")
-    table = read_bytes(tmp_path, "f.feather", (tmp_path / "x").read_bytes())
-    assert _columns(table) == {"int": ["1", None, "-3"], "text": ["x", None, None]}
-
-
-def test_every_parquet_type_has_a_reading(tmp_path: Path) -> None:
-    rich = RICH.drop_columns(["view"])
-    pyarrow.parquet.write_table(rich, tmp_path / "x", row_group_size=2)
-    _check_rich(read_bytes(tmp_path, "f.parquet", (tmp_path / "x").read_bytes()), without=("view",))
-
-
-def test_run_end_encoded_columns_are_decoded() -> None:
-    encoded = pa.compute.run_end_encode(pa.array(["x", "x", "y"]))
-    batch = canonical_batch(pa.RecordBatch.from_arrays([encoded], names=["a"]), "f")
-    assert batch.column(0).to_pylist() == ["x", "x", "y"]
-
-
-def test_a_type_without_a_reading_is_refused_by_column() -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([(1, 2, 3)], pa.month_day_nano_interval())], names=["odd"])
-    with pytest.raises(InvalidInputError, match="column 'odd' of type month_day_nano_interval"):
-        canonical_batch(batch, "f")
-
-
-def test_offsets_that_leave_the_buffer_are_refused_before_they_are_followed() -> None:
-    honest = pa.array(["abc", "defgh"], pa.string())
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, pa.schema({"a": pa.string()})) as writer:
-        writer.write_batch(pa.RecordBatch.from_arrays([honest], names=["a"]))
-    true_offsets, forged_offsets = (np.array([0, 3, end], np.int32).tobytes() for end in (8, 1 << 20))
-    assert sink.getvalue().to_pybytes().count(true_offsets) == 1
-    forged = sink.getvalue().to_pybytes().replace(true_offsets, forged_offsets)
-    [read] = list(pa.ipc.open_stream(forged))
-    with pytest.raises(InvalidInputError, match="damaged"):
-        canonical_batch(read, "f")
-
-
-@pytest.mark.parametrize("name", ["f.parquet", "f.arrow", "f.feather"])
-def test_other_bytes_under_a_binary_ending_are_refused(tmp_path: Path, name: str) -> None:
-    for data in (b"a,b\n1,2\n", b"PAR1" + b"\0" * 100 + b"PAR1", b"ARROW1\0\0" + b"\xff" * 64):
-        assert "not readable" in _refused(tmp_path, name, data)
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
-@given(st.integers(0, 10_000), st.integers(1, 255), st.sampled_from(["parquet", "arrow"]))
-def test_a_damaged_binary_file_is_read_or_refused(tmp_path: Path, place: int, change: int, ending: str) -> None:
-    path = tmp_path / "whole"
-    table = pa.table({"a": ["x", "yy", None], "b": [1, 2, 3]})
-    if ending == "parquet":
-        pyarrow.parquet.write_table(table, path, compression="snappy")
-    else:
-        with pa.ipc.new_file(str(path), table.schema) as writer:
-            writer.write_table(table)
-    data = bytearray(path.read_bytes())
-    data[place % len(data)] ^= change
-    (tmp_path / "damaged").write_bytes(data)
-    try:
-        for batch in read_batches(tmp_path / "damaged", Format(ending), "f"):
-            batch.validate(full=True)
-    except InvalidInputError:
-        pass
+    assert words in refusal(tmp_path, "f.jsonl", data)
 
 
 def test_columns_of_one_name_are_refused_in_every_format(tmp_path: Path) -> None:
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
     with pa.ipc.new_file(str(tmp_path / "x"), table.schema) as writer:
         writer.write_table(table)
-    assert "'a' occurs 2 times" in _refused(tmp_path, "f.arrow", (tmp_path / "x").read_bytes())
+    assert "'a' occurs 2 times" in refusal(tmp_path, "f.arrow", (tmp_path / "x").read_bytes())
 
 
 @pytest.mark.parametrize(
