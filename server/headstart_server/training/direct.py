@@ -72,7 +72,7 @@ class DirectAdam:
         """The groups with their state; none while a parameter has yet to get its first gradient."""
         parts = []
         for group in self._optimizer.param_groups:
-            states = [self._optimizer.state[parameter] for parameter in group["params"]]
+            states = [self._optimizer.state.get(parameter, {}) for parameter in group["params"]]
             if not all(states):
                 return []
             lists = ([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq", "step"))

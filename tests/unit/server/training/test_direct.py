@@ -45,6 +45,17 @@ def test_the_direct_step_is_torchs_own(kind: type[torch.optim.Adam], silent: int
         assert all(torch.equal(value, others[index][name]) for name, value in state.items())
 
 
+def test_a_parameter_that_never_gets_a_gradient_is_left_alone_and_has_no_state() -> None:
+    used, unused = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([used, unused], fused=True)
+    direct = DirectAdam(optimizer)
+    for _ in range(3):
+        used.grad = torch.ones(2)
+        direct.step()
+    assert torch.equal(unused, torch.ones(2)) and not torch.equal(used, torch.ones(2))
+    assert list(optimizer.state_dict()["state"]) == [0]
+
+
 def test_other_optimizers_step_by_themselves() -> None:
     parameters = [nn.Parameter(torch.zeros(2))]
     assert DirectAdam.suits(torch.optim.AdamW(parameters, fused=True))
