@@ -10,8 +10,8 @@ from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.embedding import embed, text_encode
-from headstart_server.planning.pretrained import PretrainedPlan, plan_text
 from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from torch import Tensor
 
@@ -20,7 +20,7 @@ from benchmarks.support.jobs import text_feature
 from benchmarks.support.machine import device
 
 
-def text_plan(precision: str | None = None) -> PretrainedPlan:
+def text_plan(precision: str | None = None) -> TextPlan:
     """The plan of a frozen text input; the precision is measured where none is given."""
     assert source().has_weights
     feature = FeatureSpec.model_validate(text_feature("text", precision=precision))
@@ -31,7 +31,7 @@ def text_plan(precision: str | None = None) -> PretrainedPlan:
 class EmbeddingPass:
     """Encodes texts into stores. The weights are loaded once, as those of its peers are."""
 
-    def __init__(self, plan: PretrainedPlan, texts: list[str]) -> None:
+    def __init__(self, plan: TextPlan, texts: list[str]) -> None:
         self.plan = plan
         self._column = TextColumn([(0, pa.array(texts, pa.large_string()))])
         self._encode = text_encode(plan, self._column.texts, device())

@@ -16,6 +16,7 @@ from headstart_server import metrics
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.precision import settle_precision
 from headstart_server.encoders.sources import ModelSources
@@ -55,7 +56,8 @@ class App:
         settle_precision(self.layout.precision)
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
-        self.workplace = Workplace.at(self.layout, sources)
+        limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)
+        self.workplace = Workplace.at(self.layout, sources, limits)
         self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
         self.supervisor = Supervisor(
             self.jobs,
@@ -66,6 +68,7 @@ class App:
                 hub_allowed=settings.allow_hub,
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
+                image_limits=limits,
             ),
         )
         self.batcher = Batcher()
@@ -103,14 +106,18 @@ class App:
         settings, layout, workplace = self.settings, self.layout, self.workplace
         uploads = Uploads(layout.datasets, layout.tables, settings.max_dataset_bytes)
         models, artifacts = ModelRegistry(layout.models), ArtifactRegistry(layout.artifacts)
-        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes)
+        images = workplace.image_limits
+        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
         data_root = settings.data_root.resolve() if settings.data_root else None
-        intake = Intake(layout, data_root, uploads, sources, workplace.device.type)
+        intake = Intake(layout, data_root, uploads, sources, workplace.device.type, images)
         limits = server_pb2.ServerLimits(
             max_message_bytes=settings.max_message_bytes,
             max_dataset_bytes=settings.max_dataset_bytes,
             max_predict_rows=settings.max_predict_rows,
             max_queued_jobs=settings.max_queued_jobs,
+            max_image_bytes=images.max_bytes,
+            max_image_pixels=images.max_pixels,
+            max_image_ratio=images.max_ratio,
         )
         return {
             "TrainingService": TrainingServicer(intake, self.supervisor, self.jobs, workplace.store, layout),

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_encoder, load_preparation
+from headstart_server.encoders.text import TextEncoder, load_encoder, load_preparation, save_text_encoder
 from headstart_server.model.bundle import Bundle, EncoderReference, EncoderVault, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import TrainSpec
@@ -41,16 +41,23 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
         item.shift.add_(0.1)
         model.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
     reference = EncoderReference(
+        kind="text",
         name="tiny",
         digest="" if trainable else EncoderVault(root / "vault").keep(source),
         folder="encoders/0" if trainable else "",
         reduction="mean",
+        dimension=32,
         max_length=16,
         space={},
     )
+
+    def save(folder: Path) -> None:
+        assert isinstance(item.encoder, TextEncoder)
+        save_text_encoder(folder, item.encoder, preparation)
+
     sample = pa.table({"t": TEXTS, "x": [1.0, 2.0, 4.0]})
     save_bundle(
-        root / "models" / name, SPEC, model, inputs, outputs, {"t": reference}, {"t": preparation}, sample, {"job": "j"}
+        root / "models" / name, SPEC, model, inputs, outputs, {"t": reference}, {"t": save}, sample, {"job": "j"}
     )
     tokens = preparation.tokenize(TEXTS)
     ids, mask = tokens.padded(torch.arange(3).numpy(), preparation.padding)

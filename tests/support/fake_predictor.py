@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from headstart_server.core.errors import NotFoundError
 from headstart_server.data.tables import Table
-from headstart_server.serving.predictor import Answer, Reuse, Rows
+from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.tables import fitted
 

@@ -29,7 +29,7 @@ class DatasetHeader(_message.Message):
     def __init__(self, display_name: _Optional[str] = ..., format: _Optional[_Union[Dataset.Format, str]] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Dataset(_message.Message):
-    __slots__ = ("name", "display_name", "format", "size_bytes", "sha256", "create_time", "row_count", "columns")
+    __slots__ = ("name", "display_name", "format", "size_bytes", "sha256", "create_time", "row_count", "columns", "table_files")
     class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FORMAT_UNSPECIFIED: _ClassVar[Dataset.Format]
@@ -38,12 +38,18 @@ class Dataset(_message.Message):
         FORMAT_JSONL: _ClassVar[Dataset.Format]
         FORMAT_PARQUET: _ClassVar[Dataset.Format]
         FORMAT_ARROW: _ClassVar[Dataset.Format]
+        FORMAT_ZIP: _ClassVar[Dataset.Format]
+        FORMAT_TAR: _ClassVar[Dataset.Format]
+        FORMAT_TGZ: _ClassVar[Dataset.Format]
     FORMAT_UNSPECIFIED: Dataset.Format
     FORMAT_CSV: Dataset.Format
     FORMAT_TSV: Dataset.Format
     FORMAT_JSONL: Dataset.Format
     FORMAT_PARQUET: Dataset.Format
     FORMAT_ARROW: Dataset.Format
+    FORMAT_ZIP: Dataset.Format
+    FORMAT_TAR: Dataset.Format
+    FORMAT_TGZ: Dataset.Format
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +58,7 @@ class Dataset(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FILES_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     format: Dataset.Format
@@ -60,7 +67,8 @@ class Dataset(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     row_count: int
     columns: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., format: _Optional[_Union[Dataset.Format, str]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., row_count: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ...) -> None: ...
+    table_files: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., format: _Optional[_Union[Dataset.Format, str]] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., row_count: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ..., table_files: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetDatasetRequest(_message.Message):
     __slots__ = ("name",)

@@ -92,7 +92,7 @@ class Encoder(_message.Message):
     def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ...) -> None: ...
 
 class Preprocessing(_message.Message):
-    __slots__ = ("cache_encoder_embeddings", "max_sequence_length", "lowercase", "embedding_precision", "missing_value_strategy", "fill_value", "normalization", "most_common", "min_frequency", "fallback_true_label", "vector_size", "separator", "cached_views")
+    __slots__ = ("cache_encoder_embeddings", "max_sequence_length", "lowercase", "embedding_precision", "missing_value_strategy", "fill_value", "normalization", "most_common", "min_frequency", "fallback_true_label", "vector_size", "separator", "cached_views", "bad_image_policy")
     CACHE_ENCODER_EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     MAX_SEQUENCE_LENGTH_FIELD_NUMBER: _ClassVar[int]
     LOWERCASE_FIELD_NUMBER: _ClassVar[int]
@@ -106,6 +106,7 @@ class Preprocessing(_message.Message):
     VECTOR_SIZE_FIELD_NUMBER: _ClassVar[int]
     SEPARATOR_FIELD_NUMBER: _ClassVar[int]
     CACHED_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    BAD_IMAGE_POLICY_FIELD_NUMBER: _ClassVar[int]
     cache_encoder_embeddings: bool
     max_sequence_length: int
     lowercase: bool
@@ -119,7 +120,8 @@ class Preprocessing(_message.Message):
     vector_size: int
     separator: str
     cached_views: int
-    def __init__(self, cache_encoder_embeddings: bool = ..., max_sequence_length: _Optional[int] = ..., lowercase: bool = ..., embedding_precision: _Optional[str] = ..., missing_value_strategy: _Optional[str] = ..., fill_value: _Optional[str] = ..., normalization: _Optional[str] = ..., most_common: _Optional[int] = ..., min_frequency: _Optional[int] = ..., fallback_true_label: _Optional[str] = ..., vector_size: _Optional[int] = ..., separator: _Optional[str] = ..., cached_views: _Optional[int] = ...) -> None: ...
+    bad_image_policy: str
+    def __init__(self, cache_encoder_embeddings: bool = ..., max_sequence_length: _Optional[int] = ..., lowercase: bool = ..., embedding_precision: _Optional[str] = ..., missing_value_strategy: _Optional[str] = ..., fill_value: _Optional[str] = ..., normalization: _Optional[str] = ..., most_common: _Optional[int] = ..., min_frequency: _Optional[int] = ..., fallback_true_label: _Optional[str] = ..., vector_size: _Optional[int] = ..., separator: _Optional[str] = ..., cached_views: _Optional[int] = ..., bad_image_policy: _Optional[str] = ...) -> None: ...
 
 class Decoder(_message.Message):
     __slots__ = ("num_fc_layers", "output_size", "dropout", "threshold", "calibration")

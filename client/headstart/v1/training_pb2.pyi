@@ -31,14 +31,16 @@ class TrainJobRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ...) -> None: ...
 
 class DatasetSource(_message.Message):
-    __slots__ = ("dataset", "path", "table")
+    __slots__ = ("dataset", "path", "table", "table_file")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FILE_FIELD_NUMBER: _ClassVar[int]
     dataset: str
     path: str
     table: _table_pb2.Table
-    def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ...) -> None: ...
+    table_file: str
+    def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., table_file: _Optional[str] = ...) -> None: ...
 
 class TrainJob(_message.Message):
     __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id")
@@ -168,7 +170,7 @@ class StateChange(_message.Message):
     def __init__(self, to: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., **kwargs) -> None: ...
 
 class EncodeProgress(_message.Message):
-    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space")
+    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -179,6 +181,8 @@ class EncodeProgress(_message.Message):
     ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_SPACE_FIELD_NUMBER: _ClassVar[int]
+    DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     feature: str
     rows_total: int
     rows_seen: int
@@ -189,7 +193,9 @@ class EncodeProgress(_message.Message):
     rows_per_second: float
     eta_seconds: float
     embedding_space: str
-    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ...) -> None: ...
+    data_wait_seconds: float
+    compute_seconds: float
+    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ...) -> None: ...
 
 class StepProgress(_message.Message):
     __slots__ = ("epoch", "step", "total_steps", "loss", "learning_rate", "rows_per_second", "eta_seconds")
@@ -210,7 +216,7 @@ class StepProgress(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
 
 class EpochMetrics(_message.Message):
-    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second")
+    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds")
     class TrainEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -242,6 +248,8 @@ class EpochMetrics(_message.Message):
     BEST_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     step: int
     train: _containers.ScalarMap[str, float]
@@ -252,7 +260,9 @@ class EpochMetrics(_message.Message):
     best: bool
     learning_rate: float
     rows_per_second: float
-    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ...) -> None: ...
+    data_wait_seconds: float
+    compute_seconds: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ...) -> None: ...
 
 class JobWarning(_message.Message):
     __slots__ = ("reason", "message")

@@ -12,10 +12,21 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where
-from headstart_server.data.features.fitted import FittedFeature, drops_missing, fit_feature, masked, missing_cells
+from headstart_server.data.features.fitted import (
+    PRETRAINED,
+    FittedFeature,
+    drops_missing,
+    fit_feature,
+    masked,
+    missing_cells,
+)
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.images.policy import settle_bad_images
+from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
-from headstart_server.spec.model import FeatureSpec, TrainSpec
+from headstart_server.spec.model import FeatureSpec, SplitSpec, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,10 @@ class PreparedData:
     arrays: Mapping[str, npt.NDArray[Any]]
     """Tabular features by name, one value a row; dropped rows hold some other row's."""
     dropped_rows: int
+    images: Mapping[str, ScannedImages]
+    """Image inputs by name."""
+    notes: tuple[str, ...]
+    """What was decided about unusable images."""
 
     @property
     def features(self) -> tuple[FittedFeature, ...]:
@@ -49,11 +64,12 @@ class PreparedData:
             yield start, feature.texts(values)
 
 
-def prepare(spec: TrainSpec, sources: Sources, seed: int) -> PreparedData:
+def prepare(spec: TrainSpec, sources: Sources, seed: int, limits: ImageLimits | None = None) -> PreparedData:
     """Splits the rows and fits every feature. Raises InvalidInputError with all violations of all columns."""
     _require_columns(spec, sources)
     parts = _split(spec, sources, seed)
     dropped = _drop_rows(spec, sources, parts)
+    images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
     for index, feature in enumerate(spec.output_features):
         if feature.type == "category" and spec.preprocessing.split.type != "fixed":
             labels = _labels(feature.source, sources)
@@ -64,10 +80,30 @@ def prepare(spec: TrainSpec, sources: Sources, seed: int) -> PreparedData:
                 "nothing is left to validate; choose a column whose labels repeat, or another type",
             )
             keep_labels_in_training(parts, labels)
-    _check_parts(parts)
+    check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
-    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped)
+    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
+
+
+def image_where(index: int, feature: FeatureSpec, sources: Sources) -> Where:
+    """Names the cells of an image input in errors."""
+    return Where(f"input_features[{index}]", feature.source, sources.locate)
+
+
+def _look_at_images(
+    spec: TrainSpec, sources: Sources, parts: Parts, limits: ImageLimits
+) -> tuple[dict[str, ScannedImages], tuple[str, ...]]:
+    """Scans the image inputs of the rows that are in use, and settles which of them cannot be used."""
+    images: dict[str, ScannedImages] = {}
+    notes = []
+    for index, feature in enumerate(spec.input_features):
+        if feature.type == "image":
+            column = ImageColumn(sources.tables, feature.source, limits)
+            found = images[feature.name] = scan(column, np.flatnonzero(parts != Part.DROPPED))
+            policy = feature.preprocessing.bad_image_policy or "fail"
+            notes.append(settle_bad_images(found, policy, parts, image_where(index, feature, sources)))
+    return images, tuple(filter(None, notes))
 
 
 def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:
@@ -91,6 +127,8 @@ def _require_columns(spec: TrainSpec, sources: Sources) -> None:
 
 def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
     split = spec.preprocessing.split
+    if split.type is None and sources.tables[0].split_column:
+        split = SplitSpec(type="fixed", column=sources.tables[0].split_column)
     given = set(sources.roles)
     probabilities = split.probabilities or [0.7, 0.1, 0.2]
     probabilities = [
@@ -151,7 +189,8 @@ def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) ->
         raise invalid(field, message, reason="NO_REPEATED_LABEL")
 
 
-def _check_parts(parts: Parts) -> None:
+def check_parts(parts: Parts) -> None:
+    """Raises InvalidInputError where no row is left to train on or to validate on."""
     for part, name in ((Part.TRAIN, "training"), (Part.VALIDATION, "validation")):
         if not (parts == part).any():
             raise invalid(
@@ -172,7 +211,7 @@ def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFe
         try:
             found = fit_feature(feature, masked(sources.rows.chunks(feature.source), keep), where, output=output)
             fitted.append(found)
-            if feature.type != "text":
+            if feature.type not in PRETRAINED:
                 arrays[feature.name] = _array(found, sources.rows, parts, where)
         except InvalidInputError as error:
             errors.append(error)

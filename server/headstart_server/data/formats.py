@@ -22,8 +22,15 @@ class Format(StrEnum):
     JSONL = "jsonl"
     PARQUET = "parquet"
     ARROW = "arrow"
+    ZIP = "zip"
+    TAR = "tar"
+    TGZ = "tgz"
+    FOLDER = "folder"
 
 
+ARCHIVES = (Format.ZIP, Format.TAR, Format.TGZ)
+CONTAINERS = (*ARCHIVES, Format.FOLDER)
+"""Formats that hold files: a table and images, or images alone."""
 _ENDINGS = {
     "ndjson": Format.JSONL,
     "json": Format.JSONL,
@@ -42,11 +49,14 @@ _READERS: dict[Format, Callable[[Path, str], Iterator[pa.RecordBatch]]] = {
 
 def format_of(file_name: str, field: str) -> Format:
     """The format that a file's ending names; raises InvalidInputError naming `field`."""
-    ending = Path(file_name).suffix.lower().lstrip(".")
+    ending = "tgz" if file_name.lower().endswith(".tar.gz") else Path(file_name).suffix.lower().lstrip(".")
     try:
-        return _ENDINGS.get(ending) or Format(ending)
+        found = _ENDINGS.get(ending) or Format(ending)
+        if found is Format.FOLDER:
+            raise ValueError(ending)
+        return found
     except ValueError:
-        known = ", ".join(f".{item}" for item in Format)
+        known = ", ".join(f".{item}" for item in Format if item is not Format.FOLDER)
         raise invalid(
             field, f"the ending of {file_name[:200]!r} names no format; use {known} or give the format"
         ) from None

@@ -25,7 +25,7 @@ class Part(IntEnum):
     TEST = 2
 
 
-_WORDS = {"train": 0, "training": 0, "0": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1, "test": 2, "2": 2}
+WORDS = {"train": 0, "training": 0, "0": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1, "test": 2, "2": 2}
 
 
 def assign(table: Table, split: SplitSpec, probabilities: list[float], seed: int) -> Parts:
@@ -97,7 +97,7 @@ def _by_hash(values: pa.Array, probabilities: list[float], seed: int) -> Parts:
 def _fixed(values: pa.Array, path: str) -> Parts:
     parts = np.empty(len(values), np.int8)
     for row, text in enumerate(values.to_pylist()):
-        part = _WORDS.get((text or "").strip().lower())
+        part = WORDS.get((text or "").strip().lower())
         if part is None:
             raise invalid(path, f"row {row + 1} holds {text!r}; use train, validation, test or 0, 1, 2")
         parts[row] = part

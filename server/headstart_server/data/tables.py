@@ -16,6 +16,7 @@ from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
 from headstart_server.data.expansion import bounded
 from headstart_server.data.formats import Format, format_of, read_batches
+from headstart_server.data.images.files import ImageFiles
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,12 @@ class Table:
 
     rows: pa.Table
     field: str
+    files: ImageFiles | None = None
+    """Where the paths in image columns lead."""
+    file: Path | None = None
+    """The Arrow file that holds the rows, if one does."""
+    split_column: str = ""
+    """The column of a fixed split that comes with the data."""
 
     @property
     def row_count(self) -> int:
@@ -63,7 +70,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
         rows = _read(converted)
     if rows is None or rows.num_rows == 0:
         raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
-    return Table(rows, field)
+    return Table(rows, field, file=converted)
 
 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:

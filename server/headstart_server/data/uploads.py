@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +12,10 @@ from types import TracebackType
 from headstart_server.core.errors import NotFoundError, TooLargeError, invalid
 from headstart_server.core.files import disk_full_named, published_folder, read_json, write_json
 from headstart_server.core.names import new_id
-from headstart_server.data.formats import Format, format_of
-from headstart_server.data.tables import open_table
+from headstart_server.data.archives import open_archive
+from headstart_server.data.folders import tables_among
+from headstart_server.data.formats import ARCHIVES, Format, format_of
+from headstart_server.data.opening import Location, open_location
 
 _DESCRIPTION = "dataset.json"
 MAX_CHUNK_BYTES = 2 << 20
@@ -31,6 +33,8 @@ class Dataset:
     create_time: str
     row_count: int
     columns: list[str]
+    table_files: list[str] = field(default_factory=list)
+    """The tables within an archive; where there are several, there are no `row_count` and `columns`."""
 
 
 class Uploads:
@@ -76,7 +80,8 @@ class Uploads:
         known = self.find(sha256, file_format)
         if known is not None:
             return known
-        table = open_table(received, file_format, self._tables, "dataset")
+        files = self._table_files(received, file_format)
+        rows, columns = self._shape(received, file_format) if len(files) < 2 else (0, [])
         dataset = Dataset(
             identifier=new_id(),
             display_name=display_name,
@@ -84,13 +89,23 @@ class Uploads:
             size_bytes=received.stat().st_size,
             sha256=sha256,
             create_time=datetime.now(UTC).isoformat(),
-            row_count=table.row_count,
-            columns=table.columns,
+            row_count=rows,
+            columns=columns,
+            table_files=files,
         )
         with published_folder(self._root / dataset.identifier) as folder:
             received.rename(folder / f"data.{file_format}")
             write_json(folder / _DESCRIPTION, asdict(dataset))
         return dataset
+
+    def _table_files(self, received: Path, file_format: Format) -> list[str]:
+        if file_format not in ARCHIVES:
+            return []
+        return tables_among(open_archive(received, file_format, self._tables, "dataset").sizes)
+
+    def _shape(self, received: Path, file_format: Format) -> tuple[int, list[str]]:
+        table = open_location(Location(received, file_format), self._tables, "dataset")
+        return table.row_count, table.columns
 
 
 class Upload:

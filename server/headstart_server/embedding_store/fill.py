@@ -31,6 +31,8 @@ class FillProgress:
     shared: int = 0
     seconds: float = 0.0
     """Time spent encoding."""
+    waited: float = 0.0
+    """Part of it in which the encoder waited for its data."""
 
     @property
     def rows_per_second(self) -> float:

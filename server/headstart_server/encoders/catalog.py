@@ -1,9 +1,11 @@
 """The encoder types a spec may name, and where their weights come from unless it says so."""
 
 from dataclasses import dataclass
+from functools import cache
 
 from headstart_server.core.errors import invalid
 from headstart_server.core.suggest import choices
+from headstart_server.encoders.torchvision_models import architectures
 
 AUTO_TRANSFORMER = "auto_transformer"
 
@@ -19,6 +21,8 @@ class EncoderType:
     """Hub name of the weights taken where the spec names none."""
     model_type: str = ""
     """transformers' `config.model_type`, checked against the weights of a named family."""
+    variants: tuple[str, ...] = ()
+    """Values of `encoder.model_variant`, the default first."""
 
 
 def _text(name: str, default_model: str, model_type: str | None = None) -> EncoderType:
@@ -26,7 +30,7 @@ def _text(name: str, default_model: str, model_type: str | None = None) -> Encod
 
 
 _TYPES = (
-    _text(AUTO_TRANSFORMER, "", ""),
+    EncoderType(AUTO_TRANSFORMER, ("text", "image"), True),
     _text("albert", "albert/albert-base-v2"),
     _text("bert", "google-bert/bert-base-uncased"),
     _text("camembert", "almanach/camembert-base"),
@@ -53,6 +57,7 @@ _TYPES = (
 
 DEFAULT_TYPES = {
     "text": AUTO_TRANSFORMER,
+    "image": "mobilenetv2",
     "number": "passthrough",
     "binary": "passthrough",
     "vector": "passthrough",
@@ -61,14 +66,19 @@ DEFAULT_TYPES = {
 }
 
 
-def encoder_types() -> list[EncoderType]:
-    """Every encoder type."""
-    return list(_TYPES)
+@cache
+def encoder_types() -> tuple[EncoderType, ...]:
+    """Every encoder type; those of images are the families of torchvision's registry."""
+    families = (
+        EncoderType(name, ("image",), True, variants=tuple(item.variant for item in items))
+        for name, items in architectures().items()
+    )
+    return (*_TYPES, *families)
 
 
 def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
     """The encoder type of that name for that feature type; raises InvalidInputError naming `field`."""
-    suited = {item.name: item for item in _TYPES if feature_type in item.feature_types}
+    suited = {item.name: item for item in encoder_types() if feature_type in item.feature_types}
     if name not in suited:
         message = f"{name[:80]!r} is no encoder for {feature_type} features{choices(name, suited, 'known')}"
         raise invalid(field, message, reason="UNKNOWN_ENCODER")

@@ -1,16 +1,12 @@
 """Passes of an encoder over token columns: batches by length and token budget, one stream of them per CPU core."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from headstart_server.encoders.streams import cores, crowded, streamed, threads
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenColumn
 
@@ -52,58 +48,11 @@ def encode_batches(
     if not on_cpu:
         yield from map(encode, batches)
     elif len(batches) == 1:
-        with _threads(1 if len(tokens.ids) < _SHORT_TOKENS and _crowded() else _cores()):
+        with threads(1 if len(tokens.ids) < _SHORT_TOKENS and crowded() else cores()):
             encoded = encode(batches[0])
         yield encoded
     else:
-        yield from _streamed(encode, batches, _cores())
-
-
-def _streamed(
-    encode: Callable[[npt.NDArray[np.int64]], Encoded], batches: list[npt.NDArray[np.int64]], streams: int
-) -> Iterator[Encoded]:
-    """Encodes batches on several threads of one core each, in order.
-
-    Cores that work on batches of their own never wait for each other, as they do at every operation when they share a
-    batch.
-    """
-    with _threads(1):
-        pool = ThreadPoolExecutor(streams, "encode", initializer=torch.set_num_threads, initargs=(1,))
-        running: deque[Future[Encoded]] = deque()
-        try:
-            for rows in batches:
-                running.append(pool.submit(encode, rows))
-                if len(running) > 2 * streams:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Runs with so many threads per operation, then with as many as the process began with."""
-    cores = _cores()
-    if count == cores:
-        yield
-        return
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(cores)
-
-
-def _crowded() -> bool:
-    """Whether more wants to run than there are cores: then a second thread is waited for at every operation."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
-
-
-@lru_cache(maxsize=1)
-def _cores() -> int:
-    """Threads per operation that the process began with: one per core, or as OMP_NUM_THREADS says."""
-    return torch.get_num_threads()
+        yield from streamed(encode, batches, cores())
 
 
 def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float, few: int) -> Iterator[npt.NDArray[np.int64]]:

@@ -4,6 +4,7 @@ Weights are safetensors; pickled ones and remote code are never loaded. What is 
 """
 
 import importlib.util
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from headstart_server.core.digests import files_digest
+from headstart_server.core.digests import files_digest, fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import resolve_below
 from headstart_server.core.suggest import choices
@@ -33,11 +34,13 @@ _TOKENIZER = (
     "added_tokens.json",
 )
 _ROOT_FILES = ("config.json",)
+PROCESSOR = "preprocessor_config.json"
+"""The image transform of a vision model."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A folder with `config.json`, safetensors weights and a tokenizer."""
+    """A folder with `config.json`, safetensors weights, and a tokenizer or an image processor's configuration."""
 
     name: str
     folder: Path
@@ -53,9 +56,25 @@ class ModelSource:
         return files_digest(self._files(*_TOKENIZER))
 
     @property
-    def files(self) -> dict[str, Path]:
-        """Configuration, weights and tokenizer by file name: what the digests cover."""
-        return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER)
+    def identity(self) -> str:
+        """Digest of everything that makes the encoder."""
+        parts = {"weights": self.weights_digest, "tokenizer": self.tokenizer_digest}
+        processor = self._files(PROCESSOR)
+        return fingerprint({**parts, "processor": files_digest(processor)} if processor else parts)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all its files."""
+        return sum(path.stat().st_size for path in self._kept.values())
+
+    def copy(self, folder: Path) -> None:
+        """Copies its files into a folder that is a source like it."""
+        for name, path in self._kept.items():
+            shutil.copyfile(path, folder / name)
+
+    @property
+    def _kept(self) -> dict[str, Path]:
+        return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR)
 
     @property
     def has_weights(self) -> bool:
@@ -132,7 +151,7 @@ class ModelSources:
                 name,
                 revision=revision,
                 local_files_only=not self.hub_allowed,
-                allow_patterns=[*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER],
+                allow_patterns=[*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR],
             )
         except (LocalEntryNotFoundError, HFValidationError):
             return None

@@ -182,6 +182,13 @@ def _require_weights(source: ModelSource, missing: set[str], reduction: str, fie
         raise invalid(field, f"{source.name!r} lacks {len(missing)} weights of its model ({names}, ...){hint}")
 
 
+def save_text_encoder(folder: Path, encoder: TextEncoder, preparation: TextPreparation) -> None:
+    """Saves a fine-tuned encoder whole, in float32, with its tokenizer, in transformers' layout."""
+    model: Any = encoder.model
+    model.save_pretrained(folder)
+    preparation.tokenizer.save_pretrained(folder)
+
+
 def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> TextEncoder:
     """The encoder moved to a device, its weights in `fp32`, `bf16` or `fp16`."""
     return encoder.to(device=device, dtype=DTYPES[precision])

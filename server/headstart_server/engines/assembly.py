@@ -1,24 +1,30 @@
 """Assembles what the loop needs: every row as columns, and the model on its device."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.loader import ImageLoader, workers_for
 from headstart_server.data.splits import Part
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.encoders.image import ImageEncoder
+from headstart_server.encoders.image_passes import encode_crops
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.engines.stored import StoredInput
 from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.feed import Feed, TokenFeed
 
@@ -28,34 +34,42 @@ _STANDARDISED_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Assembly:
-    """One job's parts. `arrays` holds the stored embeddings [rows, d] of cached inputs."""
+    """One job's parts. `stored` holds the embeddings of cached inputs."""
 
     spec: TrainSpec
     plans: Mapping[str, PretrainedPlan]
     data: PreparedData
-    arrays: Mapping[str, Tensor]
+    stored: Mapping[str, StoredInput]
     workplace: Workplace
 
     def feed(self, model: ECD) -> Feed:
         """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
         where it has room."""
         device = self.workplace.device
-        columns = dict(self.arrays)
-        tokens = {}
+        columns = {name: item.embeddings for name, item in self.stored.items()}
+        tokens, readers = {}, {}
         for feature in self.data.inputs:
             plan = self.plans.get(feature.name)
             if plan is None:
                 columns[feature.name] = torch.from_numpy(self.data.array(feature))
-            elif not plan.cached:
+            elif isinstance(plan, ImagePlan) and not plan.cached:
+                readers[feature.name] = plan.reader(self.data.images[feature.name])
+            elif isinstance(plan, TextPlan) and not plan.cached:
                 tokens[feature.name] = TokenFeed(self._tokens(plan, feature), plan.preparation.padding)
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
         outputs = {name: _resident(values, device) for name, values in targets.items()}
-        feed = Feed(resident, tokens, outputs, parts, device)
+        views = {
+            name: item.views.with_values(_resident(item.views.values, device), standardised=False)
+            for name, item in self.stored.items()
+            if item.views is not None
+        }
+        loader = ImageLoader(readers, workers_for(len(self.data.parts))) if readers else None
+        feed = Feed(resident, tokens, outputs, parts, device, views=views, images=loader)
         return feed.standardised(model, _STANDARDISED_BYTES)
 
-    def _tokens(self, plan: PretrainedPlan, feature: FittedFeature) -> TokenColumn:
+    def _tokens(self, plan: TextPlan, feature: FittedFeature) -> TokenColumn:
         """Token ids of every row, from the cache where this column was tokenised before."""
         column = TextColumn(self.data.texts(feature))
         cache = TokenCache(self.workplace.layout.tokens)
@@ -76,11 +90,10 @@ class Assembly:
                 continue
             item = pretrained[feature.name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
             if not plan.cached:
-                encoder = load_encoder(plan.source, plan.reduction, use_pretrained=plan.use_pretrained, field=plan.path)
-                item.restore(encoder.to(self.workplace.device))
+                item.restore(plan.load_encoder().to(self.workplace.device))
             if not plan.trainable:
                 item.standardise(
-                    self.arrays[feature.name].index_select(0, sample)
+                    self.stored[feature.name].embeddings.index_select(0, sample)
                     if plan.cached
                     else self._embedded(plan, item, feature, sample)
                 )
@@ -88,12 +101,23 @@ class Assembly:
 
     def _embedded(self, plan: PretrainedPlan, item: PretrainedInput, feature: FittedFeature, rows: Tensor) -> Tensor:
         """Embeddings of some rows by an encoder that is not cached."""
-        tokens = self._tokens(plan, feature).select(rows.numpy())
         embeddings = torch.empty(len(rows), plan.dimension)
-        assert isinstance(item.encoder, TextEncoder)
-        for found, encoded in encode_batches(item.encoder, tokens, plan.preparation.padding, self.workplace.device):
+        for found, encoded in self._encoded(plan, item.encoder, feature, rows.numpy()):
             embeddings[torch.from_numpy(found)] = torch.from_numpy(encoded)
         return embeddings
+
+    def _encoded(
+        self, plan: PretrainedPlan, encoder: nn.Module, feature: FittedFeature, rows: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+        """(positions among `rows`, embeddings) by an encoder that is at hand."""
+        device = self.workplace.device
+        if isinstance(plan, TextPlan) and isinstance(encoder, TextEncoder):
+            tokens = self._tokens(plan, feature).select(rows)
+            yield from encode_batches(encoder, tokens, plan.preparation.padding, device)
+        elif isinstance(plan, ImagePlan) and isinstance(encoder, ImageEncoder):
+            reader = replace(plan.reader(self.data.images[feature.name]), augmentation=None)
+            crops = ((np.array([index]), reader.crop(row, None)[None]) for index, row in enumerate(rows.tolist()))
+            yield from encode_crops(encoder, crops, device)
 
 
 def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:

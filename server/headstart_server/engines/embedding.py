@@ -16,17 +16,21 @@ from headstart_server.embedding_store.fill import Encode, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder, at_precision, load_encoder
+from headstart_server.encoders.text import TextEncoder, at_precision
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.text_inputs import TextPlan
 
 _REPORT_SECONDS = 0.25
 _ATTEMPTS = 3
 _MEMORY_SHARE = 0.5
 
+Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+"""(rows, embeddings [n, d])."""
+
 
 def text_encode(
-    plan: PretrainedPlan,
+    plan: TextPlan,
     texts: Callable[[npt.NDArray[np.int64]], list[str]],
     device: torch.device,
     shelf: EncoderShelf | None = None,
@@ -35,23 +39,28 @@ def text_encode(
     shelf = shelf or EncoderShelf()
 
     def load() -> TextEncoder:
-        encoder = load_encoder(plan.source, plan.reduction, use_pretrained=True, field=plan.path)
-        return at_precision(encoder, plan.precision, device)
+        return at_precision(plan.load_encoder(), plan.precision, device)
 
-    def encode(rows: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    def encode(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         encoder = shelf.get(plan.space.identifier, load)
+        assert isinstance(encoder, TextEncoder)
         tokens = plan.preparation.tokenize(texts(rows))
         for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, device):
-            if not np.isfinite(embeddings).all():
-                raise TrainingFailedError(
-                    f"the encoder gives numbers that are not finite in {plan.precision}; set "
-                    f"{plan.path}.preprocessing.embedding_precision to fp32",
-                    reason="NON_FINITE_EMBEDDING",
-                    field=f"{plan.path}.preprocessing.embedding_precision",
-                )
+            require_finite_embeddings(embeddings, plan)
             yield rows[positions], embeddings
 
     return encode
+
+
+def require_finite_embeddings(embeddings: npt.NDArray[np.float32], plan: PretrainedPlan) -> None:
+    """Raises TrainingFailedError, with what to do, for embeddings that are not finite."""
+    if not np.isfinite(embeddings).all():
+        field = f"{plan.path}.preprocessing.embedding_precision"
+        raise TrainingFailedError(
+            f"the encoder gives numbers that are not finite in {plan.precision}; set {field} to fp32",
+            reason="NON_FINITE_EMBEDDING",
+            field=field,
+        )
 
 
 def embed(
@@ -82,9 +91,7 @@ def embed(
     )
 
 
-def _renumbered(
-    encode: Encode, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]
-) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+def _renumbered(encode: Encode, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Iterator[Encoded]:
     """Encodes rows of a subset, given and returned by their position in it."""
     for found, embeddings in encode(wanted[rows]):
         yield np.searchsorted(wanted, found), embeddings

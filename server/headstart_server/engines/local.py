@@ -4,12 +4,11 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pyarrow as pa
 import torch
-from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
@@ -18,17 +17,15 @@ from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources
-from headstart_server.data.texts import TextColumn
-from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.engines.assembly import Assembly, spread
-from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.stored import StoredInput, StoredInputs
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.engines.workplace import Listener, RowCounts, Workplace
-from headstart_server.model.bundle import EncoderReference, save_bundle
+from headstart_server.model.bundle import save_bundle
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction, build_loss
-from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.inputs import plan_inputs
+from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
@@ -43,6 +40,7 @@ from headstart_server.training.schedule import Schedule
 from headstart_server.training.threads import fitting_threads
 
 _SAMPLE_ROWS = 64
+_SAMPLE_IMAGES = 16
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
 
@@ -70,10 +68,10 @@ class LocalEngine:
         self.listener.state("PREPARING")
         torch.manual_seed(seed_of(self.spec))
         plans, data, trainer = self._plan()
-        arrays = self._encode(plans, data)
+        stored = self._encode(plans, data)
         self.listener.state("TRAINING")
         try:
-            model, report = self._train(plans, data, trainer, arrays)
+            model, report = self._train(plans, data, trainer, stored)
         except (RuntimeError, MemoryError, OSError) as error:
             if not ran_out_of_memory(error):
                 raise
@@ -88,8 +86,8 @@ class LocalEngine:
 
     def _plan(self) -> tuple[dict[str, PretrainedPlan], PreparedData, TrainerPlan]:
         device = self.workplace.device.type
-        plans = plan_pretrained(self.spec, self.workplace.sources, self.resolution, device)
-        data = prepare(self.spec, self.assignment.sources, seed_of(self.spec))
+        plans = plan_inputs(self.spec, self.workplace.sources, self.resolution, device)
+        data = prepare(self.spec, self.assignment.sources, seed_of(self.spec), self.workplace.image_limits)
         trainer = plan_trainer(
             self.spec,
             self.resolution,
@@ -101,6 +99,8 @@ class LocalEngine:
         self._report_resolved(data)
         if data.dropped_rows:
             self.listener.warning("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out")
+        for note in data.notes:
+            self.listener.warning("BAD_IMAGES", note)
         for reason, message in trainer.warnings:
             self.listener.warning(reason, message)
         return plans, data, trainer
@@ -109,37 +109,37 @@ class LocalEngine:
         counts = RowCounts(*(len(data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)))
         self.listener.resolved(self.resolution.spec(), list(self.resolution.resolved.values()), counts)
 
-    def _encode(self, plans: Mapping[str, PretrainedPlan], data: PreparedData) -> dict[str, Tensor]:
-        """Stored embeddings of every cached input, [rows, d]."""
-        arrays = {}
-        cached = {name: plan for name, plan in plans.items() if plan.cached}
+    def _encode(self, plans: dict[str, PretrainedPlan], data: PreparedData) -> dict[str, StoredInput]:
+        """What the store has of every cached input, once what it lacks is encoded."""
+        inputs = StoredInputs(data, self.workplace, self.listener, self._scratch)
+        inputs.check_images(plans)
+        cached = [feature for feature in data.inputs if feature.name in plans and plans[feature.name].cached]
         if cached:
             self.listener.state("ENCODING")
-        for feature in data.inputs:
-            plan = cached.get(feature.name)
-            if plan is None:
-                continue
-            column = TextColumn(data.texts(feature))
-            store = self.workplace.store.space(plan.space)
-
-            def report(progress: FillProgress, plan: PretrainedPlan = plan) -> None:
-                self.listener.check()
-                self.listener.encode(plan.name, progress, plan.space.identifier)
-
-            encode = text_encode(plan, column.texts, self.workplace.device)
-            arrays[feature.name] = embed(store, keys_of_chunks(column.chunks), encode, report, self._scratch)
-        return arrays
+        return {feature.name: inputs.of(feature, plans[feature.name]) for feature in cached}
 
     @cached_property
     def _scratch(self) -> Path:
         return self.workplace.layout.job(self.assignment.identifier) / "scratch"
 
     def _train(
-        self, plans: Mapping[str, PretrainedPlan], data: PreparedData, trainer: TrainerPlan, arrays: dict[str, Tensor]
+        self,
+        plans: Mapping[str, PretrainedPlan],
+        data: PreparedData,
+        trainer: TrainerPlan,
+        stored: dict[str, StoredInput],
     ) -> tuple[ECD, EpochReport]:
-        assembly = Assembly(self.spec, plans, data, arrays, self.workplace)
+        assembly = Assembly(self.spec, plans, data, stored, self.workplace)
         model = assembly.model()
         feed = assembly.feed(model)
+        try:
+            return self._fit(model, feed, plans, data, trainer)
+        finally:
+            feed.close()
+
+    def _fit(
+        self, model: ECD, feed: Feed, plans: Mapping[str, PretrainedPlan], data: PreparedData, trainer: TrainerPlan
+    ) -> tuple[ECD, EpochReport]:
         device = self.workplace.device
         losses = {feature.name: build_loss(feature, device) for feature in data.outputs}
         precision = Precision(trainer.precision, device)
@@ -160,7 +160,7 @@ class LocalEngine:
         trainer: TrainerPlan,
         data: PreparedData,
     ) -> int:
-        if trainer.batch_size_given or not feed.tokens:
+        if trainer.batch_size_given or not feed.runs_encoders:
             return trainer.batch_size
         fit = fitting_batch_size(model, feed, losses, precision, trainer.batch_size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's "
@@ -222,14 +222,8 @@ class LocalEngine:
         identifier = new_id()
         references = {}
         for index, (name, plan) in enumerate(plans.items()):
-            references[name] = EncoderReference(
-                name=plan.source.name,
-                digest="" if plan.trainable else self.workplace.vault.keep(plan.source),
-                folder=f"encoders/{index}" if plan.trainable else "",
-                reduction=plan.reduction,
-                max_length=plan.preparation.max_length,
-                space={} if plan.trainable else plan.space.describe(),
-            )
+            digest = "" if plan.trainable else self.workplace.vault.keep(plan.source)
+            references[name] = plan.reference(digest, f"encoders/{index}" if plan.trainable else "")
         details = {
             "job": self.assignment.identifier,
             "display_name": self.assignment.display_name,
@@ -243,7 +237,7 @@ class LocalEngine:
             data.inputs,
             data.outputs,
             references,
-            {name: plan.preparation for name, plan in plans.items()},
+            {name: partial(plan.save_encoder, model.pretrained()[name].encoder) for name, plan in plans.items()},
             _sample(data),
             details,
         )
@@ -253,8 +247,13 @@ class LocalEngine:
 
 
 def _sample(data: PreparedData) -> pa.Table:
-    """Training rows of the input columns, spread over the data."""
-    rows = data.rows(Part.TRAIN)
-    chosen = spread(rows, _SAMPLE_ROWS)
+    """Training rows of the input columns, spread over the data; images as the bytes of their files."""
+    chosen = spread(data.rows(Part.TRAIN), _SAMPLE_IMAGES if data.images else _SAMPLE_ROWS)
     columns = list(dict.fromkeys(feature.spec.source for feature in data.inputs))
-    return data.sources.rows.rows.select(columns).take(pa.array(chosen))
+    sample = data.sources.rows.rows.select(columns).take(pa.array(chosen))
+    for feature in data.inputs:
+        if feature.name in data.images:
+            files = [data.images[feature.name].read(row) for row in chosen.tolist()]
+            place = sample.schema.get_field_index(feature.spec.source)
+            sample = sample.set_column(place, feature.spec.source, pa.array(files, pa.large_binary()))
+    return sample

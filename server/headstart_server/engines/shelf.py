@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 
-from headstart_server.encoders.text import TextEncoder
+from torch import nn
 
 
 class EncoderShelf:
@@ -12,9 +12,9 @@ class EncoderShelf:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._space = ""
-        self._encoder: TextEncoder | None = None
+        self._encoder: nn.Module | None = None
 
-    def get(self, space: str, load: Callable[[], TextEncoder]) -> TextEncoder:
+    def get(self, space: str, load: Callable[[], nn.Module]) -> nn.Module:
         """The encoder of a space, loaded unless it is the one on the shelf; whoever holds the one before keeps it."""
         with self._lock:
             if self._encoder is None or self._space != space:

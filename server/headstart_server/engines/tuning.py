@@ -52,7 +52,7 @@ def _saved_bytes(model: ECD, feed: Feed, losses: Mapping[str, LossFunction], pre
 
     state = {name: value.clone() for name, value in model.named_buffers()}
     model.train()
-    batch, targets = feed.take(feed.longest(_PROBE_ROWS))
+    _, batch, targets = next(feed.stream([feed.longest(_PROBE_ROWS)], epoch=1))
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), precision.autocast():
         logits = model(batch)
         kept = [loss(logits[name], targets[name]) for name, loss in losses.items()]

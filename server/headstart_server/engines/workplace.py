@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from headstart_server.core.layout import Layout
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
@@ -25,12 +26,14 @@ class Workplace:
     store: EmbeddingStore
     vault: EncoderVault
     device: torch.device
+    image_limits: ImageLimits
 
     @classmethod
-    def at(cls, layout: Layout, sources: ModelSources) -> "Workplace":
+    def at(cls, layout: Layout, sources: ModelSources, image_limits: ImageLimits | None = None) -> "Workplace":
         """The workplace over one state directory, on the best device there is."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(layout, sources, EmbeddingStore(layout.embeddings), EncoderVault(layout.encoders), device)
+        store, vault = EmbeddingStore(layout.embeddings), EncoderVault(layout.encoders)
+        return cls(layout, sources, store, vault, device, image_limits or ImageLimits())
 
 
 @dataclass(frozen=True)

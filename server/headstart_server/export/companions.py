@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.parity import TOLERANCE, Parity
@@ -22,27 +23,33 @@ def write_companions(
     folder: Path,
     bundle: Bundle,
     graph: ExportGraph,
-    preparations: dict[str, TextPreparation],
+    preparations: dict[str, TextPreparation | ImageTransform],
     parity: Parity,
     file_format: str,
     *,
     raw: bool,
 ) -> None:
     """Writes them into the artifact's folder; `raw` says whether a TorchScript graph reads raw cells."""
-    tokenizers = {}
-    if not graph.head_only:
-        for index, (name, preparation) in enumerate(preparations.items()):
+    tokenizers, transforms = {}, {}
+    for index, (name, preparation) in enumerate(() if graph.head_only else preparations.items()):
+        if isinstance(preparation, ImageTransform):
+            transforms[name] = preparation.describe()
+        else:
             tokenizers[name] = f"tokenizers/{index}.json"
             _save_tokenizer(preparation, folder / tokenizers[name])
     model = bundle.folder.name
     about = {"model": model, "format": file_format, "head_only": graph.head_only, "reads_raw_cells": raw}
-    _json(folder / "metadata.json", {**about, **_description(graph), "tokenizers": tokenizers})
+    _json(
+        folder / "metadata.json", {**about, **_description(graph), "tokenizers": tokenizers, "transforms": transforms}
+    )
     _json(folder / "parity.json", {"tolerance": TOLERANCE, **asdict(parity)})
     runtime = importlib.resources.files("headstart_server.export") / "runtime"
     runs = not graph.head_only and (file_format == "onnx" or raw)
     if runs:
         shutil.copyfile(str(runtime / f"predict_{file_format}.py"), folder / "predict.py")
         shutil.copyfile(str(runtime / "prediction_csv.py"), folder / "prediction_csv.py")
+        if transforms:
+            shutil.copyfile(str(runtime / "image_files.py"), folder / "image_files.py")
     how = runtime / f"README_{file_format}{'' if runs else '_tensors'}.md"
     readme = how.read_text(encoding="utf-8") + (runtime / "README_tables.md").read_text(encoding="utf-8")
     for key, value in _words(bundle, graph, parity, file_format).items():

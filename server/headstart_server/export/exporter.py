@@ -16,6 +16,7 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.core.files import published_folder
 from headstart_server.core.names import new_id
+from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
@@ -76,12 +77,12 @@ class Exporter:
         self,
         graph: ExportGraph,
         predictor: Predictor,
-        preparations: dict[str, TextPreparation],
+        preparations: dict[str, TextPreparation | ImageTransform],
         sample: Any,
         path: Path,
         file_format: str,
     ) -> bool:
-        table = table_of_arrow(sample.slice(0, min(3, sample.num_rows)), "sample")
+        table = table_of_arrow(sample.slice(0, 1 if graph.images else min(3, sample.num_rows)), "sample")
         examples = graph_inputs(graph, predictor.rows(table), predictor)
         if file_format == "onnx":
             export_onnx(graph, _at_least_two(examples), path)
@@ -113,7 +114,7 @@ def _runner(path: Path, file_format: str, graph: ExportGraph, *, raw: bool) -> R
 def _onnx_runner(path: Path, graph: ExportGraph) -> Run:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
-    def run(tensors: tuple[Tensor, ...], _: Table) -> list[list[npt.NDArray[np.floating]]]:
+    def run(tensors: tuple[Tensor, ...], _: Table | None) -> list[list[npt.NDArray[np.floating]]]:
         feeds = {item.name: tensor.numpy() for item, tensor in zip(graph.inputs, tensors, strict=True)}
         return [[np.asarray(output) for output in session.run(graph.output_names, feeds)]]
 
@@ -123,11 +124,16 @@ def _onnx_runner(path: Path, graph: ExportGraph) -> Run:
 def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
     module = load_torchscript(path)
 
-    def run(tensors: tuple[Tensor, ...], table: Table) -> list[list[npt.NDArray[np.floating]]]:
+    def run(tensors: tuple[Tensor, ...], table: Table | None) -> list[list[npt.NDArray[np.floating]]]:
         with torch.inference_mode():
             found = [[output.numpy() for output in module(list(tensors))]]
-            if raw:
-                outputs = module.predict(raw_cells(graph, table))
+            if raw and table is not None:
+                images = {
+                    item.column: tensor
+                    for item, tensor in zip(graph.inputs, tensors, strict=True)
+                    if item.role == "image"
+                }
+                outputs = module.predict(raw_cells(graph, table), 1, images)
                 found.append([outputs[name].numpy() for name in graph.output_names])
         return found
 

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.image import ImageEncoder
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 
 
@@ -17,16 +19,18 @@ class GraphInput:
     name: str
     feature: str
     role: str
-    """`input_ids`, `attention_mask`, `embedding` or `value`."""
+    """`input_ids`, `attention_mask`, `image`, `embedding` or `value`."""
     dtype: torch.dtype
     axes: tuple[str | int, ...]
+    column: str
 
 
 class ExportGraph(nn.Module):
     """A model as one function of tensors.
 
-    Inputs are those of `inputs`, in order: token ids and mask (int64 [b, t]) of a text or its embedding (float32
-    [b, d]) in a head-only graph; numbers as they are in the data (float64 [b], NaN where missing); indices of
+    Inputs are those of `inputs`, in order: token ids and mask (int64 [b, t]) of a text; the pixels of an image (uint8
+    [b, 3, h, w], RGB, of any size, which is resized and normalised inside); in a head-only graph the embedding (float32
+    [b, d]) of either; numbers as they are in the data (float64 [b], NaN where missing); indices of
     categories (int64 [b]); truth values (float32 [b]); multi-hot sets (float32 [b, n]); vectors (float32 [b, d]).
     Outputs are one per output feature, in order: calibrated probabilities, or values in the data's units.
     """
@@ -42,6 +46,11 @@ class ExportGraph(nn.Module):
         self.inputs = [item for feature in inputs for item in self._inputs(feature)]
 
     @property
+    def images(self) -> list[str]:
+        """Names of the image inputs."""
+        return [feature.name for feature in self.features if feature.spec.type == "image"]
+
+    @property
     def output_names(self) -> list[str]:
         """Names of the outputs."""
         return [feature.name for feature in self.outputs]
@@ -54,6 +63,8 @@ class ExportGraph(nn.Module):
             name = feature.name
             if (name, "input_ids") in given:
                 batch[name] = Tokens(given[name, "input_ids"], given[name, "attention_mask"])
+            elif (name, "image") in given:
+                batch[name] = self._transform(name).resized(given[name, "image"])
             elif (name, "embedding") in given:
                 batch[name] = given[name, "embedding"]
             else:
@@ -61,23 +72,29 @@ class ExportGraph(nn.Module):
         probabilities = self.model.probabilities(self.model(batch))
         return tuple(_restored(feature, probabilities[feature.name]) for feature in self.outputs)
 
+    def _transform(self, name: str) -> ImageTransform:
+        encoder = self.model.pretrained()[name].encoder
+        assert isinstance(encoder, ImageEncoder)
+        return encoder.transform
+
     def _inputs(self, feature: FittedFeature) -> list[GraphInput]:
-        name = feature.name
+        name, column = feature.name, feature.spec.source
         pretrained: PretrainedInput | None = self.model.pretrained().get(name)
         if pretrained is not None and self.head_only:
-            return [GraphInput(f"{name}_embedding", name, "embedding", torch.float32, ("batch", pretrained.dimension))]
+            axes: tuple[str | int, ...] = ("batch", pretrained.dimension)
+            return [GraphInput(f"{name}_embedding", name, "embedding", torch.float32, axes, column)]
+        if pretrained is not None and feature.spec.type == "image":
+            axes = ("batch", 3, f"{_identifier(name)}_height", f"{_identifier(name)}_width")
+            return [GraphInput(name, name, "image", torch.uint8, axes, column)]
         if pretrained is not None:
             axes = ("batch", f"{_identifier(name)}_length")
-            return [
-                GraphInput(f"{name}_{role}", name, role, torch.int64, axes) for role in ("input_ids", "attention_mask")
-            ]
+            roles = ("input_ids", "attention_mask")
+            return [GraphInput(f"{name}_{role}", name, role, torch.int64, axes, column) for role in roles]
         dtypes = {"number": torch.float64, "category": torch.int64}
-        dtype = dtypes.get(feature.spec.type, torch.float32)
         widths = {"set": len(feature.classes), "vector": getattr(feature.statistics, "size", 0)}
-        axes_of_value: tuple[str | int, ...] = ("batch",)
-        if feature.spec.type in widths:
-            axes_of_value = ("batch", widths[feature.spec.type])
-        return [GraphInput(name, name, "value", dtype, axes_of_value)]
+        kind = feature.spec.type
+        axes = ("batch", widths[kind]) if kind in widths else ("batch",)
+        return [GraphInput(name, name, "value", dtypes.get(kind, torch.float32), axes, column)]
 
 
 def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The parity check: an artifact's outputs against the live model's, on real rows, at several sizes and lengths."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,20 +8,25 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics, restore
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.export.graph import ExportGraph
-from headstart_server.serving.predictor import Predictor, Reuse, Rows
+from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.rows import Rows
 
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 7, 64)
 _WORDS = (1, 3, 1_000_000)
 
-Run = Callable[[tuple[Tensor, ...], Table], list[list[npt.NDArray[np.floating]]]]
-"""Runs the artifact in every way it can be run, on the graph's inputs and on the raw rows; the outputs of each."""
+_SIZES = ((1, 1), (37, 61), (300, 200), (224, 224), (480, 640))
+"""Heights and widths of images in pixels."""
+
+Run = Callable[[tuple[Tensor, ...], Table | None], list[list[npt.NDArray[np.floating]]]]
+"""Runs the artifact in every way it can be run, on the graph's inputs and on the raw rows if given; outputs of each."""
 
 
 @dataclass(frozen=True)
@@ -33,30 +38,54 @@ class Parity:
 
 
 def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run: Run) -> Parity:
-    """Compares on the sample's rows, and on its texts cut to a word and stretched past the length limit.
+    """Compares on the sample's rows; on its texts cut to a word and stretched past the length limit; and on images of
+    several sizes, where the graph in torch stands for the live model, which gets its images resized.
 
     Probabilities are compared absolutely, values in the data's units relative to the training rows' spread.
     """
     checks: list[dict[str, object]] = []
     for name, table in _cases(sample, graph.features):
         rows = predictor.rows(table)
-        live = predictor.predict(rows, Reuse.NONE).outputs
-        found = run(graph_inputs(graph, rows, predictor), table)
-        difference = max(
-            _difference(feature, live[feature.name], output)
-            for outputs in found
-            for feature, output in zip(graph.outputs, outputs, strict=True)
-        )
+        live = predictor.predict(predictor.loaded(rows, Reuse.NONE), Reuse.NONE).outputs
+        difference = 0.0
+        for part in _alike(graph, rows, predictor):
+            expected = {name: values[part.rows] for name, values in live.items()}
+            found = run(part.tensors, _taken(table, part.rows))
+            difference = max(difference, _largest(graph, expected, found))
         checks.append({"case": name, "rows": table.row_count, "max_difference": difference})
+    for height, width in _SIZES if graph.images and not graph.head_only else ():
+        checks.append(_check_size(predictor, graph, sample, run, (height, width)))
     return Parity(max(float(str(check["max_difference"])) for check in checks), checks)
 
 
+@dataclass(frozen=True)
+class GraphRows:
+    """Some rows, by number, as the graph takes them: those whose images are of one size."""
+
+    rows: npt.NDArray[np.int64]
+    tensors: tuple[Tensor, ...]
+
+
+def _alike(graph: ExportGraph, rows: Rows, predictor: Predictor) -> Iterator[GraphRows]:
+    """The rows in groups whose images have the same size; all at once where there are no images."""
+    if not graph.images or graph.head_only:
+        yield GraphRows(np.arange(rows.count), graph_inputs(graph, rows, predictor))
+        return
+    pixels = {name: predictor.pixels(name, rows) for name in graph.images}
+    sizes = [tuple(pixels[name][row].shape for name in graph.images) for row in range(rows.count)]
+    for size in dict.fromkeys(sizes):
+        members = np.array([row for row in range(rows.count) if sizes[row] == size])
+        yield GraphRows(members, graph_inputs(graph, rows.select(members), predictor))
+
+
 def graph_inputs(graph: ExportGraph, rows: Rows, predictor: Predictor) -> tuple[Tensor, ...]:
-    """The tensors of some rows as the graph takes them."""
+    """The tensors of some rows, whose images are of one size, as the graph takes them."""
     tensors: list[Tensor] = []
     for item in graph.inputs:
         if item.role == "embedding":
             tensors.append(torch.from_numpy(predictor.embeddings(item.feature, rows)))
+        elif item.role == "image":
+            tensors.append(torch.from_numpy(np.stack(predictor.pixels(item.feature, rows))))
         elif item.role in ("input_ids", "attention_mask"):
             column = rows.tokens[item.feature]
             ids, mask = column.padded(np.arange(len(column)), predictor.padding(item.feature))
@@ -67,9 +96,48 @@ def graph_inputs(graph: ExportGraph, rows: Rows, predictor: Predictor) -> tuple[
     return tuple(tensors)
 
 
+def _check_size(
+    predictor: Predictor, graph: ExportGraph, sample: pa.Table, run: Run, size: tuple[int, int]
+) -> dict[str, object]:
+    """Compares the artifact with the graph in torch on two rows whose images are stretched to one size."""
+    table = table_of_arrow(sample.take(pa.array([0, min(1, sample.num_rows - 1)])), "sample")
+    rows = predictor.rows(table)
+    first = rows.select(np.array([0]))
+    tensors = []
+    for item, tensor in zip(graph.inputs, graph_inputs(graph, first, predictor), strict=True):
+        if item.role == "image":
+            tensor = functional.interpolate(tensor.float(), size=size, mode="nearest").to(torch.uint8)
+        tensors.append(torch.cat([tensor, tensor]))
+    with torch.inference_mode():
+        outputs = graph(*tensors)
+    expected = {feature.name: output.numpy() for feature, output in zip(graph.outputs, outputs, strict=True)}
+    found = run(tuple(tensors), None)
+    difference = _largest(graph, expected, found, restored=True)
+    return {"case": f"images of {size[0]} x {size[1]}", "rows": 2, "max_difference": difference}
+
+
+def _largest(
+    graph: ExportGraph,
+    live: Mapping[str, npt.NDArray[np.floating]],
+    found: list[list[npt.NDArray[np.floating]]],
+    *,
+    restored: bool = False,
+) -> float:
+    """The largest difference of any output in any way of running; `restored` says that numbers are in their units."""
+    return max(
+        _difference(feature, live[feature.name], output, restored=restored)
+        for outputs in found
+        for feature, output in zip(graph.outputs, outputs, strict=True)
+    )
+
+
+def _taken(table: Table, rows: npt.NDArray[np.int64]) -> Table:
+    return table_of_arrow(table.rows.take(pa.array(rows)), table.field)
+
+
 def raw_cells(graph: ExportGraph, table: Table) -> dict[str, list[str]]:
     """The cells of some rows as raw strings, missing ones empty, as an artifact's own reader takes them."""
-    columns = dict.fromkeys(feature.spec.source for feature in graph.features)
+    columns = dict.fromkeys(feature.spec.source for feature in graph.features if feature.name not in graph.images)
     return {
         name: [cell or "" for cell in as_strings(table.rows.column(name).combine_chunks()).to_pylist()]
         for name in columns
@@ -111,8 +179,11 @@ def _with_words(text: str, words: int) -> str:
     return " ".join(parts[:words]) if words < 1_000 else " ".join((parts * 1_000)[:1_000])
 
 
-def _difference(feature: FittedFeature, live: npt.NDArray[np.float32], found: npt.NDArray[np.floating]) -> float:
+def _difference(
+    feature: FittedFeature, live: npt.NDArray[np.floating], found: npt.NDArray[np.floating], *, restored: bool
+) -> float:
     if isinstance(feature.statistics, NumberStatistics):
         spread = max(feature.statistics.maximum - feature.statistics.minimum, 1e-12)
-        return float(np.abs(restore(live, feature.statistics) - found).max() / spread)
+        expected = live if restored else restore(live.astype(np.float32), feature.statistics)
+        return float(np.abs(expected - found).max() / spread)
     return float(np.abs(live.astype(np.float64) - found).max())

@@ -35,6 +35,13 @@ class TextReader(nn.Module):
         return [ids, mask]
 
 
+class ImageReader(nn.Module):
+    """Stands where an image input is: its pixels come beside the cells."""
+
+    def forward(self, cells: list[str], first_row: int) -> list[Tensor]:
+        raise ValueError("an image is no cell")
+
+
 class NumberReader(nn.Module):
     """Cells to float64; a missing one is NaN, which the graph fills."""
 

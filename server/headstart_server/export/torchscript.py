@@ -5,6 +5,7 @@ strings with nothing but torch, where every text input's tokenizer is BERT's kin
 """
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,12 +14,16 @@ from torch import Tensor, nn
 from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.image import ImageStatistics
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.features.text import TextStatistics
+from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.graph import ExportGraph
-from headstart_server.export.readers import BinaryReader, CategoryReader, NumberReader, TextReader
+from headstart_server.export.readers import BinaryReader, CategoryReader, ImageReader, NumberReader, TextReader
 from headstart_server.export.wordpiece import wordpiece_of
+
+Preparations = Mapping[str, TextPreparation | ImageTransform]
 
 
 class _Listed(nn.Module):
@@ -40,6 +45,7 @@ class RawModel(nn.Module):
         self.graph = graph
         self.readers = nn.ModuleList(readers)
         self.columns = columns
+        self.pixels = [isinstance(reader, ImageReader) for reader in readers]
         self.outputs = outputs
 
     def forward(self, inputs: list[Tensor]) -> list[Tensor]:
@@ -47,23 +53,34 @@ class RawModel(nn.Module):
         return result
 
     @torch.jit.export
-    def predict(self, columns: dict[str, list[str]], first_row: int = 1) -> dict[str, Tensor]:
+    def predict(
+        self, columns: dict[str, list[str]], first_row: int = 1, images: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Raw cells by column to outputs by feature; an empty cell is a missing one.
 
-        Raises ValueError naming the column, the row (counted from `first_row`) and the value of a cell it cannot read.
+        `images` holds the pixels of image columns, uint8 [n, 3, h, w]: TorchScript reads no files. Raises ValueError
+        naming the column, the row (counted from `first_row`) and the value of a cell it cannot read.
         """
         inputs: list[Tensor] = []
         for index, reader in enumerate(self.readers):
             column = self.columns[index]
-            if column not in columns:
+            if self.pixels[index]:
+                if images is None or column not in images:
+                    raise ValueError(f"the pixels of column '{column}' are missing")
+                inputs.append(images[column])
+            elif column not in columns:
                 raise ValueError(f"column '{column}' is missing")
-            inputs += reader(columns[column], first_row)
+            else:
+                inputs += reader(columns[column], first_row)
         outputs: list[Tensor] = self.graph(inputs)
         return {self.outputs[index]: outputs[index] for index in range(len(outputs))}
 
 
 def export_torchscript(
-    graph: ExportGraph, examples: tuple[Tensor, ...], preparations: dict[str, TextPreparation], path: Path
+    graph: ExportGraph,
+    examples: tuple[Tensor, ...],
+    preparations: Preparations,
+    path: Path,
 ) -> bool:
     """Writes the graph traced at `examples`; returns whether it also reads raw cells (`predict`)."""
     with warnings.catch_warnings(), torch.inference_mode():
@@ -102,13 +119,13 @@ def _copy_without_sources(source: Path, target: Path) -> None:
     writer.write_end_of_file()
 
 
-def _readers(features: tuple[FittedFeature, ...], preparations: dict[str, TextPreparation]) -> list[nn.Module] | None:
+def _readers(features: tuple[FittedFeature, ...], preparations: Preparations) -> list[nn.Module] | None:
     """A reader per input, or None where one cannot be compiled (sets, vectors, other tokenizers)."""
     readers = [_reader(feature, preparations) for feature in features]
     return None if any(reader is None for reader in readers) else [reader for reader in readers if reader is not None]
 
 
-def _reader(feature: FittedFeature, preparations: dict[str, TextPreparation]) -> nn.Module | None:
+def _reader(feature: FittedFeature, preparations: Preparations) -> nn.Module | None:
     match feature.statistics:
         case CategoryStatistics() as statistics:
             return CategoryReader(statistics)
@@ -116,8 +133,12 @@ def _reader(feature: FittedFeature, preparations: dict[str, TextPreparation]) ->
             return BinaryReader(feature.spec.source, statistics)
         case NumberStatistics():
             return NumberReader(feature.spec.source)
+        case ImageStatistics():
+            return ImageReader()
         case TextStatistics() as statistics:
-            tokenizer = wordpiece_of(preparations[feature.name])
+            preparation = preparations[feature.name]
+            assert isinstance(preparation, TextPreparation)
+            tokenizer = wordpiece_of(preparation)
             return TextReader(tokenizer, statistics) if tokenizer and not statistics.lowercase else None
         case _:
             return None

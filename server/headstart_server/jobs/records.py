@@ -16,6 +16,10 @@ class SourceRecord:
     format: str
     dataset: str = ""
     """Id of the uploaded data set, if it is one."""
+    table_file: str = ""
+    """The table within an archive or folder."""
+    folders: list[str] = field(default_factory=list)
+    """Where the paths in its image columns may lead."""
 
 
 @dataclass(frozen=True)

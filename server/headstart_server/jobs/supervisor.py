@@ -4,7 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -12,6 +12,7 @@ import structlog
 from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError, OverloadedError
 from headstart_server.core.layout import Layout
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
@@ -30,6 +31,7 @@ class SupervisorSettings:
 
     model_root: str
     hub_allowed: bool
+    image_limits: ImageLimits = field(default_factory=ImageLimits)
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
@@ -192,6 +194,7 @@ class Supervisor:
             "state_dir": str(self._layout.root),
             "model_root": self._settings.model_root,
             "hub_allowed": self._settings.hub_allowed,
+            "image_limits": asdict(self._settings.image_limits),
             "cpu_precision": fast_precision("cpu"),
         }
 

@@ -103,7 +103,9 @@ class Worker:
 def run_assignment(assignment: dict[str, Any], listener: "JobListener") -> str:
     """Opens the tables and hands the job to the engine; returns the model's id."""
     from headstart_server.data.formats import Format
-    from headstart_server.data.tables import Sources, open_table
+    from headstart_server.data.images.decode import ImageLimits
+    from headstart_server.data.opening import Location, open_location
+    from headstart_server.data.tables import Sources
     from headstart_server.encoders.precision import adopt_precision
     from headstart_server.encoders.sources import ModelSources
     from headstart_server.engines.local import Assignment, LocalEngine
@@ -114,23 +116,33 @@ def run_assignment(assignment: dict[str, Any], listener: "JobListener") -> str:
     sources = ModelSources(Path(root) if root else None, assignment["hub_allowed"])
     listener.state("PREPARING")
     tables = [
-        open_table(Path(source["path"]), Format(source["format"]), layout.tables, source["role"])
+        open_location(
+            Location(
+                Path(source["path"]),
+                Format(source["format"]),
+                source["table_file"],
+                tuple(map(Path, source["folders"])),
+            ),
+            layout.tables,
+            source["role"],
+        )
         for source in assignment["sources"]
     ]
     roles = tuple(source["role"] for source in assignment["sources"])
     spec = TrainSpec.model_validate(assignment["spec"])
     job = Assignment(assignment["identifier"], assignment["display_name"], spec, Sources(tuple(tables), roles))
-    return LocalEngine(job, _workplace(layout, sources), listener).run()
+    limits = ImageLimits(**assignment["image_limits"])
+    return LocalEngine(job, _workplace(layout, sources, limits), listener).run()
 
 
 _WORKPLACES: dict[str, Workplace] = {}
 
 
-def _workplace(layout: Layout, sources: Any) -> Workplace:
+def _workplace(layout: Layout, sources: Any, limits: Any) -> Workplace:
     """The process's workplace; kept between jobs, so that the index of the store stays warm."""
     key = str(layout.root)
     if key not in _WORKPLACES:
-        _WORKPLACES[key] = Workplace.at(layout, sources)
+        _WORKPLACES[key] = Workplace.at(layout, sources, limits)
     return _WORKPLACES[key]
 
 

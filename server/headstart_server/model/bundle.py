@@ -1,13 +1,13 @@
 """Bundles: published models on disk. Safetensors and JSON only.
 
 `bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, `sample.arrow`, and for each
-fine-tuned encoder `encoders/{index}/` in transformers' layout. A frozen encoder is a reference to a shared copy, kept
-once by digest.
+fine-tuned encoder `encoders/{index}/`, in transformers' layout or as torchvision's weights. A frozen encoder is a
+reference to a shared copy, kept once by digest.
 """
 
 import json
-import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import published_folder, read_json
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextPreparation, dimension_of, load_encoder, load_preparation
+from headstart_server.encoders.text import TextEncoder, TextPreparation, load_encoder, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.spec.model import TrainSpec
@@ -36,25 +38,24 @@ class EncoderVault:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def keep(self, source: ModelSource) -> str:
+    def keep(self, source: ImageSource) -> str:
         """Copies a source on first sight; returns its digest."""
-        digest = _identity(source)
+        digest = source.identity
         target = self._root / digest
         if not target.exists():
             with published_folder(target) as folder:
-                for name, path in source.files.items():
-                    shutil.copyfile(path, folder / name)
+                source.copy(folder)
         return digest
 
-    def source(self, digest: str, name: str) -> ModelSource:
+    def source(self, digest: str, name: str) -> ImageSource:
         """The kept copy; raises FailedPreconditionError if it is gone, DataLossError if it is damaged."""
         folder = self._root / digest
         if not folder.is_dir():
             raise FailedPreconditionError(
                 f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
             )
-        source = ModelSource(name, folder)
-        if _identity(source) != digest:
+        source = opened_source(name, folder)
+        if source.identity != digest:
             raise damaged(f"the kept encoder {name!r} ({digest})", "its files are not those that were kept")
         return source
 
@@ -63,13 +64,19 @@ class EncoderVault:
 class EncoderReference:
     """Where the encoder of an input is: a digest in the vault, or a folder of the bundle if fine-tuned."""
 
+    kind: str
+    """`text` or `image`."""
     name: str
     digest: str
     folder: str
     reduction: str
-    max_length: int
+    dimension: int
     space: dict[str, str]
     """Description of the embedding space it was trained in; empty for fine-tuned encoders."""
+    max_length: int = 0
+    """Of a text in tokens."""
+    transform: dict[str, Any] = field(default_factory=dict)
+    """Of an image."""
 
 
 @dataclass(frozen=True)
@@ -84,36 +91,49 @@ class Bundle:
     details: dict[str, Any]
     """Metrics, job, display name, creation time, digest, digests of its files."""
 
-    def source(self, feature: str, vault: EncoderVault) -> ModelSource:
+    def source(self, feature: str, vault: EncoderVault) -> ImageSource:
         """The weights of a pretrained input; raises DataLossError if they are damaged."""
         reference = self.encoders[feature]
         if reference.folder:
             files = {name: digest for name, digest in self.details["files"].items() if name.startswith(_ENCODERS)}
             verify_files(self.folder, files, f"models/{self.folder.name}")
-            return ModelSource(reference.name, self.folder / reference.folder)
+            return opened_source(reference.name, self.folder / reference.folder)
         return vault.source(reference.digest, reference.name)
 
     def model(self, vault: EncoderVault, *, with_encoders: bool) -> ECD:
         """The network in evaluation mode, with real encoders or with skip encoders."""
-        pretrained = {}
-        for name in self.encoders:
-            pretrained[name] = PretrainedInput(dimension_of(self.source(name, vault)), trainable=False)
+        pretrained = {
+            name: PretrainedInput(reference.dimension, trainable=False) for name, reference in self.encoders.items()
+        }
         model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained)
         model.load_learned_state(load_file(self.folder / "head.safetensors"))
         if with_encoders:
-            for name, reference in self.encoders.items():
-                encoder = load_encoder(self.source(name, vault), reference.reduction, use_pretrained=True, field=name)
-                pretrained[name].restore(encoder)
+            for name in self.encoders:
+                pretrained[name].restore(self.encoder(name, vault))
         return model.eval()
+
+    def encoder(self, feature: str, vault: EncoderVault) -> TextEncoder | ImageEncoder:
+        """The encoder of a pretrained input, in float32, in evaluation mode."""
+        source, reduction = self.source(feature, vault), self.encoders[feature].reduction
+        preparation = self.preparation(feature, vault)
+        if isinstance(preparation, ImageTransform):
+            return load_image_encoder(source, preparation, reduction, use_pretrained=True, field=feature)
+        assert isinstance(source, ModelSource)
+        return load_encoder(source, reduction, use_pretrained=True, field=feature)
 
     def sample(self) -> pa.Table:
         """Some training rows of the input columns."""
         with pa.ipc.open_file(str(self.folder / _SAMPLE)) as reader:
             return reader.read_all()
 
-    def preparation(self, feature: str, vault: EncoderVault) -> TextPreparation:
-        """The tokenizer of a text input."""
-        return load_preparation(self.source(feature, vault), self.encoders[feature].max_length, feature)
+    def preparation(self, feature: str, vault: EncoderVault) -> TextPreparation | ImageTransform:
+        """The tokenizer of a text input, or the transform of an image input."""
+        reference = self.encoders[feature]
+        if reference.kind == "image":
+            return ImageTransform.from_description(reference.transform)
+        source = self.source(feature, vault)
+        assert isinstance(source, ModelSource)
+        return load_preparation(source, reference.max_length, feature)
 
 
 def save_bundle(
@@ -122,12 +142,12 @@ def save_bundle(
     model: ECD,
     inputs: tuple[FittedFeature, ...],
     outputs: tuple[FittedFeature, ...],
-    references: dict[str, EncoderReference],
-    preparations: dict[str, TextPreparation],
+    references: Mapping[str, EncoderReference],
+    save_encoders: Mapping[str, Callable[[Path], None]],
     sample: pa.Table,
     details: dict[str, Any],
 ) -> None:
-    """Publishes a bundle atomically. Fine-tuned encoders are saved whole, in float32, with their tokenizer.
+    """Publishes a bundle atomically. `save_encoders` save a fine-tuned encoder whole, by input, into a folder.
 
     `sample` holds some training rows of the input columns: what exports are checked on.
     """
@@ -137,7 +157,8 @@ def save_bundle(
             writer.write_table(sample)
         for name, reference in references.items():
             if reference.folder:
-                _save_encoder(temporary / reference.folder, model.pretrained()[name], preparations[name])
+                (temporary / reference.folder).mkdir(parents=True)
+                save_encoders[name](temporary / reference.folder)
         files = {
             str(path.relative_to(temporary)): file_digest(path)
             for path in sorted(temporary.rglob("*"))
@@ -187,10 +208,6 @@ def load_bundle(folder: Path) -> Bundle:
     )
 
 
-def _identity(source: ModelSource) -> str:
-    return fingerprint({"weights": source.weights_digest, "tokenizer": source.tokenizer_digest})
-
-
 def _content_digest(content: dict[str, Any], files: dict[str, str]) -> str:
     return fingerprint({**content, "files": files})
 
@@ -199,13 +216,6 @@ def _plain(content: dict[str, Any]) -> dict[str, Any]:
     """As it will be read back, so that its digest is the same then."""
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain
-
-
-def _save_encoder(folder: Path, pretrained: PretrainedInput, preparation: TextPreparation) -> None:
-    folder.mkdir(parents=True)
-    model: Any = pretrained.encoder.model
-    model.save_pretrained(folder)
-    preparation.tokenizer.save_pretrained(folder)
 
 
 def _write(path: Path, value: Any) -> None:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.tabular import build_tabular
-from headstart_server.encoders.text import TextEncoder
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
 from headstart_server.spec.model import CombinerSpec
@@ -33,7 +32,8 @@ class Embedded(NamedTuple):
 
 Value = Tensor | Tokens | Embedded
 Batch = Mapping[str, Value]
-"""Values by feature name: arrays of tabular features, tokens of texts, embeddings [b, d] of skipped encoders."""
+"""Values by feature name: arrays of tabular features, tokens of texts, crops [b, 3, h, w] of images, embeddings [b, d]
+of skipped encoders."""
 
 
 class SkipEncoder(nn.Module):
@@ -75,8 +75,8 @@ class PretrainedInput(nn.Module):
         """Puts the skip encoder in place: inputs are embeddings from now on."""
         self.encoder = SkipEncoder(self.dimension)
 
-    def restore(self, encoder: TextEncoder) -> None:
-        """Puts the real encoder back: inputs are tokens from now on. A frozen one gets no gradients."""
+    def restore(self, encoder: nn.Module) -> None:
+        """Puts the real encoder back: inputs are tokens or crops from now on. A frozen one gets no gradients."""
         self.encoder = encoder.requires_grad_(self.trainable)
 
     def standardise(self, embeddings: Tensor) -> None:
@@ -98,14 +98,13 @@ class PretrainedInput(nn.Module):
         return self
 
     def forward(self, value: Tensor | Tokens) -> Tensor:
-        """Embeddings or tokens to standardised embeddings [b, d]."""
-        if isinstance(value, Tensor):
-            embedded: Tensor = self.encoder(value)
-        elif self.trainable:
-            embedded = self.encoder(value.ids, value.mask)
+        """Embeddings, tokens or crops to standardised embeddings [b, d]."""
+        inputs = value if isinstance(value, Tokens) else (value,)
+        if self.trainable:
+            embedded: Tensor = self.encoder(*inputs)
         else:
             with torch.no_grad():
-                embedded = self.encoder(value.ids, value.mask)
+                embedded = self.encoder(*inputs)
         standardised: Tensor = (embedded.float() - self.shift) / self.scale
         return standardised
 

@@ -3,14 +3,17 @@
 from dataclasses import dataclass
 
 from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress, survey
-from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.inputs import plan_inputs
+from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.trainer import plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
@@ -35,23 +38,31 @@ class Preview:
         for feature in self.data.inputs:
             plan = self.plans.get(feature.name)
             if plan is not None and plan.cached:
-                keys = keys_of_chunks(TextColumn(self.data.texts(feature)).chunks)
-                found[feature.name] = survey(store.space(plan.space), keys)[0]
+                found[feature.name] = survey(store.space(plan.space), keys_of_input(self.data, feature))[0]
         return found
+
+
+def keys_of_input(data: PreparedData, feature: FittedFeature) -> Keys:
+    """The key of every row of a pretrained input."""
+    if feature.name in data.images:
+        return data.images[feature.name].keys
+    return keys_of_chunks(TextColumn(data.texts(feature)).chunks)
 
 
 def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
     """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
     merged = apply_defaults(spec)
-    plans = plan_pretrained(merged, sources, Resolution.of(spec), device_type)
+    plans = plan_inputs(merged, sources, Resolution.of(spec), device_type)
     _plan_trainer(merged, Resolution.of(spec), 1, device_type, plans)
 
 
-def preview(spec: TrainSpec, tables: Sources, sources: ModelSources, device_type: str) -> Preview:
+def preview(
+    spec: TrainSpec, tables: Sources, sources: ModelSources, device_type: str, limits: ImageLimits | None = None
+) -> Preview:
     """Resolves everything but measured values; raises InvalidInputError with what is wrong."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
-    plans = plan_pretrained(merged, sources, resolution, device_type)
-    data = prepare(merged, tables, seed_of(merged))
+    plans = plan_inputs(merged, sources, resolution, device_type)
+    data = prepare(merged, tables, seed_of(merged), limits)
     _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
     return Preview(resolution, data, plans)
 

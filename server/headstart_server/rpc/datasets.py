@@ -91,6 +91,7 @@ def dataset_message(dataset: Dataset) -> pb.Dataset:
         create_time=timestamp(dataset.create_time),
         row_count=dataset.row_count,
         columns=dataset.columns,
+        table_files=dataset.table_files,
     )
 
 

@@ -12,21 +12,28 @@ from headstart_server.core.errors import NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import fit_feature
-from headstart_server.data.tables import table_of_arrow
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.policy import require_usable_images
+from headstart_server.data.images.scan import scan
+from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.eviction import delete_space
+from headstart_server.embedding_store.fill import Encode
 from headstart_server.embedding_store.inventory import SpaceSummary, summarise
-from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace
-from headstart_server.planning.pretrained import plan_text
+from headstart_server.planning.image_inputs import plan_image
+from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.text_inputs import plan_text
 from headstart_server.rpc.jobs import SPACES
 from headstart_server.rpc.messages import feature_values, page, timestamp
 from headstart_server.rpc.tables import arrow_table
-from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.parse import parse_feature
 
 
@@ -61,8 +68,8 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
         feature = parse_feature(feature_values(request.feature), "feature")
-        if feature.type != "text":
-            raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text")
+        if feature.type not in ("text", "image"):
+            raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text or image")
         if feature.encoder.trainable or feature.encoder.use_pretrained is False:
             raise invalid(
                 "feature.encoder",
@@ -72,18 +79,13 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         if table.row_count > self._max_rows:
             raise invalid("table", f"holds {table.row_count} rows, at most {self._max_rows} fit one request")
         table.require(feature.source, "feature.name")
-        device = self._workplace.device
-        resolution = Resolution.of(TrainSpec(input_features=[feature]))
-        plan = plan_text(feature, "feature", self._workplace.sources, resolution, device.type)
-        where = Where("feature", feature.source, lambda row: f"row {row + 1}")
-        fitted = fit_feature(feature, table.chunks(feature.source), where, output=False)
-        column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
+        plan, keys, encode = (self._texts if feature.type == "text" else self._images)(feature, table)
         store = self._workplace.store.space(plan.space)
         reports: list[int] = []
         matrix = embed(
             store,
-            keys_of_chunks(column.chunks),
-            text_encode(plan, column.texts, device, self._shelf),
+            keys,
+            encode,
             lambda progress: reports.append(progress.found),
             self._workplace.layout.job("embed"),
         )
@@ -93,6 +95,28 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             rows_found=reports[0],
             embedding_space=name_of(SPACES, plan.space.identifier),
         )
+
+    def _texts(self, feature: FeatureSpec, table: Table) -> tuple[PretrainedPlan, Keys, Encode]:
+        resolution, device = Resolution.of(TrainSpec(input_features=[feature])), self._workplace.device
+        plan = plan_text(feature, "feature", self._workplace.sources, resolution, device.type)
+        fitted = fit_feature(feature, table.chunks(feature.source), _where(feature), output=False)
+        column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
+        return plan, keys_of_chunks(column.chunks), text_encode(plan, column.texts, device, self._shelf)
+
+    def _images(self, feature: FeatureSpec, table: Table) -> tuple[PretrainedPlan, Keys, Encode]:
+        resolution, device = Resolution.of(TrainSpec(input_features=[feature])), self._workplace.device
+        plan = plan_image(feature, "feature", self._workplace.sources, resolution, device.type, seed=0)
+        column = ImageColumn([table], feature.source, self._workplace.image_limits)
+        images = scan(column, np.arange(table.row_count))
+        require_usable_images(images.bad, _where(feature))
+        encode = ImageEncode(
+            plan, images, device, self._shelf, lambda: require_usable_images(images.bad, _where(feature))
+        )
+        return plan, images.keys, encode
+
+
+def _where(feature: FeatureSpec) -> Where:
+    return Where("table", feature.source, lambda row: f"row {row + 1}")
 
 
 def _folder(store: EmbeddingStore, identifier: str) -> Path:

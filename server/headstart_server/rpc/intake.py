@@ -9,8 +9,10 @@ from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file, resolve_below
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import id_of
-from headstart_server.data.formats import Format, format_of
-from headstart_server.data.tables import Sources, open_table, table_of_arrow
+from headstart_server.data.formats import CONTAINERS, Format, format_of
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.opening import Location, open_location
+from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.jobs.records import SourceRecord
@@ -22,16 +24,24 @@ from headstart_server.spec.parse import parse_values, parse_yaml
 
 _ROLES = ("dataset", "validation_dataset", "test_dataset")
 _CHECKED_BYTES = 64 << 20
+_CHECKED_IMAGES = 2_000
+"""Rows with images that are looked at before a job is accepted; more are looked at by the job."""
 
 
 class Intake:
     """Turns a request into a spec and files, refusing what cannot be trained before a job exists."""
 
     def __init__(
-        self, layout: Layout, data_root: Path | None, uploads: Uploads, sources: ModelSources, device_type: str
+        self,
+        layout: Layout,
+        data_root: Path | None,
+        uploads: Uploads,
+        sources: ModelSources,
+        device_type: str,
+        image_limits: ImageLimits,
     ) -> None:
         self._layout, self._data_root, self._uploads = layout, data_root, uploads
-        self.sources, self.device_type = sources, device_type
+        self.sources, self.device_type, self.image_limits = sources, device_type, image_limits
 
     def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
         """The parsed spec; raises InvalidInputError."""
@@ -54,36 +64,61 @@ class Intake:
 
     def tables(self, records: list[SourceRecord]) -> Sources:
         """The opened files."""
-        opened = [open_table(Path(item.path), Format(item.format), self._layout.tables, item.role) for item in records]
+        opened = [
+            open_location(
+                Location(Path(item.path), Format(item.format), item.table_file, tuple(map(Path, item.folders))),
+                self._layout.tables,
+                item.role,
+            )
+            for item in records
+        ]
         return Sources(tuple(opened), tuple(item.role for item in records))
 
     def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
         """Raises InvalidInputError for a spec or data that cannot be trained. Large files are checked by the job."""
         check_spec(spec, self.sources, self.device_type)
-        if sum(Path(item.path).stat().st_size for item in records) <= _CHECKED_BYTES:
-            preview(spec, self.tables(records), self.sources, self.device_type)
+        if sum(Path(item.path).stat().st_size for item in records) > _CHECKED_BYTES:
+            return
+        tables = self.tables(records)
+        if tables.rows.row_count <= _CHECKED_IMAGES or all(item.type != "image" for item in spec.input_features):
+            preview(spec, tables, self.sources, self.device_type, self.image_limits)
 
     def _file(self, source: pb.DatasetSource, role: str, folder: Path) -> SourceRecord:
         match source.WhichOneof("source"):
             case "dataset":
                 dataset = self._uploads.get(id_of("datasets", source.dataset, f"{role}.dataset"))
-                return SourceRecord(role, str(self._uploads.path(dataset)), dataset.format, dataset.identifier)
+                file = str(self._uploads.path(dataset))
+                _require_container(source.table_file, Format(dataset.format), role)
+                return SourceRecord(role, file, dataset.format, dataset.identifier, source.table_file)
             case "path":
-                return self._below_root(source.path, role)
+                return self._below_root(source.path, source.table_file, role)
             case "table":
                 table = table_of_arrow(arrow_table(source.table, f"{role}.table"), f"{role}.table").rows
                 path = folder / f"{role}.arrow"
                 with published_file(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
                     writer.write_table(table)
-                return SourceRecord(role, str(path), Format.ARROW)
+                _require_container(source.table_file, Format.ARROW, role)
+                return SourceRecord(role, str(path), Format.ARROW, folders=self._folders())
             case _:
                 raise invalid(role, "is empty; set dataset, path or table")
 
-    def _below_root(self, path: str, role: str) -> SourceRecord:
+    def _folders(self, *first: Path) -> list[str]:
+        """Where image paths may lead: these folders, then the data root."""
+        return [str(folder) for folder in (*first, self._data_root) if folder is not None]
+
+    def _below_root(self, path: str, table_file: str, role: str) -> SourceRecord:
         field = f"{role}.path"
         if self._data_root is None:
             raise invalid(field, "the server has no data root (start it with --data-root); upload the file instead")
         file = resolve_below(self._data_root, path, field)
-        if not file.is_file():
+        if not file.is_file() and not file.is_dir():
             raise invalid(field, f"{path[:200]!r} is no file below the data root; check the name")
-        return SourceRecord(role, str(file), format_of(file.name, field))
+        file_format = Format.FOLDER if file.is_dir() else format_of(file.name, field)
+        _require_container(table_file, file_format, role)
+        return SourceRecord(role, str(file), file_format, "", table_file, self._folders(file.parent))
+
+
+def _require_container(table_file: str, file_format: Format, role: str) -> None:
+    if table_file and file_format not in CONTAINERS:
+        message = f"{table_file[:200]!r} is given, but the data is a table itself; leave it out"
+        raise invalid(f"{role}.table_file", message)

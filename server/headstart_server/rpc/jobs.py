@@ -87,6 +87,8 @@ def encode_message(data: dict[str, Any]) -> pb.EncodeProgress:
         rows_per_second=data["rows_per_second"],
         eta_seconds=data["eta_seconds"],
         embedding_space=name_of(SPACES, data["space"]),
+        data_wait_seconds=data.get("waited", 0.0),
+        compute_seconds=data.get("seconds", 0.0) - data.get("waited", 0.0),
     )
 
 

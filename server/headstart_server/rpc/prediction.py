@@ -16,7 +16,8 @@ from headstart_server.rpc.tables import arrow_table
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
 from headstart_server.serving.pool import ModelPool
-from headstart_server.serving.predictor import Predictor, Reuse, Rows
+from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.rows import Rows
 
 _INLINE_ROWS = 16
 _READ_AHEAD = 2

@@ -65,6 +65,7 @@ def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
                 feature_types=item.feature_types,
                 pretrained=item.pretrained,
                 default_model=item.default_model,
+                variants=item.variants,
             )
             for item in encoder_types()
         ],

@@ -148,7 +148,8 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     def _planned(self, request: pb.TrainJobRequest, folder: Path) -> pb.TrainJobPlan:
         spec = self._intake.spec(request)
         records = self._intake.files(request, folder)
-        looked = preview(spec, self._intake.tables(records), self._intake.sources, self._intake.device_type)
+        intake = self._intake
+        looked = preview(spec, intake.tables(records), intake.sources, intake.device_type, intake.image_limits)
         passes = looked.passes(self._embeddings)
         return pb.TrainJobPlan(
             resolved_spec=spec_message(looked.resolution.spec().compact()),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from headstart_server import metrics
 from headstart_server.core.errors import OverloadedError
-from headstart_server.serving.predictor import Answer, Predictor, Reuse, Rows
+from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.rows import Answer, Rows
 
 
 @dataclass
@@ -35,7 +36,12 @@ class Batcher:
         Many rows are answered piece by piece, each piece queueing anew, so that nobody waits for all of somebody else's
         rows, and those of a caller who has gone are not computed.
         """
-        return Answer.join([await self._answer(predictor, piece, reuse) for piece in rows.pieces(self._max_batch)])
+        answers = []
+        for piece in rows.pieces(self._max_batch):
+            if piece.files:
+                piece = await asyncio.to_thread(predictor.loaded, piece, reuse)
+            answers.append(await self._answer(predictor, piece, reuse))
+        return Answer.join(answers)
 
     async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
         if self._waiting_rows + rows.count > self._max_waiting and self._queue:

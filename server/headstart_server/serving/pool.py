@@ -6,14 +6,16 @@ from contextlib import suppress
 
 import torch
 
-from headstart_server.core.files import folder_size
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.images.transform import ImageTransform
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.layout import lay_for_short_texts
-from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.encoders.text import TextEncoder, TextPreparation
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.serving.predictor import Predictor, TextInput
+from headstart_server.serving.predictor import ImageInput, Predictor, TextInput
 
 
 class ModelPool:
@@ -26,11 +28,12 @@ class ModelPool:
         store: EmbeddingStore,
         device: torch.device,
         limit_bytes: int,
+        image_limits: ImageLimits | None = None,
     ) -> None:
         self._registry, self._vault, self._store, self._device = registry, vault, store, device
-        self._limit = limit_bytes
+        self._limit, self._image_limits = limit_bytes, image_limits
         self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
-        self._encoders: dict[str, tuple[TextEncoder, int]] = {}
+        self._encoders: dict[str, tuple[TextEncoder | ImageEncoder, int]] = {}
         self._lock = threading.Lock()
 
     def get(self, identifier: str) -> Predictor:
@@ -58,20 +61,28 @@ class ModelPool:
             self._drop_unused_encoders()
 
     def _load(self, bundle: Bundle) -> tuple[Predictor, set[str]]:
-        texts, used = {}, set()
+        pretrained: dict[str, TextInput | ImageInput] = {}
+        used = set()
         for name, reference in bundle.encoders.items():
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
             used.add(key)
             if key not in self._encoders:
-                source = bundle.source(name, self._vault)
-                encoder = load_encoder(source, reference.reduction, use_pretrained=True, field=name).to(self._device)
-                if self._device.type == "cpu":
-                    lay_for_short_texts(encoder)
-                self._encoders[key] = (encoder.requires_grad_(False), folder_size(source.folder))
+                encoder = self._placed(bundle.encoder(name, self._vault)).requires_grad_(False)
+                self._encoders[key] = (encoder, bundle.source(name, self._vault).size_bytes)
             space = Space.from_description(reference.space) if reference.space else None
-            texts[name] = TextInput(self._encoders[key][0], bundle.preparation(name, self._vault), space)
+            pretrained[name] = _served(self._encoders[key][0], bundle.preparation(name, self._vault), space)
         head = bundle.model(self._vault, with_encoders=False)
-        return Predictor(bundle.inputs, bundle.outputs, head, texts, self._store, self._device), used
+        limits = self._image_limits
+        return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._store, self._device, limits), used
+
+    def _placed(self, encoder: TextEncoder | ImageEncoder) -> TextEncoder | ImageEncoder:
+        """The encoder on its device, laid out for quick answers."""
+        if isinstance(encoder, ImageEncoder):
+            return encoder.fused().at("fp32", self._device)
+        encoder = encoder.to(self._device)
+        if self._device.type == "cpu":
+            lay_for_short_texts(encoder)
+        return encoder
 
     def _evict(self) -> None:
         """Drops least recently used models until their encoders fit; the newest always stays."""
@@ -83,3 +94,12 @@ class ModelPool:
         used = set().union(*(keys for _, keys in self._models.values()))
         for key in self._encoders.keys() - used:
             del self._encoders[key]
+
+
+def _served(
+    encoder: TextEncoder | ImageEncoder, preparation: TextPreparation | ImageTransform, space: Space | None
+) -> TextInput | ImageInput:
+    if isinstance(encoder, ImageEncoder) and isinstance(preparation, ImageTransform):
+        return ImageInput(encoder, preparation, space)
+    assert isinstance(encoder, TextEncoder) and isinstance(preparation, TextPreparation)
+    return TextInput(encoder, preparation, space)

@@ -1,8 +1,8 @@
 """The live model: raw columns to predictions, encoder restored, embeddings reused from the store."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -13,14 +13,23 @@ from torch import Tensor
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.decode import BadImageError, ImageLimits
+from headstart_server.data.images.loader import ImageReader, sized_of
+from headstart_server.data.images.policy import require_usable_images
+from headstart_server.data.images.scan import ScannedImages, scan
+from headstart_server.data.images.transform import ImageTransform, Pixels
 from headstart_server.data.tables import Table
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.encoders.image import ImageEncoder
+from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD
+from headstart_server.serving.rows import Answer, ReadyImages, Rows
 
 _WASTE = 0.1
 _REFRESH_SECONDS = 10.0
@@ -35,65 +44,6 @@ class Reuse(Enum):
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows ready for the model: arrays of tabular inputs; tokens and keys of text inputs."""
-
-    count: int
-    arrays: dict[str, npt.NDArray[np.generic]]
-    tokens: dict[str, TokenColumn]
-    keys: dict[str, Keys]
-
-    @classmethod
-    def join(cls, parts: Sequence["Rows"]) -> "Rows":
-        """Rows of several callers, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        first = parts[0]
-        return cls(
-            sum(part.count for part in parts),
-            {name: np.concatenate([part.arrays[name] for part in parts]) for name in first.arrays},
-            {name: TokenColumn.join([part.tokens[name] for part in parts]) for name in first.tokens},
-            {name: np.concatenate([part.keys[name] for part in parts]) for name in first.keys},
-        )
-
-    def pieces(self, most: int) -> Iterator["Rows"]:
-        """The rows in pieces of at most `most`."""
-        if self.count <= most:
-            yield self
-            return
-        for start in range(0, self.count, most):
-            rows = np.arange(start, min(start + most, self.count))
-            yield Rows(
-                len(rows),
-                {name: values[rows] for name, values in self.arrays.items()},
-                {name: column.select(rows) for name, column in self.tokens.items()},
-                {name: keys[rows] for name, keys in self.keys.items()},
-            )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Predictions of some rows: per output, probabilities [n, classes] or [n], or values [n] or [n, d]."""
-
-    outputs: dict[str, npt.NDArray[np.float32]]
-    rows_found: npt.NDArray[np.bool_]
-    """Rows none of whose texts needed the encoder."""
-
-    @classmethod
-    def join(cls, parts: Sequence["Answer"]) -> "Answer":
-        """The answers to several pieces, one after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        names = parts[0].outputs
-        outputs = {name: np.concatenate([part.outputs[name] for part in parts]) for name in names}
-        return cls(outputs, np.concatenate([part.rows_found for part in parts]))
-
-    def slice(self, start: int, end: int) -> "Answer":
-        """The answer to rows `start` to `end`."""
-        return Answer({name: values[start:end] for name, values in self.outputs.items()}, self.rows_found[start:end])
-
-
-@dataclass(frozen=True)
 class TextInput:
     """A text input as it is served."""
 
@@ -103,22 +53,35 @@ class TextInput:
     """Its embedding space; None for fine-tuned encoders."""
 
 
+@dataclass(frozen=True)
+class ImageInput:
+    """An image input as it is served."""
+
+    encoder: ImageEncoder
+    transform: ImageTransform
+    space: Space | None
+    """Its embedding space; None for fine-tuned encoders."""
+
+
 class Predictor:
-    """One model on one device. `rows` may run on any thread; `predict` on one at a time."""
+    """One model on one device. `rows` and `loaded` may run on any thread; `predict` on one at a time."""
 
     def __init__(
         self,
         inputs: Sequence[FittedFeature],
         outputs: Sequence[FittedFeature],
         head: ECD,
-        texts: dict[str, TextInput],
+        pretrained: Mapping[str, TextInput | ImageInput],
         store: EmbeddingStore,
         device: torch.device,
+        image_limits: ImageLimits | None = None,
     ) -> None:
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
-        self._head, self._texts, self._device = head.to(device).eval(), texts, device
+        self._head, self._device, self._image_limits = head.to(device).eval(), device, image_limits or ImageLimits()
+        self._texts = {name: item for name, item in pretrained.items() if isinstance(item, TextInput)}
+        self._images = {name: item for name, item in pretrained.items() if isinstance(item, ImageInput)}
         self._stores: dict[str, SpaceStore] = {
-            name: store.space(item.space) for name, item in texts.items() if item.space is not None
+            name: store.space(item.space) for name, item in pretrained.items() if item.space is not None
         }
         self._refresh()
 
@@ -129,7 +92,7 @@ class Predictor:
             space.refresh()
 
     def rows(self, table: Table) -> Rows:
-        """Cleans and tokenises raw columns; raises InvalidInputError naming column and row."""
+        """Cleans and tokenises raw columns, and looks at images; raises InvalidInputError naming column and row."""
         violations = []
         for feature in self.inputs:
             try:
@@ -138,17 +101,27 @@ class Predictor:
                 violations.extend(error.violations)
         if violations:
             raise InvalidInputError(violations, reason="MISSING_COLUMN")
-        arrays, tokens, keys = {}, {}, {}
+        arrays, tokens, keys, files = {}, {}, {}, {}
         for feature in self.inputs:
+            if feature.name in self._images:
+                column = ImageColumn([table], feature.spec.source, self._image_limits)
+                found = files[feature.name] = scan(column, np.arange(table.row_count))
+                require_usable_images(found.bad, _where(feature, table.field))
+                keys[feature.name] = found.keys
+                continue
             values = table.rows.column(feature.spec.source).combine_chunks()
             if feature.name in self._texts:
                 texts = feature.texts(values)
                 keys[feature.name] = keys_of_texts(texts)
                 tokens[feature.name] = self._texts[feature.name].preparation.tokenize(texts.to_pylist())
             else:
-                where = Where(table.field, feature.spec.source, lambda row: f"row {row + 1}")
-                arrays[feature.name] = feature.transform(values, where)
-        return Rows(table.row_count, arrays, tokens, keys)
+                arrays[feature.name] = feature.transform(values, _where(feature, table.field))
+        return Rows(table.row_count, arrays, tokens, keys, files, np.arange(table.row_count), {})
+
+    def loaded(self, rows: Rows, reuse: Reuse) -> Rows:
+        """The rows with their images decoded, or found in the store; raises InvalidInputError naming column and row."""
+        images = {name: self._load(name, found, rows, reuse) for name, found in rows.files.items()}
+        return replace(rows, files={}, images=images)
 
     def predict(self, rows: Rows, reuse: Reuse) -> Answer:
         """Runs the model; rows in the store skip the encoder as far as `reuse` allows."""
@@ -158,18 +131,29 @@ class Predictor:
         found = np.ones(rows.count, bool)
         if reuse is not Reuse.NONE and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
             self._refresh()
-        for name, tokens in rows.tokens.items():
-            embeddings, present = self._embed(name, tokens, rows.keys[name], reuse)
+        for name in (*rows.tokens, *rows.images):
+            if name in rows.tokens:
+                embeddings, present = self._embed(name, rows.tokens[name], rows.keys[name], reuse)
+            else:
+                embeddings, present = self._embed_images(name, rows.images[name])
             batch[name] = torch.from_numpy(embeddings).to(self._device)
             found &= present
         with torch.inference_mode():
             probabilities = self._head.probabilities(self._head(batch))
         outputs = {name: values.float().cpu().numpy() for name, values in probabilities.items()}
-        return Answer(outputs, found if rows.tokens else np.zeros(rows.count, bool))
+        return Answer(outputs, found if rows.tokens or rows.images else np.zeros(rows.count, bool))
 
     def embeddings(self, name: str, rows: Rows) -> npt.NDArray[np.float32]:
-        """Embeddings of a text input, [n, d], by the encoder."""
+        """Embeddings of a text or image input, [n, d], by the encoder."""
+        if name in self._images:
+            return self._embed_images(name, self._load(name, rows.files[name], rows, Reuse.NONE))[0]
         return self._embed(name, rows.tokens[name], rows.keys[name], Reuse.NONE)[0]
+
+    def pixels(self, name: str, rows: Rows) -> list[Pixels]:
+        """The images of an input as an exported graph is fed: resized, not cropped, uint8 [3, h, w] each."""
+        transform, limits = self._images[name].transform, self._image_limits
+        files = [rows.files[name].read(row) for row in rows.numbers.tolist()]
+        return [sized_of(data, transform, limits) for data in files]
 
     def padding(self, name: str) -> int:
         """The id that pads a text input."""
@@ -180,15 +164,7 @@ class Predictor:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Embeddings [n, d] and which of them came from the store."""
         item = self._texts[name]
-        embeddings = np.empty((len(tokens), item.encoder.dimension), np.float32)
-        present = np.zeros(len(tokens), bool)
-        store = self._stores.get(name)
-        usable = store is not None and (
-            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == "fp32")
-        )
-        if store is not None and usable:
-            present[:] = True
-            present[store.gather(keys, embeddings).unreadable] = False
+        embeddings, present = self._stored(name, keys, item.encoder.dimension, reuse)
         missing = np.flatnonzero(~present)
         if len(missing):
             part = tokens if len(missing) == len(tokens) else tokens.select(missing)
@@ -197,3 +173,44 @@ class Predictor:
             ):
                 embeddings[missing[positions]] = encoded
         return embeddings, present
+
+    def _stored(
+        self, name: str, keys: Keys, dimension: int, reuse: Reuse
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Room for embeddings [n, d], and which of them the store filled."""
+        embeddings = np.empty((len(keys), dimension), np.float32)
+        present = np.zeros(len(keys), bool)
+        store = self._stores.get(name)
+        usable = store is not None and (
+            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == "fp32")
+        )
+        if store is not None and usable:
+            present[:] = True
+            present[store.gather(keys, embeddings).unreadable] = False
+        return embeddings, present
+
+    def _load(self, name: str, files: ScannedImages, rows: Rows, reuse: Reuse) -> ReadyImages:
+        """Stored embeddings of an image input, and the crops of the rows that the store lacks."""
+        item = self._images[name]
+        embeddings, present = self._stored(name, rows.keys[name], item.encoder.dimension, reuse)
+        reader = ImageReader(files, item.transform)
+        crops, bad = [], {}
+        for row in rows.numbers[~present].tolist():
+            try:
+                crops.append(reader.crop(row, None))
+            except BadImageError as error:
+                bad[row] = str(error)
+        feature = next(feature for feature in self.inputs if feature.name == name)
+        require_usable_images(bad, _where(feature, "table"))
+        empty = torch.empty((0, 3, *item.transform.crop), dtype=torch.uint8)
+        return ReadyImages(embeddings, present, torch.stack(crops) if crops else empty)
+
+    def _embed_images(self, name: str, images: ReadyImages) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Embeddings [n, d] and which of them came from the store."""
+        if len(images.crops):
+            images.embeddings[~images.present] = encode_few(self._images[name].encoder, images.crops, self._device)
+        return images.embeddings, images.present
+
+
+def _where(feature: FittedFeature, field: str) -> Where:
+    return Where(field, feature.spec.source, lambda row: f"row {row + 1}")

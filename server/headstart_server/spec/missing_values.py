@@ -14,6 +14,7 @@ _STRATEGIES = {
     "binary": ("fill_with_false", "fill_with_mode", "fill_with_const", *_ANY),
     "set": _ANY,
     "vector": _ANY,
+    "image": ("fill_with_const", *_ANY),
 }
 
 

@@ -93,7 +93,8 @@ class PreprocessingSpec(Section):
     fallback_true_label: Word | None = None
     vector_size: Positive | None = None
     separator: Annotated[str, Field(min_length=1, max_length=100)] | None = None
-    cached_views: Positive | None = None
+    cached_views: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    bad_image_policy: Literal["fail", "drop", "default"] | None = None
 
 
 class DecoderSpec(Section):

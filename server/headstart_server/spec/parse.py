@@ -13,6 +13,7 @@ from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
 from headstart_server.spec.lacking import LACKING
 from headstart_server.spec.model import FeatureSpec, TrainSpec
+from headstart_server.spec.short_forms import feature_with_long_forms, with_long_forms
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
@@ -25,7 +26,7 @@ def parse_yaml(text: str) -> TrainSpec:
 def parse_values(values: dict[str, Any]) -> TrainSpec:
     """Parses plain values (from YAML, JSON or the proto message)."""
     try:
-        spec = TrainSpec.model_validate(_normalise(values))
+        spec = TrainSpec.model_validate(with_long_forms(values))
     except ValidationError as error:
         raise _refused([_violation(detail) for detail in _first(error)], error) from None
     violations = validate(spec, apply_defaults(spec))
@@ -37,7 +38,7 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
 def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
     """Parses one feature on its own; raises InvalidInputError with paths below `field`."""
     try:
-        return FeatureSpec.model_validate(values)
+        return FeatureSpec.model_validate(feature_with_long_forms(values))
     except ValidationError as error:
         found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in _first(error)]
         named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]
@@ -50,21 +51,6 @@ def _first(error: ValidationError) -> list[ErrorDetails]:
 
 def _refused(listed: list[Violation], error: ValidationError) -> InvalidInputError:
     return InvalidInputError(listed, unlisted=error.error_count() - len(listed))
-
-
-def _normalise(values: dict[str, Any]) -> dict[str, Any]:
-    """Reads Ludwig's short forms: `gradient_clipping: 1.0`-free, `augmentation: true | false | [...]`."""
-    features = values.get("input_features")
-    if not isinstance(features, list):
-        return values
-    return {**values, "input_features": [_normalise_feature(feature) for feature in features]}
-
-
-def _normalise_feature(feature: Any) -> Any:
-    if not isinstance(feature, dict) or not isinstance(feature.get("augmentation"), bool):
-        return feature
-    defaults = [{"type": "random_horizontal_flip"}, {"type": "random_rotate"}]
-    return {**feature, "augmentation": defaults if feature["augmentation"] else []}
 
 
 def _violation(detail: ErrorDetails) -> Violation:

@@ -23,7 +23,7 @@ _ENCODER = {
 }
 _PREPROCESSING = {
     "text": "max_sequence_length lowercase embedding_precision missing_value_strategy fill_value",
-    "image": "embedding_precision missing_value_strategy cached_views",
+    "image": "embedding_precision missing_value_strategy cached_views bad_image_policy",
     "number": "missing_value_strategy fill_value normalization",
     "category": "missing_value_strategy fill_value most_common min_frequency",
     "binary": "missing_value_strategy fill_value fallback_true_label",
@@ -103,12 +103,36 @@ _NEEDS = (
         "has no effect where cells are not filled; set missing_value_strategy: fill_with_const, or leave it out",
     ),
     _Need(
-        ("text",),
+        ("text", "image"),
         "preprocessing",
         ("embedding_precision",),
         "",
         lambda feature: not feature.encoder.trainable and feature.encoder.use_pretrained is not False,
         "has no effect on an encoder that is trained; set trainer.use_mixed_precision, or leave it out",
+    ),
+    _Need(
+        ("image",),
+        "preprocessing",
+        ("cached_views",),
+        "",
+        lambda feature: bool(feature.augmentation),
+        "has no effect without augmentation: every view would be the same; add some, or leave it out",
+    ),
+    _Need(
+        ("image",),
+        "encoder",
+        ("model_variant",),
+        "type",
+        lambda feature: feature.encoder.type != "auto_transformer",
+        "is for torchvision's families; name the weights in pretrained_model_name_or_path, or leave it out",
+    ),
+    _Need(
+        ("image",),
+        "encoder",
+        ("reduce_output",),
+        "type",
+        lambda feature: feature.encoder.type == "auto_transformer",
+        "is for auto_transformer: torchvision's models pool by themselves; leave it out",
     ),
     _Need(
         tuple(_DECODER),

@@ -6,6 +6,7 @@ from typing import get_args
 
 from headstart_server.core.errors import Violation
 from headstart_server.core.suggest import did_you_mean
+from headstart_server.spec.augmentations import augmentation_rules
 from headstart_server.spec.missing_values import missing_value_rules
 from headstart_server.spec.model import FeatureSpec, InputType, TrainSpec
 from headstart_server.spec.training_rules import training_rules
@@ -84,8 +85,6 @@ def _type(feature: FeatureSpec, path: str, types: tuple[str, ...]) -> Iterator[V
 
 def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
     encoder, preprocessing = feature.encoder, feature.preprocessing
-    if feature.type == "image":
-        yield Violation(f"{path}.type", "image features are not available in this release; use text and tabular types")
     if preprocessing.cache_encoder_embeddings:
         if feature.type not in PRETRAINED_TYPES:
             yield Violation(
@@ -105,6 +104,8 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
         )
     if feature.augmentation and feature.type != "image":
         yield Violation(f"{path}.augmentation", f"is for image inputs, not {feature.type}; leave it out")
+    else:
+        yield from augmentation_rules(feature, path)
     for name in ("decoder", "loss", "top_k"):
         if name in feature.model_fields_set and getattr(feature, name) not in (None, type(getattr(feature, name))()):
             yield Violation(f"{path}.{name}", "belongs to output features")

@@ -1,6 +1,6 @@
 """Feeds the loop: columns that stay resident where they fit, batches by row number, no per-row Python."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,10 +8,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.data.images.loader import ImageLoader, LoadedImages
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
+from headstart_server.training.views import Views
 
+Targets = dict[str, Tensor]
 _BUCKET_BATCHES = 32
 _BLOCK_ROWS = 4_096
 
@@ -36,25 +40,59 @@ class Feed:
     device: torch.device
     embedded: Mapping[str, Tensor] = field(default_factory=dict)
     """Stored embeddings that are standardised already, float32 [rows, d]."""
+    views: Mapping[str, Views] = field(default_factory=dict)
+    """Stored augmented views, which take the place of `arrays` and `embedded` while training."""
+    images: ImageLoader | None = None
+    """Loads the images of encoders that run in every epoch."""
+
+    @property
+    def runs_encoders(self) -> bool:
+        """Whether an encoder reads rows in every epoch."""
+        return bool(self.tokens) or self.images is not None
+
+    def close(self) -> None:
+        """Ends the processes that load images."""
+        if self.images is not None:
+            self.images.close()
 
     def standardised(self, model: ECD, limit_bytes: int) -> "Feed":
         """The feed with stored embeddings standardised once instead of at every step, as far as they fit a limit."""
-        arrays, embedded = dict(self.arrays), dict(self.embedded)
+        arrays, embedded, views = dict(self.arrays), dict(self.embedded), dict(self.views)
         for name, encoder in model.pretrained().items():
             size = 4 * arrays[name].numel() if name in arrays else 0
             if encoder.skipped and 0 < size <= limit_bytes:
                 embedded[name] = _applied(encoder, arrays.pop(name))
                 limit_bytes -= size
-        return replace(self, arrays=arrays, embedded=embedded)
+            if name in views and 4 * views[name].values.numel() <= limit_bytes:
+                limit_bytes -= 4 * views[name].values.numel()
+                views[name] = views[name].with_values(_applied(encoder, views[name].values), standardised=True)
+        return replace(self, arrays=arrays, embedded=embedded, views=views)
 
     def count(self, part: Part) -> int:
         """Rows of a part."""
         return len(self.parts[part])
 
-    def take(self, rows: Tensor) -> tuple[Batch, dict[str, Tensor]]:
-        """(inputs, targets) of some rows, on the device."""
+    def stream(self, batches: Iterable[Tensor], epoch: int | None = None) -> Iterator[tuple[Tensor, Batch, Targets]]:
+        """(rows, inputs, targets) batch by batch, images loaded ahead; augmented as drawn where `epoch` is given."""
+        if self.images is None:
+            for rows in batches:
+                yield rows, *self.take(rows, epoch)
+            return
+        ordered = list(batches)
+        loaded = self.images.stream([rows.tolist() for rows in ordered], epoch)
+        for rows, images in zip(ordered, loaded, strict=True):
+            _require_images(images)
+            batch, targets = self.take(rows, epoch)
+            yield rows, {**batch, **{name: self._move(crops) for name, crops in images.crops.items()}}, targets
+
+    def take(self, rows: Tensor, epoch: int | None = None) -> tuple[Batch, Targets]:
+        """(inputs, targets) of some rows but for images, on the device; drawn views where `epoch` is given."""
         batch: dict[str, Value] = {name: self._select(values, rows) for name, values in self.arrays.items()}
         batch |= {name: Embedded(self._select(values, rows)) for name, values in self.embedded.items()}
+        if epoch is not None:
+            for name, views in self.views.items():
+                values = self._select(views.values, views.index(rows, epoch))
+                batch[name] = Embedded(values) if views.standardised else values
         for name, feed in self.tokens.items():
             ids, mask = feed.column.padded(rows.numpy(), feed.padding)
             batch[name] = Tokens(
@@ -110,6 +148,16 @@ class Feed:
         if self.device.type == "cuda":
             return values.pin_memory().to(self.device, non_blocking=True)
         return values
+
+
+def _require_images(images: LoadedImages) -> None:
+    """Every image could be decoded before the training; files may have changed since."""
+    for name, bad in images.bad.items():
+        if bad:
+            row, reason = next(iter(bad.items()))
+            raise TrainingFailedError(
+                f"the image of {name!r} in row {row + 1} cannot be read any more: {reason}", reason="BAD_IMAGE"
+            )
 
 
 def _applied(encoder: PretrainedInput, values: Tensor) -> Tensor:

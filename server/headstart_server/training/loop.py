@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.ecd import ECD
@@ -76,7 +77,7 @@ class Loop:
             if 0 < self.settings.early_stop <= self.progress.epochs_without_improvement:
                 break
             started = time.perf_counter()
-            running, rate = self._train_epoch(epoch)
+            running, rate, waited = self._train_epoch(epoch)
             trained = time.perf_counter()
             report = self._evaluate_epoch(epoch, running, rate)
             report = replace(
@@ -84,6 +85,8 @@ class Loop:
                 train_seconds=trained - started,
                 evaluate_seconds=time.perf_counter() - trained,
                 rows_per_second=self.feed.count(Part.TRAIN) / (trained - started),
+                data_wait_seconds=waited,
+                compute_seconds=trained - started - waited,
             )
             self._keep_best(report)
             self._save()
@@ -94,16 +97,16 @@ class Loop:
         self.model.load_learned_state(self.best_state)
         return self.progress.best
 
-    def _train_epoch(self, epoch: int) -> tuple[Metrics, float]:
-        """One pass over the training rows; returns the running aggregate and the last learning rate."""
+    def _train_epoch(self, epoch: int) -> tuple[Metrics, float, float]:
+        """One pass over the training rows: the running aggregate, the last learning rate, seconds waited for data."""
         self.model.train()
         running = Running(self.outputs)
         batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
         rows_per_step = self.settings.batch_size * self.settings.accumulation
         meter = Meter(self.reporter, epoch, self.schedule.total_steps, rows_per_step)
         step, rate = self.progress.step, 0.0
-        for index, rows in enumerate(batches, 1):
-            batch, targets = self.feed.take(rows)
+        stream = Waited(self.feed.stream(batches, epoch))
+        for index, (rows, batch, targets) in enumerate(stream, 1):
             with self.precision.autocast():
                 logits = self.model(batch)
                 loss = self._loss(logits, targets)
@@ -116,7 +119,7 @@ class Loop:
             meter.note(step, loss.detach(), rate, len(rows))
             self.reporter.check()
         self.progress = replace(self.progress, step=step)
-        return running.metrics(epoch), rate
+        return running.metrics(epoch), rate, stream.seconds
 
     def _step(self, step: int) -> float:
         rate = set_rates(self.optimizer, self.schedule.factor(step))
@@ -145,8 +148,7 @@ class Loop:
         logits: dict[str, list[Tensor]] = {feature.name: [] for feature in self.outputs}
         targets: dict[str, list[Tensor]] = {feature.name: [] for feature in self.outputs}
         with torch.inference_mode():
-            for rows in self.feed.ordered(part, self.settings.eval_batch_size):
-                batch, truth = self.feed.take(rows)
+            for _, batch, truth in self.feed.stream(self.feed.ordered(part, self.settings.eval_batch_size)):
                 with self.precision.autocast():
                     found = self.model(batch)
                 for name in logits:

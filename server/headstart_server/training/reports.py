@@ -34,6 +34,9 @@ class EpochReport:
     best: bool = False
     learning_rate: float = 0.0
     rows_per_second: float = 0.0
+    data_wait_seconds: float = 0.0
+    """Part of `train_seconds` in which the loop waited for its data."""
+    compute_seconds: float = 0.0
 
 
 class Reporter(Protocol):

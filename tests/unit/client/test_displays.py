@@ -133,5 +133,7 @@ def test_json_keeps_zeros_and_falsehoods_and_drops_the_empty() -> None:
             "best": False,
             "learning_rate": 0.0,
             "rows_per_second": 0.0,
+            "data_wait_seconds": 0.0,
+            "compute_seconds": 0.0,
         },
     }

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
-from headstart_server.data.features import binary, category, number, sets, text, vector
+from headstart_server.data.features import binary, category, image, number, sets, text, vector
 from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.cells import Where, missing, missing_numbers
+from headstart_server.data.features.image import ImageStatistics
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.features.text import TextStatistics
@@ -21,7 +22,13 @@ from headstart_server.data.features.vector import VectorStatistics
 from headstart_server.spec.model import FeatureSpec
 
 Statistics = (
-    NumberStatistics | CategoryStatistics | BinaryStatistics | SetStatistics | VectorStatistics | TextStatistics
+    NumberStatistics
+    | CategoryStatistics
+    | BinaryStatistics
+    | SetStatistics
+    | VectorStatistics
+    | TextStatistics
+    | ImageStatistics
 )
 Chunks = Iterable[tuple[int, pa.Array]]
 
@@ -32,7 +39,10 @@ _CLASSES: dict[str, type[Any]] = {
     "set": SetStatistics,
     "vector": VectorStatistics,
     "text": TextStatistics,
+    "image": ImageStatistics,
 }
+PRETRAINED = ("text", "image")
+"""Types without an array of their own: their encoders read texts and images."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,8 @@ class FittedFeature:
                 return sets.transform(values, statistics, where, start)
             case VectorStatistics() as statistics:
                 return vector.transform(values, statistics, where, start)
-            case TextStatistics():
-                raise TypeError("text has no array; use texts()")
+            case TextStatistics() | ImageStatistics():
+                raise TypeError(f"{self.spec.type} has no array")
 
     def texts(self, values: pa.Array) -> pa.Array:
         """Cells of a text feature as large_string, none missing."""
@@ -107,6 +117,7 @@ def fit_feature(feature: FeatureSpec, chunks: Chunks, where: Where, *, output: b
         "set": lambda: sets.fit(chunks, feature.preprocessing, where),
         "vector": lambda: vector.fit(chunks, feature.preprocessing, where),
         "text": lambda: text.fit(chunks, feature.preprocessing, where),
+        "image": lambda: image.fit(chunks, where),
     }
     if feature.type not in fits:
         raise invalid(where.field, f"type {feature.type!r} is not available")

@@ -1,6 +1,6 @@
 """Runs the exported model on a CSV file: python predict.py rows.csv > predictions.csv
 
-Needs onnxruntime and tokenizers (numpy comes with the former).
+Needs onnxruntime (numpy comes with it), tokenizers where there are texts and Pillow where there are images.
 """
 
 import json
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from prediction_csv import BadRowsError, run
-from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
 MISSING_NUMBERS = {"", "na", "n/a", "nan", "+nan", "-nan", "null", "none", "?", "-", "missing", "#n/a"}
@@ -26,12 +25,19 @@ class Model:
     def __init__(self, folder=HERE):
         self.metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
         self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
-        self.tokenizers = {
-            name: Tokenizer.from_file(str(folder / path)) for name, path in self.metadata["tokenizers"].items()
-        }
+        self.tokenizers = {}
+        if self.metadata["tokenizers"]:
+            from tokenizers import Tokenizer
+
+            for name, path in self.metadata["tokenizers"].items():
+                self.tokenizers[name] = Tokenizer.from_file(str(folder / path))
+        if self.metadata["transforms"]:
+            from image_files import pixels_of
+
+            self.pixels_of = pixels_of
 
     def predict(self, columns, first_row=1):
-        """Outputs by name, one row each, for strings by column; an empty one is a missing cell.
+        """Outputs by name, one row each, for strings by column; an empty one is a missing cell, an image is a path.
 
         Raises BadRowsError naming column, row (counted from `first_row`) and value of a cell it cannot read.
         """
@@ -41,7 +47,11 @@ class Model:
             if column not in columns:
                 raise BadRowsError(f"column {column!r} is missing")
             roles = {item["role"]: item["name"] for item in self.metadata["inputs"] if item["feature"] == name}
-            if "value" in roles:
+            if "image" in roles:
+                cells = zip(columns[column], range(first_row, first_row + len(columns[column])))
+                images = [self.pixels_of(cell, self.metadata["transforms"][name], column, row) for cell, row in cells]
+                feeds[roles["image"]] = np.stack(images)
+            elif "value" in roles:
                 where = Where(column, first_row)
                 feeds[roles["value"]] = values(feature["spec"]["type"], feature["statistics"], columns[column], where)
             else:

@@ -1,6 +1,6 @@
 """Runs the exported model on a CSV file: python predict.py rows.csv > predictions.csv
 
-Needs torch only.
+Needs torch, and Pillow with numpy where there are images.
 """
 
 import json
@@ -23,9 +23,17 @@ def main():
         model = torch.jit.load(str(HERE / "model.pt"))
 
     def predict(columns, first_row):
+        images = {}
+        for name, transform in metadata.get("transforms", {}).items():
+            from image_files import pixels_of
+
+            column = metadata["features"][name]["column"]
+            rows = range(first_row, first_row + len(columns[column]))
+            found = [pixels_of(cell, transform, column, row) for cell, row in zip(columns[column], rows)]
+            images[column] = torch.stack([torch.from_numpy(pixels) for pixels in found])
         try:
             with torch.inference_mode():
-                outputs = model.predict(columns, first_row)
+                outputs = model.predict(columns, first_row, images)
         except torch.jit.Error as error:
             message = str(error).partition("builtins.ValueError: ")[2]  # before it stands the model's own code
             if not message:

@@ -4,6 +4,7 @@ import csv
 import os
 import struct
 import sys
+from pathlib import Path
 
 BATCH_ROWS = 64
 
@@ -23,8 +24,12 @@ def run(metadata, predict):
         columns = read_columns(sys.argv[1], [item["column"] for item in metadata["features"].values()])
         count = len(next(iter(columns.values())))
         answers = []
-        for start in range(0, count, BATCH_ROWS):
-            batch = {name: cells[start : start + BATCH_ROWS] for name, cells in columns.items()}
+        size = BATCH_ROWS
+        if metadata.get("transforms"):
+            size = 1  # images of one batch would have to have one size
+            columns = _with_paths(columns, metadata)
+        for start in range(0, count, size):
+            batch = {name: cells[start : start + size] for name, cells in columns.items()}
             answers.append(predict(batch, start + 1))
     except (BadRowsError, OSError) as error:
         sys.exit(_failed(f"error: {sys.argv[1]}: {' '.join(str(error).splitlines())}"))
@@ -33,6 +38,16 @@ def run(metadata, predict):
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _with_paths(columns, metadata):
+    """Paths of images are relative to the CSV file's folder."""
+    folder = Path(sys.argv[1]).resolve().parent
+    images = {metadata["features"][name]["column"] for name in metadata["transforms"]}
+    return {
+        name: [str(folder / cell) if cell else "" for cell in cells] if name in images else cells
+        for name, cells in columns.items()
+    }
 
 
 def read_columns(path, wanted):

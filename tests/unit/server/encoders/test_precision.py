@@ -113,7 +113,7 @@ def test_a_worker_takes_the_servers_answer_and_measures_nothing(
 ) -> None:
     monkeypatch.setattr(LocalEngine, "run", lambda _: fast_precision("cpu"))
     (tmp_path / "rows.csv").write_text("x,y\n1,a\n2,b\n")
-    source = {"role": "dataset", "path": str(tmp_path / "rows.csv"), "format": "csv"}
+    source = {"role": "dataset", "path": str(tmp_path / "rows.csv"), "format": "csv", "table_file": "", "folders": []}
     assignment: dict[str, Any] = {
         "identifier": "j",
         "display_name": "",
@@ -126,6 +126,7 @@ def test_a_worker_takes_the_servers_answer_and_measures_nothing(
         "model_root": "",
         "hub_allowed": False,
         "cpu_precision": "fp16",
+        "image_limits": {},
     }
 
     class Listener:

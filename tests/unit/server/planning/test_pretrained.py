@@ -9,9 +9,10 @@ from headstart_server.core.errors import InvalidInputError
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning import pretrained as pretrained_module
-from headstart_server.planning.pretrained import PretrainedPlan, plan_pretrained
+from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.preview import check_spec, preview
 from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_values
@@ -41,9 +42,11 @@ def _spec(
     return TrainSpec.model_validate(values)
 
 
-def _plan(sources: ModelSources, spec: TrainSpec) -> tuple[PretrainedPlan, Resolution]:
+def _plan(sources: ModelSources, spec: TrainSpec) -> tuple[TextPlan, Resolution]:
     resolution = Resolution.of(spec)
-    return plan_pretrained(apply_defaults(spec), sources, resolution, "cpu")["t"], resolution
+    plan = plan_inputs(apply_defaults(spec), sources, resolution, "cpu")["t"]
+    assert isinstance(plan, TextPlan)
+    return plan, resolution
 
 
 def _refused(sources: ModelSources, spec: TrainSpec) -> InvalidInputError:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from headstart_server.core.errors import OverloadedError
 from headstart_server.serving.batcher import Batcher
-from headstart_server.serving.predictor import Reuse, Rows
+from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.rows import Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
 

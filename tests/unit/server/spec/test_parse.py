@@ -65,7 +65,6 @@ def test_the_design_pages_example_is_accepted() -> None:
         (spec_input(type="txet"), "input_features[0].type", ["'txet'", "did you mean 'text'"]),
         (spec_input(type=""), "input_features[0].type", ["nothing"]),
         (spec_input(name=" "), "input_features[0].name", ["is missing"]),
-        (spec_input(type="image"), "input_features[0].type", ["not available"]),
         (spec_output(type="text"), "output_features[0].type", ["'text'", "category, binary"]),
         (spec_output(name="review"), "output_features[0].name", ["'review' is taken by input_features[0]"]),
         (spec_output(column="review"), "input_features[0].column", ["its own answer"]),

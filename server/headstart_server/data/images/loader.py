@@ -1,0 +1,184 @@
+"""Loads images ahead of whoever computes with them: decoded, resized and augmented by other processes.
+
+What comes out depends on seed, epoch and row (or on seed, view and content), never on the number of processes.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import structlog
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from headstart_server.data.images.augmentation import Augmentation
+from headstart_server.data.images.decode import BadImageError, ImageLimits, decode
+from headstart_server.data.images.scan import ScannedImages
+from headstart_server.data.images.transform import ImageTransform, Pixels
+
+_log = structlog.get_logger()
+FEW_IMAGES = 512
+"""Below this, starting processes takes longer than decoding."""
+_MOST_WORKERS = 16
+_AHEAD = 2
+_SHARED = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """One input's images as its encoder takes them: uint8 crops [3, *crop]. Can be sent to another process."""
+
+    images: ScannedImages
+    transform: ImageTransform
+    augmentation: Augmentation | None = None
+    seed: int = 0
+    by_content: bool = False
+    """Whether an augmented view depends on the file alone, so that it can be stored under its key."""
+
+    def crop(self, row: int, epoch: int | None) -> Tensor:
+        """A row's crop, augmented where `epoch` (or view) is given; raises BadImageError."""
+        return self.crop_of(self.images.read(row), row, epoch)
+
+    def crop_of(self, data: bytes | None, row: int, epoch: int | None) -> Tensor:
+        """As `crop`, of bytes that are in hand; None is the default image."""
+        if data is None:
+            return default_crop(self.transform)
+        limits = self.images.column.limits
+        if epoch is None or self.augmentation is None:
+            return torch.from_numpy(crop_of(data, self.transform, limits))
+        image = decode(data, limits, 0 if self.augmentation.crops else self.transform.least)
+        content = self.images.keys[row].tolist() if self.by_content else [row]
+        return self.augmentation.apply(image, self.transform, [self.seed, epoch, *content])
+
+
+class LoadedImages(NamedTuple):
+    """One batch: rows that could be loaded, their crops uint8 [n, 3, h, w] by input, and what is wrong with others."""
+
+    rows: list[int]
+    crops: dict[str, Tensor]
+    bad: dict[str, dict[int, str]]
+
+
+class ImageLoader:
+    """Loads batches of rows of several inputs in order. Processes, if any, live until `close`."""
+
+    def __init__(self, readers: Mapping[str, ImageReader], workers: int) -> None:
+        self.readers = readers
+        self.workers = workers if _has_room(workers) else 0
+        self._batches = _Batches([])
+        self._loader: DataLoader[LoadedImages] | None = None
+
+    def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """The batches one after the other, augmented where `epoch` is given; some are loaded ahead."""
+        if not self.workers:
+            rows = _Rows(self.readers)
+            yield from (rows[_Request(list(batch), epoch)] for batch in batches)
+            return
+        self._batches.requests = [_Request(list(batch), epoch) for batch in batches]
+        if self._loader is None:
+            self._loader = DataLoader(
+                _Rows(self.readers),
+                batch_size=None,
+                sampler=self._batches,
+                num_workers=self.workers,
+                prefetch_factor=_AHEAD,
+                collate_fn=_as_it_is,
+                multiprocessing_context=_processes(),
+                persistent_workers=True,
+            )
+        yield from self._loader
+
+    def close(self) -> None:
+        """Ends the processes."""
+        iterator = getattr(self._loader, "_iterator", None)
+        if iterator is not None:
+            iterator._shutdown_workers()
+        self._loader = None
+
+
+def workers_for(images: int) -> int:
+    """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
+    return 0 if images < FEW_IMAGES else max(1, min(_MOST_WORKERS, (os.cpu_count() or 1) // 2))
+
+
+def crop_of(data: bytes, transform: ImageTransform, limits: ImageLimits) -> Pixels:
+    """A file as its encoder takes it, uint8 [3, *crop]; raises BadImageError."""
+    return transform.cropped(transform.sized(decode(data, limits, transform.least)))
+
+
+def sized_of(data: bytes | None, transform: ImageTransform, limits: ImageLimits) -> Pixels:
+    """A file as an exported graph is fed: resized, not cropped, uint8 [3, h, w]; None is the default image."""
+    if data is None:
+        return default_crop(transform).numpy()
+    return transform.sized(decode(data, limits, transform.least))
+
+
+def default_crop(transform: ImageTransform) -> Tensor:
+    """The default image, uint8 [3, *crop]: the mean colour, which is zero once it is normalised."""
+    colour = torch.tensor([round(value * transform.scale) for value in transform.mean], dtype=torch.uint8)
+    return colour[:, None, None].expand(3, *transform.crop).contiguous()
+
+
+@dataclass(frozen=True)
+class _Request:
+    rows: list[int]
+    epoch: int | None
+
+
+class _Batches:
+    """A sampler whose batches change from pass to pass while the processes stay."""
+
+    def __init__(self, requests: list[_Request]) -> None:
+        self.requests = requests
+
+    def __iter__(self) -> Iterator[_Request]:
+        return iter(self.requests)
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+
+class _Rows(Dataset[LoadedImages]):
+    """What a process holds: the readers."""
+
+    def __init__(self, readers: Mapping[str, ImageReader]) -> None:
+        self._readers = dict(readers)
+
+    def __getitem__(self, request: _Request) -> LoadedImages:
+        bad: dict[str, dict[int, str]] = {name: {} for name in self._readers}
+        crops: dict[str, dict[int, Tensor]] = {name: {} for name in self._readers}
+        for name, reader in self._readers.items():
+            for row in request.rows:
+                try:
+                    crops[name][row] = reader.crop(row, request.epoch)
+                except BadImageError as error:
+                    bad[name][row] = str(error)
+        rows = [row for row in request.rows if all(row in found for found in crops.values())]
+        stacked = {name: torch.stack([found[row] for row in rows]) for name, found in crops.items() if rows}
+        return LoadedImages(rows, stacked, bad)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _processes() -> Any:
+    """A server that forks processes which have torch and Pillow imported; the process with the training never forks."""
+    context = torch.multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+def _has_room(workers: int) -> bool:
+    """Whether the shared memory through which crops travel has room: containers often have 64 MB of it."""
+    if not workers or not _SHARED.is_dir():
+        return True
+    free = shutil.disk_usage(_SHARED).free
+    enough = free > (256 << 20) * (workers + 1)
+    if not enough:
+        _log.warning("images are loaded by the training's own process: too little shared memory", free_bytes=free)
+    return enough

@@ -1,0 +1,96 @@
+"""The first look at an image column: the key of every file, and which files are no usable images."""
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.decode import BadImageError, inspect
+
+_THREADS = 8
+_BLOCK_ROWS = 256
+_FEW = 16
+_KEY_BYTES = 16
+_NOTHING = np.frombuffer(blake2b(b"", digest_size=_KEY_BYTES).digest(), np.uint64)
+"""Key of the default image, which stands in where there is none: that of no bytes, which are never an image."""
+
+
+@dataclass
+class ScannedImages:
+    """An image column with the 128-bit BLAKE2b of each file, uint64 [rows, 2]."""
+
+    column: ImageColumn
+    keys: npt.NDArray[np.uint64]
+    defaulted: set[int] = field(default_factory=set)
+    """Rows whose image is the default one."""
+    bad: dict[int, str] = field(default_factory=dict)
+    """What is wrong with unusable rows that nothing has been decided about."""
+
+    def read(self, row: int) -> bytes | None:
+        """The file's bytes, or None for the default image; raises BadImageError."""
+        return None if row in self.defaulted else self.column.read(row)
+
+    def use_default(self, row: int) -> None:
+        """Lets the default image stand in for a row."""
+        self.defaulted.add(row)
+        self.keys[row] = _NOTHING
+
+    def alike(self, row: int) -> npt.NDArray[np.int64]:
+        """Rows that hold the same file as one of them, itself included."""
+        return np.flatnonzero((self.keys == self.keys[row]).all(axis=1))
+
+
+def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
+    """Reads the files of some rows once: their keys, and from their headers whether they are images within limits.
+
+    Missing cells take the default image. What is damaged behind its header is found when it is decoded.
+    """
+    found = ScannedImages(column, np.zeros((len(column), 2), np.uint64))
+    found.keys[:] = _NOTHING
+
+    def look(block: npt.NDArray[np.int64]) -> list[tuple[int, bytes | str]]:
+        return [(row, _look(column, row)) for row in block.tolist()]
+
+    with ThreadPoolExecutor(_THREADS, "scan") as pool:
+        for results in pool.map(look, _blocks(rows)) if len(rows) > _FEW else [look(rows)]:
+            for row, result in results:
+                if isinstance(result, str):
+                    found.bad[row] = result
+                elif result:
+                    found.keys[row] = np.frombuffer(result, np.uint64)
+                else:
+                    found.defaulted.add(row)
+    return found
+
+
+def keys_of_images(files: Mapping[int, bytes], count: int) -> npt.NDArray[np.uint64]:
+    """Keys of files by row, uint64 [count, 2]; rows without a file get the default image's."""
+    keys = np.tile(_NOTHING, (count, 1))
+    for row, data in files.items():
+        keys[row] = np.frombuffer(_key(data), np.uint64)
+    return keys
+
+
+def _blocks(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        yield rows[start : start + _BLOCK_ROWS]
+
+
+def _look(column: ImageColumn, row: int) -> bytes | str:
+    """The key of a row's file, nothing for a missing cell, or what is wrong with it."""
+    try:
+        data = column.read(row)
+        if data is None:
+            return b""
+        inspect(data, column.limits)
+    except BadImageError as error:
+        return str(error)
+    return _key(data)
+
+
+def _key(data: bytes) -> bytes:
+    return blake2b(data, digest_size=_KEY_BYTES).digest()

@@ -1,0 +1,144 @@
+"""Pretrained image encoders: torchvision's classifiers without their heads, and transformers' vision models."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.fx.experimental.optimization import fuse
+from torch.fx.proxy import TraceError
+
+from headstart_server.core.errors import invalid
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.pooling import pool
+from headstart_server.encoders.precision import DTYPES
+from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.torchvision_models import dimension_of as torchvision_dimension
+from headstart_server.encoders.torchvision_models import feature_weights, headless
+from headstart_server.encoders.torchvision_weights import ABOUT, TorchvisionSource
+from headstart_server.encoders.vision_transformers import vision_config, vision_model
+
+FEATURES = "features"
+"""The reduction of torchvision's models: what their classifier reads."""
+
+ImageSource = TorchvisionSource | ModelSource
+
+
+class ImageEncoder(nn.Module):
+    """A vision model behind its normalisation: crops [b, 3, h, w] with values 0 to 255 (uint8 or float) to [b, d]."""
+
+    def __init__(self, model: nn.Module, reduction: str, dimension: int, transform: ImageTransform) -> None:
+        super().__init__()
+        self.model = model
+        self.reduction = reduction
+        self.dimension = dimension
+        self.transform = transform
+        self.dtype = torch.float32
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Normalises in float32; the model computes in its own type."""
+        values = self.transform.normalised(crops.float()).to(self.dtype)
+        if self.reduction == FEATURES:
+            features: Tensor = self.model(values)
+            return features
+        output = self.model(pixel_values=values, return_dict=True)
+        if self.reduction == "cls_pooled":
+            return output.pooler_output.flatten(1)  # type: ignore[no-any-return]
+        return pool(output.last_hidden_state, None, self.reduction)
+
+    def at(self, precision: str, device: torch.device) -> "ImageEncoder":
+        """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""
+        self.dtype = DTYPES[precision]
+        self.model.to(device=device, dtype=self.dtype)
+        return self.in_fast_layout()
+
+    def in_fast_layout(self) -> "ImageEncoder":
+        """Channels last, on which convolutions run up to twice as fast on CPUs and on tensor cores."""
+        self.model.to(memory_format=torch.channels_last)
+        return self
+
+    def fused(self) -> "ImageEncoder":
+        """A frozen encoder with its batch norms folded into the convolutions before them, where it can be traced."""
+        if self.reduction != FEATURES:
+            return self
+        try:
+            model = fuse(self.model)
+        except (TraceError, TypeError, ValueError, RuntimeError):
+            return self  # control flow that depends on values: it computes the same unfused
+        fused = copy.copy(self)
+        fused._modules = {"model": model}
+        return fused.in_fast_layout()
+
+
+def opened_source(name: str, folder: Path) -> ImageSource:
+    """The source in a folder of this server's own: torchvision's weights with their description, or transformers'."""
+    return TorchvisionSource.opened(name, folder) if (folder / ABOUT).is_file() else ModelSource(name, folder)
+
+
+def dimension_of(source: ImageSource) -> int:
+    """Width of the source's embeddings."""
+    if isinstance(source, TorchvisionSource):
+        return torchvision_dimension(source.architecture)
+    return int(vision_config(source).hidden_size)
+
+
+def load_image_encoder(
+    source: ImageSource, transform: ImageTransform, reduction: str, *, use_pretrained: bool, field: str
+) -> ImageEncoder:
+    """The encoder in float32, in evaluation mode; random weights of the same architecture unless `use_pretrained`."""
+    if isinstance(source, TorchvisionSource):
+        model = _torchvision_model(source, use_pretrained=use_pretrained, field=field)
+    else:
+        model = vision_model(source, use_pretrained=use_pretrained, field=field)
+    return ImageEncoder(model, reduction, dimension_of(source), transform).in_fast_layout().eval()
+
+
+def save_image_encoder(folder: Path, encoder: ImageEncoder, source: ImageSource) -> None:
+    """Saves a fine-tuned encoder whole, in float32, so that `opened` finds it in `folder`."""
+    if isinstance(source, TorchvisionSource):
+        state = {key: value.detach().cpu().contiguous() for key, value in encoder.model.state_dict().items()}
+        save_file(state, folder / "weights.safetensors")
+        source.describe(folder)
+    else:
+        model: Any = encoder.model
+        model.save_pretrained(folder)
+        transformers.AutoImageProcessor.from_pretrained(source.folder, local_files_only=True).save_pretrained(folder)
+
+
+def _torchvision_model(source: TorchvisionSource, *, use_pretrained: bool, field: str) -> nn.Module:
+    if not use_pretrained:
+        return headless(source.architecture, random=True)
+    model = headless(source.architecture, random=False)
+    state = feature_weights(source.architecture, source.read(field))
+    wanted = model.state_dict()
+    missing, foreign = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    unlike = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
+    if missing or foreign or unlike:
+        what = [f"lacks {', '.join(missing[:3])}"] if missing else []
+        what += [f"has {', '.join(foreign[:3])} beyond it"] if foreign else []
+        what += [f"has another shape in {', '.join(sorted(unlike)[:3])}"] if unlike else []
+        raise invalid(
+            field,
+            f"{source.name[:120]!r} is no checkpoint of torchvision's {source.architecture}: it {' and '.join(what)}; "
+            "give the type and model_variant that it was trained as",
+            reason="WRONG_WEIGHTS",
+        )
+    try:
+        model.load_state_dict({**_counters(wanted), **_in_float32(state)}, assign=True)
+    except (RuntimeError, SafetensorError) as error:
+        raise invalid(field, f"{source.name[:120]!r} cannot be loaded: {str(error)[:200]}") from error
+    return model
+
+
+def _in_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def _counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Batch norm's counters, which old checkpoints lack and inference does not read."""
+    return {name: torch.zeros((), dtype=torch.long) for name in state if name.endswith("num_batches_tracked")}

@@ -1,0 +1,174 @@
+"""torchvision's classification models as encoders: families and variants read off its own registry, heads cut off."""
+
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torchvision.models import get_model_builder, get_model_weights, list_models
+
+from headstart_server.core.errors import invalid
+from headstart_server.core.suggest import choices
+from headstart_server.data.images.transform import ImageTransform
+
+CLASSES = 1_000
+SINGLE_VARIANT = "base"
+_FAMILIES = {
+    "inception": "inceptionv3",
+    "shufflenetv2": "shufflenet_v2",
+    "swin_transformer": "swin",
+    "vision_transformer": "vit",
+}
+"""Families whose usual name is not that of torchvision's module."""
+_SUBFAMILIES = {"resnet": ("resnext", "wide_resnet")}
+"""Families that share a module with another."""
+_AUXILIARY = ("aux", "AuxLogits.")
+"""Classifiers of GoogLeNet and Inception that only help training from nothing."""
+_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
+"""Names in torchvision's densenet files, from before modules could not have dots in their names."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One model of torchvision's registry."""
+
+    name: str
+    """As the registry has it, `mobilenet_v3_large`."""
+    family: str
+    """The encoder's type, `mobilenetv3`."""
+    variant: str
+    """Its variant, `large`."""
+
+    @property
+    def published(self) -> Mapping[str, Any]:
+        """The weights that torchvision publishes, by name, the recommended ones first."""
+        weights = get_model_weights(self.name)
+        ordered = [weights.DEFAULT, *(item for item in weights if item is not weights.DEFAULT)]
+        return {item.name: item for item in ordered}
+
+
+@cache
+def architectures() -> Mapping[str, tuple[Architecture, ...]]:
+    """Every classification model of the installed torchvision by family, smallest first."""
+    families: dict[str, list[Architecture]] = {}
+    for name in list_models(module=torchvision.models):
+        family = _family(name)
+        families.setdefault(family, []).append(Architecture(name, family, _variant(name, family)))
+    return {family: tuple(sorted(found, key=_parameters)) for family, found in sorted(families.items())}
+
+
+def architecture(family: str, variant: str, field: str) -> Architecture:
+    """The variant of a family, by its own or its registry name; raises InvalidInputError naming `field`."""
+    known = architectures()[family]
+    for item in known:
+        if variant in (item.variant, item.name):
+            return item
+    names = [item.variant for item in known]
+    raise invalid(field, f"{variant[:80]!r} is no variant of {family}{choices(variant, names, 'known')}")
+
+
+def transform_of(weights: Any) -> ImageTransform:
+    """The transform that published weights were evaluated with."""
+    preset = weights.transforms()
+    return ImageTransform(
+        resize=int(preset.resize_size[0]),
+        crop=(int(preset.crop_size[0]), int(preset.crop_size[-1])),
+        interpolation=preset.interpolation.value,
+        mean=tuple(map(float, preset.mean)),  # type: ignore[arg-type]
+        std=tuple(map(float, preset.std)),  # type: ignore[arg-type]
+    )
+
+
+@cache
+def dimension_of(name: str) -> int:
+    """Width of the features that the classifier reads."""
+    return _head(_built(name, random=False))[2]
+
+
+def headless(name: str, *, random: bool) -> nn.Module:
+    """The model without its classifier.
+
+    Its parameters are random, or on the meta device where others will take their place.
+    """
+    model = _built(name, random=random)
+    parent, attribute, _ = _head(model)
+    setattr(model.get_submodule(parent), attribute, nn.Identity())
+    return model
+
+
+def feature_weights(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights of a checkpoint without its classifier, whatever number of classes that has.
+
+    A checkpoint saved whole (`state_dict` or `model` within it) or by DistributedDataParallel is read too.
+    """
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    if name.startswith("densenet"):
+        state = {_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
+    parent, attribute, _ = _head(_built(name, random=False))
+    head = f"{parent}.{attribute}.".lstrip(".")
+    return {key: value for key, value in state.items() if not key.startswith((head, *_AUXILIARY))}
+
+
+class _NoMemory(TorchFunctionMode):
+    """Parameters are made on the meta device; what constructors compute with stays real."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = dict(kwargs or {})
+        if function is torch.empty:
+            options["device"] = "meta"
+        return function(*args, **options)
+
+
+def _built(name: str, *, random: bool) -> nn.Module:
+    options: dict[str, Any] = {"weights": None}
+    if name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": random, "transform_input": True}
+    with nullcontext() if random else _NoMemory():
+        model: nn.Module = get_model_builder(name)(**options)
+    return model
+
+
+def _head(model: nn.Module) -> tuple[str, str, int]:
+    """The classifier, the last layer with one output per class: its parent, its name there, the width of its input."""
+    found = None
+    for path, module in model.named_modules():
+        parent, _, name = path.rpartition(".")
+        if isinstance(module, nn.Linear) and module.out_features == CLASSES:
+            found = parent, name, module.in_features
+        elif isinstance(module, nn.Conv2d) and module.out_channels == CLASSES:
+            found = parent, name, module.in_channels
+    if found is None:
+        raise LookupError(f"{type(model).__name__} has no classifier of {CLASSES} classes")
+    return found
+
+
+def _family(name: str) -> str:
+    module = get_model_builder(name).__module__.rpartition(".")[2]
+    for family in _SUBFAMILIES.get(module, ()):
+        if name.startswith(family):
+            return family
+    return str(_FAMILIES.get(module, module))
+
+
+def _variant(name: str, family: str) -> str:
+    """What a registry name adds to its family's, underscores aside: `mobilenet_v3_large` adds `large`."""
+    rest = name
+    for letter in family.replace("_", ""):
+        rest = rest.lstrip("_")
+        if not rest.startswith(letter):
+            return name
+        rest = rest[1:]
+    return rest.lstrip("_") or SINGLE_VARIANT
+
+
+def _parameters(item: Architecture) -> int:
+    return min(int(weights.meta["num_params"]) for weights in item.published.values())

@@ -1,0 +1,192 @@
+"""Finds weights of torchvision's models: the model root, torch's hub cache, torchvision's own server where allowed.
+
+Only tensors are read (`weights_only`), and a file that carries a digest in its name must have it.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from headstart_server.core.digests import file_digest, fingerprint
+from headstart_server.core.errors import invalid
+from headstart_server.core.files import read_json, resolve_below
+from headstart_server.core.suggest import choices
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.encoders.torchvision_models import Architecture, transform_of
+
+ABOUT = "encoder.json"
+"""Describes a folder of weights that this server saved."""
+_ENDINGS = (".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class TorchvisionSource:
+    """Weights of one architecture, and the transform that goes with them; no weights where it starts from random."""
+
+    name: str
+    architecture: str
+    transform: ImageTransform
+    weights: Path | None
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of the architecture and the weights' file."""
+        weights = file_digest(self.weights) if self.weights else ""
+        return fingerprint({"architecture": self.architecture, "weights": weights})
+
+    @property
+    def identity(self) -> str:
+        """Digest of everything that makes the encoder."""
+        return fingerprint({"weights": self.weights_digest, "transform": self.transform.describe()})
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the weights."""
+        return self.weights.stat().st_size if self.weights else 0
+
+    def copy(self, folder: Path) -> None:
+        """Copies weights and description into a folder, from which `opened` reads them."""
+        assert self.weights is not None
+        shutil.copyfile(self.weights, folder / f"weights{self.weights.suffix}")
+        self.describe(folder)
+
+    def describe(self, folder: Path) -> None:
+        """Writes what a folder's weights are."""
+        about = {"architecture": self.architecture, "transform": self.transform.describe()}
+        (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    @classmethod
+    def opened(cls, name: str, folder: Path) -> "TorchvisionSource":
+        """The inverse of `copy`."""
+        about = read_json(folder / ABOUT)
+        transform = ImageTransform.from_description(about["transform"])
+        return cls(name, about["architecture"], transform, _only(folder))
+
+    def read(self, field: str) -> dict[str, Any]:
+        """The tensors of the file by name; raises InvalidInputError naming `field`."""
+        assert self.weights is not None
+        try:
+            if self.weights.suffix == ".safetensors":
+                return load_file(self.weights)
+            found = torch.load(self.weights, map_location="cpu", weights_only=True, mmap=True)
+        except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+            raise invalid(field, f"{self.name[:120]!r} cannot be read: {_brief(error)}") from error
+        except Exception as error:
+            message = f"{self.name[:120]!r} holds more than tensors, which is not loaded; save its state_dict"
+            raise invalid(field, message, reason="UNSAFE_WEIGHTS") from error
+        if not isinstance(found, dict):
+            raise invalid(field, f"{self.name[:120]!r} holds a {type(found).__name__}; save its state_dict")
+        return found
+
+
+def find_weights(sources: ModelSources, item: Architecture, name: str | None, field: str) -> TorchvisionSource:
+    """The weights of that name, or the published ones; raises InvalidInputError naming `field` and where it looked.
+
+    `name` is a file or folder below the model root, or the name of published weights (`IMAGENET1K_V2`).
+    """
+    if name is not None and name not in item.published:
+        return _own(sources, item, name, field)
+    wanted = [item.published[name]] if name else list(item.published.values())
+    for weights in wanted:
+        for path in _places(sources, item, weights):
+            if path.is_file():
+                _verify(path, field)
+                return TorchvisionSource(f"{item.name} {weights.name}", item.name, transform_of(weights), path)
+    if name is None and sources.model_root is not None and (sources.model_root / item.name).is_dir():
+        return _own(sources, item, item.name, field)
+    if sources.hub_allowed:
+        return _downloaded(item, wanted[0], field)
+    raise invalid(field, _not_found(sources, item, wanted), reason="UNKNOWN_MODEL")
+
+
+def without_weights(item: Architecture) -> TorchvisionSource:
+    """A source for training from random weights, with the transform of the published ones."""
+    weights = next(iter(item.published.values()))
+    return TorchvisionSource(f"{item.name} random", item.name, transform_of(weights), None)
+
+
+def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> TorchvisionSource:
+    """Weights below the model root; those published under that file name come with their transform."""
+    if sources.model_root is None:
+        known = choices(name, list(item.published), "published")
+        raise invalid(field, f"{name[:120]!r} is on no model root (start the server with --model-root){known}")
+    path = resolve_below(sources.model_root, name, field)
+    path = (_only(path) or path) if path.is_dir() else path
+    if not path.is_file() or path.suffix not in _ENDINGS:
+        known = choices(name, list(item.published), "published")
+        raise invalid(
+            field,
+            f"no weights called {name[:120]!r} in the model root: give a file ending in {', '.join(_ENDINGS)}, "
+            f"or a folder that holds one{known}",
+            reason="UNKNOWN_MODEL",
+        )
+    published = {_file_name(weights): weights for weights in item.published.values()}
+    weights = published.get(path.name, next(iter(item.published.values())))
+    if path.name in published:
+        _verify(path, field)
+    return TorchvisionSource(name, item.name, transform_of(weights), path)
+
+
+def _places(sources: ModelSources, item: Architecture, weights: Any) -> Iterator[Path]:
+    name = _file_name(weights)
+    if sources.model_root is not None:
+        yield sources.model_root / name
+        yield sources.model_root / item.name / name
+    yield Path(torch.hub.get_dir()) / "checkpoints" / name
+
+
+def _verify(path: Path, field: str) -> None:
+    """torchvision's file names end in the first digits of the file's SHA-256."""
+    expected = path.stem.rpartition("-")[2]
+    digest = file_digest(path)
+    if not digest.startswith(expected):
+        raise invalid(
+            field,
+            f"{path.name} has the SHA-256 {digest[:16]}..., not one beginning with {expected} as its name says: it is "
+            "damaged, or not torchvision's file; fetch it again, or give weights of your own a name of their own",
+            reason="WRONG_DIGEST",
+        )
+
+
+def _downloaded(item: Architecture, weights: Any, field: str) -> TorchvisionSource:
+    name = _file_name(weights)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(weights.url, str(path), path.stem.rpartition("-")[2], progress=False)
+    except (URLError, OSError, RuntimeError) as error:
+        raise invalid(field, f"{weights.url} cannot be fetched ({_brief(error)}); try again") from error
+    return TorchvisionSource(f"{item.name} {weights.name}", item.name, transform_of(weights), path)
+
+
+def _not_found(sources: ModelSources, item: Architecture, wanted: list[Any]) -> str:
+    names = " or ".join(_file_name(weights) for weights in wanted)
+    root = "the model root" if sources.model_root else "a model root (start the server with --model-root)"
+    return (
+        f"no weights of {item.name}: put {names}, or weights of your own as {item.name}/NAME.pth, into {root}, "
+        "or start the server with --allow-hub to fetch them; use_pretrained: false starts from random weights"
+    )
+
+
+def _file_name(weights: Any) -> str:
+    return str(weights.url).rpartition("/")[2]
+
+
+def _only(folder: Path) -> Path | None:
+    """The one file of weights in a folder."""
+    found = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
+    return found[0] if len(found) == 1 else None
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,126 @@
+"""transformers' vision models: ViT, DINOv2, the image towers of CLIP and SigLIP, and others of their kind."""
+
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from torch import nn
+
+from headstart_server.core.errors import invalid
+from headstart_server.core.files import read_json
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.sources import PROCESSOR, ModelSource
+
+_TOWERS = {
+    "clip": "CLIPVisionModel",
+    "clip_vision_model": "CLIPVisionModel",
+    "siglip": "SiglipVisionModel",
+    "siglip_vision_model": "SiglipVisionModel",
+    "siglip2": "Siglip2VisionModel",
+}
+"""Models of image and text, by the class of their image tower."""
+_POOLED = (*_TOWERS, "convnext", "convnextv2", "resnet", "regnet", "swin", "swinv2")
+"""Models whose pooled output is their embedding."""
+_RESAMPLING = {2: "bilinear", 3: "bicubic"}
+"""Pillow's numbers."""
+
+
+def vision_config(source: ModelSource) -> Any:
+    """The configuration of the model, or of the image tower of a model of image and text."""
+    config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    config = getattr(config, "vision_config", config)
+    if not hasattr(config, "hidden_size") and hasattr(config, "hidden_sizes"):
+        config.hidden_size = config.hidden_sizes[-1]
+    return config
+
+
+def check_vision_source(source: ModelSource, reduction: str, field: str) -> None:
+    """Raises InvalidInputError naming `field` where the weights are no image encoder's or cannot be pooled so."""
+    try:
+        config = vision_config(source)
+    except (OSError, ValueError, KeyError) as error:
+        raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
+    known = config.model_type in _TOWERS or type(config) in transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
+    if not known or not getattr(config, "hidden_size", None):
+        raise invalid(field, f"{source.name!r}: transformers has no image encoder for {config.model_type!r}")
+    if config.model_type in _POOLED and reduction not in ("cls_pooled", "mean"):
+        raise invalid(
+            field.replace("pretrained_model_name_or_path", "reduce_output"),
+            f"{reduction!r} is not for {config.model_type}, which pools by itself; use cls_pooled, or leave it out",
+        )
+
+
+def default_reduction(source: ModelSource) -> str:
+    """`cls_pooled` for models that are trained with a pooled output, else the class token."""
+    return "cls_pooled" if vision_config(source).model_type in _POOLED else "cls"
+
+
+def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn.Module:
+    """The model in float32; random weights of the same architecture unless `use_pretrained`."""
+    config = vision_config(source)
+    tower = _TOWERS.get(config.model_type)
+    factory: Any = getattr(transformers, tower) if tower else transformers.AutoModel
+    try:
+        if not use_pretrained:
+            made: nn.Module = factory._from_config(config) if tower else factory.from_config(config)
+            return made.float()
+        model, report = factory.from_pretrained(
+            source.folder,
+            config=config,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            **({} if tower else {"trust_remote_code": False}),
+        )
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+        raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
+    missing = {name for name in report["missing_keys"] if not name.startswith("pooler.")}
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise invalid(
+            field, f"{source.name!r} lacks {len(missing)} weights of its model ({names}, ...); give a whole checkpoint"
+        )
+    loaded: nn.Module = model
+    return loaded
+
+
+def vision_transform(source: ModelSource, field: str) -> ImageTransform:
+    """What `preprocessor_config.json` does to images; raises InvalidInputError naming `field` for other processing."""
+    path = source.folder / PROCESSOR
+    try:
+        values = read_json(path)
+    except (OSError, ValueError) as error:
+        raise invalid(field, f"{source.name!r} has no readable {PROCESSOR}, which names its transform") from error
+    try:
+        return _transform(values)
+    except (LookupError, TypeError, ValueError) as error:
+        raise invalid(
+            field, f"{source.name!r}: {PROCESSOR} asks for a transform that is not known here ({str(error)[:120]})"
+        ) from error
+
+
+def _transform(values: dict[str, Any]) -> ImageTransform:
+    size, crop = values.get("size", 224), values.get("crop_size")
+    if isinstance(size, int):
+        size = {"shortest_edge": size} if values.get("do_center_crop") else {"height": size, "width": size}
+    resize = int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
+    if isinstance(crop, int):
+        crop = {"height": crop, "width": crop}
+    if values.get("do_center_crop") and crop:
+        cut = (int(crop["height"]), int(crop["width"]))
+    elif isinstance(resize, int):
+        raise ValueError("images of different shapes: size.shortest_edge without do_center_crop")
+    else:
+        cut = resize
+    rescaled = values.get("do_rescale", True)
+    normalised = values.get("do_normalize", True)
+    return ImageTransform(
+        resize=resize,
+        crop=cut,
+        interpolation=_RESAMPLING[int(values.get("resample", 2))],
+        mean=tuple(values["image_mean"]) if normalised else (0.0, 0.0, 0.0),
+        std=tuple(values["image_std"]) if normalised else (1.0, 1.0, 1.0),
+        scale=1 / float(values.get("rescale_factor", 1 / 255)) if rescaled else 1.0,
+    )

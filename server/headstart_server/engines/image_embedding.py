@@ -1,0 +1,87 @@
+"""Stored embeddings of an image input: the pass that loads and encodes, and what becomes of images found unusable."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headstart_server.core.timing import Waited
+from headstart_server.data.images.loader import ImageLoader, ImageReader, LoadedImages, workers_for
+from headstart_server.data.images.scan import ScannedImages
+from headstart_server.encoders.image import ImageEncoder
+from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
+from headstart_server.engines.embedding import Encoded, require_finite_embeddings
+from headstart_server.engines.shelf import EncoderShelf
+from headstart_server.planning.image_inputs import ImagePlan
+
+
+class ImageEncode:
+    """The pass of one image encoder, or of one augmented view; rows whose image is unusable are noted, not encoded.
+
+    Other processes load images while this one encodes; the weights are loaded when the first row needs them.
+    """
+
+    def __init__(
+        self,
+        plan: ImagePlan,
+        images: ScannedImages,
+        device: torch.device,
+        shelf: EncoderShelf,
+        check: Callable[[], None],
+        view: int | None = None,
+    ) -> None:
+        self._plan, self._images, self._device, self._shelf, self._check = plan, images, device, shelf, check
+        self._view = view
+        self.waited = 0.0
+        """Seconds in which the encoder waited for images."""
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
+        """Encodes rows; yields (rows, embeddings) batch by batch."""
+        plan = self._plan
+        encoder = self._shelf.get(plan.space.identifier, self._load)
+        assert isinstance(encoder, ImageEncoder)
+        loader = ImageLoader({plan.name: self._reader()}, workers_for(len(rows)))
+        before = self.waited
+        try:
+            loaded = Waited(loader.stream(in_batches(rows, LOADED_IMAGES), self._view))
+            for found, embeddings in encode_crops(encoder, self._usable(loaded), self._device):
+                self.waited = before + loaded.seconds
+                require_finite_embeddings(embeddings, plan)
+                yield found, embeddings
+        finally:
+            loader.close()
+
+    def _reader(self) -> ImageReader:
+        return self._plan.reader(self._images) if self._view is None else self._plan.view_reader(self._images)
+
+    def _load(self) -> ImageEncoder:
+        return self._plan.load_encoder().fused().at(self._plan.precision, self._device)
+
+    def _usable(self, batches: Waited[LoadedImages]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
+        for batch in batches:
+            self._check()
+            for row, reason in batch.bad[self._plan.name].items():
+                for other in self._images.alike(row).tolist():
+                    self._images.bad[other] = reason
+            if batch.rows:
+                yield np.array(batch.rows, np.int64), batch.crops[self._plan.name]
+
+
+def find_undecodable(readers: dict[str, ImageReader], rows: npt.NDArray[np.int64], check: Callable[[], None]) -> None:
+    """Decodes every image once and notes those that cannot be: before a training that will read them in every epoch."""
+    plain = {name: ImageReader(reader.images, reader.transform) for name, reader in readers.items()}
+    loader = ImageLoader(plain, workers_for(len(rows)))
+    try:
+        for batch in loader.stream(in_batches(rows, LOADED_IMAGES), None):
+            check()
+            for name, found in batch.bad.items():
+                readers[name].images.bad.update(found)
+    finally:
+        loader.close()
+
+
+def in_batches(rows: npt.NDArray[np.int64], size: int) -> list[list[int]]:
+    """Row numbers in pieces."""
+    return [rows[start : start + size].tolist() for start in range(0, len(rows), size)]

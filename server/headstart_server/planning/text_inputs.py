@@ -1,0 +1,110 @@
+"""Plans text inputs: the weights, their tokenizer and its length limit, pooling."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from headstart_server.core.errors import invalid
+from headstart_server.embedding_store.space import Space
+from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
+from headstart_server.encoders.sources import ModelSource, ModelSources
+from headstart_server.encoders.text import (
+    TextEncoder,
+    TextPreparation,
+    check_source,
+    dimension_of,
+    load_encoder,
+    load_preparation,
+    save_text_encoder,
+)
+from headstart_server.planning.pretrained import PretrainedPlan, plan_caching, plan_precision, plan_training
+from headstart_server.planning.resolution import Resolution
+from headstart_server.spec.model import EncoderSpec, FeatureSpec
+
+MAX_SEQUENCE_LENGTH = 256
+
+
+@dataclass(frozen=True)
+class TextPlan(PretrainedPlan):
+    """One text input, resolved."""
+
+    source: ModelSource
+    preparation: TextPreparation
+
+    @property
+    def space(self) -> Space:
+        """See PretrainedPlan."""
+        return Space(
+            kind="text",
+            weights=self.source.weights_digest,
+            preparation=self.source.tokenizer_digest,
+            pooling=self.reduction,
+            max_length=self.preparation.max_length,
+            precision=self.precision,
+            dimension=self.dimension,
+        )
+
+    def load_encoder(self) -> TextEncoder:
+        """See PretrainedPlan."""
+        return load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+
+    @property
+    def preparation_reference(self) -> dict[str, Any]:
+        """See PretrainedPlan."""
+        return {"max_length": self.preparation.max_length}
+
+    def save_encoder(self, encoder: nn.Module, folder: Path) -> None:
+        """See PretrainedPlan."""
+        assert isinstance(encoder, TextEncoder)
+        save_text_encoder(folder, encoder, self.preparation)
+
+
+def plan_text(
+    feature: FeatureSpec, path: str, sources: ModelSources, resolution: Resolution, device_type: str
+) -> TextPlan:
+    """Plans one text input; raises InvalidInputError."""
+    source, reduction = _source(feature.encoder, path, sources, resolution)
+    use_pretrained, trainable = plan_training(feature.encoder, path, resolution)
+    cached = plan_caching(feature.preprocessing, path, resolution, trainable=trainable)
+    preparation = _preparation(feature, path, source, resolution)
+    return TextPlan(
+        name=feature.name,
+        path=path,
+        source=source,
+        preparation=preparation,
+        reduction=reduction,
+        dimension=dimension_of(source),
+        use_pretrained=use_pretrained,
+        trainable=trainable,
+        cached=cached,
+        precision="fp32" if trainable else plan_precision(feature.preprocessing, path, resolution, device_type),
+    )
+
+
+def _source(encoder: EncoderSpec, path: str, sources: ModelSources, resolution: Resolution) -> tuple[ModelSource, str]:
+    """The weights, and how their token vectors become one, checked against each other."""
+    type_path, name_path = f"{path}.encoder.type", f"{path}.encoder.pretrained_model_name_or_path"
+    kind = encoder_type(resolution.settle(type_path, encoder.type, DEFAULT_TYPES["text"]), "text", type_path)
+    name = resolution.settle(name_path, encoder.pretrained_model_name_or_path, kind.default_model)
+    if not name:
+        on_hand = ", ".join(sources.on_hand()) or "none"
+        raise invalid(name_path, f"is missing; {kind.name} needs the name of its weights (on hand: {on_hand})")
+    source = sources.find(name, encoder.revision, name_path)
+    reduction = resolution.settle(f"{path}.encoder.reduce_output", encoder.reduce_output, "mean")
+    check_source(source, kind, reduction, name_path)
+    return source, reduction
+
+
+def _preparation(feature: FeatureSpec, path: str, source: ModelSource, resolution: Resolution) -> TextPreparation:
+    """The tokenizer and its length limit, which the encoder must be able to read."""
+    given = feature.preprocessing.max_sequence_length
+    preparation = load_preparation(
+        source, given or MAX_SEQUENCE_LENGTH, f"{path}.encoder.pretrained_model_name_or_path"
+    )
+    path = f"{path}.preprocessing.max_sequence_length"
+    if given is not None and preparation.max_length < given:
+        raise invalid(path, f"{given} is above the {preparation.max_length} tokens that {source.name!r} can read")
+    resolution.settle(path, given, preparation.max_length)
+    return preparation
