@@ -26,6 +26,9 @@ NAMES = (
     "predict",
     "accuracy",
     "accuracy_trainable",
+    "image_pass",
+    "accuracy_images",
+    "many_images",
 )
 
 

@@ -21,7 +21,14 @@ class FollowedJob:
     epochs: list[EpochMetrics] = field(default_factory=list)
     best: EpochMetrics = field(default_factory=EpochMetrics)
     encode: EncodeProgress = field(default_factory=EncodeProgress)
+    """Of the last input that was encoded."""
+    passes: dict[str, EncodeProgress] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def encoded(self) -> int:
+        """Rows that encoders read, of all inputs."""
+        return sum(progress.rows_encoded for progress in self.passes.values())
 
 
 def text_spec(text: str, label: str, *, trainer: dict[str, Any] | None = None, **feature: Any) -> dict[str, Any]:
@@ -46,12 +53,15 @@ def text_feature(
     return {"name": name, "type": "text", "encoder": encoder, "preprocessing": preprocessing}
 
 
-def follow(client: headstart.Client, spec: dict[str, Any], train: Path, test: Path | None = None) -> FollowedJob:
-    """Runs a job over files of the server's data root, to its end."""
+def follow(
+    client: headstart.Client, spec: dict[str, Any], train: Path, test: Path | None = None, *, below: Path | None = None
+) -> FollowedJob:
+    """Runs a job over files of the server's data root, `below` or their own folder, to its end."""
     job = FollowedJob()
+    train, test = (path and path.relative_to(below or path.parent) for path in (train, test))
     start = time.perf_counter()
     run = client.train(
-        spec, headstart.ServerPath(train.name), test=None if test is None else headstart.ServerPath(test.name)
+        spec, headstart.ServerPath(str(train)), test=None if test is None else headstart.ServerPath(str(test))
     )
     for event in run:
         _note(job, event)
@@ -65,6 +75,7 @@ def _note(job: FollowedJob, event: Any) -> None:
     match event.WhichOneof("event"):
         case "encode_progress":
             job.encode = event.encode_progress
+            job.passes[job.encode.feature] = job.encode
         case "epoch_finished":
             job.epochs.append(event.epoch_finished)
         case "warning":

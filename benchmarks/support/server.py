@@ -17,7 +17,7 @@ _STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running_server(state_dir: Path, data_root: Path) -> Iterator[str]:
+def running_server(state_dir: Path, data_root: Path, model_root: Path | None = None) -> Iterator[str]:
     """The address of a server over fresh state; raises RuntimeError with its log's end if it does not start."""
     state_dir.mkdir(parents=True, exist_ok=True)
     data_root.mkdir(parents=True, exist_ok=True)
@@ -25,6 +25,7 @@ def running_server(state_dir: Path, data_root: Path) -> Iterator[str]:
     log = state_dir / "server.log"
     command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(state_dir)]
     command += ["--data-root", str(data_root), "--port", address.rsplit(":", 1)[1], "--log-level", "warning"]
+    command += ["--model-root", str(model_root)] if model_root is not None else []
     with log.open("w") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, "HF_HUB_OFFLINE": "1"}
