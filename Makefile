@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ quickstart: $(VENV)/.quickstart ## start a server, train on real weights, predic
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest
+
+test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be stopped and continued; writes docs/models.md
+	nice -n 19 $(BIN)/python -m tests.models.run
 
 check: lint types imports contract test ## all that CI runs
 

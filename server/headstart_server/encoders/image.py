@@ -6,19 +6,18 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
-from headstart_server.core.errors import invalid
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.torchvision_checkpoints import load_features
 from headstart_server.encoders.torchvision_models import dimension_of as torchvision_dimension
-from headstart_server.encoders.torchvision_models import feature_weights, headless
+from headstart_server.encoders.torchvision_models import headless
 from headstart_server.encoders.torchvision_weights import ABOUT, TorchvisionSource
 from headstart_server.encoders.vision_transformers import vision_config, vision_model
 
@@ -111,34 +110,5 @@ def save_image_encoder(folder: Path, encoder: ImageEncoder, source: ImageSource)
 
 def _torchvision_model(source: TorchvisionSource, *, use_pretrained: bool, field: str) -> nn.Module:
     if not use_pretrained:
-        return headless(source.architecture, random=True)
-    model = headless(source.architecture, random=False)
-    state = feature_weights(source.architecture, source.read(field))
-    wanted = model.state_dict()
-    missing, foreign = sorted(wanted.keys() - state.keys()), sorted(state.keys() - wanted.keys())
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    unlike = [name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape]
-    if missing or foreign or unlike:
-        what = [f"lacks {', '.join(missing[:3])}"] if missing else []
-        what += [f"has {', '.join(foreign[:3])} beyond it"] if foreign else []
-        what += [f"has another shape in {', '.join(sorted(unlike)[:3])}"] if unlike else []
-        raise invalid(
-            field,
-            f"{source.name[:120]!r} is no checkpoint of torchvision's {source.architecture}: it {' and '.join(what)}; "
-            "give the type and model_variant that it was trained as",
-            reason="WRONG_WEIGHTS",
-        )
-    try:
-        model.load_state_dict({**_counters(wanted), **_in_float32(state)}, assign=True)
-    except (RuntimeError, SafetensorError) as error:
-        raise invalid(field, f"{source.name[:120]!r} cannot be loaded: {str(error)[:200]}") from error
-    return model
-
-
-def _in_float32(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
-
-
-def _counters(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Batch norm's counters, which old checkpoints lack and inference does not read."""
-    return {name: torch.zeros((), dtype=torch.long) for name in state if name.endswith("num_batches_tracked")}
+        return headless(source.architecture, source.transform.crop, random=True)
+    return load_features(source.architecture, source.transform.crop, source.read(field), source.name, field)

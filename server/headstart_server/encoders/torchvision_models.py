@@ -1,6 +1,5 @@
 """torchvision's classification models as encoders: families and variants read off its own registry, heads cut off."""
 
-import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -28,10 +27,6 @@ _FAMILIES = {
 """Families whose usual name is not that of torchvision's module."""
 _SUBFAMILIES = {"resnet": ("resnext", "wide_resnet")}
 """Families that share a module with another."""
-_AUXILIARY = ("aux", "AuxLogits.")
-"""Classifiers of GoogLeNet and Inception that only help training from nothing."""
-_DENSENET_KEY = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)$")
-"""Names in torchvision's densenet files, from before modules could not have dots in their names."""
 
 
 @dataclass(frozen=True)
@@ -91,31 +86,21 @@ def dimension_of(name: str) -> int:
     return _head(_built(name, random=False))[2]
 
 
-def headless(name: str, *, random: bool) -> nn.Module:
-    """The model without its classifier.
+def headless(name: str, crop: tuple[int, int], *, random: bool) -> nn.Module:
+    """The model without its classifier, for images of that (height, width).
 
     Its parameters are random, or on the meta device where others will take their place.
     """
-    model = _built(name, random=random)
+    model = _built(name, random=random, crop=crop)
     parent, attribute, _ = _head(model)
     setattr(model.get_submodule(parent), attribute, nn.Identity())
     return model
 
 
-def feature_weights(name: str, state: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights of a checkpoint without its classifier, whatever number of classes that has.
-
-    A checkpoint saved whole (`state_dict` or `model` within it) or by DistributedDataParallel is read too.
-    """
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), Mapping):
-            state = state[key]
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    if name.startswith("densenet"):
-        state = {_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
+def head_of(name: str) -> str:
+    """The path of the classifier within the model, `classifier.1`."""
     parent, attribute, _ = _head(_built(name, random=False))
-    head = f"{parent}.{attribute}.".lstrip(".")
-    return {key: value for key, value in state.items() if not key.startswith((head, *_AUXILIARY))}
+    return f"{parent}.{attribute}".lstrip(".")
 
 
 class _NoMemory(TorchFunctionMode):
@@ -128,8 +113,12 @@ class _NoMemory(TorchFunctionMode):
         return function(*args, **options)
 
 
-def _built(name: str, *, random: bool) -> nn.Module:
+def _built(name: str, *, random: bool, crop: tuple[int, int] | None = None) -> nn.Module:
     options: dict[str, Any] = {"weights": None}
+    if crop is not None and _family(name) == "vit":
+        options["image_size"] = crop[0]
+    if crop is not None and _family(name) == "maxvit":
+        options["input_size"] = crop
     if name in ("googlenet", "inception_v3"):
         options |= {"aux_logits": False, "init_weights": random, "transform_input": True}
     with nullcontext() if random else _NoMemory():

@@ -6,15 +6,13 @@ Only tensors are read (`weights_only`), and a file that carries a digest in its 
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import invalid
@@ -22,6 +20,7 @@ from headstart_server.core.files import read_json, resolve_below
 from headstart_server.core.suggest import choices
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.encoders.torchvision_checkpoints import image_side, read_checkpoint
 from headstart_server.encoders.torchvision_models import Architecture, transform_of
 
 ABOUT = "encoder.json"
@@ -73,30 +72,20 @@ class TorchvisionSource:
         return cls(name, about["architecture"], transform, _only(folder))
 
     def read(self, field: str) -> dict[str, Any]:
-        """The tensors of the file by name; raises InvalidInputError naming `field`."""
+        """What is in the file by name; raises InvalidInputError naming `field`."""
         assert self.weights is not None
-        try:
-            if self.weights.suffix == ".safetensors":
-                return load_file(self.weights)
-            found = torch.load(self.weights, map_location="cpu", weights_only=True, mmap=True)
-        except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-            raise invalid(field, f"{self.name[:120]!r} cannot be read: {_brief(error)}") from error
-        except Exception as error:
-            message = f"{self.name[:120]!r} holds more than tensors, which is not loaded; save its state_dict"
-            raise invalid(field, message, reason="UNSAFE_WEIGHTS") from error
-        if not isinstance(found, dict):
-            raise invalid(field, f"{self.name[:120]!r} holds a {type(found).__name__}; save its state_dict")
-        return found
+        return read_checkpoint(self.weights, self.name, field)
 
 
 def find_weights(sources: ModelSources, item: Architecture, name: str | None, field: str) -> TorchvisionSource:
     """The weights of that name, or the published ones; raises InvalidInputError naming `field` and where it looked.
 
-    `name` is a file or folder below the model root, or the name of published weights (`IMAGENET1K_V2`).
+    `name` is a file or folder below the model root, or published weights: `IMAGENET1K_V2`, or the name of their file.
     """
-    if name is not None and name not in item.published:
+    known = {key: weights for weights in item.published.values() for key in (weights.name, _file_name(weights))}
+    if name is not None and name not in known:
         return _own(sources, item, name, field)
-    wanted = [item.published[name]] if name else list(item.published.values())
+    wanted = [known[name]] if name else list(item.published.values())
     for weights in wanted:
         for path in _places(sources, item, weights):
             if path.is_file():
@@ -131,10 +120,20 @@ def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> To
             reason="UNKNOWN_MODEL",
         )
     published = {_file_name(weights): weights for weights in item.published.values()}
-    weights = published.get(path.name, next(iter(item.published.values())))
-    if path.name in published:
-        _verify(path, field)
-    return TorchvisionSource(name, item.name, transform_of(weights), path)
+    if path.name not in published:
+        return TorchvisionSource(name, item.name, _fitting_transform(item, path, name, field), path)
+    _verify(path, field)
+    return TorchvisionSource(name, item.name, transform_of(published[path.name]), path)
+
+
+def _fitting_transform(item: Architecture, path: Path, name: str, field: str) -> ImageTransform:
+    """The recommended weights' transform; for a ViT, whose weights fit one size only, that of weights of its size."""
+    transforms = [transform_of(weights) for weights in item.published.values()]
+    side = image_side(item.name, read_checkpoint(path, name, field)) if item.family == "vit" else None
+    if side is None:
+        return transforms[0]
+    fitting = [transform for transform in transforms if transform.crop == (side, side)]
+    return fitting[0] if fitting else replace(transforms[0], resize=side, crop=(side, side))
 
 
 def _places(sources: ModelSources, item: Architecture, weights: Any) -> Iterator[Path]:
@@ -161,8 +160,8 @@ def _verify(path: Path, field: str) -> None:
 def _downloaded(item: Architecture, weights: Any, field: str) -> TorchvisionSource:
     name = _file_name(weights)
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(weights.url, str(path), path.stem.rpartition("-")[2], progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise invalid(field, f"{weights.url} cannot be fetched ({_brief(error)}); try again") from error

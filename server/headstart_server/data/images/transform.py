@@ -70,7 +70,7 @@ class ImageTransform:
         if (width, height) != image.size:
             image = image.resize((width, height), _RESAMPLING[self.interpolation])
         pixels = np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
-        return np.ascontiguousarray(np.broadcast_to(pixels, (3, *pixels.shape[1:])))
+        return np.broadcast_to(pixels, (3, *pixels.shape[1:])).copy()
 
     def cropped(self, pixels: Pixels) -> Pixels:
         """The middle of a resized image, uint8 [3, *crop]."""
@@ -80,8 +80,8 @@ class ImageTransform:
     def resized(self, pixels: Tensor) -> Tensor:
         """Images uint8 [n, 3, h, w] of any size as float32 [n, 3, *crop] in 0 to 255, inside a graph.
 
-        Written without branches on the size, so that torch.export keeps it symbolic; the arithmetic of sizes and
-        offsets is torchvision's `resize` and `center_crop`.
+        Written without branches on the size, so that torch.export keeps it symbolic, and the crop's a plain number; the
+        arithmetic of sizes and offsets is torchvision's `resize` and `center_crop`.
         """
         height, width = pixels.shape[2], pixels.shape[3]
         if isinstance(self.resize, int):
@@ -92,7 +92,9 @@ class ImageTransform:
         values = self._pass(pixels.to(torch.float32), (height, columns))
         values = self._pass(values, (rows, columns))
         top, left = _middle(values.shape[2], self.crop[0]), _middle(values.shape[3], self.crop[1])
-        return values[:, :, top : top + self.crop[0], left : left + self.crop[1]]
+        rows = top + torch.arange(self.crop[0], device=values.device)
+        columns = left + torch.arange(self.crop[1], device=values.device)
+        return values.index_select(2, rows).index_select(3, columns)  # of a slice, torch.export does not know the size
 
     def _pass(self, values: Tensor, size: Any) -> Tensor:
         """One direction of the resize, rounded to whole values: Pillow keeps uint8 between its two passes."""
