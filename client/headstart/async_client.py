@@ -19,7 +19,7 @@ from headstart.programs.follow import Position, follow
 from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
-from headstart.programs.upload import Progress, upload
+from headstart.programs.upload import Progress, upload_path
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.model_pb2 import Model
@@ -126,7 +126,10 @@ class AsyncClient:
         top_k: int = 0,
         embedding_reuse: str = "exact",
     ) -> Predictions:
-        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`."""
+        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`.
+
+        Images are bytes, or paths of files: `{"photo": [Path("a.jpg"), b"...", None]}`.
+        """
         options = PredictOptions(model, probabilities, top_k, embedding_reuse)
         return await self._driver.run(predict(options, rows))
 
@@ -168,8 +171,8 @@ class AsyncClient:
         format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
         on_upload: Progress | None = None,
     ) -> Dataset:
-        """Upload a file, unless the server has its bytes already."""
-        return await self._driver.run(upload(Path(path), self._retry, format, on_upload))
+        """Upload a file, or the tables and images of a folder, unless the server has their bytes already."""
+        return await self._driver.run(upload_path(Path(path), self._retry, format, on_upload))
 
     async def server_info(self) -> ServerInfo:
         """Return the server's version, limits, devices and encoders on hand."""

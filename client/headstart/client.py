@@ -18,7 +18,7 @@ from headstart.programs.follow import Position, follow
 from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
-from headstart.programs.upload import Progress, upload
+from headstart.programs.upload import Progress, upload_path
 from headstart.train_run import TrainRun
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
@@ -103,7 +103,8 @@ class Client:
 
         Args:
             spec: a dict, YAML text, a Path to a YAML file, or a TrainSpec.
-            data: a local file (uploaded unless the server has its bytes), a ServerPath, a data set, or rows.
+            data: a local file or folder with the images that it names (uploaded unless the server has their bytes),
+                a ServerPath, a data set, or rows. `photos.zip/train.csv` is a table in an archive.
             validation: rows to validate on; default a split of `data`.
             test: rows to test on; default a split of `data`.
             request_id: the same id and body give the same job; default a new one per call.
@@ -142,7 +143,10 @@ class Client:
         top_k: int = 0,
         embedding_reuse: str = "exact",
     ) -> Predictions:
-        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`."""
+        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`.
+
+        Images are bytes, or paths of files: `{"photo": [Path("a.jpg"), b"...", None]}`.
+        """
         options = PredictOptions(model, probabilities, top_k, embedding_reuse)
         return self._driver.run(predict(options, rows))
 
@@ -183,8 +187,8 @@ class Client:
         format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
         on_upload: Progress | None = None,
     ) -> Dataset:
-        """Upload a file, unless the server has its bytes already."""
-        return self._driver.run(upload(Path(path), self._retry, format, on_upload))
+        """Upload a file, or the tables and images of a folder, unless the server has their bytes already."""
+        return self._driver.run(upload_path(Path(path), self._retry, format, on_upload))
 
     def server_info(self) -> ServerInfo:
         """Return the server's version, limits, devices and encoders on hand."""

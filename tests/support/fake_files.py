@@ -27,9 +27,16 @@ class FakeDatasets(DatasetServiceServicer):
         self.chunk_sizes: list[int] = []
         self.drops = 0
         self.refusal: Refusal | None = None
+        self.table_files: list[str] = []
 
     def _dataset(self, digest: str) -> dataset_pb2.Dataset:
-        return dataset_pb2.Dataset(name=f"datasets/{digest[:8]}", sha256=digest, size_bytes=len(self.contents[digest]))
+        return dataset_pb2.Dataset(
+            name=f"datasets/{digest[:8]}",
+            sha256=digest,
+            size_bytes=len(self.contents[digest]),
+            format=dataset_pb2.Dataset.FORMAT_CSV if not self.table_files else dataset_pb2.Dataset.FORMAT_ZIP,
+            table_files=self.table_files,
+        )
 
     def UploadDataset(
         self, request_iterator: Iterator[dataset_pb2.UploadDatasetRequest], context: grpc.ServicerContext

@@ -17,9 +17,10 @@ from tests.support.refusals import Refusal, not_found
 
 
 class FakePrediction(PredictionServiceServicer):
-    """Predicts `long` for texts over 5 characters, else `short`, and their length."""
+    """Predicts `long` for texts over 5 characters, else `short`, and their length; images are read as their bytes."""
 
     def __init__(self) -> None:
+        self.column = "review"
         self.requests: list[prediction_pb2.PredictRequest] = []
         self.answers_left: int | None = None
         self.metadata: dict[str, str | bytes] = {}
@@ -32,7 +33,15 @@ class FakePrediction(PredictionServiceServicer):
         self.requests.append(request)
         if request.model.endswith("/none"):
             not_found(request.model).abort(context)
-        texts = _column(request.table, "review", context)
+        texts = _column(request.table, self.column, context)
+        if "no image" in texts:
+            where = f"column {self.column!r}, row {texts.index('no image') + 1}"
+            Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"table: {where}: is no image",
+                reason="BAD_IMAGE",
+                violations={"table": f"{where}: is no image"},
+            ).abort(context)
         response = prediction_pb2.PredictResponse(model=request.model, rows_found=len(texts))
         response.outputs.append(_label(texts, request))
         lengths = DoubleValues(values=[len(text) for text in texts])
@@ -59,16 +68,20 @@ class FakePrediction(PredictionServiceServicer):
 
 def _column(table: Table, name: str, context: grpc.ServicerContext) -> list[str]:
     if table.arrow_ipc:
-        return list(read_ipc(table).column(name).to_pylist())
+        return [_text(cell) for cell in read_ipc(table).column(name).to_pylist()]
     for column in table.columns:
         if column.name == name:
-            return list(column.strings.values)
+            return [_text(cell) for cell in getattr(column, column.WhichOneof("values") or "strings").values]
     Refusal(
         grpc.StatusCode.INVALID_ARGUMENT,
         "the model needs a column that is missing",
         reason="MISSING_COLUMN",
         violations={"table.columns": f"no column {name!r}; add it"},
     ).abort(context)
+
+
+def _text(cell: str | bytes | None) -> str:
+    return cell.decode() if isinstance(cell, bytes) else cell or ""
 
 
 def _label(texts: list[str], request: prediction_pb2.PredictRequest) -> prediction_pb2.OutputPrediction:
@@ -87,10 +100,12 @@ class FakeEmbedding(EmbeddingServiceServicer):
     """Embeds a text as its length and its number of words."""
 
     def __init__(self) -> None:
+        self.tables: list[Table] = []
         self.deleted: list[str] = []
 
     def Embed(self, request: embedding_pb2.EmbedRequest, context: grpc.ServicerContext) -> embedding_pb2.EmbedResponse:
         """Embed a column."""
+        self.tables.append(request.table)
         texts = _column(request.table, request.feature.name, context)
         flat = [number for text in texts for number in (len(text), len(text.split()))]
         return embedding_pb2.EmbedResponse(dimension=2, embeddings=flat, embedding_space="embeddingSpaces/s1")

@@ -25,16 +25,22 @@ from tests.support.refusals import not_found
 
 
 class FakeModels(ModelServiceServicer):
-    """Knows `models/m1`."""
+    """Knows `models/m1`, which reads `inputs`: column to type."""
 
     def __init__(self) -> None:
         self.deleted: list[str] = []
+        self.inputs = {"review": "text"}
+        self.reads = 0
 
     def GetModel(self, request: model_pb2.GetModelRequest, context: grpc.ServicerContext) -> model_pb2.Model:
         """Read the model."""
         if request.name != "models/m1":
             not_found(request.name).abort(context)
-        return model_pb2.Model(name="models/m1", display_name="reviews", job="trainJobs/j1", size_bytes=2048)
+        self.reads += 1
+        inputs = [model_pb2.InputColumn(column=name, type=kind, feature=name) for name, kind in self.inputs.items()]
+        return model_pb2.Model(
+            name="models/m1", display_name="reviews", job="trainJobs/j1", size_bytes=2048, inputs=inputs
+        )
 
     def ListModels(
         self, request: model_pb2.ListModelsRequest, context: grpc.ServicerContext

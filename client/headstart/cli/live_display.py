@@ -10,7 +10,7 @@ from rich.text import Text
 
 from headstart.cli.job_view import JobView
 from headstart.cli.sparkline import sparkline
-from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name
+from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name, waits
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJobEvent
 
 BAR_WIDTH = 28
@@ -59,6 +59,8 @@ def drawing(view: JobView) -> RenderableType:
 
 def _add_encoding(bars: Table, progress: EncodeProgress) -> None:
     counts = f"{progress.rows_seen:,}/{progress.rows_total:,} rows: {encoded(progress)}"
+    if waits(progress):
+        counts += f", {duration(progress.data_wait_seconds)} waiting"
     bar = ProgressBar(total=max(progress.rows_total, 1), completed=progress.rows_seen, width=BAR_WIDTH)
     bars.add_row(f"  encode {progress.feature}", bar, counts, _speed(progress.rows_per_second, progress.eta_seconds))
 
@@ -82,11 +84,14 @@ def epoch_table(epochs: list[EpochMetrics]) -> Table:
     for metric in metrics:
         table.add_column(metric, justify="right")
     table.add_column("time", justify="right")
+    waiting = any(map(waits, epochs))
+    if waiting:
+        table.add_column("data wait", justify="right")
     best = max((index for index, epoch in enumerate(epochs) if epoch.best), default=-1)
     for index, epoch in list(enumerate(epochs))[-SHOWN_EPOCHS:]:
         cells = [splits(epoch, metric) for metric in metrics]
-        time = duration(epoch.train_seconds + epoch.evaluate_seconds)
-        table.add_row(
-            f"{epoch.epoch}{' *' if index == best else ''}", *cells, time, style="green" if index == best else None
-        )
+        cells.append(duration(epoch.train_seconds + epoch.evaluate_seconds))
+        if waiting:
+            cells.append(duration(epoch.data_wait_seconds))
+        table.add_row(f"{epoch.epoch}{' *' if index == best else ''}", *cells, style="green" if index == best else None)
     return table

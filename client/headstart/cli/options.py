@@ -23,7 +23,9 @@ RetryFor = Annotated[
     float, typer.Option("--retry-for", min=0, help="Seconds to go on trying after the connection drops.")
 ]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The spec.", exists=True, dir_okay=False)]
-Training = Annotated[str, typer.Option("--data", help="Rows: a local file, else a path below the server's data root.")]
+Training = Annotated[
+    str, typer.Option("--data", help="Rows: a local file or folder, else a path below the server's data root.")
+]
 Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
 Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="trainJobs/ID, or ID.")]
@@ -55,10 +57,10 @@ def upload_progress(as_json: bool) -> Callable[[int, int], None] | None:
 
 
 def place(data: str) -> Data:
-    """Return where rows are: a local file if there is one, a data set's name, or a path on the server."""
-    from headstart.programs.dataset_source import ServerPath
+    """Return where rows are: a local file or folder if there is one, a data set's name, or a path on the server."""
+    from headstart.programs.dataset_source import ServerPath, local_place
 
-    if data.startswith("datasets/") or Path(data).is_file():
+    if data.startswith("datasets/") or local_place(Path(data)) is not None:
         return data
     return ServerPath(data)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headstart.cli.json_lines import print_json
-from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name, warning_text
+from headstart.cli.wording import encoded, shown_metrics, spent, splits, state_name, waits, warning_text
 from headstart.v1.training_pb2 import TrainJobEvent
 
 
@@ -49,11 +49,15 @@ def _line(event: TrainJobEvent) -> str:
         case "state_change":
             return f"{event.job} {state_name(event.state_change.to)}"
         case "encode_progress" if event.encode_progress.rows_seen >= event.encode_progress.rows_total:
-            return f"encode {event.encode_progress.feature}: {encoded(event.encode_progress)}"
+            progress = event.encode_progress
+            seconds = progress.compute_seconds + progress.data_wait_seconds
+            time = f" ({spent(seconds, progress)})" if waits(progress) else ""
+            return f"encode {progress.feature}{time}: {encoded(progress)}"
         case "epoch_finished":
             epoch = event.epoch_finished
             metrics = ", ".join(f"{metric} {splits(epoch, metric)}" for metric in shown_metrics([epoch]))
-            return f"epoch {epoch.epoch} ({duration(epoch.train_seconds + epoch.evaluate_seconds)}): {metrics}"
+            time = spent(epoch.train_seconds + epoch.evaluate_seconds, epoch)
+            return f"epoch {epoch.epoch} ({time}): {metrics}"
         case "warning":
             return f"warning: {warning_text(event.warning)}"
     return ""

@@ -10,7 +10,8 @@ import typer
 from headstart.cli.options import Json, Model, Server, connect
 
 DataFile = Annotated[
-    Path, typer.Option("--data", help="Rows: .csv, .tsv, .jsonl, .parquet or .arrow.", exists=True, dir_okay=False)
+    Path,
+    typer.Option("--data", help="Rows (.csv, .tsv, .jsonl, .parquet, .arrow), an image, or a folder.", exists=True),
 ]
 
 
@@ -30,7 +31,10 @@ def predict(
     server: Server = None,
     as_json: Json = False,
 ) -> None:
-    """Predict every row of a file, in its order.
+    """Predict every row of a file, in its order, or every image of a folder.
+
+    Cells of image columns name files relative to the table's folder. A model of one image reads images without a table,
+    too; the column `file` then names them.
 
     Columns: FEATURE_prediction, FEATURE_probability_CLASS, FEATURE_top_K. Sets are joined by commas, vectors by spaces.
     --json prints rows as JSON lines, or with --output a summary.

@@ -9,12 +9,15 @@ from pathlib import Path
 
 from headstart.cli.json_lines import print_json
 from headstart.cli.prediction_files import Write, csv_writer, json_writer, published
-from headstart.cli.row_files import BATCH_ROWS, read_batches
+from headstart.cli.prediction_rows import PredictionRows
 from headstart.client import Client
 from headstart.errors import InvalidArgument
+from headstart.files.row_files import BATCH_ROWS
 from headstart.programs.predict import PredictOptions
 from headstart.values.names import full_name
 from headstart.values.predictions import Predictions
+
+Answer = tuple[Predictions, dict[str, list[str]]]
 
 
 def predict_to_stdout(client: Client, options: PredictOptions, data: Path, as_json: bool) -> None:
@@ -34,23 +37,30 @@ def predict_to_file(client: Client, options: PredictOptions, data: Path, output:
         print(f"{rows:,} rows predicted ({found:,} found in the store): {output}")
 
 
-def _answers(client: Client, options: PredictOptions, data: Path) -> Iterator[Predictions]:
+def _answers(client: Client, options: PredictOptions, data: Path) -> Iterator[Answer]:
+    """Yield the predictions of each batch with the columns that name its rows."""
     limit = client.server_info().limits.max_predict_rows or BATCH_ROWS
-    return client.predict_stream(
+    rows = PredictionRows(data, client.models.get(options.model), min(limit, BATCH_ROWS))
+    stream = client.predict_stream(
         options.model,
-        read_batches(data, min(limit, BATCH_ROWS)),
+        rows.batches(),
         probabilities=options.probabilities,
         top_k=options.top_k,
         embedding_reuse=options.embedding_reuse,
     )
+    try:
+        for predictions in stream:
+            yield predictions, rows.answered()
+    except InvalidArgument as error:
+        raise rows.named(error) from None
 
 
-def _write(answers: Iterator[Predictions], write: Write, data: Path, progress: bool = False) -> tuple[int, int]:
+def _write(answers: Iterator[Answer], write: Write, data: Path, progress: bool = False) -> tuple[int, int]:
     """Write all answers and return the rows predicted and the rows found in the store."""
     rows = found = 0
     start = time.monotonic()
-    for predictions in answers:
-        write(predictions)
+    for predictions, names in answers:
+        write({**names, **predictions.columns()})
         rows += predictions.row_count
         found += predictions.rows_found
         if progress:

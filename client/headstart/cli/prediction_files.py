@@ -6,23 +6,21 @@ import csv
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from headstart.values.predictions import Predictions
-
-Write = Callable[[Predictions], None]
+Write = Callable[[Mapping[str, Sequence[Any]]], None]
+"""Appends columns."""
 
 
 def csv_writer(file: TextIO) -> Write:
-    """Return a function that appends predictions as CSV, the header first."""
+    """Return a function that appends columns as CSV, the header first."""
     writer = csv.writer(file, lineterminator="\n")
     header: list[str] = []
 
-    def write(predictions: Predictions) -> None:
-        columns = predictions.columns()
+    def write(columns: Mapping[str, Sequence[Any]]) -> None:
         if not header:
             header.extend(columns)
             writer.writerow(header)
@@ -33,10 +31,9 @@ def csv_writer(file: TextIO) -> Write:
 
 
 def json_writer(file: TextIO) -> Write:
-    """Return a function that appends predictions as JSON Lines."""
+    """Return a function that appends columns as JSON Lines."""
 
-    def write(predictions: Predictions) -> None:
-        columns = predictions.columns()
+    def write(columns: Mapping[str, Sequence[Any]]) -> None:
         for row in zip(*columns.values(), strict=True):
             file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
         file.flush()

@@ -61,16 +61,17 @@ def datasets() -> typer.Typer:
 
     @app.command("upload")
     def upload(
-        file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False)],
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="A file or a folder.", exists=True)],
         server: Server = None,
         as_json: Json = False,
     ) -> None:
-        """Upload a file, unless the server has its bytes."""
+        """Upload a file, or the tables and images of a folder, unless the server has their bytes."""
         from headstart.cli.json_lines import print_json
+        from headstart.cli.wording import contents
 
         with connect(server, as_json) as client:
             dataset = client.upload_dataset(file, on_upload=upload_progress(as_json))
-        print_json(dataset) if as_json else print(f"{dataset.name}: {dataset.row_count:,} rows")
+        print_json(dataset) if as_json else print(f"{dataset.name}: {contents(dataset)}")
 
     return app
 

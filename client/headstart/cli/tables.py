@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from headstart.cli.wording import encoded, moment, size, state_name
+from headstart.cli.wording import contents, encoded, format_name, moment, size, state_name
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.model_pb2 import Model
@@ -73,13 +73,14 @@ def print_datasets(datasets: Iterable[Dataset]) -> None:
         (
             dataset.name,
             moment(dataset.create_time),
+            format_name(dataset.format),
             size(dataset.size_bytes),
-            f"{dataset.row_count:,}",
+            contents(dataset).removesuffix(" rows"),
             dataset.display_name,
         )
         for dataset in datasets
     )
-    print_table(("dataset", "created (UTC)", "size", "rows", "name"), rows)
+    print_table(("dataset", "created (UTC)", "format", "size", "rows", "name"), rows)
 
 
 def print_spaces(spaces: Iterable[EmbeddingSpace]) -> None:

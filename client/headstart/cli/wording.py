@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
 
 FIRST = ("loss", "accuracy", "roc_auc", "f1", "r2", "mean_absolute_error", "root_mean_squared_error", "jaccard")
@@ -63,6 +64,28 @@ def encoded(progress: EncodeProgress) -> str:
         "shared": progress.rows_shared,
     }
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count or name != "shared")
+
+
+def contents(dataset: Dataset) -> str:
+    """Return how much a data set holds: its rows, or the tables of an archive that holds several."""
+    tables = dataset.table_files
+    return f"{len(tables)} tables: {', '.join(tables)}" if len(tables) > 1 else f"{dataset.row_count:,} rows"
+
+
+def format_name(format: Dataset.Format) -> str:
+    """Return `csv` for FORMAT_CSV."""
+    return Dataset.Format.Name(format).removeprefix("FORMAT_").lower() if format else ""
+
+
+def waits(progress: EncodeProgress | EpochMetrics) -> bool:
+    """Tell whether so much time went into waiting for data that it shows."""
+    return progress.data_wait_seconds >= 0.05
+
+
+def spent(seconds: float, progress: EncodeProgress | EpochMetrics) -> str:
+    """Return a time, and how much of it was waiting for data where that shows."""
+    waited = f", {duration(progress.data_wait_seconds)} of it waiting for data" if waits(progress) else ""
+    return f"{duration(seconds)}{waited}"
 
 
 def warning_text(warning: Any) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from headstart.errors import DataLoss, Unavailable
+from headstart.files.content import FileContent, digest_of
 from headstart.programs.retry import Patience, RetryPolicy, persistently
-from headstart.programs.upload import sha256_of
 from headstart.v1.export_pb2 import ArtifactFile, DownloadArtifactRequest
 from headstart.wire.methods import DOWNLOAD_ARTIFACT
 from headstart.wire.steps import Program, compute, open_stream, read
@@ -26,7 +26,7 @@ def download_file(
         OSError: the disk is full, or the directory cannot be written.
     """
     target = _inside(directory, file.path)
-    if (yield from compute(lambda: target.is_file() and sha256_of(target) == file.sha256)):
+    if (yield from compute(lambda: target.is_file() and digest_of(FileContent(target)) == file.sha256)):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{file.sha256[:16]}.part")
@@ -54,7 +54,7 @@ def _complete(
 ) -> Program[bool]:
     """Append what is missing to the partial file and tell whether its bytes are the promised ones."""
     yield from persistently(lambda patience: _append(artifact, file, partial, patience, received), policy)
-    return (yield from compute(lambda: sha256_of(partial) == file.sha256))
+    return (yield from compute(lambda: digest_of(FileContent(partial)) == file.sha256))
 
 
 def _append(

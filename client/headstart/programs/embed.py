@@ -10,19 +10,22 @@ from headstart.v1.spec_pb2 import Feature
 from headstart.v1.table_pb2 import Table
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike, feature_of
-from headstart.values.table import Rows, table_of
+from headstart.values.image_cells import table_with_images
+from headstart.values.table import Rows
 from headstart.wire.methods import EMBED
-from headstart.wire.steps import Program, call
+from headstart.wire.steps import Program, call, compute
 
 
 def embed(feature: FeatureLike, rows: Rows | Sequence[Any]) -> Program[Embeddings]:
-    """Embed the feature's column of a table, or a plain list of its values."""
+    """Embed the feature's column of a table, or a plain list of its values; images are bytes or paths of files."""
     message = feature_of(feature)
-    request = EmbedRequest(feature=message, table=_table(message, rows))
+    table = yield from compute(lambda: _table(message, rows))
+    request = EmbedRequest(feature=message, table=table)
     return Embeddings.of((yield from call(EMBED, request)))
 
 
 def _table(feature: Feature, rows: Any) -> Table:
+    column = feature.column or feature.name
     if isinstance(rows, list | tuple) and not any(isinstance(row, Mapping) for row in rows):
-        return table_of({feature.column or feature.name: rows})
-    return table_of(rows)
+        rows = {column: rows}
+    return table_with_images(rows, (column,) if feature.type == "image" else ())

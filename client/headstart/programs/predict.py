@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from headstart.errors import HeadstartError, Internal, InvalidArgument
+from headstart.v1.model_pb2 import GetModelRequest
 from headstart.v1.prediction_pb2 import PredictRequest
+from headstart.v1.table_pb2 import Table
+from headstart.values.image_cells import holds_paths, image_inputs, may_name_images, table_with_images
 from headstart.values.names import full_name
 from headstart.values.predictions import Predictions
-from headstart.values.table import Rows, row_count, table_of
-from headstart.wire.methods import PREDICT, PREDICT_STREAM
-from headstart.wire.steps import Emit, Flow, Program, call, open_stream, read
+from headstart.values.table import Rows, columns_of, row_count
+from headstart.wire.methods import GET_MODEL, PREDICT, PREDICT_STREAM
+from headstart.wire.steps import Emit, Flow, Program, call, compute, open_stream, read
 
 REUSE = {
     "exact": PredictRequest.EMBEDDING_REUSE_EXACT,
@@ -30,11 +33,11 @@ class PredictOptions:
     top_k: int = 0
     embedding_reuse: str = "exact"
 
-    def request(self, rows: Rows) -> PredictRequest:
-        """Return the request for some rows."""
+    def request(self, rows: Rows, images: Collection[str] = ()) -> PredictRequest:
+        """Return the request for some rows; texts in `images` columns are paths of files."""
         return PredictRequest(
             model=full_name("models", self.model),
-            table=table_of(rows),
+            table=table_with_images(rows, images),
             probabilities=self.probabilities,
             top_k=self.top_k,
             embedding_reuse=self._reuse(),
@@ -47,8 +50,22 @@ class PredictOptions:
 
 
 def predict(options: PredictOptions, rows: Rows) -> Program[Predictions]:
-    """Predict the rows of one small table."""
-    return Predictions.of((yield from call(PREDICT, options.request(rows))))
+    """Predict the rows of one small table. Where a text may name an image, the model is asked whether it does."""
+    if isinstance(rows, Table):
+        return Predictions.of((yield from call(PREDICT, options.request(rows))))
+    columns = columns_of(rows)
+    images: Collection[str] = ()
+    if may_name_images(columns):
+        images = yield from _image_inputs(options)
+    if images or holds_paths(columns):
+        request = yield from compute(lambda: options.request(columns, images))
+    else:
+        request = options.request(columns)
+    return Predictions.of((yield from call(PREDICT, request)))
+
+
+def _image_inputs(options: PredictOptions) -> Program[Collection[str]]:
+    return image_inputs((yield from call(GET_MODEL, GetModelRequest(name=full_name("models", options.model)))))
 
 
 class Batches:
@@ -62,6 +79,7 @@ class Batches:
     def __init__(self, options: PredictOptions, batches: Iterable[Rows]) -> None:
         self._options = options
         self._batches = batches
+        self.images: Collection[str] = ()
         self.unanswered: deque[int | None] = deque()
         self.error: Exception | None = None
 
@@ -73,8 +91,12 @@ class Batches:
         except Exception as error:  # noqa: BLE001  (raised again by `check`)
             self.error = error
 
+    def find_images(self) -> Program[None]:
+        """Ask which columns of the model hold images."""
+        self.images = yield from _image_inputs(self._options)
+
     def _next(self, rows: Rows) -> PredictRequest:
-        request = self._options.request(rows)
+        request = self._options.request(rows, self.images)
         self.unanswered.append(row_count(request.table))
         return request
 
@@ -98,6 +120,7 @@ class Batches:
 
 def predict_stream(batches: Batches) -> Flow[Predictions]:
     """Emit the predictions of each batch, in order."""
+    yield from batches.find_images()
     stream = yield from open_stream(PREDICT_STREAM, batches.requests())
     try:
         while (response := (yield from read(stream))) is not None:

@@ -2,48 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headstart.errors import NotFound
+from headstart.errors import HeadstartError, NotFound
+from headstart.files.content import Content, FileContent, digest_of
+from headstart.files.packing import folder_content
 from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.v1.dataset_pb2 import Dataset, DatasetHeader, GetDatasetRequest, UploadDatasetRequest
 from headstart.wire.methods import GET_DATASET, UPLOAD_DATASET
 from headstart.wire.steps import Program, call, compute
-
-CHUNK_BYTES = 1 << 20
 
 Progress = Callable[[int, int], None]
 """Called with bytes sent and bytes in all."""
 
 
 def upload(
+    content: Content,
+    policy: RetryPolicy,
+    format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
+    progress: Progress | None = None,
+) -> Program[Dataset]:
+    """Return the data set that holds the content's bytes, sending them only where the server lacks them.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    digest = yield from compute(lambda: digest_of(content))
+    header = DatasetHeader(display_name=content.name, format=format, sha256=digest)
+
+    def attempt(patience: Patience) -> Program[Dataset]:
+        known = yield from _find(digest)
+        patience.reached()
+        return known or (yield from _send(_Parts(content, header, progress)))
+
+    return (yield from persistently(attempt, policy))
+
+
+def upload_path(
     path: Path,
     policy: RetryPolicy,
     format: Dataset.Format = Dataset.FORMAT_UNSPECIFIED,
     progress: Progress | None = None,
 ) -> Program[Dataset]:
-    """Return the data set that holds the file's bytes, sending them only where the server lacks them.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    digest = yield from compute(lambda: sha256_of(path))
-    header = DatasetHeader(display_name=path.name, format=format, sha256=digest)
-
-    def attempt(patience: Patience) -> Program[Dataset]:
-        known = yield from _find(digest)
-        patience.reached()
-        return known or (yield from _send(path, header, progress))
-
-    return (yield from persistently(attempt, policy))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Upload a file as it is, or a folder's tables and images as an archive."""
+    content = yield from compute(lambda: folder_content(path) if path.is_dir() else FileContent(path))
+    return (yield from upload(content, policy, format, progress))
 
 
 def _find(digest: str) -> Program[Dataset | None]:
@@ -53,15 +57,37 @@ def _find(digest: str) -> Program[Dataset | None]:
         return None
 
 
-def _send(path: Path, header: DatasetHeader, progress: Progress | None) -> Program[Dataset]:
-    with path.open("rb") as file:
-        size = path.stat().st_size
+class _Parts:
+    """The messages of one upload. gRPC takes them on a thread of its own, so an error of a file's is kept for later."""
 
-        def parts() -> Iterator[UploadDatasetRequest]:
-            yield UploadDatasetRequest(header=header)
-            while chunk := file.read(CHUNK_BYTES):
+    def __init__(self, content: Content, header: DatasetHeader, progress: Progress | None) -> None:
+        self._content, self._header, self._progress = content, header, progress
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[UploadDatasetRequest]:
+        yield UploadDatasetRequest(header=self._header)
+        sent = 0
+        try:
+            size = self._content.size
+            for chunk in self._content.chunks():
                 yield UploadDatasetRequest(chunk=chunk)
-                if progress is not None:
-                    progress(file.tell(), size)
+                sent += len(chunk)
+                if self._progress is not None:
+                    self._progress(sent, size)
+        except Exception as error:  # noqa: BLE001  (raised again by `check`)
+            self._error = error
 
-        return (yield from call(UPLOAD_DATASET, parts()))
+    def check(self) -> None:
+        """Raise what kept the content from being read to its end."""
+        if self._error is not None:
+            raise self._error from None
+
+
+def _send(parts: _Parts) -> Program[Dataset]:
+    try:
+        dataset = yield from call(UPLOAD_DATASET, iter(parts))
+    except HeadstartError:
+        parts.check()
+        raise
+    parts.check()
+    return dataset

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from headstart.errors import InvalidArgument, Violation
 from headstart.v1.table_pb2 import BoolValues, BytesValues, Column, DoubleValues, StringValues
+from headstart.values.image_bytes import image_bytes
 
 LARGEST_EXACT_INTEGER = 2**53
 MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})  # pandas' own, known by name so that pandas is not imported
@@ -16,15 +18,16 @@ MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})  # pandas' own, known by n
 def column_of(name: str, values: Iterable[Any]) -> Column:
     """Return the values as a Column.
 
-    Numbers become doubles, booleans bools, bytes bytes, everything else strings: texts as they are, lists and sets
-    with their items joined by spaces, other values by `str`. Numbers among strings, and columns with integers that a
-    double cannot hold, become strings. None, NaN and pandas' missing values become nulls.
+    Numbers become doubles, booleans bools, bytes bytes, paths (`pathlib.Path`) the bytes of their files, everything
+    else strings: texts as they are, lists and sets with their items joined by spaces, other values by `str`.
+    Numbers among strings, and columns with integers that a double cannot hold, become strings. None, NaN and pandas'
+    missing values become nulls.
 
     Raises:
         InvalidArgument: a value that cannot be sent, by column and row.
     """
     cells = [_scalar(value) for value in values]
-    nulls = [_is_missing(cell) for cell in cells]
+    nulls = [is_missing(cell) for cell in cells]
     present = [cell for cell, null in zip(cells, nulls, strict=True) if not null]
     column = Column(name=name, nulls=nulls if any(nulls) else [])
     if present and all(isinstance(cell, bool) for cell in present):
@@ -32,7 +35,7 @@ def column_of(name: str, values: Iterable[Any]) -> Column:
     elif present and all(_is_number(cell) for cell in present):
         _refuse_infinite(name, cells)
         column.doubles.CopyFrom(DoubleValues(values=[float(cell) for cell in _filled(cells, nulls, 0.0)]))
-    elif any(_is_bytes(cell) for cell in present):
+    elif any(isinstance(cell, PurePath) or _is_bytes(cell) for cell in present):
         column.bytes.CopyFrom(BytesValues(values=_all_bytes(name, _filled(cells, nulls, b""))))
     else:
         column.strings.CopyFrom(StringValues(values=_texts(name, _filled(cells, nulls, ""))))
@@ -50,7 +53,8 @@ def _scalar(value: Any) -> Any:
     return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 
-def _is_missing(cell: Any) -> bool:
+def is_missing(cell: Any) -> bool:
+    """Tell whether a cell is None, NaN or one of pandas' missing values."""
     if cell is None or type(cell).__name__ in MISSING_TYPE_NAMES:
         return True
     return isinstance(cell, float) and math.isnan(cell)
@@ -78,9 +82,20 @@ def _refuse_infinite(name: str, cells: Sequence[Any]) -> None:
 
 def _all_bytes(name: str, cells: Sequence[Any]) -> list[bytes]:
     for row, cell in enumerate(cells):
-        if not _is_bytes(cell):
-            raise refuse(name, row, f"{_shown(cell)} among bytes; a column holds bytes in every row or in none")
-    return [bytes(cell) for cell in cells]
+        if not isinstance(cell, PurePath) and not _is_bytes(cell):
+            raise refuse(
+                name, row, f"{_shown(cell)} among bytes; a column holds bytes or paths in every row or in none"
+            )
+    return [
+        _file(name, row, Path(cell)) if isinstance(cell, PurePath) else bytes(cell) for row, cell in enumerate(cells)
+    ]
+
+
+def _file(name: str, row: int, path: Path) -> bytes:
+    try:
+        return image_bytes(path)
+    except InvalidArgument as error:
+        raise refuse(name, row, error.message) from None
 
 
 def _texts(name: str, cells: Sequence[Any]) -> list[str]:

@@ -10,7 +10,10 @@ from headstart.v1.table_pb2 import Table
 from headstart.values.column import column_of
 
 Rows: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Table | Any
-"""Columns (name to values), rows (dicts), a Table, or anything with `to_dict("list")` or `to_pydict()`."""
+"""Columns (name to values), rows (dicts), a Table, or anything with `to_dict("list")` or `to_pydict()`.
+
+Images are bytes or paths. A `pathlib.Path` is always a file; a text is one where the column is known to be an image's.
+"""
 
 
 def table_of(rows: Rows) -> Table:
@@ -22,7 +25,7 @@ def table_of(rows: Rows) -> Table:
     """
     if isinstance(rows, Table):
         return rows
-    columns = _columns(rows)
+    columns = columns_of(rows)
     for name in columns:
         if not isinstance(name, str) or not name:
             raise InvalidArgument(f"column name {name!r} is not a text; rename the column", reason="BAD_COLUMN_NAME")
@@ -40,7 +43,8 @@ def row_count(table: Table) -> int | None:
     return 0
 
 
-def _columns(rows: Any) -> dict[str, list[Any]]:
+def columns_of(rows: Any) -> dict[str, list[Any]]:
+    """Return the values of each column; raises TypeError for what is no table."""
     if isinstance(rows, Mapping):
         return {name: _listed(name, values) for name, values in rows.items()}
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):

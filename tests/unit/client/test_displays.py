@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 
 from headstart.cli.follow import summary
 from headstart.cli.job_view import JobView
@@ -38,10 +39,10 @@ EVENTS = [
 ]
 
 
-def shown(width: int = 120) -> str:
+def shown(width: int = 120, events: Sequence[pb.TrainJobEvent] = EVENTS) -> str:
     console = Console(file=io.StringIO(), width=width, record=True)
     view = JobView("trainJobs/j1")
-    for event in EVENTS:
+    for event in events:
         view.take(event)
     console.print(drawing(view))
     return console.export_text()
@@ -87,6 +88,26 @@ def test_plain_lines_tell_what_matters() -> None:
         "epoch 2 (1.5 s): label.loss 0.2000 / – / –, label.accuracy 0.9000 / 0.8000 / –",
         "warning: mixed precision is not faster here (SLOW)",
     ]
+
+
+def test_time_spent_waiting_for_data_is_told_where_there_is_any() -> None:
+    epoch, encode = pb.EpochMetrics(), pb.EncodeProgress()
+    epoch.CopyFrom(EPOCH)
+    epoch.data_wait_seconds = 0.4
+    encode.CopyFrom(ENCODE)
+    encode.data_wait_seconds, encode.compute_seconds = 1.5, 2.0
+    events = [pb.TrainJobEvent(encode_progress=encode), pb.TrainJobEvent(epoch_finished=epoch)]
+    lines: list[str] = []
+    display = PlainDisplay(lines.append)
+    for event in events:
+        display.show(event)
+    assert lines[0].startswith("encode review (3.5 s, 1.5 s of it waiting for data): 6 found")
+    assert lines[1].startswith("epoch 2 (1.5 s, 0.4 s of it waiting for data): label.loss")
+    text = shown(width=150, events=events)
+    assert "3 encoded, 1.5 s waiting" in text
+    assert "data wait" in text
+    assert "0.4 s" in text.splitlines()[-2]
+    assert "wait" not in shown()
 
 
 def test_the_summary_ends_with_the_next_command() -> None:

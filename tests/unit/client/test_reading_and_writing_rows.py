@@ -13,9 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from headstart import InvalidArgument
-from headstart.cli.arrow_files import read_tables
 from headstart.cli.prediction_files import cell_text, float_text, published
-from headstart.cli.row_files import batches, read_rows
+from headstart.files.arrow_files import read_tables
+from headstart.files.row_files import batches, read_rows
 from hypothesis import given
 from hypothesis import strategies as st
 

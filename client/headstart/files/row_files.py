@@ -1,15 +1,17 @@
-"""Read rows from files without holding them whole, for bulk prediction; CSV, TSV and JSON Lines here."""
+"""Read rows from files without holding them whole; CSV, TSV and JSON Lines here."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from headstart.cli import arrow_files
 from headstart.errors import InvalidArgument
+from headstart.files import arrow_files
+from headstart.files.image_cells import with_image_paths
 from headstart.values.table import Rows
 
 Row = dict[str, Any]
@@ -17,13 +19,23 @@ Row = dict[str, Any]
 BATCH_ROWS = 256
 BATCH_BYTES = 4 << 20
 LARGEST_CELL = 1 << 30
+MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
-def read_batches(path: Path, most_rows: int) -> Iterator[Rows]:
-    """Yield the rows of a file, by its ending, in batches that fit a message; raises as `read_rows` does."""
+def read_batches(path: Path, most_rows: int, images: Collection[str] = ()) -> Iterator[Rows]:
+    """Yield the rows of a file, by its ending, in batches that fit a message; raises as `read_rows` does.
+
+    Cells of `images` columns name files relative to the file's folder.
+    """
     if path.suffix.lower() in arrow_files.ENDINGS:
-        return arrow_files.read_tables(path, most_rows)
-    return batches(read_rows(path), most_rows)
+        return arrow_files.read_tables(path, most_rows, images)
+    rows = read_rows(path)
+    return batches(with_image_paths(rows, images, path) if images else rows, most_rows)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -33,24 +45,24 @@ def read_rows(path: Path) -> Iterator[Row]:
         InvalidArgument: an unknown ending, or a line that cannot be read, by its number.
         OSError: the file cannot be read.
     """
-    readers = {".csv": _read_csv, ".tsv": _read_tsv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines}
-    reader = readers.get(path.suffix.lower())
+    reader = READERS.get(path.suffix.lower())
     if reader is None:
-        known = ", ".join([*readers, *arrow_files.ENDINGS])
+        known = ", ".join([*READERS, *arrow_files.ENDINGS])
         raise InvalidArgument(f"{path}: predict reads {known}; convert the file to one of them")
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with path.open(encoding=_encoding(path), newline="") as file:
         try:
             yield from reader(file, path)
-        except UnicodeDecodeError as error:
-            raise InvalidArgument(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8") from None
+        except UnicodeError as error:
+            reason = error.reason if isinstance(error, UnicodeDecodeError) else error
+            raise InvalidArgument(f"{path} is not UTF-8 ({reason}); save it as UTF-8") from None
 
 
 def batches(rows: Iterable[Row], most_rows: int) -> Iterator[list[Row]]:
-    """Yield rows in lists that fit a message, however long the texts are."""
+    """Yield rows in lists that fit a message, however long the texts and however large the images are."""
     batch: list[Row] = []
     weight = 0
     for row in rows:
-        heft = sum(len(cell) if isinstance(cell, str) else 16 for cell in row.values())
+        heft = sum(map(_heft, row.values()))
         if batch and (len(batch) >= most_rows or weight + heft > BATCH_BYTES):
             yield batch
             batch, weight = [], 0
@@ -58,6 +70,19 @@ def batches(rows: Iterable[Row], most_rows: int) -> Iterator[list[Row]]:
         weight += heft
     if batch:
         yield batch
+
+
+def _heft(cell: Any) -> int:
+    """Return about how many bytes of a message a cell takes."""
+    if isinstance(cell, Path):
+        return cell.stat().st_size
+    return len(cell) if isinstance(cell, str | bytes) else 16
+
+
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8-sig")
 
 
 def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
@@ -101,3 +126,13 @@ def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise InvalidArgument(f"{path}, line {number}: expected an object, got {type(row).__name__}")
         yield row
+
+
+READERS: dict[str, Callable[[TextIO, Path], Iterator[Row]]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    ".json": _read_json_lines,
+}
+"""By ending."""

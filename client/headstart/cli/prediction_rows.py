@@ -1,0 +1,82 @@
+"""What `headstart predict` is asked about: the rows of a table or image files, and what each row is called."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from headstart.errors import InvalidArgument, Violation
+from headstart.files.image_rows import ImageFile, image_files, image_rows, is_images
+from headstart.files.row_files import batches, read_batches
+from headstart.v1.model_pb2 import Model
+from headstart.v1.table_pb2 import Table
+from headstart.values.image_cells import image_inputs
+from headstart.values.table import Rows
+
+ROW = re.compile(r"\brow (\d+)\b")
+
+
+class PredictionRows:
+    """Batches that fit a message, and afterwards the names of the rows that have been answered.
+
+    Args:
+        data: a table, an image, or a folder of images.
+        model: what the rows are for; `data` may be images only where the model reads one image and nothing else.
+        most_rows: of a batch.
+    """
+
+    def __init__(self, data: Path, model: Model, most_rows: int) -> None:
+        self._data, self._most = data, most_rows
+        self._images = image_inputs(model)
+        self._files: list[ImageFile] | None = None
+        if is_images(data):
+            _require_one_image(data, model)
+            self._files = image_files(data)
+        self._sent: deque[list[str]] = deque()
+        self._counted = True
+        self._rows = 0
+
+    def batches(self) -> Iterator[Rows]:
+        """Yield the batches; the client takes them ahead of the answers, on a thread of its own."""
+        for batch in self._read():
+            self._sent.append(list(self._names_of(batch)))
+            yield batch
+
+    def answered(self) -> dict[str, list[str]]:
+        """Return the columns that name the rows of the next batch to be answered: `file`, for image files."""
+        names = self._sent.popleft()
+        return {"file": names} if self._files is not None else {}
+
+    def named(self, error: InvalidArgument) -> InvalidArgument:
+        """Return the server's error about the next batch with rows as they are called here."""
+        names = self._sent[0] if self._sent else []
+
+        def say(text: str) -> str:
+            return ROW.sub(lambda row: names[int(row[1]) - 1] if 0 < int(row[1]) <= len(names) else row[0], text)
+
+        violations = [Violation(item.field, say(item.description)) for item in error.violations]
+        return InvalidArgument(say(error.message), code=error.code, reason=error.reason, violations=violations)
+
+    def _read(self) -> Iterable[Rows]:
+        if self._files is None:
+            return read_batches(self._data, self._most, self._images)
+        (column,) = self._images
+        return batches(image_rows(self._files, column), self._most)
+
+    def _names_of(self, batch: Rows) -> Iterator[str]:
+        """Yield what each row is called; nothing from where rows cannot be counted (Arrow)."""
+        self._counted = self._counted and not isinstance(batch, Table)
+        rows: Any = batch
+        for _ in rows if self._counted else ():
+            yield self._files[self._rows].name if self._files is not None else f"row {self._rows + 1}"
+            self._rows += 1
+
+
+def _require_one_image(data: Path, model: Model) -> None:
+    columns = [item.column for item in model.inputs]
+    if len(columns) != 1 or not image_inputs(model):
+        message = f"{data} gives images only, but {model.name} reads {', '.join(columns)}; put them into a CSV file"
+        raise InvalidArgument(message, reason="WRONG_INPUTS")
