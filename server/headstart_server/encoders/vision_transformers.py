@@ -123,4 +123,5 @@ def _transform(values: dict[str, Any]) -> ImageTransform:
         mean=tuple(values["image_mean"]) if normalised else (0.0, 0.0, 0.0),
         std=tuple(values["image_std"]) if normalised else (1.0, 1.0, 1.0),
         scale=1 / float(values.get("rescale_factor", 1 / 255)) if rescaled else 1.0,
+        spare="floor",
     )

@@ -2,11 +2,12 @@
 
 Files are resized by Pillow while they are decoded, as they were when the pretrained weights were made, so that the rest
 of the way carries uint8 crops of one size. Inside a graph the same steps run on tensors of any size. On an image that
-has the right size already they change nothing, and both ways agree to the last bit; otherwise about one value in a
-thousand is rounded the other way.
+has the right size already they change nothing, and both ways agree to the last bit; otherwise up to one value in a
+hundred is rounded the other way (up to a quarter of them in images that Pillow resizes down first, then across: those
+twice as tall as wide, and those squeezed more in height than in width).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,6 +40,8 @@ class ImageTransform:
     std: tuple[float, float, float]
     scale: float = 255.0
     """What pixel values are divided by before normalising."""
+    spare: str = "round"
+    """How half of an odd number of pixels around the crop is rounded: `round` to even (torchvision) or `floor`."""
 
     def __post_init__(self) -> None:
         smallest = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
@@ -74,7 +77,7 @@ class ImageTransform:
 
     def cropped(self, pixels: Pixels) -> Pixels:
         """The middle of a resized image, uint8 [3, *crop]."""
-        top, left = _middle(pixels.shape[1], self.crop[0]), _middle(pixels.shape[2], self.crop[1])
+        top, left = self._middle(pixels.shape[1:])
         return np.ascontiguousarray(pixels[:, top : top + self.crop[0], left : left + self.crop[1]])
 
     def resized(self, pixels: Tensor) -> Tensor:
@@ -91,10 +94,17 @@ class ImageTransform:
             rows, columns = self.resize
         values = self._pass(pixels.to(torch.float32), (height, columns))
         values = self._pass(values, (rows, columns))
-        top, left = _middle(values.shape[2], self.crop[0]), _middle(values.shape[3], self.crop[1])
+        top, left = self._middle(values.shape[2:])
         rows = top + torch.arange(self.crop[0], device=values.device)
         columns = left + torch.arange(self.crop[1], device=values.device)
         return values.index_select(2, rows).index_select(3, columns)  # of a slice, torch.export does not know the size
+
+    def _middle(self, size: Sequence[int]) -> tuple[int, int]:
+        """Where the crop begins that is cut from the middle of (height, width): at half of what is left over."""
+        spare = size[0] - self.crop[0], size[1] - self.crop[1]
+        if self.spare == "floor":
+            return spare[0] // 2, spare[1] // 2
+        return _half(spare[0]), _half(spare[1])
 
     def _pass(self, values: Tensor, size: Any) -> Tensor:
         """One direction of the resize, rounded to whole values: Pillow keeps uint8 between its two passes."""
@@ -125,7 +135,6 @@ def _smaller(height: Any, width: Any) -> Any:
     return torch.minimum(height, width) if isinstance(height, Tensor) else torch.sym_min(height, width)
 
 
-def _middle(length: int, part: int) -> int:
-    """Where a part begins that is cut from the middle: (length - part) / 2, a half rounded to even."""
-    spare = length - part
-    return spare // 2 + (spare % 2) * ((spare // 2) % 2)
+def _half(number: int) -> int:
+    """Half of a number, which may be symbolic, rounded to even."""
+    return number // 2 + (number % 2) * ((number // 2) % 2)
