@@ -22,14 +22,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from benchmarks.support.engine import Engine
 from benchmarks.support.generated import Shape, texts_and_labels
+from benchmarks.support.gpu_images import Line, image_passes, image_trainings
 
 OUT = Path(__file__).parent / "out" / "gpu_check.md"
 _NAME = "sentence-transformers/all-MiniLM-L6-v2"
 _TOLERANCE = {"fp32": 1e-3, "bf16": 0.1, "fp16": 0.02}
 _ROWS = 20_000
 _SHAPE = Shape({"negative": 0.5, "positive": 0.5}, median_words=18, percentile_95_words=35)
-
-Line = tuple[str, str, str]
 
 
 def main() -> int:
@@ -41,7 +40,14 @@ def main() -> int:
     transformers.utils.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as folder:
         sources, source = _weights(Path(folder))
-        lines = [*_passes(source), *_trainings(Path(folder), sources, source.name)]
+        models = Path(folder) / "images"
+        images = Engine(Path(folder) / "image-state", ModelSources(models))
+        lines = [
+            *_passes(source),
+            *_trainings(Path(folder), sources, source.name),
+            *image_passes(models, torch.device("cuda")),
+            *image_trainings(models, images),
+        ]
     table = "\n".join(["| work | result | speed |", "|---|---|---|", *(f"| {' | '.join(line)} |" for line in lines)])
     title = f"{torch.cuda.get_device_name()}, torch {torch.__version__}, weights {source.name}"
     OUT.parent.mkdir(exist_ok=True)
