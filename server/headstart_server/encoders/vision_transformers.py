@@ -24,6 +24,17 @@ _POOLED = (*_TOWERS, "convnext", "convnextv2", "resnet", "regnet", "swin", "swin
 """Models whose pooled output is their embedding."""
 _RESAMPLING = {2: "bilinear", 3: "bicubic"}
 """Pillow's numbers."""
+_UNKNOWN_STEPS = (
+    "do_pad",
+    "do_flip_channel_order",
+    "rescale_offset",
+    "include_top",
+    "do_thumbnail",
+    "do_align_long_axis",
+)
+"""Steps of some processors that would change what a model sees."""
+_STRETCHED, _CROPPED = 384, 224 / 256
+"""ConvNeXt's: the side from which on images are stretched, and the part of smaller ones that is cut out."""
 
 
 def vision_config(source: ModelSource) -> Any:
@@ -95,25 +106,15 @@ def vision_transform(source: ModelSource, field: str) -> ImageTransform:
         raise invalid(field, f"{source.name!r} has no readable {PROCESSOR}, which names its transform") from error
     try:
         return _transform(values)
-    except (LookupError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise invalid(
             field, f"{source.name!r}: {PROCESSOR} asks for a transform that is not known here ({str(error)[:120]})"
         ) from error
 
 
 def _transform(values: dict[str, Any]) -> ImageTransform:
-    size, crop = values.get("size", 224), values.get("crop_size")
-    if isinstance(size, int):
-        size = {"shortest_edge": size} if values.get("do_center_crop") else {"height": size, "width": size}
-    resize = int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
-    if isinstance(crop, int):
-        crop = {"height": crop, "width": crop}
-    if values.get("do_center_crop") and crop:
-        cut = (int(crop["height"]), int(crop["width"]))
-    elif isinstance(resize, int):
-        raise ValueError("images of different shapes: size.shortest_edge without do_center_crop")
-    else:
-        cut = resize
+    _refuse_unknown(values)
+    resize, cut = _sizes(values)
     rescaled = values.get("do_rescale", True)
     normalised = values.get("do_normalize", True)
     return ImageTransform(
@@ -125,3 +126,40 @@ def _transform(values: dict[str, Any]) -> ImageTransform:
         scale=1 / float(values.get("rescale_factor", 1 / 255)) if rescaled else 1.0,
         spare="floor",
     )
+
+
+def _sizes(values: dict[str, Any]) -> tuple[int | tuple[int, int], tuple[int, int]]:
+    """What images are resized to, and what is cut out of their middle."""
+    size, crop = values.get("size", 224), values.get("crop_size")
+    if str(values.get("image_processor_type", "")).startswith("ConvNext"):
+        return _convnext_sizes(values, size)
+    if isinstance(size, int):
+        size = {"shortest_edge": size} if values.get("do_center_crop") else {"height": size, "width": size}
+    resize = int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
+    if isinstance(crop, int):
+        crop = {"height": crop, "width": crop}
+    if values.get("do_center_crop") and crop:
+        return resize, (int(crop["height"]), int(crop["width"]))
+    if not isinstance(resize, int):
+        return resize, resize
+    raise ValueError("images of different shapes: size.shortest_edge without do_center_crop")
+
+
+def _convnext_sizes(values: dict[str, Any], size: Any) -> tuple[int | tuple[int, int], tuple[int, int]]:
+    """ConvNeXt's rule: images of 384 pixels are stretched, smaller ones cut from somewhat larger ones."""
+    side = int(size["shortest_edge"]) if isinstance(size, dict) else int(size)
+    if side >= _STRETCHED:
+        return (side, side), (side, side)
+    return int(side / float(values.get("crop_pct") or _CROPPED)), (side, side)
+
+
+def _refuse_unknown(values: dict[str, Any]) -> None:
+    """Raises ValueError for steps that an ImageTransform has not."""
+    size = values.get("size")
+    unknown = [key for key in _UNKNOWN_STEPS if values.get(key)]
+    unknown += ["do_resize: false"] if not values.get("do_resize", True) else []
+    unknown += ["size.longest_edge"] if isinstance(size, dict) and size.get("longest_edge") else []
+    if values.get("crop_pct") and not str(values.get("image_processor_type", "")).startswith("ConvNext"):
+        unknown.append("crop_pct")
+    if unknown:
+        raise ValueError(", ".join(unknown))
