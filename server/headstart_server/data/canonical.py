@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
+from headstart_server.data.embedded_files import file_cells, holds_files
 from headstart_server.data.expansion import decoded_bytes
 
 LIST_SEPARATOR = "\x1f"
@@ -95,6 +96,8 @@ def _canonical(column: pa.Array) -> pa.Array:
         return column.cast(pa.float64())
     if pa.types.is_null(kind):
         return pa.nulls(len(column), pa.large_string())
+    if holds_files(kind):
+        return file_cells(column)
     if pa.types.is_nested(kind):
         texts = [None if row is None else text_of(row) for row in column.to_pylist()]
         return pa.array(texts, pa.large_string())

@@ -12,17 +12,22 @@ from headstart_server.data.parquet_footer import ColumnChunk, column_chunks
 
 _BATCH_ROWS = 65_536
 _BATCH_BYTES = 1 << 30
+_JOINED_BYTES = 256 << 20
+_TYPICAL = 4
+"""Rows of a batch may be so many times as large as the average of the file."""
 _FILE_MAGIC = b"ARROW1\0\0"
 
 
 def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
-    """Batches of some 65,536 rows, read in fewer at a time where the file's dictionaries hold long values."""
+    """Batches of some 65,536 rows, read in fewer at a time where they, or the file's dictionaries, hold long values."""
     with pa_parquet.ParquetFile(path) as file:
         allowed = allowed_bytes(path.stat().st_size)
         chunks = column_chunks(path)
         if sum(chunk.uncompressed_bytes for chunk in chunks) > allowed:
             raise too_far(field, allowed)
-        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, largest_dictionary(path, chunks))))
+        size = sum(chunk.uncompressed_bytes for chunk in chunks) // max(1, file.metadata.num_rows)
+        most = max(largest_dictionary(path, chunks), _TYPICAL * size)
+        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, most)))
         yield from _joined(file.iter_batches(batch_size=rows))
 
 
@@ -31,7 +36,10 @@ def _joined(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
-        if sum(item.num_rows for item in waiting) >= _BATCH_ROWS or sum(item.nbytes for item in waiting) > _BATCH_BYTES:
+        if (
+            sum(item.num_rows for item in waiting) >= _BATCH_ROWS
+            or sum(item.nbytes for item in waiting) > _JOINED_BYTES
+        ):
             yield from _one(waiting)
             waiting = []
     yield from _one(waiting)

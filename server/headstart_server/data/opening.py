@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from headstart_server.core.digests import file_digest
+from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.pruning import mark_used
 from headstart_server.data.archives import Archive, open_archive
@@ -41,18 +42,18 @@ def open_location(location: Location, cache: Path, field: str) -> Table:
 
 def _open_archive(location: Location, cache: Path, field: str) -> Table:
     archive = open_archive(location.path, location.format, cache, field)
-    names = list(archive.sizes)
+    names = archive.names
     member = chosen_table(names, location.table_file, field)
     if member is None:
         return _of_folders(names, ArchiveFiles(archive, ""), field)
-    extracted = _extracted(archive, member, cache)
+    extracted = _extracted(archive, member, cache, field)
     table = open_table(extracted, format_of(member, field), cache, field)
     folder = str(PurePosixPath(member).parent)
     return replace(table, files=ArchiveFiles(archive, "" if folder == "." else folder))
 
 
 def _open_folder(location: Location, cache: Path, field: str) -> Table:
-    names = listed(location.path)
+    names = listed(location.path, field)
     member = chosen_table(names, location.table_file, field)
     if member is None:
         return _of_folders(names, FolderFiles((location.path,)), field)
@@ -67,12 +68,16 @@ def _of_folders(names: list[str], files: ImageFiles, field: str) -> Table:
     return replace(table, files=files, split_column=SPLIT_COLUMN if SPLIT_COLUMN in rows.column_names else "")
 
 
-def _extracted(archive: Archive, member: str, cache: Path) -> Path:
+def _extracted(archive: Archive, member: str, cache: Path, field: str) -> Path:
     """The archive's table as a file of its own."""
     name = hashlib.sha256(f"{file_digest(archive.path)} {member}".encode()).hexdigest()
     target = cache / f"{name}{PurePosixPath(member).suffix}"
-    if not target.is_file():
-        with published_file(target) as temporary:
-            archive.extract(member, temporary)
     mark_used(target)
+    if not target.is_file():
+        try:
+            with published_file(target) as temporary:
+                archive.extract(member, temporary)
+        except OSError as error:
+            message = f"its table {member[:200]!r} is damaged ({error.strerror or error}); pack it again"
+            raise invalid(field, message, reason="UNREADABLE_DATA") from error
     return target

@@ -101,7 +101,7 @@ class Uploads:
     def _table_files(self, received: Path, file_format: Format) -> list[str]:
         if file_format not in ARCHIVES:
             return []
-        return tables_among(open_archive(received, file_format, self._tables, "dataset").sizes)
+        return tables_among(open_archive(received, file_format, self._tables, "dataset").names)
 
     def _shape(self, received: Path, file_format: Format) -> tuple[int, list[str]]:
         table = open_location(Location(received, file_format), self._tables, "dataset")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headstart_server.data.embedded_files import path_of
 from headstart_server.data.images.decode import BadImageError, ImageLimits
 from headstart_server.data.images.files import ImageFiles
 from headstart_server.data.tables import Table
@@ -52,12 +53,14 @@ class ImageColumn:
         index = int(np.searchsorted(self._starts, row, side="right")) - 1
         piece = self._pieces[index]
         value = piece.value(row - int(self._starts[index]))
+        path = value if isinstance(value, str) else path_of(value) if isinstance(value, bytes) else None
+        if path is not None:
+            return self._read_file(piece, path)
         if value is None or isinstance(value, bytes):
             return value
-        if isinstance(value, str):
-            if piece.files is None:
-                raise BadImageError(
-                    f"{value[:120]!r} is text, and there are no files that it could name; send the bytes"
-                )
-            return piece.files.read(value, self.limits.max_bytes)
         raise BadImageError(f"{value!r} is a number, not an image; give its bytes or its path")
+
+    def _read_file(self, piece: _Piece, path: str) -> bytes:
+        if piece.files is None:
+            raise BadImageError(f"{path[:120]!r} is text, and there are no files that it could name; send the bytes")
+        return piece.files.read(path, self.limits)

@@ -1,18 +1,34 @@
 """Image files to pixels: JPEG, PNG, WebP, BMP and GIF by content, within limits, upright, as RGB."""
 
 import io
-import warnings
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from headstart_server.data.images.quiet import quiet
+from headstart_server.data.images.strangers import stranger
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 _REDUCING_GAP = 2
 """A JPEG is decoded at a fraction of its size as long as that is twice what is needed, which the resize cannot tell."""
 _WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+_LARGE_PIXELS = 16_000_000
+_LARGE = threading.Lock()
+"""Held while a large image is decoded: a few hundred megabytes once, not on every thread."""
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadImageError(Exception):
@@ -21,7 +37,7 @@ class BadImageError(Exception):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What one image may be."""
+    """What one image may be; the server's settings have the same names with `image` in them."""
 
     max_bytes: int = 64 << 20
     max_pixels: int = 64_000_000
@@ -50,28 +66,39 @@ def decode(data: bytes, limits: ImageLimits, least: int = 0) -> Image.Image:
     Transparency is dropped and 16-bit values keep their upper 8 bits. Where neither side needs to be longer than
     `least` pixels, large JPEG files are decoded at a half, a quarter or an eighth (libjpeg's scaled decoding).
     """
-    with _opened(data, limits) as image:
+    with _opened(data, limits) as image, _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         if least:
             image.draft(None, (_REDUCING_GAP * least, _REDUCING_GAP * least))
-        return ImageOps.exif_transpose(_plain(image))
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        plain = _plain(image)
+        return plain if turn is None else plain.transpose(turn)
+
+
+def check_bytes(size: int, limits: ImageLimits) -> None:
+    """Raises BadImageError for a file that is too large to be looked at."""
+    if size > limits.max_bytes:
+        raise BadImageError(
+            f"the file has {size} bytes, at most {limits.max_bytes} are allowed (the server's max_image_bytes); "
+            "save it smaller"
+        )
 
 
 @contextmanager
 def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
-    if len(data) > limits.max_bytes:
-        raise BadImageError(f"the file has {len(data)} bytes, at most {limits.max_bytes} are allowed; save it smaller")
+    check_bytes(len(data), limits)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd but readable is read
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image.width, image.height, limits)
-                yield image
+        with quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image.width, image.height, limits)
+            yield image
     except BadImageError:
         raise
     except UnidentifiedImageError:
-        raise BadImageError(_unknown(data)) from None
+        raise BadImageError(stranger(data)) from None
     except Image.DecompressionBombError:
-        raise BadImageError(f"it has far more than {limits.max_pixels} pixels; scale it down") from None
+        raise BadImageError(
+            f"it has far more than {limits.max_pixels} pixels (the server's max_image_pixels); scale it down"
+        ) from None
     except MemoryError:
         raise BadImageError("it does not fit in memory; scale it down") from None
     except Exception as error:  # noqa: BLE001 - decoders of foreign bytes raise anything, from SyntaxError to struct.error
@@ -80,32 +107,26 @@ def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
 
 
 def _check_size(width: int, height: int, limits: ImageLimits) -> None:
+    if min(width, height) < 1:
+        raise BadImageError(f"{width} x {height} is no pixel at all; replace the file")
     if width * height > limits.max_pixels:
-        raise BadImageError(f"{width} x {height} is more than {limits.max_pixels} pixels; scale it down")
+        raise BadImageError(
+            f"{width} x {height} is more than {limits.max_pixels} pixels (the server's max_image_pixels); scale it down"
+        )
     if max(width, height) > limits.max_ratio * min(width, height):
         raise BadImageError(
-            f"{width} x {height} is longer than {limits.max_ratio} times its width; crop it, or split it into several"
+            f"{width} x {height}: the longer side is more than {limits.max_ratio} times the shorter (the server's "
+            "max_image_ratio); crop it, or split it into several"
         )
 
 
-def _unknown(data: bytes) -> str:
-    if not data:
-        return "the file is empty; replace it"
-    known = "JPEG, PNG, WebP, BMP or GIF"
-    start = data[:64].lstrip()
-    if start[:5].lower() in (b"<?xml", b"<svg ", b"<!doc", b"<html"):
-        return f"it is markup (HTML or SVG), not an image file; save it as {known}"
-    if data[:2] == b"PK" or data[:2] == b"\x1f\x8b":
-        return "it is an archive, not an image; unpack it first"
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return f"it is a TIFF file, which is not read; save it as {known}"
-    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return f"it is an HEIC or AVIF file, which is not read; save it as {known}"
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in data[:64]):
-        return (
-            f"it is a text file, not an image; it begins with {data[:24].decode('ascii')!r}; save an image as {known}"
-        )
-    return f"its content is no image that is known here; save it as {known}"
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8 where there is one; damaged EXIF data turns nothing."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001 - as above; the pixels are sound
+        return 1
+    return found if isinstance(found, int) else 1
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -113,13 +134,12 @@ def _plain(image: Image.Image) -> Image.Image:
     if image.mode in _WIDE_MODES:
         return _narrowed(image)
     if image.mode in ("L", "RGB"):
-        image.load()
         return image
-    if image.mode in ("1", "LA", "La"):
-        return image.convert("L")
-    return image.convert("RGBA" if image.mode == "P" and "transparency" in image.info else image.mode).convert("RGB")
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
 
 
 def _narrowed(image: Image.Image) -> Image.Image:
     """16-bit grey values as their upper 8 bits: Pillow's own conversion clips them to white."""
-    return Image.fromarray((np.clip(np.asarray(image), 0, 65_535).astype(np.uint32) >> 8).astype(np.uint8))
+    values = np.asarray(image)
+    wide = values if values.dtype == np.uint16 else np.clip(values, 0, 65_535).astype(np.uint16)
+    return Image.fromarray((wide >> 8).astype(np.uint8))

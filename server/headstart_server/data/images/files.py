@@ -1,21 +1,26 @@
 """Where the names in an image column lead: folders below a root, or the members of an archive, read in place."""
 
-from collections.abc import Mapping
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.files import resolve_below
+from headstart_server.data.archive_index import plain_name
 from headstart_server.data.archives import Archive
-from headstart_server.data.images.decode import BadImageError
+from headstart_server.data.images.decode import BadImageError, ImageLimits, check_bytes
+
+_AT_ONCE = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A pipe is opened without waiting for somebody to write into it."""
 
 
 class ImageFiles(Protocol):
     """Files by name. Can be sent to another process."""
 
-    def read(self, name: str, most: int) -> bytes:
-        """The bytes of a file of at most `most` bytes; raises BadImageError."""
+    def read(self, name: str, limits: ImageLimits) -> bytes:
+        """The bytes of a file within limits; raises BadImageError."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class FolderFiles:
 
     folders: tuple[Path, ...]
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limits: ImageLimits) -> bytes:
         """See ImageFiles."""
         for folder in self.folders:
             try:
@@ -32,10 +37,16 @@ class FolderFiles:
             except InvalidInputError as error:
                 reason = error.violations[0].message
                 raise BadImageError(f"the path {reason}; give one below the folder of the table") from None
-            if path.is_file():
-                return _read(path, name, most)
-        where = "beside the table or below the data root" if self.folders else "(the server has no data root)"
-        raise BadImageError(f"there is no file {name[:200]!r} {where}; add it, or correct the cell")
+            if path.exists():
+                return _read(path, name, limits)
+        if not self.folders:
+            raise BadImageError(
+                f"there is no file {name[:200]!r}, for the table came alone; send an archive of the table and its "
+                "images, or the images as bytes"
+            )
+        raise BadImageError(
+            f"there is no file {name[:200]!r} beside the table or below the data root; add it, or correct the cell"
+        )
 
 
 @dataclass(frozen=True)
@@ -45,16 +56,15 @@ class ArchiveFiles:
     archive: Archive
     folder: str
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limits: ImageLimits) -> bytes:
         """See ImageFiles."""
-        if ".." in Path(name).parts or name.startswith("/"):
+        plain = plain_name(name)
+        if ".." in plain.split("/") or plain.startswith("/"):
             raise BadImageError(f"the path {name[:200]!r} leaves the archive; give one below its table's folder")
-        members: Mapping[str, int] = self.archive.sizes
-        plain = name.removeprefix("./")
         for candidate in (f"{self.folder}/{plain}" if self.folder else plain, plain):
-            if candidate in members:
-                if members[candidate] > most:
-                    raise BadImageError(_too_large(members[candidate], most))
+            size = self.archive.size(candidate)
+            if size is not None:
+                check_bytes(size, limits)
                 return self._read(candidate)
         raise BadImageError(f"{name[:200]!r} is not in the archive; add it, or correct the cell")
 
@@ -62,18 +72,26 @@ class ArchiveFiles:
         try:
             return self.archive.read(member)
         except OSError as error:
-            raise BadImageError(f"{member[:200]!r} cannot be read ({error}); pack it again") from None
+            raise BadImageError(f"{member[:200]!r} cannot be read ({error.strerror or error}); pack it again") from None
 
 
-def _read(path: Path, name: str, most: int) -> bytes:
+def _read(path: Path, name: str, limits: ImageLimits) -> bytes:
+    """A regular file's bytes; what else lies there is never waited for."""
     try:
-        size = path.stat().st_size
-        if size > most:
-            raise BadImageError(_too_large(size, most))
-        return path.read_bytes()
+        descriptor = os.open(path, _AT_ONCE)
     except OSError as error:
-        raise BadImageError(f"{name[:200]!r} cannot be read ({error.strerror}); check its permissions") from None
+        raise _unreadable(name, error) from None
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a special file"
+            raise BadImageError(f"{name[:200]!r} is {kind}, not an image file; correct the cell")
+        check_bytes(about.st_size, limits)
+        try:
+            return file.read(about.st_size)
+        except OSError as error:
+            raise _unreadable(name, error) from None
 
 
-def _too_large(size: int, most: int) -> str:
-    return f"the file has {size} bytes, at most {most} are allowed; save it smaller"
+def _unreadable(name: str, error: OSError) -> BadImageError:
+    return BadImageError(f"{name[:200]!r} cannot be read ({error.strerror}); check its permissions")
