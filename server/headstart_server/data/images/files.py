@@ -79,19 +79,14 @@ def _read(path: Path, name: str, limits: ImageLimits) -> bytes:
     """A regular file's bytes; what else lies there is never waited for."""
     try:
         descriptor = os.open(path, _AT_ONCE)
-    except OSError as error:
-        raise _unreadable(name, error) from None
-    with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a special file"
-            raise BadImageError(f"{name[:200]!r} is {kind}, not an image file; correct the cell")
-        check_bytes(about.st_size, limits)
         try:
-            return file.read(about.st_size)
-        except OSError as error:
-            raise _unreadable(name, error) from None
-
-
-def _unreadable(name: str, error: OSError) -> BadImageError:
-    return BadImageError(f"{name[:200]!r} cannot be read ({error.strerror}); check its permissions")
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a special file"
+                raise BadImageError(f"{name[:200]!r} is {kind}, not an image file; correct the cell")
+            check_bytes(about.st_size, limits)
+            return os.read(descriptor, about.st_size)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise BadImageError(f"{name[:200]!r} cannot be read ({error.strerror}); check its permissions") from None
