@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import tee
 
 import numpy as np
 import numpy.typing as npt
@@ -78,8 +79,8 @@ class Feed:
             for rows in batches:
                 yield rows, *self.take(rows, epoch)
             return
-        ordered = list(batches)
-        loaded = self.images.stream([rows.tolist() for rows in ordered], epoch)
+        asked, ordered = tee(batches)
+        loaded = self.images.stream((rows.tolist() for rows in asked), epoch)
         for rows, images in zip(ordered, loaded, strict=True):
             _require_images(images)
             batch, targets = self.take(rows, epoch)

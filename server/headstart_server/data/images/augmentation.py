@@ -4,7 +4,8 @@ Names and defaults follow Ludwig's `augmentation` (https://ludwig.ai/latest/conf
 torchvision's `transforms.v2`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -46,8 +47,7 @@ class Augmentation:
 
     def apply(self, image: Image.Image, transform: ImageTransform, seed: Sequence[int]) -> Tensor:
         """A decoded image changed as `seed` draws, uint8 [3, *crop]. Leaves torch's own random state as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_number(seed))
+        with _drawing(seed):
             pixels: Tensor
             if self.crops:
                 crop = next(step for step in self.steps if step.type == "random_resized_crop")
@@ -58,6 +58,21 @@ class Augmentation:
                 if step.type != "random_resized_crop":
                     pixels = _step(step, transform)(pixels)
         return pixels
+
+
+@contextmanager
+def _drawing(seed: Sequence[int]) -> Iterator[None]:
+    """Lets torch's transforms, which know the global generator only, draw from `seed`.
+
+    Unlike torch.manual_seed, it leaves the generators of GPUs alone, where dropout may be drawn at the same time.
+    """
+    generator = torch.default_generator
+    state = generator.get_state()
+    generator.manual_seed(_number(seed))
+    try:
+        yield
+    finally:
+        generator.set_state(state)
 
 
 def _random_crop(parameters: dict[str, float], transform: ImageTransform) -> Any:

@@ -3,10 +3,15 @@
 What comes out depends on seed, epoch and row (or on seed, view and content), never on the number of processes.
 """
 
+import multiprocessing
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.images.augmentation import Augmentation
 from headstart_server.data.images.decode import BadImageError, ImageLimits, decode
 from headstart_server.data.images.scan import ScannedImages
@@ -26,6 +32,8 @@ FEW_IMAGES = 512
 _MOST_WORKERS = 16
 _AHEAD = 2
 _SHARED = Path("/dev/shm")
+_SPARE = 2
+"""Times the shared memory that this pass needs: others use it too, and later passes may have larger batches."""
 
 
 @dataclass(frozen=True)
@@ -68,29 +76,61 @@ class ImageLoader:
 
     def __init__(self, readers: Mapping[str, ImageReader], workers: int) -> None:
         self.readers = readers
-        self.workers = workers if _has_room(workers) else 0
-        self._batches = _Batches([])
+        self.workers = workers
+        self._requests = _Requests(())
         self._loader: DataLoader[LoadedImages] | None = None
 
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """The batches one after the other, augmented where `epoch` is given; some are loaded ahead."""
-        if not self.workers:
-            rows = _Rows(self.readers)
-            yield from (rows[_Request(list(batch), epoch)] for batch in batches)
+        """The batches one after the other, augmented where `epoch` is given; some are asked for and loaded ahead.
+
+        A stream ends the one before it. Raises TrainingFailedError where a process dies.
+        """
+        asked = (_Request(list(batch), epoch) for batch in batches)
+        first = next(asked, None)
+        if first is None:
             return
-        self._batches.requests = [_Request(list(batch), epoch) for batch in batches]
+        requests = chain([first], asked)
+        if not self.workers or not _has_room(self._ahead() * self._bytes(first)):
+            rows = _Rows(self.readers)
+            yield from (rows[request] for request in requests)
+            return
+        self._requests.pending = requests
+        try:
+            yield from self._started()
+        except RuntimeError as error:
+            if "exited unexpectedly" not in str(error):
+                raise
+            self.close()
+            raise TrainingFailedError(
+                "a process that loads images died, which is what happens when the machine runs out of memory",
+                reason="OUT_OF_MEMORY",
+            ) from error
+
+    def _started(self) -> Iterator[LoadedImages]:
+        """The processes at work on the pending requests; they start with the first of them."""
         if self._loader is None:
             self._loader = DataLoader(
                 _Rows(self.readers),
                 batch_size=None,
-                sampler=self._batches,
+                sampler=self._requests,
                 num_workers=self.workers,
                 prefetch_factor=_AHEAD,
                 collate_fn=_as_it_is,
                 multiprocessing_context=_processes(),
+                worker_init_fn=_end_with_parent,
                 persistent_workers=True,
+                generator=torch.Generator(),  # else each pass would draw from the generator of the training
             )
-        yield from self._loader
+        with _main_module_hidden():
+            return iter(self._loader)
+
+    def _ahead(self) -> int:
+        """Batches that lie in memory at most: those asked for, and one in use."""
+        return self.workers * _AHEAD + 1
+
+    def _bytes(self, request: "_Request") -> int:
+        pixels = sum(3 * reader.transform.crop[0] * reader.transform.crop[1] for reader in self.readers.values())
+        return len(request.rows) * pixels
 
     def close(self) -> None:
         """Ends the processes."""
@@ -102,7 +142,7 @@ class ImageLoader:
 
 def workers_for(images: int) -> int:
     """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
-    return 0 if images < FEW_IMAGES else max(1, min(_MOST_WORKERS, (os.cpu_count() or 1) // 2))
+    return 0 if images < FEW_IMAGES else max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
 
 
 def crop_of(data: bytes, transform: ImageTransform, limits: ImageLimits) -> Pixels:
@@ -129,17 +169,14 @@ class _Request:
     epoch: int | None
 
 
-class _Batches:
-    """A sampler whose batches change from pass to pass while the processes stay."""
+class _Requests:
+    """A sampler whose requests change from pass to pass while the processes stay."""
 
-    def __init__(self, requests: list[_Request]) -> None:
-        self.requests = requests
+    def __init__(self, pending: Iterable[_Request]) -> None:
+        self.pending = pending
 
     def __iter__(self) -> Iterator[_Request]:
-        return iter(self.requests)
-
-    def __len__(self) -> int:
-        return len(self.requests)
+        return iter(self.pending)
 
 
 class _Rows(Dataset[LoadedImages]):
@@ -173,12 +210,46 @@ def _processes() -> Any:
     return context
 
 
-def _has_room(workers: int) -> bool:
+def _end_with_parent(worker: int) -> None:
+    """Ends this process when the one that it loads for is gone, however that ended.
+
+    torch watches a worker's parent, which is the server that forked it; and that lives while its workers do.
+    """
+    del worker
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Lets processes start without importing the main module again, of which they need nothing."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
+def _has_room(needed: int) -> bool:
     """Whether the shared memory through which crops travel has room: containers often have 64 MB of it."""
-    if not workers or not _SHARED.is_dir():
+    if not _SHARED.is_dir():
         return True
     free = shutil.disk_usage(_SHARED).free
-    enough = free > (256 << 20) * (workers + 1)
+    enough = free > _SPARE * needed
     if not enough:
-        _log.warning("images are loaded by the training's own process: too little shared memory", free_bytes=free)
+        _log.warning(
+            "images are loaded by the training's own process: too little shared memory",
+            free_bytes=free,
+            needed_bytes=_SPARE * needed,
+        )
     return enough
