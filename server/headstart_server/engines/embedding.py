@@ -76,7 +76,7 @@ def embed(
     for _ in range(_ATTEMPTS):
         fill(store, keys[wanted], lambda rows, wanted=wanted: _renumbered(encode, rows, wanted), Throttle(report))  # type: ignore[misc]
         if matrix is None or store.dtype != matrix.dtype:
-            matrix = _matrix(len(keys), store.space.dimension, store.dtype, scratch)
+            matrix = new_matrix(len(keys), store.space.dimension, store.dtype, scratch)
             wanted = np.arange(len(keys))
             unreadable = store.gather(keys, matrix).unreadable
         else:
@@ -111,7 +111,8 @@ class Throttle:
             self._report(progress)
 
 
-def _matrix(rows: int, dimension: int, dtype: npt.DTypeLike, scratch: Path) -> npt.NDArray[np.floating]:
+def new_matrix(rows: int, dimension: int, dtype: npt.DTypeLike, scratch: Path) -> npt.NDArray[np.floating]:
+    """Room for embeddings [rows, dimension]: in memory where less than half of it is taken, else in a file."""
     size = rows * dimension * np.dtype(dtype).itemsize
     if size <= _MEMORY_SHARE * available_bytes():
         return np.empty((rows, dimension), dtype)

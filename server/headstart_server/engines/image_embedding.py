@@ -62,9 +62,7 @@ class ImageEncode:
     def _usable(self, batches: Waited[LoadedImages]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
         for batch in batches:
             self._check()
-            for row, reason in batch.bad[self._plan.name].items():
-                for other in self._images.alike(row).tolist():
-                    self._images.bad[other] = reason
+            self._images.bad.update(batch.bad[self._plan.name])
             if batch.rows:
                 yield np.array(batch.rows, np.int64), batch.crops[self._plan.name]
 
@@ -82,6 +80,6 @@ def find_undecodable(readers: dict[str, ImageReader], rows: npt.NDArray[np.int64
         loader.close()
 
 
-def in_batches(rows: npt.NDArray[np.int64], size: int) -> list[list[int]]:
+def in_batches(rows: npt.NDArray[np.int64], size: int) -> Iterator[list[int]]:
     """Row numbers in pieces."""
-    return [rows[start : start + size].tolist() for start in range(0, len(rows), size)]
+    return (rows[start : start + size].tolist() for start in range(0, len(rows), size))

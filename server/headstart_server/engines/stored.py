@@ -16,7 +16,8 @@ from headstart_server.data.splits import Part
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import Encode, FillProgress, fill
 from headstart_server.embedding_store.key import keys_of_chunks
-from headstart_server.engines.embedding import Encoded, Throttle, embed, text_encode
+from headstart_server.embedding_store.space import Space
+from headstart_server.engines.embedding import Encoded, Throttle, embed, new_matrix, text_encode
 from headstart_server.engines.image_embedding import ImageEncode, find_undecodable
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Listener, Workplace
@@ -65,45 +66,66 @@ class StoredInputs:
                     self._settle(feature)
 
     def _of_images(self, feature: FittedFeature, plan: ImagePlan) -> StoredInput:
-        images = self._data.images[feature.name]
-        device, check = self._workplace.device, self._listener.check
-        encode = ImageEncode(plan, images, device, self._shelf, check)
-        store, report = self._workplace.store.space(plan.space), self._report(plan, encode)
-        fill(store, images.keys, encode, Throttle(report))
-        self._settle(feature)
-        embeddings = embed(store, images.keys, encode, _if_any(report), self._scratch)
-        if not plan.views:
-            return StoredInput(embeddings)
-        rows = self._data.rows(Part.TRAIN)
-        parts = []
+        """Fills every space before it gathers from any: what is found unusable on the way concerns them all."""
+        images, encode = self._data.images[feature.name], self._image_encode(plan, None)
+        done = self._fill_images(feature, plan, encode)
         for view in range(plan.views):
-            encode = ImageEncode(plan, images, device, self._shelf, check, view)
-            store = self._workplace.store.space(plan.view_space(view))
-            matrix = embed(
-                store, images.keys[rows], _of_rows(encode, rows), self._report(plan, encode, view), self._scratch
-            )
-            parts.append(matrix)
+            self._fill_images(feature, plan, self._image_encode(plan, view), view)
+        report = _going_on(done, self._report(plan, encode))
+        store = self._workplace.store.space(plan.space)
+        embeddings = embed(store, images.keys, encode, report, self._scratch)
+        return StoredInput(embeddings, self._views(feature, plan) if plan.views else None)
+
+    def _fill_images(
+        self, feature: FittedFeature, plan: ImagePlan, encode: ImageEncode, view: int | None = None
+    ) -> FillProgress:
+        """Encodes what the store lacks of all rows, or of one view of the training rows; settles what is unusable."""
+        images = self._data.images[feature.name]
+        store = self._workplace.store.space(_space(plan, view))
+        rows = np.arange(len(images.keys)) if view is None else self._data.rows(Part.TRAIN)
+        report = self._report(plan, encode, view)
+        done = fill(store, images.keys[rows], _of_rows(encode, rows), Throttle(report))
+        if images.bad:
+            report(done)
+            images.spread_bad()
+            self._settle(feature)
+        return done
+
+    def _views(self, feature: FittedFeature, plan: ImagePlan) -> Views:
+        """The stored views of the training rows, one matrix."""
+        rows = self._data.rows(Part.TRAIN)
+        stores = [self._workplace.store.space(plan.view_space(view)) for view in range(plan.views)]
+        dtype = np.result_type(*(store.dtype for store in stores))
+        values = new_matrix(plan.views * len(rows), plan.dimension, dtype, self._scratch)
+        for view, store in enumerate(stores):
+            encode = self._image_encode(plan, view)
+            report = _going_on(None, self._report(plan, encode, view))
+            keys = self._data.images[feature.name].keys[rows]
+            found = embed(store, keys, _of_rows(encode, rows), report, self._scratch)
+            values[view * len(rows) : (view + 1) * len(rows)] = found.numpy()
         positions = torch.full((len(self._data.parts),), -1, dtype=torch.int64)
         positions[torch.from_numpy(rows)] = torch.arange(len(rows))
-        return StoredInput(embeddings, Views(torch.cat(parts), positions, plan.seed))
+        return Views(torch.from_numpy(values), positions, plan.seed, plan.views)
 
-    def _settle(self, feature: FittedFeature) -> bool:
-        """Applies the policy to images found unusable; returns whether there were any."""
+    def _image_encode(self, plan: ImagePlan, view: int | None) -> ImageEncode:
+        images, device = self._data.images[plan.name], self._workplace.device
+        return ImageEncode(plan, images, device, self._shelf, self._listener.check, view)
+
+    def _settle(self, feature: FittedFeature) -> None:
+        """Applies the policy to images found unusable."""
         images = self._data.images[feature.name]
-        if not images.bad:
-            return False
         index = [item.name for item in self._data.inputs].index(feature.name)
         where = image_where(index, feature.spec, self._data.sources)
         policy = feature.spec.preprocessing.bad_image_policy or "fail"
         note = settle_bad_images(images, policy, self._data.parts, where)
         check_parts(self._data.parts)
-        self._listener.warning("BAD_IMAGES", note)
-        return True
+        if note:
+            self._listener.warning("BAD_IMAGES", note)
 
     def _report(
         self, plan: PretrainedPlan, encode: ImageEncode | None = None, view: int | None = None
     ) -> Callable[[FillProgress], None]:
-        space = plan.space if view is None or not isinstance(plan, ImagePlan) else plan.view_space(view)
+        space = plan.space if not isinstance(plan, ImagePlan) else _space(plan, view)
         name = plan.name if view is None else f"{plan.name} (view {view + 1})"
 
         def report(progress: FillProgress) -> None:
@@ -114,9 +136,23 @@ class StoredInputs:
         return report
 
 
-def _if_any(report: Callable[[FillProgress], None]) -> Callable[[FillProgress], None]:
-    """Reports a second pass only where it had anything to encode."""
-    return lambda progress: report(progress) if progress.encoded else None
+def _space(plan: ImagePlan, view: int | None) -> Space:
+    return plan.space if view is None else plan.view_space(view)
+
+
+def _going_on(done: FillProgress | None, report: Callable[[FillProgress], None]) -> Callable[[FillProgress], None]:
+    """Reports a pass that follows on one that is done, where it has anything to encode, as one with that."""
+
+    def report_both(now: FillProgress) -> None:
+        if now.encoded and done is not None:
+            encoded = done.encoded + now.encoded
+            known = done.found + done.shared + encoded
+            seconds = done.seconds + now.seconds
+            now = replace(done, seen=now.seen, encoded=encoded, repeated=now.seen - known, seconds=seconds)
+        if now.encoded:
+            report(now)
+
+    return report_both
 
 
 def _of_rows(encode: ImageEncode, rows: npt.NDArray[np.int64]) -> Encode:

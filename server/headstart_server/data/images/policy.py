@@ -19,6 +19,8 @@ def settle_bad_images(images: ScannedImages, policy: str, parts: npt.NDArray[np.
     Dropped rows leave `parts`. Raises InvalidInputError naming every row where the policy is `fail`.
     """
     bad = {row: reason for row, reason in sorted(images.bad.items()) if parts[row] != Part.DROPPED}
+    for row in images.bad.keys() - bad.keys():
+        images.use_default(row)  # left out already; nobody shall try its file again
     images.bad.clear()
     if not bad:
         return ""

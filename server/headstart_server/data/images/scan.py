@@ -25,23 +25,31 @@ class ScannedImages:
 
     column: ImageColumn
     keys: npt.NDArray[np.uint64]
-    defaulted: set[int] = field(default_factory=set)
-    """Rows whose image is the default one."""
+    """Those of the default image for rows that it stands in for, and for rows that were not looked at."""
     bad: dict[int, str] = field(default_factory=dict)
     """What is wrong with unusable rows that nothing has been decided about."""
 
     def read(self, row: int) -> bytes | None:
-        """The file's bytes, or None for the default image; raises BadImageError."""
-        return None if row in self.defaulted else self.column.read(row)
+        """The file's bytes, or None for the default image; raises BadImageError, also where they are new bytes."""
+        key = self.keys[row]
+        if (key == _NOTHING).all():
+            return None
+        data = self.column.read(row)
+        if data is None or _key(data) != key.tobytes():
+            raise BadImageError("the file has changed since the job began; start the job again")
+        return data
 
     def use_default(self, row: int) -> None:
         """Lets the default image stand in for a row."""
-        self.defaulted.add(row)
         self.keys[row] = _NOTHING
 
-    def alike(self, row: int) -> npt.NDArray[np.int64]:
-        """Rows that hold the same file as one of them, itself included."""
-        return np.flatnonzero((self.keys == self.keys[row]).all(axis=1))
+    def spread_bad(self) -> None:
+        """Notes what is wrong with a file for every row that holds the same one."""
+        reasons = {self.keys[row].tobytes(): reason for row, reason in self.bad.items()}
+        like = np.isin(self.keys[:, 0], self.keys[list(self.bad), 0])
+        for row in np.flatnonzero(like).tolist():
+            if reason := reasons.get(self.keys[row].tobytes()):
+                self.bad[row] = reason
 
 
 def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
@@ -49,8 +57,7 @@ def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
 
     Missing cells take the default image. What is damaged behind its header is found when it is decoded.
     """
-    found = ScannedImages(column, np.zeros((len(column), 2), np.uint64))
-    found.keys[:] = _NOTHING
+    found = ScannedImages(column, np.tile(_NOTHING, (len(column), 1)))
 
     def look(block: npt.NDArray[np.int64]) -> list[tuple[int, bytes | str]]:
         return [(row, _look(column, row)) for row in block.tolist()]
@@ -62,8 +69,6 @@ def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
                     found.bad[row] = result
                 elif result:
                     found.keys[row] = np.frombuffer(result, np.uint64)
-                else:
-                    found.defaulted.add(row)
     return found
 
 
