@@ -95,7 +95,7 @@ def plan_image(
     """Plans one image input; raises InvalidInputError."""
     use_pretrained, trainable = plan_training(feature.encoder, path, resolution)
     source, reduction, transform = _source(feature, path, sources, resolution, use_pretrained=use_pretrained)
-    augmentation = Augmentation(tuple(map(settled, feature.augmentation))) if feature.augmentation else None
+    augmentation = _augmentation(feature, path, transform)
     views = feature.preprocessing.cached_views or 0
     varies = "images are augmented anew in every epoch" if augmentation is not None and not views else ""
     cached = plan_caching(feature.preprocessing, path, resolution, trainable=trainable, varies=varies)
@@ -121,6 +121,19 @@ def plan_image(
         views=views,
         seed=seed,
     )
+
+
+def _augmentation(feature: FeatureSpec, path: str, transform: ImageTransform) -> Augmentation | None:
+    """What the spec asks for, with every parameter; refuses a blur that reflects more than there is of an image."""
+    for index, step in enumerate(feature.augmentation):
+        most = 2 * min(transform.crop) - 1
+        if (size := step.parameters.get("kernel_size", 0)) > most:
+            raise invalid(
+                f"{path}.augmentation[{index}].parameters.kernel_size",
+                f"{size:g} is too large for this encoder's {transform.crop[0]} x {transform.crop[1]} images; "
+                f"use {most} or less",
+            )
+    return Augmentation(tuple(map(settled, feature.augmentation))) if feature.augmentation else None
 
 
 def _source(

@@ -88,7 +88,7 @@ def _parameters(step: AugmentationSpec, known: Mapping[str, Parameter], field: s
         elif name == "kernel_size" and (value != int(value) or int(value) % 2 == 0):
             yield Violation(f"{field}.parameters.{name}", f"{value:g} is not odd; use 3, 5, 7, ...")
     complete = settled(step).parameters
-    for low in [name for name in complete if name == "min" or name.endswith("_min")]:
+    for low in [name for name in known if name == "min" or name.endswith("_min")]:
         high = low.replace("min", "max")
         if complete[low] > complete[high]:
             message = f"{complete[low]:g} is above {high} ({complete[high]:g}); give them in order"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from headstart_server.spec.augmentations import AUGMENTATIONS
+
 _TRUE = [{"type": "random_horizontal_flip"}, {"type": "random_rotate"}]
 """What `augmentation: true` means, as in Ludwig."""
 _OWN = ("type", "parameters", "method")
@@ -9,25 +11,32 @@ _OWN = ("type", "parameters", "method")
 
 def with_long_forms(values: dict[str, Any]) -> dict[str, Any]:
     """A spec's plain values with every short form written out."""
-    features = values.get("input_features")
-    if not isinstance(features, list):
-        return values
-    return {**values, "input_features": [feature_with_long_forms(feature) for feature in features]}
+    written = dict(values)
+    if isinstance(features := values.get("input_features"), list):
+        written["input_features"] = [feature_with_long_forms(feature) for feature in features]
+    if isinstance(defaults := values.get("defaults"), dict):
+        written["defaults"] = {kind: _with_variant(settings) for kind, settings in defaults.items()}
+    return written
 
 
 def feature_with_long_forms(feature: Any) -> Any:
     """`augmentation: true | false`, parameters beside an augmentation's type, and variants written as numbers."""
     if not isinstance(feature, dict):
         return feature
-    written = dict(feature)
+    written = dict(_with_variant(feature))
     if isinstance(augmentation := feature.get("augmentation"), bool):
         written["augmentation"] = _TRUE if augmentation else []
     elif isinstance(augmentation, list):
         written["augmentation"] = [_augmentation(item) for item in augmentation]
-    encoder = feature.get("encoder")
-    if isinstance(encoder, dict) and type(encoder.get("model_variant")) is int:
-        written["encoder"] = {**encoder, "model_variant": str(encoder["model_variant"])}
     return written
+
+
+def _with_variant(settings: Any) -> Any:
+    """`model_variant: 50` as the word that it is."""
+    encoder = settings.get("encoder") if isinstance(settings, dict) else None
+    if isinstance(encoder, dict) and type(encoder.get("model_variant")) is int:
+        return {**settings, "encoder": {**encoder, "model_variant": str(encoder["model_variant"])}}
+    return settings
 
 
 def _augmentation(item: Any) -> Any:
@@ -35,9 +44,14 @@ def _augmentation(item: Any) -> Any:
         return {"type": item}
     if not isinstance(item, dict) or "parameters" in item:
         return item
-    beside = {key: value for key, value in item.items() if key not in _OWN and _is_number(value)}
+    known = AUGMENTATIONS.get(str(item.get("type")), {})
+    beside = {
+        key: value
+        for key, value in item.items()
+        if key not in _OWN and (_is_number(value) or (key in known and value not in (None, "auto")))
+    }
     rest = {key: value for key, value in item.items() if key not in beside}
-    return {**rest, "parameters": {key: float(value) for key, value in beside.items()}} if beside else item
+    return {**rest, "parameters": beside} if beside else item
 
 
 def _is_number(value: Any) -> bool:
