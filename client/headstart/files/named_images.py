@@ -24,7 +24,7 @@ class _Column:
     missing: list[Violation] = field(default_factory=list)
     missing_count: int = 0
     like_images: bool = True
-    """Whether every cell looks like the name of an image."""
+    """Whether every cell names a file or looks like the name of an image."""
 
     def take(self, cell: str, where: str, table: Path, folders: Iterable[Path]) -> None:
         if cell in self.files:
@@ -39,7 +39,8 @@ class _Column:
             self.missing.append(Violation(where, found))
 
     def holds_images(self, certain: bool) -> bool:
-        return certain or bool(self.files) or (self.like_images and self.missing_count > 0)
+        """Tell whether it is a column of images; one text among many that happens to name a file makes it none."""
+        return certain or self.like_images or len(self.files) > self.missing_count
 
 
 def named_images(table: Path, folders: Iterable[Path], columns: ImageColumns) -> list[Path]:

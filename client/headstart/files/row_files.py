@@ -39,7 +39,7 @@ def read_batches(path: Path, most_rows: int, images: Collection[str] = ()) -> It
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file, by its ending. An empty CSV cell is a missing value.
+    """Yield the rows of a file, by its ending. Empty CSV cells are missing; a column without a name is left out.
 
     Raises:
         InvalidArgument: an unknown ending, or a line that cannot be read, by its number.
@@ -96,7 +96,7 @@ def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
                 continue
             if len(cells) != len(header):
                 raise InvalidArgument(f"{path}, line {lines.line_num}: {len(cells)} cells under {len(header)} columns")
-            yield {name: cell or None for name, cell in zip(header, cells, strict=True)}
+            yield {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
     except csv.Error as error:
         raise InvalidArgument(f"{path}, line {lines.line_num}: {error}") from None
     finally:
@@ -111,8 +111,8 @@ def _refuse_header(header: list[str], path: Path) -> None:
     if not header:
         raise InvalidArgument(f"{path} is empty; the first line names the columns")
     twice = sorted({name for name in header if header.count(name) > 1})
-    if twice or "" in header:
-        raise InvalidArgument(f"{path}: column {twice[0] if twice else ''!r} is named twice or not at all")
+    if twice:
+        raise InvalidArgument(f"{path}: column {twice[0]!r} is named twice")
 
 
 def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:

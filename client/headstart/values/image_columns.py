@@ -20,8 +20,8 @@ class ImageColumns:
     """The columns of image inputs.
 
     A dict, a TrainSpec and JSON say them. YAML text is not parsed, since the client has no YAML library: there, every
-    column that the text names may be one, and it is one where its cells name files that exist, or all look like images'
-    names (`certain` is false, and `files.named_images` decides).
+    column that the text names may be one, and it is one where most of its cells name files that exist, or those that do
+    not all look like images' names (`certain` is false, and `files.named_images` decides).
 
     Attributes:
         columns: each column, with whether files that are missing are left to the spec's `bad_image_policy`.

@@ -10,6 +10,9 @@ from grpc_status import rpc_status
 
 from headstart.errors import BY_CODE, HeadstartError, Violation
 
+TOO_LARGE = "essage larger than max"
+"""What gRPC says of a message that is too large, be it sent or received."""
+
 
 def error_from_call(call: Any) -> HeadstartError:
     """Read status, ErrorInfo, BadRequest and RetryInfo of a failed call (`grpc.RpcError` of either API)."""
@@ -29,6 +32,8 @@ def error_from_call(call: Any) -> HeadstartError:
             retry = error_details_pb2.RetryInfo()
             detail.Unpack(retry)
             retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in message:
+        message += "; send fewer rows at a time, as `predict_stream` does"
     kind = BY_CODE.get(code, HeadstartError)
     return kind(message, code=code, reason=reason, violations=violations, retry_after=retry_after)
 

@@ -150,6 +150,33 @@ def test_a_text_that_happens_to_name_a_file_is_no_image_to_a_dict(
     assert set(uploaded(server)) == {"images/a.jpg", "train.csv"}
 
 
+def test_one_text_that_happens_to_name_a_file_makes_no_column_of_images_in_yaml(
+    server: FakeServer, client: headstart.Client, table: Path
+) -> None:
+    write_table(table, [("images/a.jpg", "train.csv", "x"), ("images/b.jpg", "a bag", "y"), ("images/b.jpg", "", "y")])
+    client.train(YAML, table).close()
+    assert set(uploaded(server)) == {"images/a.jpg", "images/b.jpg", "train.csv"}
+
+
+def test_files_without_an_images_ending_are_packed_where_most_are_there(
+    server: FakeServer, client: headstart.Client, table: Path
+) -> None:
+    for name in ("a", "b"):
+        (table.parent / "images" / f"{name}.jpg").rename(table.parent / "images" / name)
+    write_table(table, [("images/a", "t", "x"), ("images/b", "t", "y")])
+    client.train(YAML, table).close()
+    assert set(uploaded(server)) == {"images/a", "images/b", "train.csv"}
+    write_table(table, [("images/a", "t", "x"), ("images/b", "t", "y"), ("images/c", "t", "y")])
+    with pytest.raises(headstart.InvalidArgument, match="there is no file 'images/c'"):
+        client.train(YAML, table)
+
+
+def test_an_index_without_a_name_is_no_hindrance(server: FakeServer, client: headstart.Client, table: Path) -> None:
+    table.write_text(",photo,title\n0,images/a.jpg,x\n")
+    client.train(SPEC, table).close()
+    assert set(uploaded(server)) == {"images/a.jpg", "train.csv"}
+
+
 def test_without_image_inputs_a_table_is_sent_as_it_is(
     server: FakeServer, client: headstart.Client, table: Path
 ) -> None:

@@ -202,6 +202,11 @@ def test_a_missing_image_is_named_by_column_and_row(client: headstart.Client, se
         client.predict("m1", {"photo": [Path()]})
 
 
+def test_more_images_than_a_message_holds_are_refused_with_what_to_do(client: headstart.Client) -> None:
+    with pytest.raises(headstart.ResourceExhausted, match="send fewer rows at a time, as `predict_stream` does"):
+        client.predict("m1", {"photo": [b"x" * (5 << 20)]})
+
+
 @pytest.mark.parametrize("cell", ["b.jpg", Path("b.jpg"), b"b.jpg"])
 async def test_images_are_embedded(
     server: FakeServer,

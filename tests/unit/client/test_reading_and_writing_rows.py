@@ -38,6 +38,10 @@ def test_a_long_text_is_read_and_the_processes_limit_stays(tmp_path: Path) -> No
     assert csv.field_size_limit() == before
 
 
+def test_an_index_without_a_name_is_left_out(tmp_path: Path) -> None:
+    assert rows_of(tmp_path, "a.csv", b",a\n0,x\n1,y\n") == [{"a": "x"}, {"a": "y"}]
+
+
 def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
     assert rows_of(tmp_path, "a.tsv", b"a\tb\n1,5\tx\n") == [{"a": "1,5", "b": "x"}]
     assert rows_of(tmp_path, "a.jsonl", b'{"a": 1.5, "b": null}\n\n{"b": ["x"]}\n') == [
@@ -50,7 +54,7 @@ def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
     ("name", "content", "why"),
     [
         ("a.csv", b"a,a\n1,2\n", "'a' is named twice"),
-        ("a.csv", b"a,\n1,2\n", "named twice or not at all"),
+        ("a.csv", b",,\n1,2,3\n", "'' is named twice"),
         ("a.csv", b'a\n"open\n', "line 2"),
         ("a.csv", b"a\n\xff\n", "not UTF-8"),
         ("a.jsonl", b"[1]\n", "line 1: expected an object, got list"),
