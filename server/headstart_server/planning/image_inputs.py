@@ -47,6 +47,12 @@ class ImagePlan(PretrainedPlan):
         """See PretrainedPlan."""
         return self._space({"transform": self.transform.describe()})
 
+    @property
+    def passes(self) -> dict[str, Space]:
+        """See PretrainedPlan."""
+        views = {f"{self.name} (view {view + 1})": self.view_space(view) for view in range(self.views)}
+        return {**super().passes, **views}
+
     def view_space(self, view: int) -> Space:
         """The space of one augmented view: what it shows depends on the file, the seed and the view's number."""
         assert self.augmentation is not None

@@ -36,6 +36,11 @@ class PretrainedPlan(ABC):
         """The embedding space of the frozen encoder."""
 
     @property
+    def passes(self) -> dict[str, Space]:
+        """The embedding passes of a cached input by name: its own, then those of stored views of its training rows."""
+        return {self.name: self.space}
+
+    @property
     @abstractmethod
     def preparation_reference(self) -> dict[str, Any]:
         """What a bundle keeps of the preparation: fields of EncoderReference."""

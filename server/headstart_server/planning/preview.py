@@ -21,6 +21,15 @@ from headstart_server.spec.model import TrainSpec
 
 
 @dataclass(frozen=True)
+class PlannedPass:
+    """One embedding pass that a job would make, and how much of it is done."""
+
+    name: str
+    space: str
+    progress: FillProgress
+
+
+@dataclass(frozen=True)
 class Preview:
     """What a job would do."""
 
@@ -32,13 +41,16 @@ class Preview:
         """Rows of a part."""
         return len(self.data.rows(part))
 
-    def passes(self, store: EmbeddingStore) -> dict[str, FillProgress]:
-        """For each cached input, what the store has of its rows."""
-        found = {}
+    def passes(self, store: EmbeddingStore) -> list[PlannedPass]:
+        """For each cached input, and each stored view of its training rows, what the store has."""
+        found = []
         for feature in self.data.inputs:
             plan = self.plans.get(feature.name)
             if plan is not None and plan.cached:
-                found[feature.name] = survey(store.space(plan.space), keys_of_input(self.data, feature))[0]
+                keys = keys_of_input(self.data, feature)
+                for name, space in plan.passes.items():
+                    wanted = keys if name == plan.name else keys[self.data.rows(Part.TRAIN)]
+                    found.append(PlannedPass(name, space.identifier, survey(store.space(space), wanted)[0]))
         return found
 
 

@@ -162,10 +162,10 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             test_rows=looked.rows(Part.TEST),
             encode=[
                 encode_message(
-                    {"feature": name, **progress.__dict__, "space": looked.plans[name].space.identifier}
+                    {"feature": item.name, **item.progress.__dict__, "space": item.space}
                     | {"rows_per_second": 0.0, "eta_seconds": 0.0}
                 )
-                for name, progress in passes.items()
+                for item in passes
             ],
         )
 
