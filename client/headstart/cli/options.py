@@ -23,9 +23,11 @@ RetryFor = Annotated[
     float, typer.Option("--retry-for", min=0, help="Seconds to go on trying after the connection drops.")
 ]
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="The spec.", exists=True, dir_okay=False)]
-Training = Annotated[
-    str, typer.Option("--data", help="Rows: a local file or folder, else a path below the server's data root.")
-]
+ROWS = (
+    "Rows: a local table with the images that it names, a folder per class, or a table in an archive "
+    "(shop.zip/train.csv); else a path below the server's data root."
+)
+Training = Annotated[str, typer.Option("--data", help=ROWS)]
 Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
 Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="trainJobs/ID, or ID.")]

@@ -36,14 +36,19 @@ class PredictionRows:
             _require_one_image(data, model)
             self._files = image_files(data)
         self._sent: deque[list[str]] = deque()
+        self._own_error: InvalidArgument | None = None
         self._counted = True
         self._rows = 0
 
     def batches(self) -> Iterator[Rows]:
         """Yield the batches; the client takes them ahead of the answers, on a thread of its own."""
-        for batch in self._read():
-            self._sent.append(list(self._names_of(batch)))
-            yield batch
+        try:
+            for batch in self._read():
+                self._sent.append(list(self._names_of(batch)))
+                yield batch
+        except InvalidArgument as error:
+            self._own_error = error
+            raise
 
     def answered(self) -> dict[str, list[str]]:
         """Return the columns that name the rows of the next batch to be answered: `file`, for image files."""
@@ -51,7 +56,9 @@ class PredictionRows:
         return {"file": names} if self._files is not None else {}
 
     def named(self, error: InvalidArgument) -> InvalidArgument:
-        """Return the server's error about the next batch with rows as they are called here."""
+        """Return the server's error about the next batch with rows as they are called here; `data`'s own as it is."""
+        if error is self._own_error:
+            return error
         names = self._sent[0] if self._sent else []
 
         def say(text: str) -> str:

@@ -14,12 +14,14 @@ from headstart.values.image_columns import ImageColumns
 
 BATCH_ROWS = 4096
 SHOWN = 20
+HOPELESS = 1000
 
 
 @dataclass
 class _Column:
-    """What the cells of one column name."""
+    """What the cells of one column name. Where `certain` is false, it may be no column of images at all."""
 
+    certain: bool
     files: dict[str, Path] = field(default_factory=dict)
     missing: list[Violation] = field(default_factory=list)
     missing_count: int = 0
@@ -27,7 +29,7 @@ class _Column:
     """Whether every cell names a file or looks like the name of an image."""
 
     def take(self, cell: str, where: str, table: Path, folders: Iterable[Path]) -> None:
-        if cell in self.files:
+        if cell in self.files or self._is_hopeless():
             return
         found = _found(cell, table, folders)
         if isinstance(found, Path):
@@ -38,9 +40,13 @@ class _Column:
         if len(self.missing) < SHOWN:
             self.missing.append(Violation(where, found))
 
-    def holds_images(self, certain: bool) -> bool:
+    def holds_images(self) -> bool:
         """Tell whether it is a column of images; one text among many that happens to name a file makes it none."""
-        return certain or self.like_images or len(self.files) > self.missing_count
+        return self.certain or self.like_images or len(self.files) > self.missing_count
+
+    def _is_hopeless(self) -> bool:
+        """Tell whether so many cells name nothing that the others need not be looked at."""
+        return not self.holds_images() and self.missing_count - len(self.files) > HOPELESS
 
 
 def named_images(table: Path, folders: Iterable[Path], columns: ImageColumns) -> list[Path]:
@@ -56,8 +62,8 @@ def named_images(table: Path, folders: Iterable[Path], columns: ImageColumns) ->
     for row, cells in enumerate(_texts(table, columns), start=1):
         for name, cell in cells.items():
             where = f"{table.name}, row {row}, column {name!r}"
-            found.setdefault(name, _Column()).take(cell, where, table, folders)
-    images = {name: column for name, column in found.items() if column.holds_images(columns.certain)}
+            found.setdefault(name, _Column(columns.certain)).take(cell, where, table, folders)
+    images = {name: column for name, column in found.items() if column.holds_images()}
     _refuse_missing(table, {name: column for name, column in images.items() if not columns.is_lenient(name)})
     return sorted({path for column in images.values() for path in column.files.values()})
 

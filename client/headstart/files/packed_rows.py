@@ -25,7 +25,7 @@ def rows_content(columns: Mapping[str, Sequence[Any]], images: ImageColumns) -> 
     Raises:
         InvalidArgument: a file is missing, by column and row.
     """
-    names = [name for name in images.among(columns) if any(_is_source(cell) for cell in columns[name])]
+    names = [name for name in images.among(columns) if _holds_images(columns[name], images.certain)]
     if not names:
         return None
     members: dict[Source, str] = {}
@@ -35,8 +35,13 @@ def rows_content(columns: Mapping[str, Sequence[Any]], images: ImageColumns) -> 
     return TarContent(f"{NAME}.tar", [Member(f"{NAME}.jsonl", _json_lines(table)), *files])
 
 
-def _is_source(cell: Any) -> bool:
-    return isinstance(cell, PurePath | bytes | bytearray) or (isinstance(cell, str) and _is_file(Path(cell)))
+def _holds_images(cells: Sequence[Any], certain: bool) -> bool:
+    """Tell whether cells are paths, bytes, or texts that name files here: one of them, or most where it is a guess."""
+    if any(isinstance(cell, PurePath | bytes | bytearray) for cell in cells):
+        return True
+    texts = {cell for cell in cells if isinstance(cell, str) and cell}
+    here = sum(_is_file(Path(cell)) for cell in texts)
+    return here > 0 and (certain or 2 * here > len(texts))
 
 
 def _is_file(path: Path) -> bool:

@@ -158,6 +158,18 @@ def test_one_text_that_happens_to_name_a_file_makes_no_column_of_images_in_yaml(
     assert set(uploaded(server)) == {"images/a.jpg", "images/b.jpg", "train.csv"}
 
 
+def test_a_column_of_texts_is_not_looked_up_file_by_file_to_its_end(
+    server: FakeServer, client: headstart.Client, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(table, [("images/a.jpg", f"a bag {number}", "x") for number in range(20_000)])
+    looked: list[Path] = []
+    is_file = Path.is_file
+    monkeypatch.setattr(Path, "is_file", lambda path: looked.append(path) or is_file(path))
+    client.train(YAML, table).close()
+    assert set(uploaded(server)) == {"images/a.jpg", "train.csv"}
+    assert len(looked) < 2000
+
+
 def test_files_without_an_images_ending_are_packed_where_most_are_there(
     server: FakeServer, client: headstart.Client, table: Path
 ) -> None:
@@ -277,6 +289,15 @@ def test_rows_in_memory_travel_with_their_images(
     ]
     assert [row["title"] for row in rows] == list("vwxyz")
     assert [row["price"] for row in rows] == [1.5, 2.0, None, 4.0, 5.0]
+
+
+def test_one_text_among_rows_that_happens_to_name_a_file_makes_no_column_of_images(
+    server: FakeServer, client: headstart.Client, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(table.parent)
+    client.train(YAML, {"photo": [b"x", b"y"], "title": ["train.csv", "a bag"]}).close()
+    rows = [json.loads(line) for line in uploaded(server)["rows.jsonl"].splitlines()]
+    assert [row["title"] for row in rows] == ["train.csv", "a bag"]
 
 
 def test_a_missing_image_among_rows_in_memory_is_named(

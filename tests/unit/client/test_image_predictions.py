@@ -11,6 +11,7 @@ from typing import Any
 import headstart
 import pyarrow as pa
 import pytest
+from headstart.cli.prediction_rows import PredictionRows
 from headstart.files.row_files import read_batches
 from headstart.v1.table_pb2 import Table
 from headstart.values import image_bytes
@@ -122,6 +123,18 @@ def test_an_image_that_is_missing_is_named_by_row(
     assert done.code == 2
     assert f"{name}, row 5, column 'photo': the file '{photos}/gone.jpg' does not exist; add the file" in done.err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_row_of_the_table_is_named_as_it_is_while_the_server_refuses_another(
+    server: FakeServer, client: headstart.Client, photos: Path
+) -> None:
+    (photos / "rows.csv").write_text("photo\n" + "b.jpg\n" * 9 + "gone.jpg\n")
+    rows = PredictionRows(photos / "rows.csv", client.models.get("m1"), 3)
+    with pytest.raises(headstart.InvalidArgument, match="row 10") as raised:
+        list(rows.batches())
+    rows.answered()
+    assert rows.named(headstart.InvalidArgument("row 2: is no image")).message == "row 5: is no image"
+    assert rows.named(raised.value) is raised.value
 
 
 def test_an_image_that_no_message_holds_is_named(
