@@ -1,7 +1,13 @@
 """The feed gives every row of a part once, in an order that the seed and epoch alone decide."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.data.images.loader import LoadedImages
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import Embedded, Tokens
@@ -91,6 +97,43 @@ def test_the_longest_rows_are_those_that_cost_most(lengths: list[int], count: in
     train = feed.parts[Part.TRAIN].tolist()
     found = [lengths[row] for row in feed.longest(count).tolist()]
     assert sorted(found) == sorted((lengths[row] for row in train), reverse=True)[:count][::-1]
+
+
+class _Loader:
+    """Loads numbers instead of images, and notes what it is asked for."""
+
+    def __init__(self, *, bad: bool = False) -> None:
+        self.asked: list[list[int]] = []
+        self.epochs: list[int | None] = []
+        self.bad = {2: "it is damaged"} if bad else {}
+
+    def stream(self, batches: Iterable[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        self.epochs.append(epoch)
+        for rows in batches:
+            self.asked.append(rows)
+            bad = {row: reason for row, reason in self.bad.items() if row in rows}
+            yield LoadedImages(rows, {"image": torch.tensor(rows)[:, None]}, {"image": bad})
+
+
+def test_images_come_with_the_rows_that_they_belong_to_and_are_asked_for_as_needed() -> None:
+    loader = _Loader()
+    feed = replace(_feed([1] * 40), images=loader)  # type: ignore[arg-type]
+    taken = 0
+    for rows, batch, targets in feed.stream(feed.shuffled(Part.TRAIN, 4, 0, 3), 3):
+        assert batch["image"][:, 0].tolist() == rows.tolist()  # type: ignore[index]
+        assert targets["out"].tolist() == (100 * rows).tolist()
+        taken += 1
+        assert len(loader.asked) == taken
+    assert taken == 8
+    assert len(list(feed.stream(feed.ordered(Part.VALIDATION, 4)))) == 3
+    assert loader.epochs == [3, None]
+
+
+def test_an_image_that_cannot_be_read_any_more_ends_the_training_by_name() -> None:
+    feed = replace(_feed([1] * 4), images=_Loader(bad=True))  # type: ignore[arg-type]
+    with pytest.raises(TrainingFailedError, match=r"the image of .image. in row 3 .* it is damaged") as caught:
+        list(feed.stream(feed.ordered(Part.TRAIN, 4)))
+    assert caught.value.reason == "BAD_IMAGE"
 
 
 def test_standardising_once_is_standardising_at_every_step() -> None:
