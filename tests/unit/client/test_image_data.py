@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import tarfile
 import tracemalloc
 from pathlib import Path
@@ -364,3 +365,12 @@ def test_a_file_that_goes_away_while_it_is_sent_is_raised_as_it_is(client: heads
 def test_the_client_knows_files_by_the_endings_that_the_server_knows() -> None:
     assert endings.IMAGES == folders.IMAGE_ENDINGS
     assert endings.TABLES == folders.TABLE_ENDINGS
+
+
+def test_without_pyarrow_a_parquet_file_is_sent_as_it_is(
+    server: FakeServer, client: headstart.Client, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_arrow(pa.table({"photo": ["images/a.jpg"]}), table.with_name("train.parquet"))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    client.train(SPEC, path).close()
+    assert list(server.datasets.contents.values()) == [path.read_bytes()]
