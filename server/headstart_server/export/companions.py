@@ -43,18 +43,34 @@ def write_companions(
         folder / "metadata.json", {**about, **_description(graph), "tokenizers": tokenizers, "transforms": transforms}
     )
     _json(folder / "parity.json", {"tolerance": TOLERANCE, **asdict(parity)})
-    runtime = importlib.resources.files("headstart_server.export") / "runtime"
     runs = not graph.head_only and (file_format == "onnx" or raw)
-    if runs:
-        shutil.copyfile(str(runtime / f"predict_{file_format}.py"), folder / "predict.py")
-        shutil.copyfile(str(runtime / "prediction_csv.py"), folder / "prediction_csv.py")
-        if transforms:
-            shutil.copyfile(str(runtime / "image_files.py"), folder / "image_files.py")
-    how = runtime / f"README_{file_format}{'' if runs else '_tensors'}.md"
-    readme = how.read_text(encoding="utf-8") + (runtime / "README_tables.md").read_text(encoding="utf-8")
+    _copy_scripts(folder, file_format, runs=runs, images=bool(transforms))
+    readme = _readme(bundle, graph, parity, file_format, runs=runs)
+    (folder / "README.md").write_text(readme, encoding="utf-8")
+
+
+def _copy_scripts(folder: Path, file_format: str, *, runs: bool, images: bool) -> None:
+    """Those that run the artifact, and those that read its images."""
+    names = {f"predict_{file_format}.py": "predict.py"} if runs else {}
+    names |= {"prediction_csv.py": "prediction_csv.py"} if runs or images else {}
+    names |= {"image_files.py": "image_files.py"} if images else {}
+    for name, copied in names.items():
+        shutil.copyfile(str(_runtime() / name), folder / copied)
+
+
+def _readme(bundle: Bundle, graph: ExportGraph, parity: Parity, file_format: str, *, runs: bool) -> str:
+    """How to run the artifact, how to feed it images, what goes in and comes out."""
+    parts = [f"README_{file_format}{'' if runs else '_tensors'}.md"]
+    parts += ["README_images.md"] if graph.images and not graph.head_only else []
+    parts += ["README_tables.md"]
+    readme = "".join((_runtime() / part).read_text(encoding="utf-8") for part in parts)
     for key, value in _words(bundle, graph, parity, file_format).items():
         readme = readme.replace("{{" + key + "}}", value)
-    (folder / "README.md").write_text(readme, encoding="utf-8")
+    return readme
+
+
+def _runtime() -> Path:
+    return Path(str(importlib.resources.files("headstart_server.export"))) / "runtime"
 
 
 def _description(graph: ExportGraph) -> dict[str, Any]:
@@ -93,7 +109,7 @@ def _save_tokenizer(preparation: TextPreparation, path: Path) -> None:
 
 
 def _words(bundle: Bundle, graph: ExportGraph, parity: Parity, file_format: str) -> dict[str, str]:
-    """What the READMEs leave open."""
+    """What the READMEs leave open; what holds other words comes first."""
     columns = list(dict.fromkeys(feature.spec.source for feature in bundle.inputs))
     inputs = "\n".join(
         f"| `{item.name}` | {item.role} | {str(item.dtype).removeprefix('torch.')} | {list(item.axes)} |"
@@ -103,15 +119,47 @@ def _words(bundle: Bundle, graph: ExportGraph, parity: Parity, file_format: str)
         f"| `{feature.name}` | {feature.spec.type} | {_listed(feature.classes)} |" for feature in graph.outputs
     )
     return {
+        **_image_words(graph, columns),
+        **_package_words(graph, file_format),
         "MODEL": bundle.folder.name,
         "COLUMNS": ", ".join(f"`{column}`" for column in columns),
-        "EXAMPLE": ", ".join(f"{json.dumps(column, ensure_ascii=False)}: [...]" for column in columns),
+        "EXAMPLE": _cells(columns),
         "INPUTS": inputs,
         "OUTPUTS": outputs,
         "FILE": "model.onnx" if file_format == "onnx" else "model.pt",
         "DIFFERENCE": f"{parity.max_difference:.1e}",
         "SCOPE": "head only: inputs are embeddings" if graph.head_only else "encoder included",
     }
+
+
+def _image_words(graph: ExportGraph, columns: list[str]) -> dict[str, str]:
+    """What is said of images only where there are some."""
+    sources = {feature.name: feature.spec.source for feature in graph.features}
+    images = list(dict.fromkeys(sources[name] for name in graph.images))
+    cells = "{" + _cells([column for column in columns if column not in images]) + "}"
+    pixels = ", ".join(f"{json.dumps(column, ensure_ascii=False)}: pixels" for column in images)
+    part = (_runtime() / "README_image_cells.md").read_text(encoding="utf-8").lstrip() + "\n"
+    return {
+        "IMAGE_CELLS": part if images else "",
+        "IMAGES": ", ".join(f"`{name}`" for name in graph.images),
+        "IMAGE_COLUMNS": " or ".join(f"`{column}`" for column in images),
+        "BUT_IMAGES": ", apart from images, whose pixels it is given" if images else "",
+        "CALL": f"{cells}, 1, {{{pixels}}}" if images else cells,
+    }
+
+
+def _package_words(graph: ExportGraph, file_format: str) -> dict[str, str]:
+    """What `predict.py` needs: packages, and the scripts beside it."""
+    packages = ["onnxruntime"] if file_format == "onnx" else ["torch"]
+    texts = any(feature.spec.type == "text" for feature in graph.features)
+    packages += ["tokenizers"] if texts and file_format == "onnx" else []
+    packages += ["numpy", "pillow"] if graph.images else []
+    scripts = ["`prediction_csv.py`", *(["`image_files.py`"] if graph.images else [])]
+    return {"PACKAGES": " ".join(packages), "SCRIPTS": " and ".join(scripts)}
+
+
+def _cells(columns: list[str]) -> str:
+    return ", ".join(f"{json.dumps(column, ensure_ascii=False)}: [...]" for column in columns)
 
 
 def _listed(classes: list[str]) -> str:
