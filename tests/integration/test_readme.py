@@ -16,6 +16,7 @@ import pytest
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from headstart_server.spec.parse import parse_yaml
 
 from tests.support.running_server import RunningServer
 
@@ -85,8 +86,13 @@ def test_the_grpcurl_bodies_are_requests(readme_server: RunningServer) -> None:
 
 def test_the_spec_fits_the_sample(readme_server: RunningServer) -> None:
     with readme_server.client() as client:
-        plan = client.plan(_block("yaml", "input_features"), REVIEWS)
+        plan = client.plan(_block("yaml", "name: review"), REVIEWS)
     assert plan.encode[0].rows_total == 600
+
+
+def test_the_inputs_of_images_are_a_spec() -> None:
+    spec = parse_yaml(_block("yaml", "type: image") + "output_features: [{name: label, type: category}]")
+    assert spec.input_features[0].preprocessing.cached_views == 3
 
 
 def _call(server: RunningServer, service: str, method: str, body: str) -> list[Any]:
