@@ -34,6 +34,8 @@ def prune(files: Iterable[Path], *, used_before: float, limit_bytes: int, in_use
         if used >= in_use_since or not (used < used_before or too_much):
             break
         with suppress(OSError):  # another process was faster, or the folder is read-only
+            if path.stat().st_mtime != used:
+                continue  # somebody has begun to use it meanwhile
             path.unlink()
             removed, removed_bytes = removed + 1, removed_bytes + size
     return Pruned(removed, removed_bytes)

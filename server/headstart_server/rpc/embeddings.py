@@ -1,10 +1,12 @@
 """EmbeddingService."""
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from headstart.v1 import embedding_pb2 as pb
 from headstart.v1 import embedding_pb2_grpc
 
@@ -22,7 +24,7 @@ from headstart_server.embedding_store.fill import Encode
 from headstart_server.embedding_store.inventory import SpaceSummary, summarise
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.embedding import Encoded, embed, text_encode
 from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace
@@ -109,10 +111,15 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         column = ImageColumn([table], feature.source, self._workplace.image_limits)
         images = scan(column, np.arange(table.row_count))
         require_usable_images(images.bad, _where(feature))
-        encode = ImageEncode(
-            plan, images, device, self._shelf, lambda: require_usable_images(images.bad, _where(feature))
-        )
-        return plan, images.keys, encode
+        encode = ImageEncode(plan, images, device, self._shelf, lambda: None)
+
+        def encode_all(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
+            yield from encode(rows)
+            if images.bad:
+                images.spread_bad()
+                require_usable_images(images.bad, _where(feature))
+
+        return plan, images.keys, encode_all
 
 
 def _where(feature: FeatureSpec) -> Where:

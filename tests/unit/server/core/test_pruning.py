@@ -58,3 +58,17 @@ def test_a_use_makes_a_file_young(tmp_path: Path) -> None:
     [path] = _files(tmp_path, 10)
     mark_used(path)
     assert prune([path], used_before=20, limit_bytes=0, in_use_since=ALWAYS) == Pruned()
+
+
+def test_a_file_whose_use_begins_while_others_are_looked_at_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [path] = _files(tmp_path, 10)
+
+    def looked_at(files: list[tuple[float, int, Path]]) -> list[tuple[float, int, Path]]:
+        mark_used(path)
+        return files
+
+    monkeypatch.setattr("headstart_server.core.pruning.sorted", lambda found: looked_at(list(found)), raising=False)
+    assert prune([path], used_before=20, limit_bytes=0, in_use_since=ALWAYS) == Pruned()
+    assert path.exists()

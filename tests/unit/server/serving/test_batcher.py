@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from headstart_server.core.errors import OverloadedError
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.predictor import Reuse
-from headstart_server.serving.rows import Rows
+from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
 
@@ -159,3 +162,58 @@ async def test_one_request_may_hold_more_rows_than_may_wait() -> None:
     batcher, predictor = Batcher(max_batch_rows=4, max_waiting_rows=6), FakePredictor()
     assert predictions(await ask(batcher, predictor, rows_of(*range(30)))) == [2 * number for number in range(30)]
     batcher.close()
+
+
+class FakeImagePredictor(FakePredictor):
+    """Counts the rows whose images are loaded and not yet answered; row -1 has a bad image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_hand = self.most = 0
+        self._lock = threading.Lock()
+
+    def loaded(self, rows: Rows, reuse: Reuse) -> Rows:
+        if -1 in rows.arrays["x"]:
+            raise ValueError("a bad image")
+        with self._lock:
+            self.in_hand += rows.count
+            self.most = max(self.most, self.in_hand)
+        return replace(rows, files={})
+
+    def predict(self, rows: Rows, reuse: Reuse) -> Answer:
+        answer = super().predict(rows, reuse)
+        with self._lock:
+            self.in_hand -= rows.count
+        return answer
+
+
+def images_of(*numbers: float) -> Rows:
+    """Rows of one number and one image each."""
+    return replace(rows_of(*numbers), files={"image": object()}, numbers=np.arange(len(numbers)))  # type: ignore[dict-item]
+
+
+async def test_images_of_any_number_of_callers_lie_decoded_in_bounded_number(batcher: Batcher) -> None:
+    predictor = FakeImagePredictor()
+    asked = [ask(batcher, predictor, images_of(*range(500))) for _ in range(20)]
+    assert [len(predictions(answer)) for answer in await asyncio.gather(*asked)] == [500] * 20
+    assert 64 <= predictor.most <= 512
+
+
+async def test_a_bad_image_fails_its_own_caller_only(batcher: Batcher) -> None:
+    predictor = FakeImagePredictor()
+    good, bad = ask(batcher, predictor, images_of(1, 2)), ask(batcher, predictor, images_of(3, -1))
+    with pytest.raises(ValueError, match="a bad image"):
+        await bad
+    assert predictions(await good) == [2, 4]
+
+
+async def test_room_of_callers_who_have_gone_is_free_again(batcher: Batcher) -> None:
+    predictor = FakeImagePredictor()
+    predictor.hold()
+    leaving = [ask(batcher, predictor, images_of(*range(500))) for _ in range(20)]
+    await started(predictor)
+    for task in leaving:
+        task.cancel()
+    predictor.release()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    assert predictions(await ask(batcher, predictor, images_of(7))) == [14]
