@@ -55,6 +55,9 @@ _TYPES = (
     EncoderType("embed", ("set",)),
 )
 
+_LUDWIG_NAMES = {"swin_transformer": "swin"}
+"""Ludwig's names of families that are called otherwise here."""
+
 DEFAULT_TYPES = {
     "text": AUTO_TRANSFORMER,
     "image": "mobilenetv2",
@@ -79,6 +82,7 @@ def encoder_types() -> tuple[EncoderType, ...]:
 def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
     """The encoder type of that name for that feature type; raises InvalidInputError naming `field`."""
     suited = {item.name: item for item in encoder_types() if feature_type in item.feature_types}
+    name = _LUDWIG_NAMES.get(name, name)
     if name not in suited:
         message = f"{name[:80]!r} is no encoder for {feature_type} features{choices(name, suited, 'known')}"
         raise invalid(field, message, reason="UNKNOWN_ENCODER")

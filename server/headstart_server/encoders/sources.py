@@ -34,6 +34,8 @@ _TOKENIZER = (
     "added_tokens.json",
 )
 _ROOT_FILES = ("config.json",)
+CHECKPOINT_ENDINGS = (".safetensors", ".pth", ".pt")
+"""Of files with the weights of one of torchvision's models."""
 PROCESSOR = "preprocessor_config.json"
 """The image transform of a vision model."""
 
@@ -113,7 +115,11 @@ class ModelSources:
         return source
 
     def on_hand(self) -> list[str]:
-        """Names that need no hub."""
+        """Names that need no hub: those of `transformers_on_hand`, and files of torchvision's models."""
+        return [*self.transformers_on_hand(), *self._checkpoints()]
+
+    def transformers_on_hand(self) -> list[str]:
+        """Names of models in transformers' layout that need no hub."""
         names = []
         if self.model_root is not None and self.model_root.is_dir():
             names += sorted(
@@ -123,6 +129,15 @@ class ModelSources:
             )
         names += [hub_name for hub_name, package in PACKAGED_MODELS.items() if _find_package(package)]
         return names
+
+    def _checkpoints(self) -> list[str]:
+        """Files of weights below the model root that are no part of a model in transformers' layout."""
+        if self.model_root is None or not self.model_root.is_dir():
+            return []
+        found = (path for ending in CHECKPOINT_ENDINGS for path in self.model_root.glob(f"**/*{ending}"))
+        return sorted(
+            str(path.relative_to(self.model_root)) for path in found if not (path.parent / "config.json").is_file()
+        )
 
     def _in_root(self, name: str, field: str) -> Path | None:
         if self.model_root is None or name.startswith(PACKAGE_PREFIX):
@@ -164,7 +179,7 @@ class ModelSources:
         return Path(path)
 
     def _not_found(self, name: str) -> str:
-        on_hand = self.on_hand()
+        on_hand = self.transformers_on_hand()
         places = "the model root, installed packages" + (" and the hub" if self.hub_allowed else " and the hub's cache")
         hint = "" if self.hub_allowed else "; the hub is off (start the server with --allow-hub to use it)"
         return f"no weights called {name[:120]!r} in {places}{choices(name, on_hand, 'on hand')}{hint}"

@@ -25,6 +25,8 @@ _FAMILIES = {
     "vision_transformer": "vit",
 }
 """Families whose usual name is not that of torchvision's module."""
+_LUDWIG_VARIANTS = {"v2_small": "v2_s", "v2_medium": "v2_m", "v2_large": "v2_l"}
+"""Ludwig's names of efficientnet's."""
 _SUBFAMILIES = {"resnet": ("resnext", "wide_resnet")}
 """Families that share a module with another."""
 
@@ -61,6 +63,7 @@ def architectures() -> Mapping[str, tuple[Architecture, ...]]:
 def architecture(family: str, variant: str, field: str) -> Architecture:
     """The variant of a family, by its own or its registry name; raises InvalidInputError naming `field`."""
     known = architectures()[family]
+    variant = _LUDWIG_VARIANTS.get(variant, variant)
     for item in known:
         if variant in (item.variant, item.name):
             return item

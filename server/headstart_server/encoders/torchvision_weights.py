@@ -19,13 +19,12 @@ from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json, resolve_below
 from headstart_server.core.suggest import choices
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.sources import ModelSources
+from headstart_server.encoders.sources import CHECKPOINT_ENDINGS, ModelSources
 from headstart_server.encoders.torchvision_checkpoints import image_side, read_checkpoint
 from headstart_server.encoders.torchvision_models import Architecture, transform_of
 
 ABOUT = "encoder.json"
 """Describes a folder of weights that this server saved."""
-_ENDINGS = (".safetensors", ".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -111,12 +110,12 @@ def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> To
         raise invalid(field, f"{name[:120]!r} is on no model root (start the server with --model-root){known}")
     path = resolve_below(sources.model_root, name, field)
     path = (_only(path) or path) if path.is_dir() else path
-    if not path.is_file() or path.suffix not in _ENDINGS:
+    if not path.is_file() or path.suffix not in CHECKPOINT_ENDINGS:
         known = choices(name, list(item.published), "published")
         raise invalid(
             field,
-            f"no weights called {name[:120]!r} in the model root: give a file ending in {', '.join(_ENDINGS)}, "
-            f"or a folder that holds one{known}",
+            f"no weights called {name[:120]!r} in the model root: give a file ending in "
+            f"{', '.join(CHECKPOINT_ENDINGS)}, or a folder that holds one{known}",
             reason="UNKNOWN_MODEL",
         )
     published = {_file_name(weights): weights for weights in item.published.values()}
@@ -183,7 +182,7 @@ def _file_name(weights: Any) -> str:
 
 def _only(folder: Path) -> Path | None:
     """The one file of weights in a folder."""
-    found = sorted(path for path in folder.iterdir() if path.suffix in _ENDINGS)
+    found = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_ENDINGS)
     return found[0] if len(found) == 1 else None
 
 

@@ -39,6 +39,14 @@ def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) ->
             program.save(path, external_data=False)
     except torch.onnx.OnnxExporterError as error:
         raise FailedPreconditionError(
-            f"torch cannot export this architecture to ONNX: {str(error).splitlines()[0][:300]}",
+            f"torch cannot export this architecture to ONNX: {_cause(error)}; export to torchscript instead",
             reason="NOT_EXPORTABLE",
         ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong at first, in one line: the exporter wraps it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

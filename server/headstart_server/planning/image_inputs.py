@@ -167,7 +167,7 @@ def _transformer(
 ) -> tuple[ImageSource, str, ImageTransform]:
     encoder, name_path = feature.encoder, f"{path}.encoder.pretrained_model_name_or_path"
     if not encoder.pretrained_model_name_or_path:
-        on_hand = ", ".join(sources.on_hand()) or "none"
+        on_hand = ", ".join(sources.transformers_on_hand()) or "none"
         raise invalid(name_path, f"is missing; {AUTO_TRANSFORMER} needs the name of its weights (on hand: {on_hand})")
     name = resolution.settle(name_path, encoder.pretrained_model_name_or_path, "")
     source = sources.find(name, encoder.revision, name_path)

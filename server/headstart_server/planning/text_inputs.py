@@ -89,7 +89,7 @@ def _source(encoder: EncoderSpec, path: str, sources: ModelSources, resolution: 
     kind = encoder_type(resolution.settle(type_path, encoder.type, DEFAULT_TYPES["text"]), "text", type_path)
     name = resolution.settle(name_path, encoder.pretrained_model_name_or_path, kind.default_model)
     if not name:
-        on_hand = ", ".join(sources.on_hand()) or "none"
+        on_hand = ", ".join(sources.transformers_on_hand()) or "none"
         raise invalid(name_path, f"is missing; {kind.name} needs the name of its weights (on hand: {on_hand})")
     source = sources.find(name, encoder.revision, name_path)
     reduction = resolution.settle(f"{path}.encoder.reduce_output", encoder.reduce_output, "mean")

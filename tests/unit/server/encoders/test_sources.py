@@ -39,6 +39,15 @@ def test_a_package_can_carry_a_model() -> None:
     assert MINILM in ModelSources().on_hand()
 
 
+def test_files_of_torchvisions_models_are_on_hand_but_not_offered_to_texts(root: Path) -> None:
+    (root / "vision").mkdir()
+    for name in ("vision/mine.pth", "vision/notes.txt", "best.safetensors", "old.pt"):
+        (root / name).write_bytes(b"")
+    sources = ModelSources(root)
+    assert sources.on_hand() == [*sources.transformers_on_hand(), "best.safetensors", "old.pt", "vision/mine.pth"]
+    assert "mine.pth" not in str(_refused(sources, "nobody"))
+
+
 def test_the_root_comes_before_the_package(root: Path, tiny_bert: Path) -> None:
     shutil.copytree(tiny_bert, root / MINILM)
     assert ModelSources(root).find(MINILM, None, "f").folder == (root / MINILM).resolve()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 
 import pytest
+import torchvision
 from headstart.v1 import server_pb2 as pb
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.rpc import server_info
@@ -70,3 +71,12 @@ async def test_free_memory_is_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> N
     assert [info.devices[0].memory_bytes for info in infos] == [3, 2]
     assert (infos[1].limits.max_predict_rows, infos[1].limits.max_spec_bytes > 0) == (7, True)
     assert infos[0].version == importlib.metadata.version("headstart")
+
+
+async def test_every_family_of_torchvisions_models_is_named_with_its_variants_the_default_first() -> None:
+    encoders = (await described(ServerServicer(ModelSources(), pb.ServerLimits()))).encoders
+    images = {item.type: list(item.variants) for item in encoders if list(item.feature_types) == ["image"]}
+    assert sum(map(len, images.values())) == len(torchvision.models.list_models(module=torchvision.models))
+    assert images["resnet"] == ["18", "34", "50", "101", "152"]
+    assert images["mobilenetv3"] == ["small", "large"]
+    assert {tuple(item.feature_types) for item in encoders if item.type == "auto_transformer"} == {("text", "image")}
