@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 
 import numpy as np
@@ -58,17 +59,11 @@ def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
     Missing cells take the default image. What is damaged behind its header is found when it is decoded.
     """
     found = ScannedImages(column, np.tile(_NOTHING, (len(column), 1)))
-
-    def look(block: npt.NDArray[np.int64]) -> list[tuple[int, bytes | str]]:
-        return [(row, _look(column, row)) for row in block.tolist()]
-
     with ThreadPoolExecutor(_THREADS, "scan") as pool:
-        for results in pool.map(look, _blocks(rows)) if len(rows) > _FEW else [look(rows)]:
-            for row, result in results:
-                if isinstance(result, str):
-                    found.bad[row] = result
-                elif result:
-                    found.keys[row] = np.frombuffer(result, np.uint64)
+        run = pool.map if len(rows) > _FEW else map
+        for block, (keys, bad) in zip(_blocks(rows), run(partial(_look, column), _blocks(rows)), strict=True):
+            found.keys[block] = keys
+            found.bad |= bad
     return found
 
 
@@ -85,16 +80,18 @@ def _blocks(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
         yield rows[start : start + _BLOCK_ROWS]
 
 
-def _look(column: ImageColumn, row: int) -> bytes | str:
-    """The key of a row's file, nothing for a missing cell, or what is wrong with it."""
-    try:
-        data = column.read(row)
-        if data is None:
-            return b""
-        inspect(data, column.limits)
-    except BadImageError as error:
-        return str(error)
-    return _key(data)
+def _look(column: ImageColumn, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint64], dict[int, str]]:
+    """The keys of some rows' files, the default image's for missing cells, and what is wrong with which."""
+    bad: dict[int, str] = {}
+    keys = np.tile(_NOTHING, (len(rows), 1))
+    for place, row in enumerate(rows.tolist()):
+        try:
+            if (data := column.read(row)) is not None:
+                inspect(data, column.limits)
+                keys[place] = np.frombuffer(_key(data), np.uint64)
+        except BadImageError as error:
+            bad[row] = str(error)
+    return keys, bad
 
 
 def _key(data: bytes) -> bytes:
