@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.encoders.catalog import encoder_type
 from headstart_server.encoders.image import FEATURES, load_image_encoder
 from headstart_server.encoders.torchvision_models import architecture, architectures, head_of
 from headstart_server.encoders.torchvision_weights import without_weights
@@ -52,6 +53,14 @@ def test_families_have_their_usual_names() -> None:
 )
 def test_variants_are_named_by_what_follows_their_family(family: str, variant: str, name: str) -> None:
     assert architecture(family, variant, "f").name == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "variant", "name"),
+    [("swin_transformer", "t", "swin_t"), ("efficientnet", "v2_small", "efficientnet_v2_s")],
+)
+def test_ludwigs_names_are_known(kind: str, variant: str, name: str) -> None:
+    assert architecture(encoder_type(kind, "image", "type").name, variant, "variant").name == name
 
 
 def test_an_unknown_variant_is_refused_with_the_known_ones() -> None:
