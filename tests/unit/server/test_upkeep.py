@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from headstart_server import upkeep as upkeep_module
 from headstart_server.core.layout import Layout
 from headstart_server.data.formats import Format
+from headstart_server.data.opening import Location, open_location
 from headstart_server.data.tables import open_table
 from headstart_server.embedding_store.compaction import LEAST_SHARDS
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -138,6 +140,22 @@ def test_opening_a_table_or_tokens_is_a_use(tmp_path: Path) -> None:
     assert cache.load(tokens) is not None
     _upkeep(tmp_path).prune_caches(time.time() + 29 * DAY)
     assert table.exists() and tokens.exists()
+
+
+def test_opening_an_archive_is_a_use_of_all_that_was_made_of_it(tmp_path: Path) -> None:
+    tables = Layout(tmp_path).tables
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    with tarfile.open(tmp_path / "data.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "x.csv", "x.csv")
+    location = Location(tmp_path / "data.tgz", Format.TGZ)
+    open_location(location, tables, "dataset")
+    made = sorted(path.suffix for path in tables.iterdir())
+    assert made == [".arrow", ".csv", ".index", ".tar"]
+    for path in tables.iterdir():
+        os.utime(path, (1, 1))
+    open_location(location, tables, "dataset")
+    _upkeep(tmp_path).prune_caches(time.time() + 29 * DAY)
+    assert sorted(path.suffix for path in tables.iterdir()) == made
 
 
 def test_a_table_that_a_job_reads_outlives_its_file(tmp_path: Path) -> None:
