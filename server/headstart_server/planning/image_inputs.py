@@ -155,11 +155,27 @@ def _source(
         variant_path, encoder.model_variant, architectures()[kind.name][0].variant, "the family's smallest"
     )
     item = architecture(kind.name, variant, variant_path)
+    _refuse_unread(feature, path, use_pretrained=use_pretrained)
     if not use_pretrained:
         return without_weights(item), FEATURES, without_weights(item).transform
     source = find_weights(sources, item, encoder.pretrained_model_name_or_path, name_path)
     resolution.settle(name_path, encoder.pretrained_model_name_or_path, source.name)
     return source, FEATURES, source.transform
+
+
+def _refuse_unread(feature: FeatureSpec, path: str, *, use_pretrained: bool) -> None:
+    """Raises InvalidInputError for what a model of torchvision would not read."""
+    name, revision = feature.encoder.pretrained_model_name_or_path, feature.encoder.revision
+    if revision is not None:
+        raise invalid(
+            f"{path}.encoder.revision",
+            f"{revision[:80]!r} is a revision of the hub's, which torchvision's models do not come from; leave it out",
+        )
+    if name is not None and not use_pretrained:
+        raise invalid(
+            f"{path}.encoder.pretrained_model_name_or_path",
+            f"{name[:120]!r} would not be read, for use_pretrained is false; leave out one of them",
+        )
 
 
 def _transformer(
