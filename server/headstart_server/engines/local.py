@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 
 from headstart_server.core.errors import TrainingFailedError
@@ -17,7 +16,8 @@ from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources
-from headstart_server.engines.assembly import Assembly, spread
+from headstart_server.engines.assembly import Assembly
+from headstart_server.engines.sample import sample_of
 from headstart_server.engines.stored import StoredInput, StoredInputs
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.engines.workplace import Listener, RowCounts, Workplace
@@ -39,8 +39,6 @@ from headstart_server.training.reports import EpochReport
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.threads import fitting_threads
 
-_SAMPLE_ROWS = 64
-_SAMPLE_IMAGES = 16
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
 
@@ -238,22 +236,9 @@ class LocalEngine:
             data.outputs,
             references,
             {name: partial(plan.save_encoder, model.pretrained()[name].encoder) for name, plan in plans.items()},
-            _sample(data),
+            sample_of(data),
             details,
         )
         self.listener.model(identifier, report)
         shutil.rmtree(self._scratch, ignore_errors=True)
         return identifier
-
-
-def _sample(data: PreparedData) -> pa.Table:
-    """Training rows of the input columns, spread over the data; images as the bytes of their files."""
-    chosen = spread(data.rows(Part.TRAIN), _SAMPLE_IMAGES if data.images else _SAMPLE_ROWS)
-    columns = list(dict.fromkeys(feature.spec.source for feature in data.inputs))
-    sample = data.sources.rows.rows.select(columns).take(pa.array(chosen))
-    for feature in data.inputs:
-        if feature.name in data.images:
-            files = [data.images[feature.name].read(row) for row in chosen.tolist()]
-            place = sample.schema.get_field_index(feature.spec.source)
-            sample = sample.set_column(place, feature.spec.source, pa.array(files, pa.large_binary()))
-    return sample
