@@ -30,10 +30,7 @@ _POSITIONS = "encoder.pos_embedding"
 def read_checkpoint(path: Path, name: str, field: str) -> dict[str, Any]:
     """Everything in the file by name, unwrapped; raises InvalidInputError naming `field` and the weights' `name`."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        zipped = zipfile.is_zipfile(path)  # most of torchvision's own files are older than that format
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        found: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except Exception as error:  # foreign bytes raise anything, from KeyError to struct.error
         raise _unreadable(error, name, field) from error
     if not isinstance(found, dict):
@@ -42,6 +39,11 @@ def read_checkpoint(path: Path, name: str, field: str) -> dict[str, Any]:
         if isinstance(found.get(key), Mapping):
             found = found[key]
     return {_without_prefixes(str(key)): value for key, value in found.items()}
+
+
+def _unpickled(path: Path) -> Any:
+    """Tensors and plain values only. Most of torchvision's own files are older than torch's zip format."""
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
 
 
 def image_side(architecture: str, checkpoint: Mapping[str, Any]) -> int | None:

@@ -80,7 +80,7 @@ def test_every_form_of_a_checkpoint_gives_torchvisions_own_features(
 def test_every_file_format_is_read(tmp_path: Path, whole: nn.Module, expected: Tensor, ending: str) -> None:
     path = tmp_path / f"own.{ending.split()[0]}"
     if ending == "safetensors":
-        save_file(whole.state_dict(), path)
+        save_file(prefixed("module.")(dict(whole.state_dict())), path)
     else:
         torch.save(whole.state_dict(), path, _use_new_zipfile_serialization=ending == "pt")
     torch.testing.assert_close(features(loaded(tmp_path, known(NAME), path.name)), expected, rtol=1e-4, atol=1e-5)
