@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ FEW_IMAGES = 512
 """Below this, starting processes takes longer than decoding."""
 _MOST_WORKERS = 16
 _AHEAD = 2
+_DYING_SECONDS = 2.0
 _SHARED = Path("/dev/shm")
 _SPARE = 2
 """Times the shared memory that this pass needs: others use it too, and later passes may have larger batches."""
@@ -97,8 +99,8 @@ class ImageLoader:
         self._requests.pending = requests
         try:
             yield from self._started()
-        except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:  # torch notices, or a crop's memory cannot be fetched
+            if not self._lost_a_process():
                 raise
             self.close()
             raise TrainingFailedError(
@@ -123,6 +125,12 @@ class ImageLoader:
             )
         with _main_module_hidden():
             return iter(self._loader)
+
+    def _lost_a_process(self) -> bool:
+        """Whether one ended; the server that forked them takes a moment to tell."""
+        iterator = getattr(self._loader, "_iterator", None)
+        ends = [worker.sentinel for worker in iterator._workers] if iterator is not None else []
+        return bool(connection.wait(ends, timeout=_DYING_SECONDS))
 
     def _ahead(self) -> int:
         """Batches that lie in memory at most: those asked for, and one in use."""

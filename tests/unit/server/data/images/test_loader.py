@@ -174,6 +174,19 @@ else:
 """
 
 
+def test_a_process_that_dies_before_its_crops_are_fetched_is_the_same_error(images: ImageLoader) -> None:
+    """They lie in its memory, and are asked of it."""
+    stream = images.stream([[row % ROWS] for row in range(1_000)], 1)
+    next(stream)
+    pids = _processes(images)
+    time.sleep(0.5)  # until it has loaded ahead
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert _all_gone(pids)
+    with pytest.raises(TrainingFailedError, match="out of memory"):
+        list(stream)
+
+
 def test_nobody_outlives_the_process_that_images_are_loaded_for(tmp_path: Path) -> None:
     script, imported = tmp_path / "parent.py", tmp_path / "imported"
     script.write_text(PARENT, encoding="utf-8")
