@@ -24,6 +24,7 @@ from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.rules import ENCODER_EPOCHS
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.feed import Feed, TokenFeed
@@ -65,7 +66,8 @@ class Assembly:
             for name, item in self.stored.items()
             if item.views is not None
         }
-        loader = ImageLoader(readers, workers_for(len(self.data.parts))) if readers else None
+        epochs = self.spec.trainer.epochs or ENCODER_EPOCHS
+        loader = ImageLoader(readers, workers_for(epochs * len(self.data.parts))) if readers else None
         feed = Feed(resident, tokens, outputs, parts, device, views=views, images=loader)
         return feed.standardised(model, _STANDARDISED_BYTES)
 

@@ -114,7 +114,10 @@ class LocalEngine:
         cached = [feature for feature in data.inputs if feature.name in plans and plans[feature.name].cached]
         if cached:
             self.listener.state("ENCODING")
-        return {feature.name: inputs.of(feature, plans[feature.name]) for feature in cached}
+        stored = {feature.name: inputs.of(feature, plans[feature.name]) for feature in cached}
+        if inputs.dropped:
+            self._report_resolved(data)
+        return stored
 
     @cached_property
     def _scratch(self) -> Path:

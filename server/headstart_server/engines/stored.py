@@ -41,6 +41,8 @@ class StoredInputs:
     def __init__(self, data: PreparedData, workplace: Workplace, listener: Listener, scratch: Path) -> None:
         self._data, self._workplace, self._listener, self._scratch = data, workplace, listener, scratch
         self._shelf = EncoderShelf()
+        self.dropped = False
+        """Whether rows were left out because their image turned out to be unusable."""
 
     def of(self, feature: FittedFeature, plan: PretrainedPlan) -> StoredInput:
         """The embeddings of one cached input, encoding what the store lacks."""
@@ -119,6 +121,7 @@ class StoredInputs:
         policy = feature.spec.preprocessing.bad_image_policy or "fail"
         note = settle_bad_images(images, policy, self._data.parts, where)
         check_parts(self._data.parts)
+        self.dropped |= policy == "drop"
         if note:
             self._listener.warning("BAD_IMAGES", note)
 

@@ -28,7 +28,7 @@ from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.images.transform import ImageTransform, Pixels
 
 _log = structlog.get_logger()
-FEW_IMAGES = 512
+FEW_IMAGES = 1_024
 """Below this, starting processes takes longer than decoding."""
 _MOST_WORKERS = 16
 _AHEAD = 2
