@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 Pixels = npt.NDArray[np.uint8]
@@ -116,18 +116,6 @@ class ImageTransform:
         mean = torch.tensor(self.mean, dtype=values.dtype, device=values.device)[:, None, None]
         std = torch.tensor(self.std, dtype=values.dtype, device=values.device)[:, None, None]
         return (values / self.scale - mean) / std
-
-
-class Preprocess(nn.Module):
-    """The transform as a module, for graphs that take images of any size."""
-
-    def __init__(self, transform: ImageTransform) -> None:
-        super().__init__()
-        self.transform = transform
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Images uint8 [n, 3, h, w] to float32 [n, 3, *crop]."""
-        return self.transform.normalised(self.transform.resized(pixels))
 
 
 def _smaller(height: Any, width: Any) -> Any:

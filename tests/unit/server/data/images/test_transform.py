@@ -10,7 +10,7 @@ import torchvision
 import transformers
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.loader import crop_of, default_crop, sized_of
-from headstart_server.data.images.transform import ImageTransform, Preprocess
+from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.torchvision_models import transform_of
 from headstart_server.encoders.vision_transformers import vision_transform
@@ -141,7 +141,7 @@ def test_ties_are_rounded_up_as_pillow_rounds_them() -> None:
 def test_a_graph_takes_batches_of_any_size_and_normalises() -> None:
     transform = ImageTransform(32, (24, 20), "bicubic", HALVES, HALVES)
     pixels = torch.stack([torch.from_numpy(np.asarray(picture(50, 41, seed)).copy()) for seed in range(3)])
-    found = Preprocess(transform)(pixels.permute(0, 3, 1, 2))
+    found = transform.normalised(transform.resized(pixels.permute(0, 3, 1, 2)))
     assert found.shape == (3, 3, 24, 20)
     for seed in range(3):
         crop = _through(transform, picture(50, 41, seed)).float() / 255
