@@ -85,7 +85,7 @@ def test_crops_are_those_of_transformers_processors(name: str, size: tuple[int, 
 
 @st.composite
 def _transforms(draw: st.DrawFn) -> ImageTransform:
-    side = st.integers(1, 70)
+    side = st.integers(2, 70)
     resize: int | tuple[int, int] = draw(st.one_of(side, st.tuples(side, side)))
     most = (resize, resize) if isinstance(resize, int) else resize
     crop = draw(st.integers(1, most[0])), draw(st.integers(1, most[1]))
