@@ -47,7 +47,7 @@ class ImageTransform:
         smallest = (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
         if self.crop[0] > smallest[0] or self.crop[1] > smallest[1]:
             raise ValueError(f"a crop of {self.crop} does not fit into {smallest}")
-        if min(smallest) < 2:
+        if smallest[1] < 2:
             raise ValueError(f"a resize to {smallest} leaves one column, which torch's antialiased resize gets wrong")
 
     @property
