@@ -29,7 +29,11 @@ from headstart_server.data.images.transform import ImageTransform, Pixels
 
 _log = structlog.get_logger()
 FEW_IMAGES = 1_024
-"""Below this, starting processes takes longer than decoding."""
+"""Below this, starting the first process takes longer than decoding: it imports torch, some four seconds."""
+FEW_IMAGES_MORE = 128
+"""The same for further ones, which are forked in a tenth of a second."""
+_FORKS = threading.Event()
+"""Whether the server that forks them runs."""
 _MOST_WORKERS = 16
 _AHEAD = 2
 _DYING_SECONDS = 2.0
@@ -124,7 +128,9 @@ class ImageLoader:
                 generator=torch.Generator(),  # else each pass would draw from the generator of the training
             )
         with _main_module_hidden():
-            return iter(self._loader)
+            loading = iter(self._loader)
+        _FORKS.set()
+        return loading
 
     def _lost_a_process(self) -> bool:
         """Whether one ended; the server that forked them takes a moment to tell."""
@@ -150,7 +156,8 @@ class ImageLoader:
 
 def workers_for(images: int) -> int:
     """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
-    return 0 if images < FEW_IMAGES else max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
+    few = FEW_IMAGES_MORE if _FORKS.is_set() else FEW_IMAGES
+    return 0 if images < few else max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
 
 
 def crop_of(data: bytes, transform: ImageTransform, limits: ImageLimits) -> Pixels:
