@@ -4,32 +4,31 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from headstart_server.data.formats import format_of
-from headstart_server.data.images.column import ImageColumn
-from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.images.loader import ImageLoader, workers_for
-from headstart_server.data.images.scan import ScannedImages, scan
-from headstart_server.data.opening import Location, open_location
+from headstart_server.data.images.loader import workers_for
+from headstart_server.data.images.scan import ScannedImages
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
-from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.embedding import embed
-from headstart_server.engines.image_embedding import ImageEncode, in_batches
+from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
-from headstart_server.planning.image_inputs import ImagePlan, plan_image
-from headstart_server.planning.resolution import Resolution
-from headstart_server.spec.model import FeatureSpec, TrainSpec
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import MobileNet_V2_Weights
 
 from benchmarks.support.clock import Sample, elapsed, interleaved
+from benchmarks.support.image_work import (
+    MANY,
+    crops_of,
+    decode_all,
+    encode_all,
+    loader_of,
+    mobilenet_plan,
+    placed_encoder,
+    scanned_images,
+)
 from benchmarks.support.machine import device
-from benchmarks.support.pictures import MOBILENET, fashion_mnist, model_root, photos
+from benchmarks.support.pictures import fashion_mnist, model_root, photos
 from benchmarks.support.report import Column, Report, Table
 from benchmarks.support.scale import Bench
 
@@ -57,7 +56,7 @@ def run(bench: Bench) -> Report:
         ("fashion_mnist, 28 x 28", train, "image"),
         ("cats_dogs, photos", pets / "train.csv", "image_path"),
     ):
-        work = _Work(_scanned(path, column, bench.scratch / "tables"), column, models, bench.scratch / name[:4])
+        work = _Work(scanned_images(path, column, bench.scratch / "tables"), column, models, bench.scratch / name[:4])
         samples = interleaved(work.contenders(), bench.pick(3, 1))
         rows += _rows(name, samples, work.count)
     return Report(
@@ -66,7 +65,7 @@ def run(bench: Bench) -> Report:
         "image/fashion_mnist as PNG files and image/cats_dogs, the real images; mobilenet_v2, real weights, 224 x 224",
         [Table(_COLUMNS, rows)],
         [
-            f"Decoding alone runs on {workers_for(10_000)} process(es), as it does in the pass; encoding alone reads "
+            f"Decoding alone runs on {workers_for(MANY)} process(es), as it does in the pass; encoding alone reads "
             "crops that lie in memory. On a machine where they share the cores, both together cannot be free.",
             "The whole pass also hashes, looks up, publishes shards and gathers the matrix.",
             f"The plain loop: torchvision's model and preset, a DataLoader with as many workers, batches of {_BATCH}, "
@@ -80,27 +79,20 @@ class _Work:
 
     def __init__(self, images: ScannedImages, column: str, models: Path, scratch: Path) -> None:
         self.images, self.count = images, len(images.column)
-        self.plan = _plan(column, models)
-        self._rows, self._scratch, self._turn = np.arange(self.count), scratch, 0
+        self.plan = mobilenet_plan(column, models)
+        self._scratch, self._turn = scratch, 0
         self._shelf = EncoderShelf()
-        self._loader = ImageLoader({column: self.plan.reader(images)}, workers_for(10_000))
-        self._batches = list(in_batches(self._rows, LOADED_IMAGES))
-        self._crops = [
-            (np.array(batch.rows), batch.crops[column].clone()) for batch in self._loader.stream(self._batches, None)
-        ]
+        self._loader = loader_of(self.plan, images)
+        self._crops = crops_of(self._loader, column, self.count)
 
     def contenders(self) -> dict[str, Callable[[], float]]:
-        encoder = ImageEncode(self.plan, self.images, device(), self._shelf, lambda: None)._load()
+        encoder = placed_encoder(self.plan)
         return {
-            _DECODE: lambda: elapsed(lambda: [None for _ in self._loader.stream(self._batches, None)]),
-            _ENCODE: lambda: elapsed(lambda: self._encode(encoder)),
+            _DECODE: lambda: elapsed(lambda: decode_all(self._loader, self.count)),
+            _ENCODE: lambda: elapsed(lambda: encode_all(encoder, self._crops)),
             _BOTH: lambda: elapsed(self._both),
             _PLAIN: lambda: _PLAIN_PART * elapsed(self._plain),
         }
-
-    def _encode(self, encoder: ImageEncoder) -> None:
-        for _ in encode_crops(encoder, iter(self._crops), device()):
-            pass
 
     def _both(self) -> None:
         self._turn += 1
@@ -113,7 +105,7 @@ class _Work:
         plan = self.plan
         model = plan.load_encoder().model.to(memory_format=torch.contiguous_format)
         loader = DataLoader(
-            _Preset(self.images), _BATCH, num_workers=workers_for(10_000), multiprocessing_context="forkserver"
+            _Preset(self.images), _BATCH, num_workers=workers_for(MANY), multiprocessing_context="forkserver"
         )
         _read(model, loader)
 
@@ -139,19 +131,6 @@ def _read(model: nn.Module, loader: "DataLoader[torch.Tensor]") -> None:
     with torch.inference_mode():
         for batch in loader:
             model(batch)
-
-
-def _scanned(path: Path, column: str, cache: Path) -> ScannedImages:
-    table = open_location(Location(path, format_of(path.name, "data"), folders=(path.parent,)), cache, "data")
-    images = ImageColumn([table], column, ImageLimits())
-    return scan(images, np.arange(len(images)))
-
-
-def _plan(column: str, models: Path) -> ImagePlan:
-    encoder = {"type": "mobilenetv2", "pretrained_model_name_or_path": MOBILENET}
-    feature = FeatureSpec.model_validate({"name": column, "type": "image", "encoder": encoder})
-    resolution = Resolution.of(TrainSpec(input_features=[feature]))
-    return plan_image(feature, "input_features[0]", ModelSources(models), resolution, device().type, 42)
 
 
 def _rows(name: str, samples: dict[str, Sample], count: int) -> list[dict[str, object]]:
