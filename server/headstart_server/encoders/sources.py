@@ -38,6 +38,8 @@ CHECKPOINT_ENDINGS = (".safetensors", ".pth", ".pt")
 """Of files with the weights of one of torchvision's models."""
 PROCESSOR = "preprocessor_config.json"
 """The image transform of a vision model."""
+PROCESSORS = "processor_config.json"
+"""The same for models of image and text, as newer versions of transformers save it: one part of several."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ModelSource:
     def identity(self) -> str:
         """Digest of everything that makes the encoder."""
         parts = {"weights": self.weights_digest, "tokenizer": self.tokenizer_digest}
-        processor = self._files(PROCESSOR)
+        processor = self._files(PROCESSOR, PROCESSORS)
         return fingerprint({**parts, "processor": files_digest(processor)} if processor else parts)
 
     @property
@@ -76,7 +78,7 @@ class ModelSource:
 
     @property
     def _kept(self) -> dict[str, Path]:
-        return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR)
+        return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR, PROCESSORS)
 
     @property
     def has_weights(self) -> bool:
@@ -166,7 +168,7 @@ class ModelSources:
                 name,
                 revision=revision,
                 local_files_only=not self.hub_allowed,
-                allow_patterns=[*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR],
+                allow_patterns=[*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR, PROCESSORS],
             )
         except (LocalEntryNotFoundError, HFValidationError):
             return None

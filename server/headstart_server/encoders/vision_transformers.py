@@ -1,5 +1,6 @@
 """transformers' vision models: ViT, DINOv2, the image towers of CLIP and SigLIP, and others of their kind."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.sources import PROCESSOR, ModelSource
+from headstart_server.encoders.sources import PROCESSOR, PROCESSORS, ModelSource
 
 _TOWERS = {
     "clip": "CLIPVisionModel",
@@ -99,10 +100,9 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
 
 def vision_transform(source: ModelSource, field: str) -> ImageTransform:
     """What `preprocessor_config.json` does to images; raises InvalidInputError naming `field` for other processing."""
-    path = source.folder / PROCESSOR
     try:
-        values = read_json(path)
-    except (OSError, ValueError) as error:
+        values = _processor(source.folder)
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise invalid(field, f"{source.name!r} has no readable {PROCESSOR}, which names its transform") from error
     try:
         return _transform(values)
@@ -110,6 +110,15 @@ def vision_transform(source: ModelSource, field: str) -> ImageTransform:
         raise invalid(
             field, f"{source.name!r}: {PROCESSOR} asks for a transform that is not known here ({str(error)[:120]})"
         ) from error
+
+
+def _processor(folder: Path) -> dict[str, Any]:
+    """The image processor's configuration: a file of its own, or a part of the whole processor's."""
+    if not (folder / PROCESSOR).is_file() and (folder / PROCESSORS).is_file():
+        part: dict[str, Any] = read_json(folder / PROCESSORS)["image_processor"]
+        return part
+    values: dict[str, Any] = read_json(folder / PROCESSOR)
+    return values
 
 
 def _transform(values: dict[str, Any]) -> ImageTransform:

@@ -131,6 +131,18 @@ def test_a_folder_without_a_readable_processor_is_refused(tmp_path: Path, conten
         vision_transform(ModelSource("tiny", path.parent), "f")
 
 
+def test_a_transform_within_a_whole_processor_is_the_same(tmp_path: Path) -> None:
+    source = ModelSource("tiny", save_vit(tmp_path))
+    expected, alone = vision_transform(source, "f"), source.identity
+    own = tmp_path / "preprocessor_config.json"
+    whole = {"image_processor": json.loads(own.read_text()), "processor_class": "CLIPProcessor"}
+    (tmp_path / "processor_config.json").write_text(json.dumps(whole))
+    own.unlink()
+    kept = ModelSource("tiny", tmp_path)
+    assert vision_transform(kept, "f") == expected
+    assert kept.identity != alone
+
+
 def test_a_text_model_is_no_image_encoder(tiny_bert: Path) -> None:
     with pytest.raises(InvalidInputError, match="transformers has no image encoder for 'bert'"):
         check_vision_source(ModelSource("tiny", tiny_bert), "cls", "f")
