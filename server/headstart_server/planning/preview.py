@@ -1,6 +1,6 @@
 """Looks at a job before it runs: resolves its spec against its data, and asks the store what it has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
@@ -22,7 +22,7 @@ from headstart_server.spec.model import TrainSpec
 
 @dataclass(frozen=True)
 class PlannedPass:
-    """One embedding pass that a job would make, and how much of it is done."""
+    """One embedding pass that a job would make; `encoded` counts the rows that its encoder has yet to read."""
 
     name: str
     space: str
@@ -50,7 +50,8 @@ class Preview:
                 keys = keys_of_input(self.data, feature)
                 for name, space in plan.passes.items():
                     wanted = keys if name == plan.name else keys[self.data.rows(Part.TRAIN)]
-                    found.append(PlannedPass(name, space.identifier, survey(store.space(space), wanted)[0]))
+                    progress, missing = survey(store.space(space), wanted)
+                    found.append(PlannedPass(name, space.identifier, replace(progress, encoded=len(missing))))
         return found
 
 

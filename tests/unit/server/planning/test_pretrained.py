@@ -148,7 +148,7 @@ def test_a_preview_says_what_a_job_would_do(sources: ModelSources, tmp_path: Pat
     known = keys_of(["film 0", "film 1"])
     space.add(known, embedding_of(known, HIDDEN))
     progress = looked.passes(store)[0].progress
-    assert (progress.total, progress.found, progress.repeated, progress.encoded) == (ROWS, 8, 24, 0)
+    assert (progress.total, progress.found, progress.repeated, progress.encoded) == (ROWS, 8, 24, 8)
     assert looked.resolution.spec().trainer.batch_size is not None
 
 
