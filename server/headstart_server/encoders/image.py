@@ -56,7 +56,7 @@ class ImageEncoder(nn.Module):
         return self.in_fast_layout()
 
     def in_fast_layout(self) -> "ImageEncoder":
-        """Channels last, on which convolutions run up to twice as fast on CPUs and on tensor cores."""
+        """Channels last, on which convolutions run faster on CPUs and on tensor cores."""
         self.model.to(memory_format=torch.channels_last)
         return self
 

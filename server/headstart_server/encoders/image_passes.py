@@ -14,7 +14,7 @@ from headstart_server.encoders.streams import cores, crowded, streamed, threads
 LOADED_IMAGES = 64
 """Images that are loaded at a time; also a batch on a GPU, unless crops are small."""
 _CPU_PIXELS = 4 * 224 * 224
-"""Of a batch on one core: what its caches hold (measured by `python -m benchmarks.run image_pass`)."""
+"""Of a batch on one core: small ones stay in its caches from layer to layer."""
 _IN_FLIGHT = 2
 
 Crops = tuple[npt.NDArray[np.int64], Tensor]

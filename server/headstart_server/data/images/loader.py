@@ -29,9 +29,9 @@ from headstart_server.data.images.transform import ImageTransform, Pixels
 
 _log = structlog.get_logger()
 FEW_IMAGES = 1_024
-"""Below this, starting the first process takes longer than decoding: it imports torch, some four seconds."""
+"""Below this, starting the first process takes longer than decoding: it imports torch."""
 FEW_IMAGES_MORE = 128
-"""The same for further ones, which are forked in a tenth of a second."""
+"""The same for further ones, which are forked at once."""
 _FORKS = threading.Event()
 """Whether the server that forks them runs."""
 _MOST_WORKERS = 16
