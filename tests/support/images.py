@@ -11,7 +11,7 @@ import pyarrow as pa
 from headstart_server.data.images.augmentation import Augmentation
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.images.loader import ImageReader
+from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import table_of_arrow

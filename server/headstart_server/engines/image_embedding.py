@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.timing import Waited
-from headstart_server.data.images.loader import ImageLoader, ImageReader, LoadedImages, workers_for
+from headstart_server.data.images.loader import ImageLoader, LoadedImages, workers_for
+from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops

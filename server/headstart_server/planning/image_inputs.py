@@ -9,7 +9,7 @@ from torch import nn
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.data.images.augmentation import Augmentation
-from headstart_server.data.images.loader import ImageReader
+from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.embedding_store.space import Space

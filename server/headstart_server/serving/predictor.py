@@ -15,8 +15,8 @@ from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
-from headstart_server.data.images.loader import ImageReader, sized_of
 from headstart_server.data.images.policy import require_usable_images
+from headstart_server.data.images.reader import ImageReader, sized_of
 from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.images.transform import ImageTransform, Pixels
 from headstart_server.data.tables import Table

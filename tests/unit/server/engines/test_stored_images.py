@@ -8,7 +8,7 @@ import pytest
 import torch
 from headstart_server.core.errors import CancelledError, InvalidInputError
 from headstart_server.data.images.files import FolderFiles
-from headstart_server.data.images.loader import default_crop
+from headstart_server.data.images.reader import default_crop
 from headstart_server.data.images.scan import keys_of_images
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources

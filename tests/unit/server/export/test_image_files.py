@@ -11,7 +11,7 @@ import headstart_server.export
 import numpy as np
 import pytest
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.images.loader import sized_of
+from headstart_server.data.images.reader import sized_of
 from headstart_server.data.images.transform import ImageTransform
 from PIL import Image
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.data.images.decode import BadImageError
-from headstart_server.data.images.loader import ImageReader, default_crop
+from headstart_server.data.images.reader import ImageReader, default_crop
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.spec.augmentations import AUGMENTATIONS, METHODS
 from torchvision.transforms.v2 import functional

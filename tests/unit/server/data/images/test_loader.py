@@ -13,7 +13,8 @@ import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.images import loader as loader_module
-from headstart_server.data.images.loader import ImageLoader, LoadedImages, default_crop, workers_for
+from headstart_server.data.images.loader import ImageLoader, LoadedImages, workers_for
+from headstart_server.data.images.reader import default_crop
 
 from tests.support.images import SMALL, broken_jpeg, png, reader
 

@@ -9,7 +9,7 @@ import torch
 import torchvision
 import transformers
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.images.loader import crop_of, default_crop, sized_of
+from headstart_server.data.images.reader import crop_of, default_crop, sized_of
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.torchvision_models import transform_of
