@@ -14,9 +14,12 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.graph import ExportGraph
+from headstart_server.export.onnx import WEIGHTS_APART
 from headstart_server.export.parity import TOLERANCE, Parity
 from headstart_server.model.bundle import Bundle
 from headstart_server.serving.decode import THRESHOLD
+
+_WEIGHTS_APART = f"\nIts weights are more than one ONNX file may hold: they lie in `{WEIGHTS_APART}`, which belongs beside it.\n"
 
 
 def write_companions(
@@ -46,6 +49,8 @@ def write_companions(
     runs = not graph.head_only and (file_format == "onnx" or raw)
     _copy_scripts(folder, file_format, runs=runs, images=bool(transforms))
     readme = _readme(bundle, graph, parity, file_format, runs=runs)
+    apart = file_format == "onnx" and (folder / WEIGHTS_APART).exists()
+    readme = readme.replace("{{WEIGHTS_APART}}", _WEIGHTS_APART if apart else "")
     (folder / "README.md").write_text(readme, encoding="utf-8")
 
 

@@ -12,10 +12,12 @@ from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.export.graph import ExportGraph
 
 OPSET = 18
+WEIGHTS_APART = "model.onnx.data"
+"""The file that torch writes beside `model.onnx` where weights exceed what one protobuf message holds (2 GiB)."""
 
 
 def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) -> None:
-    """Writes the graph; raises FailedPreconditionError where the architecture cannot be exported."""
+    """Writes the graph, large weights into a file beside it; raises FailedPreconditionError where the architecture cannot be exported."""
     dynamic = {axis: torch.export.Dim.DYNAMIC for item in graph.inputs for axis in item.axes if isinstance(axis, str)}
     shapes = tuple(
         {index: dynamic[axis] for index, axis in enumerate(item.axes) if isinstance(axis, str)} for item in graph.inputs
@@ -36,7 +38,7 @@ def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) ->
             )
             assert program is not None  # dynamo=True
             ClearMetadataAndDocStringPass()(program.model)  # it holds the paths of the machine that exports
-            program.save(path, external_data=False)
+            program.save(path)
     except torch.onnx.OnnxExporterError as error:
         raise FailedPreconditionError(
             f"torch cannot export this architecture to ONNX: {_cause(error)}; export to torchscript instead",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import struct
 import tarfile
 import tracemalloc
 import zipfile
@@ -14,38 +13,11 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data import archive_members
 from headstart_server.data.archives import Archive, open_archive
 from headstart_server.data.images.decode import BadImageError, ImageLimits
 from headstart_server.data.images.files import ArchiveFiles
 
-FILES = {"b/two.png": b"two" * 1_000, "a/one.png": b"one", "labels.csv": b"image,label\n"}
-LIMITS = ImageLimits()
-
-
-def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", method) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return out.getvalue()
-
-
-def tarred(files: dict[str, bytes], mode: str = "w", **options: int) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode, **options) as archive:  # type: ignore[call-overload]
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
-
-
-def tar_with(member: tarfile.TarInfo, data: bytes = b"") -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
+from tests.support.archives import FILES, LIMITS, opened, refusal, tar_with, tarred, zipped
 
 
 def special(kind: bytes, name: str = "x.png", link: str = "") -> bytes:
@@ -61,20 +33,6 @@ PACKERS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
     "gnu.tar": lambda files: tarred(files, format=tarfile.GNU_FORMAT),
     "tgz": lambda files: tarred(files, "w:gz"),
 }
-
-
-def opened(folder: Path, data: bytes, kind: str) -> Archive:
-    path = folder / f"data.{kind}"
-    path.write_bytes(data)
-    return open_archive(path, kind.rpartition(".")[2], folder / "cache", "dataset")
-
-
-def refusal(folder: Path, data: bytes, kind: str) -> str:
-    with pytest.raises(InvalidInputError) as caught:
-        opened(folder, data, kind)
-    assert caught.value.field == "dataset"
-    assert str(folder) not in str(caught.value)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("kind", PACKERS)
@@ -198,80 +156,9 @@ def test_a_gzipped_tar_that_grows_too_far_leaves_nothing(tmp_path: Path) -> None
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def with_directory(data: bytes, change: Callable[[bytearray, int], None]) -> bytes:
-    """A zip after a change of its directory's first entry."""
-    changed = bytearray(data)
-    change(changed, data.index(b"PK\1\2"))
-    return bytes(changed)
-
-
-def claiming(size: int) -> Callable[[bytearray, int], None]:
-    def change(data: bytearray, entry: int) -> None:
-        data[entry + 24 : entry + 28] = struct.pack("<I", size)
-
-    return change
-
-
-def test_a_member_larger_than_it_says_is_not_unpacked(tmp_path: Path) -> None:
-    bomb = with_directory(zipped({"x.png": bytes(50 << 20)}), claiming(100))
-    archive = opened(tmp_path, bomb, "zip")
-    tracemalloc.start()
-    try:
-        with pytest.raises(BadImageError, match="not those that were packed"):
-            ArchiveFiles(archive, "").read("x.png", LIMITS)
-        assert tracemalloc.get_traced_memory()[1] < 10 << 20
-    finally:
-        tracemalloc.stop()
-
-
-def test_a_member_smaller_than_it_says_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    archive = opened(tmp_path, with_directory(zipped({"x.png": b"12"}), claiming(5_000)), "zip")
-    with pytest.raises(BadImageError, match=r"'x\.png' cannot be read"):
-        ArchiveFiles(archive, "").read("x.png", LIMITS)
-
-
-def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
-    def encrypt(data: bytearray, entry: int) -> None:
-        data[entry + 8] |= 1
-
-    assert "'x.png' is encrypted" in refusal(tmp_path, with_directory(zipped({"x.png": b"1"}), encrypt), "zip")
-
-
-@pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_LZMA, "lzma"), (zipfile.ZIP_BZIP2, "bzip2")])
-def test_a_compression_that_is_not_read_is_refused(method: int, name: str, tmp_path: Path) -> None:
-    assert f"is packed by '{name}', and only deflate is read" in refusal(
-        tmp_path, zipped({"x.png": b"1" * 100}, method), "zip"
-    )
-
-
-def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
-    """The better zip bomb (https://www.bamsoftware.com/hacks/zipbomb/): each member alone looks harmless."""
-    data = zipped({"x.png": b"1" * 500})
-    entry, end = data.index(b"PK\1\2"), data.index(b"PK\5\6")
-    twice = data[entry:end] + data[entry:end].replace(b"x.png", b"y.png")
-    tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 2, 2, len(twice), entry, 0)
-    assert "shares its bytes with another" in refusal(tmp_path, data[:entry] + twice + tail, "zip")
-
-
-def test_a_directory_that_would_fill_the_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_members, "_MAX_DIRECTORY_BYTES", 100_000)
-    data = zipped({f"{number}.png": b"" for number in range(3_000)}, zipfile.ZIP_STORED)
-    assert "its directory has more than 100000 bytes; send a tar, or split it" in refusal(tmp_path, data, "zip")
-
-
 def test_a_name_that_is_not_utf8_is_read_as_something(tmp_path: Path) -> None:
     data = tarred({"caf\udce9/x.png": b"1"}, format=tarfile.GNU_FORMAT)
     assert opened(tmp_path, data, "tar").names == ["café/x.png"]
-
-
-def test_utf8_names_that_a_zip_does_not_announce_are_read(tmp_path: Path) -> None:
-    data = zipped({"cafe\u0301/x.png": b"1"})
-    silent = data.replace(b"\x00\x08", b"\x00\x00")
-    assert data != silent
-    archive = opened(tmp_path, silent, "zip")
-    assert archive.names == ["café/x.png"]
-    for name in ("café/x.png", "cafe\u0301/x.png", "./café//x.png", "café\\x.png"):
-        assert ArchiveFiles(archive, "").read(name, LIMITS) == b"1"
 
 
 def test_the_last_of_several_members_of_one_name_counts(tmp_path: Path) -> None:
@@ -282,17 +169,6 @@ def test_the_last_of_several_members_of_one_name_counts(tmp_path: Path) -> None:
             member.size = len(data)
             archive.addfile(member, io.BytesIO(data))
     assert opened(tmp_path, out.getvalue(), "tar").read("x.png") == b"last"
-
-
-def test_a_zip64_directory_is_read(tmp_path: Path) -> None:
-    data = zipped(FILES)
-    end = data.index(b"PK\5\6")
-    count, size, start = struct.unpack("<HII", data[end + 10 : end + 20])
-    record = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
-    locator = struct.pack("<4sIQI", b"PK\6\7", 0, end, 1)
-    tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
-    archive = opened(tmp_path, data[:end] + record + locator + tail, "zip")
-    assert {name: archive.read(name) for name in archive.names} == FILES
 
 
 def test_members_are_not_collected_while_a_tar_is_indexed(tmp_path: Path) -> None:

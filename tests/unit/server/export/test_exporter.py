@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +99,20 @@ def test_files_that_are_missing_though_nobody_deleted_the_model_are_not_called_d
     folder = exports.models.get(exports.model).folder
     with pytest.raises(Exception, match="damaged"):
         exports.export("onnx", lambda *_: shutil.rmtree(folder / "encoders", ignore_errors=True))
+
+
+def test_weights_too_large_for_one_onnx_file_lie_beside_it(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1_000)
+    exports = trained(root, "bert")
+    artifact = exports.export("onnx")
+    assert "model.onnx.data" in {file.path for file in artifact.files}
+    moved = shutil.copytree(exports.artifacts.root / artifact.identifier, tmp_path / "elsewhere")
+    assert "`model.onnx.data`, which belongs beside it" in (moved / "README.md").read_text()
+    rows = "review,price,category\na fine film,1.5,\n"
+    (moved / "rows.csv").write_text(rows)
+    found = subprocess.run(
+        [sys.executable, "predict.py", "rows.csv"], cwd=moved, capture_output=True, text=True, check=True
+    )
+    assert len(found.stdout.splitlines()) == 2
