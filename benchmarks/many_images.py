@@ -1,7 +1,7 @@
 """All of Fashion-MNIST in one job: profiled, encoded and trained, in how much memory."""
 
-import threading
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import headstart
@@ -19,14 +19,13 @@ from benchmarks.support.image_work import (
 )
 from benchmarks.support.jobs import follow
 from benchmarks.support.pictures import fashion_mnist, model_root
+from benchmarks.support.processes import Interludes, PeakMemory
 from benchmarks.support.report import Column, Report, Table
 from benchmarks.support.scale import Bench
 from benchmarks.support.server import running_server
 
 _DECODE, _ENCODE = "decode and resize alone", "encode alone"
-_CROPS = 2_048
-_SAMPLE_SECONDS = 4.0
-"""Reading what a process holds takes the kernel some 10 ms a gigabyte, of the time that is measured here."""
+_CROPS, _DECODED = 320, 2_000
 _COLUMNS = (
     Column("work", "work"),
     Column("rows", "rows", "{:,}"),
@@ -41,19 +40,20 @@ _COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """The job, decoding and encoding alone, and the same job again."""
+    """The job, with decoding and encoding alone measured in between, and the same job again."""
     data_root = bench.scratch / "data"
     models = model_root(bench.data_root, bench.scratch / "models")
-    train, test = fashion_mnist(bench.data_root, data_root, bench.pick(None, 600))
-    with running_server(bench.scratch / "state", data_root, models) as address, headstart.Client(address) as client:
-        before = _alone(train, models, bench)
-        first = _job(client, "first", train, test)
-        after = _alone(train, models, bench)
+    train, test = fashion_mnist(bench.data_root, data_root, bench.pick(None, 2_000))
+    with (
+        running_server(bench.scratch / "state", data_root, models) as address,
+        headstart.Client(address) as client,
+        _Alone(train, models, bench.scratch / "tables") as alone,
+    ):
+        with Interludes(bench.pick(40.0, 8.0), alone.measure) as interludes:
+            first = _job(client, "first", train, test, interludes)
         again = _job(client, "again", train, test)
-    alone = {name: (before[name] + after[name]) / 2 for name in before}
-    slower = max(alone[_DECODE], alone[_ENCODE]) * first["encoded"]
-    first["over_slower"] = first["busy"] / slower
-    parts = [{"work": name, "rate": 1 / seconds} for name, seconds in alone.items()]
+    first["over_slower"] = first["busy"] / (max(alone.seconds.values()) * first["encoded"])
+    parts = [{"work": name, "rate": 1 / seconds} for name, seconds in alone.seconds.items()]
     return Report(
         "many_images",
         "Whether memory stays bounded over many images, and whether decoding keeps the encoder busy.",
@@ -61,85 +61,63 @@ def run(bench: Bench) -> Report:
         [Table(_COLUMNS, [first, *parts, again])],
         [
             "Memory is the sum over server, worker and loading processes of what they hold at once (Pss), sampled.",
-            "Decoding alone reads every training image by as many processes as the job; encoding alone reads "
-            f"{_CROPS:,} crops that lie in memory. Both are measured before the first job and after it.",
+            f"{len(interludes.pauses)} times the first job's processes are stopped, in mid-pass, to measure decoding "
+            f"{_DECODED:,} images alone, by as many processes, and encoding {_CROPS:,} crops that lie in memory; its "
+            "seconds are those in between.",
         ],
     )
 
 
-def _job(client: headstart.Client, name: str, train: Path, test: Path) -> dict[str, Any]:
+def _job(
+    client: headstart.Client, name: str, train: Path, test: Path, interludes: Interludes | None = None
+) -> dict[str, Any]:
     spec = {"input_features": [image_feature("image")], "output_features": [{"name": "label", "type": "category"}]}
-    with _Memory() as memory:
+    with PeakMemory() as memory:
         job = follow(client, spec, train, test, below=train.parent)
     progress = job.encode
-    busy = progress.compute_seconds + progress.data_wait_seconds
+    busy, seconds = progress.compute_seconds + progress.data_wait_seconds, job.seconds
+    if interludes is not None:
+        busy -= interludes.seconds(*job.encode_span)
+        seconds -= interludes.seconds(0.0, float("inf"))
     return {
         "work": f"{name} job",
         "rows": progress.rows_total,
         "encoded": job.encoded,
         "busy": busy,
-        "seconds": job.seconds,
-        "rate": job.encoded / busy if busy else None,
-        "waited": progress.data_wait_seconds / busy if busy else None,
+        "seconds": seconds,
+        "rate": job.encoded / busy if job.encoded else None,
+        "waited": progress.data_wait_seconds / busy if job.encoded else None,
         "memory": memory.peak / 2**30,
         "test": job.best.test["label.accuracy"],
     }
 
 
-def _alone(train: Path, models: Path, bench: Bench) -> dict[str, float]:
-    """Seconds an image takes to decode alone and to encode alone."""
-    images = scanned_images(train, "image", bench.scratch / "tables")
-    plan = mobilenet_plan("image", models)
-    loader, count = loader_of(plan, images), len(images.column)
-    crops = crops_of(loader, "image", min(_CROPS, count))
-    encoder = placed_encoder(plan)
-    encode_all(encoder, crops[:2])
-    found = {
-        _DECODE: elapsed(lambda: decode_all(loader, count)) / count,
-        _ENCODE: elapsed(lambda: encode_all(encoder, crops)) / sum(len(rows) for rows, _ in crops),
-    }
-    loader.close()
-    return found
+class _Alone:
+    """Decoding alone and encoding alone, as a job does them."""
 
+    def __init__(self, train: Path, models: Path, cache: Path) -> None:
+        images = scanned_images(train, "image", cache)
+        plan = mobilenet_plan("image", models)
+        self._loader, self._count = loader_of(plan, images), min(_DECODED, len(images.column))
+        self._crops = crops_of(self._loader, "image", min(_CROPS, len(images.column)))
+        self._encoder = placed_encoder(plan)
+        encode_all(self._encoder, self._crops)
+        self._found: dict[str, list[float]] = {_DECODE: [], _ENCODE: []}
 
-class _Memory:
-    """The peak of what this process's descendants hold together, in bytes."""
-
-    def __init__(self) -> None:
-        self.peak = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "_Memory":
-        self._thread.start()
+    def __enter__(self) -> "_Alone":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
+        self._loader.close()
 
-    def _watch(self) -> None:
-        while not self._stop.wait(_SAMPLE_SECONDS):
-            self.peak = max(self.peak, sum(map(_held, _descendants(Path("/proc/self").resolve().name))))
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Mean seconds an image takes."""
+        return {name: mean(found) for name, found in self._found.items()}
 
-
-def _descendants(root: str) -> list[str]:
-    parents: dict[str, str] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[stat.parent.name] = stat.read_text().rpartition(")")[2].split()[1]
-        except OSError:
-            continue
-    found, level = [], [root]
-    while level:
-        level = [child for child, parent in parents.items() if parent in level]
-        found += level
-    return found
-
-
-def _held(process: str) -> int:
-    try:
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+    def measure(self) -> None:
+        """Both, once."""
+        decode = elapsed(lambda: decode_all(self._loader, self._count))
+        encode = elapsed(lambda: encode_all(self._encoder, self._crops))
+        self._found[_DECODE].append(decode / self._count)
+        self._found[_ENCODE].append(encode / sum(len(rows) for rows, _ in self._crops))

@@ -22,6 +22,8 @@ class FollowedJob:
     best: EpochMetrics = field(default_factory=EpochMetrics)
     encode: EncodeProgress = field(default_factory=EncodeProgress)
     """Of the last input that was encoded."""
+    encode_span: tuple[float, float] = (float("inf"), 0.0)
+    """When the passes began and ended, by time.perf_counter."""
     passes: dict[str, EncodeProgress] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -75,6 +77,8 @@ def _note(job: FollowedJob, event: Any) -> None:
     match event.WhichOneof("event"):
         case "encode_progress":
             job.encode = event.encode_progress
+            now = time.perf_counter()
+            job.encode_span = (min(job.encode_span[0], now), now)
             job.passes[job.encode.feature] = job.encode
         case "epoch_finished":
             job.epochs.append(event.epoch_finished)
