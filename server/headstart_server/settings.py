@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on the same address; 0: off")
     allow_hub: bool = Field(False, description="let jobs fetch pretrained weights from the Hugging Face hub")
     database_url: str = Field("", description="SQLAlchemy URL of the job store; empty: SQLite in the state directory")
+    ray_address: str = Field(
+        "", description="Ray cluster for jobs with backend ray; empty: RAY_ADDRESS, or one on this machine for each job"
+    )
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")

@@ -11,7 +11,8 @@ from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.local import Assignment, LocalEngine
+from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.local import LocalEngine
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.export.exporter import Exporter, Say

@@ -12,7 +12,8 @@ from headstart_server.core.names import new_id
 from headstart_server.data.images.files import FolderFiles
 from headstart_server.data.tables import Sources, Table, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.local import Assignment, LocalEngine
+from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.local import LocalEngine
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.export.exporter import Exporter

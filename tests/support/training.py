@@ -14,10 +14,12 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_encoder, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
+from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
 from headstart_server.training.feed import Feed, TokenFeed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
+from headstart_server.training.parallel import parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, StepReport
 from headstart_server.training.schedule import Schedule
@@ -131,18 +133,19 @@ class Run:
             pretrained["text"].restore(encoder)
         return ECD(inputs, [output], self.combiner, pretrained)
 
-    def loop(self, **changes: Any) -> Loop:
+    def loop(self, world: World | None = None, strategy: str = "ddp", **changes: Any) -> Loop:
         settings = replace(self.settings, **changes)
         model, feed, (_, output) = self.model(), self.feed(), self.features()
+        parallel = parallelise(model, world or World(), strategy)
         batches = -(-feed.count(Part.TRAIN) // settings.batch_size)
         steps = -(-batches // settings.accumulation)
         total = steps * (self.total_epochs or settings.epochs)
         return Loop(
-            model,
+            parallel,
             feed,
             (output,),
             {"out": build_loss(output, CPU)},
-            build_optimizer(model, self.optimizer, self.learning_rate, self.learning_rate),
+            build_optimizer(model, self.optimizer, self.learning_rate, self.learning_rate, fused=not parallel.in_parts),
             Schedule(total, steps, self.warmup, "linear", 0.9),
             Precision(self.precision, CPU),
             settings,

@@ -14,7 +14,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
-from headstart_server.training.reports import EpochReport, Reporter
+from headstart_server.training.reports import EpochReport, Reporter, StepReport
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,31 @@ class Listener(Reporter, Protocol):
 
     def model(self, identifier: str, report: EpochReport) -> None:
         """The model is published."""
+
+
+class Silent:
+    """A listener for what somebody else tells already."""
+
+    def state(self, state: str) -> None:
+        """Nothing."""
+
+    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
+        """Nothing."""
+
+    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
+        """Nothing."""
+
+    def step(self, report: StepReport) -> None:
+        """Nothing."""
+
+    def epoch(self, report: EpochReport) -> None:
+        """Nothing."""
+
+    def warning(self, reason: str, message: str) -> None:
+        """Nothing."""
+
+    def model(self, identifier: str, report: EpochReport) -> None:
+        """Nothing."""
+
+    def check(self) -> None:
+        """Never stops."""

@@ -19,7 +19,9 @@ from headstart_server.export.parity import TOLERANCE, Parity
 from headstart_server.model.bundle import Bundle
 from headstart_server.serving.decode import THRESHOLD
 
-_WEIGHTS_APART = f"\nIts weights are more than one ONNX file may hold: they lie in `{WEIGHTS_APART}`, which belongs beside it.\n"
+_WEIGHTS_APART = (
+    f"\nIts weights are more than one ONNX file may hold: they lie in `{WEIGHTS_APART}`, which belongs beside it.\n"
+)
 
 
 def write_companions(

@@ -17,7 +17,7 @@ WEIGHTS_APART = "model.onnx.data"
 
 
 def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) -> None:
-    """Writes the graph, large weights into a file beside it; raises FailedPreconditionError where the architecture cannot be exported."""
+    """Writes the graph, large weights into a file beside it; raises FailedPreconditionError where torch cannot."""
     dynamic = {axis: torch.export.Dim.DYNAMIC for item in graph.inputs for axis in item.axes if isinstance(axis, str)}
     shapes = tuple(
         {index: dynamic[axis] for index, axis in enumerate(item.axes) if isinstance(axis, str)} for item in graph.inputs

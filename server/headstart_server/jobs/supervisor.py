@@ -32,6 +32,7 @@ class SupervisorSettings:
     model_root: str
     hub_allowed: bool
     image_limits: ImageLimits = field(default_factory=ImageLimits)
+    ray_address: str = ""
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
@@ -195,6 +196,7 @@ class Supervisor:
             "model_root": self._settings.model_root,
             "hub_allowed": self._settings.hub_allowed,
             "image_limits": asdict(self._settings.image_limits),
+            "ray_address": self._settings.ray_address,
             "cpu_precision": fast_precision("cpu"),
         }
 

@@ -11,17 +11,15 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 
 from headstart_server.core.errors import CancelledError, HeadstartError
-from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.engines.workplace import RowCounts, Workplace
+from headstart_server.engines.workplace import RowCounts
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport
@@ -49,6 +47,7 @@ class Worker:
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
+        from headstart_server.engines.arrival import release_idle_spaces
         from headstart_server.jobs.warm import warm_up  # heavy imports happen here, before the first job
 
         threading.Thread(target=self._read, daemon=True).start()
@@ -58,7 +57,7 @@ class Worker:
             try:
                 assignment = self._jobs.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
-                release_idle_spaces()
+                release_idle_spaces(_IDLE_SECONDS)
                 continue
             self.send({"done": self._run(assignment)})
 
@@ -100,56 +99,20 @@ class Worker:
             structlog.contextvars.clear_contextvars()
 
 
-def run_assignment(assignment: dict[str, Any], listener: "JobListener") -> str:
-    """Opens the tables and hands the job to the engine; returns the model's id."""
-    from headstart_server.data.formats import Format
-    from headstart_server.data.images.decode import ImageLimits
-    from headstart_server.data.opening import Location, open_location
-    from headstart_server.data.tables import Sources
-    from headstart_server.encoders.precision import adopt_precision
-    from headstart_server.encoders.sources import ModelSources
-    from headstart_server.engines.local import Assignment, LocalEngine
+def run_assignment(job: dict[str, Any], listener: "JobListener") -> str:
+    """Hands the job to the engine that its spec names; returns the model's id."""
+    from headstart_server.engines.arrival import assignment_of, workplace_of
 
-    layout = Layout(Path(assignment["state_dir"]))
-    adopt_precision(assignment["cpu_precision"])
-    root = assignment["model_root"]
-    sources = ModelSources(Path(root) if root else None, assignment["hub_allowed"])
+    workplace = workplace_of(job)
     listener.state("PREPARING")
-    tables = [
-        open_location(
-            Location(
-                Path(source["path"]),
-                Format(source["format"]),
-                source["table_file"],
-                tuple(map(Path, source["folders"])),
-            ),
-            layout.tables,
-            source["role"],
-        )
-        for source in assignment["sources"]
-    ]
-    roles = tuple(source["role"] for source in assignment["sources"])
-    spec = TrainSpec.model_validate(assignment["spec"])
-    job = Assignment(assignment["identifier"], assignment["display_name"], spec, Sources(tuple(tables), roles))
-    limits = ImageLimits(**assignment["image_limits"])
-    return LocalEngine(job, _workplace(layout, sources, limits), listener).run()
+    assignment = assignment_of(job, workplace.layout)
+    if assignment.spec.backend.type == "ray":
+        from headstart_server.engines.ray import RayEngine
 
+        return RayEngine(job, assignment, workplace, listener).run()
+    from headstart_server.engines.local import LocalEngine
 
-_WORKPLACES: dict[str, Workplace] = {}
-
-
-def _workplace(layout: Layout, sources: Any, limits: Any) -> Workplace:
-    """The process's workplace; kept between jobs, so that the index of the store stays warm."""
-    key = str(layout.root)
-    if key not in _WORKPLACES:
-        _WORKPLACES[key] = Workplace.at(layout, sources, limits)
-    return _WORKPLACES[key]
-
-
-def release_idle_spaces() -> None:
-    """Closes embedding spaces that no job has used for a while, so that they can be evicted or deleted."""
-    for workplace in _WORKPLACES.values():
-        workplace.store.release_idle(_IDLE_SECONDS)
+    return LocalEngine(assignment, workplace, listener).run()
 
 
 def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ def norm_layer(norm: str, width: int, virtual_batch_size: int) -> nn.Module:
     """`batch`, `layer`, `ghost` or `none` over [b, width]."""
     match norm:
         case "batch":
-            return GhostBatchNorm1d(width, virtual_batch_size=1 << 30)
+            return GhostBatchNorm1d(width, None)
         case "ghost":
             return GhostBatchNorm1d(width, virtual_batch_size)
         case "layer":

@@ -1,6 +1,7 @@
 """Losses of the output types."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,20 +21,39 @@ _REGRESSION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def build_loss(feature: FittedFeature, device: torch.device) -> LossFunction:
+@dataclass(frozen=True)
+class Loss:
+    """The loss of one output."""
+
+    mean: LossFunction
+    class_weights: Tensor | None = None
+    """By class, where rows do not all count alike."""
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """A scalar: the mean over rows, times the output's weight."""
+        return self.mean(logits, targets)
+
+    def mass(self, targets: Tensor) -> float:
+        """What the mean divides by: the number of rows, or the sum of their classes' weights."""
+        return float(len(targets) if self.class_weights is None else self.class_weights[targets].sum())
+
+
+def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
     """The loss of one output; class weights are those of the training rows where they are to be balanced."""
-    loss, weight = _mean_loss(feature, device), feature.spec.loss.weight
+    classes = None
+    if isinstance(feature.statistics, CategoryStatistics):
+        classes = _class_weights(feature, feature.statistics)
+        classes = classes.to(device) if classes is not None else None
+    loss, weight = _mean_loss(feature, device, classes), feature.spec.loss.weight
     if weight is None or weight == 1.0:  # an operation less at every step
-        return loss
-    return lambda logits, target: weight * loss(logits, target)
+        return Loss(loss, classes)
+    return Loss(lambda logits, target: weight * loss(logits, target), classes)
 
 
-def _mean_loss(feature: FittedFeature, device: torch.device) -> LossFunction:
+def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | None) -> LossFunction:
     spec = feature.spec.loss
     match feature.statistics:
-        case CategoryStatistics() as statistics:
-            weights = _class_weights(feature, statistics)
-            weights = weights.to(device) if weights is not None else None
+        case CategoryStatistics():
             smoothing = spec.label_smoothing or 0.0
             return lambda logits, target: functional.cross_entropy(
                 logits.float(), target, weight=weights, label_smoothing=smoothing

@@ -12,6 +12,7 @@ from headstart_server.embedding_store.fill import FillProgress, survey
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.planning.backend import plan_backend
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
@@ -83,6 +84,7 @@ def preview(
 def _plan_trainer(
     merged: TrainSpec, resolution: Resolution, rows: int, device_type: str, plans: dict[str, PretrainedPlan]
 ) -> None:
+    backend = plan_backend(merged, resolution, device_type)
     plan_trainer(
         merged,
         resolution,
@@ -90,4 +92,5 @@ def _plan_trainer(
         device_type,
         encoder_runs=any(not plan.cached for plan in plans.values()),
         encoder_trains=any(plan.trainable for plan in plans.values()),
+        workers=backend.workers,
     )

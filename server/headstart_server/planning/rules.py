@@ -55,3 +55,17 @@ def warmup_fraction(*, encoder_trains: bool) -> tuple[float, str]:
     if encoder_trains:
         return 0.1, "pretrained weights are warmed up over a tenth of the steps"
     return 0.0, "a head has nothing to lose in its first steps"
+
+
+def rate_scale(scaling: str, workers: int) -> float:
+    """By what a learning rate is multiplied where each of several workers adds a batch to every step.
+
+    Source: `linear` Goyal et al. 2017, arXiv:1706.02677; `sqrt` Krizhevsky 2014, arXiv:1404.5997.
+    """
+    match scaling:
+        case "linear":
+            return float(workers)
+        case "sqrt":
+            return math.sqrt(workers)
+        case _:
+            return 1.0

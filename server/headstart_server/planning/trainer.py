@@ -49,9 +49,20 @@ def seed_of(spec: TrainSpec) -> int:
 
 
 def plan_trainer(
-    spec: TrainSpec, resolution: Resolution, rows: int, device_type: str, *, encoder_runs: bool, encoder_trains: bool
+    spec: TrainSpec,
+    resolution: Resolution,
+    rows: int,
+    device_type: str,
+    *,
+    encoder_runs: bool,
+    encoder_trains: bool,
+    workers: int = 1,
 ) -> TrainerPlan:
-    """Resolves `trainer`; `rows` is the number of training rows."""
+    """Resolves `trainer`; `rows` is the number of training rows.
+
+    A given batch size is that of each worker, and the learning rate is scaled with the rows that all of them add to a
+    step; an automatic one is shared among them, and the rate stays.
+    """
     trainer, warnings = spec.trainer, list[tuple[str, str]]()
     settle = resolution.settle
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
@@ -59,17 +70,21 @@ def plan_trainer(
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
     warmup_fraction, decay, decay_rate = _schedule(spec, resolution, encoder_trains=encoder_trains)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
-    settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
+    scaling = settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
+    scale = rules.rate_scale(scaling, workers) if trainer.batch_size is not None else 1.0
+    if scale != 1.0:
+        message = f"the learning rate {learning_rate:g} is multiplied by {scale:g} ({scaling} in {workers} workers)"
+        warnings.append(("LEARNING_RATE_SCALED", message))
     return TrainerPlan(
         epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
-        batch_size=_batch_size(resolution, trainer.batch_size, size, rows),
+        batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
         ),
-        learning_rate=learning_rate,
+        learning_rate=scale * learning_rate,
         learning_rate_given=trainer.learning_rate is not None,
-        head_learning_rate=learning_rate if trainer.learning_rate is not None else max(rate, rules.HEAD_LEARNING_RATE),
+        head_learning_rate=scale * (learning_rate if trainer.learning_rate else max(rate, rules.HEAD_LEARNING_RATE)),
         warmup_fraction=warmup_fraction,
         decay=decay,
         decay_rate=decay_rate,
@@ -97,8 +112,13 @@ def _schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) 
     return warmup_fraction, decay, resolution.settle(f"{path}.decay_rate", scheduler.decay_rate, _DECAY_RATE)
 
 
-def _batch_size(resolution: Resolution, given: int | None, rule: tuple[int, str], rows: int) -> int:
+def _batch_size(resolution: Resolution, given: int | None, rule: tuple[int, str], rows: int, workers: int) -> int:
+    """Of each worker."""
     path = "trainer.batch_size"
+    if workers > 1 and given is None:
+        return resolution.record(
+            path, -(-rule[0] // workers), Origin.RULE, f"{rule[0]} shared by {workers} workers: {rule[1]}"
+        )
     size = resolution.settle(path, given, *rule)
     return size if size <= rows else resolution.record(path, rows, Origin.RULE, "no more than there are training rows")
 

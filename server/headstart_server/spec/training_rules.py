@@ -67,10 +67,13 @@ def _optimizer(spec: TrainSpec) -> Iterator[Violation]:
 
 
 def _backend(spec: TrainSpec) -> Iterator[Violation]:
-    if spec.backend.type == "ray":
-        yield Violation("backend.type", "'ray' is not available in this release; use 'local'")
-    elif spec.backend.trainer != BackendTrainerSpec():
+    trainer = spec.backend.trainer
+    if spec.backend.type != "ray" and trainer != BackendTrainerSpec():
         yield Violation("backend.trainer", "is for backends with workers; 'local' has none, leave it out")
+    for name, amount in trainer.resources_per_worker.items():
+        if amount <= 0:
+            path = f"backend.trainer.resources_per_worker.{name}"
+            yield Violation(path, f"{amount:g} must be above 0; leave it out where a worker needs none")
 
 
 def _split(spec: TrainSpec) -> Iterator[Violation]:

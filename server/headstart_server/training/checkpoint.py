@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from headstart_server.core.digests import file_digest, fingerprint
@@ -63,6 +64,9 @@ class RunningState:
             elif section == "scaler":
                 scaler[rest] = value
         groups = self.optimizer.state_dict()["param_groups"]
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        for number, values in state.items():
+            values |= {key: like(parameters[number], value) for key, value in values.items()}
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         if scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(scaler)
@@ -82,10 +86,14 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    root: Path, progress: Progress, model: dict[str, Tensor], best: dict[str, Tensor], running: RunningState
+    root: Path,
+    progress: Progress,
+    model: dict[str, Tensor],
+    best: dict[str, Tensor],
+    tensors: dict[str, Tensor],
+    values: dict[str, Any],
 ) -> None:
-    """Publishes `root`/epoch-N and removes the others."""
-    tensors, values = running.save()
+    """Publishes `root`/epoch-N and removes the others. `tensors` and `values` are what `RunningState.save` gives."""
     folder = root / f"epoch-{progress.epoch}"
     shutil.rmtree(folder, ignore_errors=True)  # only one that could not be read can be there
     with published_folder(folder) as temporary:
@@ -125,6 +133,14 @@ def _load(folder: Path) -> Checkpoint:
     progress = content["progress"]
     report = EpochReport(**progress["best"]) if progress["best"] else None
     return Checkpoint(Progress(**{**progress, "best": report}), model, best, {**tensors, **content["values"]})
+
+
+def like(parameter: Tensor, value: Any) -> Any:
+    """A whole tensor as its parameter lies: this process's part of it where that is sharded."""
+    if isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape:
+        mesh, placements = parameter.device_mesh, parameter.placements
+        return distribute_tensor(value.to(parameter.device), mesh, placements, src_data_rank=None)
+    return value
 
 
 def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -13,17 +14,19 @@ from torch.optim import Optimizer
 from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
-from headstart_server.model.ecd import ECD
-from headstart_server.model.losses import LossFunction
+from headstart_server.model.losses import Loss
+from headstart_server.training.agreement import Agreement
 from headstart_server.training.checkpoint import Progress, RunningState, load_checkpoint, save_checkpoint
-from headstart_server.training.direct import DirectAdam
+from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
-from headstart_server.training.metrics import metrics_of, smaller_is_better
-from headstart_server.training.optimizer import set_rates
+from headstart_server.training.honesty import require_same
+from headstart_server.training.metrics import smaller_is_better
+from headstart_server.training.parallel import Parallel, State
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import EpochReport, Metrics, Reporter
+from headstart_server.training.reports import EpochReport, Metrics, Reporter, WorkerReport
 from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
+from headstart_server.training.stepping import Clipping, Stepper
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,10 @@ class LoopSettings:
 
     epochs: int
     batch_size: int
+    """Rows of one forward pass in all processes together."""
     eval_batch_size: int
     accumulation: int
-    clipping: tuple[str, float] | None
-    """`clipglobalnorm`, `clipnorm` or `clipvalue`, and its size."""
+    clipping: Clipping | None
     evaluate_training_set: bool
     early_stop: int
     """Epochs without improvement before stopping; 0: never."""
@@ -46,29 +49,46 @@ class LoopSettings:
     """Least time between two checkpoints; the last epoch always has one."""
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """One process's pass over the training rows."""
+
+    metrics: Metrics
+    """The running aggregate of all processes."""
+    rate: float
+    """The last learning rate."""
+    waited: float
+    """Seconds without data."""
+    rows: int
+    """Its own rows."""
+
+
 class Loop:
-    """One training on one process."""
+    """One training, as each process of its world runs it: every process the same batches, each its rows of them."""
 
     def __init__(
         self,
-        model: ECD,
+        parallel: Parallel,
         feed: Feed,
         outputs: tuple[FittedFeature, ...],
-        losses: Mapping[str, LossFunction],
+        losses: Mapping[str, Loss],
         optimizer: Optimizer,
         schedule: Schedule,
         precision: Precision,
         settings: LoopSettings,
         reporter: Reporter,
     ) -> None:
-        self.model, self.feed, self.outputs, self.losses = model, feed, outputs, losses
-        self.optimizer, self.schedule, self.precision = optimizer, schedule, precision
-        self.settings, self.reporter = settings, reporter
-        self._direct = DirectAdam(optimizer) if precision.name != "fp16" and DirectAdam.suits(optimizer) else None
-        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.parallel, self.model, self.world = parallel, parallel.model, parallel.world
+        self.feed, self.outputs, self.losses = feed, outputs, losses
+        self.optimizer, self.precision, self.settings, self.reporter = optimizer, precision, settings, reporter
+        self._stepper = Stepper(optimizer, schedule, precision, settings.clipping, direct=not parallel.in_parts)
+        self._agreement = Agreement(self.world, reporter)
+        self.evaluator = Evaluator(
+            parallel, feed, outputs, losses, precision, settings.eval_batch_size, self._agreement
+        )
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
-        self.best_state: dict[str, Tensor] = {}
+        self.best_state: State = {}
 
     def run(self) -> EpochReport:
         """Trains to the end, loads the best epoch's weights and returns its report."""
@@ -76,17 +96,20 @@ class Loop:
         for epoch in range(self.progress.epoch + 1, self.settings.epochs + 1):
             if 0 < self.settings.early_stop <= self.progress.epochs_without_improvement:
                 break
+            self._seed(epoch)
             started = time.perf_counter()
-            running, rate, waited = self._train_epoch(epoch)
+            passed = self._train_epoch(epoch)
             trained = time.perf_counter()
-            report = self._evaluate_epoch(epoch, running, rate)
+            self._require_same(f"at the end of epoch {epoch}")
+            report = self._evaluate_epoch(epoch, passed)
             report = replace(
                 report,
                 train_seconds=trained - started,
                 evaluate_seconds=time.perf_counter() - trained,
                 rows_per_second=self.feed.count(Part.TRAIN) / (trained - started),
-                data_wait_seconds=waited,
-                compute_seconds=trained - started - waited,
+                data_wait_seconds=passed.waited,
+                compute_seconds=trained - started - passed.waited,
+                workers=self._workers(passed, trained - started),
             )
             self._keep_best(report)
             self._save()
@@ -94,93 +117,87 @@ class Loop:
                 replace(report, best=self.progress.best is not None and self.progress.best.epoch == epoch)
             )
         assert self.progress.best is not None
-        self.model.load_learned_state(self.best_state)
+        self.parallel.restore(self.best_state)
         return self.progress.best
-
-    def _train_epoch(self, epoch: int) -> tuple[Metrics, float, float]:
-        """One pass over the training rows: the running aggregate, the last learning rate, seconds waited for data."""
-        self.model.train()
-        running = Running(self.outputs)
-        batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
-        rows_per_step = self.settings.batch_size * self.settings.accumulation
-        meter = Meter(self.reporter, epoch, self.schedule.total_steps, rows_per_step)
-        step, rate = self.progress.step, 0.0
-        stream = Waited(self.feed.stream(batches, epoch))
-        for index, (rows, batch, targets) in enumerate(stream, 1):
-            with self.precision.autocast():
-                logits = self.model(batch)
-                loss = self._loss(logits, targets)
-            summed = _summed(index, len(batches), self.settings.accumulation)
-            self.precision.backward(loss if summed == 1 else loss / summed)
-            if index % self.settings.accumulation == 0 or index == len(batches):
-                rate = self._step(step)
-                step += 1
-            running.add(logits, targets, loss.detach(), len(rows))
-            meter.note(step, loss.detach(), rate, len(rows))
-            self.reporter.check()
-        self.progress = replace(self.progress, step=step)
-        return running.metrics(epoch), rate, stream.seconds
-
-    def _step(self, step: int) -> float:
-        rate = set_rates(self.optimizer, self.schedule.factor(step))
-        if self.settings.clipping is not None:
-            self.precision.unscale(self.optimizer)
-            _clip(self.optimizer, *self.settings.clipping)
-        if self._direct is not None:
-            self._direct.step()
-        else:
-            self.precision.step(self.optimizer)
-        for parameter in self._parameters:
-            parameter.grad = None
-        return rate
-
-    def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Tensor:
-        parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
-        return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part with the current weights; empty where the part is."""
-        return self._metrics(*self.outputs_of(part)) if self.feed.count(part) else {}
+        return self.evaluator.evaluate(part)
 
-    def outputs_of(self, part: Part) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(logits, targets) of every row of a part, on the CPU."""
-        self.model.eval()
-        logits: dict[str, list[Tensor]] = {feature.name: [] for feature in self.outputs}
-        targets: dict[str, list[Tensor]] = {feature.name: [] for feature in self.outputs}
-        with torch.inference_mode():
-            for _, batch, truth in self.feed.stream(self.feed.ordered(part, self.settings.eval_batch_size)):
+    def _train_epoch(self, epoch: int) -> "_Pass":
+        """One pass over the training rows."""
+        self.model.train()
+        running = Running(self.outputs, self.feed, self.world)
+        batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
+        portions = [self.world.portion(rows) for rows in batches]
+        rows_per_step = self.settings.batch_size * self.settings.accumulation
+        meter = Meter(self.reporter, epoch, self._stepper.schedule.total_steps, rows_per_step)
+        step, rate = self.progress.step, 0.0
+        stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
+        for index, (rows, (_, batch, targets)) in enumerate(zip(batches, stream, strict=True), 1):
+            steps = index % self.settings.accumulation == 0 or index == len(batches)
+            with self.parallel.synced(steps):
                 with self.precision.autocast():
-                    found = self.model(batch)
-                for name in logits:
-                    logits[name].append(found[name].float().cpu())
-                    targets[name].append(truth[name].cpu())
-                self.reporter.check()
-        return {name: torch.cat(parts) for name, parts in logits.items()}, {
-            name: torch.cat(parts) for name, parts in targets.items()
-        }
+                    logits = self.parallel(batch)
+                    loss = self._loss(logits, targets, rows)
+                # gradients are averaged over processes, whose losses add up to that of all rows
+                divisor = _summed(index, len(batches), self.settings.accumulation) / self.world.size
+                self.precision.backward(loss if divisor == 1 else loss / divisor)
+            if steps:
+                rate = self._stepper.step(step)
+                step += 1
+            total = self._agreement.after(loss.detach())
+            running.add(rows, logits, total)
+            meter.note(step, total, rate, len(rows))
+            if step == 1 and steps:
+                self._require_same("after the first step")
+        self.progress = replace(self.progress, step=step)
+        return _Pass(running.metrics(epoch), rate, stream.seconds, sum(count for _, count in portions))
 
-    def _metrics(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
-        metrics: Metrics = {"loss": 0.0}
-        for feature in self.outputs:
-            loss = float(
-                self.losses[feature.name](
-                    logits[feature.name].to(self.feed.device), targets[feature.name].to(self.feed.device)
-                )
-            )
-            metrics["loss"] += loss
-            metrics[f"{feature.name}.loss"] = loss
-            found = metrics_of(feature, logits[feature.name], targets[feature.name])
-            metrics |= {f"{feature.name}.{name}": value for name, value in found.items()}
-        return metrics
+    def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], rows: Tensor) -> Tensor:
+        """This process's part of the loss: the parts of all add up to the mean over `rows`, the whole batch."""
+        parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
+        if self.world.size > 1:
+            shares = [self._share_of_mass(name, targets[name], rows) for name in self.losses]
+            parts = [part * share for part, share in zip(parts, shares, strict=True)]
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
-    def _evaluate_epoch(self, epoch: int, running: Metrics, rate: float) -> EpochReport:
+    def _share_of_mass(self, name: str, targets: Tensor, rows: Tensor) -> float:
+        loss, (_, count) = self.losses[name], self.world.portion(rows)
+        if loss.class_weights is None or count == 0:
+            return count / len(rows)
+        everybody = self.feed.targets[name].index_select(0, rows.to(self.feed.targets[name].device))
+        return loss.mass(targets) / loss.mass(everybody.to(targets.device))
+
+    def _workers(self, passed: "_Pass", seconds: float) -> list[WorkerReport]:
+        """What each process did in this epoch."""
+        if self.world.size == 1:
+            return []
+        own = torch.tensor([[passed.rows, passed.rows / seconds, passed.waited]], dtype=torch.float64)
+        everybody = self.world.gathered(own, [1] * self.world.size).tolist()
+        return [
+            {"rows": int(rows), "rows_per_second": rate, "data_wait_seconds": wait} for rows, rate, wait in everybody
+        ]
+
+    def _seed(self, epoch: int) -> None:
+        """Random numbers of each process's own, which depend on (seed, epoch, rank) alone."""
+        if self.world.size > 1:
+            drawn = blake2b(f"{self.settings.seed},{epoch},{self.world.rank}".encode(), digest_size=8).digest()
+            torch.manual_seed(int.from_bytes(drawn) >> 1)
+
+    def _require_same(self, when: str) -> None:
+        if self.world.size > 1:
+            self.parallel.settle()
+            require_same(self.world, self.parallel.whole(self.parallel.snapshot()), when)
+
+    def _evaluate_epoch(self, epoch: int, passed: "_Pass") -> EpochReport:
         return EpochReport(
             epoch=epoch,
             step=self.progress.step,
-            train=self.evaluate(Part.TRAIN) if self.settings.evaluate_training_set else running,
+            train=self.evaluate(Part.TRAIN) if self.settings.evaluate_training_set else passed.metrics,
             validation=self.evaluate(Part.VALIDATION),
             test=self.evaluate(Part.TEST),
-            learning_rate=rate,
+            learning_rate=passed.rate,
         )
 
     def _keep_best(self, report: EpochReport) -> None:
@@ -190,7 +207,7 @@ class Loop:
         known = best.validation.get(metric, math.nan) if best else math.nan
         better = best is None or math.isnan(known) or (value < known if smaller_is_better(metric) else value > known)
         if better:
-            self.best_state = {key: tensor.detach().cpu().clone() for key, tensor in self.model.learned_state().items()}
+            self.best_state = self.parallel.snapshot()
         self.progress = Progress(
             epoch=report.epoch,
             step=report.step,
@@ -199,18 +216,24 @@ class Loop:
         )
 
     def _save(self) -> None:
+        if self.settings.checkpoints is None:
+            return
         now, last = time.monotonic(), self.progress.epoch == self.settings.epochs
-        if self.settings.checkpoints is not None and (last or now - self._saved >= self.settings.checkpoint_seconds):
-            self._saved = now
-            state = self.model.learned_state()
-            running = RunningState(self.optimizer, self.precision.scaler)
-            save_checkpoint(self.settings.checkpoints, self.progress, state, self.best_state, running)
+        if not self.world.told(last or now - self._saved >= self.settings.checkpoint_seconds):
+            return
+        self._saved = now
+        whole = self.parallel.whole
+        tensors, values = RunningState(self.optimizer, self.precision.scaler).save()
+        states = whole(self.parallel.snapshot()), whole(self.best_state), whole(tensors)
+        if self.world.leads:
+            save_checkpoint(self.settings.checkpoints, self.progress, *states, values)
+        self.world.told(None)  # nobody goes on before the checkpoint is there
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
         if checkpoint is None:
             return
-        self.model.load_learned_state(checkpoint.model)
+        self.parallel.restore(checkpoint.model)
         RunningState(self.optimizer, self.precision.scaler).load(checkpoint.running)
         self.progress, self.best_state = checkpoint.progress, checkpoint.best
         self.reporter.warning(
@@ -222,14 +245,3 @@ def _summed(index: int, batches: int, accumulation: int) -> int:
     """How many batches share the step of batch `index` (from 1): fewer than asked for at an epoch's end."""
     first = (index - 1) // accumulation * accumulation
     return min(accumulation, batches - first)
-
-
-def _clip(optimizer: Optimizer, kind: str, size: float) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    if kind == "clipglobalnorm":
-        torch.nn.utils.clip_grad_norm_(parameters, size)
-    elif kind == "clipvalue":
-        torch.nn.utils.clip_grad_value_(parameters, size)
-    else:
-        for parameter in parameters:
-            torch.nn.utils.clip_grad_norm_(parameter, size)

@@ -26,11 +26,13 @@ _FUSED = {"adamw", "adam", "sgd", "adagrad"}
 _WITH_BETAS = {"adamw", "adam", "nadam", "radam", "adamax"}
 
 
-def build_optimizer(model: ECD, spec: OptimizerSpec, learning_rate: float, head_learning_rate: float) -> Optimizer:
+def build_optimizer(
+    model: ECD, spec: OptimizerSpec, learning_rate: float, head_learning_rate: float, *, fused: bool = True
+) -> Optimizer:
     """The optimizer over everything that trains; each group keeps its peak rate as `initial_lr`.
 
     An encoder's biases and norms are not decayed, as is usual. A head is one group: on stored embeddings a step takes
-    half a millisecond, of which every group is a tenth.
+    half a millisecond, of which every group is a tenth. Not every fused operation knows sharded parameters.
     """
     kind = spec.type or "adamw"
     decay = spec.weight_decay if spec.weight_decay is not None else (0.01 if kind == "adamw" else 0.0)
@@ -38,7 +40,7 @@ def build_optimizer(model: ECD, spec: OptimizerSpec, learning_rate: float, head_
     seen = {id(parameter) for parameter in encoder}
     head = [p for p in model.parameters() if p.requires_grad and id(p) not in seen]
     groups = [*_encoder_groups(encoder, learning_rate, decay), _group(head, head_learning_rate, decay)]
-    return _CLASSES[kind](groups, **_options(kind, spec))
+    return _CLASSES[kind](groups, **_options(kind, spec, fused=fused))
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> float:
@@ -60,8 +62,8 @@ def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[st
     return {"params": parameters, "weight_decay": decay, "lr": rate, "initial_lr": rate}
 
 
-def _options(kind: str, spec: OptimizerSpec) -> dict[str, Any]:
-    options: dict[str, Any] = {"fused": True} if kind in _FUSED else {}
+def _options(kind: str, spec: OptimizerSpec, *, fused: bool) -> dict[str, Any]:
+    options: dict[str, Any] = {"fused": True} if fused and kind in _FUSED else {}
     if spec.betas and kind in _WITH_BETAS:
         options["betas"] = tuple(spec.betas)
     if spec.eps is not None and kind not in {"sgd", "asgd", "adafactor"}:

@@ -5,6 +5,8 @@ from typing import Protocol
 
 Metrics = dict[str, float]
 """Values by `output.metric`, and `loss` for the total."""
+WorkerReport = dict[str, float]
+"""One process's part of an epoch: `rows`, `rows_per_second`, `data_wait_seconds`."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class EpochReport:
     data_wait_seconds: float = 0.0
     """Part of `train_seconds` in which the loop waited for its data."""
     compute_seconds: float = 0.0
+    workers: list[WorkerReport] = field(default_factory=list)
+    """By rank; empty where one process trains."""
 
 
 class Reporter(Protocol):

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.model.world import World
+from headstart_server.training.feed import Feed
 from headstart_server.training.metrics import metrics_of
+from headstart_server.training.outputs import Outputs
 from headstart_server.training.reports import Metrics, Reporter, StepReport
 
 _REPORT_SECONDS = 0.25
@@ -19,33 +22,33 @@ _RUNNING_VALUES = 50_000_000
 class Running:
     """The running aggregate of an epoch: mean loss, and metrics of what the model said while it learned."""
 
-    def __init__(self, outputs: tuple[FittedFeature, ...]) -> None:
-        self._outputs = outputs
+    def __init__(self, outputs: tuple[FittedFeature, ...], feed: Feed, world: World) -> None:
+        self._outputs, self._world = outputs, world
+        self._said = Outputs([feature.name for feature in outputs], feed, world)
         self._budget = _RUNNING_VALUES
-        self._logits: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
-        self._targets: dict[str, list[Tensor]] = {feature.name: [] for feature in outputs}
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
 
-    def add(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], loss: Tensor, rows: int) -> None:
-        """Takes note of one step."""
+    def add(self, rows: Tensor, logits: Mapping[str, Tensor], loss: Tensor) -> None:
+        """Takes note of one batch: all its rows and its loss, and what this process's model said of its own."""
         self._losses.append(loss)
-        self._rows.append(rows)
+        self._rows.append(len(rows))
         if self._budget > 0:
-            for name in self._logits:
-                self._logits[name].append(logits[name].detach())
-                self._targets[name].append(targets[name])
-                self._budget -= logits[name].numel()
+            self._said.add(rows, {name: values.detach() for name, values in logits.items()})
+            self._budget -= len(rows) * sum(values[0].numel() for values in logits.values())
 
     def metrics(self, epoch: int) -> Metrics:
         """Metrics of the epoch; raises TrainingFailedError if its loss is not finite."""
         rows = torch.tensor(self._rows, dtype=torch.float32)
         metrics: Metrics = {"loss": float((torch.stack(self._losses).float().cpu() * rows).sum() / rows.sum())}
         require_finite(metrics["loss"], epoch)
-        for feature in self._outputs:
-            logits, targets = torch.cat(self._logits[feature.name]).cpu(), torch.cat(self._targets[feature.name]).cpu()
-            metrics |= {f"{feature.name}.{name}": value for name, value in metrics_of(feature, logits, targets).items()}
-        return metrics
+        logits, targets = self._said.everybody()
+        if self._world.leads:
+            for feature in self._outputs:
+                found = metrics_of(feature, logits[feature.name], targets[feature.name])
+                metrics |= {f"{feature.name}.{name}": value for name, value in found.items()}
+        told: Metrics = self._world.told(metrics)
+        return told
 
 
 class Meter:

@@ -118,7 +118,11 @@ def test_the_design_pages_example_is_accepted() -> None:
             "trainer.gradient_clipping",
             ["one of"],
         ),
-        (spec_with(backend={"type": "ray"}), "backend.type", ["not available"]),
+        (
+            spec_with(backend={"type": "ray", "trainer": {"resources_per_worker": {"CPU": 0}}}),
+            "backend.trainer.resources_per_worker.CPU",
+            ["0 must be above 0"],
+        ),
         (
             spec_with(preprocessing={"split": {"probabilities": [0.5, 0.5]}}),
             "preprocessing.split.probabilities",

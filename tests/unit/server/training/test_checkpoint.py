@@ -31,7 +31,7 @@ def _running(*, moved: bool = False) -> RunningState:
 
 def _save(root: Path, epoch: int = 2, model: dict[str, torch.Tensor] | None = None) -> None:
     model = model or {"a": torch.arange(6.0), "b": torch.ones((), dtype=torch.int64)}
-    save_checkpoint(root, Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, _running(moved=True))
+    save_checkpoint(root, Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, *_running(moved=True).save())
 
 
 def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_optimizer_scaler_and_random_numbers_go_on(tmp_path: Path) -> None:
     running = _running(moved=True)
     running.scaler.load_state_dict({**running.scaler.state_dict(), "scale": 32.0, "_growth_tracker": 7})
     torch.manual_seed(77)
-    save_checkpoint(tmp_path, Progress(1, 1, None, 0), {}, {}, running)
+    save_checkpoint(tmp_path, Progress(1, 1, None, 0), {}, {}, *running.save())
     expected = torch.rand(3)
     found, fresh = load_checkpoint(tmp_path), _running()
     assert found is not None

@@ -1,0 +1,54 @@
+"""A job as it arrives in a process: plain values, opened into tables, weights, store and device."""
+
+from pathlib import Path
+from typing import Any
+
+from headstart_server.core.layout import Layout
+from headstart_server.data.formats import Format
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.opening import Location, open_location
+from headstart_server.data.tables import Sources
+from headstart_server.encoders.precision import adopt_precision
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.workplace import Workplace
+from headstart_server.spec.model import TrainSpec
+
+_WORKPLACES: dict[str, Workplace] = {}
+
+
+def workplace_of(job: dict[str, Any]) -> Workplace:
+    """The process's workplace; kept between jobs, so that the index of the store stays warm."""
+    adopt_precision(job["cpu_precision"])
+    if job["state_dir"] not in _WORKPLACES:
+        root = job["model_root"]
+        sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
+        limits = ImageLimits(**job["image_limits"])
+        _WORKPLACES[job["state_dir"]] = Workplace.at(Layout(Path(job["state_dir"])), sources, limits)
+    return _WORKPLACES[job["state_dir"]]
+
+
+def release_idle_spaces(seconds: float) -> None:
+    """Closes embedding spaces that no job has used for so long, so that they can be evicted or deleted."""
+    for workplace in _WORKPLACES.values():
+        workplace.store.release_idle(seconds)
+
+
+def assignment_of(job: dict[str, Any], layout: Layout) -> Assignment:
+    """Opens the tables."""
+    tables = [
+        open_location(
+            Location(
+                Path(source["path"]),
+                Format(source["format"]),
+                source["table_file"],
+                tuple(map(Path, source["folders"])),
+            ),
+            layout.tables,
+            source["role"],
+        )
+        for source in job["sources"]
+    ]
+    roles = tuple(source["role"] for source in job["sources"])
+    spec = TrainSpec.model_validate(job["spec"])
+    return Assignment(job["identifier"], job["display_name"], spec, Sources(tuple(tables), roles))

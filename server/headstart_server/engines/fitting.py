@@ -1,0 +1,159 @@
+"""Trains the model of a prepared job, alone or together with the other processes of a world."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.data.splits import Part
+from headstart_server.engines.assembly import Assembly
+from headstart_server.engines.preparing import Prepared, scratch_of
+from headstart_server.engines.stored import StoredInput
+from headstart_server.engines.tuning import fitting_batch_size
+from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.model.ecd import ECD
+from headstart_server.model.losses import build_loss
+from headstart_server.model.world import World
+from headstart_server.planning.resolution import Origin
+from headstart_server.training.calibration import fit_temperature
+from headstart_server.training.feed import Feed
+from headstart_server.training.loop import Loop, LoopSettings
+from headstart_server.training.optimizer import build_optimizer
+from headstart_server.training.parallel import Parallel, parallelise
+from headstart_server.training.precision import Precision
+from headstart_server.training.reports import EpochReport
+from headstart_server.training.schedule import Schedule
+from headstart_server.training.threads import fitting_threads
+
+_CHECKPOINT_SECONDS = 1.0
+"""An epoch of milliseconds is sooner trained again than synced to a disk."""
+
+
+class Fitting:
+    """One process's part of a training."""
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        stored: Mapping[str, StoredInput],
+        workplace: Workplace,
+        listener: Listener,
+        world: World | None = None,
+        strategy: str = "ddp",
+    ) -> None:
+        self._prepared, self._workplace, self._listener = prepared, workplace, listener
+        self._world, self._strategy, self._trainer = world or World(), strategy, prepared.trainer
+        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace)
+        outputs, device = prepared.data.outputs, workplace.device
+        self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
+        self._precision = Precision(prepared.trainer.precision, device)
+        self._encoder_runs = any(not plan.cached for plan in prepared.plans.values())
+
+    def run(self) -> tuple[ECD, EpochReport]:
+        """Trains; returns the best epoch's model, whole in rank 0, and its report."""
+        torch.manual_seed(self._trainer.seed)
+        with memory_named(self._workplace, self._trainer.batch_size):
+            model = self._assembly.model()
+            feed = self._assembly.feed(model)
+            try:
+                parallel, report = self._fit(model, feed)
+            finally:
+                feed.close()
+        return self._whole_model(parallel), report
+
+    def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
+        batch_size = self._batch_size(model, feed)
+        self._compile(model)
+        parallel = parallelise(model, self._world, self._strategy)
+        loop = self._loop(parallel, feed, batch_size * self._world.size)
+        with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
+            report = loop.run()
+            self._calibrate(loop)
+        return parallel, report
+
+    def _batch_size(self, model: ECD, feed: Feed) -> int:
+        """Rows of a batch in each process: as many as the process with the least memory can take."""
+        wanted = self._trainer.batch_size
+        if self._trainer.batch_size_given or not feed.runs_encoders:
+            return wanted
+        fit = fitting_batch_size(model, feed, self._losses, self._precision, wanted)
+        size = self._world.smallest(fit.size)
+        reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
+        reason += "fits" if size == wanted else "does not fit in half of the free memory"
+        self._prepared.resolution.record("trainer.batch_size", size, Origin.MEASURED, reason)
+        self._prepared.report(self._listener)
+        return size
+
+    def _compile(self, model: ECD) -> None:
+        """Compiles the encoders in place, so that their state keeps its names."""
+        if self._trainer.compile:
+            for item in model.pretrained().values():
+                if not item.skipped:
+                    item.encoder.compile(dynamic=True)
+
+    def _loop(self, parallel: Parallel, feed: Feed, batch_size: int) -> Loop:
+        trainer = self._trainer
+        batches = -(-feed.count(Part.TRAIN) // batch_size)
+        steps = -(-batches // trainer.accumulation)
+        schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)
+        optimizer = build_optimizer(
+            parallel.model,
+            self._prepared.spec.trainer.optimizer,
+            trainer.learning_rate,
+            trainer.head_learning_rate,
+            fused=not parallel.in_parts,
+        )
+        scratch = scratch_of(self._prepared.assignment, self._workplace)
+        settings = LoopSettings(
+            epochs=trainer.epochs,
+            batch_size=batch_size,
+            eval_batch_size=trainer.eval_batch_size * self._world.size,
+            accumulation=trainer.accumulation,
+            clipping=trainer.clipping,
+            evaluate_training_set=trainer.evaluate_training_set,
+            early_stop=trainer.early_stop,
+            validation_metric=trainer.validation_metric,
+            seed=trainer.seed,
+            checkpoints=scratch.parent / "checkpoints" if trainer.checkpoint else None,
+            checkpoint_seconds=_CHECKPOINT_SECONDS,
+        )
+        outputs = self._prepared.data.outputs
+        return Loop(
+            parallel, feed, outputs, self._losses, optimizer, schedule, self._precision, settings, self._listener
+        )
+
+    def _calibrate(self, loop: Loop) -> None:
+        logits, targets = loop.evaluator.outputs_of(Part.VALIDATION)
+        for feature in self._prepared.data.outputs:
+            wanted = feature.spec.decoder.calibration is not False and feature.spec.type in ("category", "binary")
+            temperature = fit_temperature(logits[feature.name], targets[feature.name]) if wanted else 1.0
+            loop.model.decoder(feature.name).temperature.fill_(self._world.told(temperature))
+
+    def _whole_model(self, parallel: Parallel) -> ECD:
+        """The model on the CPU: itself, or in rank 0 one built anew where every process holds a part of it."""
+        if not parallel.in_parts:
+            return parallel.model.cpu()
+        state = parallel.whole(parallel.snapshot())
+        if not self._world.leads:
+            return parallel.model
+        model = self._assembly.model().cpu()
+        model.load_learned_state(state)
+        return model
+
+
+@contextmanager
+def memory_named(workplace: Workplace, batch_size: int) -> Iterator[None]:
+    """Raises TrainingFailedError, with what to do, for whatever inside fails for lack of memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise TrainingFailedError(
+            f"out of memory on {workplace.device} at batch size {batch_size}; lower "
+            "trainer.batch_size or max_sequence_length, or raise trainer.gradient_accumulation_steps",
+            reason="OUT_OF_MEMORY",
+            field="trainer.batch_size",
+        ) from error

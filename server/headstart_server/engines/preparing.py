@@ -1,0 +1,87 @@
+"""From an assignment to all that training needs: plans, prepared rows, resolved settings, stored embeddings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.splits import Part
+from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.stored import StoredInput, StoredInputs
+from headstart_server.engines.workplace import Listener, RowCounts, Workplace
+from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.inputs import plan_inputs
+from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose rows are read and whose settings are resolved as far as rules can."""
+
+    assignment: Assignment
+    spec: TrainSpec
+    """With its defaults applied."""
+    resolution: Resolution
+    plans: dict[str, PretrainedPlan]
+    data: PreparedData
+    trainer: TrainerPlan
+    backend: BackendPlan
+
+    def report(self, listener: Listener) -> None:
+        """Tells the resolved values and the row counts."""
+        counts = RowCounts(*(len(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)))
+        listener.resolved(self.resolution.spec(), list(self.resolution.resolved.values()), counts)
+
+
+def prepare_job(
+    assignment: Assignment, workplace: Workplace, listener: Listener, workers: int | None = None
+) -> Prepared:
+    """Reads and profiles the rows and resolves the spec, for as many workers as there are (None: as it asks for)."""
+    spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
+    torch.manual_seed(seed_of(spec))
+    device = workplace.device.type
+    plans = plan_inputs(spec, workplace.sources, resolution, device)
+    data = prepare(spec, assignment.sources, seed_of(spec), workplace.image_limits)
+    backend = plan_backend(spec, resolution, device)
+    trainer = plan_trainer(
+        spec,
+        resolution,
+        len(data.rows(Part.TRAIN)),
+        device,
+        encoder_runs=any(not plan.cached for plan in plans.values()),
+        encoder_trains=any(plan.trainable for plan in plans.values()),
+        workers=workers or backend.workers,
+    )
+    prepared = Prepared(assignment, spec, resolution, plans, data, trainer, backend)
+    prepared.report(listener)
+    if data.dropped_rows:
+        listener.warning("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out")
+    for note in data.notes:
+        listener.warning("BAD_IMAGES", note)
+    for reason, message in trainer.warnings:
+        listener.warning(reason, message)
+    return prepared
+
+
+def stored_inputs(prepared: Prepared, workplace: Workplace, listener: Listener) -> dict[str, StoredInput]:
+    """What the store has of every cached input, once what it lacks is encoded."""
+    plans, data = prepared.plans, prepared.data
+    inputs = StoredInputs(data, workplace, listener, scratch_of(prepared.assignment, workplace))
+    inputs.check_images(plans)
+    cached = [feature for feature in data.inputs if feature.name in plans and plans[feature.name].cached]
+    if cached:
+        listener.state("ENCODING")
+    stored = {feature.name: inputs.of(feature, plans[feature.name]) for feature in cached}
+    if inputs.dropped:
+        prepared.report(listener)
+    return stored
+
+
+def scratch_of(assignment: Assignment, workplace: Workplace) -> Path:
+    """The job's folder for what need not outlive it."""
+    return workplace.layout.job(assignment.identifier) / "scratch"

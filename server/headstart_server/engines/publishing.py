@@ -1,0 +1,42 @@
+"""Publishes a trained model as a bundle."""
+
+import shutil
+from datetime import UTC, datetime
+from functools import partial
+
+from headstart_server.core.names import new_id
+from headstart_server.engines.preparing import Prepared, scratch_of
+from headstart_server.engines.sample import sample_of
+from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.model.bundle import save_bundle
+from headstart_server.model.ecd import ECD
+from headstart_server.training.reports import EpochReport
+
+
+def publish(prepared: Prepared, workplace: Workplace, listener: Listener, model: ECD, report: EpochReport) -> str:
+    """Saves the model with references to its frozen encoders; returns its id."""
+    identifier, plans, data = new_id(), prepared.plans, prepared.data
+    references = {}
+    for index, (name, plan) in enumerate(plans.items()):
+        digest = "" if plan.trainable else workplace.vault.keep(plan.source)
+        references[name] = plan.reference(digest, f"encoders/{index}" if plan.trainable else "")
+    details = {
+        "job": prepared.assignment.identifier,
+        "display_name": prepared.assignment.display_name,
+        "create_time": datetime.now(UTC).isoformat(),
+        "metrics": report.__dict__,
+    }
+    save_bundle(
+        workplace.layout.models / identifier,
+        prepared.resolution.spec(),
+        model,
+        data.inputs,
+        data.outputs,
+        references,
+        {name: partial(plan.save_encoder, model.pretrained()[name].encoder) for name, plan in plans.items()},
+        sample_of(data),
+        details,
+    )
+    listener.model(identifier, report)
+    shutil.rmtree(scratch_of(prepared.assignment, workplace), ignore_errors=True)
+    return identifier

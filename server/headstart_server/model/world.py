@@ -1,0 +1,112 @@
+"""The processes that train one model together: which rows are whose, and what they tell each other."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class World:
+    """Process `rank` of `size`. A world of one tells nobody anything.
+
+    A larger one talks through torch.distributed's default process group, which needs a backend for CPU tensors; all its
+    processes call the same methods in the same order.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def joined(cls) -> "World":
+        """The world of the default process group."""
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.rank == 0
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This process's rows of a batch: a piece in the batch's order. Pieces differ by a row at most; one may be
+        empty."""
+        return self.shares(rows)[self.rank]
+
+    def shares(self, rows: Tensor) -> Sequence[Tensor]:
+        """Everybody's rows of a batch, by rank."""
+        return torch.tensor_split(rows, self.size)
+
+    def portion(self, rows: Tensor) -> tuple[Tensor, int]:
+        """(the rows that this process runs of a batch, how many of them count).
+
+        Where there are fewer rows than processes, those left over run the first row for nothing: every process takes
+        part in every step.
+        """
+        share = self.share(rows)
+        return (share, len(share)) if len(share) else (rows[:1], 0)
+
+    def summed(self, values: Tensor) -> Tensor:
+        """The sum of everybody's tensors, which have one shape."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    def smallest(self, value: int) -> int:
+        """The smallest of everybody's numbers."""
+        if self.size == 1:
+            return value
+        found = torch.tensor(value)
+        dist.all_reduce(found, dist.ReduceOp.MIN)
+        return int(found)
+
+    def gathered(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+        """Everybody's rows one after another, by rank, on the CPU. `counts` are the rows of each rank."""
+        values = values.cpu()
+        if self.size == 1:
+            return values
+        padded = values.new_zeros((max(counts), *values.shape[1:]))
+        padded[: len(values)] = values
+        parts = [torch.empty_like(padded) for _ in counts]
+        dist.all_gather(parts, padded)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+    def gathered_unevenly(self, values: Tensor) -> Tensor:
+        """Like `gathered`, where nobody knows how many rows the others have."""
+        if self.size == 1:
+            return values
+        count = self.gathered(torch.tensor([len(values)]), [1] * self.size)
+        return self.gathered(values, count.tolist())
+
+    def told(self, value: Any) -> Any:
+        """What rank 0 has, as everybody hears it: plain values of JSON."""
+        if self.size == 1:
+            return value
+        written = bytearray(json.dumps(value).encode()) if self.leads else bytearray()
+        size = torch.tensor(len(written))
+        dist.broadcast(size, src=0)
+        content = (
+            torch.frombuffer(written, dtype=torch.uint8) if self.leads else torch.empty(int(size), dtype=torch.uint8)
+        )
+        dist.broadcast(content, src=0)
+        return json.loads(bytes(content.tolist()))
+
+
+class SummedWithGradients(torch.autograd.Function):
+    """`World.summed` through which gradients flow back: each process gets the sum of everybody's gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, world: World) -> Tensor:
+        """Sums."""
+        ctx.world = world
+        return world.summed(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Sums what comes back."""
+        return ctx.world.summed(gradient), None

@@ -1,0 +1,40 @@
+"""Resolves the backend section: on how many workers a job trains, and how they share the model."""
+
+import importlib.util
+from dataclasses import dataclass
+
+from headstart_server.core.errors import invalid
+from headstart_server.planning.resolution import Resolution
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class BackendPlan:
+    """Workers, as the job asks for them."""
+
+    workers: int = 1
+    strategy: str = "ddp"
+    """`ddp` or `fsdp`."""
+    use_gpu: bool = False
+    resources: tuple[tuple[str, float], ...] = ()
+    """What each worker reserves, by Ray's names, its GPU included."""
+
+
+def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> BackendPlan:
+    """Resolves `backend`; raises InvalidInputError for a cluster that this server cannot talk to."""
+    if spec.backend.type != "ray":
+        return BackendPlan()
+    if importlib.util.find_spec("ray") is None:
+        raise invalid(
+            "backend.type",
+            "'ray' needs Ray on the server, which is not installed there: pip install 'headstart[ray]', or use 'local'",
+            reason="RAY_NOT_INSTALLED",
+        )
+    trainer, path = spec.backend.trainer, "backend.trainer"
+    workers = resolution.settle(f"{path}.num_workers", trainer.num_workers, 1)
+    strategy = resolution.settle(f"{path}.strategy", trainer.strategy, "ddp")
+    use_gpu = resolution.settle(
+        f"{path}.use_gpu", trainer.use_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
+    )
+    resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
+    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()))

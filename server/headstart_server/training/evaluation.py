@@ -1,0 +1,67 @@
+"""Evaluation of a part of the data by all processes of a world, no row twice."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.splits import Part
+from headstart_server.model.losses import Loss
+from headstart_server.training.agreement import Agreement
+from headstart_server.training.feed import Feed
+from headstart_server.training.metrics import metrics_of
+from headstart_server.training.outputs import Outputs
+from headstart_server.training.parallel import Parallel
+from headstart_server.training.precision import Precision
+from headstart_server.training.reports import Metrics
+
+
+class Evaluator:
+    """Runs the current weights over a part."""
+
+    def __init__(
+        self,
+        parallel: Parallel,
+        feed: Feed,
+        outputs: tuple[FittedFeature, ...],
+        losses: Mapping[str, Loss],
+        precision: Precision,
+        batch_size: int,
+        agreement: Agreement,
+    ) -> None:
+        self._parallel, self._feed, self._outputs, self._losses = parallel, feed, outputs, losses
+        self._precision, self._batch_size, self._agreement = precision, batch_size, agreement
+
+    def evaluate(self, part: Part) -> Metrics:
+        """Metrics of one part, the same in every process; empty where the part is."""
+        return self._metrics(*self.outputs_of(part)) if self._feed.count(part) else {}
+
+    def outputs_of(self, part: Part) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(logits, targets) of every row of a part, on the CPU."""
+        world = self._parallel.world
+        self._parallel.model.eval()
+        batches = list(self._feed.ordered(part, self._batch_size))
+        said = Outputs([feature.name for feature in self._outputs], self._feed, world)
+        # FSDP's hooks need tensors that know their version, which those of inference mode do not
+        with torch.inference_mode() if world.size == 1 else torch.no_grad():
+            stream = self._feed.stream(world.portion(rows)[0] for rows in batches)
+            for rows, (_, batch, _) in zip(batches, stream, strict=True):
+                with self._precision.autocast():
+                    logits = self._parallel(batch)
+                said.add(rows, {name: values.float().cpu() for name, values in logits.items()})
+                self._agreement.check()
+        return said.everybody()
+
+    def _metrics(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
+        metrics: Metrics = {"loss": 0.0}
+        for feature in self._outputs if self._parallel.world.leads else ():
+            name, device = feature.name, self._feed.device
+            loss = float(self._losses[name](logits[name].to(device), targets[name].to(device)))
+            metrics["loss"] += loss
+            metrics[f"{name}.loss"] = loss
+            metrics |= {
+                f"{name}.{key}": value for key, value in metrics_of(feature, logits[name], targets[name]).items()
+            }
+        told: Metrics = self._parallel.world.told(metrics)
+        return told

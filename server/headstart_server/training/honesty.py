@@ -1,0 +1,43 @@
+"""The honesty check: all processes hold the same model, or the job says who does not."""
+
+from collections import Counter
+from collections.abc import Mapping
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.model.world import World
+
+_DIGEST_BYTES = 16
+
+
+def require_same(world: World, state: Mapping[str, Tensor], when: str) -> None:
+    """Raises TrainingFailedError, in every process, naming the ranks whose state is not that of most.
+
+    `state` is whole and on the CPU; of two processes, rank 0 is taken at its word.
+    """
+    if world.size == 1:
+        return
+    own = torch.frombuffer(bytearray(_digest(state)), dtype=torch.uint8)[None]
+    digests = [bytes(row.tolist()) for row in world.gathered(own, [1] * world.size)]
+    counts = Counter(digests)
+    usual = max(digests, key=lambda digest: (counts[digest], digest == digests[0]))
+    others = [rank for rank, digest in enumerate(digests) if digest != usual]
+    if others:
+        named = f"rank{'s' if len(others) > 1 else ''} {', '.join(map(str, others))}"
+        raise TrainingFailedError(
+            f"{when}, {named} of {world.size} workers held other parameters than the rest; a result that depends on "
+            "who is asked is not published. Check the memory and the software of those machines, and train again",
+            reason="WORKERS_DISAGREE",
+            field="backend",
+        )
+
+
+def _digest(state: Mapping[str, Tensor]) -> bytes:
+    found = blake2b(digest_size=_DIGEST_BYTES)
+    for key in sorted(state):
+        found.update(key.encode())
+        found.update(state[key].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return found.digest()

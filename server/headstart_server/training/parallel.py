@@ -1,0 +1,185 @@
+"""How the processes of a world hold one model: alone, a copy each (DDP), or a part each (FSDP)."""
+
+import inspect
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from headstart_server.model.ecd import ECD, Batch
+from headstart_server.model.ghost_norm import GhostBatchNorm1d
+from headstart_server.model.world import World
+from headstart_server.training.blocks import repeated_blocks
+from headstart_server.training.checkpoint import like
+
+State = dict[str, Tensor]
+"""What training changes, by name, on the CPU, as one process holds it."""
+
+
+def parallelise(model: ECD, world: World, strategy: str) -> "Parallel":
+    """The model as a world trains it, by `ddp` or `fsdp`. Optimizers are built over what its parameters are then."""
+    if strategy == "fsdp":
+        return Sharded(model, world)
+    return Alone(model) if world.size == 1 else Replicated(model, world)
+
+
+class Parallel(Protocol):
+    """A model and the world that trains it. Gradients are averaged over processes."""
+
+    world: World
+    model: ECD
+    in_parts: bool
+    """Whether no process holds all of the model."""
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits of this process's rows."""
+
+    def synced(self, last: bool) -> AbstractContextManager[object]:
+        """The context of a backward pass; gradients travel in the `last` of those that share a step."""
+
+    def settle(self) -> None:
+        """Makes what each process has noted by itself everybody's mean: running statistics of encoders' batch norms."""
+
+    def snapshot(self) -> State:
+        """A copy of what this process holds of the learned state."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """The inverse of `snapshot`."""
+
+    def whole(self, state: Mapping[str, Tensor]) -> State:
+        """A snapshot put together from everybody's parts; every process gets it."""
+
+
+_FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
+_BUFFERS_STAY: dict[str, Any] = {"forward_sync_buffers" if _FORWARD_SYNC else "broadcast_buffers": False}
+"""`settle` sees to buffers, and ghost norms to theirs. (The option has a new name since torch 2.15.)"""
+
+
+class Alone:
+    """One process."""
+
+    in_parts = False
+
+    def __init__(self, model: ECD, world: World | None = None) -> None:
+        self.model, self.world = model, world or World()
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Runs the model."""
+        logits: dict[str, Tensor] = self.model(batch)
+        return logits
+
+    def synced(self, last: bool) -> AbstractContextManager[object]:
+        """Nothing to do."""
+        return nullcontext()
+
+    def settle(self) -> None:
+        """Averages over processes."""
+        noted = [] if self.world.size == 1 else _noted(self.model)
+        if noted:
+            mean = self.world.summed(torch.cat(noted)) / self.world.size
+            for own, told in zip(noted, torch.split(mean, [len(tensor) for tensor in noted]), strict=True):
+                own.copy_(told)
+
+    def snapshot(self) -> State:
+        """The learned state."""
+        return {key: tensor.detach().cpu().clone() for key, tensor in self.model.learned_state().items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Loads it."""
+        self.model.load_learned_state(state)
+
+    def whole(self, state: Mapping[str, Tensor]) -> State:
+        """It is whole."""
+        return dict(state)
+
+
+class Replicated(Alone):
+    """A copy in every process, by torch's DistributedDataParallel. Rank 0's weights are everybody's at the start."""
+
+    def __init__(self, model: ECD, world: World) -> None:
+        super().__init__(model, world)
+        _tell_norms(model, world)
+        device = next(model.parameters()).device
+        self._synced = DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            **_BUFFERS_STAY,
+            find_unused_parameters=any(item.trainable for item in model.pretrained().values()),
+        )
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Runs the copy; its gradients are averaged with everybody's in the backward pass."""
+        if not self.model.training:
+            return super().__call__(batch)
+        logits: dict[str, Tensor] = self._synced(batch)
+        return logits
+
+    def synced(self, last: bool) -> AbstractContextManager[object]:
+        """Gradients stay here until the last."""
+        return nullcontext() if last else self._synced.no_sync()
+
+
+class Sharded(Alone):
+    """A part of every parameter in every process, by torch's FSDP2 (`fully_shard`), block by block of an encoder.
+
+    Parameters are put together for the moment in which their block runs. The learned state's tensors are DTensors.
+    """
+
+    in_parts = True
+
+    def __init__(self, model: ECD, world: World) -> None:
+        super().__init__(model, world)
+        _tell_norms(model, world)
+        mesh = init_device_mesh(next(model.parameters()).device.type, (world.size,))
+        for item in model.pretrained().values():
+            for block in repeated_blocks(item.encoder):
+                fully_shard(block, mesh=mesh)
+        self._sharded = fully_shard(model, mesh=mesh)
+
+    def synced(self, last: bool) -> AbstractContextManager[object]:
+        """Gradients stay here until the last."""
+        self._sharded.set_requires_gradient_sync(last)
+        return nullcontext()
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Copies parts in place, of whole tensors this process's part."""
+        with torch.no_grad():
+            for key, tensor in self.model.learned_state().items():
+                _part(tensor).copy_(_part(like(tensor, state[key])))
+
+    def whole(self, state: Mapping[str, Tensor]) -> State:
+        """Asks everybody for their parts, tensor by tensor."""
+        device = next(self.model.parameters()).device
+        return {key: _whole(tensor, device) for key, tensor in state.items()}
+
+
+def _part(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _whole(tensor: Tensor, device: torch.device) -> Tensor:
+    if not isinstance(tensor, DTensor):
+        return tensor
+    placed = tensor.to(device)
+    assert isinstance(placed, DTensor)
+    return placed.full_tensor().cpu()
+
+
+def _noted(model: ECD) -> list[Tensor]:
+    """Running means and variances of batch norms in encoders that train. Ghost norms see to theirs at every step."""
+    encoders = [item.encoder for item in model.pretrained().values() if item.trainable]
+    norms = [module for encoder in encoders for module in encoder.modules() if isinstance(module, _BatchNorm)]
+    return [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
+
+
+def _tell_norms(model: ECD, world: World) -> None:
+    for module in model.modules():
+        if isinstance(module, GhostBatchNorm1d):
+            module.world = world

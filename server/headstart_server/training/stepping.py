@@ -1,0 +1,50 @@
+"""One optimizer step: the rate, clipping, the update."""
+
+import torch
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from headstart_server.training.direct import DirectAdam
+from headstart_server.training.optimizer import set_rates
+from headstart_server.training.precision import Precision
+from headstart_server.training.schedule import Schedule
+
+Clipping = tuple[str, float]
+"""`clipglobalnorm`, `clipnorm` or `clipvalue`, and its size."""
+
+
+class Stepper:
+    """Steps an optimizer by its schedule, and forgets the gradients."""
+
+    def __init__(
+        self, optimizer: Optimizer, schedule: Schedule, precision: Precision, clipping: Clipping | None, *, direct: bool
+    ) -> None:
+        self.optimizer, self.schedule, self._precision, self._clipping = optimizer, schedule, precision, clipping
+        direct = direct and precision.name != "fp16" and DirectAdam.suits(optimizer)
+        self._direct = DirectAdam(optimizer) if direct else None
+        self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def step(self, step: int) -> float:
+        """Step number `step`, from 0; returns its learning rate."""
+        rate = set_rates(self.optimizer, self.schedule.factor(step))
+        if self._clipping is not None:
+            self._precision.unscale(self.optimizer)
+            clip(self._parameters, *self._clipping)
+        if self._direct is not None:
+            self._direct.step()
+        else:
+            self._precision.step(self.optimizer)
+        for parameter in self._parameters:
+            parameter.grad = None
+        return rate
+
+
+def clip(parameters: list[Parameter], kind: str, size: float) -> None:
+    """Clips gradients: all of them to a global norm, each to a norm, or every value."""
+    if kind == "clipglobalnorm":
+        torch.nn.utils.clip_grad_norm_(parameters, size)
+    elif kind == "clipvalue":
+        torch.nn.utils.clip_grad_value_(parameters, size)
+    else:
+        for parameter in parameters:
+            torch.nn.utils.clip_grad_norm_(parameter, size)

@@ -1,0 +1,60 @@
+"""Workers: how many, what they reserve, and what they mean for batch size and learning rate."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import InvalidInputError
+from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer
+from headstart_server.spec.model import TrainSpec
+
+from tests.support import reviews
+
+
+def spec_of(backend: dict[str, Any] | None = None, **trainer: Any) -> TrainSpec:
+    return TrainSpec.model_validate({**reviews.spec(**trainer), "backend": backend or {}})
+
+
+def trainer_of(workers: int, **trainer: Any) -> TrainerPlan:
+    spec = spec_of(**trainer)
+    return plan_trainer(
+        spec, Resolution.of(spec), 5_000, "cpu", encoder_runs=False, encoder_trains=False, workers=workers
+    )
+
+
+def test_without_ray_its_backend_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    spec = spec_of({"type": "ray"})
+    with pytest.raises(InvalidInputError, match=r"pip install 'headstart\[ray\]', or use 'local'") as refused:
+        plan_backend(spec, Resolution.of(spec), "cpu")
+    assert (refused.value.field, refused.value.reason) == ("backend.type", "RAY_NOT_INSTALLED")
+    assert plan_backend(spec_of(), Resolution.of(spec_of()), "cpu") == BackendPlan()
+
+
+def test_what_is_not_given_is_resolved() -> None:
+    pytest.importorskip("ray")
+    spec = spec_of({"type": "ray", "trainer": {"num_workers": 3, "resources_per_worker": {"CPU": 2}}})
+    resolution = Resolution.of(spec)
+    plan = plan_backend(spec, resolution, "cuda")
+    assert (plan.workers, plan.strategy, dict(plan.resources)) == (3, "ddp", {"CPU": 2.0, "GPU": 1.0})
+    assert resolution.spec().backend.trainer.use_gpu is True
+    assert dict(plan_backend(spec, resolution, "cpu").resources) == {"CPU": 2.0}
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("linear", 4.0), ("sqrt", 2.0), ("constant", 1.0)])
+def test_a_given_batch_size_is_each_workers_and_scales_the_rate(scaling: str, factor: float) -> None:
+    plan = trainer_of(4, batch_size=32, learning_rate=1e-3, learning_rate_scaling=scaling)
+    assert plan.batch_size == 32
+    assert plan.learning_rate == plan.head_learning_rate == pytest.approx(factor * 1e-3)
+    assert [reason for reason, _ in plan.warnings] == (["LEARNING_RATE_SCALED"] if factor > 1 else [])
+    assert trainer_of(1, batch_size=32, learning_rate=1e-3).learning_rate == 1e-3
+
+
+def test_an_automatic_batch_size_is_shared_and_the_rate_stays() -> None:
+    alone, shared = trainer_of(1), trainer_of(3)
+    assert shared.batch_size == -(-alone.batch_size // 3)
+    assert (shared.learning_rate, shared.warnings) == (alone.learning_rate, ())

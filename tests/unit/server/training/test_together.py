@@ -1,0 +1,210 @@
+"""Several processes train what one process trains: the same losses, the same parameters, for the same global batch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from headstart_server.core.errors import CancelledError, TrainingFailedError
+from headstart_server.data.splits import Part
+from headstart_server.model.world import World
+from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.training.parallel import Alone
+
+from tests.support import tiny_models
+from tests.support.together import together
+from tests.support.training import Reports, Run, settings_of
+
+_LAYERS = {"num_fc_layers": 1, "output_size": 8}
+
+
+def _runs(bert: Path) -> dict[str, Run]:
+    """Trainings of 64 rows; their last batches leave some processes fewer rows than others, or none.
+
+    Parameters that have no influence (biases before a norm, biases of attention keys) have gradients of rounding noise
+    alone, which Adam would blow up to whole steps: where there are some, steps are in proportion to gradients.
+    """
+    combiner, sgd = CombinerSpec.model_validate, OptimizerSpec(type="sgd", momentum=0.9)
+    ghost, batch = ({**_LAYERS, "norm": norm} for norm in ("ghost", "batch"))
+    return {
+        "head, uneven batches": Run(settings_of(batch_size=10)),
+        "fewer rows than workers": Run(settings_of(batch_size=21)),
+        "balanced classes": Run(settings_of(batch_size=10), loss={"balance_classes": True, "label_smoothing": 0.1}),
+        "number": Run(settings_of(batch_size=10), output="number"),
+        "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
+        "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
+        "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
+        "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
+        "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),
+        "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
+        "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a process has seen and holds in the end."""
+
+    losses: list[tuple[float, float, float]]
+    """Training, validation and test loss by epoch."""
+    parameters: dict[str, torch.Tensor]
+    held: int
+    """Elements of parameters that this process held."""
+
+
+def _train(world: World, run: Run, strategy: str) -> Trained:
+    run = replace(run, reporter=Reports())
+    loop = run.loop(world, strategy)
+    loop.run()
+    losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
+    held = sum(
+        parameter.to_local().numel() if strategy == "fsdp" else parameter.numel()  # type: ignore[operator]
+        for parameter in loop.model.parameters()
+    )
+    return Trained(losses, loop.parallel.whole(loop.parallel.snapshot()), held)
+
+
+def _train_all(world: World, bert: Path, strategies: tuple[str, ...]) -> dict[tuple[str, str], Trained]:
+    runs = _runs(bert)
+    return {(name, strategy): _train(world, runs[name], strategy) for strategy in strategies for name in runs}
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT without dropout, whose random numbers no two topologies draw alike."""
+    folder = tiny_models.save_bert(tmp_path_factory.mktemp("together") / "bert")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(bert: Path) -> Any:
+    """Every training by (world size, strategy)."""
+
+    @cache
+    def of(size: int) -> list[dict[tuple[str, str], Trained]]:
+        return together(size, _train_all, bert, ("ddp", "fsdp"))
+
+    return of
+
+
+@pytest.mark.parametrize("name", _runs(Path()))
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_losses_and_parameters_are_those_of_one_process(
+    found: Any, bert: Path, size: int, strategy: str, name: str
+) -> None:
+    alone = _train(World(), _runs(bert)[name], "ddp")
+    for trained in (every[name, strategy] for every in found(size)):
+        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(alone.losses), rtol=0, atol=1e-5)
+        torch.testing.assert_close(trained.parameters, alone.parameters, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(found: Any, bert: Path, size: int) -> None:
+    whole = _train(World(), _runs(bert)["trained encoder"], "ddp").held
+    for every in found(size):
+        assert every["trained encoder", "ddp"].held == whole
+        assert every["trained encoder", "fsdp"].held == pytest.approx(whole / size, rel=0.05)
+
+
+def _disagree(world: World, strategy: str, late: bool) -> str:
+    run = Run(settings_of(epochs=2, checkpoints=None))
+    loop = run.loop(world, strategy)
+    if world.rank == 1 and not late:
+        next(loop.model.parameters()).data += 1e-3
+    if late:
+        seed = loop._seed
+
+        def spoil(epoch: int) -> None:
+            seed(epoch)
+            if world.rank == 1 and epoch == 2:
+                loop.model.decoder("out").projection.bias.data += 1e-3
+
+        loop._seed = spoil  # type: ignore[method-assign]
+    with pytest.raises(TrainingFailedError) as failed:
+        loop.run()
+    assert failed.value.reason == "WORKERS_DISAGREE"
+    return failed.value.message
+
+
+def test_a_worker_with_other_parameters_fails_the_job_and_is_named() -> None:
+    for message in together(2, _disagree, "ddp", False):
+        assert message.startswith("after the first step, rank 1 of 2 workers held other parameters")
+    for message in together(3, _disagree, "ddp", True):
+        assert message.startswith("at the end of epoch 2, rank 1 of 3 workers held other parameters")
+
+
+class _Cancelling(Reports):
+    def check(self) -> None:
+        self.checks += 1
+        if self.checks > 5:
+            raise CancelledError("enough")
+
+
+def _cancel(world: World) -> tuple[int, int]:
+    run = Run(settings_of(epochs=50), reporter=_Cancelling() if world.leads else Reports())
+    loop = run.loop(world)
+    with pytest.raises(CancelledError):
+        loop.run()
+    return loop.progress.epoch, loop.progress.step
+
+
+def test_all_processes_stop_when_the_first_is_told_to() -> None:
+    assert together(2, _cancel) == [(0, 4), (0, 4)]
+
+
+def _settle(world: World, bert: Path) -> list[float]:
+    model = Run(settings_of(), text=bert).model()
+    norm = model.pretrained()["text"].encoder.norm = torch.nn.BatchNorm1d(1)
+    norm.running_mean.fill_(world.rank)  # type: ignore[union-attr]
+    Alone(model, world).settle()
+    return [float(norm.running_mean), float(norm.running_var)]  # type: ignore[arg-type]
+
+
+def test_running_statistics_of_an_encoder_are_everybodys_mean(bert: Path) -> None:
+    assert together(2, _settle, bert) == [[0.5, 1.0]] * 2
+
+
+def _evaluate(world: World) -> tuple[list[float], int]:
+    loop = Run(settings_of(eval_batch_size=7), output="number").loop(world)
+    logits, targets = loop.evaluator.outputs_of(Part.TEST)
+    assert len(logits["out"]) == len(targets["out"])
+    return sorted(targets["out"].tolist()), len(loop.feed.parts[Part.TEST])
+
+
+def test_evaluation_repeats_no_row_and_leaves_none_out() -> None:
+    run = Run(settings_of(), output="number")
+    expected = sorted(run.feed().targets["out"][run.feed().parts[Part.TEST]].tolist())
+    assert together(3, _evaluate) == [(expected, len(expected))] * 3
+
+
+def _interrupted(world: World, root: Path, strategy: str, epochs: int) -> Trained:
+    run = Run(settings_of(epochs=epochs, checkpoints=root, batch_size=16), total_epochs=4)
+    return _train(world, run, strategy)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [((2, "ddp"), (1, "ddp")), ((2, "fsdp"), (3, "fsdp")), ((1, "ddp"), (2, "fsdp"))]
+)
+def test_a_run_goes_on_with_another_number_of_workers(
+    tmp_path: Path, first: tuple[int, str], then: tuple[int, str]
+) -> None:
+    unbroken = _interrupted(World(), tmp_path / "unbroken", "ddp", 4)
+    root = tmp_path / "broken"
+    for epochs, (size, strategy) in ((2, first), (4, then)):
+        resumed = (
+            [_interrupted(World(), root, strategy, epochs)]
+            if size == 1
+            else together(size, _interrupted, root, strategy, epochs)
+        )
+    for trained in resumed:
+        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(unbroken.losses[2:]), rtol=0, atol=1e-5)
+        torch.testing.assert_close(trained.parameters, unbroken.parameters, rtol=0, atol=1e-5)
