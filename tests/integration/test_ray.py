@@ -1,0 +1,66 @@
+"""The same job on the workers of a Ray cluster: the same losses and the same model, though one of them is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import headstart
+import numpy as np
+import pytest
+from headstart.v1 import training_pb2 as pb
+
+from tests.support import reviews
+from tests.support.ray_jobs import follow, members, server_with_ray, spec, train
+from tests.support.running_server import RunningServer
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
+
+ROWS = reviews.columns(reviews.make_rows(20, seed=3), "review", "price", "category")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with server_with_ray(tmp_path_factory.mktemp("ray")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: RunningServer) -> Iterator[headstart.Client]:
+    with server.client() as found:
+        yield found
+
+
+def kill_after(client: headstart.Client, job: str, epoch: int) -> None:
+    """Kills a worker when an epoch has ended."""
+    for event in client.watch(job):
+        if event.WhichOneof("event") == "epoch_finished" and event.epoch_finished.epoch == epoch:
+            os.kill(members()[-1], signal.SIGKILL)
+            return
+
+
+def test_workers_train_what_one_process_trains_though_one_is_killed(client: headstart.Client) -> None:
+    local = train(client, spec(epochs=16, early_stop=-1))
+    run = client.train(spec(2, epochs=16, early_stop=-1), headstart.ServerPath("reviews.csv"))
+    killer = threading.Thread(target=kill_after, args=(client, run.name, 3))
+    killer.start()
+    found = follow(run)
+    killer.join()
+    assert "RESUMED" in found.warnings
+    assert found.losses.keys() == local.losses.keys()
+    for epoch, losses in local.losses.items():
+        assert found.losses[epoch] == pytest.approx(losses, abs=1e-5)
+    assert found.workers == [2] * len(found.workers)
+    predicted, expected = (
+        np.array(client.predict(model, ROWS)["verdict"].probabilities) for model in (found.model, local.model)
+    )
+    np.testing.assert_allclose(predicted, expected, atol=1e-5)
+
+
+def test_more_workers_than_the_cluster_holds_are_refused(client: headstart.Client) -> None:
+    run = client.train(spec(1_000, batch=1_000), headstart.ServerPath("reviews.csv"))
+    with pytest.raises(headstart.JobFailed, match=r"1000 workers need 500 CPU, and the Ray cluster has \d+; lower"):
+        follow(run)
+    assert client.jobs.get(run.name).state == pb.TrainJob.STATE_FAILED

@@ -1,0 +1,94 @@
+"""A server whose jobs may train on Ray, and what such jobs say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import headstart
+
+from tests.support import reviews
+from tests.support.running_server import RunningServer
+from tests.support.tiny_models import save_bert
+
+HALF = {"CPU": 0.5}
+"""What a worker reserves, so that machines of two cores hold four."""
+
+
+@contextmanager
+def server_with_ray(root: Path) -> Iterator[RunningServer]:
+    """A server with reviews, and a BERT without dropout, whose random numbers no two topologies draw alike."""
+    folder = save_bert(root / "models" / "tiny-bert")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    (root / "data").mkdir()
+    reviews.write_csv(root / "data" / "reviews.csv", reviews.make_rows(240))
+    flags = ("--model-root", str(root / "models"), "--data-root", str(root / "data"))
+    with RunningServer(root / "state", *flags) as running:
+        yield running
+
+
+@dataclass
+class Followed:
+    """What a job said."""
+
+    name: str = ""
+    losses: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    """Of training, validation and test, by epoch."""
+    warnings: list[str] = field(default_factory=list)
+    workers: list[int] = field(default_factory=list)
+    """How many said what they did, by epoch."""
+    model: str = ""
+
+
+def follow(run: headstart.TrainRun) -> Followed:
+    """Reads a job to its end."""
+    found = Followed(run.name)
+    for event in run:
+        match event.WhichOneof("event"):
+            case "epoch_finished":
+                report = event.epoch_finished
+                losses = (report.train["loss"], report.validation["loss"], report.test["loss"])
+                found.losses[report.epoch] = losses
+                found.workers.append(len(report.workers))
+            case "warning":
+                found.warnings.append(event.warning.reason)
+            case "model_published":
+                found.model = event.model_published.model
+    run.result()
+    return found
+
+
+def spec(workers: int = 0, strategy: str = "ddp", batch: int = 16, **trainer: Any) -> dict[str, Any]:
+    """An encoder that trains, on so many workers of a global batch; locally for 0."""
+    encoder = {"type": "bert", "pretrained_model_name_or_path": "tiny-bert", "trainable": True}
+    found = reviews.spec(
+        batch_size=batch // max(1, workers),
+        learning_rate=1e-3,
+        learning_rate_scaling="constant",
+        validation_metric="loss",
+        **trainer,
+    )
+    found["input_features"][0]["encoder"] = encoder
+    if workers:
+        found["backend"] = {
+            "type": "ray",
+            "trainer": {"strategy": strategy, "num_workers": workers, "resources_per_worker": HALF},
+        }
+    return found
+
+
+def train(client: headstart.Client, wanted: dict[str, Any]) -> Followed:
+    return follow(client.train(wanted, headstart.ServerPath("reviews.csv")))
+
+
+def members() -> list[int]:
+    """Processes of the workers that train."""
+    found = subprocess.run(["pgrep", "-f", "ray::RayTrainWorker"], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]
