@@ -63,7 +63,7 @@ def prepare_job(
         listener.warning("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out")
     for note in data.notes:
         listener.warning("BAD_IMAGES", note)
-    for reason, message in trainer.warnings:
+    for reason, message in (*backend.warnings, *trainer.warnings):
         listener.warning(reason, message)
     return prepared
 

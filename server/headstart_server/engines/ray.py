@@ -6,28 +6,26 @@ say. Every worker reads the rows by itself and trains its part of each batch; ra
 
 import logging
 import os
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
-import ray.exceptions
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.member import train_together
 from headstart_server.engines.preparing import prepare_job, stored_inputs
-from headstart_server.engines.workplace import Listener, RowCounts, Silent, Workplace
+from headstart_server.engines.relay import Relay, replay
+from headstart_server.engines.workplace import Listener, Silent, Workplace
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
-from headstart_server.planning.resolution import Origin, ResolvedValue
-from headstart_server.spec.model import TrainSpec
-from headstart_server.training.reports import EpochReport, StepReport
 
 _POLL_SECONDS = 0.2
 _CANCEL_SECONDS = 0.5
@@ -72,7 +70,8 @@ class RayEngine:
                 )
 
     def _train(self, plan: BackendPlan) -> str:
-        ears = ray.remote(_Ears).options(num_cpus=0).remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        ears = ray.remote(_Ears).options(num_cpus=0, scheduling_strategy=here).remote()
         trainer = TorchTrainer(
             _member,
             train_loop_config={"job": self._job, "strategy": plan.strategy, "ears": ears},
@@ -94,28 +93,29 @@ class RayEngine:
             fit.join(_POLL_SECONDS)
             self._hear(ears)
         self._hear(ears)
-        return self._outcome(fit, ray.get(ears.ended.remote()))
+        return self._outcome(fit, *ray.get([ears.published.remote(), ears.ended.remote()]))
 
     def _hear(self, ears: Any) -> None:
         """Passes on what rank 0 said, and a cancellation to it."""
-        for kind, arguments in ray.get(ears.heard.remote()):
-            getattr(self._listener, kind)(*_opened(kind, arguments))
+        for kind, said in ray.get(ears.heard.remote()):
+            replay(self._listener, kind, said)
         try:
             self._listener.check()
         except CancelledError:
             ears.cancel.remote()
 
-    def _outcome(self, fit: "_Fit", ended: dict[str, str] | None) -> str:
+    def _outcome(self, fit: "_Fit", published: str, ended: dict[str, str] | None) -> str:
+        if published:
+            return published
         if ended is not None and ended["reason"] == CancelledError.reason:
             raise CancelledError("the job was cancelled")
         if ended is not None:
             raise JobFailedError(ended["message"], reason=ended["reason"], field=ended["field"])
-        if fit.error is not None:
+        if isinstance(fit.error, WorkerGroupError):
             raise JobFailedError(
                 f"the workers failed {_RESTARTS + 1} times, last with: {_brief(fit.error)}", reason="WORKERS_FAILED"
             ) from fit.error
-        assert isinstance(fit.model, str)
-        return fit.model
+        raise fit.error or AssertionError("the workers ended without a model and without an error")
 
 
 class _Fit(threading.Thread):
@@ -124,14 +124,13 @@ class _Fit(threading.Thread):
     def __init__(self, trainer: TorchTrainer) -> None:
         super().__init__(daemon=True)
         self._trainer = trainer
-        self.model: str | None = None
         self.error: Exception | None = None
 
     def run(self) -> None:
         """Fits."""
         try:
-            self.model = self._trainer.fit().return_value
-        except (TrainingFailedError, ray.exceptions.RayError) as error:
+            self._trainer.fit()
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits for this one
             self.error = error
 
 
@@ -140,17 +139,24 @@ class _Ears:
 
     def __init__(self) -> None:
         self._said: list[tuple[str, dict[str, Any]]] = []
+        self._published = ""
         self._cancelled = False
         self._ended: dict[str, str] | None = None
 
-    def hear(self, kind: str, arguments: dict[str, Any]) -> None:
+    def hear(self, kind: str, said: dict[str, Any]) -> None:
         """Takes note of one report."""
-        self._said.append((kind, arguments))
+        self._said.append((kind, said))
+        if kind == "model":
+            self._published = said["identifier"]
 
     def heard(self) -> list[tuple[str, dict[str, Any]]]:
         """Everything since the last call."""
         said, self._said = self._said, []
         return said
+
+    def published(self) -> str:
+        """The model's id, once there is one."""
+        return self._published
 
     def cancel(self) -> None:
         """The job is to stop."""
@@ -169,68 +175,38 @@ class _Ears:
         return self._ended
 
 
-def _member(config: dict[str, Any]) -> str:
-    """One worker's part. A job that has ended for good is not begun again after a restart."""
+def _member(config: dict[str, Any]) -> None:
+    """One worker's part. A job that has ended, well or for good, is not begun again after a restart."""
     ears, world = config["ears"], World.joined()
-    if ray.get(ears.ended.remote()) is not None:
-        return ""
-    speaker = _Speaker(ears) if world.leads else None
+    if any(ray.get([ears.published.remote(), ears.ended.remote()])):
+        return
     try:
-        return train_together(config["job"], world, config["strategy"], speaker or Silent())
+        with _Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
+            train_together(config["job"], world, config["strategy"], listener)
     except HeadstartError as error:
         ray.get(ears.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
-        if isinstance(error, CancelledError):  # every worker leaves at the same step
-            return ""
-        raise
-    finally:
-        if speaker is not None:
-            speaker.close()
+        if not isinstance(error, CancelledError):  # every worker leaves at the same step
+            raise
 
 
-class _Speaker(Silent):
-    """Rank 0's listener: tells the driver's ears, and looks for a cancellation beside the training."""
+class _Speaker:
+    """Rank 0's way to the driver's ears; looks for a cancellation beside the training. Use as a context."""
 
     def __init__(self, ears: Any) -> None:
         self._ears = ears
         self._cancelled, self._closed = threading.Event(), threading.Event()
+
+    def __enter__(self) -> Relay:
         threading.Thread(target=self._look, daemon=True).start()
+        return Relay(lambda kind, said: self._ears.hear.remote(kind, said), self._check)
 
-    def close(self) -> None:
-        """Stops looking, once everything that was said has arrived."""
+    def __exit__(self, *_: object) -> None:
         self._closed.set()
-        ray.get(self._ears.cancelled.remote())
+        ray.get(self._ears.cancelled.remote())  # calls are answered in order: everything that was said has arrived
 
-    def check(self) -> None:
-        """Raises CancelledError when the job was cancelled."""
+    def _check(self) -> None:
         if self._cancelled.is_set():
             raise CancelledError("the job was cancelled")
-
-    def state(self, state: str) -> None:
-        """Tells it."""
-        self._say("state", state=state)
-
-    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
-        """Tells it."""
-        self._say("resolved", spec=spec.compact(), values=[asdict(value) for value in values], rows=asdict(rows))
-
-    def step(self, report: StepReport) -> None:
-        """Tells it."""
-        self._say("step", report=asdict(report))
-
-    def epoch(self, report: EpochReport) -> None:
-        """Tells it."""
-        self._say("epoch", report=asdict(report))
-
-    def warning(self, reason: str, message: str) -> None:
-        """Tells it."""
-        self._say("warning", reason=reason, message=message)
-
-    def model(self, identifier: str, report: EpochReport) -> None:
-        """Tells it."""
-        self._say("model", identifier=identifier, report=asdict(report))
-
-    def _say(self, kind: str, **arguments: Any) -> None:
-        self._ears.hear.remote(kind, arguments)
 
     def _look(self) -> None:
         while not self._closed.wait(_CANCEL_SECONDS):
@@ -239,43 +215,25 @@ class _Speaker(Silent):
                 return
 
 
-def _opened(kind: str, arguments: dict[str, Any]) -> tuple[Any, ...]:
-    """What a listener's method takes, from plain values."""
-    match kind:
-        case "resolved":
-            values = [ResolvedValue(**{**value, "origin": Origin(value["origin"])}) for value in arguments["values"]]
-            return TrainSpec.model_validate(arguments["spec"]), values, RowCounts(**arguments["rows"])
-        case "step":
-            return (StepReport(**arguments["report"]),)
-        case "epoch":
-            return (EpochReport(**arguments["report"]),)
-        case "model":
-            return arguments["identifier"], EpochReport(**arguments["report"])
-        case _:
-            return tuple(arguments.values())
-
-
 @contextmanager
 def _cluster(address: str) -> Iterator[None]:
     """Joins the cluster at an address, or that of RAY_ADDRESS, or starts one on this machine for as long as the job."""
     address = address or os.environ.get("RAY_ADDRESS", "") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        ray.init(
-            address=address,
-            namespace="headstart",
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-            **({"include_dashboard": False} if address == "local" else {}),
-        )
-    except (ConnectionError, RuntimeError) as error:
-        raise FailedPreconditionError(
-            f"the Ray cluster at {address!r} cannot be joined: {_brief(error)}", reason="NO_CLUSTER", field="backend"
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="headstart-ray-", ignore_cleanup_errors=True) as logs:
+        own = {"include_dashboard": False, "_temp_dir": logs} if address == "local" else {}
+        try:
+            ray.init(address=address, namespace="headstart", log_to_driver=False, logging_level=logging.WARNING, **own)
+        except (ConnectionError, RuntimeError) as error:
+            raise FailedPreconditionError(
+                f"the Ray cluster at {address!r} cannot be joined: {_brief(error)}",
+                reason="NO_CLUSTER",
+                field="backend",
+            ) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _brief(error: Exception) -> str:

@@ -4,7 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from headstart_server.core.errors import invalid
-from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
 
 
@@ -18,6 +18,7 @@ class BackendPlan:
     use_gpu: bool = False
     resources: tuple[tuple[str, float], ...] = ()
     """What each worker reserves, by Ray's names, its GPU included."""
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> BackendPlan:
@@ -32,9 +33,14 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         )
     trainer, path = spec.backend.trainer, "backend.trainer"
     workers = resolution.settle(f"{path}.num_workers", trainer.num_workers, 1)
-    strategy = resolution.settle(f"{path}.strategy", trainer.strategy, "ddp")
+    strategy, warnings = resolution.settle(f"{path}.strategy", trainer.strategy, "ddp"), ()
+    if strategy == "horovod":
+        reason = (
+            "Horovod averaged gradients over copies of the model, which torch's DDP does now; the job trains by ddp"
+        )
+        strategy, warnings = resolution.record(f"{path}.strategy", "ddp", Origin.RULE, reason), (("HOROVOD", reason),)
     use_gpu = resolution.settle(
         f"{path}.use_gpu", trainer.use_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
     )
     resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
-    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()))
+    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()), warnings)

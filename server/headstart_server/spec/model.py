@@ -231,7 +231,7 @@ class TrainerSpec(Section):
 class BackendTrainerSpec(Section):
     """Workers of a distributed run."""
 
-    strategy: Literal["ddp", "fsdp"] | None = None
+    strategy: Literal["ddp", "fsdp", "horovod"] | None = None
     num_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     use_gpu: bool | None = None
     resources_per_worker: dict[str, float] = Field(default_factory=dict)

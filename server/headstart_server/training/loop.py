@@ -231,6 +231,9 @@ class Loop:
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
+        found = checkpoint.progress.epoch if checkpoint is not None else 0
+        if found != self.world.told(found):
+            raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")
         if checkpoint is None:
             return
         self.parallel.restore(checkpoint.model)

@@ -45,6 +45,15 @@ def test_what_is_not_given_is_resolved() -> None:
     assert dict(plan_backend(spec, resolution, "cpu").resources) == {"CPU": 2.0}
 
 
+def test_horovod_is_taken_for_what_it_did() -> None:
+    pytest.importorskip("ray")
+    spec = spec_of({"type": "ray", "trainer": {"strategy": "horovod"}})
+    resolution = Resolution.of(spec)
+    plan = plan_backend(spec, resolution, "cpu")
+    assert plan.strategy == resolution.spec().backend.trainer.strategy == "ddp"
+    assert [reason for reason, _ in plan.warnings] == ["HOROVOD"]
+
+
 @pytest.mark.parametrize(("scaling", "factor"), [("linear", 4.0), ("sqrt", 2.0), ("constant", 1.0)])
 def test_a_given_batch_size_is_each_workers_and_scales_the_rate(scaling: str, factor: float) -> None:
     plan = trainer_of(4, batch_size=32, learning_rate=1e-3, learning_rate_scaling=scaling)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -208,3 +209,18 @@ def test_a_run_goes_on_with_another_number_of_workers(
     for trained in resumed:
         torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(unbroken.losses[2:]), rtol=0, atol=1e-5)
         torch.testing.assert_close(trained.parameters, unbroken.parameters, rtol=0, atol=1e-5)
+
+
+def _apart(world: World, root: Path) -> None:
+    _interrupted(World(), root / str(world.rank), "ddp", 2 + world.rank)
+    with (
+        pytest.raises(RuntimeError, match="rank 1 reads another checkpoint than rank 0")
+        if world.rank
+        else nullcontext()
+    ):
+        loop = Run(settings_of(checkpoints=root / str(world.rank)), total_epochs=4).loop(world)
+        loop._resume()
+
+
+def test_processes_that_read_different_checkpoints_do_not_train_together(tmp_path: Path) -> None:
+    together(2, _apart, tmp_path)
