@@ -7,6 +7,8 @@ from headstart_server.core.errors import invalid
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
 
+_HOROVOD = "Horovod averaged gradients over copies of the model, as torch's DDP does; the job trains by ddp"
+
 
 @dataclass(frozen=True)
 class BackendPlan:
@@ -33,14 +35,12 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         )
     trainer, path = spec.backend.trainer, "backend.trainer"
     workers = resolution.settle(f"{path}.num_workers", trainer.num_workers, 1)
-    strategy, warnings = resolution.settle(f"{path}.strategy", trainer.strategy, "ddp"), ()
-    if strategy == "horovod":
-        reason = (
-            "Horovod averaged gradients over copies of the model, which torch's DDP does now; the job trains by ddp"
-        )
-        strategy, warnings = resolution.record(f"{path}.strategy", "ddp", Origin.RULE, reason), (("HOROVOD", reason),)
+    strategy = resolution.settle(f"{path}.strategy", trainer.strategy, "ddp")
+    horovod = strategy == "horovod"
+    if horovod:
+        strategy = resolution.record(f"{path}.strategy", "ddp", Origin.RULE, _HOROVOD)
     use_gpu = resolution.settle(
         f"{path}.use_gpu", trainer.use_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
     )
     resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
-    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()), warnings)
+    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()), (("HOROVOD", _HOROVOD),) * horovod)
