@@ -119,7 +119,11 @@ BAD_SPECS = {
         "preprocessing.split.column",
         "choose a column whose values repeat",
     ),
-    "ray": (changed(lambda s: s.update(backend={"type": "ray"})), "backend.type", "use 'local'"),
+    "workers without a backend": (
+        changed(lambda s: s.update(backend={"trainer": {"num_workers": 4}})),
+        "backend.trainer",
+        "'local' has none",
+    ),
 }
 
 

@@ -9,7 +9,12 @@ _REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_
 
 
 def available_bytes() -> int:
-    """Memory that can still be taken without swapping: the machine's, or the container's limit if that is nearer."""
+    """Memory that this process can still take without swapping: the machine's, or the container's limit if that is
+    nearer, shared with the other processes that train with it on this machine (`LOCAL_WORLD_SIZE`, as torch has it)."""
+    return _free_bytes() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def _free_bytes() -> int:
     machine = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for line in _read(Path("/proc/meminfo")).splitlines():
         if line.startswith("MemAvailable:"):

@@ -17,14 +17,14 @@ from headstart_server.spec.model import TrainSpec
 _WORKPLACES: dict[str, Workplace] = {}
 
 
-def workplace_of(job: dict[str, Any]) -> Workplace:
+def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
     """The process's workplace; kept between jobs, so that the index of the store stays warm."""
     adopt_precision(job["cpu_precision"])
     if job["state_dir"] not in _WORKPLACES:
         root = job["model_root"]
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
         limits = ImageLimits(**job["image_limits"])
-        _WORKPLACES[job["state_dir"]] = Workplace.at(Layout(Path(job["state_dir"])), sources, limits)
+        _WORKPLACES[job["state_dir"]] = Workplace.at(Layout(Path(job["state_dir"])), sources, limits, use_gpu=use_gpu)
     return _WORKPLACES[job["state_dir"]]
 
 

@@ -142,7 +142,7 @@ class Fitting:
         """The model on the CPU: itself, or in rank 0 one built anew where every process holds a part of it."""
         if not parallel.in_parts:
             return parallel.model.cpu()
-        state = parallel.whole(parallel.snapshot())
+        state = {key: whole for key, whole in parallel.wholes(parallel.snapshot()) if self._world.leads}
         if not self._world.leads:
             return parallel.model
         model = self._assembly.model().cpu()

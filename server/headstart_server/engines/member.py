@@ -1,26 +1,51 @@
 """One process of several that train a job together, whatever started them."""
 
+from hashlib import blake2b
 from typing import Any
 
+from headstart_server.core.errors import TrainingFailedError
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.fitting import Fitting
-from headstart_server.engines.preparing import prepare_job, stored_inputs
+from headstart_server.engines.preparing import Prepared, prepare_job, stored_inputs
 from headstart_server.engines.publishing import publish
 from headstart_server.engines.workplace import Listener, Silent
 from headstart_server.model.world import World
+from headstart_server.planning.backend import BackendPlan
 
 
-def train_together(job: dict[str, Any], world: World, strategy: str, listener: Listener) -> str:
-    """Trains; rank 0 publishes. Returns the model's id, in every process.
+def train_together(job: dict[str, Any], world: World, plan: BackendPlan, listener: Listener) -> None:
+    """Trains; rank 0 publishes, while the others are done.
 
     `job` is an assignment as plain values, the same everywhere. The embeddings are in the store already: preparing is
     silent, and encodes only what has been evicted since. `listener` hears of the training, in rank 0.
     """
-    workplace = workplace_of(job)
+    workplace = workplace_of(job, use_gpu=plan.use_gpu)
     assignment = assignment_of(job, workplace.layout)
     prepared = prepare_job(assignment, workplace, Silent(), world.size)
     stored = stored_inputs(prepared, workplace, Silent())
-    model, report = Fitting(prepared, stored, workplace, listener, world, strategy).run()
-    listener.state("PUBLISHING")
-    identifier: str = world.told(publish(prepared, workplace, listener, model, report) if world.leads else "")
-    return identifier
+    require_same_rows(prepared, world)
+    model, report = Fitting(prepared, stored, workplace, listener, world, plan.strategy).run()
+    if world.leads:
+        listener.state("PUBLISHING")
+        publish(prepared, workplace, listener, model, report)
+
+
+def require_same_rows(prepared: Prepared, world: World) -> None:
+    """Raises TrainingFailedError where processes have read other rows or resolved other settings than rank 0.
+
+    Each reads the files by itself: one that could not read an image, or has another kind of GPU, would train on
+    something else, and nothing later would tell.
+    """
+    data, trainer = prepared.data, prepared.trainer
+    seen = blake2b(digest_size=16)
+    for column in (data.parts, *(data.array(feature) for feature in data.outputs)):
+        seen.update(column.tobytes())
+    spaces = [plan.space.identifier for plan in prepared.plans.values() if plan.cached]
+    seen.update(repr((spaces, trainer.batch_size, trainer.precision, trainer.learning_rate)).encode())
+    if not world.agrees(seen.digest()):
+        raise TrainingFailedError(
+            "the workers have read different rows or resolved different settings; check that their machines see the "
+            "same files and have GPUs of one kind, and train again",
+            reason="WORKERS_DISAGREE",
+            field="backend",
+        )

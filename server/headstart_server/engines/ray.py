@@ -9,10 +9,11 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import ray
+import ray.exceptions
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -32,6 +33,7 @@ _CANCEL_SECONDS = 0.5
 _COLLECTIVE_SECONDS = 300
 """A process that has waited this long for the others gives up, and Ray starts all of them again."""
 _RESTARTS = 3
+_LEAVING_SECONDS = 10.0
 
 
 class RayEngine:
@@ -43,12 +45,24 @@ class RayEngine:
     def run(self) -> str:
         """Prepares, encodes, trains and publishes; returns the model's id. Raises HeadstartError."""
         self._listener.state("PREPARING")
-        with _cluster(self._job.get("ray_address", "")):
-            prepared = prepare_job(self._assignment, self._workplace, self._listener)
-            self._require_resources(prepared.backend)
-            stored_inputs(prepared, self._workplace, self._listener)
-            self._listener.state("TRAINING")
-            return self._train(prepared.backend)
+        fit = None
+        try:
+            with _cluster(self._job.get("ray_address", "")):
+                plan = self._prepare()
+                self._listener.state("TRAINING")
+                ears = _ears()
+                fit = _Fit(self._trainer(plan, ears))
+                return self._outcome(fit, ears)
+        finally:
+            if fit is not None:
+                fit.join(_LEAVING_SECONDS)
+
+    def _prepare(self) -> BackendPlan:
+        """Resolves the job and fills the store; keeps nothing of the data, which every worker reads by itself."""
+        prepared = prepare_job(self._assignment, self._workplace, self._listener)
+        self._require_resources(prepared.backend)
+        stored_inputs(prepared, self._workplace, self._listener)
+        return prepared.backend
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
@@ -69,12 +83,10 @@ class RayEngine:
                     "waits until others have ended",
                 )
 
-    def _train(self, plan: BackendPlan) -> str:
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        ears = ray.remote(_Ears).options(num_cpus=0, scheduling_strategy=here).remote()
-        trainer = TorchTrainer(
+    def _trainer(self, plan: BackendPlan, ears: Any) -> TorchTrainer:
+        return TorchTrainer(
             _member,
-            train_loop_config={"job": self._job, "strategy": plan.strategy, "ears": ears},
+            train_loop_config={"job": self._job, "plan": plan, "ears": ears},
             scaling_config=ScalingConfig(
                 num_workers=plan.workers, use_gpu=plan.use_gpu, resources_per_worker=dict(plan.resources)
             ),
@@ -87,24 +99,17 @@ class RayEngine:
                 backend="cpu:gloo,cuda:nccl" if plan.use_gpu else "gloo", timeout_s=_COLLECTIVE_SECONDS
             ),
         )
-        fit = _Fit(trainer)
+
+    def _outcome(self, fit: "_Fit", ears: Any) -> str:
+        """Listens until the workers are done, or one of them has met an error that no restart mends."""
         fit.start()
-        while fit.is_alive():
+        ended = None
+        while fit.is_alive() and ended is None:
             fit.join(_POLL_SECONDS)
             self._hear(ears)
+            ended = ray.get(ears.ended.remote())
         self._hear(ears)
-        return self._outcome(fit, *ray.get([ears.published.remote(), ears.ended.remote()]))
-
-    def _hear(self, ears: Any) -> None:
-        """Passes on what rank 0 said, and a cancellation to it."""
-        for kind, said in ray.get(ears.heard.remote()):
-            replay(self._listener, kind, said)
-        try:
-            self._listener.check()
-        except CancelledError:
-            ears.cancel.remote()
-
-    def _outcome(self, fit: "_Fit", published: str, ended: dict[str, str] | None) -> str:
+        published: str = ray.get(ears.published.remote())
         if published:
             return published
         if ended is not None and ended["reason"] == CancelledError.reason:
@@ -116,6 +121,25 @@ class RayEngine:
                 f"the workers failed {_RESTARTS + 1} times, last with: {_brief(fit.error)}", reason="WORKERS_FAILED"
             ) from fit.error
         raise fit.error or AssertionError("the workers ended without a model and without an error")
+
+    def _hear(self, ears: Any) -> None:
+        """Passes on what rank 0 said, and a cancellation to it."""
+        for kind, said in ray.get(ears.heard.remote()):
+            with suppress(CancelledError):  # heard of again below
+                replay(self._listener, kind, said)
+        try:
+            self._listener.check()
+        except CancelledError:
+            ears.cancel.remote()
+
+
+def _ears() -> Any:
+    """An actor on this machine that hears what rank 0 says."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    ears = ray.remote(_Ears).options(num_cpus=0, scheduling_strategy=here).remote()
+    with _no_cluster_named("has no Headstart of this version in its Python"):
+        ray.get(ears.published.remote())
+    return ears
 
 
 class _Fit(threading.Thread):
@@ -182,7 +206,7 @@ def _member(config: dict[str, Any]) -> None:
         return
     try:
         with _Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
-            train_together(config["job"], world, config["strategy"], listener)
+            train_together(config["job"], world, config["plan"], listener)
     except HeadstartError as error:
         ray.get(ears.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
         if not isinstance(error, CancelledError):  # every worker leaves at the same step
@@ -222,18 +246,22 @@ def _cluster(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with tempfile.TemporaryDirectory(prefix="headstart-ray-", ignore_cleanup_errors=True) as logs:
         own = {"include_dashboard": False, "_temp_dir": logs} if address == "local" else {}
-        try:
+        with _no_cluster_named(f"at {address!r} cannot be joined"):
             ray.init(address=address, namespace="headstart", log_to_driver=False, logging_level=logging.WARNING, **own)
-        except (ConnectionError, RuntimeError) as error:
-            raise FailedPreconditionError(
-                f"the Ray cluster at {address!r} cannot be joined: {_brief(error)}",
-                reason="NO_CLUSTER",
-                field="backend",
-            ) from error
         try:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _no_cluster_named(what: str) -> Iterator[None]:
+    """Raises FailedPreconditionError for a cluster that cannot be used."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        message = f"the Ray cluster {what}: {_brief(error)}"
+        raise FailedPreconditionError(message, reason="NO_CLUSTER", field="backend") from error
 
 
 def _brief(error: Exception) -> str:

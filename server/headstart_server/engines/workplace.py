@@ -29,9 +29,12 @@ class Workplace:
     image_limits: ImageLimits
 
     @classmethod
-    def at(cls, layout: Layout, sources: ModelSources, image_limits: ImageLimits | None = None) -> "Workplace":
-        """The workplace over one state directory, on the best device there is."""
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    def at(
+        cls, layout: Layout, sources: ModelSources, image_limits: ImageLimits | None = None, *, use_gpu: bool = True
+    ) -> "Workplace":
+        """The workplace over one state directory, on the current GPU where there is one and it is wanted."""
+        gpu = use_gpu and torch.cuda.is_available()
+        device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
         store, vault = EmbeddingStore(layout.embeddings), EncoderVault(layout.encoders)
         return cls(layout, sources, store, vault, device, image_limits or ImageLimits())
 

@@ -23,6 +23,8 @@ class GhostBatchNorm1d(nn.Module):
         self.virtual_batch_size = virtual_batch_size
         self.norm = nn.BatchNorm1d(width)
         self.world = World()
+        self.idle = False
+        """Whether this process runs a row that does not count."""
 
     def forward(self, rows: Tensor) -> Tensor:
         """Normalises; a single training row passes through with running statistics."""
@@ -63,13 +65,15 @@ class GhostBatchNorm1d(nn.Module):
         return torch.cat(parts)
 
     def _over_all_processes(self, rows: Tensor) -> Tensor:
-        norm = self.norm
-        count = int(self.world.summed(torch.tensor(len(rows))))
-        mean = SummedWithGradients.apply(rows.float().sum(0), self.world) / count
+        norm, counted = self.norm, 0 if self.idle else len(rows)
+        count = int(self.world.summed(torch.tensor(counted)))
+        if count == 1:
+            return self._with_running_statistics(rows)
+        mean = SummedWithGradients.apply(rows[:counted].float().sum(0), self.world) / count
         centred = rows.float() - mean
-        variance = SummedWithGradients.apply(centred.square().sum(0), self.world) / count
+        variance = SummedWithGradients.apply(centred[:counted].square().sum(0), self.world) / count
         with torch.no_grad():
-            self._follow(mean, variance * count / max(1, count - 1))
+            self._follow(mean, variance * count / (count - 1))
         normalised: Tensor = centred * (variance + norm.eps).rsqrt() * norm.weight + norm.bias
         return normalised
 

@@ -1,7 +1,7 @@
 """The processes that train one model together: which rows are whose, and what they tell each other."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,21 @@ class World:
             return values
         count = self.gathered(torch.tensor([len(values)]), [1] * self.size)
         return self.gathered(values, count.tolist())
+
+    def digests(self, digest: bytes) -> list[bytes]:
+        """Everybody's digest, by rank."""
+        own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)[None]
+        return [bytes(row.tolist()) for row in self.gathered(own, [1] * self.size)]
+
+    def agrees(self, digest: bytes) -> bool:
+        """Whether everybody has the same digest."""
+        return len(set(self.digests(digest))) == 1
+
+    def spread(self, tensors: Iterable[Tensor]) -> None:
+        """Makes everybody's tensors those of rank 0, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), src=0)
 
     def told(self, value: Any) -> Any:
         """What rank 0 has, as everybody hears it: plain values of JSON."""

@@ -39,8 +39,25 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
     horovod = strategy == "horovod"
     if horovod:
         strategy = resolution.record(f"{path}.strategy", "ddp", Origin.RULE, _HOROVOD)
+    _require_known(spec)
+    given_gpu = True if trainer.use_gpu is None and "GPU" in trainer.resources_per_worker else trainer.use_gpu
     use_gpu = resolution.settle(
-        f"{path}.use_gpu", trainer.use_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
+        f"{path}.use_gpu", given_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
     )
     resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
     return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()), (("HOROVOD", _HOROVOD),) * horovod)
+
+
+def _require_known(spec: TrainSpec) -> None:
+    """Raises InvalidInputError for what no worker could train with."""
+    trainer, path = spec.backend.trainer, "backend.trainer"
+    if trainer.use_gpu is False and "GPU" in trainer.resources_per_worker:
+        raise invalid(
+            f"{path}.resources_per_worker.GPU", "is reserved although use_gpu is false; leave one of them out"
+        )
+    if "TPU" in trainer.resources_per_worker:
+        raise invalid(f"{path}.resources_per_worker.TPU", "TPUs are not trained on; use CPU or GPU")
+    if trainer.strategy == "fsdp" and spec.trainer.optimizer.type == "adafactor":
+        raise invalid(
+            "trainer.optimizer.type", "adafactor does not step sharded parameters; use adamw, or strategy ddp"
+        )

@@ -1,7 +1,7 @@
 """The honesty check: all processes hold the same model, or the job says who does not."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 
 import torch
@@ -13,15 +13,16 @@ from headstart_server.model.world import World
 _DIGEST_BYTES = 16
 
 
-def require_same(world: World, state: Mapping[str, Tensor], when: str) -> None:
+def require_same(world: World, state: Iterable[tuple[str, Tensor]], when: str) -> None:
     """Raises TrainingFailedError, in every process, naming the ranks whose state is not that of most.
 
-    `state` is whole and on the CPU; of two processes, rank 0 is taken at its word.
+    `state` is whole and on the CPU; of two processes, rank 0 is taken at its word. Where every process holds a part of
+    each parameter (FSDP), the whole is the same everywhere by the way it is put together: what is compared then is what
+    no process shares, buffers and the order and names of all.
     """
     if world.size == 1:
         return
-    own = torch.frombuffer(bytearray(_digest(state)), dtype=torch.uint8)[None]
-    digests = [bytes(row.tolist()) for row in world.gathered(own, [1] * world.size)]
+    digests = world.digests(_digest(state))
     counts = Counter(digests)
     usual = max(digests, key=lambda digest: (counts[digest], digest == digests[0]))
     others = [rank for rank, digest in enumerate(digests) if digest != usual]
@@ -35,9 +36,9 @@ def require_same(world: World, state: Mapping[str, Tensor], when: str) -> None:
         )
 
 
-def _digest(state: Mapping[str, Tensor]) -> bytes:
+def _digest(state: Iterable[tuple[str, Tensor]]) -> bytes:
     found = blake2b(digest_size=_DIGEST_BYTES)
-    for key in sorted(state):
+    for key, tensor in state:
         found.update(key.encode())
-        found.update(state[key].contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.digest()

@@ -136,7 +136,7 @@ class Loop:
         stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
         for index, (rows, (_, batch, targets)) in enumerate(zip(batches, stream, strict=True), 1):
             steps = index % self.settings.accumulation == 0 or index == len(batches)
-            with self.parallel.synced(steps):
+            with self.parallel.synced(steps, idle=portions[index - 1][1] == 0):
                 with self.precision.autocast():
                     logits = self.parallel(batch)
                     loss = self._loss(logits, targets, rows)
@@ -188,7 +188,7 @@ class Loop:
     def _require_same(self, when: str) -> None:
         if self.world.size > 1:
             self.parallel.settle()
-            require_same(self.world, self.parallel.whole(self.parallel.snapshot()), when)
+            require_same(self.world, self.parallel.wholes(self.parallel.snapshot()), when)
 
     def _evaluate_epoch(self, epoch: int, passed: "_Pass") -> EpochReport:
         return EpochReport(
@@ -222,11 +222,13 @@ class Loop:
         if not self.world.told(last or now - self._saved >= self.settings.checkpoint_seconds):
             return
         self._saved = now
-        whole = self.parallel.whole
         tensors, values = RunningState(self.optimizer, self.precision.scaler).save()
-        states = whole(self.parallel.snapshot()), whole(self.best_state), whole(tensors)
+        model, best, running = (
+            {key: whole for key, whole in self.parallel.wholes(part) if self.world.leads}
+            for part in (self.parallel.snapshot(), self.best_state, tensors)
+        )
         if self.world.leads:
-            save_checkpoint(self.settings.checkpoints, self.progress, *states, values)
+            save_checkpoint(self.settings.checkpoints, self.progress, model, best, running, values)
         self.world.told(None)  # nobody goes on before the checkpoint is there
 
     def _resume(self) -> None:

@@ -1,7 +1,7 @@
 """How the processes of a world hold one model: alone, a copy each (DDP), or a part each (FSDP)."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -41,8 +41,11 @@ class Parallel(Protocol):
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Logits of this process's rows."""
 
-    def synced(self, last: bool) -> AbstractContextManager[object]:
-        """The context of a backward pass; gradients travel in the `last` of those that share a step."""
+    def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
+        """The context of a forward and backward pass; gradients travel in the `last` of those that share a step.
+
+        An `idle` process runs a row that does not count.
+        """
 
     def settle(self) -> None:
         """Makes what each process has noted by itself everybody's mean: running statistics of encoders' batch norms."""
@@ -53,8 +56,8 @@ class Parallel(Protocol):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """The inverse of `snapshot`."""
 
-    def whole(self, state: Mapping[str, Tensor]) -> State:
-        """A snapshot put together from everybody's parts; every process gets it."""
+    def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """A snapshot put together from everybody's parts, tensor by tensor; all processes go through all of it."""
 
 
 _FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
@@ -69,14 +72,20 @@ class Alone:
 
     def __init__(self, model: ECD, world: World | None = None) -> None:
         self.model, self.world = model, world or World()
+        norms = (module for module in model.modules() if isinstance(module, GhostBatchNorm1d))
+        self._norms = list(norms) if self.world.size > 1 else []
+        for norm in self._norms:
+            norm.world = self.world
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Runs the model."""
         logits: dict[str, Tensor] = self.model(batch)
         return logits
 
-    def synced(self, last: bool) -> AbstractContextManager[object]:
-        """Nothing to do."""
+    def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
+        """Nothing to do but to tell norms."""
+        for norm in self._norms:
+            norm.idle = idle
         return nullcontext()
 
     def settle(self) -> None:
@@ -95,9 +104,9 @@ class Alone:
         """Loads it."""
         self.model.load_learned_state(state)
 
-    def whole(self, state: Mapping[str, Tensor]) -> State:
+    def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """It is whole."""
-        return dict(state)
+        yield from state.items()
 
 
 class Replicated(Alone):
@@ -105,7 +114,6 @@ class Replicated(Alone):
 
     def __init__(self, model: ECD, world: World) -> None:
         super().__init__(model, world)
-        _tell_norms(model, world)
         device = next(model.parameters()).device
         self._synced = DistributedDataParallel(
             model,
@@ -121,32 +129,34 @@ class Replicated(Alone):
         logits: dict[str, Tensor] = self._synced(batch)
         return logits
 
-    def synced(self, last: bool) -> AbstractContextManager[object]:
+    def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Gradients stay here until the last."""
+        super().synced(last, idle=idle)
         return nullcontext() if last else self._synced.no_sync()
 
 
 class Sharded(Alone):
     """A part of every parameter in every process, by torch's FSDP2 (`fully_shard`), block by block of an encoder.
 
-    Parameters are put together for the moment in which their block runs. The learned state's tensors are DTensors.
+    Rank 0's weights are everybody's at the start. Parameters are put together for the moment in which their block runs.
+    The learned state's tensors are DTensors.
     """
 
     in_parts = True
 
     def __init__(self, model: ECD, world: World) -> None:
         super().__init__(model, world)
-        _tell_norms(model, world)
+        world.spread(model.learned_state().values())
         mesh = init_device_mesh(next(model.parameters()).device.type, (world.size,))
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
                 fully_shard(block, mesh=mesh)
         self._sharded = fully_shard(model, mesh=mesh)
 
-    def synced(self, last: bool) -> AbstractContextManager[object]:
+    def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Gradients stay here until the last."""
         self._sharded.set_requires_gradient_sync(last)
-        return nullcontext()
+        return super().synced(last, idle=idle)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
         """Copies parts in place, of whole tensors this process's part."""
@@ -154,10 +164,11 @@ class Sharded(Alone):
             for key, tensor in self.model.learned_state().items():
                 _part(tensor).copy_(_part(like(tensor, state[key])))
 
-    def whole(self, state: Mapping[str, Tensor]) -> State:
-        """Asks everybody for their parts, tensor by tensor."""
+    def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Asks everybody for their parts."""
         device = next(self.model.parameters()).device
-        return {key: _whole(tensor, device) for key, tensor in state.items()}
+        for key, tensor in state.items():
+            yield key, _whole(tensor, device)
 
 
 def _part(tensor: Tensor) -> Tensor:
@@ -177,9 +188,3 @@ def _noted(model: ECD) -> list[Tensor]:
     encoders = [item.encoder for item in model.pretrained().values() if item.trainable]
     norms = [module for encoder in encoders for module in encoder.modules() if isinstance(module, _BatchNorm)]
     return [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]
-
-
-def _tell_norms(model: ECD, world: World) -> None:
-    for module in model.modules():
-        if isinstance(module, GhostBatchNorm1d):
-            module.world = world

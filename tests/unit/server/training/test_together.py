@@ -42,6 +42,7 @@ def _runs(bert: Path) -> dict[str, Run]:
         "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
         "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
         "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),
+        "batch norm, fewer rows than workers": Run(settings_of(batch_size=21), combiner(batch), sgd),
         "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
         "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
     }
@@ -67,7 +68,7 @@ def _train(world: World, run: Run, strategy: str) -> Trained:
         parameter.to_local().numel() if strategy == "fsdp" else parameter.numel()  # type: ignore[operator]
         for parameter in loop.model.parameters()
     )
-    return Trained(losses, loop.parallel.whole(loop.parallel.snapshot()), held)
+    return Trained(losses, dict(loop.parallel.wholes(loop.parallel.snapshot())), held)
 
 
 def _train_all(world: World, bert: Path, strategies: tuple[str, ...]) -> dict[tuple[str, str], Trained]:
