@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.training.parallel import Alone
 
 from tests.support import tiny_models
-from tests.support.together import together
+from tests.support.together import Together
 from tests.support.training import Reports, Run, settings_of
 
 _LAYERS = {"num_fc_layers": 1, "output_size": 8}
@@ -71,9 +71,16 @@ def _train(world: World, run: Run, strategy: str) -> Trained:
     return Trained(losses, dict(loop.parallel.wholes(loop.parallel.snapshot())), held)
 
 
-def _train_all(world: World, bert: Path, strategies: tuple[str, ...]) -> dict[tuple[str, str], Trained]:
-    runs = _runs(bert)
-    return {(name, strategy): _train(world, runs[name], strategy) for strategy in strategies for name in runs}
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Together]:
+    with Together(2) as processes:
+        yield processes
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[Together]:
+    with Together(4) as processes:
+        yield processes
 
 
 @pytest.fixture(scope="module")
@@ -86,35 +93,37 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def found(bert: Path) -> Any:
-    """Every training by (world size, strategy)."""
-
-    @cache
-    def of(size: int) -> list[dict[tuple[str, str], Trained]]:
-        return together(size, _train_all, bert, ("ddp", "fsdp"))
-
-    return of
+def _require_alike(found: list[Trained], expected: Trained) -> None:
+    for trained in found:
+        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(expected.losses), rtol=0, atol=1e-5)
+        torch.testing.assert_close(trained.parameters, expected.parameters, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", _runs(Path()))
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-@pytest.mark.parametrize("size", [2, 4])
-def test_losses_and_parameters_are_those_of_one_process(
-    found: Any, bert: Path, size: int, strategy: str, name: str
+@pytest.mark.parametrize("name", _runs(Path()))
+def test_two_train_what_one_trains(pair: Together, bert: Path, strategy: str, name: str) -> None:
+    run = _runs(bert)[name]
+    _require_alike(pair(_train, run, strategy), _train(World(), run, "ddp"))
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+@pytest.mark.parametrize(
+    "name", ["balanced classes", "batch norm, fewer rows than workers", "ghost norm", "trained encoder"]
+)
+def test_four_train_what_one_trains(four: Together, bert: Path, strategy: str, name: str) -> None:
+    run = _runs(bert)[name]
+    _require_alike(four(_train, run, strategy), _train(World(), run, "ddp"))
+
+
+def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
+    pair: Together, four: Together, bert: Path
 ) -> None:
-    alone = _train(World(), _runs(bert)[name], "ddp")
-    for trained in (every[name, strategy] for every in found(size)):
-        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(alone.losses), rtol=0, atol=1e-5)
-        torch.testing.assert_close(trained.parameters, alone.parameters, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("size", [2, 4])
-def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(found: Any, bert: Path, size: int) -> None:
-    whole = _train(World(), _runs(bert)["trained encoder"], "ddp").held
-    for every in found(size):
-        assert every["trained encoder", "ddp"].held == whole
-        assert every["trained encoder", "fsdp"].held == pytest.approx(whole / size, rel=0.05)
+    run = _runs(bert)["trained encoder"]
+    whole = _train(World(), run, "ddp").held
+    for processes, size in ((pair, 2), (four, 4)):
+        for replicated, sharded in zip(processes(_train, run, "ddp"), processes(_train, run, "fsdp"), strict=True):
+            assert replicated.held == whole
+            assert sharded.held == pytest.approx(whole / size, rel=0.05)
 
 
 def _disagree(world: World, strategy: str, late: bool) -> str:
@@ -137,11 +146,11 @@ def _disagree(world: World, strategy: str, late: bool) -> str:
     return failed.value.message
 
 
-def test_a_worker_with_other_parameters_fails_the_job_and_is_named() -> None:
-    for message in together(2, _disagree, "ddp", False):
+def test_a_worker_with_other_parameters_fails_the_job_and_is_named(pair: Together, four: Together) -> None:
+    for message in pair(_disagree, "ddp", False):
         assert message.startswith("after the first step, rank 1 of 2 workers held other parameters")
-    for message in together(3, _disagree, "ddp", True):
-        assert message.startswith("at the end of epoch 2, rank 1 of 3 workers held other parameters")
+    for message in four(_disagree, "ddp", True):
+        assert message.startswith("at the end of epoch 2, rank 1 of 4 workers held other parameters")
 
 
 class _Cancelling(Reports):
@@ -159,8 +168,8 @@ def _cancel(world: World) -> tuple[int, int]:
     return loop.progress.epoch, loop.progress.step
 
 
-def test_all_processes_stop_when_the_first_is_told_to() -> None:
-    assert together(2, _cancel) == [(0, 4), (0, 4)]
+def test_all_processes_stop_when_the_first_is_told_to(pair: Together) -> None:
+    assert pair(_cancel) == [(0, 4), (0, 4)]
 
 
 def _settle(world: World, bert: Path) -> list[float]:
@@ -171,8 +180,8 @@ def _settle(world: World, bert: Path) -> list[float]:
     return [float(norm.running_mean), float(norm.running_var)]  # type: ignore[arg-type]
 
 
-def test_running_statistics_of_an_encoder_are_everybodys_mean(bert: Path) -> None:
-    assert together(2, _settle, bert) == [[0.5, 1.0]] * 2
+def test_running_statistics_of_an_encoder_are_everybodys_mean(pair: Together, bert: Path) -> None:
+    assert pair(_settle, bert) == [[0.5, 1.0]] * 2
 
 
 def _evaluate(world: World) -> tuple[list[float], int]:
@@ -182,10 +191,10 @@ def _evaluate(world: World) -> tuple[list[float], int]:
     return sorted(targets["out"].tolist()), len(loop.feed.parts[Part.TEST])
 
 
-def test_evaluation_repeats_no_row_and_leaves_none_out() -> None:
+def test_evaluation_repeats_no_row_and_leaves_none_out(four: Together) -> None:
     run = Run(settings_of(), output="number")
     expected = sorted(run.feed().targets["out"][run.feed().parts[Part.TEST]].tolist())
-    assert together(3, _evaluate) == [(expected, len(expected))] * 3
+    assert four(_evaluate) == [(expected, len(expected))] * 4
 
 
 def _interrupted(world: World, root: Path, strategy: str, epochs: int) -> Trained:
@@ -193,23 +202,17 @@ def _interrupted(world: World, root: Path, strategy: str, epochs: int) -> Traine
     return _train(world, run, strategy)
 
 
-@pytest.mark.parametrize(
-    ("first", "then"), [((2, "ddp"), (1, "ddp")), ((2, "fsdp"), (3, "fsdp")), ((1, "ddp"), (2, "fsdp"))]
-)
-def test_a_run_goes_on_with_another_number_of_workers(
-    tmp_path: Path, first: tuple[int, str], then: tuple[int, str]
-) -> None:
+def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, pair: Together, four: Together) -> None:
     unbroken = _interrupted(World(), tmp_path / "unbroken", "ddp", 4)
-    root = tmp_path / "broken"
-    for epochs, (size, strategy) in ((2, first), (4, then)):
-        resumed = (
-            [_interrupted(World(), root, strategy, epochs)]
-            if size == 1
-            else together(size, _interrupted, root, strategy, epochs)
-        )
-    for trained in resumed:
-        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(unbroken.losses[2:]), rtol=0, atol=1e-5)
-        torch.testing.assert_close(trained.parameters, unbroken.parameters, rtol=0, atol=1e-5)
+    expected = replace(unbroken, losses=unbroken.losses[2:])
+
+    def alone(_: Any, root: Path, strategy: str, epochs: int) -> list[Trained]:
+        return [_interrupted(World(), root, strategy, epochs)]
+
+    ways = [((pair, "ddp"), (alone, "ddp")), ((pair, "fsdp"), (four, "fsdp")), ((alone, "ddp"), (pair, "fsdp"))]
+    for number, ((first, by), (then, by_then)) in enumerate(ways):
+        first(_interrupted, tmp_path / str(number), by, 2)
+        _require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)
 
 
 def _apart(world: World, root: Path) -> None:
@@ -223,5 +226,5 @@ def _apart(world: World, root: Path) -> None:
         loop._resume()
 
 
-def test_processes_that_read_different_checkpoints_do_not_train_together(tmp_path: Path) -> None:
-    together(2, _apart, tmp_path)
+def test_processes_that_read_different_checkpoints_do_not_train_together(tmp_path: Path, pair: Together) -> None:
+    pair(_apart, tmp_path)
