@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import headstart
 
@@ -30,7 +32,8 @@ def server_with_ray(root: Path) -> Iterator[RunningServer]:
     (root / "data").mkdir()
     reviews.write_csv(root / "data" / "reviews.csv", reviews.make_rows(240))
     flags = ("--model-root", str(root / "models"), "--data-root", str(root / "data"))
-    with RunningServer(root / "state", *flags) as running:
+    eager = {"RAY_worker_niceness": "0"}  # Ray lets its workers wait for whatever else the machine does
+    with mock.patch.dict(os.environ, eager), RunningServer(root / "state", *flags) as running:
         yield running
 
 
