@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.together import Together
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -26,3 +29,10 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def tiny_bert(tiny_models: dict[str, Path]) -> Path:
     return tiny_models["bert"]
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[Together]:
+    """Two processes; they take longer to start than what they are asked to do."""
+    with Together(2) as processes:
+        yield processes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,12 +12,6 @@ from headstart_server.engines.member import require_same_rows
 from headstart_server.model.world import World
 
 from tests.support.together import Together
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Together]:
-    with Together(2) as processes:
-        yield processes
 
 
 def _require(world: World, changes: dict[str, Any]) -> str:

@@ -72,12 +72,6 @@ def _train(world: World, run: Run, strategy: str) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Together]:
-    with Together(2) as processes:
-        yield processes
-
-
-@pytest.fixture(scope="module")
 def four() -> Iterator[Together]:
     with Together(4) as processes:
         yield processes
