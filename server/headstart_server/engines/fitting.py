@@ -48,7 +48,7 @@ class Fitting:
         self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace)
         outputs, device = prepared.data.outputs, workplace.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
-        self._precision = Precision(self._precision_name(), device)
+        self._precision = Precision(prepared.trainer.precision, device)
         self._encoder_runs = any(not plan.cached for plan in prepared.plans.values())
 
     def run(self) -> tuple[ECD, EpochReport]:
@@ -62,13 +62,6 @@ class Fitting:
             finally:
                 feed.close()
         return self._whole_model(parallel), report
-
-    def _precision_name(self) -> str:
-        """As resolved, but for fp16 in parts: each process would see only its own overflows, and scale by itself."""
-        if self._trainer.precision != "fp16" or self._strategy != "fsdp":
-            return self._trainer.precision
-        self._listener.warning("NO_FP16_IN_PARTS", "fsdp trains in fp32 here: this GPU has no fast bf16, only fp16")
-        return "fp32"
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
         batch_size = self._batch_size(model, feed)

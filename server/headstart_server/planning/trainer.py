@@ -70,11 +70,8 @@ def plan_trainer(
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
     warmup_fraction, decay, decay_rate = _schedule(spec, resolution, encoder_trains=encoder_trains)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
-    scaling = settle("trainer.learning_rate_scaling", trainer.learning_rate_scaling, "linear")
-    scale = rules.rate_scale(scaling, workers) if trainer.batch_size is not None else 1.0
-    if scale != 1.0:
-        message = f"the learning rate {learning_rate:g} is multiplied by {scale:g} ({scaling} in {workers} workers)"
-        warnings.append(("LEARNING_RATE_SCALED", message))
+    scale = _rate_scale(spec, resolution, workers, warnings)
+    given = trainer.learning_rate is not None
     return TrainerPlan(
         epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
@@ -83,8 +80,8 @@ def plan_trainer(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
         ),
         learning_rate=scale * learning_rate,
-        learning_rate_given=trainer.learning_rate is not None,
-        head_learning_rate=scale * (learning_rate if trainer.learning_rate else max(rate, rules.HEAD_LEARNING_RATE)),
+        learning_rate_given=given,
+        head_learning_rate=scale * (learning_rate if given else max(rate, rules.HEAD_LEARNING_RATE)),
         warmup_fraction=warmup_fraction,
         decay=decay,
         decay_rate=decay_rate,
@@ -99,6 +96,16 @@ def plan_trainer(
         checkpoint=settle("trainer.checkpoint", trainer.checkpoint, True),
         warnings=tuple(warnings),
     )
+
+
+def _rate_scale(spec: TrainSpec, resolution: Resolution, workers: int, warnings: list[tuple[str, str]]) -> float:
+    """By what both learning rates are multiplied, where each worker adds a given batch to every step."""
+    scaling = resolution.settle("trainer.learning_rate_scaling", spec.trainer.learning_rate_scaling, "linear")
+    scale = rules.rate_scale(scaling, workers) if spec.trainer.batch_size is not None else 1.0
+    if scale != 1.0:
+        message = f"the learning rate is multiplied by {scale:g} ({scaling} in {workers} workers)"
+        warnings.append(("LEARNING_RATE_SCALED", message))
+    return scale
 
 
 def _schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> tuple[float, str, float]:

@@ -45,6 +45,24 @@ def test_what_is_not_given_is_resolved() -> None:
     assert dict(plan_backend(spec, resolution, "cpu").resources) == {"CPU": 2.0}
 
 
+@pytest.mark.parametrize(
+    ("workers", "trainer", "field", "fix"),
+    [
+        ({"use_gpu": False, "resources_per_worker": {"GPU": 1}}, {}, "GPU", "leave one of them out"),
+        ({"resources_per_worker": {"TPU": 4}}, {}, "TPU", "use CPU or GPU"),
+        ({"strategy": "fsdp"}, {"optimizer": {"type": "adafactor"}}, "optimizer.type", "use adamw"),
+    ],
+)
+def test_what_no_worker_could_train_with_is_refused(
+    workers: dict[str, Any], trainer: dict[str, Any], field: str, fix: str
+) -> None:
+    pytest.importorskip("ray")
+    spec = spec_of({"type": "ray", "trainer": workers}, **trainer)
+    with pytest.raises(InvalidInputError, match=fix) as refused:
+        plan_backend(spec, Resolution.of(spec), "cpu")
+    assert refused.value.field.endswith(field)
+
+
 def test_horovod_is_taken_for_what_it_did() -> None:
     pytest.importorskip("ray")
     spec = spec_of({"type": "ray", "trainer": {"strategy": "horovod"}})
