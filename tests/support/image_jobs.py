@@ -20,7 +20,7 @@ from headstart_server.encoders.image import FEATURES, ImageEncoder
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoders.torchvision_weights import TorchvisionSource
 from headstart_server.engines.stored import StoredInput, StoredInputs
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.workplace import Silent, Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.spec.model import TrainSpec
 from torch import Tensor, nn
@@ -86,7 +86,7 @@ def embedding_of(crop: Tensor) -> list[float]:
 
 
 @dataclass
-class Heard:
+class Heard(Silent):
     """A listener that remembers."""
 
     warnings: list[tuple[str, str]] = field(default_factory=list)
@@ -128,7 +128,7 @@ class ImageJob:
         self.data: PreparedData = prepare(spec, sources, 0)
         self.heard = Heard()
         self.workplace = Workplace.at(Layout(root / "state"), ModelSources())
-        self.inputs = StoredInputs(self.data, self.workplace, self.heard, root / "scratch")  # type: ignore[arg-type]
+        self.inputs = StoredInputs(self.data, self.workplace, self.heard, root / "scratch")
 
     def feature(self, name: str = "image") -> FittedFeature:
         return next(item for item in self.data.inputs if item.name == name)

@@ -170,7 +170,7 @@ class StateChange(_message.Message):
     def __init__(self, to: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., **kwargs) -> None: ...
 
 class EncodeProgress(_message.Message):
-    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds")
+    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds", "workers")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -183,6 +183,7 @@ class EncodeProgress(_message.Message):
     EMBEDDING_SPACE_FIELD_NUMBER: _ClassVar[int]
     DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     feature: str
     rows_total: int
     rows_seen: int
@@ -195,7 +196,8 @@ class EncodeProgress(_message.Message):
     embedding_space: str
     data_wait_seconds: float
     compute_seconds: float
-    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ...) -> None: ...
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerMetrics]
+    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ...) -> None: ...
 
 class StepProgress(_message.Message):
     __slots__ = ("epoch", "step", "total_steps", "loss", "learning_rate", "rows_per_second", "eta_seconds")

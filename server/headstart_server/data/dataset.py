@@ -64,12 +64,49 @@ class PreparedData:
             yield start, feature.texts(values)
 
 
-def prepare(spec: TrainSpec, sources: Sources, seed: int, limits: ImageLimits | None = None) -> PreparedData:
-    """Splits the rows and fits every feature. Raises InvalidInputError with all violations of all columns."""
+@dataclass(frozen=True)
+class Survey:
+    """What one process has found out about the rows, so that others need not read every image to know it."""
+
+    parts: Parts
+    """Parts that features were fitted on."""
+    settled: Parts
+    """The same, less the rows whose image turned out to be unusable later."""
+    keys: Mapping[str, npt.NDArray[np.uint64]]
+    """Of image inputs: each file's, or the default image's."""
+
+
+def prepare(
+    spec: TrainSpec, sources: Sources, seed: int, limits: ImageLimits | None = None, survey: Survey | None = None
+) -> PreparedData:
+    """Splits the rows and fits every feature. Raises InvalidInputError with all violations of all columns.
+
+    With a survey of the same rows, takes the parts and the images' keys from there.
+    """
     _require_columns(spec, sources)
-    parts = _split(spec, sources, seed)
-    dropped = _drop_rows(spec, sources, parts)
-    images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
+    dropped, notes = 0, tuple[str, ...]()
+    if survey is not None:
+        parts = survey.parts.copy()
+        columns = {feature.name: feature.source for feature in spec.input_features}
+        images = {
+            name: ScannedImages(ImageColumn(sources.tables, columns[name], limits or ImageLimits()), keys.copy())
+            for name, keys in survey.keys.items()
+        }
+    else:
+        parts = _split(spec, sources, seed)
+        dropped = _drop_rows(spec, sources, parts)
+        images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
+        _keep_labels(spec, sources, parts)
+        check_parts(parts)
+    fitted, arrays = _fit(spec, sources, parts)
+    if survey is not None:
+        parts[:] = survey.settled
+    inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
+    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
+
+
+def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
+    """Gives training a row of every label, unless the split is the user's."""
     for index, feature in enumerate(spec.output_features):
         if feature.type == "category" and spec.preprocessing.split.type != "fixed":
             labels = _labels(feature.source, sources)
@@ -80,10 +117,6 @@ def prepare(spec: TrainSpec, sources: Sources, seed: int, limits: ImageLimits | 
                 "nothing is left to validate; choose a column whose labels repeat, or another type",
             )
             keep_labels_in_training(parts, labels)
-    check_parts(parts)
-    fitted, arrays = _fit(spec, sources, parts)
-    inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
-    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
 
 
 def image_where(index: int, feature: FeatureSpec, sources: Sources) -> Where:

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from headstart_server.embedding_store.key import Keys, distinct
 from headstart_server.embedding_store.store import SpaceStore
 
-Encode = Callable[[npt.NDArray[np.int64]], Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]]
-"""Encodes rows given by number; yields (row numbers, embeddings float32 [n, d]) batch by batch, in any order."""
+Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32] | None]
+"""(row numbers, their embeddings float32 [n, d]); None: whoever encoded them has published them already."""
+Encode = Callable[[npt.NDArray[np.int64]], Iterator[Encoded]]
+"""Encodes rows given by number; yields them batch by batch, in any order."""
 
 SHARD_BYTES = 64 << 20
 SHARD_SECONDS = 20.0
@@ -33,6 +35,8 @@ class FillProgress:
     """Time spent encoding."""
     waited: float = 0.0
     """Part of it in which the encoder waited for its data."""
+    workers: tuple[dict[str, float], ...] = ()
+    """What each of several processes did: `rows`, `rows_per_second`, `data_wait_seconds`."""
 
     @property
     def rows_per_second(self) -> float:
@@ -54,11 +58,17 @@ def survey(store: SpaceStore, keys: Keys) -> tuple[FillProgress, npt.NDArray[np.
     return FillProgress(len(keys), seen=found + repeated, found=found, repeated=repeated), missing
 
 
-def fill(store: SpaceStore, keys: Keys, encode: Encode, report: Callable[[FillProgress], None]) -> FillProgress:
+def fill(
+    store: SpaceStore,
+    keys: Keys,
+    encode: Encode,
+    report: Callable[[FillProgress], None],
+    window_rows: int = WINDOW_ROWS,
+) -> FillProgress:
     """Makes the store hold every key. `report` is called after each batch and may raise to stop the pass.
 
-    What was published before an interruption stays. Rows that another process is encoding are waited for; if that
-    process dies, they are encoded here.
+    `encode` gets at most `window_rows` at a time. What was published before an interruption stays. Rows that another
+    process is encoding are waited for; if that process dies, they are encoded here.
     """
     progress, missing = survey(store, keys)
     report(progress)
@@ -67,8 +77,8 @@ def fill(store: SpaceStore, keys: Keys, encode: Encode, report: Callable[[FillPr
             store.refresh()
             fresh = ~store.contains(keys[missing])
             progress = _count_shared(progress, missing[~fresh])
-            for start in range(0, int((mine & fresh).sum()), WINDOW_ROWS):
-                window = missing[mine & fresh][start : start + WINDOW_ROWS]
+            for start in range(0, int((mine & fresh).sum()), window_rows):
+                window = missing[mine & fresh][start : start + window_rows]
                 progress = _encode_window(store, keys, window, encode, progress, report)
         waiting = missing[fresh & ~mine]
         if len(waiting):
@@ -99,8 +109,9 @@ def _encode_window(
     size = 0
     try:
         for batch, embeddings in encode(rows):
-            pending.append((batch, embeddings))
-            size += embeddings.nbytes
+            if embeddings is not None:
+                pending.append((batch, embeddings))
+                size += embeddings.nbytes
             now = time.monotonic()
             progress = replace(
                 progress,

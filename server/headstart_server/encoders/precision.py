@@ -45,12 +45,15 @@ def settle_precision(kept: Path) -> str:
     return answer
 
 
-def adopt_precision(answer: str) -> None:
-    """Takes the CPU's answer from the process that settled it."""
-    _answers["cpu"] = answer
+def adopt_precision(answer: str, device_type: str = "cpu") -> None:
+    """Takes a device's answer from the process that settled it."""
+    _answers[device_type] = answer
 
 
 def _fast_on_cuda() -> str:
+    """Where others have the GPUs, and this process plans for them, they are taken to be of this decade."""
+    if not torch.cuda.is_available():
+        return "bf16"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 

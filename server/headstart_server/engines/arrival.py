@@ -20,6 +20,8 @@ _WORKPLACES: dict[str, Workplace] = {}
 def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
     """The process's workplace; kept between jobs, so that the index of the store stays warm."""
     adopt_precision(job["cpu_precision"])
+    if "cuda_precision" in job:
+        adopt_precision(job["cuda_precision"], "cuda")
     if job["state_dir"] not in _WORKPLACES:
         root = job["model_root"]
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import available_bytes
-from headstart_server.embedding_store.fill import Encode, FillProgress, fill
+from headstart_server.embedding_store.fill import Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
@@ -24,9 +24,6 @@ from headstart_server.planning.text_inputs import TextPlan
 _REPORT_SECONDS = 0.25
 _ATTEMPTS = 3
 _MEMORY_SHARE = 0.5
-
-Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
-"""(rows, embeddings [n, d])."""
 
 
 def text_encode(
@@ -64,7 +61,11 @@ def require_finite_embeddings(embeddings: npt.NDArray[np.float32], plan: Pretrai
 
 
 def embed(
-    store: SpaceStore, keys: Keys, encode: Encode, report: Callable[[FillProgress], None], scratch: Path
+    store: SpaceStore,
+    keys: Keys,
+    encode: Encode,
+    report: Callable[[FillProgress], None],
+    scratch: Path,
 ) -> Tensor:
     """The embeddings of every key [n, d] in the narrowest type that holds them, encoding what is missing.
 

@@ -11,9 +11,10 @@ from headstart_server.core.timing import Waited
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, workers_for
 from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages
+from headstart_server.embedding_store.fill import Encoded
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
-from headstart_server.engines.embedding import Encoded, require_finite_embeddings
+from headstart_server.engines.embedding import require_finite_embeddings
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.planning.image_inputs import ImagePlan
 
@@ -21,7 +22,8 @@ from headstart_server.planning.image_inputs import ImagePlan
 class ImageEncode:
     """The pass of one image encoder, or of one augmented view; rows whose image is unusable are noted, not encoded.
 
-    Other processes load images while this one encodes; the weights are loaded when the first row needs them.
+    Other processes load images while this one encodes, at most `most_loaders`; the weights are loaded when the first
+    row needs them.
     """
 
     def __init__(
@@ -32,9 +34,10 @@ class ImageEncode:
         shelf: EncoderShelf,
         check: Callable[[], None],
         view: int | None = None,
+        most_loaders: int | None = None,
     ) -> None:
         self._plan, self._images, self._device, self._shelf, self._check = plan, images, device, shelf, check
-        self._view = view
+        self._view, self._most_loaders = view, most_loaders
         self.waited = 0.0
         """Seconds in which the encoder waited for images."""
 
@@ -43,7 +46,10 @@ class ImageEncode:
         plan = self._plan
         encoder = self._shelf.get(plan.space.identifier, self._load)
         assert isinstance(encoder, ImageEncoder)
-        loader = ImageLoader({plan.name: self._reader()}, workers_for(len(rows)))
+        loaders = workers_for(len(rows))
+        if self._most_loaders is not None:
+            loaders = min(loaders, self._most_loaders)
+        loader = ImageLoader({plan.name: self._reader()}, loaders)
         before = self.waited
         try:
             loaded = Waited(loader.stream(in_batches(rows, LOADED_IMAGES), self._view))

@@ -4,25 +4,29 @@ from hashlib import blake2b
 from typing import Any
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.data.dataset import Survey
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.fitting import Fitting
-from headstart_server.engines.preparing import Prepared, prepare_job, stored_inputs
+from headstart_server.engines.preparing import Prepared, gathered_inputs, prepare_job
 from headstart_server.engines.publishing import publish
 from headstart_server.engines.workplace import Listener, Silent
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 
 
-def train_together(job: dict[str, Any], world: World, plan: BackendPlan, listener: Listener) -> None:
+def train_together(
+    job: dict[str, Any], world: World, plan: BackendPlan, listener: Listener, survey: Survey | None = None
+) -> None:
     """Trains; rank 0 publishes, while the others are done.
 
-    `job` is an assignment as plain values, the same everywhere. The embeddings are in the store already: preparing is
-    silent, and encodes only what has been evicted since. `listener` hears of the training, in rank 0.
+    `job` is an assignment as plain values, the same everywhere, and so is what a survey of its rows has found out. The
+    embeddings are in the store already: preparing is silent, and encodes only what has been evicted since. `listener`
+    hears of the training, in rank 0.
     """
     workplace = workplace_of(job, use_gpu=plan.use_gpu)
     assignment = assignment_of(job, workplace.layout)
-    prepared = prepare_job(assignment, workplace, Silent(), world.size)
-    stored = stored_inputs(prepared, workplace, Silent())
+    prepared = prepare_job(assignment, workplace, Silent(), world.size, survey)
+    stored = gathered_inputs(prepared, workplace)
     require_same_rows(prepared, world)
     model, report = Fitting(prepared, stored, workplace, listener, world, plan.strategy).run()
     if world.leads:

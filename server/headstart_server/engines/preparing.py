@@ -1,15 +1,19 @@
 """From an assignment to all that training needs: plans, prepared rows, resolved settings, stored embeddings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.dataset import PreparedData, Survey, prepare
+from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.crew import Crew
 from headstart_server.engines.stored import StoredInput, StoredInputs
-from headstart_server.engines.workplace import Listener, RowCounts, Workplace
+from headstart_server.engines.workplace import Listener, RowCounts, Silent, Workplace
 from headstart_server.planning.backend import BackendPlan, plan_backend
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.pretrained import PretrainedPlan
@@ -17,6 +21,8 @@ from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,19 @@ class Prepared:
 
 
 def prepare_job(
-    assignment: Assignment, workplace: Workplace, listener: Listener, workers: int | None = None
+    assignment: Assignment,
+    workplace: Workplace,
+    listener: Listener,
+    workers: int | None = None,
+    survey: Survey | None = None,
 ) -> Prepared:
     """Reads and profiles the rows and resolves the spec, for as many workers as there are (None: as it asks for)."""
     spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
     torch.manual_seed(seed_of(spec))
-    device = workplace.device.type
+    backend = plan_backend(spec, resolution, workplace.device.type)
+    device = backend.device_type(workplace.device.type)
     plans = plan_inputs(spec, workplace.sources, resolution, device)
-    data = prepare(spec, assignment.sources, seed_of(spec), workplace.image_limits)
-    backend = plan_backend(spec, resolution, device)
+    data = prepare(spec, assignment.sources, seed_of(spec), workplace.image_limits, survey)
     trainer = plan_trainer(
         spec,
         resolution,
@@ -70,16 +80,39 @@ def prepare_job(
 
 def stored_inputs(prepared: Prepared, workplace: Workplace, listener: Listener) -> dict[str, StoredInput]:
     """What the store has of every cached input, once what it lacks is encoded."""
-    plans, data = prepared.plans, prepared.data
-    inputs = StoredInputs(data, workplace, listener, scratch_of(prepared.assignment, workplace))
-    inputs.check_images(plans)
-    cached = [feature for feature in data.inputs if feature.name in plans and plans[feature.name].cached]
+    inputs = StoredInputs(prepared.data, workplace, listener, scratch_of(prepared.assignment, workplace))
+    inputs.check_images(prepared.plans)
+    return _for_each_cached(prepared, inputs, listener, inputs.of)
+
+
+def fill_store(prepared: Prepared, workplace: Workplace, listener: Listener, crew: Crew) -> Survey:
+    """Has a crew encode what the store lacks; returns what the workers need to know of the rows."""
+    data = prepared.data
+    parts = data.parts.copy()
+    inputs = StoredInputs(data, workplace, listener, scratch_of(prepared.assignment, workplace), crew)
+    inputs.check_images(prepared.plans)
+    _for_each_cached(prepared, inputs, listener, inputs.fill)
+    return Survey(parts, data.parts, {name: images.keys for name, images in data.images.items()})
+
+
+def gathered_inputs(prepared: Prepared, workplace: Workplace) -> dict[str, StoredInput]:
+    """What the store has of every cached input, filled as it is: encodes only what has gone since."""
+    scratch = scratch_of(prepared.assignment, workplace)
+    inputs = StoredInputs(prepared.data, workplace, Silent(), scratch)
+    return _for_each_cached(prepared, inputs, Silent(), inputs.of)
+
+
+def _for_each_cached(
+    prepared: Prepared, inputs: StoredInputs, listener: Listener, get: Callable[[FittedFeature, PretrainedPlan], T]
+) -> dict[str, T]:
+    plans = prepared.plans
+    cached = [feature for feature in prepared.data.inputs if feature.name in plans and plans[feature.name].cached]
     if cached:
         listener.state("ENCODING")
-    stored = {feature.name: inputs.of(feature, plans[feature.name]) for feature in cached}
+    got = {feature.name: get(feature, plans[feature.name]) for feature in cached}
     if inputs.dropped:
         prepared.report(listener)
-    return stored
+    return got
 
 
 def scratch_of(assignment: Assignment, workplace: Workplace) -> Path:

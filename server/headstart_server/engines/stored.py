@@ -9,15 +9,18 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.dataset import PreparedData, check_parts, image_where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.policy import settle_bad_images
 from headstart_server.data.splits import Part
 from headstart_server.data.texts import TextColumn
-from headstart_server.embedding_store.fill import Encode, FillProgress, fill
-from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, FillProgress, fill
+from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.space import Space
-from headstart_server.engines.embedding import Encoded, Throttle, embed, new_matrix, text_encode
+from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.engines.crew import Crew, CrewEncode, Errand
+from headstart_server.engines.embedding import Throttle, embed, new_matrix, text_encode
 from headstart_server.engines.image_embedding import ImageEncode, find_undecodable
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Listener, Workplace
@@ -38,9 +41,11 @@ class StoredInput:
 class StoredInputs:
     """Gets the cached inputs of one job, and settles what to do with images that turn out to be unusable."""
 
-    def __init__(self, data: PreparedData, workplace: Workplace, listener: Listener, scratch: Path) -> None:
+    def __init__(
+        self, data: PreparedData, workplace: Workplace, listener: Listener, scratch: Path, crew: Crew | None = None
+    ) -> None:
         self._data, self._workplace, self._listener, self._scratch = data, workplace, listener, scratch
-        self._shelf = EncoderShelf()
+        self._crew, self._shelf = crew, EncoderShelf()
         self.dropped = False
         """Whether rows were left out because their image turned out to be unusable."""
 
@@ -53,6 +58,18 @@ class StoredInputs:
         encode = text_encode(plan, column.texts, self._workplace.device)
         store = self._workplace.store.space(plan.space)
         return StoredInput(embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch))
+
+    def fill(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
+        """Has the crew encode what the store lacks of one cached input."""
+        if isinstance(plan, ImagePlan):
+            self._fill_all_images(feature, plan)
+            return
+        assert self._crew is not None
+        keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)
+        encode = CrewEncode(self._crew, Errand(feature), self._listener.check, {})
+        store = self._workplace.store.space(plan.space)
+        fill(store, keys, encode, Throttle(self._report(plan, encode)), max(1, len(keys)))
+        _require_stored(store, keys)
 
     def check_images(self, plans: dict[str, PretrainedPlan]) -> None:
         """Decodes the images of inputs that are not cached, before a training that reads them in every epoch."""
@@ -69,24 +86,31 @@ class StoredInputs:
 
     def _of_images(self, feature: FittedFeature, plan: ImagePlan) -> StoredInput:
         """Fills every space before it gathers from any: what is found unusable on the way concerns them all."""
+        done = self._fill_all_images(feature, plan)
         images, encode = self._data.images[feature.name], self._image_encode(plan, None)
-        done = self._fill_images(feature, plan, encode)
-        for view in range(plan.views):
-            self._fill_images(feature, plan, self._image_encode(plan, view), view)
         report = _going_on(done, self._report(plan, encode))
         store = self._workplace.store.space(plan.space)
         embeddings = embed(store, images.keys, encode, report, self._scratch)
         return StoredInput(embeddings, self._views(feature, plan) if plan.views else None)
 
-    def _fill_images(
-        self, feature: FittedFeature, plan: ImagePlan, encode: ImageEncode, view: int | None = None
-    ) -> FillProgress:
+    def _fill_all_images(self, feature: FittedFeature, plan: ImagePlan) -> FillProgress:
+        """Fills the space of all rows, then those of the views."""
+        done = self._fill_images(feature, plan)
+        for view in range(plan.views):
+            self._fill_images(feature, plan, view)
+        return done
+
+    def _fill_images(self, feature: FittedFeature, plan: ImagePlan, view: int | None = None) -> FillProgress:
         """Encodes what the store lacks of all rows, or of one view of the training rows; settles what is unusable."""
         images = self._data.images[feature.name]
+        encode: ImageEncode | CrewEncode = self._image_encode(plan, view)
+        if self._crew is not None:
+            encode = CrewEncode(self._crew, Errand(feature, view, images.keys), self._listener.check, images.bad)
         store = self._workplace.store.space(_space(plan, view))
         rows = np.arange(len(images.keys)) if view is None else self._data.rows(Part.TRAIN)
         report = self._report(plan, encode, view)
-        done = fill(store, images.keys[rows], _of_rows(encode, rows), Throttle(report))
+        window = WINDOW_ROWS if self._crew is None else max(1, len(rows))
+        done = fill(store, images.keys[rows], _of_rows(encode, rows), Throttle(report), window)
         if images.bad:
             report(done)
             images.spread_bad()
@@ -126,7 +150,7 @@ class StoredInputs:
             self._listener.warning("BAD_IMAGES", note)
 
     def _report(
-        self, plan: PretrainedPlan, encode: ImageEncode | None = None, view: int | None = None
+        self, plan: PretrainedPlan, encode: ImageEncode | CrewEncode | None = None, view: int | None = None
     ) -> Callable[[FillProgress], None]:
         space = plan.space if not isinstance(plan, ImagePlan) else _space(plan, view)
         name = plan.name if view is None else f"{plan.name} (view {view + 1})"
@@ -134,9 +158,22 @@ class StoredInputs:
         def report(progress: FillProgress) -> None:
             self._listener.check()
             waited = encode.waited if encode is not None else 0.0
-            self._listener.encode(name, replace(progress, waited=waited), space.identifier)
+            workers = encode.workers if isinstance(encode, CrewEncode) else ()
+            self._listener.encode(name, replace(progress, waited=waited, workers=workers), space.identifier)
 
         return report
+
+
+def _require_stored(store: SpaceStore, keys: Keys) -> None:
+    """Raises TrainingFailedError where a crew has encoded other rows than it was given."""
+    store.refresh()
+    if not store.contains(keys).all():
+        raise TrainingFailedError(
+            "the workers have encoded other rows than this server read; check that their machines see the same files "
+            "and the same embedding store, and train again",
+            reason="WORKERS_DISAGREE",
+            field="backend",
+        )
 
 
 def _space(plan: ImagePlan, view: int | None) -> Space:
@@ -158,7 +195,7 @@ def _going_on(done: FillProgress | None, report: Callable[[FillProgress], None])
     return report_both
 
 
-def _of_rows(encode: ImageEncode, rows: npt.NDArray[np.int64]) -> Encode:
+def _of_rows(encode: Encode, rows: npt.NDArray[np.int64]) -> Encode:
     """Encodes rows of a subset, given and returned by their position in it."""
 
     def encode_subset(positions: npt.NDArray[np.int64]) -> Iterator[Encoded]:

@@ -107,7 +107,7 @@ def run_assignment(job: dict[str, Any], listener: "JobListener") -> str:
     listener.state("PREPARING")
     assignment = assignment_of(job, workplace.layout)
     if assignment.spec.backend.type == "ray":
-        from headstart_server.engines.ray import RayEngine
+        from headstart_server.engines.ray.engine import RayEngine
 
         return RayEngine(job, assignment, workplace, listener).run()
     from headstart_server.engines.local import LocalEngine

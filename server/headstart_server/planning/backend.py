@@ -14,6 +14,8 @@ _HOROVOD = "Horovod averaged gradients over copies of the model, as torch's DDP 
 class BackendPlan:
     """Workers, as the job asks for them."""
 
+    type: str = "local"
+    """`local` or `ray`."""
     workers: int = 1
     strategy: str = "ddp"
     """`ddp` or `fsdp`."""
@@ -21,6 +23,12 @@ class BackendPlan:
     resources: tuple[tuple[str, float], ...] = ()
     """What each worker reserves, by Ray's names, its GPU included."""
     warnings: tuple[tuple[str, str], ...] = ()
+
+    def device_type(self, own: str) -> str:
+        """`cuda` or `cpu`: where encoders run, for a process whose device is `own`."""
+        if self.type == "local":
+            return own
+        return "cuda" if self.use_gpu else "cpu"
 
 
 def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> BackendPlan:
@@ -45,7 +53,7 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         f"{path}.use_gpu", given_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
     )
     resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
-    return BackendPlan(workers, strategy, use_gpu, tuple(resources.items()), (("HOROVOD", _HOROVOD),) * horovod)
+    return BackendPlan("ray", workers, strategy, use_gpu, tuple(resources.items()), (("HOROVOD", _HOROVOD),) * horovod)
 
 
 def _require_known(spec: TrainSpec) -> None:

@@ -20,11 +20,11 @@ from headstart_server.data.images.scan import scan
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.eviction import delete_space
-from headstart_server.embedding_store.fill import Encode
+from headstart_server.embedding_store.fill import Encode, Encoded
 from headstart_server.embedding_store.inventory import SpaceSummary, summarise
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.embedding import Encoded, embed, text_encode
+from headstart_server.engines.embedding import embed, text_encode
 from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace

@@ -79,11 +79,10 @@ def test_speed_and_time_left_follow_from_the_counts() -> None:
 
 
 def test_windows_and_shards_cover_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fill_module, "WINDOW_ROWS", 7)
     monkeypatch.setattr(fill_module, "SHARD_BYTES", 5 * 8 * 4)
     keys = keys_of([f"row {number}" for number in range(40)])
     store, encoder = store_at(tmp_path), FakeEncoder(keys, batch=2)
-    fill(store, keys, encoder, _silent)
+    fill(store, keys, encoder, _silent, window_rows=7)
     assert sorted(encoder.rows) == list(range(40))
     assert len(list(store.shard_folder.iterdir())) > 6
     assert np.array_equal(gathered(store, keys)[0], embedding_of(keys))

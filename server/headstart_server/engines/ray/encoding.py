@@ -1,0 +1,116 @@
+"""The embedding pass on a Ray cluster: a pool of actors, by Ray Data.
+
+Pieces of work stream through the pool; a node that is lost takes only pieces with it that others do again.
+"""
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+from headstart_server.core.errors import HeadstartError, TrainingFailedError
+from headstart_server.engines.crew import CrewMember, Done, Errand, pieces
+from headstart_server.engines.ray.cluster import brief
+from headstart_server.planning.backend import BackendPlan
+
+_POLL_SECONDS = 0.2
+
+
+class RayCrew:
+    """As many actors as the job has workers, each with what a worker reserves. They live as long as one pass."""
+
+    def __init__(self, job: dict[str, Any], plan: BackendPlan) -> None:
+        self._job, self._plan = job, plan
+
+    def work(self, errand: Errand, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[Done]:
+        """See Crew."""
+        stream = _Stream(self._dataset(errand, pieces(rows, self._plan.workers)))
+        stream.start()
+        while (found := stream.next(check)) is not None:
+            yield found
+
+    def _dataset(self, errand: Errand, work: list[npt.NDArray[np.int64]]) -> Dataset:
+        context = DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        others = dict(self._plan.resources)
+        cpus, gpus = others.pop("CPU"), others.pop("GPU", None)
+        return ray.data.from_arrow([pa.table({"row": rows}) for rows in work]).map_batches(
+            _Actor,
+            fn_constructor_args=(self._job, ray.put(errand), self._plan.use_gpu, cpus),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ActorPoolStrategy(size=min(self._plan.workers, len(work))),
+            num_cpus=cpus,
+            num_gpus=gpus,
+            resources=others or None,
+        )
+
+
+class _Actor:
+    """One process of the pool."""
+
+    def __init__(self, job: dict[str, Any], errand: Any, use_gpu: bool, cpus: float) -> None:
+        self._member = CrewMember(job, ray.get(errand), use_gpu=use_gpu, cores=max(1, int(cpus)))
+        self._name = ray.get_runtime_context().get_actor_id()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Does one piece of work; an error that no other process would escape is an answer, too."""
+        try:
+            return _packed(self._member(batch["row"].to_numpy(), self._name))
+        except HeadstartError as error:
+            said = {"message": error.message, "reason": error.reason, "field": error.field}
+            return pa.table({"done": [""], "error": [json.dumps(said)], "rows": [b""]})
+
+
+def _packed(done: Done) -> pa.Table:
+    plain = {**asdict(replace(done, rows=done.rows[:0])), "rows": [], "bad": list(done.bad.items())}
+    return pa.table({"done": [json.dumps(plain)], "error": [""], "rows": [done.rows.tobytes()]})
+
+
+def _unpacked(batch: pa.Table) -> Done:
+    """Raises TrainingFailedError where the answer is one."""
+    [row] = batch.to_pylist()
+    if row["error"]:
+        raise TrainingFailedError(**json.loads(row["error"]))
+    plain = json.loads(row["done"])
+    return Done(**{**plain, "rows": np.frombuffer(row["rows"], np.int64), "bad": dict(plain["bad"])})
+
+
+class _Stream(threading.Thread):
+    """Reads a data set as it is computed, beside a thread that has to look up now and then."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(daemon=True)
+        self._dataset = dataset
+        self._found: queue.Queue[pa.Table | Exception | None] = queue.Queue()
+
+    def run(self) -> None:
+        """Reads."""
+        try:
+            for batch in self._dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                self._found.put(batch)
+            self._found.put(None)
+        except Exception as error:  # noqa: BLE001 - raised by the thread that waits for this one
+            self._found.put(error)
+
+    def next(self, check: Callable[[], None]) -> Done | None:
+        """The next piece of work that is done; None at the end. Raises TrainingFailedError, or what `check` does."""
+        while True:
+            check()
+            try:
+                found = self._found.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if isinstance(found, Exception):
+                raise TrainingFailedError(
+                    f"the embedding pass failed: {brief(found)}", reason="WORKERS_FAILED"
+                ) from found
+            return None if found is None else _unpacked(found)
