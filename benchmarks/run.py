@@ -29,6 +29,7 @@ NAMES = (
     "image_pass",
     "accuracy_images",
     "many_images",
+    "ray_pass",
 )
 
 
