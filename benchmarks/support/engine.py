@@ -15,6 +15,7 @@ from headstart_server.engines.local import LocalEngine
 from headstart_server.engines.workplace import RowCounts, Workplace
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
 from headstart_server.training.reports import EpochReport, StepReport
 
 from benchmarks.support.corpus import Columns
@@ -56,7 +57,7 @@ class Engine:
     """Trains over one state folder, again and again."""
 
     def __init__(self, folder: Path, sources: ModelSources | None = None) -> None:
-        self.workplace = Workplace.at(Layout(folder), sources or ModelSources())
+        self.workplace = Workplace.at(Storage(Layout(folder)), sources or ModelSources())
 
     def train(self, spec: dict[str, Any], train: Columns, validation: Columns) -> list[EpochReport]:
         """The epochs of one training, timed by the loop itself."""

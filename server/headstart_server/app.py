@@ -39,6 +39,7 @@ from headstart_server.rpc.training import TrainingServicer
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, settings_of
+from headstart_server.storage.storage import Storage
 from headstart_server.upkeep import Upkeep
 
 _log = structlog.get_logger()
@@ -57,7 +58,8 @@ class App:
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
         limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)
-        self.workplace = Workplace.at(self.layout, sources, limits)
+        self.storage = Storage(self.layout, settings.storage_url)
+        self.workplace = Workplace.at(self.storage, sources, limits)
         self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
         self.supervisor = Supervisor(
             self.jobs,
@@ -105,8 +107,8 @@ class App:
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, layout, workplace = self.settings, self.layout, self.workplace
-        uploads = Uploads(layout.datasets, layout.tables, settings.max_dataset_bytes)
-        models, artifacts = ModelRegistry(layout.models), ArtifactRegistry(layout.artifacts)
+        uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
+        models, artifacts = ModelRegistry(self.storage.models), ArtifactRegistry(self.storage.artifacts)
         images = workplace.image_limits
         pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
         data_root = settings.data_root.resolve() if settings.data_root else None

@@ -17,6 +17,11 @@ class Settings(BaseSettings):
     state_dir: Path = Field(Path(".headstart"), description="where jobs, embeddings, models and artifacts are kept")
     data_root: Path | None = Field(None, description="folder whose files jobs may name by path; none: uploads only")
     model_root: Path | None = Field(None, description="folder with pretrained models, one below it per name")
+    storage_url: str = Field(
+        "",
+        description="where machines share embeddings, models, artifacts, uploads and checkpoints: s3://bucket/prefix, "
+        "gs://bucket/prefix, or a mounted directory; empty: in the state directory alone",
+    )
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
     port_file: Path | None = Field(None, description="file to write the gRPC port to once the server listens")

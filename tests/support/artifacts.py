@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from headstart_server.core.files import published_folder
 from headstart_server.core.names import new_id
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
 
@@ -16,7 +15,7 @@ def publish(registry: ArtifactRegistry, model: str = "m") -> Artifact:
     identifier = new_id()
     file = ArtifactFile("model.onnx", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
     artifact = Artifact(identifier, model, "onnx", False, "2026-11-01T00:00:00+00:00", [file], 0.0)
-    with published_folder(registry.root / identifier) as folder:
+    with registry.publish(identifier) as folder:
         (folder / "model.onnx").write_bytes(CONTENT)
         registry.describe(folder, artifact)
     return artifact

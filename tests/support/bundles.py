@@ -12,6 +12,7 @@ from headstart_server.encoders.text import TextEncoder, load_encoder, load_prepa
 from headstart_server.model.bundle import Bundle, EncoderReference, EncoderVault, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.training import feature_of
 
@@ -43,7 +44,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
     reference = EncoderReference(
         kind="text",
         name="tiny",
-        digest="" if trainable else EncoderVault(root / "vault").keep(source),
+        digest="" if trainable else EncoderVault(SharedFolders(root / "vault")).keep(source),
         folder="encoders/0" if trainable else "",
         reduction="mean",
         dimension=32,
@@ -57,7 +58,16 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
 
     sample = pa.table({"t": TEXTS, "x": [1.0, 2.0, 4.0]})
     save_bundle(
-        root / "models" / name, SPEC, model, inputs, outputs, {"t": reference}, {"t": save}, sample, {"job": "j"}
+        SharedFolders(root / "models"),
+        name,
+        SPEC,
+        model,
+        inputs,
+        outputs,
+        {"t": reference},
+        {"t": save},
+        sample,
+        {"job": "j"},
     )
     tokens = preparation.tokenize(TEXTS)
     ids, mask = tokens.padded(torch.arange(3).numpy(), preparation.padding)

@@ -19,6 +19,8 @@ from headstart_server.export.exporter import Exporter, Say
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.pool import ModelPool
 from headstart_server.spec.parse import parse_values
+from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.storage import Storage
 
 from tests.support import reviews
 from tests.support.training import Reports
@@ -55,7 +57,7 @@ class Exports:
 def trained(root: Path, encoder: str, **changes: Any) -> Exports:
     """Trains on reviews with an encoder of `root`/models; `changes` are those of the encoder's spec."""
     layout = Layout(root / "state")
-    workplace = Workplace.at(layout, ModelSources(root / "models"))
+    workplace = Workplace.at(Storage(layout), ModelSources(root / "models"))
     rows = reviews.make_rows(60)
     table = table_of_arrow(pa.table({name: [row[name] for row in rows] for name in rows[0]}), "dataset")
     spec = reviews.spec(epochs=1)
@@ -63,6 +65,6 @@ def trained(root: Path, encoder: str, **changes: Any) -> Exports:
     spec["input_features"][0]["encoder"] |= {**named, **changes}
     assignment = Assignment(new_id(), encoder, parse_values(spec), Sources((table,), ("dataset",)))
     identifier = LocalEngine(assignment, workplace, Listener()).run()
-    models, artifacts = ModelRegistry(layout.models), ArtifactRegistry(layout.artifacts)
+    models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
     pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 1 << 30)
     return Exports(models, pool, artifacts, Exporter(artifacts, workplace.vault), identifier)

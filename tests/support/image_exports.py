@@ -20,6 +20,8 @@ from headstart_server.export.exporter import Exporter
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.pool import ModelPool
 from headstart_server.spec.parse import parse_values
+from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.storage import Storage
 
 from tests.support.exports import Exports, Listener
 from tests.support.images import encoded, picture
@@ -55,7 +57,7 @@ def read_rows(path: Path) -> Table:
 def trained_on_photos(root: Path, inputs: list[dict[str, Any]]) -> Exports:
     """Trains one epoch with the encoders of `root`/models."""
     layout = Layout(root / new_id())
-    workplace = Workplace.at(layout, ModelSources(root / "models"))
+    workplace = Workplace.at(Storage(layout), ModelSources(root / "models"))
     spec = {
         "input_features": inputs,
         "output_features": [{"name": "kind", "type": "category"}],
@@ -65,6 +67,6 @@ def trained_on_photos(root: Path, inputs: list[dict[str, Any]]) -> Exports:
     table = read_rows(write_rows(root / new_id(), 40))
     assignment = Assignment(new_id(), "photos", parse_values(spec), Sources((table,), ("dataset",)))
     identifier = LocalEngine(assignment, workplace, Listener()).run()
-    models, artifacts = ModelRegistry(layout.models), ArtifactRegistry(layout.artifacts)
+    models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
     pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 1 << 30)
     return Exports(models, pool, artifacts, Exporter(artifacts, workplace.vault), identifier)

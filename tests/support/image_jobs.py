@@ -23,6 +23,7 @@ from headstart_server.engines.stored import StoredInput, StoredInputs
 from headstart_server.engines.workplace import Silent, Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
 from torch import Tensor, nn
 
 from tests.support.images import SMALL
@@ -127,7 +128,7 @@ class ImageJob:
         )
         self.data: PreparedData = prepare(spec, sources, 0)
         self.heard = Heard()
-        self.workplace = Workplace.at(Layout(root / "state"), ModelSources())
+        self.workplace = Workplace.at(Storage(Layout(root / "state")), ModelSources())
         self.inputs = StoredInputs(self.data, self.workplace, self.heard, root / "scratch")
 
     def feature(self, name: str = "image") -> FittedFeature:
@@ -141,6 +142,6 @@ class ImageJob:
 
     def has(self, plan: ImagePlan, keys: np.ndarray[Any, Any]) -> list[bool]:
         """Which keys the plan's space holds on disk."""
-        space = Workplace.at(self.workplace.layout, ModelSources()).store.space(plan.space)
+        space = Workplace.at(self.workplace.storage, ModelSources()).store.space(plan.space)
         space.refresh()
         return list(map(bool, space.contains(keys)))

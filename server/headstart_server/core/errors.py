@@ -119,6 +119,12 @@ class StoreFullError(HeadstartError):
     reason = "DISK_FULL"
 
 
+class StorageError(HeadstartError):
+    """The storage that machines share cannot be reached, or refuses; trying again may help."""
+
+    reason = "STORAGE_UNAVAILABLE"
+
+
 class DataLossError(HeadstartError):
     """Files of the state directory are not what was written to them."""
 

@@ -1,7 +1,7 @@
 """Uploaded data sets on disk: one folder each with the file and its description."""
 
 import hashlib
-import shutil
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from headstart_server.core.errors import NotFoundError, TooLargeError, invalid
-from headstart_server.core.files import disk_full_named, published_folder, read_json, write_json
+from headstart_server.core.files import disk_full_named, write_json
 from headstart_server.core.names import new_id
 from headstart_server.data.archives import open_archive
 from headstart_server.data.folders import tables_among
 from headstart_server.data.formats import ARCHIVES, Format, format_of
 from headstart_server.data.opening import Location, open_location
+from headstart_server.storage.folders import SharedFolders
 
 _DESCRIPTION = "dataset.json"
 MAX_CHUNK_BYTES = 2 << 20
@@ -38,32 +39,35 @@ class Dataset:
 
 
 class Uploads:
-    """All uploaded data sets below one folder. Equal bytes in equal formats are kept once."""
+    """All uploaded data sets, to this machine and to others. Equal bytes in equal formats are kept once."""
 
-    def __init__(self, root: Path, tables: Path, max_bytes: int) -> None:
-        self._root, self._tables, self.max_bytes = root, tables, max_bytes
+    def __init__(self, folders: SharedFolders, tables: Path, max_bytes: int) -> None:
+        self._folders, self._tables, self.max_bytes = folders, tables, max_bytes
 
     def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
         """Begins an upload; raises InvalidInputError if the format cannot be told."""
         chosen = format_of(f"data.{file_format}" if file_format else display_name, "header.format")
-        return Upload(self, self._root, display_name, chosen, sha256.lower())
+        return Upload(self, self._folders.root, display_name, chosen, sha256.lower())
 
     def get(self, identifier: str) -> Dataset:
         """One data set; raises NotFoundError."""
         try:
-            return Dataset(**read_json(self._root / identifier / _DESCRIPTION))
+            return Dataset(**json.loads(self._folders.read(identifier, _DESCRIPTION)))
         except FileNotFoundError:
             raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
 
     def path(self, dataset: Dataset) -> Path:
-        """Where its file lies."""
-        return self._root / dataset.identifier / f"data.{dataset.format}"
+        """Where its file lies; raises NotFoundError where it was deleted meanwhile."""
+        try:
+            return self._folders.path(dataset.identifier) / f"data.{dataset.format}"
+        except FileNotFoundError:
+            raise NotFoundError(f"datasets/{dataset.identifier} does not exist", field="name") from None
 
     def all(self) -> Iterator[Dataset]:
         """Every data set, newest first."""
-        for folder in sorted(self._root.glob("[!.]*"), reverse=True):
-            if (folder / _DESCRIPTION).exists():
-                yield self.get(folder.name)
+        for name in reversed(self._folders.names()):
+            with suppress(NotFoundError):  # deleted meanwhile
+                yield self.get(name)
 
     def find(self, sha256: str, file_format: str | None = None) -> Dataset | None:
         """The data set with these bytes."""
@@ -73,7 +77,7 @@ class Uploads:
     def delete(self, identifier: str) -> None:
         """Deletes a data set."""
         self.get(identifier)
-        shutil.rmtree(self._root / identifier)
+        self._folders.remove(identifier)
 
     def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
         """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read."""
@@ -93,7 +97,7 @@ class Uploads:
             columns=columns,
             table_files=files,
         )
-        with published_folder(self._root / dataset.identifier) as folder:
+        with self._folders.publish(dataset.identifier) as folder:
             received.rename(folder / f"data.{file_format}")
             write_json(folder / _DESCRIPTION, asdict(dataset))
         return dataset

@@ -8,18 +8,35 @@ costs time but is never wrong.
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from headstart_server.core.files import disk_full_named
 from headstart_server.embedding_store.key import Keys, pack, unpack
 from headstart_server.embedding_store.locks import Lock, try_exclusive, wait_exclusive
 
 
-class Claims:
+class Claims(Protocol):
+    """The claims on one space."""
+
+    poll_seconds: float
+    """How often to look whether what others have claimed is done."""
+
+    def living(self) -> int:
+        """How many keys are claimed right now."""
+
+    def claim(self, keys: Keys) -> AbstractContextManager[npt.NDArray[np.bool_]]:
+        """Claims those of `keys` that nobody else has; the context is a mask of them. Released on exit."""
+
+
+class FolderClaims:
     """The claims on one space, in a folder of its own."""
+
+    poll_seconds = 0.2
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,14 +46,14 @@ class Claims:
         return len(self._claimed())
 
     @contextmanager
-    def claim(self, keys: Keys) -> Iterator[np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    def claim(self, keys: Keys) -> Iterator[npt.NDArray[np.bool_]]:
         """Claims those of `keys` that nobody else has; yields a mask of them. Released on exit."""
         self._folder.mkdir(parents=True, exist_ok=True)  # each time: the space may have been deleted meanwhile
         path = self._folder / f"{secrets.token_hex(8)}.claim"
         descriptor = -1
         try:
             with self._mutex(), disk_full_named(self._folder):
-                mine = ~_contained(keys, self._claimed())
+                mine = ~contained(keys, self._claimed())
                 if mine.any():
                     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
                     wait_exclusive(descriptor)
@@ -78,7 +95,8 @@ def _write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def _contained(keys: Keys, others: Keys) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def contained(keys: Keys, others: Keys) -> npt.NDArray[np.bool_]:
+    """Which of `keys` are among others."""
     if len(others) == 0 or len(keys) == 0:
         return np.zeros(len(keys), bool)
     return np.isin(_comparable(keys), _comparable(others))

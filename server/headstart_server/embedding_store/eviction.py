@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
-from headstart_server.embedding_store.claims import Claims
+from headstart_server.embedding_store.claims import FolderClaims
 from headstart_server.embedding_store.locks import Lock, try_exclusive
 
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -51,7 +51,7 @@ def delete_space(folder: Path) -> int:
                 continue
             if try_exclusive(locked[-1]) is Lock.TAKEN:
                 raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
-        if Claims(folder / "claims").living():
+        if FolderClaims(folder / "claims").living():
             raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
         size = folder_size(folder)
         shutil.rmtree(folder)

@@ -18,7 +18,6 @@ Encode = Callable[[npt.NDArray[np.int64]], Iterator[Encoded]]
 SHARD_BYTES = 64 << 20
 SHARD_SECONDS = 20.0
 WINDOW_ROWS = 65_536
-_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def fill(
                 progress = _encode_window(store, keys, window, encode, progress, report)
         waiting = missing[fresh & ~mine]
         if len(waiting):
-            time.sleep(_POLL_SECONDS)
+            time.sleep(store.claims.poll_seconds)
             store.refresh()
             here = store.contains(keys[waiting])
             progress = _count_shared(progress, waiting[here])

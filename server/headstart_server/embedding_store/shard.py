@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -52,12 +53,27 @@ def write_shard(
         save_file({"embeddings": embeddings, "keys": packed}, temporary, metadata)
 
 
+class ReadableFile(Protocol):
+    """A shard's bytes, wherever they are."""
+
+    descriptor: int
+    """Of the file on this machine; -1 where it is elsewhere."""
+    size: int
+
+    def read(self, size: int, start: int) -> bytes:
+        """At most `size` bytes from `start`."""
+
+    def bring(self) -> None:
+        """Makes much of it quick to read; raises FileNotFoundError where it is gone."""
+
+
 class OpenFile:
     """A file open for reading until its last reader is gone: a gather may outlive the shard's place in the index."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(self.descriptor).st_size
 
     def __del__(self) -> None:
         if self.descriptor >= 0:
@@ -67,13 +83,16 @@ class OpenFile:
         """At most `size` bytes from `start`."""
         return os.pread(self.descriptor, size, start)
 
+    def bring(self) -> None:
+        """It is here."""
+
 
 @dataclass(frozen=True)
 class Shard:
     """An open shard. Reads are verified."""
 
     path: Path
-    file: OpenFile
+    file: ReadableFile
     rows: int
     dimension: int
     dtype: npt.DTypeLike
@@ -89,14 +108,20 @@ class Shard:
     @classmethod
     def open(cls, path: Path) -> "Shard":
         """Opens and checks the header; raises CorruptShardError, or FileNotFoundError if it is gone."""
-        file = OpenFile(path)
+        return cls.read(path, OpenFile(path))
+
+    @classmethod
+    def read(cls, path: Path, file: ReadableFile) -> "Shard":
+        """The shard whose bytes a file has; `path` is where it lies here, or would. Raises as `open` does."""
         try:
             return cls._parse(path, file)
+        except FileNotFoundError:
+            raise
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError, OSError) as error:
             raise CorruptShardError(f"{path.name}: {error}") from error
 
     @classmethod
-    def _parse(cls, path: Path, file: OpenFile) -> "Shard":
+    def _parse(cls, path: Path, file: ReadableFile) -> "Shard":
         length = int.from_bytes(file.read(8, 0), "little")
         if not 0 < length < _MAX_HEADER:
             raise ValueError("no header")
@@ -112,7 +137,7 @@ class Shard:
             header["keys"]["shape"] != [rows, KEY_BYTES]
             or embeddings_end - embeddings_start != rows * dimension * np.dtype(dtype).itemsize
             or keys_end - keys_start != rows * KEY_BYTES
-            or os.fstat(file.descriptor).st_size != 8 + length + max(embeddings_end, keys_end)
+            or file.size != 8 + length + max(embeddings_end, keys_end)
         ):
             raise ValueError("truncated, or sizes that do not fit together")
         sums = tuple(int(text, 16) for text in metadata["block_crc32"].split(",") if text)

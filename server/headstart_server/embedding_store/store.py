@@ -1,6 +1,6 @@
-"""The store on disk: spaces, their shards, verified reads, quarantine. Any number of readers and writers, no lock.
+"""The store: spaces, their shards, verified reads, quarantine. Any number of readers and writers, no lock.
 
-Layout: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
+Layout, on a disk as in a depot: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
 """
 
 import itertools
@@ -17,22 +17,20 @@ import numpy.typing as npt
 
 from headstart_server.core.errors import StoreFullError
 from headstart_server.core.files import read_json, write_json
-from headstart_server.core.names import new_id
 from headstart_server.core.pruning import mark_used
-from headstart_server.embedding_store.claims import Claims
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.key import Keys
-from headstart_server.embedding_store.listing import shard_names
-from headstart_server.embedding_store.locks import share
-from headstart_server.embedding_store.shard import CorruptShardError, Shard, write_shard
+from headstart_server.embedding_store.shard import CorruptShardError, Shard
+from headstart_server.embedding_store.shelf import DepotShelf, FolderShelf, Shelf
 from headstart_server.embedding_store.space import Space
+from headstart_server.storage.depot import Depot
 
 
 class EmbeddingStore:
-    """All spaces below one folder."""
+    """All spaces below one folder, and in a depot, if machines share one."""
 
-    def __init__(self, root: Path, *, threads: int | None = None) -> None:
-        self.root = root
+    def __init__(self, root: Path, depot: Depot | None = None, *, threads: int | None = None) -> None:
+        self.root, self.depot = root, depot
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._spaces: dict[str, SpaceStore] = {}
         self._lock = threading.Lock()
@@ -42,11 +40,22 @@ class EmbeddingStore:
         identifier = space.identifier
         with self._lock:
             if identifier not in self._spaces:
-                folder = self.root / identifier
-                if not (folder / "space.json").exists():
-                    write_json(folder / "space.json", space.describe())
-                self._spaces[identifier] = SpaceStore(space, folder, self._threads)
+                self._spaces[identifier] = SpaceStore(space, self.root / identifier, self._threads, self._made(space))
             return self._spaces[identifier]
+
+    def _made(self, space: Space) -> Shelf:
+        """The shelf of a space, with its description beside it."""
+        folder = self.root / space.identifier
+        if not (folder / "space.json").exists():
+            write_json(folder / "space.json", space.describe())
+        if self.depot is None:
+            return FolderShelf(folder)
+        depot = self.depot.below(space.identifier)
+        try:
+            depot.read("space.json")
+        except FileNotFoundError:
+            depot.publish(folder / "space.json", "space.json")
+        return DepotShelf(folder, depot)
 
     def forget(self, identifier: str) -> None:
         """Closes a space's shards, so that it can be deleted."""
@@ -85,10 +94,11 @@ class Gathered:
 class SpaceStore:
     """Embeddings of one space, as of the last `refresh`. Safe to use from several threads."""
 
-    def __init__(self, space: Space, folder: Path, threads: int) -> None:
+    def __init__(self, space: Space, folder: Path, threads: int, shelf: Shelf) -> None:
         self.space = space
         self.folder = folder
-        self.claims = Claims(folder / "claims")
+        self._shelf = shelf
+        self.claims = shelf.claims
         self.quarantined = 0
         self.last_use = time.monotonic()
         self._numbers = itertools.count()
@@ -110,7 +120,7 @@ class SpaceStore:
             self._closed = False
             self.last_use = time.monotonic()
             tried: set[str] = set()
-            while not self._follow(shard_names(self.shard_folder), tried):
+            while not self._follow(self._shelf.names(), tried):
                 continue  # a shard went between the listing and its opening: perhaps into a merged one
 
     def _follow(self, names: set[str], tried: set[str]) -> bool:
@@ -156,7 +166,7 @@ class SpaceStore:
             stored = embeddings.astype(np.float32)
             if not np.isfinite(stored).all():
                 raise ValueError("embeddings are not finite")
-        write_shard(self.shard_folder / f"{new_id()}.safetensors", self.space.identifier, keys, stored)
+        self._shelf.add(self.space.identifier, keys, stored)
         self.refresh()
 
     def gather(self, keys: Keys, out: npt.NDArray[np.floating]) -> Gathered:
@@ -171,12 +181,20 @@ class SpaceStore:
             shards = dict(self._shards)
         bad = [np.flatnonzero(entries < 0)]
         damaged: set[int] = set()
+        gone: set[int] = set()
         for number in np.unique(shard):
             mine = shard == number
-            unread = self._gather_shard(shards[int(number)], row[mine], found[mine], out)
+            try:
+                unread = self._gather_shard(shards[int(number)], row[mine], found[mine], out)
+            except FileNotFoundError:
+                bad.append(found[mine])
+                gone.add(int(number))
+                continue
             if len(unread):
                 bad.append(unread)
                 damaged.add(int(number))
+        with self._lock:
+            self._forget(*(gone & self._shards.keys()))
         for number in damaged:
             self._salvage(number)
         return Gathered(np.sort(np.concatenate(bad)))
@@ -190,7 +208,11 @@ class SpaceStore:
     def _gather_shard(
         self, shard: Shard, rows: npt.NDArray[np.int32], positions: npt.NDArray[np.int64], out: npt.NDArray[np.floating]
     ) -> npt.NDArray[np.int64]:
-        """Reads block by block, each once, on several threads; returns positions that could not be read."""
+        """Reads block by block, each once, on several threads; returns positions that could not be read.
+
+        Raises FileNotFoundError where the shard has gone.
+        """
+        shard.file.bring()
         order = np.argsort(rows, kind="stable")
         rows, positions = rows[order], positions[order]
         blocks = rows // shard.block_rows
@@ -219,19 +241,17 @@ class SpaceStore:
             self.refresh()
 
     def _open(self, name: str) -> tuple[int, Keys] | None:
-        """Opens a shard with a shared lock on it; returns its new number and its keys. A corrupt one is quarantined."""
-        path = self.shard_folder / name
+        """Opens a shard; returns its new number and its keys. A corrupt one is quarantined."""
         try:
-            shard = Shard.open(path)
+            shard = self._shelf.open(name)
             if (shard.space, shard.dimension) != (self.space.identifier, self.space.dimension):
                 raise CorruptShardError(f"{name}: belongs to another space")
             keys = shard.keys()
         except FileNotFoundError:  # evicted between the listing and now
             return None
         except CorruptShardError:
-            self._quarantine(path)
+            self._quarantine(name)
             return None
-        share(shard.file.descriptor)
         number = next(self._numbers)
         self._shards[number], self._names[name] = shard, number
         return number, keys
@@ -245,14 +265,15 @@ class SpaceStore:
             self._names.pop(shard.path.name, None)
 
     def _salvage(self, number: int) -> None:
-        """Publishes the sound blocks of a damaged shard again and moves it to quarantine."""
+        """Publishes the sound blocks of a damaged shard again and moves it to quarantine; of a copy, has it anew."""
         with self._lock:
             shard = self._shards.get(number)
             if shard is None:
                 return
-            with suppress(CorruptShardError, StoreFullError):
-                self._publish_sound_blocks(shard)
-            self._quarantine(shard.path)
+            if not self._shelf.is_copy(shard.path.name):
+                with suppress(CorruptShardError, StoreFullError):
+                    self._publish_sound_blocks(shard)
+            self._quarantine(shard.path.name)
             self._forget(number)
             self.refresh()
 
@@ -261,16 +282,12 @@ class SpaceStore:
         blocks = [(index * shard.block_rows, shard.block(index)) for index in range(len(shard.checksums))]
         kept = [(keys[start : start + len(block)], block) for start, block in blocks if block is not None]
         if kept:
-            path = self.shard_folder / f"{new_id()}.safetensors"
             sound_keys, sound = (np.concatenate(part) for part in zip(*kept, strict=True))
-            write_shard(path, self.space.identifier, sound_keys, sound)
+            self._shelf.add(self.space.identifier, sound_keys, sound)
 
-    def _quarantine(self, path: Path) -> None:
-        folder = self.folder / "quarantine"
+    def _quarantine(self, name: str) -> None:
         self.quarantined += 1
-        with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
-            folder.mkdir(exist_ok=True)
-            mark_used(path.rename(folder / path.name))
+        self._shelf.discard(name)
 
 
 def _rows_of(block: npt.NDArray[np.floating], rows: npt.NDArray[np.int32]) -> npt.NDArray[np.floating]:

@@ -13,6 +13,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.workplace import Workplace
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
 
 _WORKPLACES: dict[str, Workplace] = {}
 
@@ -26,7 +27,8 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
         root = job["model_root"]
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
         limits = ImageLimits(**job["image_limits"])
-        _WORKPLACES[job["state_dir"]] = Workplace.at(Layout(Path(job["state_dir"])), sources, limits, use_gpu=use_gpu)
+        storage = Storage(Layout(Path(job["state_dir"])), job.get("storage_url", ""))
+        _WORKPLACES[job["state_dir"]] = Workplace.at(storage, sources, limits, use_gpu=use_gpu)
     return _WORKPLACES[job["state_dir"]]
 
 

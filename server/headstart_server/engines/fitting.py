@@ -9,7 +9,7 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.splits import Part
 from headstart_server.engines.assembly import Assembly
-from headstart_server.engines.preparing import Prepared, scratch_of
+from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.stored import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.engines.workplace import Listener, Workplace
@@ -105,7 +105,6 @@ class Fitting:
             trainer.head_learning_rate,
             fused=not parallel.in_parts,
         )
-        scratch = scratch_of(self._prepared.assignment, self._workplace)
         settings = LoopSettings(
             epochs=trainer.epochs,
             batch_size=batch_size,
@@ -116,7 +115,9 @@ class Fitting:
             early_stop=trainer.early_stop,
             validation_metric=trainer.validation_metric,
             seed=trainer.seed,
-            checkpoints=scratch.parent / "checkpoints" if trainer.checkpoint else None,
+            checkpoints=self._workplace.storage.checkpoints(self._prepared.assignment.identifier)
+            if trainer.checkpoint
+            else None,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
         )
         outputs = self._prepared.data.outputs

@@ -27,7 +27,8 @@ def publish(prepared: Prepared, workplace: Workplace, listener: Listener, model:
         "metrics": report.__dict__,
     }
     save_bundle(
-        workplace.layout.models / identifier,
+        workplace.storage.models,
+        identifier,
         prepared.resolution.spec(),
         model,
         data.inputs,

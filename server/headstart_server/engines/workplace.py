@@ -14,6 +14,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
 from headstart_server.training.reports import EpochReport, Reporter, StepReport
 
 
@@ -21,7 +22,7 @@ from headstart_server.training.reports import EpochReport, Reporter, StepReport
 class Workplace:
     """Folders, weights, store and device of one process."""
 
-    layout: Layout
+    storage: Storage
     sources: ModelSources
     store: EmbeddingStore
     vault: EncoderVault
@@ -30,13 +31,19 @@ class Workplace:
 
     @classmethod
     def at(
-        cls, layout: Layout, sources: ModelSources, image_limits: ImageLimits | None = None, *, use_gpu: bool = True
+        cls, storage: Storage, sources: ModelSources, image_limits: ImageLimits | None = None, *, use_gpu: bool = True
     ) -> "Workplace":
-        """The workplace over one state directory, on the current GPU where there is one and it is wanted."""
+        """The workplace over one machine's storage, on the current GPU where there is one and it is wanted."""
         gpu = use_gpu and torch.cuda.is_available()
         device = torch.device("cuda", torch.cuda.current_device()) if gpu else torch.device("cpu")
-        store, vault = EmbeddingStore(layout.embeddings), EncoderVault(layout.encoders)
-        return cls(layout, sources, store, vault, device, image_limits or ImageLimits())
+        store = EmbeddingStore(storage.layout.embeddings, storage.embeddings)
+        vault = EncoderVault(storage.encoders)
+        return cls(storage, sources, store, vault, device, image_limits or ImageLimits())
+
+    @property
+    def layout(self) -> Layout:
+        """Folders on this machine's disk."""
+        return self.storage.layout
 
 
 @dataclass(frozen=True)

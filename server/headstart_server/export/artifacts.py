@@ -1,12 +1,14 @@
 """Exported artifacts on disk: a folder of files each, with its description."""
 
+import json
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from headstart_server.core.errors import NotFoundError, OutOfRangeError
-from headstart_server.core.files import read_json, remove_folder, resolve_below, write_json
+from headstart_server.core.files import resolve_below, write_json
+from headstart_server.storage.folders import SharedFolders
 
 _DESCRIPTION = ".artifact.json"
 
@@ -34,24 +36,24 @@ class Artifact:
 
 
 class ArtifactRegistry:
-    """All artifacts below one folder."""
+    """All artifacts, this machine's and others'."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, folders: SharedFolders) -> None:
+        self.folders = folders
 
     def get(self, identifier: str) -> Artifact:
         """One artifact; raises NotFoundError."""
         try:
-            values = read_json(self.root / identifier / _DESCRIPTION)
+            values = json.loads(self.folders.read(identifier, _DESCRIPTION))
         except FileNotFoundError:
             raise _missing(identifier) from None
         return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
 
     def all(self) -> Iterator[Artifact]:
         """Every artifact, newest first."""
-        for folder in sorted(self.root.glob("[!.]*"), reverse=True):
+        for name in reversed(self.folders.names()):
             with suppress(NotFoundError):  # deleted meanwhile
-                yield self.get(folder.name)
+                yield self.get(name)
 
     def find(self, model: str, file_format: str, *, head_only: bool) -> Artifact | None:
         """The artifact of a model in a format, if there is one."""
@@ -67,7 +69,14 @@ class ArtifactRegistry:
             raise NotFoundError(f"artifacts/{identifier} has no file {path[:200]!r}; it has {known}", field="path")
         if not 0 <= offset <= found.size_bytes:
             raise OutOfRangeError(f"offset {offset} is outside the file's {found.size_bytes} bytes", field="offset")
-        return resolve_below(self.root / identifier, path, "path"), found
+        try:
+            return resolve_below(self.folders.path(identifier), path, "path"), found
+        except FileNotFoundError:
+            raise _missing(identifier) from None
+
+    def publish(self, identifier: str) -> AbstractContextManager[Path]:
+        """A folder to write an artifact and its description into, which is published on success."""
+        return self.folders.publish(identifier)
 
     def describe(self, folder: Path, artifact: Artifact) -> None:
         """Writes the description into a folder that is about to be published."""
@@ -76,7 +85,7 @@ class ArtifactRegistry:
     def delete(self, identifier: str) -> None:
         """Deletes an artifact, which is gone at once; a download that has begun goes on."""
         try:
-            remove_folder(self.root / identifier)
+            self.folders.remove(identifier)
         except FileNotFoundError:
             raise _missing(identifier) from None
 

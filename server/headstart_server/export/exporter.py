@@ -14,7 +14,6 @@ from torch import Tensor
 
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
-from headstart_server.core.files import published_folder
 from headstart_server.core.names import new_id
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
@@ -55,7 +54,7 @@ class Exporter:
             sample = bundle.sample()
         graph = ExportGraph(model, bundle.inputs, bundle.outputs, head_only=head_only).eval()
         identifier = new_id()
-        with published_folder(self._artifacts.root / identifier) as folder:
+        with self._artifacts.publish(identifier) as folder:
             say("trace", f"exporting to {file_format}")
             path = folder / FILES[file_format]
             raw = self._write(graph, predictor, preparations, sample, path, file_format)

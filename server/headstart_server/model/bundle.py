@@ -17,7 +17,6 @@ from torch import Tensor
 
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import FailedPreconditionError
-from headstart_server.core.files import published_folder, read_json
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
@@ -26,6 +25,7 @@ from headstart_server.encoders.text import TextEncoder, TextPreparation, load_en
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.folders import SharedFolders
 
 FORMAT = 1
 _SAMPLE = "sample.arrow"
@@ -35,25 +35,25 @@ _ENCODERS = "encoders/"
 class EncoderVault:
     """Shared copies of frozen encoders, one per digest, so that models outlive the folder they came from."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, folders: SharedFolders) -> None:
+        self._folders = folders
 
     def keep(self, source: ImageSource) -> str:
         """Copies a source on first sight; returns its digest."""
         digest = source.identity
-        target = self._root / digest
-        if not target.exists():
-            with published_folder(target) as folder:
+        if digest not in self._folders:
+            with self._folders.publish(digest) as folder:
                 source.copy(folder)
         return digest
 
     def source(self, digest: str, name: str) -> ImageSource:
         """The kept copy; raises FailedPreconditionError if it is gone, DataLossError if it is damaged."""
-        folder = self._root / digest
-        if not folder.is_dir():
+        try:
+            folder = self._folders.path(digest)
+        except FileNotFoundError:
             raise FailedPreconditionError(
                 f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
-            )
+            ) from None
         source = opened_source(name, folder)
         if source.identity != digest:
             raise damaged(f"the kept encoder {name!r} ({digest})", "its files are not those that were kept")
@@ -137,7 +137,8 @@ class Bundle:
 
 
 def save_bundle(
-    folder: Path,
+    folders: SharedFolders,
+    identifier: str,
     spec: TrainSpec,
     model: ECD,
     inputs: tuple[FittedFeature, ...],
@@ -151,7 +152,7 @@ def save_bundle(
 
     `sample` holds some training rows of the input columns: what exports are checked on.
     """
-    with published_folder(folder) as temporary:
+    with folders.publish(identifier) as temporary:
         save_file(_head_state(model), temporary / "head.safetensors")
         with pa.ipc.new_file(str(temporary / _SAMPLE), sample.schema) as writer:
             writer.write_table(sample)
@@ -189,15 +190,25 @@ def load_bundle(folder: Path) -> Bundle:
 
     Raises FileNotFoundError where there is none, DataLossError where it is damaged.
     """
+    found = described_bundle(folder, (folder / "bundle.json").read_bytes())
+    files = found.details["files"].items()
+    own = {name: digest for name, digest in files if not name.startswith(_ENCODERS)}
+    verify_files(folder, own, f"models/{folder.name}")
+    return found
+
+
+def described_bundle(folder: Path, description: bytes) -> Bundle:
+    """A bundle as its `bundle.json` describes it, whose other files nobody has looked at.
+
+    Raises DataLossError where it is damaged.
+    """
     try:
-        content = read_json(folder / "bundle.json")
+        content = json.loads(description)
         details = content.pop("details")
         if details["digest"] != _content_digest(content, details["files"]):
             raise ValueError("its digest is another")
-        own = {name: digest for name, digest in details["files"].items() if not name.startswith(_ENCODERS)}
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(f"models/{folder.name}", "bundle.json is not what was published") from error
-    verify_files(folder, own, f"models/{folder.name}")
     return Bundle(
         folder=folder,
         spec=TrainSpec.model_validate(content["spec"]),

@@ -1,42 +1,43 @@
 """Published models: bundles by id."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import structlog
 
 from headstart_server.core.errors import DataLossError, NotFoundError
-from headstart_server.core.files import remove_folder
-from headstart_server.model.bundle import Bundle, load_bundle
+from headstart_server.model.bundle import Bundle, described_bundle, load_bundle
+from headstart_server.storage.folders import SharedFolders
 
 _log = structlog.get_logger()
 
 
 class ModelRegistry:
-    """All bundles below one folder."""
+    """All bundles, this machine's and others'."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, folders: SharedFolders) -> None:
+        self._folders = folders
 
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
         try:
-            return load_bundle(self._root / identifier)
+            return load_bundle(self._folders.path(identifier))
         except FileNotFoundError:
             raise _missing(identifier) from None
 
     def all(self) -> Iterator[Bundle]:
-        """Every model, newest first."""
-        for folder in sorted(self._root.glob("[!.]*"), reverse=True):
+        """Every sound model, newest first. Those that are not on this machine are not fetched, only described."""
+        for name in reversed(self._folders.names()):
+            folder = self._folders.root / name
             try:
-                yield load_bundle(folder)
+                here = folder.is_dir()
+                yield load_bundle(folder) if here else described_bundle(folder, self._folders.read(name, "bundle.json"))
             except (OSError, ValueError, LookupError, DataLossError) as error:
-                _log.warning("unreadable model", model=folder.name, error=str(error))
+                _log.warning("unreadable model", model=name, error=str(error))
 
     def delete(self, identifier: str) -> None:
         """Deletes a model, damaged or not; raises NotFoundError."""
         try:
-            remove_folder(self._root / identifier)
+            self._folders.remove(identifier)
         except FileNotFoundError:
             raise _missing(identifier) from None
 

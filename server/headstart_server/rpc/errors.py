@@ -25,6 +25,7 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.CancelledError: grpc.StatusCode.CANCELLED,
     errors.TrainingFailedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.StoreFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StorageError: grpc.StatusCode.UNAVAILABLE,
     errors.DataLossError: grpc.StatusCode.DATA_LOSS,
     errors.HeadstartError: grpc.StatusCode.INTERNAL,
 }

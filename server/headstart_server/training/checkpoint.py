@@ -1,7 +1,6 @@
 """Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically, verified."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from headstart_server.core.digests import file_digest, fingerprint
-from headstart_server.core.files import published_folder, read_json
+from headstart_server.core.errors import DataLossError
+from headstart_server.core.files import read_json
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.reports import EpochReport
 
 _FILES = ("model.safetensors", "best.safetensors", "running.safetensors")
@@ -86,39 +87,44 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    root: Path,
+    folders: SharedFolders,
     progress: Progress,
     model: dict[str, Tensor],
     best: dict[str, Tensor],
     tensors: dict[str, Tensor],
     values: dict[str, Any],
 ) -> None:
-    """Publishes `root`/epoch-N and removes the others. `tensors` and `values` are what `RunningState.save` gives."""
-    folder = root / f"epoch-{progress.epoch}"
-    shutil.rmtree(folder, ignore_errors=True)  # only one that could not be read can be there
-    with published_folder(folder) as temporary:
-        for name, state in zip(_FILES, (model, best, tensors), strict=True):
-            save_file(_own_memory(state), temporary / name)
+    """Publishes `epoch-N` and removes the others. `tensors` and `values` are what `RunningState.save` gives."""
+    name = f"epoch-{progress.epoch}"
+    if name in folders:  # only one that could not be read can be there
+        folders.remove(name)
+    with folders.publish(name) as temporary:
+        for file, state in zip(_FILES, (model, best, tensors), strict=True):
+            save_file(_own_memory(state), temporary / file)
         content = {
             "progress": asdict(progress),
             "values": values,
-            "files": {name: file_digest(temporary / name) for name in _FILES},
+            "files": {file: file_digest(temporary / file) for file in _FILES},
         }
         described = json.dumps({"content": content, "digest": fingerprint(content)})
         (temporary / "progress.json").write_text(described, encoding="utf-8")
-    for other in root.glob("epoch-*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    for other in _saved(folders):
+        if other != name:
+            folders.remove(other)
 
 
-def load_checkpoint(root: Path) -> Checkpoint | None:
-    """The latest sound checkpoint below `root`, or None."""
-    for folder in sorted(root.glob("epoch-*"), key=lambda path: -int(path.name.removeprefix("epoch-"))):
+def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
+    """The latest sound checkpoint, or None."""
+    for name in sorted(_saved(folders), key=lambda name: -int(name.removeprefix("epoch-"))):
         try:
-            return _load(folder)
-        except (OSError, ValueError, LookupError, TypeError, SafetensorError):
+            return _load(folders.path(name))
+        except (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError):
             continue
     return None
+
+
+def _saved(folders: SharedFolders) -> list[str]:
+    return [name for name in folders.names() if name.startswith("epoch-")]
 
 
 def _load(folder: Path) -> Checkpoint:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.agreement import Agreement
 from headstart_server.training.checkpoint import Progress, RunningState, load_checkpoint, save_checkpoint
 from headstart_server.training.evaluation import Evaluator
@@ -44,7 +44,7 @@ class LoopSettings:
     """Epochs without improvement before stopping; 0: never."""
     validation_metric: str
     seed: int
-    checkpoints: Path | None
+    checkpoints: SharedFolders | None
     checkpoint_seconds: float = 0.0
     """Least time between two checkpoints; the last epoch always has one."""
 

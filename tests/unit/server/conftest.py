@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from headstart_server.storage.depot import Depot
 from hypothesis import HealthCheck, settings
 
+from tests.support.object_store import DEPOTS, depot_of, s3_server
 from tests.support.together import Together
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,3 +38,15 @@ def pair() -> Iterator[Together]:
     """Two processes; they take longer to start than what they are asked to do."""
     with Together(2) as processes:
         yield processes
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(params=DEPOTS)
+def depot(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+    """Every kind, empty: what is true of one is true of all."""
+    return depot_of(request.param, request, tmp_path)

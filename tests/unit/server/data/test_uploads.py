@@ -7,13 +7,14 @@ import pytest
 from headstart_server.core.errors import InvalidInputError, NotFoundError, StoreFullError, TooLargeError
 from headstart_server.data import uploads as uploads_module
 from headstart_server.data.uploads import Dataset, Uploads
+from headstart_server.storage.folders import SharedFolders
 
 DATA = b"review,label\ngood,1\nbad,0\n"
 
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> Uploads:
-    return Uploads(tmp_path / "datasets", tmp_path / "tables", max_bytes=1_000)
+    return Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", max_bytes=1_000)
 
 
 def _upload(uploads: Uploads, data: bytes, name: str = "f.csv", file_format: str = "", sha256: str = "") -> Dataset:
@@ -64,7 +65,7 @@ def test_too_many_bytes_are_refused_and_leave_nothing(uploads: Uploads, tmp_path
 
 
 def test_a_chunk_above_two_mebibytes_is_refused(tmp_path: Path) -> None:
-    uploads = Uploads(tmp_path / "datasets", tmp_path / "tables", max_bytes=1 << 30)
+    uploads = Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", max_bytes=1 << 30)
     with uploads.receive("f.csv", "", "") as upload:
         upload.write(b"x" * (2 << 20))
         with pytest.raises(InvalidInputError, match="holds 2097153 bytes; send at most 2097152"):

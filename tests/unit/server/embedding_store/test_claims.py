@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from headstart_server.embedding_store import locks
-from headstart_server.embedding_store.claims import Claims
+from headstart_server.embedding_store.claims import FolderClaims
 from headstart_server.embedding_store.fill import FillProgress, fill
 
 from tests.support.stores import FakeEncoder, gathered, keys_of, store_at
@@ -18,22 +18,8 @@ def _silent(_: FillProgress) -> None:
     return None
 
 
-def test_a_claim_takes_what_nobody_has_and_gives_it_back(tmp_path: Path) -> None:
-    claims, other = Claims(tmp_path), Claims(tmp_path)
-    with claims.claim(keys_of(["a", "b"])) as mine:
-        assert mine.tolist() == [True, True]
-        with other.claim(keys_of(["b", "c"])) as theirs:
-            assert theirs.tolist() == [False, True]
-            with claims.claim(keys_of(["a", "b", "c"])) as none:
-                assert not none.any()
-            assert claims.living() == 3
-    with other.claim(keys_of(["a", "b", "c"])) as now:
-        assert now.all()
-    assert claims.living() == 0
-
-
 def test_a_claim_released_while_it_is_looked_at_is_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    claims = Claims(tmp_path)
+    claims = FolderClaims(tmp_path)
     stack = contextlib.ExitStack()
     stack.enter_context(claims.claim(keys_of(["a"])))
     real = locks.try_exclusive
@@ -44,13 +30,13 @@ def test_a_claim_released_while_it_is_looked_at_is_no_crash(tmp_path: Path, monk
         return found
 
     monkeypatch.setattr("headstart_server.embedding_store.claims.try_exclusive", released_meanwhile)
-    with Claims(tmp_path).claim(keys_of(["a", "b"])) as mine:
+    with FolderClaims(tmp_path).claim(keys_of(["a", "b"])) as mine:
         assert mine.tolist()[1]
 
 
 def test_keys_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:
     keys = np.array([[1, 0], [1, 1 << 56], [0, 0], [256, 0]], np.uint64)
-    claims = Claims(tmp_path)
+    claims = FolderClaims(tmp_path)
     with claims.claim(keys[:1]), claims.claim(keys) as mine:
         assert mine.tolist() == [False, True, True, True]
 

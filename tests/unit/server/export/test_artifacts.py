@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import NotFoundError, OutOfRangeError
 from headstart_server.export.artifacts import ArtifactRegistry
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.artifacts import CONTENT, publish
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> ArtifactRegistry:
-    return ArtifactRegistry(tmp_path / "artifacts")
+    return ArtifactRegistry(SharedFolders(tmp_path / "artifacts"))
 
 
 def test_an_artifact_deleted_while_others_are_listed_is_left_out(registry: ArtifactRegistry) -> None:

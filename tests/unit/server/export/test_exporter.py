@@ -40,13 +40,13 @@ def test_no_file_of_an_artifact_holds_a_path_of_this_machine(root: Path, exports
     artifact = exports.export(file_format)
     own = [str(path).encode() for path in (root, REPOSITORY, Path.home(), Path(torch.__file__).parent)]
     for file in artifact.files:
-        content = (exports.artifacts.root / artifact.identifier / file.path).read_bytes()
+        content = (exports.artifacts.folders.root / artifact.identifier / file.path).read_bytes()
         assert not [path for path in own if path in content], file.path
         assert b'File "' not in content and b"site-packages" not in content, file.path
 
 
 def test_an_error_of_the_torchscript_model_tells_the_cell_and_no_path(exports: Exports) -> None:
-    model = load_torchscript(exports.artifacts.root / exports.export("torchscript").identifier / "model.pt")
+    model = load_torchscript(exports.artifacts.folders.root / exports.export("torchscript").identifier / "model.pt")
     with pytest.raises(torch.jit.Error, match="column 'price', row 12: 'cheap' is no finite number") as caught:
         model.predict({"review": ["a", "b"], "price": ["1", "cheap"], "category": ["", ""]}, 11)
     assert str(REPOSITORY) not in str(caught.value)
@@ -58,7 +58,7 @@ def test_numbers_out_of_the_ordinary_are_read_as_the_live_model_reads_them(expor
         "price": ["1e300", "-1e300", "16777217.5", "1e-310"],
         "category": ["", "", "", ""],
     }
-    model = load_torchscript(exports.artifacts.root / exports.export("torchscript").identifier / "model.pt")
+    model = load_torchscript(exports.artifacts.folders.root / exports.export("torchscript").identifier / "model.pt")
     predictor = exports.pool.get(exports.model)
     live = predictor.predict(predictor.rows(table_of_arrow(pa.table(columns), "rows")), Reuse.NONE).outputs["verdict"]
     found = model.predict(columns)["verdict"].detach().numpy()
@@ -108,7 +108,7 @@ def test_weights_too_large_for_one_onnx_file_lie_beside_it(
     exports = trained(root, "bert")
     artifact = exports.export("onnx")
     assert "model.onnx.data" in {file.path for file in artifact.files}
-    moved = shutil.copytree(exports.artifacts.root / artifact.identifier, tmp_path / "elsewhere")
+    moved = shutil.copytree(exports.artifacts.folders.root / artifact.identifier, tmp_path / "elsewhere")
     assert "`model.onnx.data`, which belongs beside it" in (moved / "README.md").read_text()
     rows = "review,price,category\na fine film,1.5,\n"
     (moved / "rows.csv").write_text(rows)

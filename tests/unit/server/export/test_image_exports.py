@@ -84,7 +84,7 @@ def test_an_artifact_by_itself_answers_from_a_csv_file_as_the_live_model(
     artifact = exports.export(file_format)
     assert artifact.max_difference <= 1e-4
     rows = write_rows(tmp_path / "new", 15, seed=100)
-    found = run_alone(exports.artifacts.root / artifact.identifier, rows)
+    found = run_alone(exports.artifacts.folders.root / artifact.identifier, rows)
     assert (found.returncode, found.stderr) == (0, "")
     answers = list(csv.DictReader(found.stdout.splitlines()))
     labels = [name.removeprefix("kind_probability_") for name in answers[0] if "probability" in name]
@@ -97,7 +97,7 @@ def test_an_artifact_by_itself_answers_from_a_csv_file_as_the_live_model(
 def test_a_bad_image_is_named_by_row_and_the_exit_code_is_2(alone: Exports, tmp_path: Path) -> None:
     rows = write_rows(tmp_path / "new", 4)
     (rows.parent / "photos" / "1.jpeg").write_text("no image")
-    found = run_alone(alone.artifacts.root / alone.export("onnx").identifier, rows)
+    found = run_alone(alone.artifacts.folders.root / alone.export("onnx").identifier, rows)
     assert found.returncode == 2
     assert found.stderr.startswith(f"error: {rows}: column 'photo', row 2: ")
     assert found.stderr.count("\n") == 1
@@ -108,7 +108,7 @@ def test_an_artifact_says_how_to_feed_it_images(mixed: Exports, file_format: str
     artifact = mixed.export(file_format)
     names = {file.path for file in artifact.files}
     assert {"predict.py", "prediction_csv.py", "image_files.py", "README.md"} <= names
-    readme = (mixed.artifacts.root / artifact.identifier / "README.md").read_text(encoding="utf-8")
+    readme = (mixed.artifacts.folders.root / artifact.identifier / "README.md").read_text(encoding="utf-8")
     assert "{{" not in readme
     packages = "onnxruntime tokenizers numpy pillow" if file_format == "onnx" else "torch numpy pillow"
     assert f"pip install {packages}\n" in readme
@@ -119,7 +119,7 @@ def test_an_artifact_says_how_to_feed_it_images(mixed: Exports, file_format: str
 
 
 def test_the_call_in_the_torchscript_readme_works(mixed: Exports) -> None:
-    module = load_torchscript(mixed.artifacts.root / mixed.export("torchscript").identifier / "model.pt")
+    module = load_torchscript(mixed.artifacts.folders.root / mixed.export("torchscript").identifier / "model.pt")
     pixels = torch.randint(0, 256, (2, 3, 50, 70), dtype=torch.uint8)
     assert module.predict({"title": ["a", ""], "price": ["1", ""]}, 1, {"photo": pixels})["kind"].shape[0] == 2
     with pytest.raises(torch.jit.Error, match="the pixels of column 'photo' are missing"):
@@ -129,7 +129,7 @@ def test_the_call_in_the_torchscript_readme_works(mixed: Exports) -> None:
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_a_head_only_export_takes_embeddings_of_images(mixed: Exports, tmp_path: Path, file_format: str) -> None:
     artifact = mixed.export(file_format, head_only=True)
-    folder = mixed.artifacts.root / artifact.identifier
+    folder = mixed.artifacts.folders.root / artifact.identifier
     inputs = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))["inputs"]
     assert [item["name"] for item in inputs] == ["photo_embedding", "title_embedding", "price"]
     assert {file.path for file in artifact.files} & {"predict.py", "image_files.py"} == set()
@@ -149,7 +149,7 @@ def test_a_head_only_export_takes_embeddings_of_images(mixed: Exports, tmp_path:
 
 
 def test_whole_images_of_any_size_come_close_to_the_live_model(alone: Exports, tmp_path: Path) -> None:
-    folder = alone.artifacts.root / alone.export("torchscript").identifier
+    folder = alone.artifacts.folders.root / alone.export("torchscript").identifier
     module = load_torchscript(folder / "model.pt")
     rows = write_rows(tmp_path / "new", 5, seed=70)
     files = [rows.parent / path for path in read_rows(rows).rows.column("photo").to_pylist()]

@@ -11,6 +11,7 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_preparation
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import SPEC, TEXTS, saved_bundle
 from tests.support.training import feature_of
@@ -24,7 +25,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
     folder = shutil.copytree(tiny_models[family], tmp_path / "weights")
     bundle, model, batch = saved_bundle(tmp_path, folder, trainable=trainable)
     shutil.rmtree(folder)
-    again = bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=True)
+    again = bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=True)
     with torch.no_grad():
         one, other = model(batch), again(batch)
         assert torch.allclose(one["out"], other["out"], atol=1e-6)
@@ -38,7 +39,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
 
 def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -> None:
     bundle, model, batch = saved_bundle(tmp_path, tiny_bert, trainable=False)
-    head = bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=False)
+    head = bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=False)
     tokens = batch["t"]
     with torch.no_grad():
         embeddings = model.pretrained()["t"].encoder(tokens.ids, tokens.mask)
@@ -49,7 +50,7 @@ def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -
 @pytest.mark.parametrize("trainable", [False, True])
 def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path, trainable: bool) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=trainable)
-    preparation = bundle.preparation("t", EncoderVault(tmp_path / "vault"))
+    preparation = bundle.preparation("t", EncoderVault(SharedFolders(tmp_path / "vault")))
     expected = load_preparation(ModelSource("tiny", tiny_bert), 16, "f").tokenize(TEXTS)
     assert preparation.tokenize(TEXTS).ids.tolist() == expected.ids.tolist()
     assert preparation.padding == 0
@@ -65,7 +66,7 @@ def test_a_frozen_encoder_is_kept_once_however_many_models_use_it(tmp_path: Path
 
 
 def test_a_kept_encoder_has_the_digests_of_its_source(tmp_path: Path, tiny_bert: Path) -> None:
-    vault, source = EncoderVault(tmp_path), ModelSource("tiny", tiny_bert)
+    vault, source = EncoderVault(SharedFolders(tmp_path)), ModelSource("tiny", tiny_bert)
     kept = vault.source(vault.keep(source), "tiny")
     assert kept.weights_digest == source.weights_digest
     assert kept.tokenizer_digest == source.tokenizer_digest
@@ -75,7 +76,7 @@ def test_an_encoder_that_is_gone_is_named(tmp_path: Path, tiny_bert: Path) -> No
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
     shutil.rmtree(tmp_path / "vault")
     with pytest.raises(FailedPreconditionError, match="'tiny'"):
-        bundle.model(EncoderVault(tmp_path / "vault"), with_encoders=True)
+        bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=True)
 
 
 def test_a_bundle_is_safetensors_json_and_arrow_alone(tmp_path: Path, tiny_bert: Path) -> None:
@@ -93,7 +94,7 @@ def test_its_digest_names_its_content(tmp_path: Path, tiny_bert: Path) -> None:
 
 
 def test_the_registry_finds_lists_and_deletes(tmp_path: Path, tiny_bert: Path) -> None:
-    registry = ModelRegistry(tmp_path / "models")
+    registry = ModelRegistry(SharedFolders(tmp_path / "models"))
     assert list(registry.all()) == []
     for name in ("m1", "m2"):
         saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)

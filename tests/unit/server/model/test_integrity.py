@@ -7,6 +7,7 @@ import pytest
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle
 
@@ -28,7 +29,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, tiny_bert: Path, name: str, har
     saved_bundle(tmp_path, tiny_bert, trainable=False)
     harm(tmp_path / "models" / "m1" / name)  # type: ignore[operator]
     with pytest.raises(DataLossError, match=f"models/m1 is damaged: {name}"):
-        ModelRegistry(tmp_path / "models").get("m1")
+        ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
 
 
 @pytest.mark.parametrize("change", ["other statistics", "no digest", "no JSON", "a list"])
@@ -42,16 +43,16 @@ def test_an_altered_description_is_refused(tmp_path: Path, tiny_bert: Path, chan
         del content["details"]["digest"]
     path.write_text({"no JSON": "{", "a list": "[]"}.get(change) or json.dumps(content))
     with pytest.raises(DataLossError, match=r"models/m1 is damaged: bundle\.json"):
-        ModelRegistry(tmp_path / "models").get("m1")
+        ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
 
 
 @pytest.mark.parametrize("harm", [_flip, _remove])
 def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(tmp_path: Path, tiny_bert: Path, harm: object) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=True)
-    vault = EncoderVault(tmp_path / "vault")
+    vault = EncoderVault(SharedFolders(tmp_path / "vault"))
     bundle.model(vault, with_encoders=True)
     harm(tmp_path / "models" / "m1" / "encoders" / "0" / "model.safetensors")  # type: ignore[operator]
-    again = ModelRegistry(tmp_path / "models").get("m1")
+    again = ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
     with pytest.raises(DataLossError, match=r"models/m1 is damaged: encoders/0/model\.safetensors"):
         again.model(vault, with_encoders=True)
 
@@ -62,7 +63,7 @@ def test_a_damaged_kept_encoder_is_refused_by_every_model_that_uses_it(
     tmp_path: Path, tiny_bert: Path, name: str, harm: object
 ) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
-    vault = EncoderVault(tmp_path / "vault")
+    vault = EncoderVault(SharedFolders(tmp_path / "vault"))
     bundle.preparation("t", vault)
     [kept] = (tmp_path / "vault").iterdir()
     harm(kept / name)  # type: ignore[operator]
@@ -75,7 +76,7 @@ def test_a_damaged_model_is_left_out_of_lists_and_can_be_deleted(tmp_path: Path,
     for name in ("m1", "m2"):
         saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
     _flip(tmp_path / "models" / "m1" / "head.safetensors")
-    registry = ModelRegistry(tmp_path / "models")
+    registry = ModelRegistry(SharedFolders(tmp_path / "models"))
     assert [bundle.folder.name for bundle in registry.all()] == ["m2"]
     registry.delete("m1")
     with pytest.raises(NotFoundError):
@@ -86,7 +87,7 @@ def test_a_whole_file_is_read_once_per_process(
     tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved_bundle(tmp_path, tiny_bert, trainable=True)
-    registry, vault = ModelRegistry(tmp_path / "models"), EncoderVault(tmp_path / "vault")
+    registry, vault = ModelRegistry(SharedFolders(tmp_path / "models")), EncoderVault(SharedFolders(tmp_path / "vault"))
     registry.get("m1").model(vault, with_encoders=True)
     monkeypatch.setattr("headstart_server.core.digests.hashlib.file_digest", _never)
     registry.get("m1").source("t", vault)

@@ -14,6 +14,7 @@ from headstart_server.core.errors import NotFoundError
 from headstart_server.core.names import new_id
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.rpc.export import ExportServicer
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.artifacts import CONTENT, publish
 
@@ -45,7 +46,7 @@ class AnyModel:
 
 @pytest.fixture
 def registry(tmp_path: Path) -> ArtifactRegistry:
-    return ArtifactRegistry(tmp_path / "artifacts")
+    return ArtifactRegistry(SharedFolders(tmp_path / "artifacts"))
 
 
 def servicer(registry: ArtifactRegistry, exporter: Any = None) -> ExportServicer:

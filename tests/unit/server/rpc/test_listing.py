@@ -27,6 +27,7 @@ from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.training import TrainingServicer
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.fake_workers import job_record
 from tests.support.serving_here import served
@@ -42,12 +43,17 @@ def jobs(tmp_path: Path) -> JobStore:
 @pytest.fixture
 async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Channel]:
     layout = Layout(tmp_path)
-    uploads = Uploads(layout.datasets, layout.tables, 1 << 20)
+    uploads = Uploads(SharedFolders(layout.datasets), layout.tables, 1 << 20)
     async with served(
         TrainingService=TrainingServicer(NOBODY, NOBODY, jobs, NOBODY, layout),
         DatasetService=DatasetServicer(uploads, jobs),
-        ModelService=ModelServicer(ModelRegistry(layout.models), NOBODY),
-        ExportService=ExportServicer(NOBODY, ArtifactRegistry(layout.artifacts), ModelRegistry(layout.models), NOBODY),
+        ModelService=ModelServicer(ModelRegistry(SharedFolders(layout.models)), NOBODY),
+        ExportService=ExportServicer(
+            NOBODY,
+            ArtifactRegistry(SharedFolders(layout.artifacts)),
+            ModelRegistry(SharedFolders(layout.models)),
+            NOBODY,
+        ),
     ) as opened:
         yield opened
     jobs.close()

@@ -17,6 +17,7 @@ from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle
 from tests.support.training import CPU
@@ -26,7 +27,7 @@ class CountingRegistry(ModelRegistry):
     """Remembers how often each model was read."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
+        super().__init__(SharedFolders(root))
         self.reads: Counter[str] = Counter()
 
     def get(self, identifier: str) -> Bundle:
@@ -37,7 +38,7 @@ class CountingRegistry(ModelRegistry):
 def opened(root: Path, limit_bytes: int = 1 << 30) -> tuple[ModelPool, CountingRegistry]:
     registry = CountingRegistry(root / "models")
     store = EmbeddingStore(root / "embeddings", threads=1)
-    return ModelPool(registry, EncoderVault(root / "vault"), store, CPU, limit_bytes), registry
+    return ModelPool(registry, EncoderVault(SharedFolders(root / "vault")), store, CPU, limit_bytes), registry
 
 
 def save(root: Path, weights: Path, *names: str, trainable: bool = False) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from headstart_server.core.errors import StoreFullError
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.training import checkpoint as checkpoint_module
 from headstart_server.training.checkpoint import (
     Progress,
@@ -31,12 +32,14 @@ def _running(*, moved: bool = False) -> RunningState:
 
 def _save(root: Path, epoch: int = 2, model: dict[str, torch.Tensor] | None = None) -> None:
     model = model or {"a": torch.arange(6.0), "b": torch.ones((), dtype=torch.int64)}
-    save_checkpoint(root, Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, *_running(moved=True).save())
+    save_checkpoint(
+        SharedFolders(root), Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, *_running(moved=True).save()
+    )
 
 
 def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
     _save(tmp_path)
-    found = load_checkpoint(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None and found.progress.best is not None
     assert (found.progress.epoch, found.progress.step, found.progress.epochs_without_improvement) == (2, 10, 1)
     assert found.progress.best.train == REPORT.train
@@ -49,9 +52,9 @@ def test_optimizer_scaler_and_random_numbers_go_on(tmp_path: Path) -> None:
     running = _running(moved=True)
     running.scaler.load_state_dict({**running.scaler.state_dict(), "scale": 32.0, "_growth_tracker": 7})
     torch.manual_seed(77)
-    save_checkpoint(tmp_path, Progress(1, 1, None, 0), {}, {}, *running.save())
+    save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), {}, {}, *running.save())
     expected = torch.rand(3)
-    found, fresh = load_checkpoint(tmp_path), _running()
+    found, fresh = load_checkpoint(SharedFolders(tmp_path)), _running()
     assert found is not None
     fresh.load(found.running)
     assert torch.equal(torch.rand(3), expected)
@@ -72,22 +75,22 @@ def test_the_latest_is_read_by_number(tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "epoch-9", tmp_path / "keep")
     _save(tmp_path, 10)
     (tmp_path / "keep").rename(tmp_path / "epoch-9")
-    found = load_checkpoint(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None and found.progress.epoch == 10
 
 
 def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
     shared = torch.arange(4.0)
     _save(tmp_path, model={"one": shared, "two": shared, "part": shared[:2]})
-    found = load_checkpoint(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None
     assert torch.equal(found.model["one"], found.model["two"])
     assert torch.equal(found.model["part"], shared[:2])
 
 
 def test_nothing_is_read_where_nothing_was_saved(tmp_path: Path) -> None:
-    assert load_checkpoint(tmp_path) is None
-    assert load_checkpoint(tmp_path / "nowhere") is None
+    assert load_checkpoint(SharedFolders(tmp_path)) is None
+    assert load_checkpoint(SharedFolders(tmp_path / "nowhere")) is None
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "best.safetensors", "running.safetensors", "progress.json"])
@@ -106,10 +109,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
         path.write_bytes(data)
     else:
         path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"")
-    found = load_checkpoint(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None and found.progress.epoch == 1
     shutil.rmtree(tmp_path / "epoch-1")
-    assert load_checkpoint(tmp_path) is None
+    assert load_checkpoint(SharedFolders(tmp_path)) is None
 
 
 def test_a_changed_number_in_the_progress_is_noticed(tmp_path: Path) -> None:
@@ -118,14 +121,14 @@ def test_a_changed_number_in_the_progress_is_noticed(tmp_path: Path) -> None:
     described = json.loads(path.read_text())
     described["content"]["progress"]["step"] = 11
     path.write_text(json.dumps(described))
-    assert load_checkpoint(tmp_path) is None
+    assert load_checkpoint(SharedFolders(tmp_path)) is None
 
 
 def test_a_damaged_checkpoint_is_replaced_when_its_epoch_is_reached_again(tmp_path: Path) -> None:
     _save(tmp_path, 2)
     (tmp_path / "epoch-2" / "model.safetensors").write_bytes(b"")
     _save(tmp_path, 2)
-    assert load_checkpoint(tmp_path) is not None
+    assert load_checkpoint(SharedFolders(tmp_path)) is not None
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +140,6 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(checkpoint_module, "save_file", full)
     with pytest.raises(StoreFullError):
         _save(tmp_path, 2)
-    found = load_checkpoint(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None and found.progress.epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-1"]

@@ -10,6 +10,7 @@ import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.loop import _summed
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.stepping import clip
@@ -75,11 +76,13 @@ def test_a_resumed_run_gives_identical_losses(tmp_path: Path, changes: dict[str,
     """Interrupted in the middle of an epoch of four steps, the run goes on from the last whole one."""
     whole = Run(settings_of(epochs=3), **changes)
     expected = _untimed(whole.loop().run())
-    first = Run(settings_of(epochs=3, checkpoints=tmp_path), reporter=Reports(stop_after=stop_after), **changes)
+    first = Run(
+        settings_of(epochs=3, checkpoints=SharedFolders(tmp_path)), reporter=Reports(stop_after=stop_after), **changes
+    )
     with pytest.raises(InterruptedError):
         first.loop().run()
     torch.manual_seed(999)
-    second = Run(settings_of(epochs=3, checkpoints=tmp_path), **changes)
+    second = Run(settings_of(epochs=3, checkpoints=SharedFolders(tmp_path)), **changes)
     loop = second.loop()
     assert _untimed(loop.run()) == expected
     seen = [*first.reporter.epochs, *second.reporter.epochs]
@@ -94,18 +97,18 @@ def test_a_resumed_fine_tuning_gives_identical_losses(
     changes: dict[str, Any] = {"text": tiny_models[family], "learning_rate": 1e-3}
     whole = Run(settings_of(epochs=2), **changes)
     whole.loop().run()
-    first = Run(settings_of(epochs=1, checkpoints=tmp_path), total_epochs=2, **changes)
+    first = Run(settings_of(epochs=1, checkpoints=SharedFolders(tmp_path)), total_epochs=2, **changes)
     first.loop().run()
-    second = Run(settings_of(epochs=2, checkpoints=tmp_path), **changes)
+    second = Run(settings_of(epochs=2, checkpoints=SharedFolders(tmp_path)), **changes)
     second.loop().run()
     assert [report.epoch for report in second.reporter.epochs] == [2]
     assert _untimed(second.reporter.epochs[0]) == _untimed(whole.reporter.epochs[1])
 
 
 def test_a_finished_run_resumed_trains_no_more_and_gives_the_same(tmp_path: Path) -> None:
-    first = Run(settings_of(checkpoints=tmp_path)).loop()
+    first = Run(settings_of(checkpoints=SharedFolders(tmp_path))).loop()
     expected = first.run()
-    again = Run(settings_of(checkpoints=tmp_path))
+    again = Run(settings_of(checkpoints=SharedFolders(tmp_path)))
     loop = again.loop()
     assert loop.run() == expected
     assert again.reporter.epochs == []

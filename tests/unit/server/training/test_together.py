@@ -15,6 +15,7 @@ from headstart_server.core.errors import CancelledError, TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel import Alone
 
 from tests.support import tiny_models
@@ -192,7 +193,7 @@ def test_evaluation_repeats_no_row_and_leaves_none_out(four: Together) -> None:
 
 
 def _interrupted(world: World, root: Path, strategy: str, epochs: int) -> Trained:
-    run = Run(settings_of(epochs=epochs, checkpoints=root, batch_size=16), total_epochs=4)
+    run = Run(settings_of(epochs=epochs, checkpoints=SharedFolders(root), batch_size=16), total_epochs=4)
     return _train(world, run, strategy)
 
 
@@ -216,7 +217,7 @@ def _apart(world: World, root: Path) -> None:
         if world.rank
         else nullcontext()
     ):
-        loop = Run(settings_of(checkpoints=root / str(world.rank)), total_epochs=4).loop(world)
+        loop = Run(settings_of(checkpoints=SharedFolders(root / str(world.rank))), total_epochs=4).loop(world)
         loop._resume()
 
 

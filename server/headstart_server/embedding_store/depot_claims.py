@@ -1,0 +1,132 @@
+"""Claims in a depot, where no locks tell who is alive: by announcing first, and by a beating heart.
+
+Lamport's bakery (A New Solution of Dijkstra's Concurrent Programming Problem, 1974) over files: whoever wants keys
+announces them, looks at what others have announced, gives way to tokens below its own and waits for those above to
+decide, then holds what is left. It needs a depot in which a listing shows whatever was published before it.
+"""
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from headstart_server.core.errors import HeadstartError
+from headstart_server.embedding_store.claims import contained
+from headstart_server.embedding_store.key import Keys, pack, unpack
+from headstart_server.storage.depot import Depot
+
+_log = structlog.get_logger()
+_BEAT_SECONDS = 10.0
+_DEAD_SECONDS = 60.0
+"""Time by the depot's clock without a beat after which a claim counts for nothing."""
+_POLL_SECONDS = 0.2
+_ANNOUNCED, _HELD = b"A", b"H"
+
+
+class DepotClaims:
+    """The claims on one space, in a depot of its own. A killed process loses its claim after a minute."""
+
+    poll_seconds = 2.0
+
+    def __init__(self, depot: Depot) -> None:
+        self._depot = depot
+
+    def living(self) -> int:
+        """How many keys are claimed right now."""
+        beats = self._beats()
+        now = max(beats.values(), default=0.0)
+        held = [self._read(token) for token, beat in beats.items() if now - beat < _DEAD_SECONDS]
+        return len(np.unique(np.concatenate([np.empty((0, 2), np.uint64), *(keys for _, keys in held)]), axis=0))
+
+    @contextmanager
+    def claim(self, keys: Keys) -> Iterator[npt.NDArray[np.bool_]]:
+        """Claims those of `keys` that nobody else has; yields a mask of them. Released on exit."""
+        if not len(keys):
+            yield np.zeros(0, bool)
+            return
+        token = secrets.token_hex(8)
+        heart = _Heart(self._depot, token)
+        try:
+            self._depot.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
+            heart.beat()
+            heart.start()
+            mine = self._decided(token, keys)
+            self._depot.write(f"{token}.claim", _HELD + pack(keys[mine]).tobytes())
+            yield mine
+        finally:
+            heart.stop()
+            self._depot.remove(f"{token}.claim", f"{token}.beat")
+
+    def _decided(self, token: str, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Which of `keys` are nobody else's, once everybody has decided who could want them, too."""
+        mine = np.ones(len(keys), bool)
+        undecided = self._others(token)
+        while undecided:
+            waiting = set()
+            for other in undecided:
+                state, theirs = self._read(other)
+                overlap = contained(keys, theirs)
+                if state == _ANNOUNCED and other > token and (mine & overlap).any():
+                    waiting.add(other)
+                else:
+                    mine &= ~overlap
+            undecided = waiting & self._others(token)
+            if undecided:
+                time.sleep(_POLL_SECONDS)
+        return mine
+
+    def _others(self, token: str) -> set[str]:
+        """Tokens of living claims but one's own; what the dead left is removed."""
+        beats = self._beats()
+        now = beats.get(token, max(beats.values(), default=0.0))
+        dead = {other for other, beat in beats.items() if now - beat >= _DEAD_SECONDS}
+        self._depot.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))
+        return beats.keys() - dead - {token}
+
+    def _beats(self) -> dict[str, float]:
+        """When each claim was last known to be alive, by the depot's clock."""
+        found: dict[str, float] = {}
+        for name, stored in self._depot.files().items():
+            token = name.partition(".")[0]
+            found[token] = max(found.get(token, 0.0), stored.modified)
+        return found
+
+    def _read(self, token: str) -> tuple[bytes, Keys]:
+        """(state, keys) of a claim; held and without keys where it is gone."""
+        try:
+            data = self._depot.read(f"{token}.claim")
+        except FileNotFoundError:
+            return _HELD, np.empty((0, 2), np.uint64)
+        return data[:1], unpack(np.frombuffer(data, np.uint8, offset=1))
+
+
+class _Heart(threading.Thread):
+    """Tells others that a claim's process lives."""
+
+    def __init__(self, depot: Depot, token: str) -> None:
+        super().__init__(daemon=True)
+        self._depot, self._name = depot, f"{token}.beat"
+        self._stopped = threading.Event()
+
+    def beat(self) -> None:
+        """Once."""
+        self._depot.write(self._name, b"")
+
+    def run(self) -> None:
+        """Again and again; where it cannot be told, others may take the claim over, and rows are encoded twice."""
+        while not self._stopped.wait(_BEAT_SECONDS):
+            try:
+                self.beat()
+            except HeadstartError as error:
+                _log.warning("a claim could not be kept alive", error=error.message)
+
+    def stop(self) -> None:
+        """No more; returns when the last has arrived."""
+        self._stopped.set()
+        if self.is_alive():
+            self.join()

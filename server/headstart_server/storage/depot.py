@@ -1,0 +1,223 @@
+"""Depots: files by name that every machine sees, each there whole or not at all.
+
+Names are paths with slashes. A directory that machines mount is one, and so is a bucket of an object store.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+
+from headstart_server.core.errors import StorageError, invalid
+from headstart_server.core.files import TEMPORARY, published_file
+
+_RETRIES = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
+_PACKAGES = {"s3": "headstart[s3]", "s3a": "headstart[s3]", "gs": "headstart[gcs]", "gcs": "headstart[gcs]"}
+_TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
+"""What the libraries of object stores call the time of a file's publication."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file in a depot."""
+
+    size: int
+    """In bytes."""
+    modified: float
+    """When it was published, in seconds since the epoch, by the depot's clock."""
+
+
+class Depot(Protocol):
+    """Files by name. What is published is seen by everybody at once. Raises StorageError where it cannot be reached."""
+
+    def files(self, prefix: str = "") -> dict[str, Stored]:
+        """Every file below a prefix, which ends where a slash does, by name."""
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """At most `size` bytes of a file from `start`, which lies in it; all by default. Raises FileNotFoundError."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Publishes bytes, in place of what had the name."""
+
+    def publish(self, source: Path, name: str) -> None:
+        """Publishes a local file, in place of what had the name."""
+
+    def fetch(self, name: str, target: Path) -> None:
+        """Publishes a file to the local disk. Raises FileNotFoundError."""
+
+    def remove(self, *names: str) -> None:
+        """Removes files, those that there are."""
+
+    def below(self, prefix: str) -> "Depot":
+        """What lies below a prefix, as a depot."""
+
+
+def depot_at(url: str, field: str) -> Depot:
+    """The depot at a URL (`s3://bucket/prefix`, `gs://...`) or in a directory.
+
+    Raises InvalidInputError naming `field`.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return FolderDepot(Path(url))
+    if scheme == "file":
+        return FolderDepot(Path(url.removeprefix("file://")))
+    try:
+        return ObjectDepot.at(url)
+    except ImportError as error:
+        package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
+        raise invalid(field, f"{url!r} needs another library: pip install '{package}' ({error})") from error
+    except ValueError as error:
+        message = f"{url!r} is no storage that fsspec knows ({error}); use s3://, gs:// or a path"
+        raise invalid(field, message) from error
+
+
+class FolderDepot:
+    """A directory, on this machine or mounted by many."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def files(self, prefix: str = "") -> dict[str, Stored]:
+        """See Depot."""
+        found = {}
+        for path in (self._root / prefix).rglob("*"):
+            try:
+                if path.is_file() and not path.name.endswith(TEMPORARY):
+                    stat = path.stat()
+                    found[path.relative_to(self._root).as_posix()] = Stored(stat.st_size, stat.st_mtime)
+            except FileNotFoundError:  # removed meanwhile
+                continue
+        return found
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """See Depot."""
+        with (self._root / name).open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if size is None else size)
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Depot."""
+        with published_file(self._root / name) as temporary:
+            temporary.write_bytes(data)
+
+    def publish(self, source: Path, name: str) -> None:
+        """See Depot."""
+        _copy(source, self._root / name)
+
+    def fetch(self, name: str, target: Path) -> None:
+        """See Depot."""
+        _copy(self._root / name, target)
+
+    def remove(self, *names: str) -> None:
+        """See Depot."""
+        for name in names:
+            (self._root / name).unlink(missing_ok=True)
+
+    def below(self, prefix: str) -> "FolderDepot":
+        """See Depot."""
+        return FolderDepot(self._root / prefix)
+
+
+class ObjectDepot:
+    """A place in an object store, through fsspec. Its stores publish an object when its last byte has arrived."""
+
+    def __init__(self, system: Any, root: str) -> None:
+        self._system, self._root = system, root.rstrip("/")
+
+    @classmethod
+    def at(cls, url: str) -> "ObjectDepot":
+        """By URL. Credentials and endpoints come from where the store's own tools look for them."""
+        options: dict[str, Any] = {"use_listings_cache": False}
+        if url.startswith(("s3://", "s3a://")):
+            options["config_kwargs"] = _RETRIES
+        system, root = fsspec.core.url_to_fs(url, **options)
+        return cls(system, root)
+
+    def files(self, prefix: str = "") -> dict[str, Stored]:
+        """See Depot."""
+        with self._reached("list", prefix):
+            found = self._system.find(self._path(prefix), detail=True)
+            return {
+                path.removeprefix(f"{self._root}/"): Stored(int(info["size"]), _modified(info))
+                for path, info in found.items()
+                if info["type"] == "file"
+            }
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        """See Depot."""
+        if size == 0:
+            return b""
+        with self._reached("read", name):
+            end = None if size is None else start + size
+            data: bytes = self._system.cat_file(self._path(name), start=start or None, end=end)
+            return data
+
+    def write(self, name: str, data: bytes) -> None:
+        """See Depot."""
+        with self._reached("write", name):
+            self._system.pipe_file(self._path(name), data)
+
+    def publish(self, source: Path, name: str) -> None:
+        """See Depot."""
+        with self._reached("write", name):
+            self._system.put_file(str(source), self._path(name))
+
+    def fetch(self, name: str, target: Path) -> None:
+        """See Depot."""
+        with published_file(target) as temporary, self._reached("read", name):
+            self._system.get_file(self._path(name), str(temporary))
+
+    def remove(self, *names: str) -> None:
+        """See Depot."""
+        for name in names:
+            with self._reached("remove", name):
+                try:
+                    self._system.rm_file(self._path(name))
+                except FileNotFoundError:
+                    continue
+
+    def below(self, prefix: str) -> "ObjectDepot":
+        """See Depot."""
+        return ObjectDepot(self._system, self._path(prefix))
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}".rstrip("/")
+
+    @contextmanager
+    def _reached(self, verb: str, name: str) -> Iterator[None]:
+        """Raises StorageError for whatever the store's library raises, but for what is not there."""
+        try:
+            yield
+        except Exception as error:  # each library has errors of its own
+            if isinstance(error, FileNotFoundError) and verb == "read":
+                raise
+            place = f"{self._root}/{name}"
+            raise StorageError(f"cannot {verb} {place} in the object store: {_brief(error)}") from error
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Publishes a copy; on file systems that can, without moving a byte."""
+    with published_file(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _modified(info: dict[str, Any]) -> float:
+    for key in _TIMES:
+        match info.get(key):
+            case datetime() as time:
+                return time.timestamp()
+            case int() | float() as time:
+                return float(time)
+            case str() as time:
+                return datetime.fromisoformat(time).timestamp()
+    return 0.0
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}".rstrip(": ")

@@ -1,0 +1,57 @@
+"""What machines share, each kind in its place."""
+
+from functools import cached_property
+
+from headstart_server.core.layout import Layout
+from headstart_server.storage.depot import Depot, depot_at
+from headstart_server.storage.folders import SharedFolders
+
+
+class Storage:
+    """The state directory of one machine, and the storage that it shares with others, if it does."""
+
+    def __init__(self, layout: Layout, url: str = "") -> None:
+        self.layout, self.url = layout, url
+        self.depot: Depot | None = depot_at(url, "storage_url") if url else None
+
+    @cached_property
+    def datasets(self) -> SharedFolders:
+        """Uploaded files."""
+        return SharedFolders(self.layout.datasets, self._below("datasets"))
+
+    @cached_property
+    def encoders(self) -> SharedFolders:
+        """Frozen encoders of published models, by digest."""
+        return SharedFolders(self.layout.encoders, self._below("encoders"))
+
+    @cached_property
+    def models(self) -> SharedFolders:
+        """Published models."""
+        return SharedFolders(self.layout.models, self._below("models"))
+
+    @cached_property
+    def artifacts(self) -> SharedFolders:
+        """Exported models."""
+        return SharedFolders(self.layout.artifacts, self._below("artifacts"))
+
+    @property
+    def embeddings(self) -> Depot | None:
+        """The embedding store of all machines, if they share one; below the layout's folder is what this one has."""
+        return self._below("embeddings")
+
+    def checkpoints(self, job: str) -> SharedFolders:
+        """Of one job."""
+        return SharedFolders(self.layout.job(job) / "checkpoints", self._below(f"jobs/{job}/checkpoints"))
+
+    def forget_job(self, job: str) -> None:
+        """Removes what a job has left in the shared storage."""
+        depot = self._below(f"jobs/{job}")
+        if depot is not None:
+            depot.remove(*depot.files())
+
+    def tidy(self, now: float) -> int:
+        """Removes what killed publishers left; returns how many files went."""
+        return sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
+
+    def _below(self, prefix: str) -> Depot | None:
+        return None if self.depot is None else self.depot.below(prefix)

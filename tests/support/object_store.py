@@ -1,0 +1,47 @@
+"""Depots of every kind: among them an S3 server of this process, which others reach, too."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+import boto3
+import pytest
+from headstart_server.storage.depot import Depot, FolderDepot, depot_at
+from moto.server import ThreadedMotoServer
+
+DEPOTS = ("folder", "memory", "s3")
+
+
+def depot_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Depot:
+    """An empty depot of a kind; needs the fixture `bucket`."""
+    if kind == "folder":
+        return FolderDepot(root / "depot")
+    if kind == "memory":
+        return depot_at(f"memory://{uuid.uuid4().hex}", "url")
+    return depot_at(f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}", "url")
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Runs a server, with the environment that points clients to it; yields the URL of a bucket of its own."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    found = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    bucket = f"headstart-{uuid.uuid4().hex[:12]}"
+    try:
+        with mock.patch.dict(os.environ, found):
+            boto3.client("s3").create_bucket(Bucket=bucket)
+            yield f"s3://{bucket}"
+    finally:
+        server.stop()

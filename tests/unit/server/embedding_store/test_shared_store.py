@@ -1,0 +1,167 @@
+"""A store in a depot: what one machine encodes every other has, whatever is damaged, lost or killed on the way."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from headstart_server.embedding_store import fill as fill_module
+from headstart_server.embedding_store import shard as shard_module
+from headstart_server.embedding_store.fill import FillProgress, fill
+from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.storage.depot import Depot
+
+from tests.support.stores import FakeEncoder, embedding_of, gathered, keys_of, space_of
+
+KEYS = keys_of([f"row {number}" for number in range(40)])
+
+
+def silent(_: FillProgress) -> None:
+    return None
+
+
+class Machines:
+    """Each with a disk of its own, over one depot."""
+
+    def __init__(self, root: Path, depot: Depot) -> None:
+        self._root, self.depot = root, depot
+
+    def __call__(self, name: str) -> SpaceStore:
+        return EmbeddingStore(self._root / name, self.depot, threads=2).space(space_of())
+
+    @property
+    def shards(self) -> list[str]:
+        return [name for name in self.depot.files() if "/shards/" in name]
+
+    @property
+    def quarantined(self) -> list[str]:
+        return [name for name in self.depot.files() if "/quarantine/" in name]
+
+    def copies(self, name: str) -> list[Path]:
+        return sorted((self._root / name).glob("*/shards/*.safetensors"))
+
+
+@pytest.fixture
+def machines(tmp_path: Path, depot: Depot) -> Machines:
+    return Machines(tmp_path, depot)
+
+
+def damage(data: bytes) -> bytes:
+    """One bit of the first embedding."""
+    place = 8 + int.from_bytes(data[:8], "little") + 2
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def test_what_one_machine_encodes_another_finds_and_fetches_when_it_needs_it(machines: Machines) -> None:
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    other, encoder = machines("other"), FakeEncoder(KEYS)
+    assert fill(other, KEYS, encoder, silent).found == 40
+    assert encoder.rows == []
+    assert machines.copies("other") == []
+    assert np.array_equal(gathered(other, KEYS[::-1])[0], embedding_of(KEYS[::-1]))
+    assert len(machines.copies("other")) == len(machines.shards) == 1
+    machines.depot.remove(*machines.shards)
+    assert gathered(other, KEYS)[1] == []
+    assert gathered(machines("other"), KEYS)[1] == list(range(40))  # before it has looked
+    again = machines("other")
+    again.refresh()
+    assert gathered(again, KEYS)[1] == []
+
+
+def test_spaces_are_known_by_their_description_in_the_depot(machines: Machines) -> None:
+    machines("one")
+    [name] = machines.depot.files()
+    assert name == f"{space_of().identifier}/space.json"
+
+
+def test_two_machines_that_fill_one_space_encode_each_row_once(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fill_module, "SHARD_BYTES", 4 * 8 * 4)
+    monkeypatch.setattr("headstart_server.embedding_store.depot_claims.DepotClaims.poll_seconds", 0.05)
+    encoders = [FakeEncoder(KEYS, batch=2) for _ in range(3)]
+    done: list[FillProgress] = []
+
+    def run(number: int) -> None:
+        order = np.random.default_rng(number).permutation(40)
+        encoder = encoders[number]
+        encoder.keys = KEYS[order]
+        done.append(fill(machines(f"machine {number}"), KEYS[order], encoder, silent))
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 3
+    assert sum(progress.encoded for progress in done) == 40
+    assert all(progress.found + progress.shared + progress.encoded == 40 for progress in done)
+    reader = machines("reader")
+    reader.refresh()
+    assert np.array_equal(gathered(reader, KEYS)[0], embedding_of(KEYS))
+    assert not any("/claims/" in name for name in machines.depot.files())
+
+
+def test_a_damaged_copy_is_fetched_again_and_the_depot_keeps_what_it_has(machines: Machines) -> None:
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    other = machines("other")
+    other.refresh()
+    gathered(other, KEYS)
+    other.close()
+    [copy] = machines.copies("other")
+    copy.write_bytes(damage(copy.read_bytes()))
+    later = machines("other")
+    later.refresh()
+    assert gathered(later, KEYS)[1] != []
+    found, bad = gathered(later, KEYS)
+    assert bad == []
+    assert np.array_equal(found, embedding_of(KEYS))
+    assert (len(machines.shards), machines.quarantined) == (1, [])
+
+
+def test_what_is_damaged_in_the_depot_goes_to_quarantine_and_is_encoded_again(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shard_module, "BLOCK_BYTES", 10 * 8 * 4)
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    [name] = machines.shards
+    machines.depot.write(name, damage(machines.depot.read(name)))
+    other = machines("other")
+    other.refresh()
+    assert len(gathered(other, KEYS)[1]) == 10
+    assert len(machines.quarantined) == 1
+    assert name not in machines.shards
+    encoder = FakeEncoder(KEYS)
+    assert fill(other, KEYS, encoder, silent).encoded == 10  # the sound blocks are published again
+    assert np.array_equal(gathered(other, KEYS)[0], embedding_of(KEYS))
+
+
+@pytest.mark.parametrize("left", [0, 5, 200, -1])
+def test_what_is_no_shard_in_the_depot_is_quarantined_when_it_is_opened(machines: Machines, left: int) -> None:
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    [name] = machines.shards
+    machines.depot.write(name, machines.depot.read(name)[:left])
+    other, encoder = machines("other"), FakeEncoder(KEYS)
+    assert fill(other, KEYS, encoder, silent).encoded == 40
+    assert len(machines.quarantined) == 1
+    assert np.array_equal(gathered(other, KEYS)[0], embedding_of(KEYS))
+
+
+def test_a_shard_that_goes_between_look_up_and_gather_is_a_miss(machines: Machines) -> None:
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    other = machines("other")
+    other.refresh()
+    machines.depot.remove(*machines.shards)
+    assert gathered(other, KEYS)[1] == list(range(40))
+    assert fill(other, KEYS, FakeEncoder(KEYS), silent).encoded == 40
+    assert np.array_equal(gathered(other, KEYS)[0], embedding_of(KEYS))
+
+
+def test_what_a_machine_had_before_the_depot_it_still_has(tmp_path: Path, depot: Depot) -> None:
+    alone = EmbeddingStore(tmp_path / "one", threads=2).space(space_of())
+    fill(alone, KEYS, FakeEncoder(KEYS), silent)
+    machines = Machines(tmp_path, depot)
+    assert fill(machines("one"), KEYS, FakeEncoder(KEYS), silent).found == 40
+    assert np.array_equal(gathered(machines("one"), KEYS[:0])[0], embedding_of(KEYS[:0]))

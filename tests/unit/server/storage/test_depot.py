@@ -1,0 +1,113 @@
+"""What is true of every depot: files by name, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import InvalidInputError, StorageError
+from headstart_server.storage.depot import Depot, FolderDepot, ObjectDepot, depot_at
+
+
+def test_what_is_published_is_read_listed_and_fetched(depot: Depot, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(range(256)) * 100)
+    depot.publish(source, "a/b/one.bin")
+    depot.write("a/two.bin", b"two")
+    depot.write("ab/three.bin", b"")
+    assert {name: item.size for name, item in depot.files().items()} == {
+        "a/b/one.bin": 25_600,
+        "a/two.bin": 3,
+        "ab/three.bin": 0,
+    }
+    assert depot.files("a").keys() == {"a/b/one.bin", "a/two.bin"}
+    assert depot.files("a/b").keys() == {"a/b/one.bin"}
+    assert depot.files("nowhere") == {}
+    assert depot.read("a/b/one.bin") == source.read_bytes()
+    assert depot.read("a/b/one.bin", 10, 5) == bytes(range(10, 15))
+    assert depot.read("a/b/one.bin", 25_590, 100) == source.read_bytes()[-10:]
+    assert depot.read("a/two.bin", 0, 0) == b""
+    depot.fetch("a/b/one.bin", tmp_path / "fetched" / "one.bin")
+    assert (tmp_path / "fetched" / "one.bin").read_bytes() == source.read_bytes()
+    assert [path.name for path in (tmp_path / "fetched").iterdir()] == ["one.bin"]
+
+
+def test_a_name_is_published_again_in_place_of_what_had_it(depot: Depot) -> None:
+    depot.write("name", b"first, and longer")
+    before = depot.files()["name"].modified
+    depot.write("name", b"second")
+    assert depot.read("name") == b"second"
+    assert depot.files()["name"].modified >= before > 1_600_000_000
+
+
+def test_a_file_that_is_not_there_is_missing_for_everything_but_removal(depot: Depot, tmp_path: Path) -> None:
+    depot.write("other", b"x")
+    with pytest.raises(FileNotFoundError):
+        depot.read("name")
+    with pytest.raises(FileNotFoundError):
+        depot.fetch("name", tmp_path / "target")
+    assert list(tmp_path.glob("target*")) == list(tmp_path.glob(".target*")) == []
+    depot.remove("name", "other", "another")
+    assert depot.files() == {}
+
+
+def test_a_depot_below_another_holds_its_part(depot: Depot) -> None:
+    depot.below("a").below("b").write("name", b"x")
+    assert depot.files().keys() == {"a/b/name"}
+    assert depot.below("a").files().keys() == {"b/name"}
+    assert depot.below("a/b").read("name") == b"x"
+    depot.below("a").remove("b/name")
+    assert depot.files() == {}
+
+
+def test_a_reader_sees_one_publication_or_another_and_never_a_mixture(depot: Depot) -> None:
+    versions = [bytes([number]) * 300_000 for number in range(8)]
+    depot.write("name", versions[0])
+    stop = threading.Event()
+
+    def write() -> None:
+        for version in versions * 3:
+            depot.write("name", version)
+        stop.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not stop.is_set():
+        assert depot.read("name") in versions
+    writer.join()
+
+
+def test_names_may_hold_what_users_write(depot: Depot) -> None:
+    for name in ("with space/ümläut 😀.csv", "a+b=c&d%20e#f?.bin"):
+        depot.write(name, b"x")
+        assert depot.read(name) == b"x"
+        assert name in depot.files()
+
+
+def test_a_plain_path_and_a_file_url_are_directories(tmp_path: Path) -> None:
+    for url in (str(tmp_path), f"file://{tmp_path}"):
+        found = depot_at(url, "storage_url")
+        assert isinstance(found, FolderDepot)
+        found.write("x", b"y")
+        assert (tmp_path / "x").read_bytes() == b"y"
+
+
+def test_a_url_that_nothing_serves_is_named_with_its_setting() -> None:
+    with pytest.raises(InvalidInputError, match="storage_url: 'nothing://x' is no storage that fsspec knows"):
+        depot_at("nothing://x", "storage_url")
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(url: str) -> ObjectDepot:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(ObjectDepot, "at", missing)
+    with pytest.raises(InvalidInputError, match=r"pip install 'headstart\[s3\]'"):
+        depot_at("s3://bucket/x", "storage_url")
+
+
+def test_a_store_that_refuses_is_an_error_that_names_the_place(bucket: str) -> None:
+    depot = depot_at("s3://no-such-bucket-anywhere/prefix", "storage_url")
+    with pytest.raises(StorageError, match="cannot write no-such-bucket-anywhere/prefix/name in the object store"):
+        depot.write("name", b"x")

@@ -1,0 +1,137 @@
+"""Folders that machines share are there whole or not at all, wherever they were published."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import DataLossError, StorageError
+from headstart_server.storage import folders as folders_module
+from headstart_server.storage.depot import Depot, FolderDepot
+from headstart_server.storage.folders import SharedFolders
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders look again each time."""
+    monkeypatch.setattr(folders_module, "_KNOWN_SECONDS", 0.0)
+
+
+@pytest.fixture(params=["alone", "shared"])
+def here(request: pytest.FixtureRequest, tmp_path: Path) -> SharedFolders:
+    depot = FolderDepot(tmp_path / "depot") if request.param == "shared" else None
+    return SharedFolders(tmp_path / "here", depot)
+
+
+def publish(folders: SharedFolders, name: str, text: str = "x") -> None:
+    with folders.publish(name) as folder:
+        (folder / "a.txt").write_text(text)
+        (folder / "deep" / "er").mkdir(parents=True)
+        (folder / "deep" / "er" / "b.bin").write_bytes(b"b" * 1000)
+
+
+def whole(folder: Path) -> bool:
+    return (folder / "a.txt").exists() and (folder / "deep" / "er" / "b.bin").read_bytes() == b"b" * 1000
+
+
+def test_a_published_folder_is_there_until_it_is_removed(here: SharedFolders) -> None:
+    assert (here.names(), "one" in here) == ([], False)
+    publish(here, "two")
+    publish(here, "one")
+    assert here.names() == ["one", "two"]
+    assert "one" in here
+    assert whole(here.path("one"))
+    assert here.read("one", "a.txt") == b"x"
+    here.remove("one")
+    assert here.names() == ["two"]
+    assert "one" not in here
+    for gone in (here.path, here.remove, lambda name: here.read(name, "a.txt")):
+        with pytest.raises(FileNotFoundError):
+            gone("one")
+    with pytest.raises(FileNotFoundError):
+        here.read("two", "c.txt")
+
+
+def test_what_fails_while_it_is_written_is_not_published(here: SharedFolders) -> None:
+    with pytest.raises(RuntimeError), here.publish("one") as folder:
+        (folder / "a.txt").write_text("x")
+        raise RuntimeError
+    assert here.names() == []
+    assert list(here.root.glob("*")) == []
+
+
+def test_another_machine_fetches_once_and_sees_removals(depot: Depot, tmp_path: Path) -> None:
+    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+    publish(here, "one")
+    assert there.names() == ["one"]
+    assert there.read("one", "a.txt") == b"x"
+    assert not there.root.exists()
+    assert whole(there.path("one"))
+    depot.remove(*depot.files("files"))
+    assert whole(there.path("one"))
+    here.remove("one")
+    with pytest.raises(FileNotFoundError):
+        there.path("one")
+
+
+def test_an_upload_that_was_cut_short_is_no_folder_and_is_tidied(depot: Depot, tmp_path: Path) -> None:
+    here = SharedFolders(tmp_path / "here", depot)
+    publish(here, "whole")
+    depot.write("files/half/0123456789ab/a.txt", b"x")
+    assert here.names() == ["whole"]
+    assert "half" not in here
+    assert here.tidy(time.time()) == 0
+    assert here.tidy(time.time() + 25 * 3600) == 1
+    assert not any("half" in name for name in depot.files())
+    assert whole(SharedFolders(tmp_path / "there", depot).path("whole"))
+    publish(here, "half", "now whole")
+    assert here.read("half", "a.txt") == b"now whole"
+
+
+def test_what_others_removed_is_tidied_here(tmp_path: Path) -> None:
+    depot = FolderDepot(tmp_path / "depot")
+    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+    publish(here, "one")
+    there.remove("one")
+    here.tidy(time.time() + 25 * 3600)
+    assert list(here.root.iterdir()) == []
+
+
+def test_two_machines_may_publish_the_same(depot: Depot, tmp_path: Path) -> None:
+    machines = [SharedFolders(tmp_path / name, depot) for name in ("here", "there", "third")]
+    for machine in machines[:2]:
+        publish(machine, "digest")
+    assert all(whole(machine.path("digest")) for machine in machines)
+    machines[0].tidy(time.time() + 25 * 3600)
+    assert len(depot.files("files")) == 2
+    assert whole(SharedFolders(tmp_path / "fourth", depot).path("digest"))
+
+
+def test_files_that_are_gone_or_cut_are_named(depot: Depot, tmp_path: Path) -> None:
+    publish(SharedFolders(tmp_path / "here", depot), "one")
+    [name] = [name for name in depot.files("files") if name.endswith("b.bin")]
+    depot.write(name, b"cut")
+    with pytest.raises(DataLossError, match=r"one/deep/er/b.bin .* has not the size"):
+        SharedFolders(tmp_path / "there", depot).path("one")
+    depot.remove(name)
+    with pytest.raises(DataLossError, match=r"one/deep/er/b.bin is gone"):
+        SharedFolders(tmp_path / "there", depot).path("one")
+    assert not (tmp_path / "there" / "one").exists()
+
+
+class Refusing(FolderDepot):
+    """Refuses the second file."""
+
+    def publish(self, source: Path, name: str) -> None:
+        if self.files("files"):
+            raise StorageError("refused")
+        super().publish(source, name)
+
+
+def test_a_folder_that_cannot_be_uploaded_is_published_nowhere(tmp_path: Path) -> None:
+    here = SharedFolders(tmp_path / "here", Refusing(tmp_path / "depot"))
+    with pytest.raises(StorageError):
+        publish(here, "one")
+    assert here.names() == []
+    assert not (tmp_path / "here" / "one").exists()
