@@ -13,6 +13,7 @@ from headstart.v1 import server_pb2
 from pydantic import ValidationError
 
 from headstart_server import metrics
+from headstart_server.core.errors import InvalidInputError, StorageError
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
@@ -59,12 +60,13 @@ class App:
         sources = ModelSources(model_root, settings.allow_hub)
         limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)
         self.storage = Storage(self.layout, settings.storage_url)
+        self.storage.mark()
         self.workplace = Workplace.at(self.storage, sources, limits)
         self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
         self.supervisor = Supervisor(
             self.jobs,
             WorkerPool(settings.warm_workers),
-            self.layout,
+            self.storage,
             SupervisorSettings(
                 model_root=str(model_root or ""),
                 hub_allowed=settings.allow_hub,
@@ -87,7 +89,7 @@ class App:
         if self.settings.port_file is not None:
             with published_file(self.settings.port_file) as temporary:
                 temporary.write_text(str(self.server.port), encoding="ascii")
-        self._upkeep = asyncio.create_task(Upkeep(self.layout, self.settings, self.workplace.store, self.jobs).run())
+        self._upkeep = asyncio.create_task(Upkeep(self.storage, self.settings, self.workplace.store, self.jobs).run())
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 
     async def stop(self) -> None:
@@ -111,8 +113,7 @@ class App:
         models, artifacts = ModelRegistry(self.storage.models), ArtifactRegistry(self.storage.artifacts)
         images = workplace.image_limits
         pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
-        data_root = settings.data_root.resolve() if settings.data_root else None
-        intake = Intake(layout, data_root, uploads, sources, workplace.device.type, images)
+        intake = Intake(self.storage, settings.data_root, uploads, sources, workplace.device.type, images)
         limits = server_pb2.ServerLimits(
             max_message_bytes=settings.max_message_bytes,
             max_dataset_bytes=settings.max_dataset_bytes,
@@ -168,7 +169,11 @@ def main(argv: list[str] | None = None) -> int:
     configure_logs(json_lines=settings.log_json, level=settings.log_level)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    asyncio.run(serve(settings))
+    try:
+        asyncio.run(serve(settings))
+    except (InvalidInputError, StorageError) as error:
+        print(f"headstart serve: {error.message}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -15,7 +15,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HEADSTART_", frozen=True, extra="ignore")
 
     state_dir: Path = Field(Path(".headstart"), description="where jobs, embeddings, models and artifacts are kept")
-    data_root: Path | None = Field(None, description="folder whose files jobs may name by path; none: uploads only")
+    data_root: str | None = Field(
+        None,
+        description="folder, or URL such as s3://bucket/data, whose files jobs may name by path; none: uploads only",
+    )
     model_root: Path | None = Field(None, description="folder with pretrained models, one below it per name")
     storage_url: str = Field(
         "",
@@ -66,7 +69,7 @@ class Settings(BaseSettings):
             )
         for name in ("data_root", "model_root"):
             folder = getattr(self, name)
-            if folder is not None and not folder.is_dir():
+            if folder is not None and "://" not in str(folder) and not Path(folder).is_dir():
                 raise ValueError(f"{name} {str(folder)!r} is no folder")
         return self
 

@@ -8,7 +8,6 @@ import structlog
 
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.files import TEMPORARY, remove
-from headstart_server.core.layout import Layout
 from headstart_server.core.pruning import Pruned, prune
 from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.eviction import evict
@@ -16,10 +15,12 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.settings import Settings
+from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
 _PERIOD_SECONDS = 60.0
 _DAY_SECONDS = 86_400.0
+_TIDY_SECONDS = 3_600.0
 _ABANDONED_SECONDS = _DAY_SECONDS
 _RECENT_SECONDS = 3_600.0
 """Uploads and plans have no job to be known by; they take less."""
@@ -29,8 +30,10 @@ _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is
 class Upkeep:
     """Keeps one state directory below its settings' limits."""
 
-    def __init__(self, layout: Layout, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
-        self._layout, self._settings, self._store, self._jobs = layout, settings, store, jobs
+    def __init__(self, storage: Storage, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
+        self._storage, self._settings, self._store, self._jobs = storage, settings, store, jobs
+        self._layout = storage.layout
+        self._tidied = float("-inf")
 
     async def run(self) -> None:
         """Goes on until it is cancelled; a round that fails is logged, and the next one tries again."""
@@ -48,9 +51,15 @@ class Upkeep:
             evicted = evict(self._layout.embeddings, self._settings.max_store_bytes)
             if evicted.shards:
                 _log.info("evicted embeddings", shards=evicted.shards, bytes=evicted.bytes)
-        compacted = compact(self._layout.embeddings)
-        if compacted.merged:
-            _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
+        if self._storage.depot is None:  # else shards here are copies of those there
+            compacted = compact(self._layout.embeddings)
+            if compacted.merged:
+                _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
+        elif time.monotonic() - self._tidied >= _TIDY_SECONDS:
+            self._tidied = time.monotonic()
+            left = self._storage.tidy(time.time())
+            if left:
+                _log.info("removed what killed publishers left in the shared storage", files=left)
         pruned = self.prune_caches(time.time())
         if pruned.files:
             _log.info("pruned caches", files=pruned.files, bytes=pruned.bytes)

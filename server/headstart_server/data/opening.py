@@ -4,6 +4,8 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+import pyarrow as pa
+
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
@@ -45,7 +47,7 @@ def _open_archive(location: Location, cache: Path, field: str) -> Table:
     names = archive.names
     member = chosen_table(names, location.table_file, field)
     if member is None:
-        return _of_folders(names, ArchiveFiles(archive, ""), field)
+        return of_folders(table_of_folders(names, field), ArchiveFiles(archive, ""), field)
     extracted = _extracted(archive, member, cache, field)
     table = open_table(extracted, format_of(member, field), cache, field)
     folder = str(PurePosixPath(member).parent)
@@ -56,14 +58,14 @@ def _open_folder(location: Location, cache: Path, field: str) -> Table:
     names = listed(location.path, field)
     member = chosen_table(names, location.table_file, field)
     if member is None:
-        return _of_folders(names, FolderFiles((location.path,)), field)
+        return of_folders(table_of_folders(names, field), FolderFiles((location.path,)), field)
     path = location.path / member
     table = open_table(path, format_of(member, field), cache, field)
     return replace(table, files=FolderFiles((path.parent, location.path, *location.folders)))
 
 
-def _of_folders(names: list[str], files: ImageFiles, field: str) -> Table:
-    rows = table_of_folders(names, field)
+def of_folders(rows: pa.Table, files: ImageFiles, field: str) -> Table:
+    """The table of a folder of images, one row each."""
     table = table_of_arrow(rows, field)
     return replace(table, files=files, split_column=SPLIT_COLUMN if SPLIT_COLUMN in rows.column_names else "")
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
 from headstart_server.embedding_store.claims import FolderClaims
+from headstart_server.embedding_store.depot_claims import DepotClaims
 from headstart_server.embedding_store.locks import Lock, try_exclusive
+from headstart_server.storage.depot import Depot
 
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -59,6 +61,17 @@ def delete_space(folder: Path) -> int:
     finally:
         for descriptor in locked:
             os.close(descriptor)
+
+
+def delete_depot_space(depot: Depot) -> None:
+    """Removes a space from a depot; raises FailedPreconditionError while a job encodes into it.
+
+    A job that reads it goes on with the copies that it has, and encodes again what it lacks.
+    """
+    if DepotClaims(depot.below("claims")).living():
+        raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
+    depot.remove("space.json")
+    depot.remove(*depot.files())
 
 
 def remove_unused(path: Path) -> bool:

@@ -103,7 +103,7 @@ class DepotShelf:
         except FileNotFoundError:
             if name not in self._sizes:
                 raise
-            return Shard.read(self._shards / name, _Distant(self._depot, name, self._sizes[name], self))
+            return Shard.read(self._shards / name, _BroughtFile(self._depot, name, self._sizes[name], self))
 
     def add(self, space: str, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
         """See Shelf. It is here first: what cannot be published is at least not lost to this machine."""
@@ -136,22 +136,35 @@ class DepotShelf:
         return file
 
 
-class _Distant:
-    """A shard's file in a depot: read by ranges until it is wanted here, then from the copy."""
+class DistantFile:
+    """A shard's file in a depot, read by ranges."""
 
     descriptor = -1
 
+    def __init__(self, depot: Depot, name: str, size: int) -> None:
+        self._depot, self._name, self.size = depot, name, size
+
+    def read(self, size: int, start: int) -> bytes:
+        """See ReadableFile."""
+        return self._depot.read(self._name, start, max(0, min(size, self.size - start)))
+
+    def bring(self) -> None:
+        """It stays there."""
+
+
+class _BroughtFile(DistantFile):
+    """A shard's file that is read by ranges until it is wanted here, then from a copy."""
+
     def __init__(self, depot: Depot, name: str, size: int, shelf: DepotShelf) -> None:
-        self._depot, self._name, self.size, self._shelf = depot, name, size, shelf
+        super().__init__(depot, f"shards/{name}", size)
+        self._shard, self._shelf = name, shelf
         self._here: OpenFile | None = None
 
     def read(self, size: int, start: int) -> bytes:
-        """See OpenFile."""
-        if self._here is not None:
-            return self._here.read(size, start)
-        return self._depot.read(f"shards/{self._name}", start, max(0, min(size, self.size - start)))
+        """See ReadableFile."""
+        return super().read(size, start) if self._here is None else self._here.read(size, start)
 
     def bring(self) -> None:
-        """See OpenFile; raises FileNotFoundError where the depot has it no more."""
+        """See ReadableFile."""
         if self._here is None:
-            self._here = self._shelf.bring(self._name)
+            self._here = self._shelf.bring(self._shard)

@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from headstart_server.core.errors import StoreFullError
+from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.core.files import read_json, write_json
 from headstart_server.core.pruning import mark_used
+from headstart_server.embedding_store.eviction import delete_depot_space, delete_space
 from headstart_server.embedding_store.index import Index
+from headstart_server.embedding_store.inventory import SpaceSummary, summarise, summarise_depot
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.shard import CorruptShardError, Shard
 from headstart_server.embedding_store.shelf import DepotShelf, FolderShelf, Shelf
@@ -57,12 +59,27 @@ class EmbeddingStore:
             depot.publish(folder / "space.json", "space.json")
         return DepotShelf(folder, depot)
 
-    def forget(self, identifier: str) -> None:
-        """Closes a space's shards, so that it can be deleted."""
+    def delete(self, identifier: str) -> None:
+        """Removes a space, here and for all machines.
+
+        Raises NotFoundError where there is none, FailedPreconditionError while a job uses it.
+        """
+        folder = self.root / identifier
+        here, depot = (folder / "space.json").exists(), None if self.depot is None else self.depot.below(identifier)
+        if not here and (depot is None or not depot.files()):
+            raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
         with self._lock:
             space = self._spaces.pop(identifier, None)
         if space is not None:
             space.close()
+        if depot is not None:
+            delete_depot_space(depot)
+        if here:
+            delete_space(folder)
+
+    def summaries(self) -> list[SpaceSummary]:
+        """Every space: of all machines where they share a depot, else of this one's disk."""
+        return summarise(self.root) if self.depot is None else summarise_depot(self.depot)
 
     def release_idle(self, seconds: float) -> None:
         """Closes the shards of spaces unused for so long, so that they can be evicted; the next use opens them."""

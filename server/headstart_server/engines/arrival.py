@@ -1,13 +1,14 @@
 """A job as it arrives in a process: plain values, opened into tables, weights, store and device."""
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+from headstart_server.core.digests import fingerprint
 from headstart_server.core.layout import Layout
-from headstart_server.data.formats import Format
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.opening import Location, open_location
-from headstart_server.data.tables import Sources
+from headstart_server.data.source import SourceRecord, open_sources
 from headstart_server.encoders.precision import adopt_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.assignment import Assignment
@@ -23,13 +24,21 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
     adopt_precision(job["cpu_precision"])
     if "cuda_precision" in job:
         adopt_precision(job["cuda_precision"], "cuda")
-    if job["state_dir"] not in _WORKPLACES:
+    state_dir = job["state_dir"] or _own_state_dir(job["storage_url"])
+    if state_dir not in _WORKPLACES:
         root = job["model_root"]
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
         limits = ImageLimits(**job["image_limits"])
-        storage = Storage(Layout(Path(job["state_dir"])), job.get("storage_url", ""))
-        _WORKPLACES[job["state_dir"]] = Workplace.at(storage, sources, limits, use_gpu=use_gpu)
-    return _WORKPLACES[job["state_dir"]]
+        storage = Storage(Layout(Path(state_dir)), job["storage_url"])
+        _WORKPLACES[state_dir] = Workplace.at(storage, sources, limits, use_gpu=use_gpu)
+    return _WORKPLACES[state_dir]
+
+
+def _own_state_dir(storage_url: str) -> str:
+    """Where a machine without a server keeps what it has of a shared storage."""
+    return os.environ.get("HEADSTART_STATE_DIR") or str(
+        Path(tempfile.gettempdir()) / f"headstart-{fingerprint({'storage': storage_url})}"
+    )
 
 
 def release_idle_spaces(seconds: float) -> None:
@@ -38,21 +47,8 @@ def release_idle_spaces(seconds: float) -> None:
         workplace.store.release_idle(seconds)
 
 
-def assignment_of(job: dict[str, Any], layout: Layout) -> Assignment:
+def assignment_of(job: dict[str, Any], storage: Storage) -> Assignment:
     """Opens the tables."""
-    tables = [
-        open_location(
-            Location(
-                Path(source["path"]),
-                Format(source["format"]),
-                source["table_file"],
-                tuple(map(Path, source["folders"])),
-            ),
-            layout.tables,
-            source["role"],
-        )
-        for source in job["sources"]
-    ]
-    roles = tuple(source["role"] for source in job["sources"])
+    records = [SourceRecord(**source) for source in job["sources"]]
     spec = TrainSpec.model_validate(job["spec"])
-    return Assignment(job["identifier"], job["display_name"], spec, Sources(tuple(tables), roles))
+    return Assignment(job["identifier"], job["display_name"], spec, open_sources(records, storage))

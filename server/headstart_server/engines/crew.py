@@ -124,7 +124,7 @@ class CrewMember:
 
     def __init__(self, job: dict[str, Any], errand: Errand, *, use_gpu: bool, cores: int) -> None:
         workplace = workplace_of(job, use_gpu=use_gpu)
-        assignment = assignment_of(job, workplace.layout)
+        assignment = assignment_of(job, workplace.storage)
         spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
         plan = plan_inputs(spec, workplace.sources, resolution, workplace.device.type)[errand.feature.name]
         if isinstance(plan, ImagePlan):

@@ -24,7 +24,7 @@ def train_together(
     hears of the training, in rank 0.
     """
     workplace = workplace_of(job, use_gpu=plan.use_gpu)
-    assignment = assignment_of(job, workplace.layout)
+    assignment = assignment_of(job, workplace.storage)
     prepared = prepare_job(assignment, workplace, Silent(), world.size, survey)
     stored = gathered_inputs(prepared, workplace)
     require_same_rows(prepared, world)

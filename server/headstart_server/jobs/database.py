@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event
 from sqlalchemy.engine import Connection, RowMapping
 
-from headstart_server.jobs.records import JobRecord, SourceRecord
+from headstart_server.data.source import SourceRecord
+from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 
 READS = "headstart_reads"

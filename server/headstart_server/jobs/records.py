@@ -4,22 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from headstart_server.data.source import SourceRecord
 from headstart_server.jobs.states import State
-
-
-@dataclass(frozen=True)
-class SourceRecord:
-    """One table of a job: its role in the request, where its file lies, and its format."""
-
-    role: str
-    path: str
-    format: str
-    dataset: str = ""
-    """Id of the uploaded data set, if it is one."""
-    table_file: str = ""
-    """The table within an archive or folder."""
-    folders: list[str] = field(default_factory=list)
-    """Where the paths in its image columns may lead."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError, OverloadedError
-from headstart_server.core.layout import Layout
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.jobs.event_log import EventLog
@@ -20,6 +19,7 @@ from headstart_server.jobs.process import WorkerPool, WorkerProcess
 from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
+from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
 _UNFINISHED = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
@@ -44,8 +44,9 @@ class SupervisorSettings:
 class Supervisor:
     """Runs on the server's event loop; database calls run on threads."""
 
-    def __init__(self, store: JobStore, pool: WorkerPool, layout: Layout, settings: SupervisorSettings) -> None:
-        self._store, self._pool, self._layout, self._settings = store, pool, layout, settings
+    def __init__(self, store: JobStore, pool: WorkerPool, storage: Storage, settings: SupervisorSettings) -> None:
+        self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
+        self._layout = storage.layout
         self._log = EventLog(store)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
@@ -92,6 +93,7 @@ class Supervisor:
         """Deletes an ended job with its events and checkpoints."""
         await asyncio.to_thread(self._store.delete, identifier)
         await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+        await asyncio.to_thread(self._storage.forget_job, identifier)
 
     def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
@@ -193,6 +195,7 @@ class Supervisor:
             "spec": job.spec,
             "sources": [asdict(source) for source in job.sources],
             "state_dir": str(self._layout.root),
+            "storage_url": self._storage.url,
             "model_root": self._settings.model_root,
             "hub_allowed": self._settings.hub_allowed,
             "image_limits": asdict(self._settings.image_limits),

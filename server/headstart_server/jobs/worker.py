@@ -105,7 +105,7 @@ def run_assignment(job: dict[str, Any], listener: "JobListener") -> str:
 
     workplace = workplace_of(job)
     listener.state("PREPARING")
-    assignment = assignment_of(job, workplace.layout)
+    assignment = assignment_of(job, workplace.storage)
     if assignment.spec.backend.type == "ray":
         from headstart_server.engines.ray.engine import RayEngine
 

@@ -66,6 +66,7 @@ def keys_of_input(data: PreparedData, feature: FittedFeature) -> Keys:
 def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
     """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
     merged = apply_defaults(spec)
+    device_type = plan_backend(merged, Resolution.of(spec), device_type).device_type(device_type)
     plans = plan_inputs(merged, sources, Resolution.of(spec), device_type)
     _plan_trainer(merged, Resolution.of(spec), 1, device_type, plans)
 
@@ -75,6 +76,7 @@ def preview(
 ) -> Preview:
     """Resolves everything but measured values; raises InvalidInputError with what is wrong."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    device_type = plan_backend(merged, resolution, device_type).device_type(device_type)
     plans = plan_inputs(merged, sources, resolution, device_type)
     data = prepare(merged, tables, seed_of(merged), limits)
     _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)

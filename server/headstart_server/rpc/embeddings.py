@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from headstart.v1 import embedding_pb2 as pb
 from headstart.v1 import embedding_pb2_grpc
 
-from headstart_server.core.errors import NotFoundError, invalid
+from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import fit_feature
@@ -19,11 +18,9 @@ from headstart_server.data.images.policy import require_usable_images
 from headstart_server.data.images.scan import scan
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.data.texts import TextColumn
-from headstart_server.embedding_store.eviction import delete_space
 from headstart_server.embedding_store.fill import Encode, Encoded
-from headstart_server.embedding_store.inventory import SpaceSummary, summarise
+from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
-from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.embedding import embed, text_encode
 from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
@@ -54,7 +51,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: pb.ListEmbeddingSpacesRequest, context: Any
     ) -> pb.ListEmbeddingSpacesResponse:
         """Lists."""
-        summaries = await asyncio.to_thread(summarise, self._workplace.store.root)
+        summaries = await asyncio.to_thread(self._workplace.store.summaries)
         ordered = sorted(summaries, key=_page_key, reverse=True)
         found, token = page(ordered, _page_key, request.page_size, request.page_token)
         return pb.ListEmbeddingSpacesResponse(embedding_spaces=map(_message, found), next_page_token=token)
@@ -63,9 +60,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: pb.DeleteEmbeddingSpaceRequest, context: Any
     ) -> pb.DeleteEmbeddingSpaceResponse:
         """Deletes."""
-        folder = _folder(self._workplace.store, id_of(SPACES, request.name))
-        self._workplace.store.forget(folder.name)
-        await asyncio.to_thread(delete_space, folder)
+        await asyncio.to_thread(self._workplace.store.delete, id_of(SPACES, request.name))
         return pb.DeleteEmbeddingSpaceResponse()
 
     def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
@@ -124,13 +119,6 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
 def _where(feature: FeatureSpec) -> Where:
     return Where("table", feature.source, lambda row: f"row {row + 1}")
-
-
-def _folder(store: EmbeddingStore, identifier: str) -> Path:
-    folder = store.root / identifier
-    if not (folder / "space.json").exists():
-        raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
-    return folder
 
 
 def _page_key(summary: SpaceSummary) -> str:

@@ -7,20 +7,19 @@ from headstart.v1 import training_pb2 as pb
 
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file, resolve_below
-from headstart_server.core.layout import Layout
 from headstart_server.core.names import id_of
 from headstart_server.data.formats import CONTAINERS, Format, format_of
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.opening import Location, open_location
+from headstart_server.data.source import SourceRecord, open_sources, remote_root
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.jobs.records import SourceRecord
 from headstart_server.planning.preview import check_spec, preview
 from headstart_server.rpc.messages import spec_values
 from headstart_server.rpc.tables import arrow_table
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_values, parse_yaml
+from headstart_server.storage.storage import Storage
 
 _ROLES = ("dataset", "validation_dataset", "test_dataset")
 _CHECKED_BYTES = 64 << 20
@@ -33,14 +32,16 @@ class Intake:
 
     def __init__(
         self,
-        layout: Layout,
-        data_root: Path | None,
+        storage: Storage,
+        data_root: str | None,
         uploads: Uploads,
         sources: ModelSources,
         device_type: str,
         image_limits: ImageLimits,
     ) -> None:
-        self._layout, self._data_root, self._uploads = layout, data_root, uploads
+        self._storage, self._uploads = storage, uploads
+        self._remote = data_root if data_root is not None and "://" in data_root else ""
+        self._data_root = Path(data_root).resolve() if data_root is not None and not self._remote else None
         self.sources, self.device_type, self.image_limits = sources, device_type, image_limits
 
     def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
@@ -64,20 +65,12 @@ class Intake:
 
     def tables(self, records: list[SourceRecord]) -> Sources:
         """The opened files."""
-        opened = [
-            open_location(
-                Location(Path(item.path), Format(item.format), item.table_file, tuple(map(Path, item.folders))),
-                self._layout.tables,
-                item.role,
-            )
-            for item in records
-        ]
-        return Sources(tuple(opened), tuple(item.role for item in records))
+        return open_sources(records, self._storage)
 
     def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
         """Raises InvalidInputError for a spec or data that cannot be trained. Large files are checked by the job."""
         check_spec(spec, self.sources, self.device_type)
-        if sum(Path(item.path).stat().st_size for item in records) > _CHECKED_BYTES:
+        if sum(item.size_bytes() for item in records) > _CHECKED_BYTES:
             return
         tables = self.tables(records)
         if tables.rows.row_count <= _CHECKED_IMAGES or all(item.type != "image" for item in spec.input_features):
@@ -98,9 +91,17 @@ class Intake:
                 with published_file(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
                     writer.write_table(table)
                 _require_container(source.table_file, Format.ARROW, role)
-                return SourceRecord(role, str(path), Format.ARROW, folders=self._folders())
+                return SourceRecord(role, str(path), Format.ARROW, folders=self._folders(), shared=self._share(path))
             case _:
                 raise invalid(role, "is empty; set dataset, path or table")
+
+    def _share(self, path: Path) -> str:
+        """Publishes a file of the state directory where machines share storage; returns its name there."""
+        if self._storage.depot is None:
+            return ""
+        name = path.relative_to(self._storage.layout.root).as_posix()
+        self._storage.depot.publish(path, name)
+        return name
 
     def _folders(self, *first: Path) -> list[str]:
         """Where image paths may lead: these folders, then the data root."""
@@ -108,6 +109,10 @@ class Intake:
 
     def _below_root(self, path: str, table_file: str, role: str) -> SourceRecord:
         field = f"{role}.path"
+        if self._remote:
+            found = remote_root(self._remote).format_of(path, field)
+            _require_container(table_file, found, role)
+            return SourceRecord(role, path, found, "", table_file, root=self._remote)
         if self._data_root is None:
             raise invalid(field, "the server has no data root (start it with --data-root); upload the file instead")
         file = resolve_below(self._data_root, path, field)

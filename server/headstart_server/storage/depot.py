@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import fsspec
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from headstart_server.core.errors import StorageError, invalid
 from headstart_server.core.files import TEMPORARY, published_file
@@ -37,6 +38,9 @@ class Depot(Protocol):
 
     def files(self, prefix: str = "") -> dict[str, Stored]:
         """Every file below a prefix, which ends where a slash does, by name."""
+
+    def about(self, name: str) -> Stored:
+        """One file; raises FileNotFoundError."""
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """At most `size` bytes of a file from `start`, which lies in it; all by default. Raises FileNotFoundError."""
@@ -95,6 +99,14 @@ class FolderDepot:
                 continue
         return found
 
+    def about(self, name: str) -> Stored:
+        """See Depot."""
+        path = self._root / name
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        stat = path.stat()
+        return Stored(stat.st_size, stat.st_mtime)
+
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """See Depot."""
         with (self._root / name).open("rb") as file:
@@ -142,12 +154,20 @@ class ObjectDepot:
     def files(self, prefix: str = "") -> dict[str, Stored]:
         """See Depot."""
         with self._reached("list", prefix):
-            found = self._system.find(self._path(prefix), detail=True)
+            found = self._system.find(self.path(prefix), detail=True)
             return {
                 path.removeprefix(f"{self._root}/"): Stored(int(info["size"]), _modified(info))
                 for path, info in found.items()
                 if info["type"] == "file"
             }
+
+    def about(self, name: str) -> Stored:
+        """See Depot."""
+        with self._reached("read", name):
+            info = self._system.info(self.path(name))
+            if info["type"] != "file":
+                raise FileNotFoundError(name)
+            return Stored(int(info["size"]), _modified(info))
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """See Depot."""
@@ -155,39 +175,44 @@ class ObjectDepot:
             return b""
         with self._reached("read", name):
             end = None if size is None else start + size
-            data: bytes = self._system.cat_file(self._path(name), start=start or None, end=end)
+            data: bytes = self._system.cat_file(self.path(name), start=start or None, end=end)
             return data
 
     def write(self, name: str, data: bytes) -> None:
         """See Depot."""
         with self._reached("write", name):
-            self._system.pipe_file(self._path(name), data)
+            self._system.pipe_file(self.path(name), data)
 
     def publish(self, source: Path, name: str) -> None:
         """See Depot."""
         with self._reached("write", name):
-            self._system.put_file(str(source), self._path(name))
+            self._system.put_file(str(source), self.path(name))
 
     def fetch(self, name: str, target: Path) -> None:
         """See Depot."""
         with published_file(target) as temporary, self._reached("read", name):
-            self._system.get_file(self._path(name), str(temporary))
+            self._system.get_file(self.path(name), str(temporary))
 
     def remove(self, *names: str) -> None:
         """See Depot."""
         for name in names:
             with self._reached("remove", name):
                 try:
-                    self._system.rm_file(self._path(name))
+                    self._system.rm_file(self.path(name))
                 except FileNotFoundError:
                     continue
 
     def below(self, prefix: str) -> "ObjectDepot":
         """See Depot."""
-        return ObjectDepot(self._system, self._path(prefix))
+        return ObjectDepot(self._system, self.path(prefix))
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """A name as fsspec knows it."""
         return f"{self._root}/{name}".rstrip("/")
+
+    def arrow(self) -> PyFileSystem:
+        """The whole object store as a file system of pyarrow."""
+        return PyFileSystem(FSSpecHandler(self._system))
 
     @contextmanager
     def _reached(self, verb: str, name: str) -> Iterator[None]:

@@ -1,10 +1,14 @@
 """What machines share, each kind in its place."""
 
+import json
 from functools import cached_property
+from pathlib import Path
 
 from headstart_server.core.layout import Layout
 from headstart_server.storage.depot import Depot, depot_at
 from headstart_server.storage.folders import SharedFolders
+
+FORMAT = 1
 
 
 class Storage:
@@ -13,6 +17,11 @@ class Storage:
     def __init__(self, layout: Layout, url: str = "") -> None:
         self.layout, self.url = layout, url
         self.depot: Depot | None = depot_at(url, "storage_url") if url else None
+
+    def mark(self) -> None:
+        """Leaves a mark in the shared storage, which shows that it can be written to; raises StorageError."""
+        if self.depot is not None:
+            self.depot.write("headstart.json", json.dumps({"format": FORMAT}).encode())
 
     @cached_property
     def datasets(self) -> SharedFolders:
@@ -42,6 +51,13 @@ class Storage:
     def checkpoints(self, job: str) -> SharedFolders:
         """Of one job."""
         return SharedFolders(self.layout.job(job) / "checkpoints", self._below(f"jobs/{job}/checkpoints"))
+
+    def fetched(self, name: str) -> Path:
+        """A file of the shared storage at its place on this machine's disk; raises FileNotFoundError."""
+        path = self.layout.root / name
+        if not path.exists() and self.depot is not None:
+            self.depot.fetch(name, path)
+        return path
 
     def forget_job(self, job: str) -> None:
         """Removes what a job has left in the shared storage."""

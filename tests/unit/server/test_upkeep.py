@@ -23,6 +23,7 @@ from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.settings import Settings
+from headstart_server.storage.storage import Storage
 from headstart_server.upkeep import Upkeep
 
 from tests.support.stores import gathered, keys_of, small_shards, space_of
@@ -48,7 +49,7 @@ def _job(state: State, seconds: float) -> JobRecord:
 
 def _upkeep(root: Path, *jobs: tuple[State, float], **settings: object) -> Upkeep:
     layout = Layout(root)
-    return Upkeep(layout, Settings(**settings), EmbeddingStore(layout.embeddings), FakeJobs(list(jobs)))  # type: ignore[arg-type]
+    return Upkeep(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), FakeJobs(list(jobs)))  # type: ignore[arg-type]
 
 
 def _file(path: Path, used: float, size: int = 10) -> Path:

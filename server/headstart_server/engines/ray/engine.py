@@ -26,6 +26,7 @@ from headstart_server.engines.relay import replay
 from headstart_server.engines.workplace import Listener, Silent, Workplace
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
+from headstart_server.storage.depot import ObjectDepot
 
 _POLL_SECONDS = 0.2
 _COLLECTIVE_SECONDS = 300
@@ -62,7 +63,11 @@ class RayEngine:
         if plan.use_gpu:
             self._job["cuda_precision"] = fast_precision("cuda")
         self._require_resources(plan)
-        return plan, fill_store(prepared, self._workplace, self._listener, RayCrew(self._job, plan))
+        return plan, fill_store(prepared, self._workplace, self._listener, RayCrew(self._shared_job(), plan))
+
+    def _shared_job(self) -> dict[str, Any]:
+        """The job as workers get it: with a state directory of their own where the storage is shared otherwise."""
+        return {**self._job, "state_dir": ""} if self._workplace.storage.depot is not None else self._job
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
@@ -86,19 +91,26 @@ class RayEngine:
     def _trainer(self, plan: BackendPlan, survey: Survey, ears: Any) -> TorchTrainer:
         return TorchTrainer(
             _member,
-            train_loop_config={"job": self._job, "plan": plan, "survey": ray.put(survey), "ears": ears},
+            train_loop_config={"job": self._shared_job(), "plan": plan, "survey": ray.put(survey), "ears": ears},
             scaling_config=ScalingConfig(
                 num_workers=plan.workers, use_gpu=plan.use_gpu, resources_per_worker=dict(plan.resources)
             ),
             run_config=RunConfig(
                 name=self._assignment.identifier,
-                storage_path=str(self._workplace.layout.job(self._assignment.identifier) / "ray"),
+                **self._ray_storage(),
                 failure_config=FailureConfig(max_failures=_RESTARTS),
             ),
             torch_config=TorchConfig(
                 backend="cpu:gloo,cuda:nccl" if plan.use_gpu else "gloo", timeout_s=_COLLECTIVE_SECONDS
             ),
         )
+
+    def _ray_storage(self) -> dict[str, Any]:
+        """Where Ray Train keeps what it has to know after a driver's restart."""
+        storage, job = self._workplace.storage, f"jobs/{self._assignment.identifier}/ray"
+        if isinstance(storage.depot, ObjectDepot):
+            return {"storage_path": storage.depot.path(job), "storage_filesystem": storage.depot.arrow()}
+        return {"storage_path": f"{storage.url.removeprefix('file://') or storage.layout.root}/{job}"}
 
     def _outcome(self, fit: "_Fit", ears: Any) -> str:
         """Listens until the workers are done, or one of them has met an error that no restart mends."""

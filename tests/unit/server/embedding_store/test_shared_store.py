@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.embedding_store import fill as fill_module
 from headstart_server.embedding_store import shard as shard_module
 from headstart_server.embedding_store.fill import FillProgress, fill
@@ -165,3 +166,19 @@ def test_what_a_machine_had_before_the_depot_it_still_has(tmp_path: Path, depot:
     machines = Machines(tmp_path, depot)
     assert fill(machines("one"), KEYS, FakeEncoder(KEYS), silent).found == 40
     assert np.array_equal(gathered(machines("one"), KEYS[:0])[0], embedding_of(KEYS[:0]))
+
+
+def test_spaces_are_listed_and_deleted_for_every_machine(tmp_path: Path, machines: Machines) -> None:
+    fill(machines("one"), KEYS, FakeEncoder(KEYS), silent)
+    there = EmbeddingStore(tmp_path / "there", machines.depot)
+    [summary] = there.summaries()
+    assert (summary.identifier, summary.rows, summary.shards) == (space_of().identifier, 40, 1)
+    assert summary.description == space_of().describe()
+    assert summary.bytes == sum(stored.size for name, stored in machines.depot.files().items() if "/shards/" in name)
+    with machines("one").claims.claim(KEYS), pytest.raises(FailedPreconditionError, match="encoding"):
+        there.delete(summary.identifier)
+    there.delete(summary.identifier)
+    assert machines.depot.files() == {}
+    assert there.summaries() == []
+    with pytest.raises(NotFoundError):
+        there.delete(summary.identifier)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headstart_server.core.errors import StoreFullError
+from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.embedding_store import shard as shard_module
 from headstart_server.embedding_store import shelf as shelf_module
 from headstart_server.embedding_store.space import Space
@@ -249,11 +249,13 @@ def test_a_closed_store_opens_again_when_it_is_used(tmp_path: Path) -> None:
     assert space.contains(keys).all()
 
 
-def test_a_forgotten_space_is_opened_anew(tmp_path: Path) -> None:
+def test_a_deleted_space_is_made_anew(tmp_path: Path) -> None:
     store = EmbeddingStore(tmp_path)
     first = store.space(space_of())
-    store.forget(space_of().identifier)
-    store.forget("never there")
+    store.delete(space_of().identifier)
+    assert store.summaries() == []
+    with pytest.raises(NotFoundError):
+        store.delete(space_of().identifier)
     assert store.space(space_of()) is not first
 
 

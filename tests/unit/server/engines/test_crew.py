@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from headstart_server.core.errors import CancelledError, InvalidInputError, TrainingFailedError
-from headstart_server.core.layout import Layout
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, CrewMember, Done, Errand, pieces
@@ -51,6 +50,7 @@ def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "spec": spec,
         "sources": [source],
         "state_dir": str(root),
+        "storage_url": "",
         "model_root": str(data.parent / "models"),
         "hub_allowed": False,
         "image_limits": asdict(ImageLimits()),
@@ -60,7 +60,7 @@ def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
 
 def prepared_of(job: dict[str, Any], heard: Heard, **options: Any) -> tuple[Prepared, Workplace]:
     workplace = workplace_of(job)
-    assignment = assignment_of(job, Layout(Path(job["state_dir"])))
+    assignment = assignment_of(job, workplace.storage)
     return prepare_job(assignment, workplace, heard, **options), workplace
 
 

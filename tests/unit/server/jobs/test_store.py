@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from headstart_server.jobs.records import JobRecord, SourceRecord
+from headstart_server.data.source import SourceRecord
+from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore, Report
 

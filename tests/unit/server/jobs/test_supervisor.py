@@ -15,6 +15,7 @@ from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import Appended, JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
+from headstart_server.storage.storage import Storage
 
 from tests.support.fake_workers import (
     CANCELLED,
@@ -41,7 +42,7 @@ async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
     async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
         pool = FakePool(*scripts)
         wanted = SupervisorSettings(model_root="", hub_allowed=False, **{"retry_seconds": 0.01, **settings})
-        supervisor = Supervisor(store, pool, Layout(tmp_path), wanted)  # type: ignore[arg-type]
+        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted)  # type: ignore[arg-type]
         started.append(supervisor)
         await supervisor.start()
         return supervisor, pool

@@ -11,7 +11,8 @@ import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server.core.errors import InvalidInputError, OverloadedError, invalid
 from headstart_server.core.layout import Layout
-from headstart_server.jobs.records import Event, JobRecord, SourceRecord
+from headstart_server.data.source import SourceRecord
+from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.rpc.training import TrainingServicer
 from headstart_server.spec.model import TrainSpec
 

@@ -28,6 +28,9 @@ def test_what_is_published_is_read_listed_and_fetched(depot: Depot, tmp_path: Pa
     assert depot.read("a/b/one.bin", 10, 5) == bytes(range(10, 15))
     assert depot.read("a/b/one.bin", 25_590, 100) == source.read_bytes()[-10:]
     assert depot.read("a/two.bin", 0, 0) == b""
+    assert depot.about("a/two.bin") == depot.files()["a/two.bin"]
+    with pytest.raises(FileNotFoundError):
+        depot.about("a")
     depot.fetch("a/b/one.bin", tmp_path / "fetched" / "one.bin")
     assert (tmp_path / "fetched" / "one.bin").read_bytes() == source.read_bytes()
     assert [path.name for path in (tmp_path / "fetched").iterdir()] == ["one.bin"]

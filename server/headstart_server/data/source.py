@@ -1,0 +1,77 @@
+"""Where a job's tables are: values that can be stored, sent to another machine, and opened there."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.data.formats import Format
+from headstart_server.data.opening import Location, open_location
+from headstart_server.data.remote import RemoteRoot
+from headstart_server.data.tables import Sources, Table
+from headstart_server.storage.depot import depot_at
+from headstart_server.storage.storage import Storage
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """One table of a job: its role in the request, where its file lies, and its format."""
+
+    role: str
+    path: str
+    format: str
+    dataset: str = ""
+    """Id of the uploaded data set, if it is one."""
+    table_file: str = ""
+    """The table within an archive or folder."""
+    folders: list[str] = field(default_factory=list)
+    """Where the paths in its image columns may lead."""
+    root: str = ""
+    """URL of the data root that the path lies below, if that is no folder."""
+    shared: str = ""
+    """Name in the shared storage, of a table that came with the request."""
+
+    def open(self, storage: Storage) -> Table:
+        """The table; raises InvalidInputError, or FailedPreconditionError where this machine cannot get at it."""
+        cache, file_format = storage.layout.tables, Format(self.format)
+        if self.root:
+            return remote_root(self.root).open(self.path, file_format, self.table_file, cache, self.role)
+        folders = tuple(map(Path, self.folders))
+        return open_location(Location(self._file(storage), file_format, self.table_file, folders), cache, self.role)
+
+    def size_bytes(self) -> int:
+        """Of the file."""
+        return remote_root(self.root).size_bytes(self.path) if self.root else Path(self.path).stat().st_size
+
+    def _file(self, storage: Storage) -> Path:
+        """On this machine."""
+        if storage.depot is not None:
+            try:
+                if self.dataset:
+                    return storage.datasets.path(self.dataset) / f"data.{self.format}"
+                if self.shared and not Path(self.path).exists():
+                    return storage.fetched(self.shared)
+            except FileNotFoundError:
+                raise self._gone() from None
+        if not Path(self.path).exists():
+            raise self._gone()
+        return Path(self.path)
+
+    def _gone(self) -> FailedPreconditionError:
+        return FailedPreconditionError(
+            f"{self.role}: its file is not on this machine; put the data where all machines see it (an upload with "
+            "--storage-url, a data root by URL, or a directory that all of them mount)",
+            reason="DATA_NOT_HERE",
+            field=self.role,
+        )
+
+
+def open_sources(records: list[SourceRecord], storage: Storage) -> Sources:
+    """All tables of a job."""
+    return Sources(tuple(record.open(storage) for record in records), tuple(record.role for record in records))
+
+
+@lru_cache(maxsize=16)
+def remote_root(url: str) -> RemoteRoot:
+    """The data root at a URL."""
+    return RemoteRoot(depot_at(url, "data_root"))
