@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ def test_an_upload_to_one_server_is_trained_on_by_the_other(
     dataset = here.upload_dataset(data_root / "reviews.csv")
     job = trained(there, dataset)
     assert job.encode_progress.rows_encoded == 0
+
+
+def test_two_servers_that_fill_one_space_at_once_encode_each_row_once(
+    pair: tuple[headstart.Client, headstart.Client],
+) -> None:
+    wanted = reviews.spec()
+    wanted["input_features"][0]["preprocessing"] = {"max_sequence_length": 24}  # a space of its own
+    data = headstart.ServerPath("deep/reviews.csv")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = list(pool.map(lambda client: client.train(wanted, data).result(), pair))
+    progress = [job.encode_progress for job in jobs]
+    assert sum(item.rows_encoded for item in progress) == 240
+    assert all(item.rows_encoded + item.rows_shared + item.rows_found == 240 for item in progress)
 
 
 def test_a_file_that_is_not_in_the_bucket_is_named(pair: tuple[headstart.Client, headstart.Client]) -> None:

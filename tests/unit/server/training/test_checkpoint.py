@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from headstart_server.core.errors import StoreFullError
+from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training import checkpoint as checkpoint_module
 from headstart_server.training.checkpoint import (
@@ -143,3 +144,28 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None and found.progress.epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-1"]
+
+
+def test_another_machine_goes_on_from_a_checkpoint_in_the_shared_storage(tmp_path: Path, depot: Depot) -> None:
+    here, there = (SharedFolders(tmp_path / name, depot) for name in ("here", "there"))
+    for epoch in (1, 2):
+        running = _running(moved=True)
+        save_checkpoint(here, Progress(epoch, 10, REPORT, 1), {"a": torch.arange(6.0)}, {}, *running.save())
+    found = load_checkpoint(there)
+    assert found is not None
+    assert (found.progress.epoch, found.progress.step) == (2, 10)
+    assert torch.equal(found.model["a"], torch.arange(6.0))
+    fresh = _running()
+    fresh.load(found.running)
+    assert here.names() == there.names() == ["epoch-2"]
+
+
+def test_a_checkpoint_whose_upload_was_cut_short_is_passed_over(tmp_path: Path, depot: Depot) -> None:
+    here = SharedFolders(tmp_path / "here", depot)
+    save_checkpoint(here, Progress(1, 5, None, 0), {"a": torch.zeros(3)}, {}, *_running(moved=True).save())
+    depot.write("files/epoch-2/0123456789ab/model.safetensors", b"half of it")
+    [name] = [name for name in depot.files() if name.startswith("names/")]
+    depot.write("names/epoch-3.json", depot.read(name))  # names files of another folder
+    found = load_checkpoint(SharedFolders(tmp_path / "there", depot))
+    assert found is not None
+    assert found.progress.epoch == 1
