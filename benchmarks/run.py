@@ -30,6 +30,8 @@ NAMES = (
     "accuracy_images",
     "many_images",
     "ray_pass",
+    "fsdp_memory",
+    "scaling",
 )
 
 

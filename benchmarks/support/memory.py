@@ -25,6 +25,11 @@ class PeakMemory:
             return
 
 
+def allocated() -> int:
+    """Bytes of this process's own that are in memory now; mapped files do not count."""
+    return _field("RssAnon")
+
+
 def _field(name: str) -> int:
     found = re.search(rf"^{name}:\s*(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
     if found is None:

@@ -27,13 +27,16 @@ def depot_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Depot:
 
 
 @contextmanager
-def s3_server() -> Iterator[str]:
-    """Runs a server, with the environment that points clients to it; yields the URL of a bucket of its own."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+def s3_server(host: str = "") -> Iterator[str]:
+    """Runs a server, with the environment that points clients to it: to this machine's name where they are elsewhere.
+
+    Yields the URL of a bucket of its own.
+    """
+    server = ThreadedMotoServer(ip_address="0.0.0.0" if host else "127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    address, port = server.get_host_and_port()
     found = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{host or address}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -41,7 +44,7 @@ def s3_server() -> Iterator[str]:
     bucket = f"headstart-{uuid.uuid4().hex[:12]}"
     try:
         with mock.patch.dict(os.environ, found):
-            boto3.client("s3").create_bucket(Bucket=bucket)
+            boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket=bucket)
             yield f"s3://{bucket}"
     finally:
         server.stop()

@@ -23,7 +23,7 @@ HALF = {"CPU": 0.5}
 
 
 @contextmanager
-def server_with_ray(root: Path) -> Iterator[RunningServer]:
+def server_with_ray(root: Path, *more: str) -> Iterator[RunningServer]:
     """A server with reviews, and a BERT without dropout, whose random numbers no two topologies draw alike."""
     folder = save_bert(root / "models" / "tiny-bert")
     config = json.loads((folder / "config.json").read_text())
@@ -31,7 +31,7 @@ def server_with_ray(root: Path) -> Iterator[RunningServer]:
     (folder / "config.json").write_text(json.dumps(config))
     (root / "data").mkdir()
     reviews.write_csv(root / "data" / "reviews.csv", reviews.make_rows(240))
-    flags = ("--model-root", str(root / "models"), "--data-root", str(root / "data"))
+    flags = ("--model-root", str(root / "models"), "--data-root", str(root / "data"), *more)
     eager = {"RAY_worker_niceness": "0"}  # Ray lets its workers wait for whatever else the machine does
     with mock.patch.dict(os.environ, eager), RunningServer(root / "state", *flags) as running:
         yield running

@@ -19,7 +19,7 @@ from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
 from headstart_server.training.feed import Feed, TokenFeed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
-from headstart_server.training.parallel import parallelise
+from headstart_server.training.parallel import Sharing, parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, StepReport
 from headstart_server.training.schedule import Schedule
@@ -136,7 +136,7 @@ class Run:
     def loop(self, world: World | None = None, strategy: str = "ddp", **changes: Any) -> Loop:
         settings = replace(self.settings, **changes)
         model, feed, (_, output) = self.model(), self.feed(), self.features()
-        parallel = parallelise(model, world or World(), strategy)
+        parallel = parallelise(model, world or World(), Sharing(strategy))
         batches = -(-feed.count(Part.TRAIN) // settings.batch_size)
         steps = -(-batches // settings.accumulation)
         total = steps * (self.total_epochs or settings.epochs)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from headstart_server.core.digests import fingerprint
+from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.layout import Layout
+from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord, open_sources
 from headstart_server.encoders.precision import adopt_precision
@@ -20,7 +22,17 @@ _WORKPLACES: dict[str, Workplace] = {}
 
 
 def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
-    """The process's workplace; kept between jobs, so that the index of the store stays warm."""
+    """The process's workplace; kept between jobs, so that the index of the store stays warm.
+
+    Raises FailedPreconditionError where this machine has another version of Headstart than the server.
+    """
+    if job["version"] != own_version():
+        raise FailedPreconditionError(
+            f"a machine of the cluster has Headstart {own_version()}, the server {job['version']}; install the "
+            "server's version on all of them",
+            reason="VERSIONS_DIFFER",
+            field="backend",
+        )
     adopt_precision(job["cpu_precision"])
     if "cuda_precision" in job:
         adopt_precision(job["cuda_precision"], "cuda")

@@ -34,7 +34,7 @@ from headstart_server.spec.defaults import apply_defaults
 
 LEAST_ROWS, MOST_ROWS = 64, 16_384
 """Rows of one piece of work."""
-_PIECES = 8
+PIECES = 8
 """Pieces for each process: enough that none of them waits long for the slowest."""
 
 
@@ -74,7 +74,7 @@ class Crew(Protocol):
 
 def pieces(rows: npt.NDArray[np.int64], processes: int) -> list[npt.NDArray[np.int64]]:
     """Rows in pieces, of which every process gets several."""
-    size = min(max(LEAST_ROWS, len(rows) // (_PIECES * processes)), MOST_ROWS)
+    size = min(max(LEAST_ROWS, len(rows) // (PIECES * processes)), MOST_ROWS)
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

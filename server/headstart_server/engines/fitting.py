@@ -21,7 +21,7 @@ from headstart_server.training.calibration import fit_temperature
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
-from headstart_server.training.parallel import Parallel, parallelise
+from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.schedule import Schedule
@@ -41,10 +41,9 @@ class Fitting:
         workplace: Workplace,
         listener: Listener,
         world: World | None = None,
-        strategy: str = "ddp",
     ) -> None:
         self._prepared, self._workplace, self._listener = prepared, workplace, listener
-        self._world, self._strategy, self._trainer = world or World(), strategy, prepared.trainer
+        self._world, self._trainer = world or World(), prepared.trainer
         self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace)
         outputs, device = prepared.data.outputs, workplace.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
@@ -66,7 +65,9 @@ class Fitting:
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
         batch_size = self._batch_size(model, feed)
         self._compile(model)
-        parallel = parallelise(model, self._world, self._strategy)
+        backend, half = self._prepared.backend, self._precision.name == "bf16"
+        sharing = Sharing(backend.strategy, recompute=backend.recompute, offload=backend.offload, half=half)
+        parallel = parallelise(model, self._world, sharing)
         loop = self._loop(parallel, feed, batch_size * self._world.size)
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
             report = loop.run()

@@ -28,7 +28,7 @@ def train_together(
     prepared = prepare_job(assignment, workplace, Silent(), world.size, survey)
     stored = gathered_inputs(prepared, workplace)
     require_same_rows(prepared, world)
-    model, report = Fitting(prepared, stored, workplace, listener, world, plan.strategy).run()
+    model, report = Fitting(prepared, stored, workplace, listener, world).run()
     if world.leads:
         listener.state("PUBLISHING")
         publish(prepared, workplace, listener, model, report)

@@ -11,6 +11,7 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError, OverloadedError
+from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.jobs.event_log import EventLog
@@ -194,6 +195,7 @@ class Supervisor:
             "display_name": job.display_name,
             "spec": job.spec,
             "sources": [asdict(source) for source in job.sources],
+            "version": own_version(),
             "state_dir": str(self._layout.root),
             "storage_url": self._storage.url,
             "model_root": self._settings.model_root,

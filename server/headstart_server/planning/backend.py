@@ -17,8 +17,14 @@ class BackendPlan:
     type: str = "local"
     """`local` or `ray`."""
     workers: int = 1
+    least_workers: int = 1
+    """With how few it begins and goes on."""
     strategy: str = "ddp"
     """`ddp` or `fsdp`."""
+    recompute: bool = False
+    """Whether encoders' blocks compute their activations again in the backward pass."""
+    offload: bool = False
+    """Whether what is sharded lies in the machine's memory."""
     use_gpu: bool = False
     resources: tuple[tuple[str, float], ...] = ()
     """What each worker reserves, by Ray's names, its GPU included."""
@@ -53,7 +59,17 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         f"{path}.use_gpu", given_gpu, device_type == "cuda", "the server has a GPU" * (device_type == "cuda")
     )
     resources = {"CPU": 1.0, **({"GPU": 1.0} if use_gpu else {}), **trainer.resources_per_worker}
-    return BackendPlan("ray", workers, strategy, use_gpu, tuple(resources.items()), (("HOROVOD", _HOROVOD),) * horovod)
+    return BackendPlan(
+        type="ray",
+        workers=workers,
+        least_workers=resolution.settle(f"{path}.min_workers", trainer.min_workers, workers),
+        strategy=strategy,
+        recompute=resolution.settle(f"{path}.activation_checkpointing", trainer.activation_checkpointing, False),
+        offload=resolution.settle(f"{path}.cpu_offload", trainer.cpu_offload, False),
+        use_gpu=use_gpu,
+        resources=tuple(resources.items()),
+        warnings=(("HOROVOD", _HOROVOD),) * horovod,
+    )
 
 
 def _require_known(spec: TrainSpec) -> None:

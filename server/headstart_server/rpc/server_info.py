@@ -1,7 +1,6 @@
 """ServerService."""
 
 import asyncio
-import importlib.metadata
 import math
 import platform
 import time
@@ -14,6 +13,7 @@ from headstart.v1 import server_pb2 as pb
 from headstart.v1 import server_pb2_grpc
 
 from headstart_server.core.memory import available_bytes
+from headstart_server.core.versions import version_of
 from headstart_server.encoders.catalog import encoder_types
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.encoders.sources import ModelSources
@@ -55,7 +55,7 @@ def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
         fast_precision=fast_precision("cpu"),
     )
     return pb.ServerInfo(
-        version=_version("headstart"),
+        version=version_of("headstart"),
         start_time=timestamp(datetime.now(UTC)),
         limits=limits,
         devices=[cpu, *(_gpu(index) for index in range(torch.cuda.device_count()))],
@@ -69,7 +69,7 @@ def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
             )
             for item in encoder_types()
         ],
-        library_versions={name: version for name in _LIBRARIES if (version := _version(name))},
+        library_versions={name: version for name in _LIBRARIES if (version := version_of(name))},
         hub_allowed=sources.hub_allowed,
     )
 
@@ -82,10 +82,3 @@ def _gpu(index: int) -> pb.Device:
         memory_bytes=properties.total_memory,
         fast_precision=fast_precision("cuda"),
     )
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""

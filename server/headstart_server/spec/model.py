@@ -235,6 +235,9 @@ class BackendTrainerSpec(Section):
     num_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     use_gpu: bool | None = None
     resources_per_worker: dict[str, float] = Field(default_factory=dict)
+    min_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    activation_checkpointing: bool | None = None
+    cpu_offload: bool | None = None
 
 
 class BackendSpec(Section):

@@ -14,9 +14,19 @@ def with_long_forms(values: dict[str, Any]) -> dict[str, Any]:
     written = dict(values)
     if isinstance(features := values.get("input_features"), list):
         written["input_features"] = [feature_with_long_forms(feature) for feature in features]
+    if isinstance(backend := values.get("backend"), dict) and isinstance(trainer := backend.get("trainer"), dict):
+        written["backend"] = {**backend, "trainer": _with_bounds(trainer)}
     if isinstance(defaults := values.get("defaults"), dict):
         written["defaults"] = {kind: _with_variant(settings) for kind, settings in defaults.items()}
     return written
+
+
+def _with_bounds(trainer: dict[str, Any]) -> dict[str, Any]:
+    """`num_workers: {min: 2, max: 8}` as the two numbers that it is."""
+    workers = trainer.get("num_workers")
+    if not isinstance(workers, dict) or workers.keys() != {"min", "max"} or "min_workers" in trainer:
+        return trainer
+    return {**trainer, "num_workers": workers["max"], "min_workers": workers["min"]}
 
 
 def feature_with_long_forms(feature: Any) -> Any:

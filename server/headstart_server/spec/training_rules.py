@@ -70,6 +70,12 @@ def _backend(spec: TrainSpec) -> Iterator[Violation]:
     trainer = spec.backend.trainer
     if spec.backend.type != "ray" and trainer != BackendTrainerSpec():
         yield Violation("backend.trainer", "is for backends with workers; 'local' has none, leave it out")
+    if trainer.min_workers is not None and trainer.min_workers > (trainer.num_workers or 1):
+        yield Violation(
+            "backend.trainer.min_workers", f"{trainer.min_workers} is above num_workers, {trainer.num_workers or 1}"
+        )
+    if trainer.cpu_offload and trainer.strategy != "fsdp":
+        yield Violation("backend.trainer.cpu_offload", "is for strategy fsdp, whose workers hold parts; leave it out")
     for name, amount in trainer.resources_per_worker.items():
         if amount <= 0:
             path = f"backend.trainer.resources_per_worker.{name}"

@@ -1,6 +1,9 @@
-"""The repeated blocks of an encoder: what FSDP shards one at a time."""
+"""The repeated blocks of an encoder: what FSDP shards one at a time, and what may be computed twice to save memory."""
+
+from functools import partial
 
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 def repeated_blocks(encoder: nn.Module) -> list[nn.Module]:
@@ -9,6 +12,15 @@ def repeated_blocks(encoder: nn.Module) -> list[nn.Module]:
     if isinstance(encoder, nn.ModuleList | nn.Sequential) and _repeats(list(encoder)):
         return [block for block in encoder if any(True for _ in block.parameters())]
     return [block for child in encoder.children() for block in repeated_blocks(child)]
+
+
+def recompute(encoder: nn.Module) -> None:
+    """Makes each block keep only its input for the backward pass, and compute the rest again there.
+
+    Source: Chen et al., Training Deep Nets with Sublinear Memory Cost, 2016 (https://arxiv.org/abs/1604.06174).
+    """
+    for block in repeated_blocks(encoder):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def _repeats(modules: list[nn.Module]) -> bool:

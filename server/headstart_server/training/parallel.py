@@ -3,12 +3,13 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
@@ -16,17 +17,35 @@ from torch.nn.parallel import DistributedDataParallel
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
-from headstart_server.training.blocks import repeated_blocks
+from headstart_server.training.blocks import recompute, repeated_blocks
 from headstart_server.training.checkpoint import like
 
 State = dict[str, Tensor]
 """What training changes, by name, on the CPU, as one process holds it."""
 
 
-def parallelise(model: ECD, world: World, strategy: str) -> "Parallel":
-    """The model as a world trains it, by `ddp` or `fsdp`. Optimizers are built over what its parameters are then."""
-    if strategy == "fsdp":
-        return Sharded(model, world)
+@dataclass(frozen=True)
+class Sharing:
+    """How processes share a model."""
+
+    strategy: str = "ddp"
+    """`ddp` or `fsdp`."""
+    recompute: bool = False
+    """Whether the blocks of encoders that train compute their activations again in the backward pass."""
+    offload: bool = False
+    """`fsdp`: whether a GPU's part lies in the machine's memory until its block runs."""
+    half: bool = False
+    """`fsdp`: whether encoders' blocks travel and compute in bf16. What is kept and summed up stays float32."""
+
+
+def parallelise(model: ECD, world: World, sharing: Sharing) -> "Parallel":
+    """The model as a world trains it. Optimizers are built over what its parameters are then."""
+    if sharing.recompute:
+        for item in model.pretrained().values():
+            if item.trainable:
+                recompute(item.encoder)
+    if sharing.strategy == "fsdp":
+        return Sharded(model, world, sharing)
     return Alone(model) if world.size == 1 else Replicated(model, world)
 
 
@@ -144,14 +163,18 @@ class Sharded(Alone):
 
     in_parts = True
 
-    def __init__(self, model: ECD, world: World) -> None:
+    def __init__(self, model: ECD, world: World, sharing: Sharing) -> None:
         super().__init__(model, world)
         world.spread(model.learned_state().values())
-        mesh = init_device_mesh(next(model.parameters()).device.type, (world.size,))
+        device = next(model.parameters()).device.type
+        mesh = init_device_mesh(device, (world.size,))
+        offload = CPUOffloadPolicy() if sharing.offload and device == "cuda" else OffloadPolicy()
+        half = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
-                fully_shard(block, mesh=mesh)
-        self._sharded = fully_shard(model, mesh=mesh)
+                policy = half if sharing.half and item.trainable else MixedPrecisionPolicy()
+                fully_shard(block, mesh=mesh, mp_policy=policy, offload_policy=offload)
+        self._sharded = fully_shard(model, mesh=mesh, offload_policy=offload)
 
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Gradients stay here until the last."""

@@ -47,7 +47,9 @@ class RayCrew:
             fn_constructor_args=(self._job, ray.put(errand), self._plan.use_gpu, cpus),
             batch_size=None,
             batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=min(self._plan.workers, len(work))),
+            compute=ActorPoolStrategy(
+                min_size=min(self._plan.least_workers, len(work)), max_size=min(self._plan.workers, len(work))
+            ),
             num_cpus=cpus,
             num_gpus=gpus,
             resources=others or None,

@@ -71,21 +71,23 @@ class RayEngine:
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
-        total, free = ray.cluster_resources(), ray.available_resources()
+        room = sum(_fitting(node["Resources"], plan) for node in ray.nodes() if node["Alive"])
+        if room < plan.least_workers:
+            wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
+            raise FailedPreconditionError(
+                f"{plan.least_workers} workers of {wanted} each do not fit the nodes of the Ray cluster, which has "
+                f"room for {room}; lower backend.trainer.num_workers or resources_per_worker, or add nodes",
+                reason="CLUSTER_TOO_SMALL",
+                field="backend.trainer.num_workers",
+            )
+        free = ray.available_resources()
         for name, each in plan.resources:
-            amount = each * plan.workers
-            if amount > total.get(name, 0.0):
-                raise FailedPreconditionError(
-                    f"{plan.workers} workers need {amount:g} {name}, and the Ray cluster has {total.get(name, 0.0):g}; "
-                    f"lower backend.trainer.num_workers or resources_per_worker.{name}, or add nodes",
-                    reason="CLUSTER_TOO_SMALL",
-                    field="backend.trainer.num_workers",
-                )
+            amount = each * plan.least_workers
             if amount > free.get(name, 0.0):
                 self._listener.warning(
                     "WAITING_FOR_RESOURCES",
-                    f"{plan.workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; the job "
-                    "waits until others have ended",
+                    f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
+                    "the job waits until others have ended",
                 )
 
     def _trainer(self, plan: BackendPlan, survey: Survey, ears: Any) -> TorchTrainer:
@@ -93,7 +95,9 @@ class RayEngine:
             _member,
             train_loop_config={"job": self._shared_job(), "plan": plan, "survey": ray.put(survey), "ears": ears},
             scaling_config=ScalingConfig(
-                num_workers=plan.workers, use_gpu=plan.use_gpu, resources_per_worker=dict(plan.resources)
+                num_workers=(plan.least_workers, plan.workers) if plan.least_workers < plan.workers else plan.workers,
+                use_gpu=plan.use_gpu,
+                resources_per_worker=dict(plan.resources),
             ),
             run_config=RunConfig(
                 name=self._assignment.identifier,
@@ -143,6 +147,11 @@ class RayEngine:
             self._listener.check()
         except CancelledError:
             ears.cancel.remote()
+
+
+def _fitting(node: dict[str, float], plan: BackendPlan) -> int:
+    """How many workers a node has room for."""
+    return int(min(node.get(name, 0.0) / each for name, each in plan.resources if each > 0))
 
 
 class _Fit(threading.Thread):

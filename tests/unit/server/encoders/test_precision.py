@@ -9,6 +9,7 @@ import pytest
 import torch
 from headstart_server.app import App
 from headstart_server.core.errors import StoreFullError
+from headstart_server.core.versions import own_version
 from headstart_server.encoders import precision
 from headstart_server.encoders.precision import DTYPES, adopt_precision, fast_precision, settle_precision
 from headstart_server.engines.local import LocalEngine
@@ -126,6 +127,8 @@ def test_a_worker_takes_the_servers_answer_and_measures_nothing(
         "model_root": "",
         "hub_allowed": False,
         "cpu_precision": "fp16",
+        "version": own_version(),
+        "storage_url": "",
         "image_limits": {},
     }
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from headstart_server.core.errors import CancelledError, InvalidInputError, TrainingFailedError
+from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, CrewMember, Done, Errand, pieces
@@ -51,6 +52,7 @@ def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "sources": [source],
         "state_dir": str(root),
         "storage_url": "",
+        "version": own_version(),
         "model_root": str(data.parent / "models"),
         "hub_allowed": False,
         "image_limits": asdict(ImageLimits()),
