@@ -51,7 +51,7 @@ def run(bench: Bench) -> Report:
         [Table(_COLUMNS, rows)],
         [
             "Of the process that holds most. Allocated is what the process has grown by since before it loaded the "
-            "model, files that are mapped left out: parameters, optimizer's state, and what allocators keep of gradients, "
+            "model, mapped files left out: parameters, optimizer's state, and what allocators keep of gradients, "
             "activations and messages.",
         ],
     )

@@ -52,6 +52,7 @@ def run(bench: Bench) -> Report:
         ]
         tables.append(Table(_COLUMNS, rows, caption))
     given = Cluster(1)
+    price = f"{given.core_hour} dollars a core and hour"
     return Report(
         "scaling",
         "Where a job over many rows and workers spends its time, and what gives out first.",
@@ -60,7 +61,7 @@ def run(bench: Bench) -> Report:
         [
             f"Given, not measured: workers of {given.cores} cores and {given.memory / 1e9:.0f} GB, links of "
             f"{given.link / 1e9:.2f} GB/s, an object store of {given.store / 1e9:.0f} GB/s in all, {given.start:.0f} s "
-            f"until a worker encodes, {given.latency * 1e6:.0f} µs a message, {given.core_hour} dollars a core and hour.",
+            f"until a worker encodes, {given.latency * 1e6:.0f} µs a message, {price}.",
             f"Every row is a distinct text that nothing is stored of; the head trains {_EPOCHS} epochs.",
         ],
     )

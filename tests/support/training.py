@@ -133,10 +133,10 @@ class Run:
             pretrained["text"].restore(encoder)
         return ECD(inputs, [output], self.combiner, pretrained)
 
-    def loop(self, world: World | None = None, strategy: str = "ddp", **changes: Any) -> Loop:
+    def loop(self, world: World | None = None, sharing: Sharing = Sharing(), **changes: Any) -> Loop:
         settings = replace(self.settings, **changes)
         model, feed, (_, output) = self.model(), self.feed(), self.features()
-        parallel = parallelise(model, world or World(), Sharing(strategy))
+        parallel = parallelise(model, world or World(), sharing)
         batches = -(-feed.count(Part.TRAIN) // settings.batch_size)
         steps = -(-batches // settings.accumulation)
         total = steps * (self.total_epochs or settings.epochs)

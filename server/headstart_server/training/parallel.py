@@ -169,7 +169,7 @@ class Sharded(Alone):
         device = next(model.parameters()).device.type
         mesh = init_device_mesh(device, (world.size,))
         offload = CPUOffloadPolicy() if sharing.offload and device == "cuda" else OffloadPolicy()
-        half = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
+        half = MixedPrecisionPolicy(torch.bfloat16, torch.float32)
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
                 policy = half if sharing.half and item.trainable else MixedPrecisionPolicy()

@@ -11,6 +11,7 @@ from headstart_server.planning.backend import BackendPlan, plan_backend
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer
 from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.parse import parse_values
 
 from tests.support import reviews
 
@@ -85,3 +86,38 @@ def test_an_automatic_batch_size_is_shared_and_the_rate_stays() -> None:
     alone, shared = trainer_of(1), trainer_of(3)
     assert shared.batch_size == -(-alone.batch_size // 3)
     assert (shared.learning_rate, shared.warnings) == (alone.learning_rate, ())
+
+
+def test_elastic_workers_are_bounds_and_options_are_taken() -> None:
+    pytest.importorskip("ray")
+    trainer = {"num_workers": {"min": 2, "max": 8}, "strategy": "fsdp", "activation_checkpointing": True}
+    values = {**reviews.spec(), "backend": {"type": "ray", "trainer": {**trainer, "cpu_offload": True}}}
+    spec = parse_values(values)
+    plan = plan_backend(spec, Resolution.of(spec), "cpu")
+    assert (plan.least_workers, plan.workers, plan.recompute, plan.offload) == (2, 8, True, True)
+    plain = spec_of({"type": "ray", "trainer": {"num_workers": 3}})
+    plan = plan_backend(plain, Resolution.of(plain), "cpu")
+    assert (plan.least_workers, plan.workers, plan.recompute, plan.offload) == (3, 3, False, False)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"num_workers": 2, "min_workers": 3}, "min_workers: 3 is above num_workers, 2"),
+        ({"min_workers": 2}, "min_workers: 2 is above num_workers, 1"),
+        ({"num_workers": 2, "cpu_offload": True}, "cpu_offload: is for strategy fsdp"),
+        ({"num_workers": {"min": 2}}, "num_workers"),
+        ({"num_workers": {"min": 2, "max": "many"}}, "num_workers"),
+    ],
+)
+def test_bounds_and_options_that_do_not_fit_are_refused(trainer: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        parse_values({**reviews.spec(), "backend": {"type": "ray", "trainer": trainer}})
+
+
+@pytest.mark.parametrize(
+    ("type", "use_gpu", "own", "expected"),
+    [("local", False, "cuda", "cuda"), ("ray", False, "cuda", "cpu"), ("ray", True, "cpu", "cuda")],
+)
+def test_encoders_run_where_the_workers_are(type: str, use_gpu: bool, own: str, expected: str) -> None:
+    assert BackendPlan(type, use_gpu=use_gpu).device_type(own) == expected

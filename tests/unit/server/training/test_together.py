@@ -16,7 +16,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
-from headstart_server.training.parallel import Alone
+from headstart_server.training.parallel import Alone, Sharing
 
 from tests.support import tiny_models
 from tests.support.together import Together
@@ -60,13 +60,14 @@ class Trained:
     """Elements of parameters that this process held."""
 
 
-def _train(world: World, run: Run, strategy: str) -> Trained:
+def _train(world: World, run: Run, strategy: str | Sharing) -> Trained:
     run = replace(run, reporter=Reports())
-    loop = run.loop(world, strategy)
+    sharing = Sharing(strategy) if isinstance(strategy, str) else strategy
+    loop = run.loop(world, sharing)
     loop.run()
     losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
     held = sum(
-        parameter.to_local().numel() if strategy == "fsdp" else parameter.numel()  # type: ignore[operator]
+        parameter.to_local().numel() if sharing.strategy == "fsdp" else parameter.numel()  # type: ignore[operator]
         for parameter in loop.model.parameters()
     )
     return Trained(losses, dict(loop.parallel.wholes(loop.parallel.snapshot())), held)
@@ -110,6 +111,20 @@ def test_four_train_what_one_trains(four: Together, bert: Path, strategy: str, n
     _require_alike(four(_train, run, strategy), _train(World(), run, "ddp"))
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_activations_that_are_computed_twice_change_nothing(pair: Together, bert: Path, strategy: str) -> None:
+    run = _runs(bert)["trained encoder"]
+    _require_alike(pair(_train, run, Sharing(strategy, recompute=True)), _train(World(), run, "ddp"))
+
+
+def test_blocks_that_compute_in_bf16_keep_their_parameters_in_float32(pair: Together, bert: Path) -> None:
+    run = replace(_runs(bert)["trained encoder"], precision="bf16")
+    expected = _train(World(), replace(run, precision="fp32"), "ddp")
+    for trained in pair(_train, run, Sharing("fsdp", half=True)):
+        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(expected.losses), rtol=0, atol=2e-2)
+        assert {value.dtype for value in trained.parameters.values() if value.is_floating_point()} == {torch.float32}
+
+
 def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
     pair: Together, four: Together, bert: Path
 ) -> None:
@@ -123,7 +138,7 @@ def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
 
 def _disagree(world: World, strategy: str, late: bool) -> str:
     run = Run(settings_of(epochs=2, checkpoints=None))
-    loop = run.loop(world, strategy)
+    loop = run.loop(world, Sharing(strategy))
     if world.rank == 1 and not late:
         next(loop.model.parameters()).data += 1e-3
     if late:
