@@ -67,9 +67,13 @@ class Settings(BaseSettings):
                 f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate and --tls-key) "
                 "or say --insecure"
             )
-        for name in ("data_root", "model_root"):
+        for name in ("data_root", "storage_url"):  # a directory is the same one for every process, wherever it starts
+            place = getattr(self, name)
+            if place and (place.startswith("file://") or "://" not in place):
+                object.__setattr__(self, name, str(Path(place.removeprefix("file://")).resolve()))
+        for name in ("data_root", "model_root", "storage_url"):
             folder = getattr(self, name)
-            if folder is not None and "://" not in str(folder) and not Path(folder).is_dir():
+            if folder and "://" not in str(folder) and not Path(folder).is_dir():
                 raise ValueError(f"{name} {str(folder)!r} is no folder")
         return self
 

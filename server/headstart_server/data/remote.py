@@ -14,6 +14,9 @@ from headstart_server.data.opening import Location, of_folders, open_location
 from headstart_server.data.tables import Table
 from headstart_server.storage.depot import Depot, Stored
 
+_LONGEST_NAME = 800
+"""Bytes of a path in a cell; object stores take a little more for all of a name."""
+
 
 @dataclass(frozen=True)
 class DepotFiles:
@@ -24,6 +27,8 @@ class DepotFiles:
 
     def read(self, name: str, limits: ImageLimits) -> bytes:
         """See ImageFiles."""
+        if len(name.encode()) > _LONGEST_NAME:
+            raise BadImageError(f"{name[:80]!r}... is too long for a path; give one, or the image's bytes")
         for prefix in self.prefixes:
             try:
                 data = self.depot.read(_joined(prefix, name), 0, limits.max_bytes + 1)
@@ -53,20 +58,21 @@ class RemoteRoot:
 
     def size_bytes(self, path: str) -> int:
         """Of a file, or of all below a folder."""
-        stored = self._stored(path)
-        return stored.size if stored is not None else sum(file.size for file in self.depot.files(path).values())
+        name = _plain(path, "path")
+        stored = self._stored(name)
+        return stored.size if stored is not None else sum(file.size for file in self.depot.files(name).values())
 
     def open(self, path: str, file_format: Format, table_file: str, cache: Path, field: str) -> Table:
         """The table; what has to be fetched is kept below `cache`. Raises InvalidInputError naming `field`."""
         name = _plain(path, field)
         if file_format is not Format.FOLDER:
             return self._open_file(name, file_format, table_file, cache, field)
-        names = sorted(file.removeprefix(f"{name}/") for file in self.depot.files(name))
+        above = f"{name}/" if name else ""
+        names = sorted(file.removeprefix(above) for file in self.depot.files(name))
         member = chosen_table(names, table_file, field)
         if member is None:
             return of_folders(table_of_folders(names, field), DepotFiles(self.depot, (name,)), field)
-        table = f"{name}/{member}"
-        return self._open_file(table, format_of(member, field), "", cache, field, above=name)
+        return self._open_file(f"{above}{member}", format_of(member, field), "", cache, field, above=name)
 
     def _open_file(
         self, name: str, file_format: Format, table_file: str, cache: Path, field: str, above: str = ""

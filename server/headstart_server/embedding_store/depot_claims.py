@@ -38,8 +38,7 @@ class DepotClaims:
 
     def living(self) -> int:
         """How many keys are claimed right now."""
-        beats = self._beats()
-        now = max(beats.values(), default=0.0)
+        beats, now = self._beats(), self._now()
         held = [self._read(token) for token, beat in beats.items() if now - beat < _DEAD_SECONDS]
         return len(np.unique(np.concatenate([np.empty((0, 2), np.uint64), *(keys for _, keys in held)]), axis=0))
 
@@ -60,7 +59,10 @@ class DepotClaims:
             yield mine
         finally:
             heart.stop()
-            self._depot.remove(f"{token}.claim", f"{token}.beat")
+            try:
+                self._depot.remove(f"{token}.claim", f"{token}.beat")
+            except HeadstartError as error:  # it dies by itself, and hides no other error
+                _log.warning("a claim could not be removed", error=error.message)
 
     def _decided(self, token: str, keys: Keys) -> npt.NDArray[np.bool_]:
         """Which of `keys` are nobody else's, once everybody has decided who could want them, too."""
@@ -88,11 +90,22 @@ class DepotClaims:
         self._depot.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))
         return beats.keys() - dead - {token}
 
+    def _now(self) -> float:
+        """By the depot's clock."""
+        name = f"{secrets.token_hex(8)}.clock"
+        self._depot.write(name, b"")
+        try:
+            return self._depot.about(name).modified
+        finally:
+            self._depot.remove(name)
+
     def _beats(self) -> dict[str, float]:
         """When each claim was last known to be alive, by the depot's clock."""
         found: dict[str, float] = {}
         for name, stored in self._depot.files().items():
-            token = name.partition(".")[0]
+            token, _, kind = name.partition(".")
+            if kind not in ("claim", "beat"):
+                continue
             found[token] = max(found.get(token, 0.0), stored.modified)
         return found
 
@@ -124,6 +137,8 @@ class _Heart(threading.Thread):
                 self.beat()
             except HeadstartError as error:
                 _log.warning("a claim could not be kept alive", error=error.message)
+            except RuntimeError:  # the interpreter is ending
+                return
 
     def stop(self) -> None:
         """No more; returns when the last has arrived."""

@@ -63,15 +63,13 @@ def delete_space(folder: Path) -> int:
             os.close(descriptor)
 
 
-def delete_depot_space(depot: Depot) -> None:
-    """Removes a space from a depot; raises FailedPreconditionError while a job encodes into it.
+def require_unclaimed(depot: Depot) -> None:
+    """Raises FailedPreconditionError while a job of any machine encodes into a space in a depot.
 
     A job that reads it goes on with the copies that it has, and encodes again what it lacks.
     """
     if DepotClaims(depot.below("claims")).living():
         raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
-    depot.remove("space.json")
-    depot.remove(*depot.files())
 
 
 def remove_unused(path: Path) -> bool:

@@ -87,8 +87,6 @@ class DepotShelf:
         self.claims: Claims = DepotClaims(depot.below("claims"))
         self._sizes: dict[str, int] = {}
         """Of what the depot had when it was listed."""
-        self._fresh: set[str] = set()
-        """Shards whose copy came from the depot lately: if it is damaged, so is the depot's."""
 
     def names(self) -> set[str]:
         """See Shelf. Those that are only here, from a time before the depot, count too."""
@@ -112,9 +110,11 @@ class DepotShelf:
         self._depot.publish(self._shards / name, f"shards/{name}")
 
     def is_copy(self, name: str) -> bool:
-        """See Shelf."""
-        there = f"shards/{name}" in self._depot.files("shards")
-        return there and name not in self._fresh and (self._shards / name).exists()
+        """See Shelf: where the depot has other bytes."""
+        try:
+            return self._depot.read(f"shards/{name}") != (self._shards / name).read_bytes()
+        except FileNotFoundError:
+            return False
 
     def discard(self, name: str) -> None:
         """See Shelf. What is damaged in the depot, too, moves to quarantine there."""
@@ -130,7 +130,6 @@ class DepotShelf:
         path = self._shards / name
         if not path.exists():
             self._depot.fetch(f"shards/{name}", path)
-            self._fresh.add(name)
         file = OpenFile(path)
         share(file.descriptor)
         return file

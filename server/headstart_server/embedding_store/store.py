@@ -18,7 +18,7 @@ import numpy.typing as npt
 from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.core.files import read_json, write_json
 from headstart_server.core.pruning import mark_used
-from headstart_server.embedding_store.eviction import delete_depot_space, delete_space
+from headstart_server.embedding_store.eviction import delete_space, require_unclaimed
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.inventory import SpaceSummary, summarise, summarise_depot
 from headstart_server.embedding_store.key import Keys
@@ -73,9 +73,12 @@ class EmbeddingStore:
         if space is not None:
             space.close()
         if depot is not None:
-            delete_depot_space(depot)
+            require_unclaimed(depot)
         if here:
             delete_space(folder)
+        if depot is not None:
+            depot.remove("space.json")
+            depot.remove(*depot.files())
 
     def summaries(self) -> list[SpaceSummary]:
         """Every space: of all machines where they share a depot, else of this one's disk."""

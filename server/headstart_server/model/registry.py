@@ -20,7 +20,12 @@ class ModelRegistry:
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
         try:
-            return load_bundle(self._folders.path(identifier))
+            try:
+                return load_bundle(self._folders.path(identifier))
+            except DataLossError:
+                if not self._folders.forget_copy(identifier):
+                    raise
+                return load_bundle(self._folders.path(identifier))
         except FileNotFoundError:
             raise _missing(identifier) from None
 

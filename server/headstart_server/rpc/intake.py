@@ -1,5 +1,6 @@
 """Turns requests into specs and files, refusing what cannot be trained before a job exists."""
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -62,6 +63,11 @@ class Intake:
                 "dataset", "is missing; name an uploaded data set, a path below the data root, or send a table"
             )
         return records
+
+    def discard(self, identifier: str) -> None:
+        """Removes what was written for a job that does not come to be."""
+        shutil.rmtree(self._storage.layout.job(identifier), ignore_errors=True)
+        self._storage.forget_job(identifier)
 
     def tables(self, records: list[SourceRecord]) -> Sources:
         """The opened files."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +114,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             job, kept = await self._supervisor.submit(record)
         finally:
             if not kept:
-                await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+                await asyncio.to_thread(self._intake.discard, identifier)
         return job
 
     def _admit(self, request: pb.TrainJobRequest, identifier: str) -> JobRecord:
@@ -139,11 +138,11 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         )
 
     def _plan(self, request: pb.TrainJobRequest) -> pb.TrainJobPlan:
-        folder = self._layout.job(f"plan-{new_id()}")
+        identifier = f"plan-{new_id()}"
         try:
-            return self._planned(request, folder)
+            return self._planned(request, self._layout.job(identifier))
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._intake.discard(identifier)
 
     def _planned(self, request: pb.TrainJobRequest, folder: Path) -> pb.TrainJobPlan:
         spec = self._intake.spec(request)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import fsspec
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
-from headstart_server.core.errors import StorageError, invalid
+from headstart_server.core.errors import HeadstartError, StorageError, invalid
 from headstart_server.core.files import TEMPORARY, published_file
 
 _RETRIES = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
@@ -43,7 +43,7 @@ class Depot(Protocol):
         """One file; raises FileNotFoundError."""
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        """At most `size` bytes of a file from `start`, which lies in it; all by default. Raises FileNotFoundError."""
+        """At most `size` bytes of a file from `start`; all by default. Raises FileNotFoundError."""
 
     def write(self, name: str, data: bytes) -> None:
         """Publishes bytes, in place of what had the name."""
@@ -90,46 +90,51 @@ class FolderDepot:
     def files(self, prefix: str = "") -> dict[str, Stored]:
         """See Depot."""
         found = {}
-        for path in (self._root / prefix).rglob("*"):
-            try:
-                if path.is_file() and not path.name.endswith(TEMPORARY):
-                    stat = path.stat()
-                    found[path.relative_to(self._root).as_posix()] = Stored(stat.st_size, stat.st_mtime)
-            except FileNotFoundError:  # removed meanwhile
-                continue
+        with _reached("list", self._root / prefix):
+            for path in (self._root / prefix).rglob("*"):
+                try:
+                    if path.is_file() and not path.name.endswith(TEMPORARY):
+                        stat = path.stat()
+                        found[path.relative_to(self._root).as_posix()] = Stored(stat.st_size, stat.st_mtime)
+                except FileNotFoundError:  # removed meanwhile
+                    continue
         return found
 
     def about(self, name: str) -> Stored:
         """See Depot."""
         path = self._root / name
-        if not path.is_file():
-            raise FileNotFoundError(path)
-        stat = path.stat()
-        return Stored(stat.st_size, stat.st_mtime)
+        with _reached("read", path):
+            if not path.is_file():
+                raise FileNotFoundError(path)
+            stat = path.stat()
+            return Stored(stat.st_size, stat.st_mtime)
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """See Depot."""
-        with (self._root / name).open("rb") as file:
+        with _reached("read", self._root / name), (self._root / name).open("rb") as file:
             file.seek(start)
             return file.read(-1 if size is None else size)
 
     def write(self, name: str, data: bytes) -> None:
         """See Depot."""
-        with published_file(self._root / name) as temporary:
+        with _reached("write", self._root / name), published_file(self._root / name) as temporary:
             temporary.write_bytes(data)
 
     def publish(self, source: Path, name: str) -> None:
         """See Depot."""
-        _copy(source, self._root / name)
+        with _reached("write", self._root / name), published_file(self._root / name) as temporary:
+            shutil.copyfile(source, temporary)
 
     def fetch(self, name: str, target: Path) -> None:
         """See Depot."""
-        _copy(self._root / name, target)
+        with _reached("read", self._root / name), published_file(target) as temporary:
+            shutil.copyfile(self._root / name, temporary)
 
     def remove(self, *names: str) -> None:
         """See Depot."""
         for name in names:
-            (self._root / name).unlink(missing_ok=True)
+            with _reached("remove", self._root / name):
+                (self._root / name).unlink(missing_ok=True)
 
     def below(self, prefix: str) -> "FolderDepot":
         """See Depot."""
@@ -153,7 +158,7 @@ class ObjectDepot:
 
     def files(self, prefix: str = "") -> dict[str, Stored]:
         """See Depot."""
-        with self._reached("list", prefix):
+        with _reached("list", self.path(prefix)):
             found = self._system.find(self.path(prefix), detail=True)
             return {
                 path.removeprefix(f"{self._root}/"): Stored(int(info["size"]), _modified(info))
@@ -163,7 +168,7 @@ class ObjectDepot:
 
     def about(self, name: str) -> Stored:
         """See Depot."""
-        with self._reached("read", name):
+        with _reached("read", self.path(name)):
             info = self._system.info(self.path(name))
             if info["type"] != "file":
                 raise FileNotFoundError(name)
@@ -173,30 +178,37 @@ class ObjectDepot:
         """See Depot."""
         if size == 0:
             return b""
-        with self._reached("read", name):
+        with _reached("read", self.path(name)):
             end = None if size is None else start + size
-            data: bytes = self._system.cat_file(self.path(name), start=start or None, end=end)
+            try:
+                data: bytes = self._system.cat_file(self.path(name), start=start or None, end=end)
+            except FileNotFoundError:
+                raise
+            except Exception:  # some stores refuse ranges past the end, and any range of an empty file
+                if start >= self._system.info(self.path(name))["size"]:
+                    return b""
+                raise
             return data
 
     def write(self, name: str, data: bytes) -> None:
         """See Depot."""
-        with self._reached("write", name):
+        with _reached("write", self.path(name)):
             self._system.pipe_file(self.path(name), data)
 
     def publish(self, source: Path, name: str) -> None:
         """See Depot."""
-        with self._reached("write", name):
+        with _reached("write", self.path(name)):
             self._system.put_file(str(source), self.path(name))
 
     def fetch(self, name: str, target: Path) -> None:
         """See Depot."""
-        with published_file(target) as temporary, self._reached("read", name):
+        with published_file(target) as temporary, _reached("read", self.path(name)):
             self._system.get_file(self.path(name), str(temporary))
 
     def remove(self, *names: str) -> None:
         """See Depot."""
         for name in names:
-            with self._reached("remove", name):
+            with _reached("remove", self.path(name)):
                 try:
                     self._system.rm_file(self.path(name))
                 except FileNotFoundError:
@@ -214,22 +226,18 @@ class ObjectDepot:
         """The whole object store as a file system of pyarrow."""
         return PyFileSystem(FSSpecHandler(self._system))
 
-    @contextmanager
-    def _reached(self, verb: str, name: str) -> Iterator[None]:
-        """Raises StorageError for whatever the store's library raises, but for what is not there."""
-        try:
-            yield
-        except Exception as error:  # each library has errors of its own
-            if isinstance(error, FileNotFoundError) and verb == "read":
-                raise
-            place = f"{self._root}/{name}"
-            raise StorageError(f"cannot {verb} {place} in the object store: {_brief(error)}") from error
 
-
-def _copy(source: Path, target: Path) -> None:
-    """Publishes a copy; on file systems that can, without moving a byte."""
-    with published_file(target) as temporary:
-        shutil.copyfile(source, temporary)
+@contextmanager
+def _reached(verb: str, place: Path | str) -> Iterator[None]:
+    """Raises StorageError for whatever a library or a directory raises, but for what is not there to be read."""
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except Exception as error:  # each library has errors of its own
+        if isinstance(error, FileNotFoundError) and verb == "read":
+            raise
+        raise StorageError(f"cannot {verb} {place} in the shared storage: {_brief(error)}") from error
 
 
 def _modified(info: dict[str, Any]) -> float:

@@ -2,7 +2,8 @@
 
 Each lies below one local folder. Where there is a depot, it is there first: files below `files/{name}/{token}/`, then
 `names/{name}.json`, which lists them and makes them a folder. What a killed publisher left has no such list. A machine
-that needs a folder fetches it, once.
+that needs a folder fetches it, and notes which one it is a copy of, in `.{name}.token` beside it. Folders without such
+a note are from a time before the depot; they stay, and count.
 """
 
 import json
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headstart_server.core.errors import DataLossError
-from headstart_server.core.files import disk_full_named, published_folder, remove_folder
+from headstart_server.core.files import disk_full_named, published_file, published_folder, remove_folder
 from headstart_server.storage.depot import Depot
 
 _KNOWN_SECONDS = 5.0
@@ -34,11 +35,11 @@ class SharedFolders:
     def names(self) -> list[str]:
         """Of every folder, ascending."""
         if self._depot is None:
-            return sorted(path.name for path in self.root.glob("[!.]*") if path.is_dir())
-        return sorted(name.removeprefix("names/").removesuffix(".json") for name in self._depot.files("names"))
+            return sorted(self._here())
+        return sorted(self._there() | {name for name in self._here() if not self._token(name)})
 
     def __contains__(self, name: str) -> bool:
-        if self._depot is None:
+        if self._own(name):
             return (self.root / name).is_dir()
         try:
             self._listed(name)
@@ -49,20 +50,27 @@ class SharedFolders:
     def path(self, name: str) -> Path:
         """The folder on this machine's disk; raises FileNotFoundError, or DataLossError where files of it are gone."""
         folder = self.root / name
-        if self._depot is None:
+        if self._own(name):
             if not folder.is_dir():
                 raise FileNotFoundError(folder)
-            return folder
-        if not (folder.is_dir() and self._lately_there(name)):
-            listed = self._listed(name)
-            if not folder.is_dir():
-                self._fetch(name, listed)
+        elif not (folder.is_dir() and self._lately_there(name)):
+            token, files = self._listed(name)
+            if not folder.is_dir() or self._token(name) != token:
+                self._fetch(name, token, files)
         return folder
+
+    def forget_copy(self, name: str) -> bool:
+        """Removes this machine's copy, which turned out to be damaged; returns whether the depot has another."""
+        if self._own(name):
+            return False
+        self._drop(name)
+        return name in self
 
     def read(self, name: str, file: str) -> bytes:
         """One file of a folder, without fetching the others; raises FileNotFoundError."""
-        if self._depot is None or ((self.root / name).is_dir() and self._lately_there(name)):
+        if self._own(name) or ((self.root / name).is_dir() and self._lately_there(name)):
             return (self.root / name / file).read_bytes()
+        assert self._depot is not None
         token, files = self._listed(name)
         if file not in files:
             raise FileNotFoundError(f"{name}/{file}")
@@ -70,22 +78,27 @@ class SharedFolders:
 
     @contextmanager
     def publish(self, name: str) -> Iterator[Path]:
-        """Yields a temporary folder; on success it is `name` everywhere, unless that is there already."""
+        """Yields a temporary folder; on success it is `name` everywhere.
+
+        A folder of that name stays on a disk that nobody shares, and makes way in a depot.
+        """
         with published_folder(self.root / name) as temporary:
             yield temporary
             if self._depot is not None:
-                self._upload(name, temporary)
+                token = self._upload(name, temporary)
+                self._drop(name)
+                self._note(name, token)
 
     def remove(self, name: str) -> None:
         """Removes a folder, for everybody and at once; raises FileNotFoundError."""
-        if self._depot is not None:
-            self._known.pop(name, None)
-            self._listed(name)
-            self._depot.remove(f"names/{name}.json")
-            self._depot.remove(*self._depot.files(f"files/{name}"))
-            shutil.rmtree(self.root / name, ignore_errors=True)
+        if self._own(name):
+            remove_folder(self.root / name)
             return
-        remove_folder(self.root / name)
+        assert self._depot is not None
+        self._listed(name)
+        self._depot.remove(f"names/{name}.json")
+        self._drop(name)
+        self._depot.remove(*self._depot.files(f"files/{name}"))
 
     def tidy(self, now: float) -> int:
         """Removes from the depot what killed publishers left a day ago, and from here what others removed there.
@@ -94,7 +107,7 @@ class SharedFolders:
         """
         if self._depot is None:
             return 0
-        names = set(self.names())
+        names = self._there()
         living = {f"{name}/{self._listed(name)[0]}" for name in names}
         left = [
             file
@@ -102,12 +115,41 @@ class SharedFolders:
             if "/".join(file.split("/")[1:3]) not in living and now - stored.modified > _ABANDONED_SECONDS
         ]
         self._depot.remove(*left)
-        for folder in self.root.glob("[!.]*"):
-            if folder.name not in names and now - folder.stat().st_mtime > _ABANDONED_SECONDS:
-                shutil.rmtree(folder, ignore_errors=True)
+        for copy in self._here():
+            if copy not in names and self._token(copy):
+                self._drop(copy)
         return len(left)
 
-    def _upload(self, name: str, folder: Path) -> None:
+    def _own(self, name: str) -> bool:
+        """Whether a folder is this machine's alone."""
+        return self._depot is None or ((self.root / name).is_dir() and not self._token(name))
+
+    def _there(self) -> set[str]:
+        assert self._depot is not None
+        return {name.removeprefix("names/").removesuffix(".json") for name in self._depot.files("names")}
+
+    def _here(self) -> list[str]:
+        return [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
+
+    def _token(self, name: str) -> str:
+        """Which published folder the one here is a copy of; empty where it is none."""
+        try:
+            return (self.root / f".{name}.token").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return ""
+
+    def _note(self, name: str, token: str) -> None:
+        with published_file(self.root / f".{name}.token") as temporary:
+            temporary.write_text(token, encoding="ascii")
+
+    def _drop(self, name: str) -> None:
+        """Removes the copy here."""
+        self._known.pop(name, None)
+        shutil.rmtree(self.root / name, ignore_errors=True)
+        (self.root / f".{name}.token").unlink(missing_ok=True)
+
+    def _upload(self, name: str, folder: Path) -> str:
+        """Returns the token."""
         assert self._depot is not None
         token = secrets.token_hex(6)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
@@ -115,12 +157,11 @@ class SharedFolders:
             self._depot.publish(path, f"files/{name}/{token}/{file}")
         listed = {"token": token, "files": {file: path.stat().st_size for file, path in files.items()}}
         self._depot.write(f"names/{name}.json", json.dumps(listed).encode())
-        self._known[name] = time.monotonic()
+        return token
 
-    def _fetch(self, name: str, listed: tuple[str, dict[str, int]]) -> None:
+    def _fetch(self, name: str, token: str, files: dict[str, int]) -> None:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""
         assert self._depot is not None
-        token, files = listed
         with self._lock, disk_full_named(self.root), published_folder(self.root / name) as temporary:
             for file, size in files.items():
                 try:
@@ -130,6 +171,9 @@ class SharedFolders:
                     raise DataLossError(f"{name}/{file} is gone from the shared storage") from None
                 if (temporary / file).stat().st_size != size:
                     raise DataLossError(f"{name}/{file} in the shared storage has not the size that was published")
+            if self._token(name) != token:
+                self._drop(name)
+                self._note(name, token)
 
     def _lately_there(self, name: str) -> bool:
         return time.monotonic() - self._known.get(name, float("-inf")) < _KNOWN_SECONDS

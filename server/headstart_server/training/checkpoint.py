@@ -19,6 +19,7 @@ from headstart_server.core.files import read_json
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.reports import EpochReport
 
+_DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
 _FILES = ("model.safetensors", "best.safetensors", "running.safetensors")
 
 
@@ -118,7 +119,12 @@ def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
     for name in sorted(_saved(folders), key=lambda name: -int(name.removeprefix("epoch-"))):
         try:
             return _load(folders.path(name))
-        except (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError):
+        except _DAMAGED:
+            if not folders.forget_copy(name):
+                continue
+        try:
+            return _load(folders.path(name))
+        except _DAMAGED:
             continue
     return None
 

@@ -6,6 +6,7 @@ Pieces of work stream through the pool; a node that is lost takes only pieces wi
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,12 +17,14 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
-from headstart_server.core.errors import HeadstartError, TrainingFailedError
+from headstart_server.core.errors import HeadstartError, StorageError, TrainingFailedError
 from headstart_server.engines.crew import CrewMember, Done, Errand, pieces
 from headstart_server.engines.ray.cluster import brief
 from headstart_server.planning.backend import BackendPlan
 
 _POLL_SECONDS = 0.2
+_STORAGE_WAITS = (5.0, 20.0)
+"""Seconds between attempts on a storage that cannot be reached."""
 
 
 class RayCrew:
@@ -41,7 +44,7 @@ class RayCrew:
         context = DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         others = dict(self._plan.resources)
-        cpus, gpus = others.pop("CPU"), others.pop("GPU", None)
+        cpus, gpus, memory = others.pop("CPU"), others.pop("GPU", None), others.pop("memory", None)
         return ray.data.from_arrow([pa.table({"row": rows}) for rows in work]).map_batches(
             _Actor,
             fn_constructor_args=(self._job, ray.put(errand), self._plan.use_gpu, cpus),
@@ -52,6 +55,7 @@ class RayCrew:
             ),
             num_cpus=cpus,
             num_gpus=gpus,
+            memory=memory,
             resources=others or None,
         )
 
@@ -66,10 +70,19 @@ class _Actor:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Does one piece of work; an error that no other process would escape is an answer, too."""
         try:
-            return _packed(self._member(batch["row"].to_numpy(), self._name))
+            return _packed(self._patiently(batch["row"].to_numpy()))
         except HeadstartError as error:
             said = {"message": error.message, "reason": error.reason, "field": error.field}
             return pa.table({"done": [""], "error": [json.dumps(said)], "rows": [b""]})
+
+    def _patiently(self, rows: npt.NDArray[np.int64]) -> Done:
+        """Tries again where the shared storage could not be reached; what was published is then encoded twice."""
+        for wait in _STORAGE_WAITS:
+            try:
+                return self._member(rows, self._name)
+            except StorageError:
+                time.sleep(wait)
+        return self._member(rows, self._name)
 
 
 def _packed(done: Done) -> pa.Table:

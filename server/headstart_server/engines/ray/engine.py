@@ -12,7 +12,7 @@ import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError
+from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, StorageError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.data.dataset import Survey
 from headstart_server.encoders.precision import fast_precision
@@ -114,7 +114,7 @@ class RayEngine:
         storage, job = self._workplace.storage, f"jobs/{self._assignment.identifier}/ray"
         if isinstance(storage.depot, ObjectDepot):
             return {"storage_path": storage.depot.path(job), "storage_filesystem": storage.depot.arrow()}
-        return {"storage_path": f"{storage.url.removeprefix('file://') or storage.layout.root}/{job}"}
+        return {"storage_path": f"{storage.url or storage.layout.root}/{job}"}
 
     def _outcome(self, fit: "_Fit", ears: Any) -> str:
         """Listens until the workers are done, or one of them has met an error that no restart mends."""
@@ -178,6 +178,8 @@ def _member(config: dict[str, Any]) -> None:
     try:
         with Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
             train_together(config["job"], world, config["plan"], listener, ray.get(config["survey"]))
+    except StorageError:  # a restart, from the checkpoint, may well find it mended
+        raise
     except HeadstartError as error:
         ray.get(ears.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
         if not isinstance(error, CancelledError):  # every worker leaves at the same step

@@ -91,6 +91,7 @@ def test_a_claim_whose_process_was_killed_counts_for_a_minute(depot: Depot, monk
         depot.write(f"{name}.beat", b"")
     assert DepotClaims(depot).living() == 10
     monkeypatch.setattr(depot_claims, "_DEAD_SECONDS", -1.0)
+    assert DepotClaims(depot).living() == 0
     with DepotClaims(depot).claim(KEYS) as mine:
         assert mine.all()
         assert not any("dead" in name for name in depot.files())

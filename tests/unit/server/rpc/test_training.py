@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class FakeIntake:
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
+        self._written: list[Path] = []
         self.written, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
         self.sources, self.device_type = NOBODY, "cpu"
@@ -35,9 +37,14 @@ class FakeIntake:
 
     def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
         folder.mkdir(parents=True)
+        self._written.append(folder)
         (folder / "dataset.arrow").write_bytes(b"rows")
         self.written.set()
         return [SourceRecord("dataset", str(folder / "dataset.arrow"), "arrow")]
+
+    def discard(self, identifier: str) -> None:
+        for folder in self._written:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
         assert self.go_on.wait(30)

@@ -28,6 +28,7 @@ def test_what_is_published_is_read_listed_and_fetched(depot: Depot, tmp_path: Pa
     assert depot.read("a/b/one.bin", 10, 5) == bytes(range(10, 15))
     assert depot.read("a/b/one.bin", 25_590, 100) == source.read_bytes()[-10:]
     assert depot.read("a/two.bin", 0, 0) == b""
+    assert depot.read("ab/three.bin", 0, 10) == depot.read("a/two.bin", 3, 10) == b""
     assert depot.about("a/two.bin") == depot.files()["a/two.bin"]
     with pytest.raises(FileNotFoundError):
         depot.about("a")
@@ -112,5 +113,17 @@ def test_a_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
 
 def test_a_store_that_refuses_is_an_error_that_names_the_place(bucket: str) -> None:
     depot = depot_at("s3://no-such-bucket-anywhere/prefix", "storage_url")
-    with pytest.raises(StorageError, match="cannot write no-such-bucket-anywhere/prefix/name in the object store"):
+    with pytest.raises(StorageError, match="cannot write no-such-bucket-anywhere/prefix/name in the shared storage"):
         depot.write("name", b"x")
+
+
+def test_a_directory_that_fails_is_named_as_shared_storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    depot = FolderDepot(tmp_path)
+    depot.write("name", b"x")
+
+    def failing(*_: object, **__: object) -> None:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(StorageError, match=r"cannot read .*name in the shared storage: OSError: .*Stale file handle"):
+        depot.read("name")

@@ -135,3 +135,33 @@ def test_a_folder_that_cannot_be_uploaded_is_published_nowhere(tmp_path: Path) -
         publish(here, "one")
     assert here.names() == []
     assert not (tmp_path / "here" / "one").exists()
+
+
+def test_what_a_machine_had_before_the_depot_it_keeps(tmp_path: Path) -> None:
+    publish(SharedFolders(tmp_path / "here"), "old")
+    here = SharedFolders(tmp_path / "here", FolderDepot(tmp_path / "depot"))
+    publish(here, "new")
+    assert here.names() == ["new", "old"]
+    assert here.tidy(time.time() + 25 * 3600) == 0
+    assert whole(here.path("old"))
+    assert "old" in here
+    assert not here.forget_copy("old")
+    here.remove("old")
+    assert here.names() == ["new"]
+
+
+def test_a_damaged_copy_is_forgotten_and_fetched_again(depot: Depot, tmp_path: Path) -> None:
+    here = SharedFolders(tmp_path / "here", depot)
+    publish(here, "one")
+    (here.path("one") / "a.txt").write_text("rotten")
+    assert here.forget_copy("one")
+    assert here.read("one", "a.txt") == b"x"
+    assert whole(here.path("one"))
+
+
+def test_a_name_that_is_published_again_is_new_for_everybody(depot: Depot, tmp_path: Path) -> None:
+    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+    publish(here, "epoch-1", "first")
+    assert (there.path("epoch-1") / "a.txt").read_text() == "first"
+    publish(there, "epoch-1", "second")
+    assert [(folders.path("epoch-1") / "a.txt").read_text() for folders in (here, there)] == ["second", "second"]
