@@ -62,7 +62,8 @@ def test_what_one_server_has_made_the_other_lists_serves_exports_and_deletes(
     here, there = pair
     job = trained(here, headstart.ServerPath("deep/reviews.csv"))
     assert job.encode_progress.rows_encoded > 0
-    assert [model.name for model in there.models.list()] == [job.model]
+    [listed] = there.models.list()
+    assert listed == here.models.get(job.model)
     probabilities = [np.array(client.predict(job.model, ROWS)["verdict"].probabilities) for client in (here, there)]
     np.testing.assert_allclose(*probabilities, atol=1e-6)
     exported = there.export(job.model, "onnx").artifact

@@ -39,6 +39,13 @@ class ModelRegistry:
             except (OSError, ValueError, LookupError, DataLossError) as error:
                 _log.warning("unreadable model", model=name, error=str(error))
 
+    def size_bytes(self, bundle: Bundle) -> int:
+        """Of all files of a model; 0 where it was deleted just now."""
+        try:
+            return self._folders.size_bytes(bundle.folder.name)
+        except FileNotFoundError:
+            return 0
+
     def delete(self, identifier: str) -> None:
         """Deletes a model, damaged or not; raises NotFoundError."""
         try:

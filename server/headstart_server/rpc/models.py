@@ -6,7 +6,6 @@ from typing import Any
 from headstart.v1 import model_pb2 as pb
 from headstart.v1 import model_pb2_grpc
 
-from headstart_server.core.files import folder_size
 from headstart_server.core.names import id_of, name_of
 from headstart_server.model.bundle import Bundle
 from headstart_server.model.registry import ModelRegistry
@@ -23,13 +22,14 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
         """Reads."""
-        return model_message(await asyncio.to_thread(self._registry.get, id_of(MODELS, request.name)))
+        return await asyncio.to_thread(lambda: self._message(self._registry.get(id_of(MODELS, request.name))))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Lists."""
         everything = await asyncio.to_thread(lambda: list(self._registry.all()))
         bundles, token = page(everything, lambda item: item.folder.name, request.page_size, request.page_token)
-        return pb.ListModelsResponse(models=map(model_message, bundles), next_page_token=token)
+        models = await asyncio.to_thread(lambda: list(map(self._message, bundles)))
+        return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> pb.DeleteModelResponse:  # noqa: N802
         """Deletes."""
@@ -38,8 +38,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         await asyncio.to_thread(self._pool.forget, identifier)
         return pb.DeleteModelResponse()
 
+    def _message(self, bundle: Bundle) -> pb.Model:
+        return model_message(bundle, self._registry.size_bytes(bundle))
 
-def model_message(bundle: Bundle) -> pb.Model:
+
+def model_message(bundle: Bundle, size_bytes: int) -> pb.Model:
     """A model."""
     details = bundle.details
     return pb.Model(
@@ -55,7 +58,7 @@ def model_message(bundle: Bundle) -> pb.Model:
         outputs=[
             pb.OutputColumn(feature=item.name, type=item.spec.type, classes=item.classes) for item in bundle.outputs
         ],
-        size_bytes=folder_size(bundle.folder),
+        size_bytes=size_bytes,
         digest=details["digest"],
         encoder_digests={name: item.digest for name, item in bundle.encoders.items() if item.digest},
     )

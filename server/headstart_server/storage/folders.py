@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headstart_server.core.errors import DataLossError
-from headstart_server.core.files import disk_full_named, published_file, published_folder, remove_folder
+from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
 from headstart_server.storage.depot import Depot
 
 _KNOWN_SECONDS = 5.0
@@ -75,6 +75,12 @@ class SharedFolders:
         if file not in files:
             raise FileNotFoundError(f"{name}/{file}")
         return self._depot.read(f"files/{name}/{token}/{file}")
+
+    def size_bytes(self, name: str) -> int:
+        """Of all files of a folder, wherever it is; raises FileNotFoundError."""
+        if self._own(name):
+            return folder_size(self.root / name)
+        return sum(self._listed(name)[1].values())
 
     @contextmanager
     def publish(self, name: str) -> Iterator[Path]:
