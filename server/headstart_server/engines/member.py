@@ -1,5 +1,6 @@
 """One process of several that train a job together, whatever started them."""
 
+import shutil
 from hashlib import blake2b
 from typing import Any
 
@@ -32,6 +33,8 @@ def train_together(
     if world.leads:
         listener.state("PUBLISHING")
         publish(prepared, workplace, listener, model, report)
+    if not job["state_dir"]:  # this machine has no server to tidy up after the job
+        shutil.rmtree(workplace.layout.job(assignment.identifier), ignore_errors=True)
 
 
 def require_same_rows(prepared: Prepared, world: World) -> None:

@@ -91,10 +91,11 @@ class Supervisor:
         return await asyncio.shield(self._cancel(identifier))
 
     async def delete(self, identifier: str) -> None:
-        """Deletes an ended job with its events and checkpoints."""
+        """Deletes an ended job with its events and checkpoints; its name goes last, so that it can be tried again."""
+        if (await asyncio.to_thread(self._store.get, identifier)).state.terminal:
+            await asyncio.to_thread(self._storage.forget_job, identifier)
         await asyncio.to_thread(self._store.delete, identifier)
         await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
-        await asyncio.to_thread(self._storage.forget_job, identifier)
 
     def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
