@@ -113,7 +113,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
                 raise asyncio.CancelledError
             job, kept = await self._supervisor.submit(record)
         finally:
-            if not kept:
+            if not kept and self._layout.job(identifier).exists():
                 await asyncio.to_thread(self._intake.discard, identifier)
         return job
 
