@@ -69,9 +69,9 @@ class Survey:
     """What one process has found out about the rows, so that others need not read every image to know it."""
 
     parts: Parts
-    """Parts that features were fitted on."""
+    """Parts that features were fitted on and settings resolved for."""
     settled: Parts
-    """The same, less the rows whose image turned out to be unusable later."""
+    """The same, less the rows whose image turned out to be unusable later: what is trained on."""
     keys: Mapping[str, npt.NDArray[np.uint64]]
     """Of image inputs: each file's, or the default image's."""
 
@@ -99,8 +99,6 @@ def prepare(
         _keep_labels(spec, sources, parts)
         check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
-    if survey is not None:
-        parts[:] = survey.settled
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
     return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
 

@@ -119,11 +119,13 @@ class DepotShelf:
     def discard(self, name: str) -> None:
         """See Shelf. What is damaged in the depot, too, moves to quarantine there."""
         copy = self.is_copy(name)
-        (self._shards / name).unlink(missing_ok=True)
-        if not copy:
-            with suppress(FileNotFoundError):  # another machine was faster
+        try:
+            if not copy:
                 self._depot.write(f"quarantine/{name}", self._depot.read(f"shards/{name}"))
-            self._depot.remove(f"shards/{name}")
+                self._depot.remove(f"shards/{name}")
+        except FileNotFoundError:  # it is only here, from a time before the depot; or another machine was faster
+            self._here.discard(name)
+        (self._shards / name).unlink(missing_ok=True)
 
     def bring(self, name: str) -> OpenFile:
         """A copy of a shard, open and kept from eviction; raises FileNotFoundError where the depot has it no more."""

@@ -67,6 +67,8 @@ def prepare_job(
         encoder_trains=any(plan.trainable for plan in plans.values()),
         workers=workers or backend.workers,
     )
+    if survey is not None:  # only now, as one process finds out after it has resolved its settings
+        data.parts[:] = survey.settled
     prepared = Prepared(assignment, spec, resolution, plans, data, trainer, backend)
     prepared.report(listener)
     if data.dropped_rows:

@@ -182,3 +182,16 @@ def test_spaces_are_listed_and_deleted_for_every_machine(tmp_path: Path, machine
     assert there.summaries() == []
     with pytest.raises(NotFoundError):
         there.delete(summary.identifier)
+
+
+def test_what_is_damaged_and_only_here_goes_to_quarantine_here(tmp_path: Path, depot: Depot) -> None:
+    alone = EmbeddingStore(tmp_path / "one", threads=2).space(space_of())
+    fill(alone, KEYS, FakeEncoder(KEYS), silent)
+    alone.close()
+    machines = Machines(tmp_path, depot)
+    [copy] = machines.copies("one")
+    copy.write_bytes(copy.read_bytes()[:200])
+    encoder = FakeEncoder(KEYS)
+    assert fill(machines("one"), KEYS, encoder, silent).encoded == 40
+    assert [path.name for path in tmp_path.glob("one/*/quarantine/*")] == [copy.name]
+    assert machines.quarantined == []

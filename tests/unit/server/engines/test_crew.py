@@ -141,6 +141,7 @@ def test_what_a_crew_finds_unusable_is_settled_as_by_one_process(
     member, _ = prepared_of(job, Heard(), workers=2, survey=survey)
     alone, own = prepared_of(job_of(tmp_path / "alone", photos, spec), lone)
     stored_inputs(alone, own, lone)
+    assert 2 * member.trainer.batch_size == alone.trainer.batch_size  # an automatic one is shared
     assert heard.warnings == lone.warnings
     assert len(heard.warnings) == 1
     assert max(progress.encoded for _, progress in heard.progress) == 9
