@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space import Space
-from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.embedding_store.store import EmbeddingStore
 
 DIMENSION = 8
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart_server.embedding_store.key import Keys, distinct
-from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
 
 Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32] | None]
 """(row numbers, their embeddings float32 [n, d]); None: whoever encoded them has published them already."""

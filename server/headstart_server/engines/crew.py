@@ -20,7 +20,7 @@ from headstart_server.data.tables import Sources
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import Encode, Encoded
 from headstart_server.embedding_store.key import Keys, keys_of_texts
-from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.embedding import text_encode
 from headstart_server.engines.image_embedding import ImageEncode

@@ -14,7 +14,7 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import available_bytes
 from headstart_server.embedding_store.fill import Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
-from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, at_precision
 from headstart_server.engines.shelf import EncoderShelf

@@ -18,7 +18,7 @@ from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.space import Space
-from headstart_server.embedding_store.store import SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.engines.crew import Crew, CrewEncode, Errand
 from headstart_server.engines.embedding import Throttle, embed, new_matrix, text_encode
 from headstart_server.engines.image_embedding import ImageEncode, find_undecodable

@@ -22,7 +22,8 @@ from headstart_server.data.images.transform import ImageTransform, Pixels
 from headstart_server.data.tables import Table
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space import Space
-from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches

@@ -11,7 +11,8 @@ from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.embedding_store import fill as fill_module
 from headstart_server.embedding_store import shard as shard_module
 from headstart_server.embedding_store.fill import FillProgress, fill
-from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.storage.depot import Depot
 
 from tests.support.stores import FakeEncoder, embedding_of, gathered, keys_of, space_of

@@ -9,7 +9,8 @@ from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.embedding_store import shard as shard_module
 from headstart_server.embedding_store import shelf as shelf_module
 from headstart_server.embedding_store.space import Space
-from headstart_server.embedding_store.store import EmbeddingStore, SpaceStore
+from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.embedding_store.store import EmbeddingStore
 from hypothesis import given
 from hypothesis import strategies as st
 
