@@ -10,7 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from headstart_server.core.errors import CancelledError, InvalidInputError, TrainingFailedError
+from headstart_server.core.errors import (
+    CancelledError,
+    FailedPreconditionError,
+    InvalidInputError,
+    TrainingFailedError,
+)
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.engines.arrival import assignment_of, workplace_of
@@ -192,3 +197,10 @@ def test_many_rows_make_pieces_of_bounded_size_for_everybody() -> None:
     assert max(map(len, found)) <= MOST_ROWS
     assert len(found) >= 4 * 8
     assert np.array_equal(np.concatenate(found), np.arange(1_000_000))
+
+
+def test_a_machine_with_another_version_is_refused(tmp_path: Path, reviewed: Path) -> None:
+    job = {**job_of(tmp_path / "state", reviewed, reviews.spec()), "version": "0.0.0-other"}
+    with pytest.raises(FailedPreconditionError, match=r"the server 0\.0\.0-other; install the server's") as caught:
+        workplace_of(job)
+    assert caught.value.reason == "VERSIONS_DIFFER"
