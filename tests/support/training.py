@@ -11,7 +11,7 @@ import torch
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
 from headstart_server.data.splits import Part
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_encoder, load_preparation
+from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
@@ -123,19 +123,23 @@ class Run:
             CPU,
         )
 
-    def model(self) -> ECD:
+    def model(self, *, in_parts: bool = False) -> ECD:
         torch.manual_seed(11)
         inputs, output = self.features()
         pretrained = {}
         if self.text is not None:
-            encoder = load_encoder(ModelSource("tiny", self.text), "mean", use_pretrained=True, field="f")
-            pretrained["text"] = PretrainedInput(encoder.dimension, trainable=self.trainable)
-            pretrained["text"].restore(encoder)
+            source = ModelSource("tiny", self.text)
+            item = pretrained["text"] = PretrainedInput(dimension_of(source), trainable=self.trainable)
+            draft = draft_encoder(source, "mean") if in_parts and self.trainable else None
+            if draft is not None:
+                item.sketch(draft)
+            else:
+                item.restore(load_encoder(source, "mean", use_pretrained=True, field="f"))
         return ECD(inputs, [output], self.combiner, pretrained)
 
     def loop(self, world: World | None = None, sharing: Sharing = Sharing(), **changes: Any) -> Loop:
         settings = replace(self.settings, **changes)
-        model, feed, (_, output) = self.model(), self.feed(), self.features()
+        model, feed, (_, output) = self.model(in_parts=sharing.strategy == "fsdp"), self.feed(), self.features()
         parallel = parallelise(model, world or World(), sharing)
         batches = -(-feed.count(Part.TRAIN) // settings.batch_size)
         steps = -(-batches // settings.accumulation)

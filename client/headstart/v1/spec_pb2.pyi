@@ -278,7 +278,7 @@ class Backend(_message.Message):
     def __init__(self, type: _Optional[str] = ..., trainer: _Optional[_Union[BackendTrainer, _Mapping]] = ...) -> None: ...
 
 class BackendTrainer(_message.Message):
-    __slots__ = ("strategy", "num_workers", "use_gpu", "resources_per_worker", "min_workers", "activation_checkpointing", "cpu_offload")
+    __slots__ = ("strategy", "num_workers", "use_gpu", "resources_per_worker", "min_workers", "activation_checkpointing", "cpu_offload", "image_workers")
     class ResourcesPerWorkerEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -293,6 +293,7 @@ class BackendTrainer(_message.Message):
     MIN_WORKERS_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_CHECKPOINTING_FIELD_NUMBER: _ClassVar[int]
     CPU_OFFLOAD_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_WORKERS_FIELD_NUMBER: _ClassVar[int]
     strategy: str
     num_workers: int
     use_gpu: bool
@@ -300,7 +301,8 @@ class BackendTrainer(_message.Message):
     min_workers: int
     activation_checkpointing: bool
     cpu_offload: bool
-    def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ..., min_workers: _Optional[int] = ..., activation_checkpointing: bool = ..., cpu_offload: bool = ...) -> None: ...
+    image_workers: int
+    def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ..., min_workers: _Optional[int] = ..., activation_checkpointing: bool = ..., cpu_offload: bool = ..., image_workers: _Optional[int] = ...) -> None: ...
 
 class GlobalPreprocessing(_message.Message):
     __slots__ = ("split", "sample_ratio")

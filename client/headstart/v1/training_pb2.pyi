@@ -218,7 +218,7 @@ class StepProgress(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
 
 class EpochMetrics(_message.Message):
-    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers")
+    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers", "load_seconds")
     class TrainEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -253,6 +253,7 @@ class EpochMetrics(_message.Message):
     DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     step: int
     train: _containers.ScalarMap[str, float]
@@ -266,17 +267,22 @@ class EpochMetrics(_message.Message):
     data_wait_seconds: float
     compute_seconds: float
     workers: _containers.RepeatedCompositeFieldContainer[WorkerMetrics]
-    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ...) -> None: ...
+    load_seconds: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., load_seconds: _Optional[float] = ...) -> None: ...
 
 class WorkerMetrics(_message.Message):
-    __slots__ = ("rows", "rows_per_second", "data_wait_seconds")
+    __slots__ = ("rows", "rows_per_second", "data_wait_seconds", "load_seconds", "image_workers")
     ROWS_FIELD_NUMBER: _ClassVar[int]
     ROWS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_WORKERS_FIELD_NUMBER: _ClassVar[int]
     rows: int
     rows_per_second: float
     data_wait_seconds: float
-    def __init__(self, rows: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ...) -> None: ...
+    load_seconds: float
+    image_workers: int
+    def __init__(self, rows: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., load_seconds: _Optional[float] = ..., image_workers: _Optional[int] = ...) -> None: ...
 
 class JobWarning(_message.Message):
     __slots__ = ("reason", "message")

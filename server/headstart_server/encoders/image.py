@@ -12,6 +12,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
@@ -19,7 +20,7 @@ from headstart_server.encoders.torchvision_checkpoints import load_features
 from headstart_server.encoders.torchvision_models import dimension_of as torchvision_dimension
 from headstart_server.encoders.torchvision_models import headless
 from headstart_server.encoders.torchvision_weights import ABOUT, TorchvisionSource
-from headstart_server.encoders.vision_transformers import vision_config, vision_model
+from headstart_server.encoders.vision_transformers import unread_model, vision_config, vision_model
 
 FEATURES = "features"
 """The reduction of torchvision's models: what their classifier reads."""
@@ -94,6 +95,15 @@ def load_image_encoder(
     else:
         model = vision_model(source, use_pretrained=use_pretrained, field=field)
     return ImageEncoder(model, reduction, dimension_of(source), transform).in_fast_layout().eval()
+
+
+def draft_image_encoder(source: ImageSource, transform: ImageTransform, reduction: str) -> Draft | None:
+    """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
+    if not isinstance(source, ModelSource) or (unread := unread_model(source)) is None:
+        return None
+    model, names = unread
+    encoder = ImageEncoder(model, reduction, dimension_of(source), transform).eval()
+    return Draft(encoder, source.folder, names)
 
 
 def save_image_encoder(folder: Path, encoder: ImageEncoder, source: ImageSource) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from headstart_server.core.errors import invalid
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
+from headstart_server.encoders.draft import Draft, names_in_files, without_parameters
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
@@ -145,11 +146,7 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
 def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, field: str) -> TextEncoder:
     """The model in float32, in evaluation mode; random weights of the same architecture unless `use_pretrained`."""
     config = _config(source)
-    mapping = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
-    factory = transformers.AutoModelForTextEncoding if type(config) in mapping else transformers.AutoModel
-    options: dict[str, Any] = (
-        {} if reduction == "cls_pooled" or not _has_pooler(config) else {"add_pooling_layer": False}
-    )
+    factory, options = _factory(config, reduction)
     missing: set[str] = set()
     try:
         if use_pretrained:
@@ -170,6 +167,27 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
     _require_weights(source, missing, reduction, field)
     return TextEncoder(model, reduction, _dimension(config), _model_limit(config)).eval()
+
+
+def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
+    """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
+    config = _config(source)
+    factory, options = _factory(config, reduction)
+    with without_parameters():
+        model = factory.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
+    names = names_in_files(model, source.folder)
+    if names is None:
+        return None
+    encoder = TextEncoder(model, reduction, _dimension(config), _model_limit(config)).eval()
+    return Draft(encoder, source.folder, names)
+
+
+def _factory(config: Any, reduction: str) -> tuple[Any, dict[str, Any]]:
+    """What makes the model, without a pooler that nobody reads."""
+    encoding = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+    factory = transformers.AutoModelForTextEncoding if encoding else transformers.AutoModel
+    pooled = reduction == "cls_pooled" or not _has_pooler(config)
+    return factory, {} if pooled else {"add_pooling_layer": False}
 
 
 def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:

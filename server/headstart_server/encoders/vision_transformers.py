@@ -11,6 +11,7 @@ from torch import nn
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.draft import names_in_files, without_parameters
 from headstart_server.encoders.sources import PROCESSOR, PROCESSORS, ModelSource
 
 _TOWERS = {
@@ -72,11 +73,10 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
     """The model in float32; random weights of the same architecture unless `use_pretrained`."""
     config = vision_config(source)
     tower = _TOWERS.get(config.model_type)
-    factory: Any = getattr(transformers, tower) if tower else transformers.AutoModel
     try:
         if not use_pretrained:
-            made: nn.Module = factory._from_config(config) if tower else factory.from_config(config)
-            return made.float()
+            return _random_model(config)
+        factory: Any = getattr(transformers, tower) if tower else transformers.AutoModel
         model, report = factory.from_pretrained(
             source.folder,
             config=config,
@@ -96,6 +96,22 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
         )
     loaded: nn.Module = model
     return loaded
+
+
+def unread_model(source: ModelSource) -> tuple[nn.Module, dict[str, str]] | None:
+    """(the model without its parameters, what the files call them); None where the files hold them otherwise."""
+    with without_parameters():
+        model = _random_model(vision_config(source))
+    names = names_in_files(model, source.folder)
+    return None if names is None else (model, names)
+
+
+def _random_model(config: Any) -> nn.Module:
+    tower = _TOWERS.get(config.model_type)
+    made: nn.Module = (
+        getattr(transformers, tower)._from_config(config) if tower else transformers.AutoModel.from_config(config)
+    )
+    return made.float()
 
 
 def vision_transform(source: ModelSource, field: str) -> ImageTransform:

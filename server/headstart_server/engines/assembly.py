@@ -1,6 +1,6 @@
 """Assembles what the loop needs: every row as columns, and the model on its device."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.images.loader import ImageLoader, workers_for
+from headstart_server.data.images.loader import Loader, local_loader
+from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.splits import Part
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
+from headstart_server.encoders.draft import placed
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import encode_crops
 from headstart_server.encoders.passes import encode_batches
@@ -29,6 +31,8 @@ from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.feed import Feed, TokenFeed
 
+Loading = Callable[[Mapping[str, ImageReader], int], Loader]
+"""Makes the loader of so many images."""
 _STANDARDISED_ROWS = 1_024
 _STANDARDISED_BYTES = 256 << 20
 
@@ -42,6 +46,7 @@ class Assembly:
     data: PreparedData
     stored: Mapping[str, StoredInput]
     workplace: Workplace
+    loading: Loading = local_loader
 
     def feed(self, model: ECD) -> Feed:
         """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
@@ -67,7 +72,7 @@ class Assembly:
             if item.views is not None
         }
         epochs = self.spec.trainer.epochs or ENCODER_EPOCHS
-        loader = ImageLoader(readers, workers_for(epochs * len(self.data.parts))) if readers else None
+        loader = self.loading(readers, epochs * len(self.data.parts)) if readers else None
         feed = Feed(resident, tokens, outputs, parts, device, views=views, images=loader)
         return feed.standardised(model, _STANDARDISED_BYTES)
 
@@ -82,8 +87,12 @@ class Assembly:
             cache.save(path, tokens)
         return tokens
 
-    def model(self) -> ECD:
-        """The model on its device: skip encoders for stored embeddings, real ones otherwise."""
+    def model(self, *, in_parts: bool = False) -> ECD:
+        """The model on its device: skip encoders for stored embeddings, real ones otherwise.
+
+        With `in_parts`, encoders that train are sketched, if their files can be read in parts.
+        """
+        device = self.workplace.device
         pretrained = {}
         sample = torch.from_numpy(spread(self.data.rows(Part.TRAIN), _STANDARDISED_ROWS))
         for feature in self.data.inputs:
@@ -91,15 +100,18 @@ class Assembly:
             if plan is None:
                 continue
             item = pretrained[feature.name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
-            if not plan.cached:
-                item.restore(plan.load_encoder().to(self.workplace.device))
+            draft = plan.draft_encoder() if in_parts and plan.trainable else None
+            if draft is not None:
+                item.sketch(draft)
+            elif not plan.cached:
+                item.restore(plan.load_encoder().to(device))
             if not plan.trainable:
                 item.standardise(
                     self.stored[feature.name].embeddings.index_select(0, sample)
                     if plan.cached
                     else self._embedded(plan, item, feature, sample)
                 )
-        return ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained).to(self.workplace.device)
+        return placed(ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained), device)
 
     def _embedded(self, plan: PretrainedPlan, item: PretrainedInput, feature: FittedFeature, rows: Tensor) -> Tensor:
         """Embeddings of some rows by an encoder that is not cached."""

@@ -7,8 +7,9 @@ import torch
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.data.images.loader import local_loader
 from headstart_server.data.splits import Part
-from headstart_server.engines.assembly import Assembly
+from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.stored import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
@@ -41,10 +42,11 @@ class Fitting:
         workplace: Workplace,
         listener: Listener,
         world: World | None = None,
+        loading: Loading = local_loader,
     ) -> None:
         self._prepared, self._workplace, self._listener = prepared, workplace, listener
         self._world, self._trainer = world or World(), prepared.trainer
-        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace)
+        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace, loading)
         outputs, device = prepared.data.outputs, workplace.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
         self._precision = Precision(prepared.trainer.precision, device)
@@ -54,7 +56,7 @@ class Fitting:
         """Trains; returns the best epoch's model, whole in rank 0, and its report."""
         torch.manual_seed(self._trainer.seed)
         with memory_named(self._workplace, self._trainer.batch_size):
-            model = self._assembly.model()
+            model = self._assembly.model(in_parts=self._prepared.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
             try:
                 parallel, report = self._fit(model, feed)
@@ -63,23 +65,23 @@ class Fitting:
         return self._whole_model(parallel), report
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
-        batch_size = self._batch_size(model, feed)
-        self._compile(model)
         backend, half = self._prepared.backend, self._precision.name == "bf16"
         sharing = Sharing(backend.strategy, recompute=backend.recompute, offload=backend.offload, half=half)
         parallel = parallelise(model, self._world, sharing)
+        batch_size = self._batch_size(parallel, feed)
+        self._compile(model)
         loop = self._loop(parallel, feed, batch_size * self._world.size)
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
             report = loop.run()
             self._calibrate(loop)
         return parallel, report
 
-    def _batch_size(self, model: ECD, feed: Feed) -> int:
+    def _batch_size(self, parallel: Parallel, feed: Feed) -> int:
         """Rows of a batch in each process: as many as the process with the least memory can take."""
         wanted = self._trainer.batch_size
         if self._trainer.batch_size_given or not feed.runs_encoders:
             return wanted
-        fit = fitting_batch_size(model, feed, self._losses, self._precision, wanted)
+        fit = fitting_batch_size(parallel, feed, self._losses, self._precision, wanted)
         size = self._world.smallest(fit.size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
         reason += "fits" if size == wanted else "does not fit in half of the free memory"
@@ -140,9 +142,9 @@ class Fitting:
         state = {key: whole for key, whole in parallel.wholes(parallel.snapshot()) if self._world.leads}
         if not self._world.leads:
             return parallel.model
-        model = self._assembly.model().cpu()
-        model.load_learned_state(state)
-        return model
+        model = self._assembly.model(in_parts=True)
+        model.load_learned_state(state, assign=True)
+        return model.cpu()
 
 
 @contextmanager

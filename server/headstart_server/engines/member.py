@@ -6,7 +6,9 @@ from typing import Any
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.dataset import Survey
+from headstart_server.data.images.loader import local_loader
 from headstart_server.engines.arrival import assignment_of, workplace_of
+from headstart_server.engines.assembly import Loading
 from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.preparing import Prepared, gathered_inputs, prepare_job
 from headstart_server.engines.publishing import publish
@@ -16,20 +18,25 @@ from headstart_server.planning.backend import BackendPlan
 
 
 def train_together(
-    job: dict[str, Any], world: World, plan: BackendPlan, listener: Listener, survey: Survey | None = None
+    job: dict[str, Any],
+    world: World,
+    plan: BackendPlan,
+    listener: Listener,
+    survey: Survey | None = None,
+    loading: Loading = local_loader,
 ) -> None:
     """Trains; rank 0 publishes, while the others are done.
 
     `job` is an assignment as plain values, the same everywhere, and so is what a survey of its rows has found out. The
     embeddings are in the store already: preparing is silent, and encodes only what has been evicted since. `listener`
-    hears of the training, in rank 0.
+    hears of the training, in rank 0; `loading` makes what loads images.
     """
     workplace = workplace_of(job, use_gpu=plan.use_gpu)
     assignment = assignment_of(job, workplace.storage)
     prepared = prepare_job(assignment, workplace, Silent(), world.size, survey)
     stored = gathered_inputs(prepared, workplace)
     require_same_rows(prepared, world)
-    model, report = Fitting(prepared, stored, workplace, listener, world).run()
+    model, report = Fitting(prepared, stored, workplace, listener, world, loading).run()
     if world.leads:
         listener.state("PUBLISHING")
         publish(prepared, workplace, listener, model, report)
@@ -47,8 +54,8 @@ def require_same_rows(prepared: Prepared, world: World) -> None:
     seen = blake2b(digest_size=16)
     for column in (data.parts, *(data.array(feature) for feature in data.outputs)):
         seen.update(column.tobytes())
-    spaces = [plan.space.identifier for plan in prepared.plans.values() if plan.cached]
-    seen.update(repr((spaces, trainer.batch_size, trainer.precision, trainer.learning_rate)).encode())
+    weights = [plan.space.identifier if plan.cached else plan.source.identity for plan in prepared.plans.values()]
+    seen.update(repr((weights, trainer.batch_size, trainer.precision, trainer.learning_rate)).encode())
     if not world.agrees(seen.digest()):
         raise TrainingFailedError(
             "the workers have read different rows or resolved different settings; check that their machines see the "

@@ -1,15 +1,17 @@
 """Measured values: the batch size that memory allows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from headstart_server.core.memory import available_bytes
-from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import LossFunction
 from headstart_server.training.feed import Feed
+from headstart_server.training.parallel import Parallel
 from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5
@@ -25,14 +27,14 @@ class BatchFit:
 
 
 def fitting_batch_size(
-    model: ECD, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision, wanted: int
+    parallel: Parallel, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision, wanted: int
 ) -> BatchFit:
     """The largest halving of `wanted` whose activations take at most half of the free memory.
 
     Measured on the longest training rows by the bytes that autograd saves for the backward pass, so that nothing has
     to run out of memory to find out.
     """
-    per_row = _saved_bytes(model, feed, losses, precision) // _PROBE_ROWS + 1
+    per_row = _saved_bytes(parallel, feed, losses, precision) // _PROBE_ROWS + 1
     free = torch.cuda.mem_get_info(feed.device)[0] if feed.device.type == "cuda" else available_bytes()
     size = wanted
     while size > 1 and size * per_row > _MEMORY_SHARE * free:
@@ -40,23 +42,41 @@ def fitting_batch_size(
     return BatchFit(size, per_row)
 
 
-def _saved_bytes(model: ECD, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision) -> int:
-    storages: dict[int, int] = {}
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
+def _saved_bytes(parallel: Parallel, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision) -> int:
+    model, storages = parallel.model, dict[int, int]()
+    _, batch, targets = next(feed.stream([feed.longest(_PROBE_ROWS)], epoch=1))
     state = {name: value.clone() for name, value in model.named_buffers()}
     model.train()
-    _, batch, targets = next(feed.stream([feed.longest(_PROBE_ROWS)], epoch=1))
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), precision.autocast():
-        logits = model(batch)
-        kept = [loss(logits[name], targets[name]) for name, loss in losses.items()]
+    with _parameters_in_use(model) as parameters:
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if (storage.data_ptr(), storage.nbytes()) not in parameters:
+                storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), precision.autocast():
+            logits = parallel.probe(batch)
+            kept = [loss(logits[name], targets[name]) for name, loss in losses.items()]
     del kept, logits
     for name, buffer in model.named_buffers():
         buffer.copy_(state[name])
     return sum(storages.values())
+
+
+@contextmanager
+def _parameters_in_use(model: nn.Module) -> Iterator[set[tuple[int, int]]]:
+    """(address, size) of all parameters that a forward pass inside has read: FSDP's are elsewhere at other times."""
+    found: set[tuple[int, int]] = set()
+
+    def note(module: nn.Module, _: object) -> None:
+        for parameter in module.parameters(recurse=False):
+            if not isinstance(parameter, DTensor):
+                found.add((parameter.untyped_storage().data_ptr(), parameter.untyped_storage().nbytes()))
+
+    handles = [module.register_forward_pre_hook(note) for module in model.modules()]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.tabular import build_tabular
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
@@ -63,6 +64,8 @@ class PretrainedInput(nn.Module):
         self.dimension = dimension
         self.trainable = trainable
         self.encoder: nn.Module = SkipEncoder(dimension)
+        self.draft: Draft | None = None
+        """Where the encoder's parameters are, as long as nobody has read them."""
         self.register_buffer("shift", torch.zeros(dimension))
         self.register_buffer("scale", torch.ones(dimension))
 
@@ -78,6 +81,17 @@ class PretrainedInput(nn.Module):
     def restore(self, encoder: nn.Module) -> None:
         """Puts the real encoder back: inputs are tokens or crops from now on. A frozen one gets no gradients."""
         self.encoder = encoder.requires_grad_(self.trainable)
+
+    def sketch(self, draft: Draft) -> None:
+        """Puts an encoder in place whose parameters `read` will bring, once it is known which part of them is whose."""
+        self.restore(draft.encoder)
+        self.draft = draft
+
+    def read(self, device: torch.device) -> None:
+        """Reads the parameters of a sketched encoder to a device."""
+        if self.draft is not None:
+            self.draft.read(device)
+            self.draft = None
 
     def standardise(self, embeddings: Tensor) -> None:
         """Fits shift and scale to a sample of training embeddings [n, d].
@@ -165,9 +179,12 @@ class ECD(nn.Module):
         )
         return {key: value for key, value in self.state_dict().items() if not frozen or not key.startswith(frozen)}
 
-    def load_learned_state(self, state: Mapping[str, Tensor]) -> None:
-        """The inverse of `learned_state`; raises RuntimeError for keys or shapes that do not fit."""
+    def load_learned_state(self, state: Mapping[str, Tensor], *, assign: bool = False) -> None:
+        """The inverse of `learned_state`; raises RuntimeError for keys or shapes that do not fit.
+
+        With `assign` the tensors themselves become the model's instead of being copied into what it has.
+        """
         expected = set(self.learned_state())
         if expected != set(state):
             raise RuntimeError(f"state differs in {sorted(expected ^ set(state))[:5]}")
-        self.load_state_dict(dict(state), strict=False)
+        self.load_state_dict(dict(state), strict=False, assign=assign)

@@ -25,6 +25,8 @@ class BackendPlan:
     """Whether encoders' blocks compute their activations again in the backward pass."""
     offload: bool = False
     """Whether what is sharded lies in the machine's memory."""
+    image_workers: int | None = None
+    """How many processes load images for all workers together; None: as many as half of the idle cores."""
     use_gpu: bool = False
     resources: tuple[tuple[str, float], ...] = ()
     """What each worker reserves, by Ray's names, its GPU included."""
@@ -66,6 +68,7 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         strategy=strategy,
         recompute=resolution.settle(f"{path}.activation_checkpointing", trainer.activation_checkpointing, False),
         offload=resolution.settle(f"{path}.cpu_offload", trainer.cpu_offload, False),
+        image_workers=trainer.image_workers,
         use_gpu=use_gpu,
         resources=tuple(resources.items()),
         warnings=(("HOROVOD", _HOROVOD),) * horovod,

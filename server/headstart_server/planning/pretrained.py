@@ -9,6 +9,7 @@ from torch import nn
 
 from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
+from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.image import ImageSource
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.model.bundle import EncoderReference
@@ -48,6 +49,14 @@ class PretrainedPlan(ABC):
     @abstractmethod
     def load_encoder(self) -> nn.Module:
         """The encoder as training begins with it, in float32."""
+
+    def draft_encoder(self) -> Draft | None:
+        """`load_encoder`'s with its parameters yet to be read, part by part; None where that cannot be."""
+        return self._draft() if self.use_pretrained else None
+
+    @abstractmethod
+    def _draft(self) -> Draft | None:
+        """Of the pretrained weights."""
 
     @abstractmethod
     def save_encoder(self, encoder: nn.Module, folder: Path) -> None:

@@ -9,12 +9,14 @@ from torch import nn
 from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
+from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import (
     TextEncoder,
     TextPreparation,
     check_source,
     dimension_of,
+    draft_encoder,
     load_encoder,
     load_preparation,
     save_text_encoder,
@@ -49,6 +51,10 @@ class TextPlan(PretrainedPlan):
     def load_encoder(self) -> TextEncoder:
         """See PretrainedPlan."""
         return load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+
+    def _draft(self) -> Draft | None:
+        """See PretrainedPlan."""
+        return draft_encoder(self.source, self.reduction)
 
     @property
     def preparation_reference(self) -> dict[str, Any]:

@@ -238,6 +238,7 @@ class BackendTrainerSpec(Section):
     min_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     activation_checkpointing: bool | None = None
     cpu_offload: bool | None = None
+    image_workers: Annotated[int, Field(ge=0, le=100_000)] | None = None
 
 
 class BackendSpec(Section):

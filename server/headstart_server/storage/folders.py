@@ -9,11 +9,13 @@ a note are from a time before the depot; they stay, and count.
 import json
 import secrets
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any, Protocol
 
 from headstart_server.core.errors import DataLossError
 from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
@@ -22,6 +24,20 @@ from headstart_server.storage.depot import Depot
 _KNOWN_SECONDS = 5.0
 """How long a folder that was there is taken to be there still."""
 _ABANDONED_SECONDS = 24 * 3600.0
+
+
+class Team(Protocol):
+    """Processes that publish a folder together: all call the same methods in the same order."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first of them."""
+
+    def told(self, value: Any) -> Any:
+        """What the first has, as everybody hears it."""
+
+    def heard(self, value: Any) -> list[Any]:
+        """What everybody has, once everybody has come here."""
 
 
 class SharedFolders:
@@ -91,9 +107,29 @@ class SharedFolders:
         with published_folder(self.root / name) as temporary:
             yield temporary
             if self._depot is not None:
-                token = self._upload(name, temporary)
+                token = secrets.token_hex(6)
+                self._list(name, token, self._upload(name, token, temporary))
                 self._drop(name)
                 self._note(name, token)
+
+    @contextmanager
+    def publish_together(self, name: str, team: Team) -> Iterator[Path]:
+        """As `publish`, by several processes: each puts its own files into a folder, which may be everybody's.
+
+        It is published once all have; no machine keeps a copy of what lies in a depot.
+        """
+        if self._depot is None:
+            with published_folder(self.root / name) if team.leads else nullcontext(Path()) as temporary:
+                yield Path(team.told(str(temporary)))
+                team.heard(None)
+            return
+        token = team.told(secrets.token_hex(6))
+        self.root.mkdir(parents=True, exist_ok=True)
+        with disk_full_named(self.root), tempfile.TemporaryDirectory(prefix=f".{name}.", dir=self.root) as own:
+            yield Path(own)
+            parts = team.heard(self._upload(name, token, Path(own)))
+        if team.leads:
+            self._list(name, token, {file: size for files in parts for file, size in files.items()})
 
     def remove(self, name: str) -> None:
         """Removes a folder, for everybody and at once; raises FileNotFoundError."""
@@ -154,16 +190,18 @@ class SharedFolders:
         shutil.rmtree(self.root / name, ignore_errors=True)
         (self.root / f".{name}.token").unlink(missing_ok=True)
 
-    def _upload(self, name: str, folder: Path) -> str:
-        """Returns the token."""
+    def _upload(self, name: str, token: str, folder: Path) -> dict[str, int]:
+        """Returns the files with their sizes."""
         assert self._depot is not None
-        token = secrets.token_hex(6)
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         for file, path in files.items():
             self._depot.publish(path, f"files/{name}/{token}/{file}")
-        listed = {"token": token, "files": {file: path.stat().st_size for file, path in files.items()}}
-        self._depot.write(f"names/{name}.json", json.dumps(listed).encode())
-        return token
+        return {file: path.stat().st_size for file, path in files.items()}
+
+    def _list(self, name: str, token: str, files: dict[str, int]) -> None:
+        """Makes uploaded files a folder."""
+        assert self._depot is not None
+        self._depot.write(f"names/{name}.json", json.dumps({"token": token, "files": files}).encode())
 
     def _fetch(self, name: str, token: str, files: dict[str, int]) -> None:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""

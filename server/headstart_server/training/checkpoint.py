@@ -1,26 +1,36 @@
-"""Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically, verified."""
+"""Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically, verified.
+
+`progress.json`, and tensors under `model/`, `best/` and `running/`: in one file, or, of a model that no process holds
+all of, in one file of each process (torch.distributed.checkpoint's shards). Either is read back by as many processes as
+there are, each the parts that it holds.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import DataLossError
 from headstart_server.core.files import read_json
+from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.tensor_files import described_tensors, read_into
 from headstart_server.training.reports import EpochReport
 
 _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
-_FILES = ("model.safetensors", "best.safetensors", "running.safetensors")
+_WHOLE = "state.safetensors"
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -54,8 +64,18 @@ class RunningState:
         tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
         return tensors, {key: value for key, value in found.items() if key not in tensors}
 
-    def load(self, saved: Mapping[str, Any]) -> None:
+    def room(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        """Memory for one of `save`'s tensors: for this process's part of it where its parameter is sharded."""
+        section, _, rest = name.partition("/")
+        if section == "optimizer":
+            parameter = self._parameters[int(rest.split("/", 1)[0])]
+            if isinstance(parameter, DTensor) and parameter.shape == shape:
+                return torch.empty_like(parameter, dtype=dtype, requires_grad=False)
+        return torch.empty(shape, dtype=dtype)
+
+    def load(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """The inverse of `save`; parameters must be in the same order."""
+        saved = {**tensors, **values}
         state: dict[int, dict[str, Any]] = {}
         scaler: dict[str, Any] = {}
         for name, value in saved.items():
@@ -66,9 +86,6 @@ class RunningState:
             elif section == "scaler":
                 scaler[rest] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
-        for number, values in state.items():
-            values |= {key: like(parameters[number], value) for key, value in values.items()}
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         if scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(scaler)
@@ -76,42 +93,70 @@ class RunningState:
         if "rng/cuda" in saved and torch.cuda.is_available():
             torch.cuda.set_rng_state(saved["rng/cuda"])
 
+    @property
+    def _parameters(self) -> list[Tensor]:
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint read back. `running` is what `RunningState.load` takes."""
+    """A sound checkpoint. `values` are those of `RunningState.save`."""
 
+    folder: Path
     progress: Progress
-    model: dict[str, Tensor]
-    best: dict[str, Tensor]
-    running: dict[str, Any]
+    values: dict[str, Any]
+
+    def read(self, section: str, room: Callable[[str, torch.Size, torch.dtype], Tensor]) -> dict[str, Tensor]:
+        """Tensors of `model`, `best` or `running` by name, read into what `room(name, shape, type)` makes for each."""
+        prefix = f"{section}/"
+        tensors = {
+            name: room(name.removeprefix(prefix), *described)
+            for name, described in described_tensors(self.folder).items()
+            if name.startswith(prefix)
+        }
+        read_into(tensors, self.folder)
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a checkpoint keeps: of the model, of the best epoch's, of what runs beside them, and plain values."""
+
+    model: Mapping[str, Tensor]
+    best: Mapping[str, Tensor]
+    running: Mapping[str, Tensor]
+    values: Mapping[str, Any]
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By section and name."""
+        sections = {"model": self.model, "best": self.best, "running": self.running}
+        return {f"{section}/{name}": value for section, state in sections.items() for name, value in state.items()}
 
 
 def save_checkpoint(
-    folders: SharedFolders,
-    progress: Progress,
-    model: dict[str, Tensor],
-    best: dict[str, Tensor],
-    tensors: dict[str, Tensor],
-    values: dict[str, Any],
+    folders: SharedFolders, progress: Progress, state: Kept, world: World = World(), *, in_parts: bool = False
 ) -> None:
-    """Publishes `epoch-N` and removes the others. `tensors` and `values` are what `RunningState.save` gives."""
+    """Publishes `epoch-N` and removes the others. Returns when it is there for everybody.
+
+    All processes of a world call it; rank 0 alone writes, unless `in_parts`.
+    """
     name = f"epoch-{progress.epoch}"
-    if name in folders:  # only one that could not be read can be there
+    if world.leads and name in folders:  # only one that could not be read can be there
         folders.remove(name)
-    with folders.publish(name) as temporary:
-        for file, state in zip(_FILES, (model, best, tensors), strict=True):
-            save_file(_own_memory(state), temporary / file)
-        content = {
-            "progress": asdict(progress),
-            "values": values,
-            "files": {file: file_digest(temporary / file) for file in _FILES},
-        }
-        described = json.dumps({"content": content, "digest": fingerprint(content)})
-        (temporary / "progress.json").write_text(described, encoding="utf-8")
-    for other in _saved(folders):
+    if in_parts:
+        with folders.publish_together(name, world) as temporary:
+            digests = _save_parts(temporary, state, world)
+            if world.leads:
+                _describe(temporary, progress, state, digests)
+    elif world.leads:
+        with folders.publish(name) as temporary:
+            save_file(_own_memory(state.tensors), temporary / _WHOLE)
+            _describe(temporary, progress, state, {_WHOLE: file_digest(temporary / _WHOLE)})
+    for other in _saved(folders) if world.leads else ():
         if other != name:
             folders.remove(other)
+    world.told(None)
 
 
 def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
@@ -133,26 +178,30 @@ def _saved(folders: SharedFolders) -> list[str]:
     return [name for name in folders.names() if name.startswith("epoch-")]
 
 
+def _save_parts(folder: Path, state: Kept, world: World) -> dict[str, str]:
+    """Writes this process's file; returns the digests of everybody's."""
+    save(state.tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    own = {path.name: file_digest(path) for path in folder.glob(f"shard-{world.rank + 1:05d}-*.safetensors")}
+    return {file: digest for digests in world.heard(own) for file, digest in digests.items()}
+
+
+def _describe(folder: Path, progress: Progress, state: Kept, digests: Mapping[str, str]) -> None:
+    content = {"format": FORMAT, "progress": asdict(progress), "values": state.values, "files": digests}
+    described = json.dumps({"content": content, "digest": fingerprint(content)})
+    (folder / "progress.json").write_text(described, encoding="utf-8")
+
+
 def _load(folder: Path) -> Checkpoint:
     described = read_json(folder / "progress.json")
     content = described["content"]
-    if described["digest"] != fingerprint(content):
-        raise ValueError("progress.json is damaged")
+    if described["digest"] != fingerprint(content) or content["format"] != FORMAT:
+        raise ValueError("progress.json is damaged, or another version's")
     for name, digest in content["files"].items():
         if file_digest(folder / name) != digest:
             raise ValueError(f"{name} is damaged")
-    model, best, tensors = (load_file(folder / name) for name in _FILES)
     progress = content["progress"]
     report = EpochReport(**progress["best"]) if progress["best"] else None
-    return Checkpoint(Progress(**{**progress, "best": report}), model, best, {**tensors, **content["values"]})
-
-
-def like(parameter: Tensor, value: Any) -> Any:
-    """A whole tensor as its parameter lies: this process's part of it where that is sharded."""
-    if isinstance(parameter, DTensor) and isinstance(value, Tensor) and value.shape == parameter.shape:
-        mesh, placements = parameter.device_mesh, parameter.placements
-        return distribute_tensor(value.to(parameter.device), mesh, placements, src_data_rank=None)
-    return value
+    return Checkpoint(folder, Progress(**{**progress, "best": report}), content["values"])
 
 
 def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

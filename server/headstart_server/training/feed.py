@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
-from headstart_server.data.images.loader import ImageLoader, LoadedImages
+from headstart_server.data.images.loader import LoadedImages, Loader
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
@@ -43,13 +43,18 @@ class Feed:
     """Stored embeddings that are standardised already, float32 [rows, d]."""
     views: Mapping[str, Views] = field(default_factory=dict)
     """Stored augmented views, which take the place of `arrays` and `embedded` while training."""
-    images: ImageLoader | None = None
+    images: Loader | None = None
     """Loads the images of encoders that run in every epoch."""
 
     @property
     def runs_encoders(self) -> bool:
         """Whether an encoder reads rows in every epoch."""
         return bool(self.tokens) or self.images is not None
+
+    @property
+    def load_seconds(self) -> float:
+        """For how long, in sum, processes have been loading images for it."""
+        return self.images.seconds if self.images is not None else 0.0
 
     def close(self) -> None:
         """Ends the processes that load images."""

@@ -16,7 +16,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.agreement import Agreement
-from headstart_server.training.checkpoint import Progress, RunningState, load_checkpoint, save_checkpoint
+from headstart_server.training.checkpoint import Kept, Progress, RunningState, load_checkpoint, save_checkpoint
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
 from headstart_server.training.honesty import require_same
@@ -61,6 +61,8 @@ class _Pass:
     """Seconds without data."""
     rows: int
     """Its own rows."""
+    loaded: float
+    """Seconds that were spent on loading its images."""
 
 
 class Loop:
@@ -101,7 +103,7 @@ class Loop:
             passed = self._train_epoch(epoch)
             trained = time.perf_counter()
             self._require_same(f"at the end of epoch {epoch}")
-            report = self._evaluate_epoch(epoch, passed)
+            report, workers = self._evaluate_epoch(epoch, passed), self._workers(passed, trained - started)
             report = replace(
                 report,
                 train_seconds=trained - started,
@@ -109,7 +111,8 @@ class Loop:
                 rows_per_second=self.feed.count(Part.TRAIN) / (trained - started),
                 data_wait_seconds=passed.waited,
                 compute_seconds=trained - started - passed.waited,
-                workers=self._workers(passed, trained - started),
+                load_seconds=sum(worker["load_seconds"] for worker in workers) if workers else passed.loaded,
+                workers=workers,
             )
             self._keep_best(report)
             self._save()
@@ -132,7 +135,7 @@ class Loop:
         portions = [self.world.portion(rows) for rows in batches]
         rows_per_step = self.settings.batch_size * self.settings.accumulation
         meter = Meter(self.reporter, epoch, self._stepper.schedule.total_steps, rows_per_step)
-        step, rate = self.progress.step, 0.0
+        step, rate, loaded = self.progress.step, 0.0, self.feed.load_seconds
         stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
         for index, (rows, (_, batch, targets)) in enumerate(zip(batches, stream, strict=True), 1):
             steps = index % self.settings.accumulation == 0 or index == len(batches)
@@ -152,7 +155,8 @@ class Loop:
             if step == 1 and steps:
                 self._require_same("after the first step")
         self.progress = replace(self.progress, step=step)
-        return _Pass(running.metrics(epoch), rate, stream.seconds, sum(count for _, count in portions))
+        loaded = self.feed.load_seconds - loaded
+        return _Pass(running.metrics(epoch), rate, stream.seconds, sum(count for _, count in portions), loaded)
 
     def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], rows: Tensor) -> Tensor:
         """This process's part of the loss: the parts of all add up to the mean over `rows`, the whole batch."""
@@ -173,11 +177,15 @@ class Loop:
         """What each process did in this epoch."""
         if self.world.size == 1:
             return []
-        own = torch.tensor([[passed.rows, passed.rows / seconds, passed.waited]], dtype=torch.float64)
-        everybody = self.world.gathered(own, [1] * self.world.size).tolist()
-        return [
-            {"rows": int(rows), "rows_per_second": rate, "data_wait_seconds": wait} for rows, rate, wait in everybody
-        ]
+        loader = self.feed.images
+        own: WorkerReport = {
+            "rows": passed.rows,
+            "rows_per_second": passed.rows / seconds,
+            "data_wait_seconds": passed.waited,
+            "load_seconds": passed.loaded,
+            "image_workers": loader.workers if loader is not None else 0,
+        }
+        return self.world.heard(own)
 
     def _seed(self, epoch: int) -> None:
         """Random numbers of each process's own, which depend on (seed, epoch, rank) alone."""
@@ -223,13 +231,8 @@ class Loop:
             return
         self._saved = now
         tensors, values = RunningState(self.optimizer, self.precision.scaler).save()
-        model, best, running = (
-            {key: whole for key, whole in self.parallel.wholes(part) if self.world.leads}
-            for part in (self.parallel.snapshot(), self.best_state, tensors)
-        )
-        if self.world.leads:
-            save_checkpoint(self.settings.checkpoints, self.progress, model, best, running, values)
-        self.world.told(None)  # nobody goes on before the checkpoint is there
+        kept = Kept(self.parallel.snapshot(), self.best_state, tensors, values)
+        save_checkpoint(self.settings.checkpoints, self.progress, kept, self.world, in_parts=self.parallel.in_parts)
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
@@ -238,9 +241,13 @@ class Loop:
             raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")
         if checkpoint is None:
             return
-        self.parallel.restore(checkpoint.model)
-        RunningState(self.optimizer, self.precision.scaler).load(checkpoint.running)
-        self.progress, self.best_state = checkpoint.progress, checkpoint.best
+        own, running = self.parallel.snapshot(), RunningState(self.optimizer, self.precision.scaler)
+        model, best = (
+            checkpoint.read(part, lambda name, *_: torch.empty_like(own[name])) for part in ("model", "best")
+        )
+        self.parallel.restore(model)
+        running.load(checkpoint.read("running", running.room), checkpoint.values)
+        self.progress, self.best_state = checkpoint.progress, best
         self.reporter.warning(
             "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
         )

@@ -18,7 +18,6 @@ from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
 from headstart_server.training.blocks import recompute, repeated_blocks
-from headstart_server.training.checkpoint import like
 
 State = dict[str, Tensor]
 """What training changes, by name, on the CPU, as one process holds it."""
@@ -60,6 +59,9 @@ class Parallel(Protocol):
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Logits of this process's rows."""
 
+    def probe(self, batch: Batch) -> dict[str, Tensor]:
+        """Logits of rows that are no step's: no backward pass follows."""
+
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """The context of a forward and backward pass; gradients travel in the `last` of those that share a step.
 
@@ -100,6 +102,10 @@ class Alone:
         """Runs the model."""
         logits: dict[str, Tensor] = self.model(batch)
         return logits
+
+    def probe(self, batch: Batch) -> dict[str, Tensor]:
+        """Runs the model and tells nobody."""
+        return Alone.__call__(self, batch)
 
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Nothing to do but to tell norms."""
@@ -157,24 +163,34 @@ class Replicated(Alone):
 class Sharded(Alone):
     """A part of every parameter in every process, by torch's FSDP2 (`fully_shard`), block by block of an encoder.
 
-    Rank 0's weights are everybody's at the start. Parameters are put together for the moment in which their block runs.
-    The learned state's tensors are DTensors.
+    Rank 0's weights are everybody's at the start, but for sketched encoders, of which every process reads its part.
+    Parameters are put together for the moment in which their block runs. The learned state's tensors are DTensors.
     """
 
     in_parts = True
 
     def __init__(self, model: ECD, world: World, sharing: Sharing) -> None:
         super().__init__(model, world)
-        world.spread(model.learned_state().values())
-        device = next(model.parameters()).device.type
-        mesh = init_device_mesh(device, (world.size,))
-        offload = CPUOffloadPolicy() if sharing.offload and device == "cuda" else OffloadPolicy()
+        real = [tensor for tensor in model.learned_state().values() if not tensor.is_meta]
+        world.spread(real)
+        device = real[0].device
+        mesh = init_device_mesh(device.type, (world.size,))
+        offloads = sharing.offload and device.type == "cuda"
+        offload = CPUOffloadPolicy() if offloads else OffloadPolicy()
         half = MixedPrecisionPolicy(torch.bfloat16, torch.float32)
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
                 policy = half if sharing.half and item.trainable else MixedPrecisionPolicy()
                 fully_shard(block, mesh=mesh, mp_policy=policy, offload_policy=offload)
         self._sharded = fully_shard(model, mesh=mesh, offload_policy=offload)
+        for item in model.pretrained().values():
+            item.read(torch.device("cpu") if offloads else device)
+
+    def probe(self, batch: Batch) -> dict[str, Tensor]:
+        """Runs the model, all processes at once, and takes its parts apart again, as optimizers want them."""
+        logits = super().probe(batch)
+        self._sharded.reshard()
+        return logits
 
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Gradients stay here until the last."""
@@ -182,10 +198,10 @@ class Sharded(Alone):
         return super().synced(last, idle=idle)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Copies parts in place, of whole tensors this process's part."""
+        """Copies parts in place."""
         with torch.no_grad():
             for key, tensor in self.model.learned_state().items():
-                _part(tensor).copy_(_part(like(tensor, state[key])))
+                _part(tensor).copy_(_part(state[key]))
 
     def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Asks everybody for their parts."""

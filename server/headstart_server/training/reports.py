@@ -6,7 +6,7 @@ from typing import Protocol
 Metrics = dict[str, float]
 """Values by `output.metric`, and `loss` for the total."""
 WorkerReport = dict[str, float]
-"""One process's part of an epoch: `rows`, `rows_per_second`, `data_wait_seconds`."""
+"""One process's part of an epoch: `rows`, `rows_per_second`, `data_wait_seconds`, `load_seconds`, `image_workers`."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class EpochReport:
     data_wait_seconds: float = 0.0
     """Part of `train_seconds` in which the loop waited for its data."""
     compute_seconds: float = 0.0
+    load_seconds: float = 0.0
+    """For how long, in sum, processes loaded its images."""
     workers: list[WorkerReport] = field(default_factory=list)
     """By rank; empty where one process trains."""
 

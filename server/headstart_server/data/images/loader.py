@@ -8,13 +8,14 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 import torch
@@ -32,7 +33,7 @@ FEW_IMAGES_MORE = 128
 """The same for further ones, which are forked at once."""
 _FORKS = threading.Event()
 """Whether the server that forks them runs."""
-_MOST_WORKERS = 16
+MOST_WORKERS = 16
 _AHEAD = 2
 _DYING_SECONDS = 2.0
 _SHARED = Path("/dev/shm")
@@ -46,6 +47,29 @@ class LoadedImages(NamedTuple):
     rows: list[int]
     crops: dict[str, Tensor]
     bad: dict[str, dict[int, str]]
+    seconds: float
+    """How long whoever loaded them was at it."""
+
+
+class Loader(Protocol):
+    """Loads batches of images ahead."""
+
+    @property
+    def workers(self) -> int:
+        """Processes that load; 0 where whoever asks does it."""
+
+    @property
+    def seconds(self) -> float:
+        """For how long, in sum, what came out of `stream` was being loaded."""
+
+    def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """The batches one after the other, augmented where `epoch` is given; some are asked for and loaded ahead.
+
+        A stream ends the one before it. Raises TrainingFailedError where images cannot be loaded any more.
+        """
+
+    def close(self) -> None:
+        """Ends the processes."""
 
 
 class ImageLoader:
@@ -54,14 +78,17 @@ class ImageLoader:
     def __init__(self, readers: Mapping[str, ImageReader], workers: int) -> None:
         self.readers = readers
         self.workers = workers
+        self.seconds = 0.0
         self._requests = _Requests(())
         self._loader: DataLoader[LoadedImages] | None = None
 
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """The batches one after the other, augmented where `epoch` is given; some are asked for and loaded ahead.
+        """See Loader. Raises TrainingFailedError where a process dies."""
+        for loaded in self._stream(batches, epoch):
+            self.seconds += loaded.seconds
+            yield loaded
 
-        A stream ends the one before it. Raises TrainingFailedError where a process dies.
-        """
+    def _stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         asked = (_Request(list(batch), epoch) for batch in batches)
         first = next(asked, None)
         if first is None:
@@ -127,8 +154,17 @@ class ImageLoader:
 
 def workers_for(images: int) -> int:
     """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
-    few = FEW_IMAGES_MORE if _FORKS.is_set() else FEW_IMAGES
-    return 0 if images < few else max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
+    return 0 if few(images) else max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
+
+
+def few(images: int) -> bool:
+    """Whether so many images are not worth a process."""
+    return images < (FEW_IMAGES_MORE if _FORKS.is_set() else FEW_IMAGES)
+
+
+def local_loader(readers: Mapping[str, ImageReader], images: int) -> Loader:
+    """Loads so many images by processes of this machine."""
+    return ImageLoader(readers, workers_for(images))
 
 
 @dataclass(frozen=True)
@@ -154,17 +190,23 @@ class _Rows(Dataset[LoadedImages]):
         self._readers = dict(readers)
 
     def __getitem__(self, request: _Request) -> LoadedImages:
-        bad: dict[str, dict[int, str]] = {name: {} for name in self._readers}
-        crops: dict[str, dict[int, Tensor]] = {name: {} for name in self._readers}
-        for name, reader in self._readers.items():
-            for row in request.rows:
-                try:
-                    crops[name][row] = reader.crop(row, request.epoch)
-                except BadImageError as error:
-                    bad[name][row] = str(error)
-        rows = [row for row in request.rows if all(row in found for found in crops.values())]
-        stacked = {name: torch.stack([found[row] for row in rows]) for name, found in crops.items() if rows}
-        return LoadedImages(rows, stacked, bad)
+        return load(self._readers, request.rows, request.epoch)
+
+
+def load(readers: Mapping[str, ImageReader], rows: Sequence[int], epoch: int | None) -> LoadedImages:
+    """One batch, by the process that asks for it."""
+    started = time.perf_counter()
+    bad: dict[str, dict[int, str]] = {name: {} for name in readers}
+    crops: dict[str, dict[int, Tensor]] = {name: {} for name in readers}
+    for name, reader in readers.items():
+        for row in rows:
+            try:
+                crops[name][row] = reader.crop(row, epoch)
+            except BadImageError as error:
+                bad[name][row] = str(error)
+    kept = [row for row in rows if all(row in found for found in crops.values())]
+    stacked = {name: torch.stack([found[row] for row in kept]) for name, found in crops.items() if kept}
+    return LoadedImages(kept, stacked, bad, time.perf_counter() - started)
 
 
 def _as_it_is(item: Any) -> Any:

@@ -15,13 +15,15 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, StorageError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.data.dataset import Survey
+from headstart_server.data.images.loader import MOST_WORKERS
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.member import train_together
 from headstart_server.engines.preparing import fill_store, prepare_job
-from headstart_server.engines.ray.cluster import brief, cluster
+from headstart_server.engines.ray.cluster import brief, cluster, room_for
 from headstart_server.engines.ray.ears import Speaker, start_ears
 from headstart_server.engines.ray.encoding import RayCrew
+from headstart_server.engines.ray.loading import ClusterLoading
 from headstart_server.engines.relay import replay
 from headstart_server.engines.workplace import Listener, Silent, Workplace
 from headstart_server.model.world import World
@@ -71,15 +73,22 @@ class RayEngine:
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
-        room = sum(_fitting(node["Resources"], plan) for node in ray.nodes() if node["Alive"])
-        if room < plan.least_workers:
-            wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
+        room, later = room_for(plan.resources)
+        wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
+        if later < plan.least_workers:
             raise FailedPreconditionError(
                 f"{plan.least_workers} workers of {wanted} each do not fit the nodes of the Ray cluster, which has "
-                f"room for {room}; lower backend.trainer.num_workers or resources_per_worker, or add nodes",
+                f"room for {later}; lower backend.trainer.num_workers or resources_per_worker, or add nodes",
                 reason="CLUSTER_TOO_SMALL",
                 field="backend.trainer.num_workers",
             )
+        if room < plan.least_workers:
+            self._listener.warning(
+                "WAITING_FOR_RESOURCES",
+                f"the cluster has nodes for {room} workers of {wanted}, and {plan.least_workers} are needed; the job "
+                "waits until it has grown",
+            )
+            return
         free = ray.available_resources()
         for name, each in plan.resources:
             amount = each * plan.least_workers
@@ -93,7 +102,13 @@ class RayEngine:
     def _trainer(self, plan: BackendPlan, survey: Survey, ears: Any) -> TorchTrainer:
         return TorchTrainer(
             _member,
-            train_loop_config={"job": self._shared_job(), "plan": plan, "survey": ray.put(survey), "ears": ears},
+            train_loop_config={
+                "job": self._shared_job(),
+                "plan": plan,
+                "survey": ray.put(survey),
+                "ears": ears,
+                "hands": _hands(plan),
+            },
             scaling_config=ScalingConfig(
                 num_workers=(plan.least_workers, plan.workers) if plan.least_workers < plan.workers else plan.workers,
                 use_gpu=plan.use_gpu,
@@ -149,9 +164,13 @@ class RayEngine:
             ears.cancel.remote()
 
 
-def _fitting(node: dict[str, float], plan: BackendPlan) -> int:
-    """How many workers a node has room for."""
-    return int(min(node.get(name, 0.0) / each for name, each in plan.resources if each > 0))
+def _hands(plan: BackendPlan) -> int:
+    """How many processes load images for each worker."""
+    if plan.image_workers is not None:
+        return -(-plan.image_workers // plan.workers)
+    trained_on = dict(plan.resources).get("CPU", 0.0) * plan.workers
+    idle = ray.available_resources().get("CPU", 0.0) - trained_on
+    return max(0, min(MOST_WORKERS, int(idle / 2 // plan.workers)))
 
 
 class _Fit(threading.Thread):
@@ -177,7 +196,9 @@ def _member(config: dict[str, Any]) -> None:
         return
     try:
         with Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
-            train_together(config["job"], world, config["plan"], listener, ray.get(config["survey"]))
+            plan = config["plan"]
+            loading = ClusterLoading(config["job"], config["hands"], cores=int(dict(plan.resources).get("CPU", 1)))
+            train_together(config["job"], world, plan, listener, ray.get(config["survey"]), loading)
     except StorageError:  # a restart, from the checkpoint, may well find it mended
         raise
     except HeadstartError as error:

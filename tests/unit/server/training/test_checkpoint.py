@@ -11,6 +11,7 @@ from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training import checkpoint as checkpoint_module
 from headstart_server.training.checkpoint import (
+    Kept,
     Progress,
     RunningState,
     load_checkpoint,
@@ -33,9 +34,12 @@ def _running(*, moved: bool = False) -> RunningState:
 
 def _save(root: Path, epoch: int = 2, model: dict[str, torch.Tensor] | None = None) -> None:
     model = model or {"a": torch.arange(6.0), "b": torch.ones((), dtype=torch.int64)}
-    save_checkpoint(
-        SharedFolders(root), Progress(epoch, 10, REPORT, 1), model, {"a": torch.zeros(6)}, *_running(moved=True).save()
-    )
+    kept = Kept(model, {"a": torch.zeros(6)}, *_running(moved=True).save())
+    save_checkpoint(SharedFolders(root), Progress(epoch, 10, REPORT, 1), kept)
+
+
+def _empty(_: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype)
 
 
 def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
@@ -45,19 +49,20 @@ def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
     assert (found.progress.epoch, found.progress.step, found.progress.epochs_without_improvement) == (2, 10, 1)
     assert found.progress.best.train == REPORT.train
     assert found.progress.best.validation["loss"] != found.progress.best.validation["loss"]
-    assert torch.equal(found.model["a"], torch.arange(6.0)) and found.model["b"].item() == 1
-    assert torch.equal(found.best["a"], torch.zeros(6))
+    model = found.read("model", _empty)
+    assert torch.equal(model["a"], torch.arange(6.0)) and model["b"].item() == 1
+    assert torch.equal(found.read("best", _empty)["a"], torch.zeros(6))
 
 
 def test_optimizer_scaler_and_random_numbers_go_on(tmp_path: Path) -> None:
     running = _running(moved=True)
     running.scaler.load_state_dict({**running.scaler.state_dict(), "scale": 32.0, "_growth_tracker": 7})
     torch.manual_seed(77)
-    save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), {}, {}, *running.save())
+    save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), Kept({}, {}, *running.save()))
     expected = torch.rand(3)
     found, fresh = load_checkpoint(SharedFolders(tmp_path)), _running()
     assert found is not None
-    fresh.load(found.running)
+    fresh.load(found.read("running", fresh.room), found.values)
     assert torch.equal(torch.rand(3), expected)
     assert fresh.scaler.state_dict()["scale"] == 32.0
     one, other = running.optimizer.state_dict()["state"][0], fresh.optimizer.state_dict()["state"][0]
@@ -85,8 +90,9 @@ def test_tied_weights_can_be_saved(tmp_path: Path) -> None:
     _save(tmp_path, model={"one": shared, "two": shared, "part": shared[:2]})
     found = load_checkpoint(SharedFolders(tmp_path))
     assert found is not None
-    assert torch.equal(found.model["one"], found.model["two"])
-    assert torch.equal(found.model["part"], shared[:2])
+    model = found.read("model", _empty)
+    assert torch.equal(model["one"], shared) and torch.equal(model["two"], shared)
+    assert torch.equal(model["part"], shared[:2])
 
 
 def test_nothing_is_read_where_nothing_was_saved(tmp_path: Path) -> None:
@@ -94,7 +100,7 @@ def test_nothing_is_read_where_nothing_was_saved(tmp_path: Path) -> None:
     assert load_checkpoint(SharedFolders(tmp_path / "nowhere")) is None
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "best.safetensors", "running.safetensors", "progress.json"])
+@pytest.mark.parametrize("file", ["state.safetensors", "progress.json"])
 @pytest.mark.parametrize("damage", ["gone", "truncated", "flipped", "empty"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, file: str, damage: str) -> None:
     _save(tmp_path, 1)
@@ -127,7 +133,7 @@ def test_a_changed_number_in_the_progress_is_noticed(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_replaced_when_its_epoch_is_reached_again(tmp_path: Path) -> None:
     _save(tmp_path, 2)
-    (tmp_path / "epoch-2" / "model.safetensors").write_bytes(b"")
+    (tmp_path / "epoch-2" / "state.safetensors").write_bytes(b"")
     _save(tmp_path, 2)
     assert load_checkpoint(SharedFolders(tmp_path)) is not None
 
@@ -150,20 +156,20 @@ def test_another_machine_goes_on_from_a_checkpoint_in_the_shared_storage(tmp_pat
     here, there = (SharedFolders(tmp_path / name, depot) for name in ("here", "there"))
     for epoch in (1, 2):
         running = _running(moved=True)
-        save_checkpoint(here, Progress(epoch, 10, REPORT, 1), {"a": torch.arange(6.0)}, {}, *running.save())
+        save_checkpoint(here, Progress(epoch, 10, REPORT, 1), Kept({"a": torch.arange(6.0)}, {}, *running.save()))
     found = load_checkpoint(there)
     assert found is not None
     assert (found.progress.epoch, found.progress.step) == (2, 10)
-    assert torch.equal(found.model["a"], torch.arange(6.0))
+    assert torch.equal(found.read("model", _empty)["a"], torch.arange(6.0))
     fresh = _running()
-    fresh.load(found.running)
+    fresh.load(found.read("running", fresh.room), found.values)
     assert here.names() == there.names() == ["epoch-2"]
 
 
 def test_a_checkpoint_whose_upload_was_cut_short_is_passed_over(tmp_path: Path, depot: Depot) -> None:
     here = SharedFolders(tmp_path / "here", depot)
-    save_checkpoint(here, Progress(1, 5, None, 0), {"a": torch.zeros(3)}, {}, *_running(moved=True).save())
-    depot.write("files/epoch-2/0123456789ab/model.safetensors", b"half of it")
+    save_checkpoint(here, Progress(1, 5, None, 0), Kept({"a": torch.zeros(3)}, {}, *_running(moved=True).save()))
+    depot.write("files/epoch-2/0123456789ab/state.safetensors", b"half of it")
     [name] = [name for name in depot.files() if name.startswith("names/")]
     depot.write("names/epoch-3.json", depot.read(name))  # names files of another folder
     found = load_checkpoint(SharedFolders(tmp_path / "there", depot))

@@ -112,7 +112,7 @@ class _Loader:
         for rows in batches:
             self.asked.append(rows)
             bad = {row: reason for row, reason in self.bad.items() if row in rows}
-            yield LoadedImages(rows, {"image": torch.tensor(rows)[:, None]}, {"image": bad})
+            yield LoadedImages(rows, {"image": torch.tensor(rows)[:, None]}, {"image": bad}, 0.0)
 
 
 def test_images_come_with_the_rows_that_they_belong_to_and_are_asked_for_as_needed() -> None:

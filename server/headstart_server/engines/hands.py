@@ -1,0 +1,160 @@
+"""Images loaded by hands: processes elsewhere, on idle cores of other machines, ahead of the training and in its order.
+
+Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A hand that is lost
+takes nothing with it: others load its batches again, and where there are none, whoever asked does.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import structlog
+
+from headstart_server.data.images.augmentation import Augmentation
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.loader import LoadedImages, load
+from headstart_server.data.images.reader import ImageReader
+from headstart_server.data.images.scan import ScannedImages
+from headstart_server.data.images.transform import ImageTransform
+from headstart_server.engines.arrival import assignment_of, workplace_of
+
+_log = structlog.get_logger()
+_AHEAD = 2
+"""Batches asked of each hand."""
+_MOST_BYTES = 1 << 30
+"""Of batches asked for."""
+
+
+class HandLost(Exception):  # noqa: N818 - no error of the program's
+    """The process is gone."""
+
+
+class Hands(Protocol):
+    """Processes that load batches, by number."""
+
+    def ready(self) -> Sequence[int]:
+        """Those that have started and are not known to be lost."""
+
+    def ask(self, hand: int, rows: list[int], epoch: int | None) -> Any:
+        """Has one load a batch; returns a ticket for it."""
+
+    def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
+        """Those of some tickets whose batches are not ready yet."""
+
+    def take(self, ticket: Any) -> LoadedImages:
+        """Waits for a batch; raises HandLost."""
+
+    def lose(self, hand: int) -> None:
+        """Takes note that one is lost."""
+
+    def close(self) -> None:
+        """Ends all."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the images of an input are read, wherever they are."""
+
+    keys: npt.NDArray[np.uint64]
+    transform: ImageTransform
+    augmentation: Augmentation | None
+    seed: int
+
+    @classmethod
+    def of(cls, reader: ImageReader) -> "Recipe":
+        """That of a training's reader."""
+        return cls(reader.images.keys, reader.transform, reader.augmentation, reader.seed)
+
+
+class Hand:
+    """What one of the processes does: opens a job's images by itself, and loads batches of them."""
+
+    def __init__(self, job: dict[str, Any], recipes: Mapping[str, Recipe]) -> None:
+        workplace = workplace_of(job, use_gpu=False)
+        assignment = assignment_of(job, workplace.storage)
+        columns = {feature.name: feature.source for feature in assignment.spec.input_features}
+        self._readers = {}
+        for name, recipe in recipes.items():
+            column = ImageColumn(assignment.sources.tables, columns[name], workplace.image_limits)
+            images = ScannedImages(column, recipe.keys)
+            self._readers[name] = ImageReader(images, recipe.transform, recipe.augmentation, recipe.seed)
+
+    def load(self, rows: list[int], epoch: int | None) -> LoadedImages:
+        """One batch."""
+        return load(self._readers, rows, epoch)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A batch that is to come; without a hand, by whoever wants it."""
+
+    rows: list[int]
+    hand: int | None = None
+    ticket: Any = None
+
+
+class HandedLoader:
+    """Loads batches by hands, in order. `readers` serve where no hand does."""
+
+    def __init__(self, hands: Hands, readers: Mapping[str, ImageReader]) -> None:
+        self._hands, self._readers = hands, readers
+        self._busy: dict[int, list[Any]] = {}
+        self.seconds = 0.0
+
+    @property
+    def workers(self) -> int:
+        """Hands that are there."""
+        return len(self._hands.ready())
+
+    def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """See Loader."""
+        wanted = (list(batch) for batch in batches)
+        asked: deque[_Asked] = deque()
+        largest = 0
+        while True:
+            room = self._most_ahead(largest) - len(asked)
+            for rows in islice(wanted, max(0, room)):
+                asked.append(self._ask(rows, epoch))
+                largest = max(largest, len(rows))
+            if not asked:
+                return
+            loaded = self._taken(asked.popleft(), epoch)
+            self.seconds += loaded.seconds
+            yield loaded
+
+    def close(self) -> None:
+        """Ends the hands."""
+        self._hands.close()
+
+    def _most_ahead(self, rows: int) -> int:
+        """Batches asked for at once, at least one."""
+        sides = (reader.transform.crop for reader in self._readers.values())
+        size = max(1, rows * sum(3 * height * width for height, width in sides))
+        return max(1, min(_AHEAD * len(self._hands.ready()), _MOST_BYTES // size))
+
+    def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
+        """Asks the hand with the least to do."""
+        for hand, tickets in self._busy.items():
+            self._busy[hand] = self._hands.unfinished(tickets)
+        ready = self._hands.ready()
+        if not ready:
+            return _Asked(rows)
+        hand = min(ready, key=lambda each: len(self._busy.get(each, ())))
+        ticket = self._hands.ask(hand, rows, epoch)
+        self._busy.setdefault(hand, []).append(ticket)
+        return _Asked(rows, hand, ticket)
+
+    def _taken(self, asked: _Asked, epoch: int | None) -> LoadedImages:
+        while asked.hand is not None:
+            try:
+                return self._hands.take(asked.ticket)
+            except HandLost as error:
+                _log.warning("a process that loaded images was lost; others load its batches", error=str(error))
+                self._hands.lose(asked.hand)
+                self._busy.pop(asked.hand, None)
+                asked = self._ask(asked.rows, epoch)
+        return load(self._readers, asked.rows, epoch)

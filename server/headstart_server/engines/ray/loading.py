@@ -1,0 +1,116 @@
+"""Images loaded on a Ray cluster's idle CPUs, for the workers that train."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+import structlog
+import torch
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from headstart_server.data.images.loader import ImageLoader, LoadedImages, Loader, few
+from headstart_server.data.images.reader import ImageReader
+from headstart_server.engines.hands import Hand, HandedLoader, HandLost, Recipe
+from headstart_server.engines.ray.cluster import brief
+
+_log = structlog.get_logger()
+_REPLACED = 3
+"""How often each is replaced, on average."""
+
+
+class ClusterLoading:
+    """Makes the loader of one worker: `hands` processes on other cores, or, where there are none, some of its own."""
+
+    def __init__(self, job: dict[str, Any], hands: int, cores: int) -> None:
+        self._job, self._hands, self._cores = job, hands, cores
+
+    def __call__(self, readers: Mapping[str, ImageReader], images: int) -> Loader:
+        """A loader of so many images."""
+        if few(images):
+            return ImageLoader(readers, 0)
+        if not self._hands:
+            return ImageLoader(readers, max(1, self._cores - 1))
+        recipes = {name: Recipe.of(reader) for name, reader in readers.items()}
+        return HandedLoader(RayHands(self._job, recipes, self._hands), readers)
+
+
+class RayHands:
+    """Actors of one CPU each, wherever the cluster has one; they live as long as this process."""
+
+    def __init__(self, job: dict[str, Any], recipes: Mapping[str, Recipe], count: int) -> None:
+        self._job, self._recipes = job, ray.put(dict(recipes))
+        self._actors: list[Any] = []
+        self._starting: dict[int, Any] = {}
+        self._ready: list[int] = []
+        self._spare = _REPLACED * count
+        for _ in range(count):
+            self._start()
+
+    def ready(self) -> Sequence[int]:
+        """See Hands."""
+        for hand, started in list(self._starting.items()):
+            try:
+                ray.get(started, timeout=0)
+            except GetTimeoutError:
+                continue
+            except (RayActorError, RayTaskError) as error:
+                _log.warning("a process that was to load images did not start", error=brief(error))
+                del self._starting[hand]
+                continue
+            del self._starting[hand]
+            self._ready.append(hand)
+        return self._ready
+
+    def ask(self, hand: int, rows: list[int], epoch: int | None) -> Any:
+        """See Hands."""
+        return self._actors[hand].load.remote(rows, epoch)
+
+    def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
+        """See Hands."""
+        if not tickets:
+            return []
+        unfinished: list[Any] = ray.wait(list(tickets), num_returns=len(tickets), timeout=0, fetch_local=False)[1]
+        return unfinished
+
+    def take(self, ticket: Any) -> LoadedImages:
+        """See Hands."""
+        try:
+            told: tuple[LoadedImages, dict[str, Any]] = ray.get(ticket)
+        except RayActorError as error:
+            raise HandLost(brief(error)) from error
+        loaded, crops = told
+        return loaded._replace(crops={name: torch.from_numpy(np.array(values)) for name, values in crops.items()})
+
+    def lose(self, hand: int) -> None:
+        """See Hands. Another one takes its place."""
+        if hand in self._ready:
+            self._ready.remove(hand)
+            if self._spare:
+                self._spare -= 1
+                self._start()
+
+    def _start(self) -> None:
+        actor = ray.remote(_Hand).options(num_cpus=1, scheduling_strategy="SPREAD").remote(self._job, self._recipes)
+        self._starting[len(self._actors)] = actor.started.remote()
+        self._actors.append(actor)
+
+    def close(self) -> None:
+        """See Hands."""
+        for actor in self._actors:
+            ray.kill(actor)
+
+
+class _Hand:
+    """One of the actors."""
+
+    def __init__(self, job: dict[str, Any], recipes: Mapping[str, Recipe]) -> None:
+        self._hand = Hand(job, recipes)
+
+    def started(self) -> None:
+        """Answers once it can load."""
+
+    def load(self, rows: list[int], epoch: int | None) -> tuple[LoadedImages, dict[str, Any]]:
+        """One batch; crops as arrays, which Ray need not copy."""
+        loaded = self._hand.load(rows, epoch)
+        return loaded._replace(crops={}), {name: values.numpy() for name, values in loaded.crops.items()}

@@ -1,0 +1,158 @@
+"""Images that others load arrive in order and the same, no further ahead than allowed, and whoever is lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from headstart_server.data.images import loader as loader_module
+from headstart_server.data.images.loader import LoadedImages
+from headstart_server.engines import hands as hands_module
+from headstart_server.engines.hands import HandedLoader, HandLost
+
+from tests.support.images import png, reader
+
+ROWS = 24
+BATCHES = [[3, 1], [0, 2, 4], [5], list(range(6, ROWS)), [23, 23], [7], [8, 9], [10]]
+READERS = {"image": reader([png(seed) for seed in range(ROWS)], "random_horizontal_flip", "random_rotate")}
+_TURNS = threading.Lock()
+
+
+def load(*asked: Any) -> LoadedImages:
+    """One at a time: what is drawn comes from torch's own generator, of which a process has one."""
+    with _TURNS:
+        return loader_module.load(*asked)
+
+
+@pytest.fixture(autouse=True)
+def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hands_module, "load", load)
+
+
+@dataclass
+class Threads:
+    """Hands that are threads. `mortal` says after how many batches which of them dies."""
+
+    count: int
+    mortal: dict[int, int] = field(default_factory=dict)
+    late: int = 0
+    """How often nobody is ready."""
+    gate: threading.Event | None = None
+    """Nobody loads before it is set."""
+
+    def __post_init__(self) -> None:
+        self.pools = [ThreadPoolExecutor(1) for _ in range(self.count)]
+        self.alive = list(range(self.count))
+        self.asked: list[int] = []
+
+    def ready(self) -> Sequence[int]:
+        if self.late > 0:
+            self.late -= 1
+            return []
+        return self.alive
+
+    def ask(self, hand: int, rows: list[int], epoch: int | None) -> Any:
+        self.asked.append(hand)
+        dies = self.mortal.get(hand, len(BATCHES) + 1) < self.asked.count(hand)
+        return self.pools[hand].submit(self._load, dies, rows, epoch)
+
+    def _load(self, dies: bool, rows: list[int], epoch: int | None) -> LoadedImages:
+        if self.gate is not None:
+            self.gate.wait(30)
+        if dies:
+            raise HandLost("killed")
+        return load(READERS, rows, epoch)
+
+    def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
+        return [ticket for ticket in tickets if not ticket.done()]
+
+    def take(self, ticket: Future[LoadedImages]) -> LoadedImages:
+        return ticket.result(30)
+
+    def lose(self, hand: int) -> None:
+        self.alive = [each for each in self.alive if each != hand]
+
+    def close(self) -> None:
+        for pool in self.pools:
+            pool.shutdown()
+
+
+def _require_same(found: Iterator[LoadedImages] | list[LoadedImages], epoch: int | None) -> None:
+    for rows, loaded in zip(BATCHES, found, strict=True):
+        assert loaded.rows == rows
+        assert torch.equal(loaded.crops["image"], load(READERS, rows, epoch).crops["image"])
+
+
+@pytest.mark.parametrize("epoch", [None, 2])
+@pytest.mark.parametrize("count", [1, 3])
+def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> None:
+    hands = Threads(count)
+    loader = HandedLoader(hands, READERS)
+    _require_same(loader.stream(BATCHES, epoch), epoch)
+    assert sorted(set(hands.asked)) == list(range(count))
+    assert len(hands.asked) == len(BATCHES)
+    assert loader.seconds > 0 and loader.workers == count
+    loader.close()
+
+
+def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Threads(2)
+    loader = HandedLoader(hands, READERS)
+    stream = loader.stream(BATCHES, 1)
+    next(stream)
+    assert len(hands.asked) == 4
+    next(stream)
+    assert len(hands.asked) == 5
+    monkeypatch.setattr(hands_module, "_MOST_BYTES", 1)
+    list(stream)
+    small = Threads(2)
+    next(HandedLoader(small, READERS).stream(BATCHES, 1))
+    assert len(small.asked) == 1
+    for each in (hands, small):
+        each.close()
+
+
+def test_the_hand_with_the_least_to_do_is_asked() -> None:
+    gate = threading.Event()
+    hands = Threads(3, gate=gate)
+    loader = HandedLoader(hands, READERS)
+    stream = loader.stream(BATCHES, 1)
+    waiting = threading.Thread(target=next, args=(stream,))
+    waiting.start()
+    while len(hands.asked) < 6:
+        waiting.join(0.01)
+    assert hands.asked == [0, 1, 2, 0, 1, 2]
+    gate.set()
+    waiting.join()
+    hands.close()
+
+
+@pytest.mark.parametrize("mortal", [{0: 0}, {0: 1, 1: 2}, {0: 0, 1: 0, 2: 0}, {0: 1, 1: 1, 2: 1}])
+def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]) -> None:
+    hands = Threads(3, mortal)
+    loader = HandedLoader(hands, READERS)
+    _require_same(loader.stream(BATCHES, 1), 1)
+    assert loader.workers == 3 - len(mortal)
+    _require_same(loader.stream(BATCHES, 2), 2)
+    loader.close()
+
+
+def test_who_asks_loads_as_long_as_nobody_has_started() -> None:
+    hands = Threads(2, late=7)
+    loader = HandedLoader(hands, READERS)
+    _require_same(loader.stream(BATCHES, 1), 1)
+    assert 0 < len(hands.asked) < len(BATCHES)
+    loader.close()
+
+
+def test_a_stream_that_is_given_up_leaves_the_next_one_whole() -> None:
+    loader = HandedLoader(Threads(2), READERS)
+    next(loader.stream(BATCHES, 1))
+    _require_same(loader.stream(BATCHES, 2), 2)
+    assert list(loader.stream([], 3)) == []
+    loader.close()
