@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test test-models test-ray check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models test-ray test-deepspeed check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 	$(BIN)/python -m pytest tests/ray --timeout 600
+
+test-deepspeed: $(VENV)/.dev ## install DeepSpeed, and run what needs it
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,deepspeed]'
+	$(BIN)/python -m pytest tests/unit/server/training/test_zero.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
 
 check: lint types imports contract test ## all that CI runs
 

@@ -278,7 +278,7 @@ class Backend(_message.Message):
     def __init__(self, type: _Optional[str] = ..., trainer: _Optional[_Union[BackendTrainer, _Mapping]] = ...) -> None: ...
 
 class BackendTrainer(_message.Message):
-    __slots__ = ("strategy", "num_workers", "use_gpu", "resources_per_worker", "min_workers", "activation_checkpointing", "cpu_offload", "image_workers")
+    __slots__ = ("strategy", "num_workers", "use_gpu", "resources_per_worker", "min_workers", "activation_checkpointing", "cpu_offload", "image_workers", "zero_stage")
     class ResourcesPerWorkerEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -294,6 +294,7 @@ class BackendTrainer(_message.Message):
     ACTIVATION_CHECKPOINTING_FIELD_NUMBER: _ClassVar[int]
     CPU_OFFLOAD_FIELD_NUMBER: _ClassVar[int]
     IMAGE_WORKERS_FIELD_NUMBER: _ClassVar[int]
+    ZERO_STAGE_FIELD_NUMBER: _ClassVar[int]
     strategy: str
     num_workers: int
     use_gpu: bool
@@ -302,7 +303,8 @@ class BackendTrainer(_message.Message):
     activation_checkpointing: bool
     cpu_offload: bool
     image_workers: int
-    def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ..., min_workers: _Optional[int] = ..., activation_checkpointing: bool = ..., cpu_offload: bool = ..., image_workers: _Optional[int] = ...) -> None: ...
+    zero_stage: int
+    def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ..., min_workers: _Optional[int] = ..., activation_checkpointing: bool = ..., cpu_offload: bool = ..., image_workers: _Optional[int] = ..., zero_stage: _Optional[int] = ...) -> None: ...
 
 class GlobalPreprocessing(_message.Message):
     __slots__ = ("split", "sample_ratio")

@@ -66,7 +66,9 @@ class Fitting:
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
         backend, half = self._prepared.backend, self._precision.name == "bf16"
-        sharing = Sharing(backend.strategy, recompute=backend.recompute, offload=backend.offload, half=half)
+        sharing = Sharing(
+            backend.strategy, backend.zero_stage, recompute=backend.recompute, offload=backend.offload, half=half
+        )
         parallel = parallelise(model, self._world, sharing)
         batch_size = self._batch_size(parallel, feed)
         self._compile(model)

@@ -7,6 +7,10 @@ from headstart_server.core.errors import invalid
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
 
+_DEEPSPEED = (
+    "'deepspeed' needs DeepSpeed on the server and on the workers, which is not installed here: "
+    "pip install 'headstart[deepspeed]', or use 'fsdp'"
+)
 _HOROVOD = "Horovod averaged gradients over copies of the model, as torch's DDP does; the job trains by ddp"
 
 
@@ -20,7 +24,9 @@ class BackendPlan:
     least_workers: int = 1
     """With how few it begins and goes on."""
     strategy: str = "ddp"
-    """`ddp` or `fsdp`."""
+    """`ddp`, `fsdp` or `deepspeed`."""
+    zero_stage: int = 2
+    """Of `deepspeed`."""
     recompute: bool = False
     """Whether encoders' blocks compute their activations again in the backward pass."""
     offload: bool = False
@@ -66,6 +72,7 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         workers=workers,
         least_workers=resolution.settle(f"{path}.min_workers", trainer.min_workers, workers),
         strategy=strategy,
+        zero_stage=resolution.settle(f"{path}.zero_stage", trainer.zero_stage, 2) if strategy == "deepspeed" else 2,
         recompute=resolution.settle(f"{path}.activation_checkpointing", trainer.activation_checkpointing, False),
         offload=resolution.settle(f"{path}.cpu_offload", trainer.cpu_offload, False),
         image_workers=trainer.image_workers,
@@ -84,7 +91,22 @@ def _require_known(spec: TrainSpec) -> None:
         )
     if "TPU" in trainer.resources_per_worker:
         raise invalid(f"{path}.resources_per_worker.TPU", "TPUs are not trained on; use CPU or GPU")
-    if trainer.strategy == "fsdp" and spec.trainer.optimizer.type == "adafactor":
+    if trainer.strategy in ("fsdp", "deepspeed") and spec.trainer.optimizer.type == "adafactor":
         raise invalid(
             "trainer.optimizer.type", "adafactor does not step sharded parameters; use adamw, or strategy ddp"
         )
+    if trainer.strategy == "deepspeed":
+        _require_deepspeed(spec)
+
+
+def _require_deepspeed(spec: TrainSpec) -> None:
+    """Raises InvalidInputError where DeepSpeed is missing, or asked for what it does not do."""
+    if importlib.util.find_spec("deepspeed") is None:
+        raise invalid("backend.trainer.strategy", _DEEPSPEED, reason="DEEPSPEED_NOT_INSTALLED")
+    clipping = spec.trainer.gradient_clipping
+    for kind in ("clipnorm", "clipvalue"):
+        if getattr(clipping, kind) is not None:
+            raise invalid(
+                f"trainer.gradient_clipping.{kind}",
+                "DeepSpeed clips the norm of all gradients together; use clipglobalnorm, or strategy fsdp",
+            )

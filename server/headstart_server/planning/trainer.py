@@ -146,6 +146,11 @@ def _precision(
         reason = f"this {device_type} computes bf16 no faster than fp32 (measured), so training runs in fp32"
         resolution.record("trainer.use_mixed_precision", False, Origin.MEASURED, reason)
         warnings.append(("MIXED_PRECISION_NOT_FASTER", reason))
+    if fast == "fp16" and spec.backend.trainer.strategy == "deepspeed":
+        reason = "DeepSpeed computes here in fp32 or in bf16, which this GPU lacks; training runs in fp32"
+        resolution.record("trainer.use_mixed_precision", False, Origin.RULE, reason)
+        warnings.append(("MIXED_PRECISION_NOT_FASTER", reason))
+        return "fp32"
     return fast
 
 

@@ -231,7 +231,7 @@ class TrainerSpec(Section):
 class BackendTrainerSpec(Section):
     """Workers of a distributed run."""
 
-    strategy: Literal["ddp", "fsdp", "horovod"] | None = None
+    strategy: Literal["ddp", "fsdp", "deepspeed", "horovod"] | None = None
     num_workers: Annotated[int, Field(ge=1, le=100_000)] | None = None
     use_gpu: bool | None = None
     resources_per_worker: dict[str, float] = Field(default_factory=dict)
@@ -239,6 +239,7 @@ class BackendTrainerSpec(Section):
     activation_checkpointing: bool | None = None
     cpu_offload: bool | None = None
     image_workers: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    zero_stage: Annotated[int, Field(ge=1, le=3)] | None = None
 
 
 class BackendSpec(Section):

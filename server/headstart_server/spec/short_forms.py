@@ -15,7 +15,7 @@ def with_long_forms(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(features := values.get("input_features"), list):
         written["input_features"] = [feature_with_long_forms(feature) for feature in features]
     if isinstance(backend := values.get("backend"), dict) and isinstance(trainer := backend.get("trainer"), dict):
-        written["backend"] = {**backend, "trainer": _with_bounds(trainer)}
+        written["backend"] = {**backend, "trainer": _with_stage(_with_bounds(trainer))}
     if isinstance(defaults := values.get("defaults"), dict):
         written["defaults"] = {kind: _with_variant(settings) for kind, settings in defaults.items()}
     return written
@@ -27,6 +27,17 @@ def _with_bounds(trainer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(workers, dict) or workers.keys() != {"min", "max"} or "min_workers" in trainer:
         return trainer
     return {**trainer, "num_workers": workers["max"], "min_workers": workers["min"]}
+
+
+def _with_stage(trainer: dict[str, Any]) -> dict[str, Any]:
+    """`strategy: {type: deepspeed, zero_optimization: {stage: 3}}` as the name and the number that it is."""
+    strategy = trainer.get("strategy")
+    if not isinstance(strategy, dict) or not isinstance(kind := strategy.get("type"), str) or "zero_stage" in trainer:
+        return trainer
+    zero = strategy.get("zero_optimization", {})
+    if strategy.keys() - {"type", "zero_optimization"} or not isinstance(zero, dict) or zero.keys() - {"stage"}:
+        return trainer
+    return {**trainer, "strategy": kind, **({"zero_stage": zero["stage"]} if zero else {})}
 
 
 def feature_with_long_forms(feature: Any) -> Any:

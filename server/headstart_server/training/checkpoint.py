@@ -68,7 +68,8 @@ class RunningState:
         """Memory for one of `save`'s tensors: for this process's part of it where its parameter is sharded."""
         section, _, rest = name.partition("/")
         if section == "optimizer":
-            parameter = self._parameters[int(rest.split("/", 1)[0])]
+            index, parameters = int(rest.split("/", 1)[0]), self._parameters
+            parameter = parameters[index] if index < len(parameters) else None
             if isinstance(parameter, DTensor) and parameter.shape == shape:
                 return torch.empty_like(parameter, dtype=dtype, requires_grad=False)
         return torch.empty(shape, dtype=dtype)

@@ -82,8 +82,10 @@ class Loop:
     ) -> None:
         self.parallel, self.model, self.world = parallel, parallel.model, parallel.world
         self.feed, self.outputs, self.losses = feed, outputs, losses
-        self.optimizer, self.precision, self.settings, self.reporter = optimizer, precision, settings, reporter
-        self._stepper = Stepper(optimizer, schedule, precision, settings.clipping, direct=not parallel.in_parts)
+        self.optimizer = parallel.adopt(optimizer, settings.clipping)
+        self.precision, self.settings, self.reporter = precision, settings, reporter
+        clipping = None if parallel.clips else settings.clipping
+        self._stepper = Stepper(self.optimizer, schedule, precision, clipping, direct=not parallel.in_parts)
         self._agreement = Agreement(self.world, reporter)
         self.evaluator = Evaluator(
             parallel, feed, outputs, losses, precision, settings.eval_batch_size, self._agreement
@@ -145,7 +147,7 @@ class Loop:
                     loss = self._loss(logits, targets, rows)
                 # gradients are averaged over processes, whose losses add up to that of all rows
                 divisor = _summed(index, len(batches), self.settings.accumulation) / self.world.size
-                self.precision.backward(loss if divisor == 1 else loss / divisor)
+                self.parallel.backward(loss if divisor == 1 else loss / divisor, self.precision)
             if steps:
                 rate = self._stepper.step(step)
                 step += 1
@@ -230,9 +232,9 @@ class Loop:
         if not self.world.told(last or now - self._saved >= self.settings.checkpoint_seconds):
             return
         self._saved = now
-        tensors, values = RunningState(self.optimizer, self.precision.scaler).save()
-        kept = Kept(self.parallel.snapshot(), self.best_state, tensors, values)
-        save_checkpoint(self.settings.checkpoints, self.progress, kept, self.world, in_parts=self.parallel.in_parts)
+        parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
+        kept = Kept(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
+        save_checkpoint(self.settings.checkpoints, self.progress, kept, self.world, in_parts=parallel.saves_in_parts)
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
@@ -241,10 +243,8 @@ class Loop:
             raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")
         if checkpoint is None:
             return
-        own, running = self.parallel.snapshot(), RunningState(self.optimizer, self.precision.scaler)
-        model, best = (
-            checkpoint.read(part, lambda name, *_: torch.empty_like(own[name])) for part in ("model", "best")
-        )
+        rooms, running = self.parallel.rooms(), RunningState(self.optimizer, self.precision.scaler)
+        model, best = (self.parallel.taken(checkpoint.read(part, rooms)) for part in ("model", "best"))
         self.parallel.restore(model)
         running.load(checkpoint.read("running", running.room), checkpoint.values)
         self.progress, self.best_state = checkpoint.progress, best

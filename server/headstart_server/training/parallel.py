@@ -1,7 +1,7 @@
 """How the processes of a world hold one model: alone, a copy each (DDP), or a part each (FSDP)."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,14 +13,19 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, Offlo
 from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
 
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
 from headstart_server.training.blocks import recompute, repeated_blocks
+from headstart_server.training.precision import Precision
+from headstart_server.training.stepping import Clipping
 
 State = dict[str, Tensor]
 """What training changes, by name, on the CPU, as one process holds it."""
+Room = Callable[[str, torch.Size, torch.dtype], Tensor]
+"""Memory for a tensor of a checkpoint, by its name, shape and type."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,15 @@ class Sharing:
     """How processes share a model."""
 
     strategy: str = "ddp"
-    """`ddp` or `fsdp`."""
+    """`ddp`, `fsdp` or `deepspeed`."""
+    stage: int = 2
+    """Of `deepspeed`: what is in parts."""
     recompute: bool = False
     """Whether the blocks of encoders that train compute their activations again in the backward pass."""
     offload: bool = False
     """`fsdp`: whether a GPU's part lies in the machine's memory until its block runs."""
     half: bool = False
-    """`fsdp`: whether encoders' blocks travel and compute in bf16. What is kept and summed up stays float32."""
+    """Whether encoders compute in bf16; of `fsdp` blocks also travel so. What is kept and summed up stays float32."""
 
 
 def parallelise(model: ECD, world: World, sharing: Sharing) -> "Parallel":
@@ -45,6 +52,10 @@ def parallelise(model: ECD, world: World, sharing: Sharing) -> "Parallel":
                 recompute(item.encoder)
     if sharing.strategy == "fsdp":
         return Sharded(model, world, sharing)
+    if sharing.strategy == "deepspeed":
+        from headstart_server.training.zero import ZeRO
+
+        return ZeRO(model, world, sharing.stage, half=sharing.half)
     return Alone(model) if world.size == 1 else Replicated(model, world)
 
 
@@ -55,6 +66,10 @@ class Parallel(Protocol):
     model: ECD
     in_parts: bool
     """Whether no process holds all of the model."""
+    saves_in_parts: bool
+    """Whether each process writes its own part of a checkpoint."""
+    clips: bool
+    """Whether `adopt` sees to clipping."""
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Logits of this process's rows."""
@@ -68,6 +83,12 @@ class Parallel(Protocol):
         An `idle` process runs a row that does not count.
         """
 
+    def adopt(self, optimizer: Optimizer, clipping: Clipping | None) -> Optimizer:
+        """What steps the parameters: an optimizer over them, or what takes its place and clips by itself."""
+
+    def backward(self, loss: Tensor, precision: Precision) -> None:
+        """The backward pass."""
+
     def settle(self) -> None:
         """Makes what each process has noted by itself everybody's mean: running statistics of encoders' batch norms."""
 
@@ -80,6 +101,15 @@ class Parallel(Protocol):
     def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """A snapshot put together from everybody's parts, tensor by tensor; all processes go through all of it."""
 
+    def kept(self, state: State) -> State:
+        """What this process writes of a snapshot into a checkpoint."""
+
+    def rooms(self) -> Room:
+        """Makes room for what is read of a checkpoint."""
+
+    def taken(self, state: State) -> State:
+        """The snapshot that it was, of what has been read."""
+
 
 _FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 _BUFFERS_STAY: dict[str, Any] = {"forward_sync_buffers" if _FORWARD_SYNC else "broadcast_buffers": False}
@@ -89,7 +119,7 @@ _BUFFERS_STAY: dict[str, Any] = {"forward_sync_buffers" if _FORWARD_SYNC else "b
 class Alone:
     """One process."""
 
-    in_parts = False
+    in_parts = saves_in_parts = clips = False
 
     def __init__(self, model: ECD, world: World | None = None) -> None:
         self.model, self.world = model, world or World()
@@ -113,6 +143,15 @@ class Alone:
             norm.idle = idle
         return nullcontext()
 
+    def adopt(self, optimizer: Optimizer, clipping: Clipping | None) -> Optimizer:
+        """The optimizer itself."""
+        del clipping
+        return optimizer
+
+    def backward(self, loss: Tensor, precision: Precision) -> None:
+        """Backpropagates."""
+        precision.backward(loss)
+
     def settle(self) -> None:
         """Averages over processes."""
         noted = [] if self.world.size == 1 else _noted(self.model)
@@ -132,6 +171,18 @@ class Alone:
     def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """It is whole."""
         yield from state.items()
+
+    def kept(self, state: State) -> State:
+        """All that it has."""
+        return state
+
+    def rooms(self) -> Room:
+        """Memory of the CPU."""
+        return lambda _, shape, dtype: torch.empty(shape, dtype=dtype)
+
+    def taken(self, state: State) -> State:
+        """It is one."""
+        return state
 
 
 class Replicated(Alone):
@@ -167,7 +218,7 @@ class Sharded(Alone):
     Parameters are put together for the moment in which their block runs. The learned state's tensors are DTensors.
     """
 
-    in_parts = True
+    in_parts = saves_in_parts = True
 
     def __init__(self, model: ECD, world: World, sharing: Sharing) -> None:
         super().__init__(model, world)
@@ -202,6 +253,11 @@ class Sharded(Alone):
         with torch.no_grad():
             for key, tensor in self.model.learned_state().items():
                 _part(tensor).copy_(_part(state[key]))
+
+    def rooms(self) -> Room:
+        """Memory for this process's part."""
+        own = self.snapshot()
+        return lambda name, *_: torch.empty_like(own[name])
 
     def wholes(self, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
         """Asks everybody for their parts."""

@@ -52,6 +52,7 @@ def test_what_is_not_given_is_resolved() -> None:
         ({"use_gpu": False, "resources_per_worker": {"GPU": 1}}, {}, "GPU", "leave one of them out"),
         ({"resources_per_worker": {"TPU": 4}}, {}, "TPU", "use CPU or GPU"),
         ({"strategy": "fsdp"}, {"optimizer": {"type": "adafactor"}}, "optimizer.type", "use adamw"),
+        ({"strategy": "deepspeed"}, {"optimizer": {"type": "adafactor"}}, "optimizer.type", "use adamw"),
     ],
 )
 def test_what_no_worker_could_train_with_is_refused(
@@ -62,6 +63,32 @@ def test_what_no_worker_could_train_with_is_refused(
     with pytest.raises(InvalidInputError, match=fix) as refused:
         plan_backend(spec, Resolution.of(spec), "cpu")
     assert refused.value.field.endswith(field)
+
+
+def test_without_deepspeed_its_strategy_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "deepspeed" else found("json"))
+    spec = spec_of({"type": "ray", "trainer": {"strategy": "deepspeed"}})
+    with pytest.raises(InvalidInputError, match=r"pip install 'headstart\[deepspeed\]', or use 'fsdp'") as refused:
+        plan_backend(spec, Resolution.of(spec), "cpu")
+    assert (refused.value.field, refused.value.reason) == ("backend.trainer.strategy", "DEEPSPEED_NOT_INSTALLED")
+
+
+def test_deepspeeds_stage_is_taken_in_either_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: found("json"))
+    ludwig = {"strategy": {"type": "deepspeed", "zero_optimization": {"stage": 3}}}
+    for trainer, stage in (
+        ({"strategy": "deepspeed"}, 2),
+        ({"strategy": "deepspeed", "zero_stage": 1}, 1),
+        (ludwig, 3),
+    ):
+        spec = parse_values({**reviews.spec(), "backend": {"type": "ray", "trainer": trainer}})
+        plan = plan_backend(spec, Resolution.of(spec), "cpu")
+        assert (plan.strategy, plan.zero_stage) == ("deepspeed", stage)
+    clipped = spec_of({"type": "ray", "trainer": {"strategy": "deepspeed"}}, gradient_clipping={"clipvalue": 1.0})
+    with pytest.raises(InvalidInputError, match="use clipglobalnorm"):
+        plan_backend(clipped, Resolution.of(clipped), "cpu")
 
 
 def test_horovod_is_taken_for_what_it_did() -> None:
@@ -107,6 +134,9 @@ def test_elastic_workers_are_bounds_and_options_are_taken() -> None:
         ({"min_workers": 2}, "min_workers: 2 is above num_workers, 1"),
         ({"num_workers": 2, "cpu_offload": True}, "cpu_offload: is for strategy fsdp"),
         ({"num_workers": {"min": 2}}, "num_workers"),
+        ({"zero_stage": 3}, "zero_stage: is for strategy deepspeed"),
+        ({"strategy": {"type": "deepspeed", "offload": True}}, "strategy"),
+        ({"strategy": {"type": "deepspeed", "zero_optimization": {"stage": 4}}}, "zero_stage"),
         ({"num_workers": {"min": 2, "max": "many"}}, "num_workers"),
     ],
 )

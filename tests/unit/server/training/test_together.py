@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from headstart_server.core.errors import CancelledError, TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.storage.depot import depot_at
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel import Alone, Sharing
 
@@ -223,6 +225,41 @@ def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, pair: Toge
     for number, ((first, by), (then, by_then)) in enumerate(ways):
         first(_interrupted, tmp_path / str(number), by, 2)
         _require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)
+
+
+def _through_a_depot(world: World, root: Path, strategy: str, epochs: int) -> Trained:
+    """Each process has a disk of its own, as machines have."""
+    folders = SharedFolders(root / f"disk-{world.size}-{world.rank}", depot_at(str(root / "depot"), "root"))
+    run = Run(settings_of(epochs=epochs, checkpoints=folders, batch_size=16), total_epochs=4)
+    trained = _train(world, run, strategy)
+    if strategy == "fsdp" and epochs == 2:
+        files = [file.rpartition("/")[2] for file in depot_at(str(root / "depot"), "root").files("files")]
+        shards = [f"shard-{rank + 1:05d}-model-00001-of-00001.safetensors" for rank in range(world.size)]
+        assert sorted(files) == ["progress.json", *shards]
+    return trained
+
+
+def test_processes_with_disks_of_their_own_write_one_checkpoint(tmp_path: Path, pair: Together, four: Together) -> None:
+    unbroken = _interrupted(World(), tmp_path / "unbroken", "ddp", 4)
+    expected = replace(unbroken, losses=unbroken.losses[2:])
+    pair(_through_a_depot, tmp_path, "fsdp", 2)
+    shutil.copytree(tmp_path / "depot", tmp_path / "alone" / "depot")
+    _require_alike(four(_through_a_depot, tmp_path, "fsdp", 4), expected)
+    _require_alike([_through_a_depot(World(), tmp_path / "alone", "ddp", 4)], expected)
+
+
+def _dying(world: World, root: Path) -> list[str]:
+    """One process fails while the others write: nobody sees the checkpoint."""
+    folders = SharedFolders(root / str(world.rank), depot_at(str(root / "depot"), "root"))
+    with pytest.raises(ZeroDivisionError), folders.publish_together("epoch-1", world) as folder:
+        (folder / f"part-{world.rank}").write_text("half", encoding="ascii")
+        raise ZeroDivisionError
+    world.told(None)
+    return folders.names()
+
+
+def test_a_checkpoint_that_fails_half_way_is_seen_by_nobody(tmp_path: Path, pair: Together) -> None:
+    assert pair(_dying, tmp_path) == [[], []]
 
 
 def _apart(world: World, root: Path) -> None:
