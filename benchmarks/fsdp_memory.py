@@ -21,6 +21,7 @@ _COLUMNS = (
     Column("optimizer", "optimizer's state held", _MIB),
     Column("allocated", "allocated after two steps", _MIB),
     Column("over", "of one process", "{:.2f}"),
+    Column("loading", "at most while loading", _MIB),
 )
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +43,7 @@ def run(bench: Bench) -> Report:
                     "optimizer": found["optimizer"] / 2**20,
                     "allocated": found["allocated"] / 2**20,
                     "over": found["allocated"] / 2**20 / first,
+                    "loading": found["loading"] / 2**20,
                 }
             )
     return Report(
@@ -53,6 +55,9 @@ def run(bench: Bench) -> Report:
             "Of the process that holds most. Allocated is what the process has grown by since before it loaded the "
             "model, mapped files left out: parameters, optimizer's state, and what allocators keep of gradients, "
             "activations and messages.",
+            "While loading, the largest growth of what is resident, mapped files included. Under fsdp each process "
+            "reads its part of the files; one process alone under ddp leaves its parameters in the mapped file until a "
+            "step needs them.",
         ],
     )
 

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import fit_feature
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_encoder
+from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
@@ -22,7 +22,7 @@ from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from torch import Tensor
 
-from benchmarks.support.memory import allocated
+from benchmarks.support.memory import PeakMemory, allocated
 
 _ROWS, _TOKENS, _STEPS = 2, 32, 2
 
@@ -33,10 +33,11 @@ def main(weights: Path, strategy: str, rank: int, size: int, port: int) -> dict[
     dist.init_process_group("gloo", init_method=address, rank=rank, world_size=size, timeout=timedelta(minutes=5))
     try:
         _warm_up()
-        before = allocated()
-        model = _model(weights)
+        before, loading = allocated(), PeakMemory()
+        model = _model(weights, in_parts=strategy == "fsdp")
         whole = sum(parameter.nbytes for parameter in model.parameters())
         parallel = parallelise(model, World(rank, size), Sharing(strategy))
+        loaded = loading.growth()
         optimizer = build_optimizer(model, OptimizerSpec(), 1e-5, 1e-3, fused=not parallel.in_parts)
         for _ in range(_STEPS):
             _step(parallel, optimizer)
@@ -48,6 +49,7 @@ def main(weights: Path, strategy: str, rank: int, size: int, port: int) -> dict[
             "parameters": sum(_held(parameter) for parameter in model.parameters()),
             "optimizer": sum(_held(state) for state in states),
             "allocated": allocated() - before,
+            "loading": loaded,
         }
     finally:
         dist.destroy_process_group()
@@ -59,16 +61,21 @@ def _warm_up() -> None:
     from transformers import BertModel  # noqa: F401
 
 
-def _model(weights: Path) -> ECD:
+def _model(weights: Path, *, in_parts: bool) -> ECD:
     where = Where("benchmark", "text", lambda row: f"row {row}")
     columns = {"text": pa.array(["a", "b"], pa.large_string()), "label": pa.array(["p", "q"], pa.large_string())}
     text, label = (
         fit_feature(FeatureSpec(name=name, type=kind), [(0, columns[name])], where, output=output)  # type: ignore[arg-type]
         for name, kind, output in (("text", "text", False), ("label", "category", True))
     )
-    encoder = load_encoder(ModelSource("benchmark", weights), "mean", use_pretrained=True, field="benchmark")
-    item = PretrainedInput(encoder.dimension, trainable=True)
-    item.restore(encoder)
+    source = ModelSource("benchmark", weights)
+    item = PretrainedInput(dimension_of(source), trainable=True)
+    if in_parts:
+        draft = draft_encoder(source, "mean")
+        assert draft is not None
+        item.sketch(draft)
+    else:
+        item.restore(load_encoder(source, "mean", use_pretrained=True, field="benchmark"))
     return ECD([text], [label], CombinerSpec(), {"text": item})
 
 
