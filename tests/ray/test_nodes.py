@@ -6,6 +6,7 @@ They have nothing in common but the network: data, embeddings, checkpoints and m
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from headstart_server.storage.depot import depot_at
 
 from tests.support import reviews
 from tests.support.object_store import s3_server
-from tests.support.ray_jobs import follow, server_with_ray, spec, train
+from tests.support.ray_jobs import children, follow, server_with_ray, spec, train
 from tests.support.ray_nodes import ENVIRONMENT, HOST, Nodes, possible, ray_nodes
 from tests.support.running_server import RunningServer
 
@@ -83,6 +84,35 @@ def test_a_job_survives_a_killed_node_and_one_that_was_cut_off(server: tuple[Run
         )
         np.testing.assert_allclose(predicted, expected, atol=1e-5)
         assert client.jobs.get(run.name).state == pb.TrainJob.STATE_SUCCEEDED
+
+
+def _kill_driver(server: RunningServer, job: str, after: int, killed: list[int]) -> None:
+    with server.client() as client:
+        _when(client, job, after)
+    assert server.process is not None
+    for pid in children(server.process.pid):
+        os.kill(pid, signal.SIGKILL)
+        killed.append(pid)
+
+
+def test_a_job_survives_the_process_that_drives_it(server: tuple[RunningServer, Nodes]) -> None:
+    running, nodes = server
+    wanted = spec(2, epochs=EPOCHS, early_stop=-1)
+    wanted["backend"]["trainer"]["resources_per_worker"] = ONE
+    with running.client() as client:
+        local = train(client, spec(epochs=EPOCHS, early_stop=-1))
+        run = client.train(wanted, headstart.ServerPath("reviews.csv"))
+        killed: list[int] = []
+        killer = threading.Thread(target=_kill_driver, args=(running, run.name, 10, killed))
+        started = time.monotonic()
+        killer.start()
+        found = follow(run)
+        killer.join()
+        print(f"{time.monotonic() - started:.0f} s; killed: {killed}; {found.warnings}")
+    assert found.warnings.count("DRIVER_DIED") == 1 and "RESUMED" in found.warnings
+    for epoch, losses in local.losses.items():
+        assert found.losses[epoch] == pytest.approx(losses, abs=1e-5)
+    assert nodes.training() == [], "nobody trains for a driver that is gone"
 
 
 def test_nodes_encode_through_the_object_store(server: tuple[RunningServer, Nodes], tmp_path: Path) -> None:

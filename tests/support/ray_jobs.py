@@ -95,3 +95,9 @@ def members() -> list[int]:
     """Processes of the workers that train."""
     found = subprocess.run(["pgrep", "-f", "ray::RayTrainWorker"], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in found.stdout.split()]

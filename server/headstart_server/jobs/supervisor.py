@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -23,6 +24,8 @@ from headstart_server.jobs.store import JobStore
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
+_DRIVER_DEATHS = 3
+"""How often a job on a cluster goes on after the process that drives it died."""
 _UNFINISHED = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
@@ -52,6 +55,7 @@ class Supervisor:
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}
+        self._deaths: Counter[str] = Counter()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -174,11 +178,30 @@ class Supervisor:
             await self._end(identifier, State(done["state"]), done.get("error"))
         elif not self._log.closed:
             how = await worker.how_it_died()
-            message = f"the worker process {how}; what was encoded is kept, start the job again"
-            await self._end(identifier, State.FAILED, _error("WORKER_DIED", message))
+            if not await self._goes_on(identifier, how):
+                message = f"the worker process {how}; what was encoded is kept, start the job again"
+                await self._end(identifier, State.FAILED, _error("WORKER_DIED", message))
+
+    async def _goes_on(self, identifier: str, how: str) -> bool:
+        """Queues a job again that trained on a cluster, of which this server's process drove no more than the course.
+
+        A job that trained in the process that died would most likely kill the next one, too.
+        """
+        job = await asyncio.to_thread(self._store.get, identifier)
+        on_cluster = job.spec.get("backend", {}).get("type") == "ray"
+        if not on_cluster or job.state is State.CANCELLING or self._deaths[identifier] >= _DRIVER_DEATHS:
+            return False
+        self._deaths[identifier] += 1
+        message = f"the process that drove the job {how}; it goes on from its last checkpoint"
+        await self._log.write(self._store.append, identifier, "warning", {"reason": "DRIVER_DIED", "message": message})
+        if job.state is not State.QUEUED:
+            await self._log.write(self._store.append, identifier, "state", {"to": State.QUEUED})
+        self._enqueue(identifier)
+        return True
 
     async def _end(self, identifier: str, state: State, error: dict[str, str] | None) -> None:
         """Records the terminal state; tries until the store takes it, for nobody else will end the job."""
+        self._deaths.pop(identifier, None)
         while True:
             try:
                 job = await self._log.write(self._store.end, identifier, state, error)

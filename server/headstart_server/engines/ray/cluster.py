@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import ray.exceptions
 
 from headstart_server.core.errors import FailedPreconditionError
 
+_JOIN_SECONDS = 10.0
 _ENDLESS = 1_000_000
 """Nodes of a kind of which there may be any number."""
 
@@ -24,11 +26,19 @@ def cluster(address: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="headstart-ray-", ignore_cleanup_errors=True) as logs:
         own = {"include_dashboard": False, "_temp_dir": logs} if address == "local" else {}
         with no_cluster_named(f"at {address!r} cannot be joined"):
+            _require_reachable(address)
             ray.init(address=address, namespace="headstart", log_to_driver=False, logging_level=logging.WARNING, **own)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    """Raises OSError where nobody listens at `host:port`: Ray itself tries for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if separator and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_JOIN_SECONDS).close()
 
 
 @contextmanager
