@@ -71,6 +71,7 @@ class App:
                 model_root=str(model_root or ""),
                 hub_allowed=settings.allow_hub,
                 ray_address=settings.ray_address,
+                ray_grows=settings.ray_grows,
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
                 image_limits=limits,

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     ray_address: str = Field(
         "", description="Ray cluster for jobs with backend ray; empty: RAY_ADDRESS, or one on this machine for each job"
     )
+    ray_grows: bool = Field(False, description="nodes are added to the Ray cluster when jobs need them, so jobs wait")
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart_server.core.files import disk_full_named
+from headstart_server.core.locks import Lock, try_exclusive, wait_exclusive
 from headstart_server.embedding_store.key import Keys, pack, unpack
-from headstart_server.embedding_store.locks import Lock, try_exclusive, wait_exclusive
 
 
 class Claims(Protocol):

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from headstart_server.core.locks import Lock, share, try_exclusive
 from headstart_server.core.names import new_id
 from headstart_server.embedding_store.eviction import remove_open, remove_unused
 from headstart_server.embedding_store.key import Keys, distinct
 from headstart_server.embedding_store.listing import shard_names
-from headstart_server.embedding_store.locks import Lock, share, try_exclusive
 from headstart_server.embedding_store.shard import CorruptShardError, Shard, write_shard
 
 LEAST_SHARDS = 16

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
+from headstart_server.core.locks import Lock, try_exclusive
 from headstart_server.embedding_store.claims import FolderClaims
 from headstart_server.embedding_store.depot_claims import DepotClaims
-from headstart_server.embedding_store.locks import Lock, try_exclusive
 from headstart_server.storage.depot import Depot
 
 _ABANDONED_SECONDS = 24 * 3600.0

@@ -7,13 +7,13 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
 from headstart_server.core.pruning import mark_used
 from headstart_server.embedding_store.claims import Claims, FolderClaims
 from headstart_server.embedding_store.depot_claims import DepotClaims
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.listing import shard_names
-from headstart_server.embedding_store.locks import share
 from headstart_server.embedding_store.shard import OpenFile, Shard, write_shard
 from headstart_server.storage.depot import Depot
 

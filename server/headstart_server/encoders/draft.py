@@ -99,7 +99,7 @@ def placed(module: Module, device: torch.device) -> Module:
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
-    """Of every tensor of a folder; empty where a name is in two files, or a file cannot be read."""
+    """Of every tensor of a folder; empty where a name is in two files, or a file is damaged."""
     found: dict[str, list[int]] = {}
     try:
         for path in sorted(folder.glob("*.safetensors")):
@@ -108,7 +108,7 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
                     if name in found:
                         return {}
                     found[name] = file.get_slice(name).get_shape()
-    except (OSError, SafetensorError):
+    except SafetensorError:
         return {}
     return found
 

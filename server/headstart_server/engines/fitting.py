@@ -146,6 +146,8 @@ class Fitting:
             return parallel.model
         model = self._assembly.model(in_parts=True)
         model.load_learned_state(state, assign=True)
+        for item in model.pretrained().values():
+            item.tie()
         return model.cpu()
 
 

@@ -1,13 +1,14 @@
 """Images loaded by hands: processes elsewhere, on idle cores of other machines, ahead of the training and in its order.
 
 Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A hand that is lost
-takes nothing with it: others load its batches again, and where there are none, whoever asked does.
+takes nothing with it: others load its batches again, and where there are none, whoever asked does, as it does what a
+hand's machine cannot read.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ import structlog
 
 from headstart_server.data.images.augmentation import Augmentation
 from headstart_server.data.images.column import ImageColumn
-from headstart_server.data.images.loader import LoadedImages, load
+from headstart_server.data.images.loader import ImageLoader, LoadedImages, load
 from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.images.transform import ImageTransform
@@ -90,7 +91,7 @@ class Hand:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A batch that is to come; without a hand, by whoever wants it."""
+    """A batch that is to come; without a hand, from the worker's own loader."""
 
     rows: list[int]
     hand: int | None = None
@@ -98,11 +99,12 @@ class _Asked:
 
 
 class HandedLoader:
-    """Loads batches by hands, in order. `readers` serve where no hand does."""
+    """Loads batches by hands, in order; by `own` as long as none has started, and what none of them can load."""
 
-    def __init__(self, hands: Hands, readers: Mapping[str, ImageReader]) -> None:
-        self._hands, self._readers = hands, readers
+    def __init__(self, hands: Hands, own: ImageLoader) -> None:
+        self._hands, self._own = hands, own
         self._busy: dict[int, list[Any]] = {}
+        self._largest = 1
         self.seconds = 0.0
 
     @property
@@ -113,28 +115,45 @@ class HandedLoader:
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         """See Loader."""
         wanted = (list(batch) for batch in batches)
-        asked: deque[_Asked] = deque()
-        largest = 0
-        while True:
-            room = self._most_ahead(largest) - len(asked)
-            for rows in islice(wanted, max(0, room)):
-                asked.append(self._ask(rows, epoch))
-                largest = max(largest, len(rows))
-            if not asked:
-                return
-            loaded = self._taken(asked.popleft(), epoch)
-            self.seconds += loaded.seconds
-            yield loaded
+        while (first := next(wanted, None)) is not None:
+            rest = chain([first], wanted)
+            for loaded in self._by_hands(rest, epoch) if self._hands.ready() else self._by_itself(rest, epoch):
+                self.seconds += loaded.seconds
+                yield loaded
 
     def close(self) -> None:
         """Ends the hands."""
         self._hands.close()
+        self._own.close()
 
-    def _most_ahead(self, rows: int) -> int:
-        """Batches asked for at once, at least one."""
-        sides = (reader.transform.crop for reader in self._readers.values())
-        size = max(1, rows * sum(3 * height * width for height, width in sides))
-        return max(1, min(_AHEAD * len(self._hands.ready()), _MOST_BYTES // size))
+    def _by_itself(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """Batches until there are hands."""
+
+        def until_then() -> Iterator[list[int]]:
+            for rows in wanted:
+                yield rows
+                if self._hands.ready():
+                    return
+
+        yield from self._own.stream(until_then(), epoch)
+        self._own.close()  # its processes
+
+    def _by_hands(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """Batches until there are no hands any more."""
+        asked: deque[_Asked] = deque()
+        while True:
+            while len(asked) < self._most_ahead() and (rows := next(wanted, None)) is not None:
+                self._largest = max(self._largest, len(rows))
+                asked.append(self._ask(rows, epoch))
+            if not asked:
+                return
+            yield self._taken(asked.popleft(), epoch)
+
+    def _most_ahead(self) -> int:
+        """Batches asked for at once: at least one, where there is a hand."""
+        sides = (reader.transform.crop for reader in self._own.readers.values())
+        size = self._largest * sum(3 * height * width for height, width in sides)
+        return min(_AHEAD * len(self._hands.ready()), max(1, _MOST_BYTES // size))
 
     def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
         """Asks the hand with the least to do."""
@@ -149,12 +168,16 @@ class HandedLoader:
         return _Asked(rows, hand, ticket)
 
     def _taken(self, asked: _Asked, epoch: int | None) -> LoadedImages:
+        """A batch, whoever has to load it in the end. What a hand cannot read, this machine may."""
         while asked.hand is not None:
             try:
-                return self._hands.take(asked.ticket)
+                loaded = self._hands.take(asked.ticket)
+                if not any(loaded.bad.values()):
+                    return loaded
+                break
             except HandLost as error:
                 _log.warning("a process that loaded images was lost; others load its batches", error=str(error))
                 self._hands.lose(asked.hand)
                 self._busy.pop(asked.hand, None)
                 asked = self._ask(asked.rows, epoch)
-        return load(self._readers, asked.rows, epoch)
+        return load(self._own.readers, asked.rows, epoch)

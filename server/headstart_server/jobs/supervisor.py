@@ -37,6 +37,7 @@ class SupervisorSettings:
     hub_allowed: bool
     image_limits: ImageLimits = field(default_factory=ImageLimits)
     ray_address: str = ""
+    ray_grows: bool = False
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
@@ -226,6 +227,7 @@ class Supervisor:
             "hub_allowed": self._settings.hub_allowed,
             "image_limits": asdict(self._settings.image_limits),
             "ray_address": self._settings.ray_address,
+            "ray_grows": self._settings.ray_grows,
             "cpu_precision": fast_precision("cpu"),
         }
 

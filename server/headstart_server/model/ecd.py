@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.draft import Draft
@@ -92,6 +93,12 @@ class PretrainedInput(nn.Module):
         if self.draft is not None:
             self.draft.read(device)
             self.draft = None
+
+    def tie(self) -> None:
+        """Makes parameters one again that one of transformers' models shares, after each was given tensors."""
+        model = getattr(self.encoder, "model", None)
+        if isinstance(model, PreTrainedModel):
+            model.tie_weights()
 
     def standardise(self, embeddings: Tensor) -> None:
         """Fits shift and scale to a sample of training embeddings [n, d].

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from headstart_server.core.errors import DataLossError
 from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
+from headstart_server.core.locks import wait_exclusive
 from headstart_server.storage.depot import Depot
 
 _KNOWN_SECONDS = 5.0
@@ -206,7 +207,22 @@ class SharedFolders:
     def _fetch(self, name: str, token: str, files: dict[str, int]) -> None:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""
         assert self._depot is not None
-        with self._lock, disk_full_named(self.root), published_folder(self.root / name) as temporary:
+        with self._lock, self._alone(name):
+            if (self.root / name).is_dir() and self._token(name) == token:  # another process did
+                return
+            self._fetch_alone(name, token, files)
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """While no other process of this machine is here for the same folder."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f".{name}.lock").open("ab") as lock:
+            wait_exclusive(lock.fileno())
+            yield
+
+    def _fetch_alone(self, name: str, token: str, files: dict[str, int]) -> None:
+        assert self._depot is not None
+        with disk_full_named(self.root), published_folder(self.root / name) as temporary:
             for file, size in files.items():
                 try:
                     self._depot.fetch(f"files/{name}/{token}/{file}", temporary / file)

@@ -15,8 +15,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
-from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
@@ -25,7 +23,7 @@ from headstart_server.core.errors import DataLossError
 from headstart_server.core.files import read_json
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
-from headstart_server.storage.tensor_files import described_tensors, read_into
+from headstart_server.storage.tensor_files import described_tensors, read_into, write_parts
 from headstart_server.training.reports import EpochReport
 
 _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
@@ -181,7 +179,7 @@ def _saved(folders: SharedFolders) -> list[str]:
 
 def _save_parts(folder: Path, state: Kept, world: World) -> dict[str, str]:
     """Writes this process's file; returns the digests of everybody's."""
-    save(state.tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    write_parts(state.tensors, folder)
     own = {path.name: file_digest(path) for path in folder.glob(f"shard-{world.rank + 1:05d}-*.safetensors")}
     return {file: digest for digests in world.heard(own) for file, digest in digests.items()}
 

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from headstart_server.core.digests import fingerprint
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
@@ -222,9 +223,12 @@ class Sharded(Alone):
 
     def __init__(self, model: ECD, world: World, sharing: Sharing) -> None:
         super().__init__(model, world)
-        real = [tensor for tensor in model.learned_state().values() if not tensor.is_meta]
-        world.spread(real)
-        device = real[0].device
+        state = model.learned_state()
+        names = [key for key, tensor in state.items() if not tensor.is_meta]
+        if len(set(world.heard(fingerprint({"real": names})))) > 1:
+            raise RuntimeError("one process could not read its part of an encoder as the others do")
+        world.spread(state[name] for name in names)
+        device = state[names[0]].device
         mesh = init_device_mesh(device.type, (world.size,))
         offloads = sharing.offload and device.type == "cuda"
         offload = CPUOffloadPolicy() if offloads else OffloadPolicy()

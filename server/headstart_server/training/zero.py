@@ -40,6 +40,7 @@ class ZeRO(Alone):
     def adopt(self, optimizer: Optimizer, clipping: Clipping | None) -> Optimizer:
         """Has DeepSpeed take over a model and its optimizer."""
         deepspeed = _deepspeed(next(self.model.parameters()).device)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self._engine, *_ = deepspeed.initialize(
             model=self.model,
             optimizer=optimizer,
@@ -53,7 +54,7 @@ class ZeRO(Alone):
                 "torch_autocast": {"enabled": self._half, "dtype": "bfloat16", "lower_precision_safe_modules": []},
             },
         )
-        return ZeROOptimizer(self._engine, optimizer, self._parameters(), self.world)
+        return ZeROOptimizer(self._engine, optimizer, parameters, self.world)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Runs the model."""
@@ -117,9 +118,6 @@ class ZeRO(Alone):
             for key, tensor in state.items()
         }
 
-    def _parameters(self) -> list[Any]:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-
     def _parts(self) -> dict[str, Any]:
         """Parameters that no process holds all of, by name."""
         named = self.model.named_parameters(remove_duplicate=False)
@@ -146,7 +144,7 @@ class ZeROOptimizer(Optimizer):
         self._engine.step()
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the model's parameters by their order, in rank 0; all processes put it together."""
+        """State of parameters by the given optimizer's order, in rank 0; all processes put it together."""
         found: dict[int, dict[str, Any]] = {}
         self._link()
         first: dict[str, Any] = next(iter(self._given.state.values()), {})

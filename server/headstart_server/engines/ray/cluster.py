@@ -8,14 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
-import ray._private.state
 import ray.exceptions
 
 from headstart_server.core.errors import FailedPreconditionError
 
 _JOIN_SECONDS = 10.0
-_ENDLESS = 1_000_000
-"""Nodes of a kind of which there may be any number."""
 
 
 @contextmanager
@@ -51,19 +48,9 @@ def no_cluster_named(what: str) -> Iterator[None]:
         raise FailedPreconditionError(message, reason="NO_CLUSTER", field="backend") from error
 
 
-def room_for(worker: tuple[tuple[str, float], ...]) -> tuple[int, int]:
-    """How many workers of some resources fit: on the nodes that there are, and on those there may be.
-
-    Nodes that may be are known where an autoscaler has said so (KubeRay's does, and Ray's own).
-    """
-    room = sum(_fitting(node["Resources"], worker) for node in ray.nodes() if node["Alive"])
-    config = ray._private.state.state.get_cluster_config()
-    groups = config.node_group_configs if config is not None else ()
-    later = 0
-    for group in groups:
-        fits = _fitting(group.resources, worker)
-        later += fits * group.max_count if group.max_count >= 0 else fits * _ENDLESS
-    return room, max(room, later)
+def room_for(worker: tuple[tuple[str, float], ...]) -> int:
+    """How many workers of some resources fit the nodes that there are."""
+    return sum(_fitting(node["Resources"], worker) for node in ray.nodes() if node["Alive"])
 
 
 def _fitting(node: Mapping[str, float], worker: tuple[tuple[str, float], ...]) -> int:

@@ -73,12 +73,13 @@ class RayEngine:
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
-        room, later = room_for(plan.resources)
+        room = room_for(plan.resources)
         wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
-        if later < plan.least_workers:
+        if room < plan.least_workers and not self._job.get("ray_grows"):
             raise FailedPreconditionError(
                 f"{plan.least_workers} workers of {wanted} each do not fit the nodes of the Ray cluster, which has "
-                f"room for {later}; lower backend.trainer.num_workers or resources_per_worker, or add nodes",
+                f"room for {room}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
+                "autoscaler does that, start the server with --ray-grows)",
                 reason="CLUSTER_TOO_SMALL",
                 field="backend.trainer.num_workers",
             )
@@ -165,12 +166,12 @@ class RayEngine:
 
 
 def _hands(plan: BackendPlan) -> int:
-    """How many processes load images for each worker."""
+    """How many processes load images for all workers together."""
     if plan.image_workers is not None:
-        return -(-plan.image_workers // plan.workers)
+        return plan.image_workers
     trained_on = dict(plan.resources).get("CPU", 0.0) * plan.workers
     idle = ray.available_resources().get("CPU", 0.0) - trained_on
-    return max(0, min(MOST_WORKERS, int(idle / 2 // plan.workers)))
+    return max(0, min(MOST_WORKERS * plan.workers, int(idle / 2)))
 
 
 class _Fit(threading.Thread):
@@ -197,7 +198,8 @@ def _member(config: dict[str, Any]) -> None:
     try:
         with Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
             plan = config["plan"]
-            loading = ClusterLoading(config["job"], config["hands"], cores=int(dict(plan.resources).get("CPU", 1)))
+            cores = int(dict(plan.resources).get("CPU", 1))
+            loading = ClusterLoading(config["job"], world, config["hands"], cores)
             train_together(config["job"], world, plan, listener, ray.get(config["survey"]), loading)
     except StorageError:  # a restart, from the checkpoint, may well find it mended
         raise

@@ -7,12 +7,13 @@ import numpy as np
 import ray
 import structlog
 import torch
-from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError
 
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, Loader, few
 from headstart_server.data.images.reader import ImageReader
 from headstart_server.engines.hands import Hand, HandedLoader, HandLost, Recipe
 from headstart_server.engines.ray.cluster import brief
+from headstart_server.model.world import World
 
 _log = structlog.get_logger()
 _REPLACED = 3
@@ -20,19 +21,21 @@ _REPLACED = 3
 
 
 class ClusterLoading:
-    """Makes the loader of one worker: `hands` processes on other cores, or, where there are none, some of its own."""
+    """Makes the loader of one worker: its share of `hands` on other cores, and processes of its own without them."""
 
-    def __init__(self, job: dict[str, Any], hands: int, cores: int) -> None:
-        self._job, self._hands, self._cores = job, hands, cores
+    def __init__(self, job: dict[str, Any], world: World, hands: int, cores: int) -> None:
+        self._job, self._cores = job, cores
+        self._hands = hands // world.size + (world.rank < hands % world.size)
 
     def __call__(self, readers: Mapping[str, ImageReader], images: int) -> Loader:
         """A loader of so many images."""
         if few(images):
             return ImageLoader(readers, 0)
+        own = ImageLoader(readers, max(1, self._cores - 1))
         if not self._hands:
-            return ImageLoader(readers, max(1, self._cores - 1))
+            return own
         recipes = {name: Recipe.of(reader) for name, reader in readers.items()}
-        return HandedLoader(RayHands(self._job, recipes, self._hands), readers)
+        return HandedLoader(RayHands(self._job, recipes, self._hands), own)
 
 
 class RayHands:
@@ -54,7 +57,7 @@ class RayHands:
                 ray.get(started, timeout=0)
             except GetTimeoutError:
                 continue
-            except (RayActorError, RayTaskError) as error:
+            except RayError as error:
                 _log.warning("a process that was to load images did not start", error=brief(error))
                 del self._starting[hand]
                 continue
@@ -77,7 +80,7 @@ class RayHands:
         """See Hands."""
         try:
             told: tuple[LoadedImages, dict[str, Any]] = ray.get(ticket)
-        except RayActorError as error:
+        except RayError as error:  # its process or its machine has gone, what it made with it, or it failed
             raise HandLost(brief(error)) from error
         loaded, crops = told
         return loaded._replace(crops={name: torch.from_numpy(np.array(values)) for name, values in crops.items()})
@@ -86,6 +89,7 @@ class RayHands:
         """See Hands. Another one takes its place."""
         if hand in self._ready:
             self._ready.remove(hand)
+            ray.kill(self._actors[hand])  # it may live, and come back
             if self._spare:
                 self._spare -= 1
                 self._start()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from headstart_server.embedding_store import locks
+from headstart_server.core import locks
 from headstart_server.embedding_store.claims import FolderClaims
 from headstart_server.embedding_store.fill import FillProgress, fill
 

@@ -13,6 +13,7 @@ from headstart_server.encoders.image import draft_image_encoder, load_image_enco
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import draft_encoder, load_encoder
 from headstart_server.encoders.vision_transformers import default_reduction, vision_transform
+from headstart_server.model.ecd import PretrainedInput
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -127,3 +128,17 @@ def test_what_is_real_is_moved_and_the_rest_stays_away() -> None:
         norm = nn.BatchNorm1d(2)
     moved = placed(nn.Sequential(norm, nn.Linear(2, 2)).double(), CPU)
     assert moved[0].weight.is_meta and not moved[0].running_mean.is_meta and not moved[1].weight.is_meta
+
+
+def test_a_shared_parameter_that_was_given_tensors_is_one_again(tiny_models: dict[str, Path], tmp_path: Path) -> None:
+    source = ModelSource("tiny", tiny_models["t5"])
+    whole = load_encoder(source, "mean", use_pretrained=True, field="f")
+    draft = draft_encoder(source, "mean")
+    assert draft is not None
+    item = PretrainedInput(whole.dimension, trainable=True)
+    item.sketch(draft)
+    item.encoder.load_state_dict(whole.state_dict(), assign=True)
+    item.tie()
+    assert len(list(item.encoder.parameters())) == len(list(whole.parameters()))
+    item.encoder.model.save_pretrained(tmp_path)  # type: ignore[union-attr, operator]
+    assert len(load_file(tmp_path / "model.safetensors")) == len(list(whole.parameters()))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.data.images import loader as loader_module
-from headstart_server.data.images.loader import LoadedImages
+from headstart_server.data.images.loader import ImageLoader, LoadedImages, _Rows
 from headstart_server.engines import hands as hands_module
 from headstart_server.engines.hands import HandedLoader, HandLost
 
@@ -20,6 +20,8 @@ from tests.support.images import png, reader
 ROWS = 24
 BATCHES = [[3, 1], [0, 2, 4], [5], list(range(6, ROWS)), [23, 23], [7], [8, 9], [10]]
 READERS = {"image": reader([png(seed) for seed in range(ROWS)], "random_horizontal_flip", "random_rotate")}
+OWN = ImageLoader(READERS, 0)
+"""What a worker has where no hand is."""
 _TURNS = threading.Lock()
 
 
@@ -32,6 +34,7 @@ def load(*asked: Any) -> LoadedImages:
 @pytest.fixture(autouse=True)
 def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hands_module, "load", load)
+    monkeypatch.setattr(_Rows, "__getitem__", lambda self, request: load(self._readers, request.rows, request.epoch))
 
 
 @dataclass
@@ -42,6 +45,8 @@ class Threads:
     mortal: dict[int, int] = field(default_factory=dict)
     late: int = 0
     """How often nobody is ready."""
+    blind: bool = False
+    """Whether none of them can read an image."""
     gate: threading.Event | None = None
     """Nobody loads before it is set."""
 
@@ -66,6 +71,8 @@ class Threads:
             self.gate.wait(30)
         if dies:
             raise HandLost("killed")
+        if self.blind:
+            return LoadedImages([], {}, {"image": dict.fromkeys(rows, "there is no such file")}, 0.0)
         return load(READERS, rows, epoch)
 
     def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
@@ -92,7 +99,7 @@ def _require_same(found: Iterator[LoadedImages] | list[LoadedImages], epoch: int
 @pytest.mark.parametrize("count", [1, 3])
 def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> None:
     hands = Threads(count)
-    loader = HandedLoader(hands, READERS)
+    loader = HandedLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, epoch), epoch)
     assert sorted(set(hands.asked)) == list(range(count))
     assert len(hands.asked) == len(BATCHES)
@@ -102,7 +109,7 @@ def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> 
 
 def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.MonkeyPatch) -> None:
     hands = Threads(2)
-    loader = HandedLoader(hands, READERS)
+    loader = HandedLoader(hands, OWN)
     stream = loader.stream(BATCHES, 1)
     next(stream)
     assert len(hands.asked) == 4
@@ -111,8 +118,9 @@ def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.Mo
     monkeypatch.setattr(hands_module, "_MOST_BYTES", 1)
     list(stream)
     small = Threads(2)
-    next(HandedLoader(small, READERS).stream(BATCHES, 1))
-    assert len(small.asked) == 1
+    first = HandedLoader(small, OWN).stream(BATCHES, 1)
+    next(first)
+    assert len(small.asked) == 1, "a batch's size counts before the next is asked for"
     for each in (hands, small):
         each.close()
 
@@ -120,7 +128,7 @@ def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.Mo
 def test_the_hand_with_the_least_to_do_is_asked() -> None:
     gate = threading.Event()
     hands = Threads(3, gate=gate)
-    loader = HandedLoader(hands, READERS)
+    loader = HandedLoader(hands, OWN)
     stream = loader.stream(BATCHES, 1)
     waiting = threading.Thread(target=next, args=(stream,))
     waiting.start()
@@ -135,7 +143,7 @@ def test_the_hand_with_the_least_to_do_is_asked() -> None:
 @pytest.mark.parametrize("mortal", [{0: 0}, {0: 1, 1: 2}, {0: 0, 1: 0, 2: 0}, {0: 1, 1: 1, 2: 1}])
 def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]) -> None:
     hands = Threads(3, mortal)
-    loader = HandedLoader(hands, READERS)
+    loader = HandedLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     assert loader.workers == 3 - len(mortal)
     _require_same(loader.stream(BATCHES, 2), 2)
@@ -144,15 +152,21 @@ def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]
 
 def test_who_asks_loads_as_long_as_nobody_has_started() -> None:
     hands = Threads(2, late=7)
-    loader = HandedLoader(hands, READERS)
+    loader = HandedLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     assert 0 < len(hands.asked) < len(BATCHES)
     loader.close()
 
 
 def test_a_stream_that_is_given_up_leaves_the_next_one_whole() -> None:
-    loader = HandedLoader(Threads(2), READERS)
+    loader = HandedLoader(Threads(2), OWN)
     next(loader.stream(BATCHES, 1))
     _require_same(loader.stream(BATCHES, 2), 2)
     assert list(loader.stream([], 3)) == []
+    loader.close()
+
+
+def test_what_a_hand_cannot_read_is_read_here() -> None:
+    loader = HandedLoader(Threads(2, blind=True), OWN)
+    _require_same(loader.stream(BATCHES, 1), 1)
     loader.close()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headstart_server.core.errors import DataLossError, StorageError
@@ -165,3 +169,96 @@ def test_a_name_that_is_published_again_is_new_for_everybody(depot: Depot, tmp_p
     assert (there.path("epoch-1") / "a.txt").read_text() == "first"
     publish(there, "epoch-1", "second")
     assert [(folders.path("epoch-1") / "a.txt").read_text() for folders in (here, there)] == ["second", "second"]
+
+
+class Crowd:
+    """Threads that publish together; `gone` of them die before they come to `heard`, for which the others wait."""
+
+    def __init__(self, size: int, gone: int = 0) -> None:
+        self._barrier = threading.Barrier(size)
+        self._said: dict[int, Any] = {}
+        self._gone = gone
+
+    def member(self, rank: int) -> Member:
+        return Member(self, rank)
+
+    def together(self, rank: int, value: Any) -> dict[int, Any]:
+        self._barrier.wait(10)
+        self._said[rank] = value
+        self._barrier.wait(10)
+        return dict(self._said)
+
+    def waits_for_nobody(self, rank: int) -> None:
+        if rank < self._gone:
+            raise ConnectionError("one is gone")
+
+
+@dataclass(frozen=True)
+class Member:
+    crowd: Crowd
+    rank: int
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def told(self, value: Any) -> Any:
+        return self.crowd.together(self.rank, value)[0]
+
+    def heard(self, value: Any) -> list[Any]:
+        self.crowd.waits_for_nobody(self.rank)
+        found = self.crowd.together(self.rank, value)
+        return [found[rank] for rank in sorted(found)]
+
+
+def _publish_together(folders: list[SharedFolders], crowd: Crowd) -> list[BaseException | None]:
+    def publish(rank: int) -> BaseException | None:
+        try:
+            with folders[rank].publish_together("epoch-1", crowd.member(rank)) as folder:
+                (folder / f"part-{rank}").write_text(str(rank), encoding="ascii")
+        except ConnectionError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(len(folders)) as pool:
+        return list(pool.map(publish, range(len(folders))))
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["directory", "depot"])
+def test_several_publish_one_folder(depot: Depot, tmp_path: Path, shared: bool) -> None:
+    folders = [SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), depot) for rank in range(3)]
+    assert _publish_together(folders, Crowd(3)) == [None] * 3
+    for each in folders:
+        assert each.names() == ["epoch-1"]
+        found = {path.name: path.read_text() for path in each.path("epoch-1").iterdir()}
+        assert found == {f"part-{rank}": str(rank) for rank in range(3)}
+
+
+@pytest.mark.parametrize("shared", [True, False], ids=["directory", "depot"])
+def test_what_not_all_have_published_is_no_folder(depot: Depot, tmp_path: Path, shared: bool) -> None:
+    folders = [SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), depot) for rank in range(2)]
+    found = _publish_together(folders, Crowd(2, gone=2))
+    assert [type(error) for error in found] == [ConnectionError] * 2
+    assert folders[0].names() == folders[1].names() == []
+    if not shared:
+        assert len(depot.files("files")) == 2, "what they had uploaded is seen by nobody"
+        assert folders[0].tidy(time.time() + 2 * 24 * 3600) == 2
+
+
+def test_processes_of_one_machine_fetch_a_folder_once(depot: Depot, tmp_path: Path) -> None:
+    publish(SharedFolders(tmp_path / "there", depot), "a")
+    fetched: list[str] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(depot, name)
+
+        def fetch(self, name: str, path: Path) -> None:
+            fetched.append(name)
+            time.sleep(0.05)
+            depot.fetch(name, path)
+
+    same = [SharedFolders(tmp_path / "here", Counting()) for _ in range(4)]  # type: ignore[arg-type]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(whole(folder) for folder in pool.map(lambda each: each.path("a"), same))
+    assert len(fetched) == len(set(fetched))

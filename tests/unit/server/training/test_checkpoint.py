@@ -1,5 +1,6 @@
 """Checkpoints: the latest sound one is read, a damaged one never."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from headstart_server.core.errors import StoreFullError
+from headstart_server.storage import tensor_files
 from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.tensor_files import read_into
 from headstart_server.training import checkpoint as checkpoint_module
 from headstart_server.training.checkpoint import (
     Kept,
@@ -18,6 +21,7 @@ from headstart_server.training.checkpoint import (
     save_checkpoint,
 )
 from headstart_server.training.reports import EpochReport
+from torch.distributed.checkpoint.api import CheckpointException
 
 REPORT = EpochReport(epoch=2, step=10, train={"loss": 0.5}, validation={"loss": float("nan"), "a": 0.1}, best=True)
 
@@ -175,3 +179,31 @@ def test_a_checkpoint_whose_upload_was_cut_short_is_passed_over(tmp_path: Path, 
     found = load_checkpoint(SharedFolders(tmp_path / "there", depot))
     assert found is not None
     assert found.progress.epoch == 1
+
+
+def test_a_failed_read_raises_what_was_behind_it(tmp_path: Path) -> None:
+    _save(tmp_path)
+    found = load_checkpoint(SharedFolders(tmp_path))
+    assert found is not None
+    with pytest.raises(RuntimeError, match="nowhere"):
+        read_into({"nowhere": torch.zeros(2)}, _saved_folder(tmp_path / "other"))
+
+
+def _saved_folder(root: Path) -> Path:
+    _save(root)
+    found = load_checkpoint(SharedFolders(root))
+    assert found is not None
+    return found.folder
+
+
+def test_a_full_disk_is_named_where_processes_write_their_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise CheckpointException("save", {0: (OSError(errno.ENOSPC, "No space left on device"), [])})  # type: ignore[dict-item]
+
+    monkeypatch.setattr(tensor_files, "save", full)
+    kept = Kept({"a": torch.zeros(2)}, {}, *_running(moved=True).save())
+    with pytest.raises(StoreFullError):
+        save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), kept, in_parts=True)
+    assert load_checkpoint(SharedFolders(tmp_path)) is None

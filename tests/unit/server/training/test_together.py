@@ -248,20 +248,6 @@ def test_processes_with_disks_of_their_own_write_one_checkpoint(tmp_path: Path, 
     _require_alike([_through_a_depot(World(), tmp_path / "alone", "ddp", 4)], expected)
 
 
-def _dying(world: World, root: Path) -> list[str]:
-    """One process fails while the others write: nobody sees the checkpoint."""
-    folders = SharedFolders(root / str(world.rank), depot_at(str(root / "depot"), "root"))
-    with pytest.raises(ZeroDivisionError), folders.publish_together("epoch-1", world) as folder:
-        (folder / f"part-{world.rank}").write_text("half", encoding="ascii")
-        raise ZeroDivisionError
-    world.told(None)
-    return folders.names()
-
-
-def test_a_checkpoint_that_fails_half_way_is_seen_by_nobody(tmp_path: Path, pair: Together) -> None:
-    assert pair(_dying, tmp_path) == [[], []]
-
-
 def _apart(world: World, root: Path) -> None:
     _interrupted(World(), root / str(world.rank), "ddp", 2 + world.rank)
     with (

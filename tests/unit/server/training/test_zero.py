@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from headstart_server.model.world import World
+from headstart_server.spec.model import OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel import Sharing
 
@@ -47,8 +48,10 @@ def test_accumulated_and_clipped_gradients(pair: Together, bert: Path, stage: in
     )
 
 
-def _interrupted(world: World, root: Path, stage: int, epochs: int) -> Trained:
-    run = others.Run(settings_of(epochs=epochs, checkpoints=SharedFolders(root), batch_size=16), total_epochs=4)
+def _interrupted(world: World, root: Path, stage: int, epochs: int, text: Path) -> Trained:
+    settings = settings_of(epochs=epochs, checkpoints=SharedFolders(root), batch_size=16)
+    momentum = OptimizerSpec(type="sgd", momentum=0.9)
+    run = others.Run(settings, total_epochs=4, text=text, optimizer=momentum, learning_rate=1e-3)
     loop = run.loop(world, Sharing("deepspeed", stage) if stage else Sharing("ddp"))
     loop.run()
     losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
@@ -56,15 +59,21 @@ def _interrupted(world: World, root: Path, stage: int, epochs: int) -> Trained:
 
 
 @pytest.mark.parametrize(("first", "then"), [(2, 2), (3, 3), (2, 3), (3, 2), (0, 3), (2, 0)])
-def test_a_run_goes_on_from_a_checkpoint(tmp_path: Path, pair: Together, first: int, then: int) -> None:
-    unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4)
-    pair(_interrupted, tmp_path / "broken", first, 2)
-    found = pair(_interrupted, tmp_path / "broken", then, 4)
+def test_a_run_goes_on_from_a_checkpoint(
+    tmp_path: Path,
+    pair: Together,
+    bert: Path,  # noqa: F811
+    first: int,
+    then: int,
+) -> None:
+    unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4, bert)
+    pair(_interrupted, tmp_path / "broken", first, 2, bert)
+    found = pair(_interrupted, tmp_path / "broken", then, 4, bert)
     others._require_alike(found, Trained(unbroken.losses[2:], unbroken.parameters, 0))
 
 
-def test_what_is_saved_needs_no_deepspeed(tmp_path: Path, pair: Together) -> None:
-    pair(_interrupted, tmp_path, 3, 2)
-    resumed = _interrupted(World(), tmp_path, 0, 4)
-    unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4)
+def test_what_is_saved_needs_no_deepspeed(tmp_path: Path, pair: Together, bert: Path) -> None:  # noqa: F811
+    pair(_interrupted, tmp_path, 3, 2, bert)
+    resumed = _interrupted(World(), tmp_path, 0, 4, bert)
+    unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4, bert)
     torch.testing.assert_close(resumed.parameters, unbroken.parameters, rtol=0, atol=1e-5)
