@@ -31,7 +31,7 @@ _MOST_BYTES = 1 << 30
 
 
 class HandLost(Exception):  # noqa: N818 - no error of the program's
-    """The process is gone."""
+    """The process is gone, or no use."""
 
 
 class Hands(Protocol):
@@ -171,13 +171,18 @@ class HandedLoader:
         """A batch, whoever has to load it in the end. What a hand cannot read, this machine may."""
         while asked.hand is not None:
             try:
-                loaded = self._hands.take(asked.ticket)
-                if not any(loaded.bad.values()):
-                    return loaded
-                break
+                return _sound(self._hands.take(asked.ticket))
             except HandLost as error:
-                _log.warning("a process that loaded images was lost; others load its batches", error=str(error))
+                _log.warning("a process that loaded images is no use; others load its batches", error=str(error))
                 self._hands.lose(asked.hand)
                 self._busy.pop(asked.hand, None)
                 asked = self._ask(asked.rows, epoch)
         return load(self._own.readers, asked.rows, epoch)
+
+
+def _sound(loaded: LoadedImages) -> LoadedImages:
+    """Raises HandLost for a batch with images that the hand's machine could not read."""
+    for name, bad in loaded.bad.items():
+        for row, reason in bad.items():
+            raise HandLost(f"it cannot read the image of {name!r} in row {row + 1}: {reason}")
+    return loaded
