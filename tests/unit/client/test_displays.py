@@ -156,5 +156,6 @@ def test_json_keeps_zeros_and_falsehoods_and_drops_the_empty() -> None:
             "rows_per_second": 0.0,
             "data_wait_seconds": 0.0,
             "compute_seconds": 0.0,
+            "load_seconds": 0.0,
         },
     }
