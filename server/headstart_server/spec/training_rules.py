@@ -76,6 +76,8 @@ def _backend(spec: TrainSpec) -> Iterator[Violation]:
         )
     if trainer.cpu_offload and trainer.strategy != "fsdp":
         yield Violation("backend.trainer.cpu_offload", "is for strategy fsdp, whose workers hold parts; leave it out")
+    if trainer.image_workers is not None and all(feature.type != "image" for feature in spec.input_features):
+        yield Violation("backend.trainer.image_workers", "load images, and no input is one; leave it out")
     if trainer.zero_stage is not None and trainer.strategy != "deepspeed":
         yield Violation("backend.trainer.zero_stage", "is for strategy deepspeed; leave it out, or set the strategy")
     for name, amount in trainer.resources_per_worker.items():

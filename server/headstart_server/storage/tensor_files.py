@@ -41,8 +41,8 @@ def _own_errors() -> Iterator[None]:
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()), (0, (error, None)))
         if isinstance(cause, Exception):
-            raise cause from None
-        raise RuntimeError(f"rank {rank}: {cause!r}") from None
+            raise cause from error
+        raise RuntimeError(f"rank {rank}: {cause!r}") from error
 
 
 def described_tensors(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:

@@ -27,8 +27,10 @@ from headstart_server.storage.tensor_files import described_tensors, read_into, 
 from headstart_server.training.reports import EpochReport
 
 _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
+Room = Callable[[str, torch.Size, torch.dtype], Tensor]
+"""Memory for a tensor of a checkpoint, by its name, shape and type."""
 _WHOLE = "state.safetensors"
-FORMAT = 2
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Checkpoint:
     progress: Progress
     values: dict[str, Any]
 
-    def read(self, section: str, room: Callable[[str, torch.Size, torch.dtype], Tensor]) -> dict[str, Tensor]:
+    def read(self, section: str, room: Room) -> dict[str, Tensor]:
         """Tensors of `model`, `best` or `running` by name, read into what `room(name, shape, type)` makes for each."""
         prefix = f"{section}/"
         tensors = {
@@ -185,7 +187,7 @@ def _save_parts(folder: Path, state: Kept, world: World) -> dict[str, str]:
 
 
 def _describe(folder: Path, progress: Progress, state: Kept, digests: Mapping[str, str]) -> None:
-    content = {"format": FORMAT, "progress": asdict(progress), "values": state.values, "files": digests}
+    content = {"format": _FORMAT, "progress": asdict(progress), "values": state.values, "files": digests}
     described = json.dumps({"content": content, "digest": fingerprint(content)})
     (folder / "progress.json").write_text(described, encoding="utf-8")
 
@@ -193,7 +195,7 @@ def _describe(folder: Path, progress: Progress, state: Kept, digests: Mapping[st
 def _load(folder: Path) -> Checkpoint:
     described = read_json(folder / "progress.json")
     content = described["content"]
-    if described["digest"] != fingerprint(content) or content["format"] != FORMAT:
+    if described["digest"] != fingerprint(content) or content["format"] != _FORMAT:
         raise ValueError("progress.json is damaged, or another version's")
     for name, digest in content["files"].items():
         if file_digest(folder / name) != digest:

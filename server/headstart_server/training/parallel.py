@@ -1,7 +1,7 @@
 """How the processes of a world hold one model: alone, a copy each (DDP), or a part each (FSDP)."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,13 +20,12 @@ from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
 from headstart_server.training.blocks import recompute, repeated_blocks
+from headstart_server.training.checkpoint import Room
 from headstart_server.training.precision import Precision
 from headstart_server.training.stepping import Clipping
 
 State = dict[str, Tensor]
 """What training changes, by name, on the CPU, as one process holds it."""
-Room = Callable[[str, torch.Size, torch.dtype], Tensor]
-"""Memory for a tensor of a checkpoint, by its name, shape and type."""
 
 
 @dataclass(frozen=True)

@@ -145,18 +145,13 @@ class ZeROOptimizer(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """State of parameters by the given optimizer's order, in rank 0; all processes put it together."""
-        found: dict[int, dict[str, Any]] = {}
         self._link()
         first: dict[str, Any] = next(iter(self._given.state.values()), {})
+        found: dict[int, dict[str, Any]] = {}
         for index, parameter in enumerate(self._parameters):
-            values = found[index] = {}
-            for key, value in first.items():
-                if not isinstance(value, Tensor) or value.ndim == 0:
-                    values[key] = value
-                else:
-                    values[key] = _utilities().safe_get_full_optimizer_state(parameter, key).cpu()
-            if not self._world.leads:
-                del found[index]
+            whole = {key: self._whole(parameter, key, value) for key, value in first.items()}
+            if self._world.leads:
+                found[index] = whole
         return {"state": found, "param_groups": []}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -174,6 +169,12 @@ class ZeROOptimizer(Optimizer):
             for key, value in state[index].items():
                 if isinstance(value, Tensor) and value.ndim:
                     _set_state(parameter, value.to(parameter.device), key, self._world)
+
+    def _whole(self, parameter: Any, key: str, value: Any) -> Any:
+        """A value of a parameter's state; all processes have the numbers, and each a part of the tensors."""
+        if not isinstance(value, Tensor) or value.ndim == 0:
+            return value
+        return _utilities().safe_get_full_optimizer_state(parameter, key).cpu()
 
     def _flat(self) -> list[Tensor]:
         """What the given optimizer steps: this process's parts, one after another."""

@@ -11,8 +11,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, Loader, few
 from headstart_server.data.images.reader import ImageReader
-from headstart_server.engines.hands import Hand, HandedLoader, HandLost, Recipe
 from headstart_server.engines.ray.cluster import brief
+from headstart_server.engines.remote_loader import Hand, HandLost, Recipe, RemoteLoader
 from headstart_server.model.world import World
 
 _log = structlog.get_logger()
@@ -35,7 +35,7 @@ class ClusterLoading:
         if not self._hands:
             return own
         recipes = {name: Recipe.of(reader) for name, reader in readers.items()}
-        return HandedLoader(RayHands(self._job, recipes, self._hands), own)
+        return RemoteLoader(RayHands(self._job, recipes, self._hands), own)
 
 
 class RayHands:

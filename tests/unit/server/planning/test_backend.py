@@ -134,6 +134,8 @@ def test_elastic_workers_are_bounds_and_options_are_taken() -> None:
         ({"min_workers": 2}, "min_workers: 2 is above num_workers, 1"),
         ({"num_workers": 2, "cpu_offload": True}, "cpu_offload: is for strategy fsdp"),
         ({"num_workers": {"min": 2}}, "num_workers"),
+        ({"image_workers": 4}, "image_workers: load images, and no input is one"),
+        ({"image_workers": -1}, "image_workers"),
         ({"zero_stage": 3}, "zero_stage: is for strategy deepspeed"),
         ({"strategy": {"type": "deepspeed", "offload": True}}, "strategy"),
         ({"strategy": {"type": "deepspeed", "zero_optimization": {"stage": 4}}}, "zero_stage"),

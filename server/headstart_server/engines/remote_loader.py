@@ -98,7 +98,7 @@ class _Asked:
     ticket: Any = None
 
 
-class HandedLoader:
+class RemoteLoader:
     """Loads batches by hands, in order; by `own` as long as none has started, and what none of them can load."""
 
     def __init__(self, hands: Hands, own: ImageLoader) -> None:

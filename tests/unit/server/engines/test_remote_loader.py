@@ -12,8 +12,8 @@ import pytest
 import torch
 from headstart_server.data.images import loader as loader_module
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, _Rows
-from headstart_server.engines import hands as hands_module
-from headstart_server.engines.hands import HandedLoader, HandLost
+from headstart_server.engines import remote_loader as remote_loader_module
+from headstart_server.engines.remote_loader import HandLost, RemoteLoader
 
 from tests.support.images import png, reader
 
@@ -33,7 +33,7 @@ def load(*asked: Any) -> LoadedImages:
 
 @pytest.fixture(autouse=True)
 def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hands_module, "load", load)
+    monkeypatch.setattr(remote_loader_module, "load", load)
     monkeypatch.setattr(_Rows, "__getitem__", lambda self, request: load(self._readers, request.rows, request.epoch))
 
 
@@ -99,7 +99,7 @@ def _require_same(found: Iterator[LoadedImages] | list[LoadedImages], epoch: int
 @pytest.mark.parametrize("count", [1, 3])
 def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> None:
     hands = Threads(count)
-    loader = HandedLoader(hands, OWN)
+    loader = RemoteLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, epoch), epoch)
     assert sorted(set(hands.asked)) == list(range(count))
     assert len(hands.asked) == len(BATCHES)
@@ -109,16 +109,16 @@ def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> 
 
 def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.MonkeyPatch) -> None:
     hands = Threads(2)
-    loader = HandedLoader(hands, OWN)
+    loader = RemoteLoader(hands, OWN)
     stream = loader.stream(BATCHES, 1)
     next(stream)
     assert len(hands.asked) == 4
     next(stream)
     assert len(hands.asked) == 5
-    monkeypatch.setattr(hands_module, "_MOST_BYTES", 1)
+    monkeypatch.setattr(remote_loader_module, "_MOST_BYTES", 1)
     list(stream)
     small = Threads(2)
-    first = HandedLoader(small, OWN).stream(BATCHES, 1)
+    first = RemoteLoader(small, OWN).stream(BATCHES, 1)
     next(first)
     assert len(small.asked) == 1, "a batch's size counts before the next is asked for"
     for each in (hands, small):
@@ -128,7 +128,7 @@ def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.Mo
 def test_the_hand_with_the_least_to_do_is_asked() -> None:
     gate = threading.Event()
     hands = Threads(3, gate=gate)
-    loader = HandedLoader(hands, OWN)
+    loader = RemoteLoader(hands, OWN)
     stream = loader.stream(BATCHES, 1)
     waiting = threading.Thread(target=next, args=(stream,))
     waiting.start()
@@ -143,7 +143,7 @@ def test_the_hand_with_the_least_to_do_is_asked() -> None:
 @pytest.mark.parametrize("mortal", [{0: 0}, {0: 1, 1: 2}, {0: 0, 1: 0, 2: 0}, {0: 1, 1: 1, 2: 1}])
 def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]) -> None:
     hands = Threads(3, mortal)
-    loader = HandedLoader(hands, OWN)
+    loader = RemoteLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     assert loader.workers == 3 - len(mortal)
     _require_same(loader.stream(BATCHES, 2), 2)
@@ -152,14 +152,14 @@ def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]
 
 def test_who_asks_loads_as_long_as_nobody_has_started() -> None:
     hands = Threads(2, late=7)
-    loader = HandedLoader(hands, OWN)
+    loader = RemoteLoader(hands, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     assert 0 < len(hands.asked) < len(BATCHES)
     loader.close()
 
 
 def test_a_stream_that_is_given_up_leaves_the_next_one_whole() -> None:
-    loader = HandedLoader(Threads(2), OWN)
+    loader = RemoteLoader(Threads(2), OWN)
     next(loader.stream(BATCHES, 1))
     _require_same(loader.stream(BATCHES, 2), 2)
     assert list(loader.stream([], 3)) == []
@@ -167,6 +167,6 @@ def test_a_stream_that_is_given_up_leaves_the_next_one_whole() -> None:
 
 
 def test_what_a_hand_cannot_read_is_read_here() -> None:
-    loader = HandedLoader(Threads(2, blind=True), OWN)
+    loader = RemoteLoader(Threads(2, blind=True), OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     loader.close()
