@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import headstart
+from headstart.v1 import training_pb2 as pb
 
 from tests.support import reviews
 from tests.support.running_server import RunningServer
@@ -46,24 +47,33 @@ class Followed:
     """Of training, validation and test, by epoch."""
     warnings: list[str] = field(default_factory=list)
     workers: list[int] = field(default_factory=list)
-    """How many said what they did, by epoch."""
+    """How many said what they did, epoch by epoch; one alone says nothing."""
     model: str = ""
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many workers trained, one after another, as often as that changed."""
+        sizes = [max(1, workers) for workers in self.workers]
+        return [size for before, size in zip([0, *sizes], sizes, strict=False) if size != before]
+
+    def hear(self, event: pb.TrainJobEvent) -> None:
+        """Takes note of one event."""
+        match event.WhichOneof("event"):
+            case "epoch_finished":
+                report = event.epoch_finished
+                self.losses[report.epoch] = (report.train["loss"], report.validation["loss"], report.test["loss"])
+                self.workers.append(len(report.workers))
+            case "warning":
+                self.warnings.append(event.warning.reason)
+            case "model_published":
+                self.model = event.model_published.model
 
 
 def follow(run: headstart.TrainRun) -> Followed:
     """Reads a job to its end."""
     found = Followed(run.name)
     for event in run:
-        match event.WhichOneof("event"):
-            case "epoch_finished":
-                report = event.epoch_finished
-                losses = (report.train["loss"], report.validation["loss"], report.test["loss"])
-                found.losses[report.epoch] = losses
-                found.workers.append(len(report.workers))
-            case "warning":
-                found.warnings.append(event.warning.reason)
-            case "model_published":
-                found.model = event.model_published.model
+        found.hear(event)
     run.result()
     return found
 

@@ -72,7 +72,7 @@ class Fitting:
         parallel = parallelise(model, self._world, sharing)
         batch_size = self._batch_size(parallel, feed)
         self._compile(model)
-        loop = self._loop(parallel, feed, batch_size * self._world.size)
+        loop = self._loop(parallel, feed, batch_size)
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
             report = loop.run()
             self._calibrate(loop)
@@ -98,8 +98,11 @@ class Fitting:
                 if not item.skipped:
                     item.encoder.compile(dynamic=True)
 
-    def _loop(self, parallel: Parallel, feed: Feed, batch_size: int) -> Loop:
+    def _loop(self, parallel: Parallel, feed: Feed, own_rows: int) -> Loop:
+        """`own_rows` is what each process runs at once. A batch is what all would that were asked for: where there are
+        fewer, they run it in several passes, and learn the same."""
         trainer = self._trainer
+        batch_size = own_rows * self._prepared.backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
         schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)
@@ -123,6 +126,7 @@ class Fitting:
             checkpoints=self._workplace.storage.checkpoints(self._prepared.assignment.identifier)
             if trainer.checkpoint
             else None,
+            pass_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
         )
         outputs = self._prepared.data.outputs

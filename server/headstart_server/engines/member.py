@@ -33,7 +33,7 @@ def train_together(
     """
     workplace = workplace_of(job, use_gpu=plan.use_gpu)
     assignment = assignment_of(job, workplace.storage)
-    prepared = prepare_job(assignment, workplace, Silent(), world.size, survey)
+    prepared = prepare_job(assignment, workplace, Silent(), survey)
     stored = gathered_inputs(prepared, workplace)
     require_same_rows(prepared, world)
     model, report = Fitting(prepared, stored, workplace, listener, world, loading).run()

@@ -48,10 +48,9 @@ def prepare_job(
     assignment: Assignment,
     workplace: Workplace,
     listener: Listener,
-    workers: int | None = None,
     survey: Survey | None = None,
 ) -> Prepared:
-    """Reads and profiles the rows and resolves the spec, for as many workers as there are (None: as it asks for)."""
+    """Reads and profiles the rows and resolves the spec."""
     spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
     torch.manual_seed(seed_of(spec))
     backend = plan_backend(spec, resolution, workplace.device.type)
@@ -65,7 +64,7 @@ def prepare_job(
         device,
         encoder_runs=any(not plan.cached for plan in plans.values()),
         encoder_trains=any(plan.trainable for plan in plans.values()),
-        workers=workers or backend.workers,
+        workers=backend.workers,
     )
     if survey is not None:  # only now, as one process finds out after it has resolved its settings
         data.parts[:] = survey.settled

@@ -22,6 +22,7 @@ from headstart_server.training.feed import Feed
 from headstart_server.training.honesty import require_same
 from headstart_server.training.metrics import smaller_is_better
 from headstart_server.training.parallel import Parallel, State
+from headstart_server.training.passes import Pass, cut
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, Metrics, Reporter, WorkerReport
 from headstart_server.training.running import Meter, Running
@@ -35,7 +36,7 @@ class LoopSettings:
 
     epochs: int
     batch_size: int
-    """Rows of one forward pass in all processes together."""
+    """Rows of a batch in all processes together."""
     eval_batch_size: int
     accumulation: int
     clipping: Clipping | None
@@ -45,13 +46,15 @@ class LoopSettings:
     validation_metric: str
     seed: int
     checkpoints: SharedFolders | None
+    pass_rows: int = 0
+    """At most how many rows all processes together run at once; 0: a batch."""
     checkpoint_seconds: float = 0.0
     """Least time between two checkpoints; the last epoch always has one."""
 
 
 @dataclass(frozen=True)
-class _Pass:
-    """One process's pass over the training rows."""
+class _Epoch:
+    """One process's pass over all training rows."""
 
     metrics: Metrics
     """The running aggregate of all processes."""
@@ -129,53 +132,57 @@ class Loop:
         """Metrics of one part with the current weights; empty where the part is."""
         return self.evaluator.evaluate(part)
 
-    def _train_epoch(self, epoch: int) -> "_Pass":
+    def _train_epoch(self, epoch: int) -> "_Epoch":
         """One pass over the training rows."""
         self.model.train()
+        settings, schedule = self.settings, self._stepper.schedule
         running = Running(self.outputs, self.feed, self.world)
-        batches = list(self.feed.shuffled(Part.TRAIN, self.settings.batch_size, self.settings.seed, epoch))
-        portions = [self.world.portion(rows) for rows in batches]
-        rows_per_step = self.settings.batch_size * self.settings.accumulation
-        meter = Meter(self.reporter, epoch, self._stepper.schedule.total_steps, rows_per_step)
+        batches = list(self.feed.shuffled(Part.TRAIN, settings.batch_size, settings.seed, epoch))
+        passes = list(cut(batches, settings.accumulation, settings.pass_rows or settings.batch_size))
+        portions = [self.world.portion(each.rows) for each in passes]
+        meter = Meter(self.reporter, epoch, schedule.total_steps, settings.batch_size * settings.accumulation)
         step, rate, loaded = self.progress.step, 0.0, self.feed.load_seconds
+        losses: list[Tensor] = []
         stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
-        for index, (rows, (_, batch, targets)) in enumerate(zip(batches, stream, strict=True), 1):
-            steps = index % self.settings.accumulation == 0 or index == len(batches)
-            with self.parallel.synced(steps, idle=portions[index - 1][1] == 0):
+        for each, (_, counted), (_, batch, targets) in zip(passes, portions, stream, strict=True):
+            with self.parallel.synced(each.last, idle=counted == 0):
                 with self.precision.autocast():
                     logits = self.parallel(batch)
-                    loss = self._loss(logits, targets, rows)
-                # gradients are averaged over processes, whose losses add up to that of all rows
-                divisor = _summed(index, len(batches), self.settings.accumulation) / self.world.size
-                self.parallel.backward(loss if divisor == 1 else loss / divisor, self.precision)
-            if steps:
+                    loss = self._loss(logits, targets, each, counted)
+                # gradients are averaged over processes, whose losses add up to that of the step's rows
+                self.parallel.backward(loss if self.world.size == 1 else loss * self.world.size, self.precision)
+            if each.last:
                 rate = self._stepper.step(step)
                 step += 1
-            total = self._agreement.after(loss.detach())
-            running.add(rows, logits, total)
-            meter.note(step, total, rate, len(rows))
-            if step == 1 and steps:
-                self._require_same("after the first step")
+            losses.append(self._agreement.after(loss.detach()))
+            running.add(each.rows, logits)
+            if each.last:
+                total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+                running.note(total, len(each.step_rows))
+                meter.note(step, total, rate, len(each.step_rows))
+                losses = []
+                if step == 1:
+                    self._require_same("after the first step")
         self.progress = replace(self.progress, step=step)
-        loaded = self.feed.load_seconds - loaded
-        return _Pass(running.metrics(epoch), rate, stream.seconds, sum(count for _, count in portions), loaded)
+        rows = sum(counted for _, counted in portions)
+        return _Epoch(running.metrics(epoch), rate, stream.seconds, rows, self.feed.load_seconds - loaded)
 
-    def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], rows: Tensor) -> Tensor:
-        """This process's part of the loss: the parts of all add up to the mean over `rows`, the whole batch."""
+    def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], of: Pass, counted: int) -> Tensor:
+        """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
         parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
-        if self.world.size > 1:
-            shares = [self._share_of_mass(name, targets[name], rows) for name in self.losses]
+        if counted < len(of.step_rows):
+            shares = [self._share_of_mass(name, targets[name], of, counted) for name in self.losses]
             parts = [part * share for part, share in zip(parts, shares, strict=True)]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
-    def _share_of_mass(self, name: str, targets: Tensor, rows: Tensor) -> float:
-        loss, (_, count) = self.losses[name], self.world.portion(rows)
-        if loss.class_weights is None or count == 0:
-            return count / len(rows)
-        everybody = self.feed.targets[name].index_select(0, rows.to(self.feed.targets[name].device))
+    def _share_of_mass(self, name: str, targets: Tensor, of: Pass, counted: int) -> float:
+        loss = self.losses[name]
+        if loss.class_weights is None or counted == 0:
+            return counted / len(of.step_rows)
+        everybody = self.feed.targets[name].index_select(0, of.step_rows.to(self.feed.targets[name].device))
         return loss.mass(targets) / loss.mass(everybody.to(targets.device))
 
-    def _workers(self, passed: "_Pass", seconds: float) -> list[WorkerReport]:
+    def _workers(self, passed: "_Epoch", seconds: float) -> list[WorkerReport]:
         """What each process did in this epoch."""
         if self.world.size == 1:
             return []
@@ -200,7 +207,7 @@ class Loop:
             self.parallel.settle()
             require_same(self.world, self.parallel.wholes(self.parallel.snapshot()), when)
 
-    def _evaluate_epoch(self, epoch: int, passed: "_Pass") -> EpochReport:
+    def _evaluate_epoch(self, epoch: int, passed: "_Epoch") -> EpochReport:
         return EpochReport(
             epoch=epoch,
             step=self.progress.step,
@@ -247,13 +254,9 @@ class Loop:
         model, best = (self.parallel.taken(checkpoint.read(part, rooms)) for part in ("model", "best"))
         self.parallel.restore(model)
         running.load(checkpoint.read("running", running.room), checkpoint.values)
-        self.progress, self.best_state = checkpoint.progress, best
+        # steps are counted anew: a batch size that is fitted to the memory may be another one now
+        steps = checkpoint.progress.epoch * self._stepper.schedule.steps_per_epoch
+        self.progress, self.best_state = replace(checkpoint.progress, step=steps), best
         self.reporter.warning(
             "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
         )
-
-
-def _summed(index: int, batches: int, accumulation: int) -> int:
-    """How many batches share the step of batch `index` (from 1): fewer than asked for at an epoch's end."""
-    first = (index - 1) // accumulation * accumulation
-    return min(accumulation, batches - first)

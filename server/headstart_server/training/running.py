@@ -29,13 +29,16 @@ class Running:
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
 
-    def add(self, rows: Tensor, logits: Mapping[str, Tensor], loss: Tensor) -> None:
-        """Takes note of one batch: all its rows and its loss, and what this process's model said of its own."""
-        self._losses.append(loss)
-        self._rows.append(len(rows))
+    def add(self, rows: Tensor, logits: Mapping[str, Tensor]) -> None:
+        """Takes note of one pass: all its rows, and what this process's model said of its own."""
         if self._budget > 0:
             self._said.add(rows, {name: values.detach() for name, values in logits.items()})
             self._budget -= len(rows) * sum(values[0].numel() for values in logits.values())
+
+    def note(self, loss: Tensor, rows: int) -> None:
+        """Takes note of one step: the mean loss of its rows."""
+        self._losses.append(loss)
+        self._rows.append(rows)
 
     def metrics(self, epoch: int) -> Metrics:
         """Metrics of the epoch; raises TrainingFailedError if its loss is not finite."""
@@ -62,7 +65,7 @@ class Meter:
         self._rows = 0
 
     def note(self, step: int, loss: Tensor, rate: float, rows: int) -> None:
-        """Takes note of one batch, after which `step` steps are done."""
+        """Takes note of the step after which there have been `step`."""
         self._losses.append(loss)
         self._rows += rows
         now = time.perf_counter()

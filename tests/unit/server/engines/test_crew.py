@@ -120,7 +120,7 @@ def test_a_crew_encodes_each_text_once_and_shares_the_work_evenly(tmp_path: Path
     assert (last.total, last.encoded, last.repeated, last.found) == (440, 400, 40, 0)
     assert len(set(crew.given)) == len(crew.given) == 400
     assert [worker["rows"] for worker in last.workers] == [208, 192]
-    member, _ = prepared_of(job, Heard(), workers=2, survey=survey)
+    member, _ = prepared_of(job, Heard(), survey=survey)
     alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, reviews.spec()), heard)
     stored_inputs(alone, own, Heard())
     equal_inputs(member, alone, workplace, own)
@@ -143,10 +143,10 @@ def test_what_a_crew_finds_unusable_is_settled_as_by_one_process(
     job = job_of(tmp_path / "together", photos, spec)
     prepared, workplace = prepared_of(job, heard)
     survey = fill_store(prepared, workplace, heard, Turns(job))
-    member, _ = prepared_of(job, Heard(), workers=2, survey=survey)
+    member, _ = prepared_of(job, Heard(), survey=survey)
     alone, own = prepared_of(job_of(tmp_path / "alone", photos, spec), lone)
     stored_inputs(alone, own, lone)
-    assert 2 * member.trainer.batch_size == alone.trainer.batch_size  # an automatic one is shared
+    assert member.trainer.batch_size == alone.trainer.batch_size
     assert heard.warnings == lone.warnings
     assert len(heard.warnings) == 1
     assert max(progress.encoded for _, progress in heard.progress) == 9

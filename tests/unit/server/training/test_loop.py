@@ -11,7 +11,6 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
-from headstart_server.training.loop import _summed
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.stepping import clip
 
@@ -105,6 +104,19 @@ def test_a_resumed_fine_tuning_gives_identical_losses(
     assert _untimed(second.reporter.epochs[0]) == _untimed(whole.reporter.epochs[1])
 
 
+@pytest.mark.parametrize(("before", "after"), [(16, 32), (32, 16)])
+def test_the_schedule_of_a_run_that_goes_on_with_other_batches_ends_where_it_would(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    unbroken = Run(settings_of(epochs=4, batch_size=after))
+    unbroken.loop().run()
+    Run(settings_of(epochs=2, batch_size=before, checkpoints=SharedFolders(tmp_path)), total_epochs=4).loop().run()
+    resumed = Run(settings_of(epochs=4, batch_size=after, checkpoints=SharedFolders(tmp_path)))
+    resumed.loop().run()
+    found, expected = ([each.learning_rate for each in run.reporter.epochs] for run in (resumed, unbroken))
+    assert found == expected[2:]
+
+
 def test_a_finished_run_resumed_trains_no_more_and_gives_the_same(tmp_path: Path) -> None:
     first = Run(settings_of(checkpoints=SharedFolders(tmp_path))).loop()
     expected = first.run()
@@ -140,28 +152,27 @@ def test_without_early_stopping_all_epochs_run() -> None:
     assert len(run.reporter.epochs) == 8
 
 
-def test_accumulated_batches_step_as_one_large_batch_does() -> None:
-    def weights(**changes: Any) -> dict[str, torch.Tensor]:
-        loop = Run(settings_of(epochs=2, **changes), optimizer=OptimizerSpec(type="sgd")).loop()
+@pytest.mark.parametrize("loss", [{}, {"balance_classes": True}])
+@pytest.mark.parametrize(
+    ("rows", "cut"),
+    [
+        (32, {"batch_size": 8, "accumulation": 4}),
+        (32, {"batch_size": 32, "pass_rows": 5}),
+        (64, {"batch_size": 16, "accumulation": 100}),
+        (64, {"batch_size": 10, "accumulation": 7}),  # the last batch has 4 rows, which count no more than others
+        (50, {"batch_size": 10, "accumulation": 5, "pass_rows": 4}),
+    ],
+)
+def test_a_step_is_the_same_however_its_rows_are_cut(rows: int, cut: dict[str, int], loss: dict[str, Any]) -> None:
+    def trained(**changes: Any) -> tuple[list[float], dict[str, torch.Tensor]]:
+        run = Run(settings_of(epochs=2, **changes), optimizer=OptimizerSpec(type="sgd"), loss=loss)
+        loop = run.loop()
         loop.run()
-        return loop.model.learned_state()
+        return [report.train["loss"] for report in run.reporter.epochs], loop.model.learned_state()
 
-    large, small = weights(batch_size=32), weights(batch_size=8, accumulation=4)
-    assert all(torch.allclose(large[name], small[name], atol=1e-6) for name in large)
-
-
-def test_the_last_step_of_an_epoch_weighs_its_batches_fully() -> None:
-    assert [_summed(index, 5, 2) for index in range(1, 6)] == [2, 2, 2, 2, 1]
-    assert [_summed(index, 3, 8) for index in range(1, 4)] == [3, 3, 3]
-    assert [_summed(index, 3, 1) for index in range(1, 4)] == [1, 1, 1]
-
-    def weights(**changes: Any) -> dict[str, torch.Tensor]:
-        loop = Run(settings_of(epochs=1, **changes), optimizer=OptimizerSpec(type="sgd")).loop()
-        loop.run()
-        return loop.model.learned_state()
-
-    whole, asked_for_more = weights(batch_size=64), weights(batch_size=16, accumulation=100)
-    assert all(torch.allclose(whole[name], asked_for_more[name], atol=1e-6) for name in whole)
+    (whole_losses, whole), (losses, found) = trained(batch_size=rows), trained(**cut)
+    assert losses == pytest.approx(whole_losses, abs=1e-6)
+    assert all(torch.allclose(whole[name], found[name], atol=1e-6) for name in whole)
 
 
 def test_the_running_aggregate_is_the_mean_over_rows() -> None:

@@ -41,6 +41,7 @@ def _runs(bert: Path) -> dict[str, Run]:
         "balanced classes": Run(settings_of(batch_size=10), loss={"balance_classes": True, "label_smoothing": 0.1}),
         "number": Run(settings_of(batch_size=10), output="number"),
         "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
+        "in several passes": Run(settings_of(batch_size=21, pass_rows=4), loss={"balance_classes": True}),
         "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
         "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
         "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
@@ -106,7 +107,8 @@ def test_two_train_what_one_trains(pair: Together, bert: Path, strategy: str, na
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 @pytest.mark.parametrize(
-    "name", ["balanced classes", "batch norm, fewer rows than workers", "ghost norm", "trained encoder"]
+    "name",
+    ["balanced classes", "in several passes", "batch norm, fewer rows than workers", "ghost norm", "trained encoder"],
 )
 def test_four_train_what_one_trains(four: Together, bert: Path, strategy: str, name: str) -> None:
     run = _runs(bert)[name]
