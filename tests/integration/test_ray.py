@@ -65,6 +65,6 @@ def test_workers_train_what_one_process_trains_though_one_is_killed(
 
 def test_more_workers_than_the_cluster_holds_are_refused(client: headstart.Client) -> None:
     run = client.train(spec(1_000, batch=1_000), headstart.ServerPath("reviews.csv"))
-    with pytest.raises(headstart.JobFailed, match=r"1000 workers of 0.5 CPU each do not fit .* room for \d+; lower"):
+    with pytest.raises(headstart.JobFailed, match=r"nodes for \d+ workers of 0.5 CPU each, and 1000 are needed; lower"):
         follow(run)
     assert client.jobs.get(run.name).state == pb.TrainJob.STATE_FAILED

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +51,45 @@ def test_a_job_waits_until_its_cluster_has_grown(tmp_path: Path) -> None:
         cluster.shutdown()
 
 
+def test_a_job_waits_for_a_node_that_it_has_lost(tmp_path: Path) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    node = cluster.add_node(num_cpus=1)
+    said: list[str] = []
+    try:
+        with server_with_ray(tmp_path, "--ray-address", cluster.address) as server, server.client() as client:
+            run = client.train(_on({"CPU": 1.0}, 1, epochs=60, early_stop=-1), headstart.ServerPath("reviews.csv"))
+            for event in run:
+                if event.WhichOneof("event") == "epoch_finished" and event.epoch_finished.epoch == 10:
+                    cluster.remove_node(node, allow_graceful=False)
+                if event.WhichOneof("event") == "warning":
+                    said.append(event.warning.reason)
+                    if event.warning.reason == "WAITING_FOR_RESOURCES":
+                        assert "has nodes for 0 workers of 1 CPU each, and 1 are needed" in event.warning.message
+                        cluster.add_node(num_cpus=1)
+            assert run.result().model
+        assert said == ["WAITING_FOR_RESOURCES", "RESUMED"]
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.parametrize("broken", ["raise ImportError('no libcudart here')", "import os; os._exit(1)"])
+def test_a_node_that_cannot_run_headstart_is_named(tmp_path: Path, broken: str) -> None:
+    package = tmp_path / "python" / "headstart_server"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(broken)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    try:
+        cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": str(package.parent)})
+        with server_with_ray(tmp_path, "--ray-address", cluster.address) as server, server.client() as client:
+            with pytest.raises(headstart.JobFailed, match=r"cannot run Headstart: .*(no libcudart|died)") as failed:
+                follow(client.train(_on({"CPU": 1.0}, 1), headstart.ServerPath("reviews.csv")))
+            assert failed.value.reason == "NODE_UNFIT"
+    finally:
+        cluster.shutdown()
+
+
 def test_workers_that_die_again_and_again_fail_the_job(tmp_path: Path) -> None:
-    """Each time after they have resumed: those that die while they start are started again without end, by Ray."""
+    """Each time after they have resumed."""
     killed = 0
     with server_with_ray(tmp_path) as server, server.client() as client:
         run = client.train(spec(1, epochs=100_000, early_stop=-1), headstart.ServerPath("reviews.csv"))
@@ -68,4 +107,27 @@ def test_workers_that_die_again_and_again_fail_the_job(tmp_path: Path) -> None:
         assert failed.value.reason == "WORKERS_FAILED"
         assert killed == 4
         assert members() == []
+        assert train(client, spec(1, epochs=1)).model
+
+
+def test_workers_that_die_while_they_start_fail_the_job(tmp_path: Path) -> None:
+    with server_with_ray(tmp_path) as server, server.client() as client:
+        run = client.train(spec(1), headstart.ServerPath("reviews.csv"))
+        done = threading.Event()
+
+        def kill() -> None:
+            while not done.wait(0.05):
+                for pid in members():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            with pytest.raises(headstart.JobFailed) as failed:
+                follow(run)
+        finally:
+            done.set()
+            killer.join()
+        assert failed.value.reason == "WORKERS_FAILED"
         assert train(client, spec(1, epochs=1)).model

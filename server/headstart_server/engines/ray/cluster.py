@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
@@ -46,16 +46,6 @@ def no_cluster_named(what: str) -> Iterator[None]:
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         message = f"the Ray cluster {what}: {brief(error)}"
         raise FailedPreconditionError(message, reason="NO_CLUSTER", field="backend") from error
-
-
-def room_for(worker: tuple[tuple[str, float], ...]) -> int:
-    """How many workers of some resources fit the nodes that there are."""
-    return sum(_fitting(node["Resources"], worker) for node in ray.nodes() if node["Alive"])
-
-
-def _fitting(node: Mapping[str, float], worker: tuple[tuple[str, float], ...]) -> int:
-    """How many workers a node has room for."""
-    return int(min(node.get(name, 0.0) / each for name, each in worker if each > 0))
 
 
 def brief(error: Exception) -> str:

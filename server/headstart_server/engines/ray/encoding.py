@@ -20,9 +20,13 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset
 from headstart_server.core.errors import HeadstartError, StorageError, TrainingFailedError
 from headstart_server.engines.crew import CrewMember, Done, Errand, pieces
 from headstart_server.engines.ray.cluster import brief
+from headstart_server.engines.ray.nodes import Lookout
 from headstart_server.planning.backend import BackendPlan
 
 _POLL_SECONDS = 0.2
+_RESTARTS = 5
+"""How often each process is started again that dies, as one does whose machine has too little memory. Ray Data would
+not stop."""
 _STORAGE_WAITS = (5.0, 20.0)
 """Seconds between attempts on a storage that cannot be reached."""
 
@@ -30,14 +34,19 @@ _STORAGE_WAITS = (5.0, 20.0)
 class RayCrew:
     """As many actors as the job has workers, each with what a worker reserves. They live as long as one pass."""
 
-    def __init__(self, job: dict[str, Any], plan: BackendPlan) -> None:
-        self._job, self._plan = job, plan
+    def __init__(self, job: dict[str, Any], plan: BackendPlan, lookout: Lookout) -> None:
+        self._job, self._plan, self._lookout = job, plan, lookout
 
     def work(self, errand: Errand, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[Done]:
         """See Crew."""
         stream = _Stream(self._dataset(errand, pieces(rows, self._plan.workers)))
         stream.start()
-        while (found := stream.next(check)) is not None:
+
+        def look() -> None:
+            check()
+            self._lookout.look()
+
+        while (found := stream.next(look)) is not None:
             yield found
 
     def _dataset(self, errand: Errand, work: list[npt.NDArray[np.int64]]) -> Dataset:
@@ -57,6 +66,7 @@ class RayCrew:
             num_gpus=gpus,
             memory=memory,
             resources=others or None,
+            max_restarts=_RESTARTS,
         )
 
 

@@ -4,12 +4,13 @@ The server's worker process is the driver: it prepares the job, fills the store,
 say. Every worker reads the rows by itself and trains its part of each batch; rank 0 publishes.
 """
 
+import os
 import threading
 from contextlib import nullcontext, suppress
 from typing import Any
 
 import ray
-from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, StorageError
@@ -20,10 +21,11 @@ from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.member import train_together
 from headstart_server.engines.preparing import fill_store, prepare_job
-from headstart_server.engines.ray.cluster import brief, cluster, room_for
+from headstart_server.engines.ray.cluster import brief, cluster
 from headstart_server.engines.ray.ears import Speaker, start_ears
 from headstart_server.engines.ray.encoding import RayCrew
 from headstart_server.engines.ray.loading import ClusterLoading
+from headstart_server.engines.ray.nodes import WAITING, Lookout, require_able, shortage
 from headstart_server.engines.relay import replay
 from headstart_server.engines.workplace import Listener, Silent, Workplace
 from headstart_server.model.world import World
@@ -35,6 +37,8 @@ _COLLECTIVE_SECONDS = 300
 """A process that has waited this long for the others gives up, and Ray starts all of them again."""
 _RESTARTS = 3
 _LEAVING_SECONDS = 10.0
+_ASK_SECONDS, _WAIT_SECONDS = 60.0, 30 * 86_400.0
+"""For how long Ray waits for room, for an elastic job and for one that is not."""
 
 
 class RayEngine:
@@ -53,7 +57,7 @@ class RayEngine:
                 self._listener.state("TRAINING")
                 ears = start_ears()
                 fit = _Fit(self._trainer(plan, survey, ears))
-                return self._outcome(fit, ears)
+                return self._outcome(fit, ears, Lookout(plan, self._listener))
         finally:
             if fit is not None:
                 fit.join(_LEAVING_SECONDS)
@@ -65,7 +69,9 @@ class RayEngine:
         if plan.use_gpu:
             self._job["cuda_precision"] = fast_precision("cuda")
         self._require_resources(plan)
-        return plan, fill_store(prepared, self._workplace, self._listener, RayCrew(self._shared_job(), plan))
+        require_able(plan.resources)
+        crew = RayCrew(self._shared_job(), plan, Lookout(plan, self._listener))
+        return plan, fill_store(prepared, self._workplace, self._listener, crew)
 
     def _shared_job(self) -> dict[str, Any]:
         """The job as workers get it: with a state directory of their own where the storage is shared otherwise."""
@@ -73,29 +79,23 @@ class RayEngine:
 
     def _require_resources(self, plan: BackendPlan) -> None:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
-        room = room_for(plan.resources)
-        wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
-        if room < plan.least_workers and not self._job.get("ray_grows"):
+        missing = shortage(plan)
+        if missing and not self._job.get("ray_grows"):
             raise FailedPreconditionError(
-                f"{plan.least_workers} workers of {wanted} each do not fit the nodes of the Ray cluster, which has "
-                f"room for {room}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
+                f"{missing}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
                 "autoscaler does that, start the server with --ray-grows)",
                 reason="CLUSTER_TOO_SMALL",
                 field="backend.trainer.num_workers",
             )
-        if room < plan.least_workers:
-            self._listener.warning(
-                "WAITING_FOR_RESOURCES",
-                f"the cluster has nodes for {room} workers of {wanted}, and {plan.least_workers} are needed; the job "
-                "waits until it has grown",
-            )
+        if missing:
+            self._listener.warning(WAITING, f"{missing}; the job waits until it has grown")
             return
         free = ray.available_resources()
         for name, each in plan.resources:
             amount = each * plan.least_workers
             if amount > free.get(name, 0.0):
                 self._listener.warning(
-                    "WAITING_FOR_RESOURCES",
+                    WAITING,
                     f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
                     "the job waits until others have ended",
                 )
@@ -118,7 +118,7 @@ class RayEngine:
             run_config=RunConfig(
                 name=self._assignment.identifier,
                 **self._ray_storage(),
-                failure_config=FailureConfig(max_failures=_RESTARTS),
+                failure_config=_failures(plan),
             ),
             torch_config=TorchConfig(
                 backend="cpu:gloo,cuda:nccl" if plan.use_gpu else "gloo", timeout_s=_COLLECTIVE_SECONDS
@@ -132,13 +132,14 @@ class RayEngine:
             return {"storage_path": storage.depot.path(job), "storage_filesystem": storage.depot.arrow()}
         return {"storage_path": f"{storage.url or storage.layout.root}/{job}"}
 
-    def _outcome(self, fit: "_Fit", ears: Any) -> str:
+    def _outcome(self, fit: "_Fit", ears: Any, lookout: Lookout) -> str:
         """Listens until the workers are done, or one of them has met an error that no restart mends."""
         fit.start()
         ended = None
         while fit.is_alive() and ended is None:
             fit.join(_POLL_SECONDS)
             self._hear(ears)
+            lookout.look()
             ended = ray.get(ears.ended.remote())
         self._hear(ears)
         published: str = ray.get(ears.published.remote())
@@ -152,6 +153,10 @@ class RayEngine:
             raise JobFailedError(
                 f"the workers failed {_RESTARTS + 1} times, last with: {brief(fit.error)}", reason="WORKERS_FAILED"
             ) from fit.error
+        if isinstance(fit.error, ControllerError):
+            raise JobFailedError(
+                f"the workers do not start: {brief(fit.error)}", reason="WORKERS_FAILED"
+            ) from fit.error
         raise fit.error or AssertionError("the workers ended without a model and without an error")
 
     def _hear(self, ears: Any) -> None:
@@ -163,6 +168,17 @@ class RayEngine:
             self._listener.check()
         except CancelledError:
             ears.cancel.remote()
+
+
+def _failures(plan: BackendPlan) -> FailureConfig:
+    """How often workers may die, training or starting.
+
+    To Ray a start also fails where there is no room for a minute. A job waits for all its workers as long as it takes;
+    an elastic one asks anew how many there is room for, and its starts are not counted.
+    """
+    elastic = plan.least_workers < plan.workers
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_ASK_SECONDS if elastic else _WAIT_SECONDS)
+    return FailureConfig(max_failures=_RESTARTS, controller_failure_limit=-1 if elastic else _RESTARTS)
 
 
 def _hands(plan: BackendPlan) -> int:

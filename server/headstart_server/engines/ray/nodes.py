@@ -1,0 +1,102 @@
+"""What a cluster's nodes have room for, and whether they can run Headstart at all."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import GetTimeoutError, RaySystemError, RayTaskError, RuntimeEnvSetupError, WorkerCrashedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.versions import own_version
+from headstart_server.engines.ray.cluster import brief
+from headstart_server.engines.workplace import Listener
+from headstart_server.planning.backend import BackendPlan
+
+Resources = tuple[tuple[str, float], ...]
+"""What a worker reserves, by Ray's names."""
+_BROKEN = (RaySystemError, RayTaskError, RuntimeEnvSetupError, WorkerCrashedError)
+_ANSWER_SECONDS = 60.0
+_LOOK_SECONDS = 5.0
+WAITING = "WAITING_FOR_RESOURCES"
+_log = structlog.get_logger()
+
+
+def shortage(plan: BackendPlan) -> str:
+    """What a job lacks that no waiting for other jobs would give it; empty where the nodes are enough."""
+    room = sum(_fitting(node["Resources"], plan.resources) for node in _nodes())
+    if room >= plan.least_workers:
+        return ""
+    wanted = ", ".join(f"{each:g} {name}" for name, each in plan.resources)
+    return f"the Ray cluster has nodes for {room} workers of {wanted} each, and {plan.least_workers} are needed"
+
+
+class Lookout:
+    """Tells, now and then, that a job waits for nodes that have gone."""
+
+    def __init__(self, plan: BackendPlan, listener: Listener) -> None:
+        self._plan, self._listener = plan, listener
+        self._looked, self._short = time.monotonic(), shortage(plan)
+
+    def look(self) -> None:
+        """Looks, if the last time is long ago."""
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        before, self._short = self._short, shortage(self._plan)
+        self._looked = time.monotonic()
+        if self._short and not before:
+            self._listener.warning(WAITING, f"{self._short}; the job waits for others to join")
+
+
+def require_able(worker: Resources) -> None:
+    """Raises FailedPreconditionError for a node on which workers could be placed and would not start.
+
+    Ray itself starts workers again and again whose process dies while it imports what they run.
+    """
+    fitting = [node for node in _nodes() if _fitting(node["Resources"], worker)]
+    asked = [(node["NodeManagerAddress"], _ask(node["NodeID"])) for node in fitting]
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    for address, answer in asked:
+        try:
+            version = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
+        except _BROKEN as error:
+            raise _unfit(address, brief(error)) from error
+        except GetTimeoutError:
+            _log.warning("a node does not answer", node=address, seconds=_ANSWER_SECONDS)
+        except ray.exceptions.RayError as error:  # it has gone
+            _log.warning("a node cannot be asked", node=address, error=brief(error))
+        else:
+            if version != own_version():
+                raise _unfit(address, f"it has version {version}, the server {own_version()}", "VERSIONS_DIFFER")
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _fitting(node: Mapping[str, float], worker: Resources) -> int:
+    """How many workers a node has room for."""
+    return int(min(node.get(name, 0.0) / each for name, each in worker if each > 0))
+
+
+def _ask(node: str) -> Any:
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(_version).options(num_cpus=0, max_retries=1, scheduling_strategy=there).remote()
+
+
+def _version() -> str:
+    """Runs on a node: imports all that a worker runs."""
+    import headstart_server.engines.member  # noqa: F401
+
+    return own_version()
+
+
+def _unfit(address: str, why: str, reason: str = "NODE_UNFIT") -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"the node {address} of the Ray cluster cannot run Headstart: {why.rstrip('.')}; install the server's packages "
+        "there, or reserve something that only fitting nodes have (backend.trainer.resources_per_worker)",
+        reason=reason,
+        field="backend",
+    )
