@@ -11,8 +11,9 @@ from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.listener import RowCounts
 from headstart_server.engines.local import LocalEngine
-from headstart_server.engines.workplace import RowCounts, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage

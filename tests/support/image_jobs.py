@@ -19,8 +19,9 @@ from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.image import FEATURES, ImageEncoder
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoders.torchvision_weights import TorchvisionSource
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.stored import StoredInput, StoredInputs
-from headstart_server.engines.workplace import Silent, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage

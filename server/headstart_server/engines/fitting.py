@@ -10,10 +10,11 @@ from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.images.loader import local_loader
 from headstart_server.data.splits import Part
 from headstart_server.engines.assembly import Assembly, Loading
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.stored import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
-from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World

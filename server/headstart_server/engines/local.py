@@ -2,9 +2,10 @@
 
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import prepare_job, stored_inputs
 from headstart_server.engines.publishing import publish
-from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.engines.workplace import Workplace
 
 
 class LocalEngine:

@@ -10,9 +10,9 @@ from headstart_server.data.images.loader import local_loader
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.assembly import Loading
 from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.preparing import Prepared, gathered_inputs, prepare_job
 from headstart_server.engines.publishing import publish
-from headstart_server.engines.workplace import Listener, Silent
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 

@@ -12,8 +12,9 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.crew import Crew
+from headstart_server.engines.listener import Listener, RowCounts, Silent
 from headstart_server.engines.stored import StoredInput, StoredInputs
-from headstart_server.engines.workplace import Listener, RowCounts, Silent, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.backend import BackendPlan, plan_backend
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.pretrained import PretrainedPlan

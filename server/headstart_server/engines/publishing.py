@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from headstart_server.core.names import new_id
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared, scratch_of
 from headstart_server.engines.sample import sample_of
-from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.model.bundle import save_bundle
 from headstart_server.model.ecd import ECD
 from headstart_server.training.reports import EpochReport

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from headstart_server.engines.workplace import Listener, RowCounts, Silent
+from headstart_server.engines.listener import Listener, RowCounts, Silent
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport

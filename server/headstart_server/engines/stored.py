@@ -22,8 +22,9 @@ from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.engines.crew import Crew, CrewEncode, Errand
 from headstart_server.engines.embedding import Throttle, embed, new_matrix, text_encode
 from headstart_server.engines.image_embedding import ImageEncode, find_undecodable
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.shelf import EncoderShelf
-from headstart_server.engines.workplace import Listener, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.text_inputs import TextPlan

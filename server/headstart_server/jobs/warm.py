@@ -5,11 +5,12 @@ import transformers
 
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines import local
+from headstart_server.training import metrics
 
 
 def warm_up() -> None:
     """Imports the engine, quiets libraries, and runs one tiny training step so that torch's lazy parts are loaded."""
-    assert local
+    assert local and metrics
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if torch.cuda.is_available():

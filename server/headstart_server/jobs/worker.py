@@ -19,7 +19,7 @@ from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.engines.workplace import RowCounts
+from headstart_server.engines.listener import RowCounts
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport

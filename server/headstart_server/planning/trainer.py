@@ -10,7 +10,7 @@ from headstart_server.encoders.precision import fast_precision
 from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
-from headstart_server.training.metrics import metric_names
+from headstart_server.training.metric_names import metric_names
 
 _EVAL_BATCH = 4_096
 _EVAL_BATCH_ENCODER = 64

@@ -10,8 +10,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training.agreement import Agreement
 from headstart_server.training.feed import Feed
-from headstart_server.training.metrics import metrics_of
-from headstart_server.training.outputs import Outputs
+from headstart_server.training.outputs import Outputs, measured
 from headstart_server.training.parallel import Parallel
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
@@ -55,13 +54,11 @@ class Evaluator:
 
     def _metrics(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
         metrics: Metrics = {"loss": 0.0}
-        for feature in self._outputs if self._parallel.world.leads else ():
-            name, device = feature.name, self._feed.device
-            loss = float(self._losses[name](logits[name].to(device), targets[name].to(device)))
-            metrics["loss"] += loss
-            metrics[f"{name}.loss"] = loss
-            metrics |= {
-                f"{name}.{key}": value for key, value in metrics_of(feature, logits[name], targets[name]).items()
-            }
+        if self._parallel.world.leads:
+            for name, loss in self._losses.items():
+                device = self._feed.device
+                metrics[f"{name}.loss"] = float(loss(logits[name].to(device), targets[name].to(device)))
+            metrics["loss"] = sum(metrics.values())
+            metrics |= measured(self._outputs, logits, targets)
         told: Metrics = self._parallel.world.told(metrics)
         return told

@@ -20,7 +20,7 @@ from headstart_server.training.checkpoint import Kept, Progress, RunningState, l
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
 from headstart_server.training.honesty import require_same
-from headstart_server.training.metrics import smaller_is_better
+from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.parallel import Parallel, State
 from headstart_server.training.passes import Pass, cut
 from headstart_server.training.precision import Precision

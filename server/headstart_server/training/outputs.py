@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.world import World
 from headstart_server.training.feed import Feed
+from headstart_server.training.reports import Metrics
 
 
 class Outputs:
@@ -33,3 +35,14 @@ class Outputs:
             name: values.index_select(0, rows.to(values.device)).cpu() for name, values in self._feed.targets.items()
         }
         return logits, targets
+
+
+def measured(features: Sequence[FittedFeature], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
+    """Metrics by `output.metric`; of several processes one has to know them."""
+    from headstart_server.training.metrics import metrics_of  # takes seconds, which those that only compute do without
+
+    return {
+        f"{feature.name}.{name}": value
+        for feature in features
+        for name, value in metrics_of(feature, logits[feature.name], targets[feature.name]).items()
+    }

@@ -11,8 +11,7 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.world import World
 from headstart_server.training.feed import Feed
-from headstart_server.training.metrics import metrics_of
-from headstart_server.training.outputs import Outputs
+from headstart_server.training.outputs import Outputs, measured
 from headstart_server.training.reports import Metrics, Reporter, StepReport
 
 _REPORT_SECONDS = 0.25
@@ -47,9 +46,7 @@ class Running:
         require_finite(metrics["loss"], epoch)
         logits, targets = self._said.everybody()
         if self._world.leads:
-            for feature in self._outputs:
-                found = metrics_of(feature, logits[feature.name], targets[feature.name])
-                metrics |= {f"{feature.name}.{name}": value for name, value in found.items()}
+            metrics |= measured(self._outputs, logits, targets)
         told: Metrics = self._world.told(metrics)
         return told
 

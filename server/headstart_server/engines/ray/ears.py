@@ -7,19 +7,15 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import CancelledError
-from headstart_server.engines.ray.cluster import no_cluster_named
 from headstart_server.engines.relay import Relay
 
 _CANCEL_SECONDS = 0.5
 
 
 def start_ears() -> Any:
-    """An actor on this machine that hears what rank 0 says."""
+    """Starts an actor on this machine that hears what rank 0 says."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    ears = ray.remote(Ears).options(num_cpus=0, scheduling_strategy=here).remote()
-    with no_cluster_named("has no Headstart of this version in its Python"):
-        ray.get(ears.published.remote())
-    return ears
+    return ray.remote(Ears).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 class Ears:

@@ -19,15 +19,16 @@ from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import MOST_WORKERS
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.member import train_together
 from headstart_server.engines.preparing import fill_store, prepare_job
 from headstart_server.engines.ray.cluster import brief, cluster
 from headstart_server.engines.ray.ears import Speaker, start_ears
 from headstart_server.engines.ray.encoding import RayCrew
 from headstart_server.engines.ray.loading import ClusterLoading
-from headstart_server.engines.ray.nodes import WAITING, Lookout, require_able, shortage
+from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
 from headstart_server.engines.relay import replay
-from headstart_server.engines.workplace import Listener, Silent, Workplace
+from headstart_server.engines.workplace import Workplace
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.storage.depot import ObjectDepot
@@ -53,23 +54,23 @@ class RayEngine:
         fit = None
         try:
             with cluster(self._job.get("ray_address", "")):
-                plan, survey = self._prepare()
+                ears, asked = start_ears(), asked_nodes()
+                plan, survey = self._prepare(asked)
                 self._listener.state("TRAINING")
-                ears = start_ears()
                 fit = _Fit(self._trainer(plan, survey, ears))
                 return self._outcome(fit, ears, Lookout(plan, self._listener))
         finally:
             if fit is not None:
                 fit.join(_LEAVING_SECONDS)
 
-    def _prepare(self) -> tuple[BackendPlan, Survey]:
+    def _prepare(self, asked: Asked) -> tuple[BackendPlan, Survey]:
         """Resolves the job and has the store filled; keeps nothing of the data, which every worker reads by itself."""
         prepared = prepare_job(self._assignment, self._workplace, self._listener)
         plan = prepared.backend
         if plan.use_gpu:
             self._job["cuda_precision"] = fast_precision("cuda")
         self._require_resources(plan)
-        require_able(plan.resources)
+        require_able(asked, plan.resources)
         crew = RayCrew(self._shared_job(), plan, Lookout(plan, self._listener))
         return plan, fill_store(prepared, self._workplace, self._listener, crew)
 

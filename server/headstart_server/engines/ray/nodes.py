@@ -11,8 +11,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.versions import own_version
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.ray.cluster import brief
-from headstart_server.engines.workplace import Listener
 from headstart_server.planning.backend import BackendPlan
 
 Resources = tuple[tuple[str, float], ...]
@@ -50,15 +50,25 @@ class Lookout:
             self._listener.warning(WAITING, f"{self._short}; the job waits for others to join")
 
 
-def require_able(worker: Resources) -> None:
+Asked = list[tuple[dict[str, Any], Any]]
+"""Nodes, and what their answers will be."""
+
+
+def asked_nodes() -> Asked:
+    """Asks all nodes whether they can run Headstart, each in a process of its own."""
+    return [(node, _ask(node["NodeID"])) for node in _nodes()]
+
+
+def require_able(asked: Asked, worker: Resources) -> None:
     """Raises FailedPreconditionError for a node on which workers could be placed and would not start.
 
     Ray itself starts workers again and again whose process dies while it imports what they run.
     """
-    fitting = [node for node in _nodes() if _fitting(node["Resources"], worker)]
-    asked = [(node["NodeManagerAddress"], _ask(node["NodeID"])) for node in fitting]
     deadline = time.monotonic() + _ANSWER_SECONDS
-    for address, answer in asked:
+    for node, answer in asked:
+        if not _fitting(node["Resources"], worker):
+            continue
+        address = node["NodeManagerAddress"]
         try:
             version = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
         except _BROKEN as error:

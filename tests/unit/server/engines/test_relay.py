@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from headstart_server.engines.listener import RowCounts
 from headstart_server.engines.relay import Relay, replay
-from headstart_server.engines.workplace import RowCounts
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport

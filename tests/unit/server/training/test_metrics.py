@@ -9,7 +9,8 @@ import torch
 import torchmetrics.classification as reference
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.training.calibration import fit_temperature
-from headstart_server.training.metrics import metric_names, metrics_of, smaller_is_better
+from headstart_server.training.metric_names import metric_names, smaller_is_better
+from headstart_server.training.metrics import metrics_of
 from scipy.optimize import minimize_scalar
 from sklearn import metrics as sklearn_metrics
 
