@@ -21,6 +21,7 @@ from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.precision import settle_precision
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines.tidying import Limits
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.export.exporter import Exporter
@@ -75,6 +76,7 @@ class App:
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
                 image_limits=limits,
+                limits=Limits.of(settings),
             ),
         )
         self.batcher = Batcher()

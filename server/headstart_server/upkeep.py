@@ -8,10 +8,10 @@ import structlog
 
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.files import TEMPORARY, remove
-from headstart_server.core.pruning import Pruned, prune
+from headstart_server.core.pruning import Pruned
 from headstart_server.embedding_store.compaction import compact
-from headstart_server.embedding_store.eviction import evict
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.engines.tidying import DAY_SECONDS, RECENT_SECONDS, Limits, limit_store, prune_caches
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.settings import Settings
@@ -19,11 +19,8 @@ from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
 _PERIOD_SECONDS = 60.0
-_DAY_SECONDS = 86_400.0
 _TIDY_SECONDS = 3_600.0
-_ABANDONED_SECONDS = _DAY_SECONDS
-_RECENT_SECONDS = 3_600.0
-"""Uploads and plans have no job to be known by; they take less."""
+_ABANDONED_SECONDS = DAY_SECONDS
 _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
@@ -31,7 +28,8 @@ class Upkeep:
     """Keeps one state directory below its settings' limits."""
 
     def __init__(self, storage: Storage, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
-        self._storage, self._settings, self._store, self._jobs = storage, settings, store, jobs
+        self._storage, self._store, self._jobs = storage, store, jobs
+        self._limits = Limits.of(settings)
         self._layout = storage.layout
         self._tidied = float("-inf")
 
@@ -47,10 +45,7 @@ class Upkeep:
     def tend(self) -> None:
         """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
         self._store.release_idle(_PERIOD_SECONDS)
-        if self._settings.max_store_bytes:
-            evicted = evict(self._layout.embeddings, self._settings.max_store_bytes)
-            if evicted.shards:
-                _log.info("evicted embeddings", shards=evicted.shards, bytes=evicted.bytes)
+        limit_store(self._layout, self._limits)
         if self._storage.depot is None:  # else shards here are copies of those there
             compacted = compact(self._layout.embeddings)
             if compacted.merged:
@@ -60,9 +55,7 @@ class Upkeep:
             left = self._storage.tidy(time.time())
             if left:
                 _log.info("removed what killed publishers left in the shared storage", files=left)
-        pruned = self.prune_caches(time.time())
-        if pruned.files:
-            _log.info("pruned caches", files=pruned.files, bytes=pruned.bytes)
+        self.prune_caches(time.time())
 
     def prune_caches(self, now: float) -> Pruned:
         """Removes converted tables, tokens and quarantined shards past their age or size.
@@ -71,17 +64,8 @@ class Upkeep:
         progress was created stays.
         """
         jobs = self._jobs.newest(1_000_000, None, _IN_PROGRESS)
-        in_use_since = min([now - _RECENT_SECONDS, *(job.create_time.timestamp() for job in jobs)])
-        folders = [self._layout.tables, self._layout.tokens]
-        kept = [path for folder in folders for path in folder.glob("[!.]*")]
-        kept += self._layout.embeddings.glob("*/quarantine/*")
-        days = self._settings.cache_days
-        found = prune(
-            kept,
-            used_before=now - days * _DAY_SECONDS if days else 0.0,
-            limit_bytes=self._settings.max_cache_bytes,
-            in_use_since=in_use_since,
-        )
+        in_use_since = min([now - RECENT_SECONDS, *(job.create_time.timestamp() for job in jobs)])
+        found = prune_caches(self._layout, self._limits, now, in_use_since)
         self._remove_abandoned(min(in_use_since, now - _ABANDONED_SECONDS))
         return found
 

@@ -55,6 +55,11 @@ class Layout:
         """Which arithmetic was measured to be fast, by machine."""
         return self.root / "precision.json"
 
+    @property
+    def jobs(self) -> Path:
+        """What jobs need while they run."""
+        return self.root / "jobs"
+
     def job(self, identifier: str) -> Path:
         """Checkpoints, inline tables and scratch files of one job."""
-        return self.root / "jobs" / identifier
+        return self.jobs / identifier

@@ -1,6 +1,5 @@
 """One process of several that train a job together, whatever started them."""
 
-import shutil
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +12,7 @@ from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.preparing import Prepared, gathered_inputs, prepare_job
 from headstart_server.engines.publishing import publish
+from headstart_server.engines.tidying import Limits, tend_machine
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 
@@ -40,8 +40,8 @@ def train_together(
     if world.leads:
         listener.state("PUBLISHING")
         publish(prepared, workplace, listener, model, report)
-    if not job["state_dir"]:  # this machine has no server to tidy up after the job
-        shutil.rmtree(workplace.layout.job(assignment.identifier), ignore_errors=True)
+    if not job["state_dir"]:
+        tend_machine(workplace.storage, Limits(**job["limits"]), assignment.identifier)
 
 
 def require_same_rows(prepared: Prepared, world: World) -> None:

@@ -15,6 +15,7 @@ from headstart_server.core.errors import HeadstartError, OverloadedError
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.precision import fast_precision
+from headstart_server.engines.tidying import Limits
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
@@ -36,6 +37,8 @@ class SupervisorSettings:
     model_root: str
     hub_allowed: bool
     image_limits: ImageLimits = field(default_factory=ImageLimits)
+    limits: Limits = field(default_factory=Limits)
+    """Of the disks of machines that have no server."""
     ray_address: str = ""
     ray_grows: bool = False
     concurrent_jobs: int = 1
@@ -225,6 +228,7 @@ class Supervisor:
             "storage_url": self._storage.url,
             "model_root": self._settings.model_root,
             "hub_allowed": self._settings.hub_allowed,
+            "limits": asdict(self._settings.limits),
             "image_limits": asdict(self._settings.image_limits),
             "ray_address": self._settings.ray_address,
             "ray_grows": self._settings.ray_grows,

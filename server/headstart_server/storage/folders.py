@@ -158,10 +158,16 @@ class SharedFolders:
             if "/".join(file.split("/")[1:3]) not in living and now - stored.modified > _ABANDONED_SECONDS
         ]
         self._depot.remove(*left)
-        for copy in self._here():
-            if copy not in names and self._token(copy):
-                self._drop(copy)
+        self.forget_removed()
         return len(left)
+
+    def forget_removed(self) -> None:
+        """Removes copies here of what others removed from the depot."""
+        copies = [copy for copy in self._here() if self._token(copy)]
+        names = self._there() if copies else set()
+        for copy in copies:
+            if copy not in names:
+                self._drop(copy)
 
     def _own(self, name: str) -> bool:
         """Whether a folder is this machine's alone."""

@@ -69,5 +69,10 @@ class Storage:
         """Removes what killed publishers left; returns how many files went."""
         return sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
 
+    def forget_removed(self) -> None:
+        """Removes copies here of what others have removed there."""
+        for folders in (self.datasets, self.encoders, self.models, self.artifacts):
+            folders.forget_removed()
+
     def _below(self, prefix: str) -> Depot | None:
         return None if self.depot is None else self.depot.below(prefix)

@@ -62,6 +62,7 @@ def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "hub_allowed": False,
         "image_limits": asdict(ImageLimits()),
         "cpu_precision": "fp32",
+        "limits": {},
     }
 
 

@@ -1,12 +1,19 @@
-"""A store in a file of its own."""
+"""A store in a file of its own, and supervisors over it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from headstart_server.core.layout import Layout
 from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
+from headstart_server.storage.storage import Storage
+
+from tests.support.fake_workers import FakePool, Script
+from tests.support.supervised import Start
 
 
 @pytest.fixture
@@ -19,3 +26,21 @@ def store(database: Path) -> Iterator[JobStore]:
     opened = JobStore(f"sqlite:///{database}")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a supervisor over workers made of scripts."""
+    started: list[Supervisor] = []
+
+    async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
+        pool = FakePool(*scripts)
+        wanted = SupervisorSettings(model_root="", hub_allowed=False, **{"retry_seconds": 0.01, **settings})
+        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted)  # type: ignore[arg-type]
+        started.append(supervisor)
+        await supervisor.start()
+        return supervisor, pool
+
+    yield begin
+    for supervisor in started:
+        await supervisor.close()

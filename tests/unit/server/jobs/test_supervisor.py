@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, OverloadedError
-from headstart_server.core.layout import Layout
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import Appended, JobStore
-from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
-from headstart_server.storage.storage import Storage
 
 from tests.support.fake_workers import (
     CANCELLED,
-    FakePool,
-    FakeWorker,
     Script,
     failed,
     hangs,
@@ -31,51 +25,7 @@ from tests.support.fake_workers import (
     succeeds,
     trains_until_cancelled,
 )
-
-Start = Callable[..., Awaitable[tuple[Supervisor, FakePool]]]
-
-
-@pytest.fixture
-async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
-    """Starts a supervisor over workers made of scripts."""
-    started: list[Supervisor] = []
-
-    async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
-        pool = FakePool(*scripts)
-        wanted = SupervisorSettings(model_root="", hub_allowed=False, **{"retry_seconds": 0.01, **settings})
-        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted)  # type: ignore[arg-type]
-        started.append(supervisor)
-        await supervisor.start()
-        return supervisor, pool
-
-    yield begin
-    for supervisor in started:
-        await supervisor.close()
-
-
-async def ended(supervisor: Supervisor, store: JobStore, identifier: str) -> JobRecord:
-    """The job once its log has ended."""
-    async with asyncio.timeout(20):
-        async for _ in supervisor.watch(identifier, 0):
-            pass
-    return store.get(identifier)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-async def submitted(supervisor: Supervisor, **changes: Any) -> str:
-    job, new = await supervisor.submit(job_record(**changes))
-    assert new
-    return job.identifier
-
-
-def log_of(store: JobStore, identifier: str) -> list[str]:
-    """Where a job has been."""
-    return [event.data["to"] for event in store.events(identifier, 0, limit=10_000) if event.kind == "state"]
+from tests.support.supervised import Start, ended, log_of, submitted, until
 
 
 async def test_a_job_goes_from_queue_to_end_with_all_that_its_worker_says(start: Start, store: JobStore) -> None:
@@ -116,53 +66,6 @@ async def test_only_a_worker_that_ended_cleanly_is_used_again(
     await ended(supervisor, store, await submitted(supervisor))
     await until(lambda: bool(pool.returned))
     assert pool.returned == [clean]
-
-
-async def test_a_worker_that_dies_fails_its_job_alone_and_says_how(start: Start, store: JobStore) -> None:
-    supervisor, _ = await start(says(state("PREPARING"), step(1)))
-    job = await ended(supervisor, store, await submitted(supervisor))
-    assert (job.state, job.error["reason"]) == (State.FAILED, "WORKER_DIED")
-    assert "exited with code 3" in job.error["message"]
-    assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
-
-
-ON_RAY = {"backend": {"type": "ray"}}
-
-
-async def test_a_job_on_a_cluster_goes_on_when_the_process_that_drives_it_dies(start: Start, store: JobStore) -> None:
-    supervisor, pool = await start(says(state("PREPARING"), state("TRAINING"), step(1)), says(), succeeds(step(2)))
-    identifier = await submitted(supervisor, spec=ON_RAY)
-    assert (await ended(supervisor, store, identifier)).state is State.SUCCEEDED
-    assert [worker.jobs for worker in pool.taken] == [[identifier]] * 3
-    assert log_of(store, identifier) == [
-        *("QUEUED", "PREPARING", "TRAINING", "QUEUED", "PREPARING", "TRAINING", "PUBLISHING", "SUCCEEDED")
-    ]
-    warnings = [event.data for event in store.events(identifier, 0) if event.kind == "warning"]
-    assert [warning["reason"] for warning in warnings] == ["DRIVER_DIED", "DRIVER_DIED"]
-    assert "exited with code 3; it goes on from its last checkpoint" in warnings[0]["message"]
-
-
-async def test_a_driver_that_dies_again_and_again_fails_its_job(start: Start, store: JobStore) -> None:
-    supervisor, pool = await start(*[says(state("PREPARING"))] * 4)
-    job = await ended(supervisor, store, await submitted(supervisor, spec=ON_RAY))
-    assert (job.state, job.error["reason"]) == (State.FAILED, "WORKER_DIED")
-    assert len(pool.taken) == 4
-
-
-async def test_a_cancelled_job_whose_driver_dies_does_not_go_on(start: Start, store: JobStore) -> None:
-    supervisor, pool = await start(dies_when_cancelled)
-    identifier = await submitted(supervisor, spec=ON_RAY)
-    await until(lambda: store.get(identifier).state is State.TRAINING)
-    await supervisor.cancel(identifier)
-    assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
-    assert len(pool.taken) == 1
-
-
-async def dies_when_cancelled(worker: FakeWorker) -> AsyncIterator[dict[str, Any]]:
-    """A worker that ends without a word."""
-    yield state("PREPARING")
-    yield state("TRAINING")
-    await worker.cancelled.wait()
 
 
 @pytest.mark.parametrize("nonsense", [{"event": "step"}, {"done": {}}, state("NOWHERE"), state("SUCCEEDED")], ids=str)
