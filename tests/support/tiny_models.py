@@ -81,11 +81,14 @@ def bert_tokenizer() -> Tokenizer:
     return _framed(_word_piece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]), "[CLS]", "[SEP]")
 
 
-def save_bert(folder: Path, *, pooler: bool = True, seed: int = 0) -> Path:
-    """A BERT."""
+def save_bert(folder: Path, *, pooler: bool = True, dropout: bool = True, seed: int = 0) -> Path:
+    """A BERT; without dropout, whose random numbers no two topologies draw alike, if told so."""
     torch.manual_seed(seed)
     tokenizer = bert_tokenizer()
-    model = transformers.BertModel(bert_config(tokenizer), add_pooling_layer=pooler)
+    config = bert_config(tokenizer)
+    if not dropout:
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    model = transformers.BertModel(config, add_pooling_layer=pooler)
     return _save(folder, model, tokenizer, model_max_length=POSITIONS, **_BERT_WORDS)
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,52 +14,13 @@ import torch
 from headstart_server.core.errors import CancelledError, TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.model.world import World
-from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.storage.depot import depot_at
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel import Alone, Sharing
 
-from tests.support import tiny_models
 from tests.support.together import Together
 from tests.support.training import Reports, Run, settings_of
-
-_LAYERS = {"num_fc_layers": 1, "output_size": 8}
-
-
-def _runs(bert: Path) -> dict[str, Run]:
-    """Trainings of 64 rows; their last batches leave some processes fewer rows than others, or none.
-
-    Parameters that have no influence (biases before a norm, biases of attention keys) have gradients of rounding noise
-    alone, which Adam would blow up to whole steps: where there are some, steps are in proportion to gradients.
-    """
-    combiner, sgd = CombinerSpec.model_validate, OptimizerSpec(type="sgd", momentum=0.9)
-    ghost, batch = ({**_LAYERS, "norm": norm} for norm in ("ghost", "batch"))
-    return {
-        "head, uneven batches": Run(settings_of(batch_size=10)),
-        "fewer rows than workers": Run(settings_of(batch_size=21)),
-        "balanced classes": Run(settings_of(batch_size=10), loss={"balance_classes": True, "label_smoothing": 0.1}),
-        "number": Run(settings_of(batch_size=10), output="number"),
-        "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
-        "in several passes": Run(settings_of(batch_size=21, pass_rows=4), loss={"balance_classes": True}),
-        "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
-        "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
-        "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
-        "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),
-        "batch norm, fewer rows than workers": Run(settings_of(batch_size=21), combiner(batch), sgd),
-        "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
-        "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
-    }
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a process has seen and holds in the end."""
-
-    losses: list[tuple[float, float, float]]
-    """Training, validation and test loss by epoch."""
-    parameters: dict[str, torch.Tensor]
-    held: int
-    """Elements of parameters that this process held."""
+from tests.support.trainings import Trained, require_alike, runs
 
 
 def _train(world: World, run: Run, strategy: str | Sharing) -> Trained:
@@ -82,27 +42,11 @@ def four() -> Iterator[Together]:
         yield processes
 
 
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT without dropout, whose random numbers no two topologies draw alike."""
-    folder = tiny_models.save_bert(tmp_path_factory.mktemp("together") / "bert")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config))
-    return folder
-
-
-def _require_alike(found: list[Trained], expected: Trained) -> None:
-    for trained in found:
-        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(expected.losses), rtol=0, atol=1e-5)
-        torch.testing.assert_close(trained.parameters, expected.parameters, rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-@pytest.mark.parametrize("name", _runs(Path()))
+@pytest.mark.parametrize("name", runs(Path()))
 def test_two_train_what_one_trains(pair: Together, bert: Path, strategy: str, name: str) -> None:
-    run = _runs(bert)[name]
-    _require_alike(pair(_train, run, strategy), _train(World(), run, "ddp"))
+    run = runs(bert)[name]
+    require_alike(pair(_train, run, strategy), _train(World(), run, "ddp"))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
@@ -111,18 +55,18 @@ def test_two_train_what_one_trains(pair: Together, bert: Path, strategy: str, na
     ["balanced classes", "in several passes", "batch norm, fewer rows than workers", "ghost norm", "trained encoder"],
 )
 def test_four_train_what_one_trains(four: Together, bert: Path, strategy: str, name: str) -> None:
-    run = _runs(bert)[name]
-    _require_alike(four(_train, run, strategy), _train(World(), run, "ddp"))
+    run = runs(bert)[name]
+    require_alike(four(_train, run, strategy), _train(World(), run, "ddp"))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_activations_that_are_computed_twice_change_nothing(pair: Together, bert: Path, strategy: str) -> None:
-    run = _runs(bert)["trained encoder"]
-    _require_alike(pair(_train, run, Sharing(strategy, recompute=True)), _train(World(), run, "ddp"))
+    run = runs(bert)["trained encoder"]
+    require_alike(pair(_train, run, Sharing(strategy, recompute=True)), _train(World(), run, "ddp"))
 
 
 def test_blocks_that_compute_in_bf16_keep_their_parameters_in_float32(pair: Together, bert: Path) -> None:
-    run = replace(_runs(bert)["trained encoder"], precision="bf16")
+    run = replace(runs(bert)["trained encoder"], precision="bf16")
     expected = _train(World(), replace(run, precision="fp32"), "ddp")
     for trained in pair(_train, run, Sharing("fsdp", half=True)):
         torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(expected.losses), rtol=0, atol=2e-2)
@@ -132,7 +76,7 @@ def test_blocks_that_compute_in_bf16_keep_their_parameters_in_float32(pair: Toge
 def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
     pair: Together, four: Together, bert: Path
 ) -> None:
-    run = _runs(bert)["trained encoder"]
+    run = runs(bert)["trained encoder"]
     whole = _train(World(), run, "ddp").held
     for processes, size in ((pair, 2), (four, 4)):
         for replicated, sharded in zip(processes(_train, run, "ddp"), processes(_train, run, "fsdp"), strict=True):
@@ -226,7 +170,7 @@ def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, pair: Toge
     ways = [((pair, "ddp"), (alone, "ddp")), ((pair, "fsdp"), (four, "fsdp")), ((alone, "ddp"), (pair, "fsdp"))]
     for number, ((first, by), (then, by_then)) in enumerate(ways):
         first(_interrupted, tmp_path / str(number), by, 2)
-        _require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)
+        require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)
 
 
 def _through_a_depot(world: World, root: Path, strategy: str, epochs: int) -> Trained:
@@ -246,8 +190,8 @@ def test_processes_with_disks_of_their_own_write_one_checkpoint(tmp_path: Path, 
     expected = replace(unbroken, losses=unbroken.losses[2:])
     pair(_through_a_depot, tmp_path, "fsdp", 2)
     shutil.copytree(tmp_path / "depot", tmp_path / "alone" / "depot")
-    _require_alike(four(_through_a_depot, tmp_path, "fsdp", 4), expected)
-    _require_alike([_through_a_depot(World(), tmp_path / "alone", "ddp", 4)], expected)
+    require_alike(four(_through_a_depot, tmp_path, "fsdp", 4), expected)
+    require_alike([_through_a_depot(World(), tmp_path / "alone", "ddp", 4)], expected)
 
 
 def _apart(world: World, root: Path) -> None:

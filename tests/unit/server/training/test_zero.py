@@ -12,17 +12,16 @@ from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel import Sharing
 
 from tests.support.together import Together
-from tests.support.training import settings_of
-from tests.unit.server.training import test_together as others
-from tests.unit.server.training.test_together import Trained, bert  # noqa: F401
+from tests.support.training import Reports, Run, settings_of
+from tests.support.trainings import Trained, require_alike, runs
 
 pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: pip install 'headstart[deepspeed]'")
 
 
 def _train(world: World, name: str, folder: Path, stage: int) -> tuple[Trained, int]:
     sharing = Sharing("deepspeed", stage) if stage else Sharing("ddp")
-    run = others._runs(folder)[name]
-    run.reporter = others.Reports()
+    run = runs(folder)[name]
+    run.reporter = Reports()
     loop = run.loop(world, sharing)
     loop.run()
     losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
@@ -32,26 +31,24 @@ def _train(world: World, name: str, folder: Path, stage: int) -> tuple[Trained, 
 
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize("name", ["head, uneven batches", "momentum", "batch norm", "trained encoder"])
-def test_two_train_what_one_trains(pair: Together, bert: Path, name: str, stage: int) -> None:  # noqa: F811
+def test_two_train_what_one_trains(pair: Together, bert: Path, name: str, stage: int) -> None:
     expected, whole = _train(World(), name, bert, 0)
     found = pair(_train, name, bert, stage)
-    others._require_alike([trained for trained, _ in found], expected)
+    require_alike([trained for trained, _ in found], expected)
     for _, held in found:
         assert held == whole if stage < 3 else held < 0.6 * whole
 
 
 @pytest.mark.parametrize("stage", [2, 3])
-def test_accumulated_and_clipped_gradients(pair: Together, bert: Path, stage: int) -> None:  # noqa: F811
+def test_accumulated_and_clipped_gradients(pair: Together, bert: Path, stage: int) -> None:
     name = "accumulation and clipping"
-    others._require_alike(
-        [trained for trained, _ in pair(_train, name, bert, stage)], _train(World(), name, bert, 0)[0]
-    )
+    require_alike([trained for trained, _ in pair(_train, name, bert, stage)], _train(World(), name, bert, 0)[0])
 
 
 def _interrupted(world: World, root: Path, stage: int, epochs: int, text: Path) -> Trained:
     settings = settings_of(epochs=epochs, checkpoints=SharedFolders(root), batch_size=16)
     momentum = OptimizerSpec(type="sgd", momentum=0.9)
-    run = others.Run(settings, total_epochs=4, text=text, optimizer=momentum, learning_rate=1e-3)
+    run = Run(settings, total_epochs=4, text=text, optimizer=momentum, learning_rate=1e-3)
     loop = run.loop(world, Sharing("deepspeed", stage) if stage else Sharing("ddp"))
     loop.run()
     losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
@@ -62,17 +59,17 @@ def _interrupted(world: World, root: Path, stage: int, epochs: int, text: Path) 
 def test_a_run_goes_on_from_a_checkpoint(
     tmp_path: Path,
     pair: Together,
-    bert: Path,  # noqa: F811
+    bert: Path,
     first: int,
     then: int,
 ) -> None:
     unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4, bert)
     pair(_interrupted, tmp_path / "broken", first, 2, bert)
     found = pair(_interrupted, tmp_path / "broken", then, 4, bert)
-    others._require_alike(found, Trained(unbroken.losses[2:], unbroken.parameters, 0))
+    require_alike(found, Trained(unbroken.losses[2:], unbroken.parameters, 0))
 
 
-def test_what_is_saved_needs_no_deepspeed(tmp_path: Path, pair: Together, bert: Path) -> None:  # noqa: F811
+def test_what_is_saved_needs_no_deepspeed(tmp_path: Path, pair: Together, bert: Path) -> None:
     pair(_interrupted, tmp_path, 3, 2, bert)
     resumed = _interrupted(World(), tmp_path, 0, 4, bert)
     unbroken = _interrupted(World(), tmp_path / "unbroken", 0, 4, bert)

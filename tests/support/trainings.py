@@ -1,0 +1,56 @@
+"""Trainings that several processes do as one does, and what they give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+
+from tests.support.training import Run, settings_of
+
+_LAYERS = {"num_fc_layers": 1, "output_size": 8}
+
+
+def runs(bert: Path) -> dict[str, Run]:
+    """Trainings of 64 rows; their last batches leave some processes fewer rows than others, or none.
+
+    Parameters that have no influence (biases before a norm, biases of attention keys) have gradients of rounding noise
+    alone, which Adam would blow up to whole steps: where there are some, steps are in proportion to gradients.
+    """
+    combiner, sgd = CombinerSpec.model_validate, OptimizerSpec(type="sgd", momentum=0.9)
+    ghost, batch = ({**_LAYERS, "norm": norm} for norm in ("ghost", "batch"))
+    return {
+        "head, uneven batches": Run(settings_of(batch_size=10)),
+        "fewer rows than workers": Run(settings_of(batch_size=21)),
+        "balanced classes": Run(settings_of(batch_size=10), loss={"balance_classes": True, "label_smoothing": 0.1}),
+        "number": Run(settings_of(batch_size=10), output="number"),
+        "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
+        "in several passes": Run(settings_of(batch_size=21, pass_rows=4), loss={"balance_classes": True}),
+        "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
+        "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
+        "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
+        "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),
+        "batch norm, fewer rows than workers": Run(settings_of(batch_size=21), combiner(batch), sgd),
+        "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
+        "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a process has seen and holds in the end."""
+
+    losses: list[tuple[float, float, float]]
+    """Training, validation and test loss by epoch."""
+    parameters: dict[str, torch.Tensor]
+    held: int
+    """Elements of parameters that this process held."""
+
+
+def require_alike(found: list[Trained], expected: Trained) -> None:
+    """Losses and parameters are equal to 1e-5."""
+    for trained in found:
+        torch.testing.assert_close(torch.tensor(trained.losses), torch.tensor(expected.losses), rtol=0, atol=1e-5)
+        torch.testing.assert_close(trained.parameters, expected.parameters, rtol=0, atol=1e-5)
