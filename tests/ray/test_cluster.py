@@ -12,14 +12,15 @@ from typing import Any
 
 import headstart
 import pytest
+import torch
 from ray.cluster_utils import Cluster
 
 from tests.support.ray_jobs import follow, members, server_with_ray, spec, train
 
 
-def _on(resources: dict[str, float], workers: int = 2, **trainer: Any) -> dict[str, Any]:
+def _on(resources: dict[str, float], workers: int = 2, *, use_gpu: bool = False, **trainer: Any) -> dict[str, Any]:
     wanted = spec(workers, **trainer)
-    wanted["backend"]["trainer"]["resources_per_worker"] = resources
+    wanted["backend"]["trainer"] |= {"resources_per_worker": resources, "use_gpu": use_gpu}
     return wanted
 
 
@@ -84,6 +85,21 @@ def test_a_node_that_cannot_run_headstart_is_named(tmp_path: Path, broken: str) 
             with pytest.raises(headstart.JobFailed, match=r"cannot run Headstart: .*(no libcudart|died)") as failed:
                 follow(client.train(_on({"CPU": 1.0}, 1), headstart.ServerPath("reviews.csv")))
             assert failed.value.reason == "NODE_UNFIT"
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine whose GPUs torch cannot use")
+@pytest.mark.parametrize("trainable", [True, False])
+def test_gpus_that_torch_cannot_use_are_named(tmp_path: Path, trainable: bool) -> None:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 1})
+    try:
+        with server_with_ray(tmp_path, "--ray-address", cluster.address) as server, server.client() as client:
+            wanted = _on({"CPU": 0.5, "GPU": 0.5}, use_gpu=True)
+            wanted["input_features"][0]["encoder"]["trainable"] = trainable
+            with pytest.raises(headstart.JobFailed, match="was given a GPU that torch cannot use there") as failed:
+                follow(client.train(wanted, headstart.ServerPath("reviews.csv")))
+        assert (failed.value.reason, failed.value.field) == ("NO_GPU", "backend.trainer.use_gpu")
     finally:
         cluster.shutdown()
 

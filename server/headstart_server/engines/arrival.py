@@ -1,9 +1,12 @@
 """A job as it arrives in a process: plain values, opened into tables, weights, store and device."""
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import FailedPreconditionError
@@ -21,10 +24,11 @@ from headstart_server.storage.storage import Storage
 _WORKPLACES: dict[str, Workplace] = {}
 
 
-def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
-    """The process's workplace; kept between jobs, so that the index of the store stays warm.
+def workplace_of(job: dict[str, Any], *, use_gpu: bool | None = None) -> Workplace:
+    """The process's workplace, on a GPU if it is to `use_gpu`; None: where there is one. Kept between jobs, so that the
+    index of the store stays warm.
 
-    Raises FailedPreconditionError where this machine has another version of Headstart than the server.
+    Raises FailedPreconditionError where this machine has another version of Headstart than the server, or no GPU.
     """
     if job["version"] != own_version():
         raise FailedPreconditionError(
@@ -32,6 +36,13 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
             "server's version on all of them",
             reason="VERSIONS_DIFFER",
             field="backend",
+        )
+    if use_gpu and not torch.cuda.is_available():
+        raise FailedPreconditionError(
+            f"{socket.gethostname()} was given a GPU that torch cannot use there; install torch for its CUDA driver on "
+            "the machines that have GPUs, or set backend.trainer.use_gpu to false",
+            reason="NO_GPU",
+            field="backend.trainer.use_gpu",
         )
     adopt_precision(job["cpu_precision"])
     if "cuda_precision" in job:
@@ -42,7 +53,7 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool = True) -> Workplace:
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
         limits = ImageLimits(**job["image_limits"])
         storage = Storage(Layout(Path(state_dir)), job["storage_url"])
-        _WORKPLACES[state_dir] = Workplace.at(storage, sources, limits, use_gpu=use_gpu)
+        _WORKPLACES[state_dir] = Workplace.at(storage, sources, limits, use_gpu=use_gpu is not False)
     return _WORKPLACES[state_dir]
 
 

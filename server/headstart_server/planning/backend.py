@@ -38,6 +38,11 @@ class BackendPlan:
     """What each worker reserves, by Ray's names, its GPU included."""
     warnings: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def shares_gpus(self) -> bool:
+        """Whether two workers may be placed on one GPU, between which NCCL does not talk."""
+        return self.workers > 1 and dict(self.resources).get("GPU", 1.0) < 1.0
+
     def device_type(self, own: str) -> str:
         """`cuda` or `cpu`: where encoders run, for a process whose device is `own`."""
         if self.type == "local":
@@ -88,6 +93,12 @@ def _require_known(spec: TrainSpec) -> None:
     if trainer.use_gpu is False and "GPU" in trainer.resources_per_worker:
         raise invalid(
             f"{path}.resources_per_worker.GPU", "is reserved although use_gpu is false; leave one of them out"
+        )
+    parted = trainer.strategy in ("fsdp", "deepspeed") and (trainer.num_workers or 1) > 1
+    if parted and trainer.resources_per_worker.get("GPU", 1.0) < 1.0:
+        raise invalid(
+            f"{path}.resources_per_worker.GPU",
+            "workers that share a GPU can hold copies of the model, not parts of it; use strategy ddp, or whole GPUs",
         )
     if "TPU" in trainer.resources_per_worker:
         raise invalid(f"{path}.resources_per_worker.TPU", "TPUs are not trained on; use CPU or GPU")

@@ -57,7 +57,7 @@ class RayCrew:
         return ray.data.from_arrow([pa.table({"row": rows}) for rows in work]).map_batches(
             _Actor,
             fn_constructor_args=(self._job, ray.put(errand), self._plan.use_gpu, cpus),
-            batch_size=None,
+            batch_size=len(work[0]),  # one piece; None is refused for GPUs
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
                 min_size=min(self._plan.least_workers, len(work)), max_size=min(self._plan.workers, len(work))
@@ -74,7 +74,13 @@ class _Actor:
     """One process of the pool."""
 
     def __init__(self, job: dict[str, Any], errand: Any, use_gpu: bool, cpus: float) -> None:
-        self._member = CrewMember(job, ray.get(errand), use_gpu=use_gpu, cores=max(1, int(cpus)))
+        self._member: CrewMember | HeadstartError
+        try:
+            self._member = CrewMember(job, ray.get(errand), use_gpu=use_gpu, cores=max(1, int(cpus)))
+        except StorageError:
+            raise
+        except HeadstartError as error:  # the answer to the first piece
+            self._member = error
         self._name = ray.get_runtime_context().get_actor_id()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -87,6 +93,8 @@ class _Actor:
 
     def _patiently(self, rows: npt.NDArray[np.int64]) -> Done:
         """Tries again where the shared storage could not be reached; what was published is then encoded twice."""
+        if isinstance(self._member, HeadstartError):
+            raise self._member
         for wait in _STORAGE_WAITS:
             try:
                 return self._member(rows, self._name)

@@ -122,7 +122,8 @@ class RayEngine:
                 failure_config=_failures(plan),
             ),
             torch_config=TorchConfig(
-                backend="cpu:gloo,cuda:nccl" if plan.use_gpu else "gloo", timeout_s=_COLLECTIVE_SECONDS
+                backend="gloo" if plan.shares_gpus or not plan.use_gpu else "cpu:gloo,cuda:nccl",
+                timeout_s=_COLLECTIVE_SECONDS,
             ),
         )
 

@@ -205,3 +205,14 @@ def test_a_machine_with_another_version_is_refused(tmp_path: Path, reviewed: Pat
     with pytest.raises(FailedPreconditionError, match=r"the server 0\.0\.0-other; install the server's") as caught:
         workplace_of(job)
     assert caught.value.reason == "VERSIONS_DIFFER"
+
+
+def test_a_machine_whose_gpu_torch_cannot_use_is_named(
+    tmp_path: Path, reviewed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    job = job_of(tmp_path / "state", reviewed, reviews.spec())
+    with pytest.raises(FailedPreconditionError, match="was given a GPU that torch cannot use there") as caught:
+        workplace_of(job, use_gpu=True)
+    assert (caught.value.reason, caught.value.field) == ("NO_GPU", "backend.trainer.use_gpu")
+    assert workplace_of(job).device.type == "cpu"

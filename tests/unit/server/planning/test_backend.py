@@ -51,6 +51,12 @@ def test_what_is_not_given_is_resolved() -> None:
     [
         ({"use_gpu": False, "resources_per_worker": {"GPU": 1}}, {}, "GPU", "leave one of them out"),
         ({"resources_per_worker": {"TPU": 4}}, {}, "TPU", "use CPU or GPU"),
+        (
+            {"strategy": "fsdp", "num_workers": 2, "resources_per_worker": {"GPU": 0.5}},
+            {},
+            "resources_per_worker.GPU",
+            "use strategy ddp, or whole GPUs",
+        ),
         ({"strategy": "fsdp"}, {"optimizer": {"type": "adafactor"}}, "optimizer.type", "use adamw"),
         ({"strategy": "deepspeed"}, {"optimizer": {"type": "adafactor"}}, "optimizer.type", "use adamw"),
     ],
@@ -98,6 +104,16 @@ def test_horovod_is_taken_for_what_it_did() -> None:
     plan = plan_backend(spec, resolution, "cpu")
     assert plan.strategy == resolution.spec().backend.trainer.strategy == "ddp"
     assert [reason for reason, _ in plan.warnings] == ["HOROVOD"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "resources", "shared"),
+    [(2, {"GPU": 0.5}, True), (2, {"GPU": 1}, False), (1, {"GPU": 0.25}, False), (2, {"CPU": 0.5}, False)],
+)
+def test_workers_with_parts_of_a_gpu_may_share_one(workers: int, resources: dict[str, float], shared: bool) -> None:
+    pytest.importorskip("ray")
+    spec = spec_of({"type": "ray", "trainer": {"num_workers": workers, "resources_per_worker": resources}})
+    assert plan_backend(spec, Resolution.of(spec), "cpu").shares_gpus is shared
 
 
 @pytest.mark.parametrize(("scaling", "factor"), [("linear", 4.0), ("sqrt", 2.0), ("constant", 1.0)])
