@@ -2,16 +2,21 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 import structlog
 
 from headstart_server.core.errors import HeadstartError
-from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.pruning import Pruned
 from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.tidying import DAY_SECONDS, RECENT_SECONDS, Limits, limit_store, prune_caches
+from headstart_server.engines.tidying import (
+    DAY_SECONDS,
+    RECENT_SECONDS,
+    Limits,
+    limit_store,
+    prune_caches,
+    remove_abandoned,
+)
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.settings import Settings
@@ -66,15 +71,5 @@ class Upkeep:
         jobs = self._jobs.newest(1_000_000, None, _IN_PROGRESS)
         in_use_since = min([now - RECENT_SECONDS, *(job.create_time.timestamp() for job in jobs)])
         found = prune_caches(self._layout, self._limits, now, in_use_since)
-        self._remove_abandoned(min(in_use_since, now - _ABANDONED_SECONDS))
+        remove_abandoned(self._layout, min(in_use_since, now - _ABANDONED_SECONDS))
         return found
-
-    def _remove_abandoned(self, before: float) -> None:
-        """Removes what killed processes had not published, or not quite removed, at a moment."""
-        layout = self._layout
-        for folder in (layout.tables, layout.tokens, layout.datasets, layout.models, layout.artifacts, layout.encoders):
-            for path in folder.glob(f".*{TEMPORARY}"):
-                with suppress(FileNotFoundError):  # it was published just now
-                    if path.stat().st_mtime < before:
-                        _log.info("removing what a killed process left", path=path.name)
-                        remove(path)

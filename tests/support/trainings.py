@@ -34,6 +34,9 @@ def runs(bert: Path) -> dict[str, Run]:
         "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),
         "batch norm, fewer rows than workers": Run(settings_of(batch_size=21), combiner(batch), sgd),
         "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
+        "trained encoder, in several passes": Run(
+            settings_of(batch_size=21, pass_rows=4), optimizer=sgd, text=bert, learning_rate=1e-3
+        ),
         "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
     }
 

@@ -25,6 +25,7 @@ from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.embedding import text_encode
 from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
+from headstart_server.engines.tidying import Limits, tend_machine
 from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.inputs import plan_inputs
@@ -124,6 +125,8 @@ class CrewMember:
 
     def __init__(self, job: dict[str, Any], errand: Errand, *, use_gpu: bool, cores: int) -> None:
         workplace = workplace_of(job, use_gpu=use_gpu)
+        if not job["state_dir"]:  # this machine has no server to tidy up
+            tend_machine(workplace.storage, Limits(**job["limits"]))
         assignment = assignment_of(job, workplace.storage)
         spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
         plan = plan_inputs(spec, workplace.sources, resolution, workplace.device.type)[errand.feature.name]

@@ -23,6 +23,7 @@ from headstart_server.training.calibration import fit_temperature
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
+from headstart_server.training.outputs import load_metrics
 from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport
@@ -56,6 +57,8 @@ class Fitting:
     def run(self) -> tuple[ECD, EpochReport]:
         """Trains; returns the best epoch's model, whole in rank 0, and its report."""
         torch.manual_seed(self._trainer.seed)
+        if self._world.leads:
+            load_metrics()
         with memory_named(self._workplace, self._trainer.batch_size):
             model = self._assembly.model(in_parts=self._prepared.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
@@ -68,7 +71,12 @@ class Fitting:
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
         backend, half = self._prepared.backend, self._precision.name == "bf16"
         sharing = Sharing(
-            backend.strategy, backend.zero_stage, recompute=backend.recompute, offload=backend.offload, half=half
+            backend.strategy,
+            backend.zero_stage,
+            recompute=backend.recompute,
+            offload=backend.offload,
+            in_passes=self._world.size < backend.workers,
+            half=half,
         )
         parallel = parallelise(model, self._world, sharing)
         batch_size = self._batch_size(parallel, feed)
@@ -101,9 +109,10 @@ class Fitting:
 
     def _loop(self, parallel: Parallel, feed: Feed, own_rows: int) -> Loop:
         """`own_rows` is what each process runs at once. A batch is what all would that were asked for: where there are
-        fewer, they run it in several passes, and learn the same."""
-        trainer = self._trainer
-        batch_size = own_rows * self._prepared.backend.workers
+        fewer, they run it in several passes, and learn the same, however much memory they have."""
+        trainer, backend = self._trainer, self._prepared.backend
+        elastic = backend.least_workers < backend.workers
+        batch_size = (trainer.batch_size if elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
         schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)

@@ -1,5 +1,6 @@
 """One process of several that train a job together, whatever started them."""
 
+import shutil
 from hashlib import blake2b
 from typing import Any
 
@@ -32,6 +33,8 @@ def train_together(
     hears of the training, in rank 0; `loading` makes what loads images.
     """
     workplace = workplace_of(job, use_gpu=plan.use_gpu)
+    if not job["state_dir"]:  # this machine has no server to tidy up
+        tend_machine(workplace.storage, Limits(**job["limits"]))
     assignment = assignment_of(job, workplace.storage)
     prepared = prepare_job(assignment, workplace, Silent(), survey)
     stored = gathered_inputs(prepared, workplace)
@@ -41,7 +44,7 @@ def train_together(
         listener.state("PUBLISHING")
         publish(prepared, workplace, listener, model, report)
     if not job["state_dir"]:
-        tend_machine(workplace.storage, Limits(**job["limits"]), assignment.identifier)
+        shutil.rmtree(workplace.layout.job(assignment.identifier), ignore_errors=True)
 
 
 def require_same_rows(prepared: Prepared, world: World) -> None:

@@ -2,11 +2,14 @@
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from headstart_server.core.files import remove
+from headstart_server.core.errors import HeadstartError
+from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.layout import Layout
 from headstart_server.core.pruning import Pruned, prune
 from headstart_server.embedding_store.eviction import evict
@@ -15,6 +18,8 @@ from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
 DAY_SECONDS = 86_400.0
+_SILENT_SECONDS = 7 * DAY_SECONDS
+"""A job whose folder nobody has written to for so long has ended without a word."""
 RECENT_SECONDS = 3_600.0
 """Uploads, plans and other machines' jobs are not known here; they take less."""
 
@@ -59,13 +64,35 @@ def prune_caches(layout: Layout, limits: Limits, now: float, in_use_since: float
     return pruned
 
 
-def tend_machine(storage: Storage, limits: Limits, job: str) -> None:
-    """Tidies up after a job on a machine that has no server to do so. Everything there is a copy."""
-    layout, now = storage.layout, time.time()
-    shutil.rmtree(layout.job(job), ignore_errors=True)
-    limit_store(layout, limits)
-    prune_caches(layout, limits, now, now - RECENT_SECONDS)
-    storage.forget_removed()
-    for left in layout.jobs.glob("*"):  # by processes that were killed
-        if left.stat().st_mtime < limits.used_before(now):
-            remove(left)
+def remove_abandoned(layout: Layout, before: float) -> None:
+    """Removes what killed processes had not published, or not quite removed, at a moment."""
+    for folder in (layout.tables, layout.tokens, layout.datasets, layout.models, layout.artifacts, layout.encoders):
+        for path in folder.glob(f".*{TEMPORARY}"):
+            with suppress(FileNotFoundError):  # it was published just now
+                if path.stat().st_mtime < before:
+                    _log.info("removing what a killed process left", path=path.name)
+                    remove(path)
+
+
+def tend_machine(storage: Storage, limits: Limits) -> None:
+    """Tidies up before a job on a machine that has no server to do so, as far as it can. Everything there is a copy."""
+    layout = storage.layout
+    if layout.precision.exists():  # a server's, which knows its jobs
+        return
+    try:
+        limit_store(layout, limits)
+        now = time.time()
+        jobs = {folder: _last_written(folder) for folder in layout.jobs.glob("*")}
+        living = [folder.stat().st_mtime for folder, written in jobs.items() if written > now - _SILENT_SECONDS]
+        prune_caches(layout, limits, now, min([now - RECENT_SECONDS, *living]))
+        remove_abandoned(layout, min([now - DAY_SECONDS, *living]))
+        for folder, written in jobs.items():
+            if written <= now - _SILENT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+        storage.forget_removed()
+    except (HeadstartError, OSError):  # another process was faster, or the job will say what is wrong
+        _log.warning("could not tidy up", exc_info=True)
+
+
+def _last_written(folder: Path) -> float:
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))

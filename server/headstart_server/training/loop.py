@@ -96,6 +96,9 @@ class Loop:
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
         self.best_state: State = {}
+        self._weighed: Tensor | None = None
+        self._masses: dict[str, float] = {}
+        """Of all rows of the step that was weighed last, by output."""
 
     def run(self) -> EpochReport:
         """Trains to the end, loads the best epoch's weights and returns its report."""
@@ -179,8 +182,12 @@ class Loop:
         loss = self.losses[name]
         if loss.class_weights is None or counted == 0:
             return counted / len(of.step_rows)
-        everybody = self.feed.targets[name].index_select(0, of.step_rows.to(self.feed.targets[name].device))
-        return loss.mass(targets) / loss.mass(everybody.to(targets.device))
+        if self._weighed is not of.step_rows:
+            self._weighed, self._masses = of.step_rows, {}
+        if name not in self._masses:
+            everybody = self.feed.targets[name].index_select(0, of.step_rows.to(self.feed.targets[name].device))
+            self._masses[name] = loss.mass(everybody.to(targets.device))
+        return loss.mass(targets) / self._masses[name]
 
     def _workers(self, passed: "_Epoch", seconds: float) -> list[WorkerReport]:
         """What each process did in this epoch."""

@@ -37,9 +37,14 @@ class Outputs:
         return logits, targets
 
 
+def load_metrics() -> None:
+    """Imports what `measured` needs: it takes seconds, which who never measures does without."""
+    import headstart_server.training.metrics  # noqa: F401
+
+
 def measured(features: Sequence[FittedFeature], logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
     """Metrics by `output.metric`; of several processes one has to know them."""
-    from headstart_server.training.metrics import metrics_of  # takes seconds, which those that only compute do without
+    from headstart_server.training.metrics import metrics_of
 
     return {
         f"{feature.name}.{name}": value

@@ -40,6 +40,8 @@ class Sharing:
     """Whether the blocks of encoders that train compute their activations again in the backward pass."""
     offload: bool = False
     """`fsdp`: whether a GPU's part lies in the machine's memory until its block runs."""
+    in_passes: bool = False
+    """Whether a batch takes several passes, because there are fewer processes than it is made for."""
     half: bool = False
     """Whether encoders compute in bf16; of `fsdp` blocks also travel so. What is kept and summed up stays float32."""
 
@@ -236,6 +238,7 @@ class Sharded(Alone):
             for block in repeated_blocks(item.encoder):
                 policy = half if sharing.half and item.trainable else MixedPrecisionPolicy()
                 fully_shard(block, mesh=mesh, mp_policy=policy, offload_policy=offload)
+        self._in_passes = sharing.in_passes
         self._sharded = fully_shard(model, mesh=mesh, offload_policy=offload)
         for item in model.pretrained().values():
             item.read(torch.device("cpu") if offloads else device)
@@ -247,8 +250,8 @@ class Sharded(Alone):
         return logits
 
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
-        """Gradients stay here until the last."""
-        self._sharded.set_requires_gradient_sync(last)
+        """Gradients stay here until the last, whole; but fewer processes than asked for have no memory to spare."""
+        self._sharded.set_requires_gradient_sync(last or self._in_passes)
         return super().synced(last, idle=idle)
 
     def restore(self, state: Mapping[str, Tensor]) -> None:

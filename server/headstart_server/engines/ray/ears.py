@@ -7,6 +7,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import CancelledError
+from headstart_server.engines.ray.cluster import no_cluster_named
 from headstart_server.engines.relay import Relay
 
 _CANCEL_SECONDS = 0.5
@@ -16,6 +17,12 @@ def start_ears() -> Any:
     """Starts an actor on this machine that hears what rank 0 says."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(Ears).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def require_hearing(ears: Any) -> None:
+    """Raises FailedPreconditionError where they could not be started."""
+    with no_cluster_named("has no Headstart of this version in its Python"):
+        ray.get(ears.published.remote())
 
 
 class Ears:

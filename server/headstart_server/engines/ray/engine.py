@@ -6,30 +6,28 @@ say. Every worker reads the rows by itself and trains its part of each batch; ra
 
 import os
 import threading
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, StorageError
+from headstart_server.core.errors import CancelledError, FailedPreconditionError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import MOST_WORKERS
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines.assignment import Assignment
-from headstart_server.engines.listener import Listener, Silent
-from headstart_server.engines.member import train_together
+from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import fill_store, prepare_job
 from headstart_server.engines.ray.cluster import brief, cluster
-from headstart_server.engines.ray.ears import Speaker, start_ears
+from headstart_server.engines.ray.ears import require_hearing, start_ears
 from headstart_server.engines.ray.encoding import RayCrew
-from headstart_server.engines.ray.loading import ClusterLoading
 from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
+from headstart_server.engines.ray.worker import member
 from headstart_server.engines.relay import replay
 from headstart_server.engines.workplace import Workplace
-from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.storage.depot import ObjectDepot
 
@@ -55,31 +53,37 @@ class RayEngine:
         try:
             with cluster(self._job.get("ray_address", "")):
                 ears, asked = start_ears(), asked_nodes()
-                plan, survey = self._prepare(asked)
+                plan, survey, lookout = self._prepare(asked, ears)
                 self._listener.state("TRAINING")
                 fit = _Fit(self._trainer(plan, survey, ears))
-                return self._outcome(fit, ears, Lookout(plan, self._listener))
+                if (published := self._outcome(fit, ears, lookout)) is not None:
+                    return published
+                raise _failure(fit.error, plan)
         finally:
             if fit is not None:
                 fit.join(_LEAVING_SECONDS)
 
-    def _prepare(self, asked: Asked) -> tuple[BackendPlan, Survey]:
+    def _prepare(self, asked: Asked, ears: Any) -> tuple[BackendPlan, Survey, Lookout]:
         """Resolves the job and has the store filled; keeps nothing of the data, which every worker reads by itself."""
         prepared = prepare_job(self._assignment, self._workplace, self._listener)
         plan = prepared.backend
         if plan.use_gpu:
             self._job["cuda_precision"] = fast_precision("cuda")
-        self._require_resources(plan)
+        lookout = Lookout(plan, self._listener, self._require_resources(plan))
         require_able(asked, plan.resources)
-        crew = RayCrew(self._shared_job(), plan, Lookout(plan, self._listener))
-        return plan, fill_store(prepared, self._workplace, self._listener, crew)
+        require_hearing(ears)
+        crew = RayCrew(self._shared_job(), plan, lookout)
+        return plan, fill_store(prepared, self._workplace, self._listener, crew), lookout
 
     def _shared_job(self) -> dict[str, Any]:
         """The job as workers get it: with a state directory of their own where the storage is shared otherwise."""
         return {**self._job, "state_dir": ""} if self._workplace.storage.depot is not None else self._job
 
-    def _require_resources(self, plan: BackendPlan) -> None:
-        """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for."""
+    def _require_resources(self, plan: BackendPlan) -> str:
+        """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for.
+
+        Returns what it lacks until it has grown.
+        """
         missing = shortage(plan)
         if missing and not self._job.get("ray_grows"):
             raise FailedPreconditionError(
@@ -90,7 +94,7 @@ class RayEngine:
             )
         if missing:
             self._listener.warning(WAITING, f"{missing}; the job waits until it has grown")
-            return
+            return missing
         free = ray.available_resources()
         for name, each in plan.resources:
             amount = each * plan.least_workers
@@ -100,10 +104,11 @@ class RayEngine:
                     f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
                     "the job waits until others have ended",
                 )
+        return missing
 
     def _trainer(self, plan: BackendPlan, survey: Survey, ears: Any) -> TorchTrainer:
         return TorchTrainer(
-            _member,
+            member,
             train_loop_config={
                 "job": self._shared_job(),
                 "plan": plan,
@@ -134,8 +139,11 @@ class RayEngine:
             return {"storage_path": storage.depot.path(job), "storage_filesystem": storage.depot.arrow()}
         return {"storage_path": f"{storage.url or storage.layout.root}/{job}"}
 
-    def _outcome(self, fit: "_Fit", ears: Any, lookout: Lookout) -> str:
-        """Listens until the workers are done, or one of them has met an error that no restart mends."""
+    def _outcome(self, fit: "_Fit", ears: Any, lookout: Lookout) -> str | None:
+        """Listens until the workers are done, or one of them has met an error that no restart mends, which it raises.
+
+        Returns the model's id; None where the workers have failed without such an error.
+        """
         fit.start()
         ended = None
         while fit.is_alive() and ended is None:
@@ -144,22 +152,13 @@ class RayEngine:
             lookout.look()
             ended = ray.get(ears.ended.remote())
         self._hear(ears)
-        published: str = ray.get(ears.published.remote())
-        if published:
-            return published
+        if published := ray.get(ears.published.remote()):
+            return str(published)
         if ended is not None and ended["reason"] == CancelledError.reason:
             raise CancelledError("the job was cancelled")
         if ended is not None:
             raise JobFailedError(ended["message"], reason=ended["reason"], field=ended["field"])
-        if isinstance(fit.error, WorkerGroupError):
-            raise JobFailedError(
-                f"the workers failed {_RESTARTS + 1} times, last with: {brief(fit.error)}", reason="WORKERS_FAILED"
-            ) from fit.error
-        if isinstance(fit.error, ControllerError):
-            raise JobFailedError(
-                f"the workers do not start: {brief(fit.error)}", reason="WORKERS_FAILED"
-            ) from fit.error
-        raise fit.error or AssertionError("the workers ended without a model and without an error")
+        return None
 
     def _hear(self, ears: Any) -> None:
         """Passes on what rank 0 said, and a cancellation to it."""
@@ -170,6 +169,20 @@ class RayEngine:
             self._listener.check()
         except CancelledError:
             ears.cancel.remote()
+
+
+def _failure(error: Exception | None, plan: BackendPlan) -> Exception:
+    """What a job says of an error of Ray Train's."""
+    if isinstance(error, WorkerGroupError):
+        message = f"the workers failed {_RESTARTS + 1} times, last with: {brief(error)}"
+    elif isinstance(error, ControllerError):
+        require_able(asked_nodes(), plan.resources)  # one that cannot run workers may have joined since
+        message = f"the workers could not be started: {brief(error)}"
+    else:
+        return error or AssertionError("the workers ended without a model and without an error")
+    failure = JobFailedError(message, reason="WORKERS_FAILED")
+    failure.__cause__ = error
+    return failure
 
 
 def _failures(plan: BackendPlan) -> FailureConfig:
@@ -206,22 +219,3 @@ class _Fit(threading.Thread):
             self._trainer.fit()
         except Exception as error:  # noqa: BLE001 - raised by the thread that waits for this one
             self.error = error
-
-
-def _member(config: dict[str, Any]) -> None:
-    """One worker's part. A job that has ended, well or for good, is not begun again after a restart."""
-    ears, world = config["ears"], World.joined()
-    if any(ray.get([ears.published.remote(), ears.ended.remote()])):
-        return
-    try:
-        with Speaker(ears) if world.leads else nullcontext(Silent()) as listener:
-            plan = config["plan"]
-            cores = int(dict(plan.resources).get("CPU", 1))
-            loading = ClusterLoading(config["job"], world, config["hands"], cores)
-            train_together(config["job"], world, plan, listener, ray.get(config["survey"]), loading)
-    except StorageError:  # a restart, from the checkpoint, may well find it mended
-        raise
-    except HeadstartError as error:
-        ray.get(ears.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
-        if not isinstance(error, CancelledError):  # every worker leaves at the same step
-            raise

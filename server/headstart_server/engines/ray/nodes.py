@@ -36,9 +36,9 @@ def shortage(plan: BackendPlan) -> str:
 class Lookout:
     """Tells, now and then, that a job waits for nodes that have gone."""
 
-    def __init__(self, plan: BackendPlan, listener: Listener) -> None:
+    def __init__(self, plan: BackendPlan, listener: Listener, short: str = "") -> None:
         self._plan, self._listener = plan, listener
-        self._looked, self._short = time.monotonic(), shortage(plan)
+        self._looked, self._short = time.monotonic(), short
 
     def look(self) -> None:
         """Looks, if the last time is long ago."""

@@ -1,4 +1,4 @@
-"""A machine without a server stays below the server's limits."""
+"""A machine without a server stays below the server's limits, and takes nothing from a job that runs there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+from headstart_server.core.errors import StorageError
 from headstart_server.core.layout import Layout
 from headstart_server.engines.tidying import DAY_SECONDS, Limits, tend_machine
 from headstart_server.settings import Settings
@@ -22,6 +24,13 @@ def _file(path: Path, days: float, size: int = 10) -> Path:
     return path
 
 
+def _job(layout: Layout, name: str, begun: float, written: float) -> Path:
+    """A job's folder, by days ago."""
+    folder = _file(layout.job(name) / "scratch", written).parent
+    os.utime(folder, (time.time() - begun * DAY_SECONDS,) * 2)
+    return folder
+
+
 def _machine(tmp_path: Path) -> Storage:
     (tmp_path / "depot").mkdir(exist_ok=True)
     return Storage(Layout(tmp_path / "disk"), str(tmp_path / "depot"))
@@ -31,29 +40,25 @@ def test_what_is_old_goes_and_what_is_used_stays(tmp_path: Path) -> None:
     storage = _machine(tmp_path)
     layout = storage.layout
     old = [_file(layout.tables / "old.arrow", 31), _file(layout.tokens / "old.tokens", 40)]
+    old += [_file(layout.tables / ".half.arrow.tmp", 2), _job(layout, "dead", 50, 9)]
     new = [_file(layout.tables / "new.arrow", 29), _file(layout.tokens / "now.tokens", 0)]
-    for job, days in (("own", 0), ("other", 1), ("dead", 50)):
-        folder = _file(layout.job(job) / "scratch", days).parent
-        os.utime(folder, (time.time() - days * DAY_SECONDS,) * 2)
-    tend_machine(storage, Limits(cache_days=30), "own")
-    assert [path.exists() for path in (*old, *new)] == [False, False, True, True]
-    assert [path.name for path in layout.jobs.iterdir()] == ["other"]
+    tend_machine(storage, Limits(cache_days=30))
+    assert [path.exists() for path in (*old, *new)] == [False] * 4 + [True] * 2
 
 
-def test_without_limits_only_the_jobs_own_files_go(tmp_path: Path) -> None:
+def test_a_job_that_runs_keeps_what_it_uses(tmp_path: Path) -> None:
     storage = _machine(tmp_path)
-    kept = [_file(storage.layout.tables / "t.arrow", 5_000), _file(storage.layout.job("dead") / "scratch", 5_000)]
-    _file(storage.layout.job("own") / "scratch", 0)
-    tend_machine(storage, Limits(), "own")
-    assert all(path.exists() for path in kept)
-    assert not storage.layout.job("own").exists()
+    job = _job(storage.layout, "long", 3, 0.1)
+    used, unused = _file(storage.layout.tables / "used.arrow", 2.9), _file(storage.layout.tables / "unused.arrow", 3.1)
+    tend_machine(storage, Limits(cache_days=1, cache_bytes=1))
+    assert [path.exists() for path in (job, used, unused)] == [True, True, False]
 
 
 def test_shards_stay_below_the_stores_limit(tmp_path: Path) -> None:
     storage = _machine(tmp_path)
     small_shards(storage.layout.embeddings, 4)
     limit = sum(path.stat().st_size for path in storage.layout.embeddings.rglob("*.safetensors")) // 2
-    tend_machine(storage, Limits(store_bytes=limit), "own")
+    tend_machine(storage, Limits(store_bytes=limit))
     left = list(storage.layout.embeddings.rglob("*.safetensors"))
     assert 0 < len(left) < 4
     assert sum(path.stat().st_size for path in left) <= limit
@@ -66,8 +71,24 @@ def test_copies_of_what_was_removed_elsewhere_go(tmp_path: Path) -> None:
             (folder / "rows.csv").write_text("a\n1\n")
         assert storage.datasets.path(name).is_dir()
     other.datasets.remove("removed")
-    tend_machine(storage, Limits(), "own")
+    tend_machine(storage, Limits())
     assert [path.name for path in storage.layout.datasets.glob("[!.]*")] == ["kept"]
+
+
+def test_a_servers_own_directory_is_the_servers_to_tidy(tmp_path: Path) -> None:
+    storage = _machine(tmp_path)
+    old = _file(storage.layout.tables / "old.arrow", 31)
+    storage.layout.precision.write_text("{}")
+    tend_machine(storage, Limits(cache_days=30))
+    assert old.exists()
+
+
+def test_a_job_begins_though_nothing_can_be_tidied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: Storage) -> None:
+        raise StorageError("the bucket is away", reason="STORAGE_UNREACHABLE")
+
+    monkeypatch.setattr(Storage, "forget_removed", unreachable)
+    tend_machine(_machine(tmp_path), Limits(cache_days=30))
 
 
 def test_limits_are_the_servers() -> None:

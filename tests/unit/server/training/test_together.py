@@ -59,6 +59,12 @@ def test_four_train_what_one_trains(four: Together, bert: Path, strategy: str, n
     require_alike(four(_train, run, strategy), _train(World(), run, "ddp"))
 
 
+@pytest.mark.parametrize("name", ["in several passes", "trained encoder, in several passes"])
+def test_fewer_workers_than_asked_for_keep_no_whole_gradients(pair: Together, bert: Path, name: str) -> None:
+    run = runs(bert)[name]
+    require_alike(pair(_train, run, Sharing("fsdp", in_passes=True)), _train(World(), run, "ddp"))
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_activations_that_are_computed_twice_change_nothing(pair: Together, bert: Path, strategy: str) -> None:
     run = runs(bert)["trained encoder"]

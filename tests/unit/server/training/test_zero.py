@@ -39,9 +39,9 @@ def test_two_train_what_one_trains(pair: Together, bert: Path, name: str, stage:
         assert held == whole if stage < 3 else held < 0.6 * whole
 
 
-@pytest.mark.parametrize("stage", [2, 3])
-def test_accumulated_and_clipped_gradients(pair: Together, bert: Path, stage: int) -> None:
-    name = "accumulation and clipping"
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("name", ["accumulation and clipping", "trained encoder, in several passes"])
+def test_steps_of_several_passes(pair: Together, bert: Path, name: str, stage: int) -> None:
     require_alike([trained for trained, _ in pair(_train, name, bert, stage)], _train(World(), name, bert, 0)[0])
 
 
