@@ -54,14 +54,14 @@ def test_a_job_waits_until_its_cluster_has_grown(tmp_path: Path) -> None:
 
 def test_a_job_waits_for_a_node_that_it_has_lost(tmp_path: Path) -> None:
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    node = cluster.add_node(num_cpus=1)
+    nodes = [cluster.add_node(num_cpus=1)]
     said: list[str] = []
     try:
         with server_with_ray(tmp_path, "--ray-address", cluster.address) as server, server.client() as client:
             run = client.train(_on({"CPU": 1.0}, 1, epochs=60, early_stop=-1), headstart.ServerPath("reviews.csv"))
             for event in run:
-                if event.WhichOneof("event") == "epoch_finished" and event.epoch_finished.epoch == 10:
-                    cluster.remove_node(node, allow_graceful=False)
+                if nodes and event.WhichOneof("event") == "epoch_finished" and event.epoch_finished.epoch == 10:
+                    cluster.remove_node(nodes.pop(), allow_graceful=False)  # the epoch comes again
                 if event.WhichOneof("event") == "warning":
                     said.append(event.warning.reason)
                     if event.warning.reason == "WAITING_FOR_RESOURCES":
