@@ -88,7 +88,7 @@ class Fitting:
         return parallel, report
 
     def _batch_size(self, parallel: Parallel, feed: Feed) -> int:
-        """Rows of a batch in each process: as many as the process with the least memory can take."""
+        """Rows that each process runs at once: as many as the one with the least memory can take, at most a batch."""
         wanted = self._trainer.batch_size
         if self._trainer.batch_size_given or not feed.runs_encoders:
             return wanted
@@ -96,7 +96,9 @@ class Fitting:
         size = self._world.smallest(fit.size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
         reason += "fits" if size == wanted else "does not fit in half of the free memory"
-        self._prepared.resolution.record("trainer.batch_size", size, Origin.MEASURED, reason)
+        kept = wanted if self._prepared.backend.elastic else size
+        reason += f", so it takes several passes of {size}" if size < kept else ""
+        self._prepared.resolution.record("trainer.batch_size", kept, Origin.MEASURED, reason)
         self._prepared.report(self._listener)
         return size
 
@@ -111,8 +113,7 @@ class Fitting:
         """`own_rows` is what each process runs at once. A batch is what all would that were asked for: where there are
         fewer, they run it in several passes, and learn the same, however much memory they have."""
         trainer, backend = self._trainer, self._prepared.backend
-        elastic = backend.least_workers < backend.workers
-        batch_size = (trainer.batch_size if elastic else own_rows) * backend.workers
+        batch_size = (trainer.batch_size if backend.elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
         schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)

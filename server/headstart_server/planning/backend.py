@@ -39,6 +39,11 @@ class BackendPlan:
     warnings: tuple[tuple[str, str], ...] = ()
 
     @property
+    def elastic(self) -> bool:
+        """Whether it goes on with fewer workers than it asks for."""
+        return self.least_workers < self.workers
+
+    @property
     def shares_gpus(self) -> bool:
         """Whether two workers may be placed on one GPU, between which NCCL does not talk."""
         return self.workers > 1 and dict(self.resources).get("GPU", 1.0) < 1.0

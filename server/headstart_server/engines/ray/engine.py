@@ -117,14 +117,14 @@ class RayEngine:
                 "hands": _hands(plan),
             },
             scaling_config=ScalingConfig(
-                num_workers=(plan.least_workers, plan.workers) if plan.least_workers < plan.workers else plan.workers,
+                num_workers=(plan.least_workers, plan.workers) if plan.elastic else plan.workers,
                 use_gpu=plan.use_gpu,
                 resources_per_worker=dict(plan.resources),
             ),
             run_config=RunConfig(
                 name=self._assignment.identifier,
                 **self._ray_storage(),
-                failure_config=_failures(plan),
+                failure_config=_restarts(plan),
             ),
             torch_config=TorchConfig(
                 backend="gloo" if plan.shares_gpus or not plan.use_gpu else "cpu:gloo,cuda:nccl",
@@ -185,15 +185,14 @@ def _failure(error: Exception | None, plan: BackendPlan) -> Exception:
     return failure
 
 
-def _failures(plan: BackendPlan) -> FailureConfig:
+def _restarts(plan: BackendPlan) -> FailureConfig:
     """How often workers may die, training or starting.
 
     To Ray a start also fails where there is no room for a minute. A job waits for all its workers as long as it takes;
     an elastic one asks anew how many there is room for, and its starts are not counted.
     """
-    elastic = plan.least_workers < plan.workers
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_ASK_SECONDS if elastic else _WAIT_SECONDS)
-    return FailureConfig(max_failures=_RESTARTS, controller_failure_limit=-1 if elastic else _RESTARTS)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(_ASK_SECONDS if plan.elastic else _WAIT_SECONDS)
+    return FailureConfig(max_failures=_RESTARTS, controller_failure_limit=-1 if plan.elastic else _RESTARTS)
 
 
 def _hands(plan: BackendPlan) -> int:

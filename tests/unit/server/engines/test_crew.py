@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,13 @@ from headstart_server.core.errors import (
     InvalidInputError,
     TrainingFailedError,
 )
-from headstart_server.core.versions import own_version
-from headstart_server.data.images.decode import ImageLimits
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, CrewMember, Done, Errand, pieces
 from headstart_server.engines.preparing import Prepared, fill_store, gathered_inputs, prepare_job, stored_inputs
 from headstart_server.engines.workplace import Workplace
 
 from tests.support import reviews
+from tests.support.arriving import job_of
 from tests.support.image_jobs import Heard
 from tests.support.images import broken_jpeg, png
 from tests.support.tiny_models import save_bert
@@ -45,25 +44,6 @@ class Turns:
             check()
             self.given += piece.tolist()
             yield members[number % self.size](self.damage(piece), f"actor {number % self.size}")
-
-
-def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
-    """A job as it travels, with a state directory of its own."""
-    source = {"path": str(data), "format": "csv", "table_file": "", "folders": [str(data.parent)], "role": "dataset"}
-    return {
-        "identifier": "j",
-        "display_name": "",
-        "spec": spec,
-        "sources": [source],
-        "state_dir": str(root),
-        "storage_url": "",
-        "version": own_version(),
-        "model_root": str(data.parent / "models"),
-        "hub_allowed": False,
-        "image_limits": asdict(ImageLimits()),
-        "cpu_precision": "fp32",
-        "limits": {},
-    }
 
 
 def prepared_of(job: dict[str, Any], heard: Heard, **options: Any) -> tuple[Prepared, Workplace]:

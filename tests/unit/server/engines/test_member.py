@@ -1,40 +1,65 @@
-"""Processes that have read other rows than rank 0 do not train with it."""
+"""One process of those that an elastic job asks for trains what all of them would."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from headstart_server.core.errors import TrainingFailedError
-from headstart_server.engines.member import require_same_rows
+from headstart_server.engines.listener import RowCounts, Silent
+from headstart_server.engines.member import train_together
+from headstart_server.engines.tuning import BatchFit
 from headstart_server.model.world import World
+from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.resolution import Resolution, ResolvedValue
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.reports import EpochReport
 
-from tests.support.together import Together
+from tests.support import reviews
+from tests.support.arriving import job_of
+from tests.support.tiny_models import save_bert
 
 
-def _require(world: World, changes: dict[str, Any]) -> str:
-    values = {"parts": [1, 1, 2, 3], "label": [0, 1, 0, 1], "batch_size": 16, **(changes if world.rank else {})}
-    data = SimpleNamespace(
-        parts=np.array(values["parts"]), outputs=("label",), array=lambda name: np.array(values[name])
+@dataclass
+class Told(Silent):
+    """Losses by epoch, and what became of the batch size."""
+
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    batch: ResolvedValue | None = None
+
+    def epoch(self, report: EpochReport) -> None:
+        self.losses.append((report.train["loss"], report.validation["loss"]))
+
+    def resolved(self, spec: TrainSpec, values: Any, rows: RowCounts) -> None:
+        self.batch = next(value for value in values if value.path == "trainer.batch_size")
+
+
+def _trained(root: Path, data: Path, backend: dict[str, Any]) -> tuple[Told, BackendPlan]:
+    spec = reviews.spec(epochs=2, learning_rate=1e-3, validation_metric="loss")
+    encoder = {"type": "bert", "pretrained_model_name_or_path": "tiny-bert", "trainable": True}
+    spec["input_features"][0]["encoder"] = encoder
+    spec["backend"] = backend
+    told, parsed = Told(), TrainSpec.model_validate(spec)
+    plan = plan_backend(parsed, Resolution.of(parsed), "cpu")
+    train_together(job_of(root, data, spec), World(), plan, told)
+    return told, plan
+
+
+def test_an_automatic_batch_stays_whole_however_little_memory_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    save_bert(tmp_path / "models" / "tiny-bert", dropout=False)
+    data = reviews.write_csv(tmp_path / "reviews.csv", reviews.make_rows(200))
+    local, _ = _trained(tmp_path / "local", data, {"type": "local"})
+    monkeypatch.setattr("headstart_server.engines.fitting.fitting_batch_size", lambda *_: BatchFit(3, 1))
+    elastic, plan = _trained(
+        tmp_path / "elastic", data, {"type": "ray", "trainer": {"num_workers": 2, "min_workers": 1, "use_gpu": False}}
     )
-    trainer = SimpleNamespace(batch_size=values["batch_size"], precision="fp32", learning_rate=1e-3)
-    try:
-        require_same_rows(SimpleNamespace(data=data, trainer=trainer, plans={}), world)  # type: ignore[arg-type]
-    except TrainingFailedError as error:
-        return error.reason
-    return ""
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({}, ""),
-        ({"parts": [1, 1, 2, 0]}, "WORKERS_DISAGREE"),
-        ({"label": [0, 1, 1, 1]}, "WORKERS_DISAGREE"),
-        ({"batch_size": 8}, "WORKERS_DISAGREE"),
-    ],
-)
-def test_processes_compare_what_they_have_read(pair: Together, changes: dict[str, Any], reason: str) -> None:
-    assert pair(_require, changes) == [reason] * 2
+    assert plan.elastic
+    assert local.batch is not None and elastic.batch is not None
+    assert 2 * elastic.batch.value == local.batch.value
+    assert elastic.batch.reason.endswith("so it takes several passes of 3")
+    for found, expected in zip(elastic.losses, local.losses, strict=True):
+        assert found == pytest.approx(expected, abs=1e-5)
