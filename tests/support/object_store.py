@@ -11,10 +11,24 @@ from unittest import mock
 
 import boto3
 import pytest
-from headstart_server.storage.depot import Depot, FolderDepot, depot_at
+from headstart_server.core.files import published_file
+from headstart_server.storage.depot import Depot, FolderDepot, ObjectDepot, depot_at
 from moto.server import ThreadedMotoServer
 
 DEPOTS = ("folder", "memory", "s3")
+
+
+class MemoryDepot(ObjectDepot):
+    """A store that publishes whole objects, as others do: fsspec's shows files that are put before they are written,
+    and gives everybody who reads one the same place in it."""
+
+    def publish(self, source: Path, name: str) -> None:
+        self.write(name, source.read_bytes())
+
+    def fetch(self, name: str, target: Path) -> None:
+        data = self.read(name)
+        with published_file(target) as temporary:
+            temporary.write_bytes(data)
 
 
 def depot_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Depot:
@@ -22,7 +36,7 @@ def depot_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Depot:
     if kind == "folder":
         return FolderDepot(root / "depot")
     if kind == "memory":
-        return depot_at(f"memory://{uuid.uuid4().hex}", "url")
+        return MemoryDepot.at(f"memory://{uuid.uuid4().hex}")
     return depot_at(f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}", "url")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import fsspec
 from pyarrow.fs import FSSpecHandler, PyFileSystem
@@ -148,7 +148,7 @@ class ObjectDepot:
         self._system, self._root = system, root.rstrip("/")
 
     @classmethod
-    def at(cls, url: str) -> "ObjectDepot":
+    def at(cls, url: str) -> Self:
         """By URL. Credentials and endpoints come from where the store's own tools look for them."""
         options: dict[str, Any] = {"use_listings_cache": False}
         if url.startswith(("s3://", "s3a://")):
@@ -214,9 +214,9 @@ class ObjectDepot:
                 except FileNotFoundError:
                     continue
 
-    def below(self, prefix: str) -> "ObjectDepot":
+    def below(self, prefix: str) -> Self:
         """See Depot."""
-        return ObjectDepot(self._system, self.path(prefix))
+        return type(self)(self._system, self.path(prefix))
 
     def path(self, name: str) -> str:
         """A name as fsspec knows it."""
