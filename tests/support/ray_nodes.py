@@ -96,10 +96,15 @@ class Node:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+        self._take_cable()
+
+    def _take_cable(self) -> None:
         _ip("netns", "del", self.name, may_fail=True)
         _ip("link", "del", self._outside, may_fail=True)
 
     def _lay_cable(self) -> None:
+        if not self.pids:
+            self._take_cable()  # of a run that was killed
         _ip("netns", "add", self.name)
         _ip("link", "add", self._outside, "type", "veth", "peer", "name", "eth0", "netns", self.name)
         _ip("link", "set", self._outside, "master", _BRIDGE, "up")
@@ -118,8 +123,9 @@ class Nodes:
 
     def start_head(self) -> None:
         """Starts it on the bridge."""
-        _ip("link", "add", _BRIDGE, "type", "bridge")
-        _ip("addr", "add", f"{_NETWORK}.1/24", "dev", _BRIDGE)
+        if not Path(f"/sys/class/net/{_BRIDGE}").exists():  # a run that was killed leaves it
+            _ip("link", "add", _BRIDGE, "type", "bridge")
+        _ip("addr", "replace", f"{_NETWORK}.1/24", "dev", _BRIDGE)
         _ip("link", "set", _BRIDGE, "up")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={_PORT}", "--num-cpus=0"]
         flags = [

@@ -72,7 +72,9 @@ def require_able(asked: Asked, worker: Resources) -> None:
         try:
             version = ray.get(answer, timeout=max(0.0, deadline - time.monotonic()))
         except _BROKEN as error:
-            raise _unfit(address, brief(error)) from error
+            if node["NodeID"] in {each["NodeID"] for each in _nodes()}:
+                raise _unfit(address, brief(error)) from error
+            _log.warning("a node went while it was asked", node=address, error=brief(error))
         except GetTimeoutError:
             _log.warning("a node does not answer", node=address, seconds=_ANSWER_SECONDS)
         except ray.exceptions.RayError as error:  # it has gone

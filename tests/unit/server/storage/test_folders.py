@@ -172,7 +172,7 @@ def test_a_name_that_is_published_again_is_new_for_everybody(depot: Depot, tmp_p
 
 
 class Crowd:
-    """Threads that publish together; `gone` of them die before they come to `heard`, for which the others wait."""
+    """Threads that publish together; `gone` of them find, all having written, that the others no longer answer."""
 
     def __init__(self, size: int, gone: int = 0) -> None:
         self._barrier = threading.Barrier(size)
@@ -188,9 +188,11 @@ class Crowd:
         self._barrier.wait(10)
         return dict(self._said)
 
-    def waits_for_nobody(self, rank: int) -> None:
-        if rank < self._gone:
-            raise ConnectionError("one is gone")
+    def lost(self, rank: int) -> bool:
+        """Whether `rank` finds the others gone, once all have written: none takes away what another still writes."""
+        if self._gone:
+            self._barrier.wait(10)
+        return rank < self._gone
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,8 @@ class Member:
         return self.crowd.together(self.rank, value)[0]
 
     def heard(self, value: Any) -> list[Any]:
-        self.crowd.waits_for_nobody(self.rank)
+        if self.crowd.lost(self.rank):
+            raise ConnectionError("the others are gone")
         found = self.crowd.together(self.rank, value)
         return [found[rank] for rank in sorted(found)]
 
