@@ -53,6 +53,7 @@ class Node:
         self.name, self.address = f"hsnode{number}", f"{_NETWORK}.{10 + number}"
         self._outside, self._cpus = f"hsveth{number}", cpus
         self.state = root / self.name
+        self.is_cut_off = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -89,6 +90,7 @@ class Node:
     def cut_off(self) -> None:
         """Pulls the cable."""
         _ip("link", "set", self._outside, "down")
+        self.is_cut_off = True
 
     def remove(self) -> None:
         """Leaves nothing."""
