@@ -11,6 +11,7 @@ from headstart.cli import main
 
 from tests.support.command_line import Outcome, Run
 from tests.support.fake_server import FakeServer
+from tests.support.image_tables import ROWS, write_table
 
 QUICK = headstart.RetryPolicy(initial_delay=0.001, longest_delay=0.01, give_up_after=5, connect_timeout=5)
 
@@ -57,3 +58,12 @@ def rows(tmp_path: Path) -> Path:
     path = tmp_path / "rows.csv"
     path.write_text('review\nab\nsplendid\n"a ""quoted"" line\nbreak"\nx\ny\nz\nend of it\n')
     return path
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """A table of two images, one of them twice, beside a file that it does not name."""
+    (tmp_path / "shop" / "images").mkdir(parents=True)
+    for name in ("a.jpg", "b.jpg", "unnamed.jpg"):
+        (tmp_path / "shop" / "images" / name).write_bytes(name.encode() * 300)
+    return write_table(tmp_path / "shop" / "train.csv", ROWS)
