@@ -47,6 +47,9 @@ class Recorder:
         """Keeps it."""
         self.epochs.append(report)
 
+    def past(self, report: EpochReport) -> None:
+        """Not of interest."""
+
     def warning(self, reason: str, message: str) -> None:
         """Not of interest."""
 

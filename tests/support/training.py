@@ -38,6 +38,7 @@ class Reports:
     stop_after: int | None = None
     epochs: list[EpochReport] = field(default_factory=list)
     steps: list[StepReport] = field(default_factory=list)
+    heard_before: list[EpochReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     checks: int = 0
 
@@ -46,6 +47,9 @@ class Reports:
 
     def epoch(self, report: EpochReport) -> None:
         self.epochs.append(report)
+
+    def past(self, report: EpochReport) -> None:
+        self.heard_before.append(report)
 
     def warning(self, reason: str, message: str) -> None:
         self.warnings.append(reason)

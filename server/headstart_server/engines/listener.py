@@ -53,6 +53,9 @@ class Silent:
     def epoch(self, report: EpochReport) -> None:
         """Nothing."""
 
+    def past(self, report: EpochReport) -> None:
+        """Nothing."""
+
     def warning(self, reason: str, message: str) -> None:
         """Nothing."""
 

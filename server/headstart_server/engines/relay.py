@@ -40,6 +40,10 @@ class Relay(Silent):
         """Says it on."""
         self._say("epoch", {"report": asdict(report)})
 
+    def past(self, report: EpochReport) -> None:
+        """Says it on."""
+        self._say("past", {"report": asdict(report)})
+
     def warning(self, reason: str, message: str) -> None:
         """Says it on."""
         self._say("warning", {"reason": reason, "message": message})
@@ -59,6 +63,8 @@ def replay(listener: Listener, kind: str, said: dict[str, Any]) -> None:
             listener.step(StepReport(**said["report"]))
         case "epoch":
             listener.epoch(EpochReport(**said["report"]))
+        case "past":
+            listener.past(EpochReport(**said["report"]))
         case "model":
             listener.model(said["identifier"], EpochReport(**said["report"]))
         case _:

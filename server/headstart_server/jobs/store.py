@@ -95,6 +95,7 @@ class JobStore:
         """Appends what a worker reports, in one transaction.
 
         A job that is being cancelled enters no state of its worker's any more; one that has ended takes no report.
+        `past` is an `epoch` that its worker told perhaps: it becomes one where there is none of it.
         """
         with self._engine.begin() as connection:
             job = self._get(connection, identifier)
@@ -102,7 +103,7 @@ class JobStore:
                 return job, []
             if job.state is State.CANCELLING:
                 reports = [(kind, data) for kind, data in reports if kind != "state"]
-            return self._append(connection, job, reports)
+            return self._append(connection, job, self._unheard(connection, identifier, reports))
 
     def cancel(self, identifier: str) -> Appended:
         """Ends a job that waits, and marks one that runs; raises FailedPreconditionError if it has ended."""
@@ -152,6 +153,20 @@ class JobStore:
                 raise FailedPreconditionError(f"trainJobs/{identifier} is {job.state}; cancel it first")
             connection.execute(delete(EVENTS).where(EVENTS.c.job == identifier))
             connection.execute(delete(JOBS).where(JOBS.c.identifier == identifier))
+
+    def _unheard(self, connection: Connection, identifier: str, reports: Sequence[Report]) -> Sequence[Report]:
+        if not any(kind == "past" for kind, _ in reports):
+            return reports
+        query = select(EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind == "epoch")
+        heard = {json.loads(data)["epoch"] for data in connection.execute(query).scalars()}
+        found: list[Report] = []
+        for kind, data in reports:
+            if kind == "past" and data["epoch"] in heard:
+                continue
+            if kind in ("epoch", "past"):
+                heard.add(data["epoch"])
+            found.append(("epoch" if kind == "past" else kind, data))
+        return found
 
     def _append(self, connection: Connection, job: JobRecord, reports: Sequence[Report]) -> Appended:
         """Writes events and the job after them; a state's `from` is the one that the store knows."""

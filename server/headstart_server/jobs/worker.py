@@ -157,6 +157,10 @@ class JobListener:
         """An ended epoch."""
         self._send("epoch", asdict(report))
 
+    def past(self, report: EpochReport) -> None:
+        """An epoch that may have been heard."""
+        self._send("past", asdict(report))
+
     def warning(self, reason: str, message: str) -> None:
         """Something to know."""
         self._send("warning", {"reason": reason, "message": message})

@@ -6,7 +6,7 @@ there are, each the parts that it holds.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,8 @@ class Progress:
     step: int
     best: EpochReport | None
     epochs_without_improvement: int
+    past: Sequence[EpochReport] = ()
+    """The last epochs' reports: who listened may have died before he heard them."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +203,9 @@ def _load(folder: Path) -> Checkpoint:
         if file_digest(folder / name) != digest:
             raise ValueError(f"{name} is damaged")
     progress = content["progress"]
-    report = EpochReport(**progress["best"]) if progress["best"] else None
-    return Checkpoint(folder, Progress(**{**progress, "best": report}), content["values"])
+    best = EpochReport(**progress["best"]) if progress["best"] else None
+    past = [EpochReport(**report) for report in progress.get("past", ())]
+    return Checkpoint(folder, Progress(**{**progress, "best": best, "past": past}), content["values"])
 
 
 def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

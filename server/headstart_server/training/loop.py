@@ -29,6 +29,9 @@ from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.stepping import Clipping, Stepper
 
+_PAST_REPORTS = 1_000
+"""Of processes, one for each and epoch: how many of the last a checkpoint keeps."""
+
 
 @dataclass(frozen=True)
 class LoopSettings:
@@ -122,11 +125,9 @@ class Loop:
                 load_seconds=sum(worker["load_seconds"] for worker in workers) if workers else passed.loaded,
                 workers=workers,
             )
-            self._keep_best(report)
+            report = self._keep_best(report)
             self._save()
-            self.reporter.epoch(
-                replace(report, best=self.progress.best is not None and self.progress.best.epoch == epoch)
-            )
+            self.reporter.epoch(report)
         assert self.progress.best is not None
         self.parallel.restore(self.best_state)
         return self.progress.best
@@ -224,7 +225,8 @@ class Loop:
             learning_rate=passed.rate,
         )
 
-    def _keep_best(self, report: EpochReport) -> None:
+    def _keep_best(self, report: EpochReport) -> EpochReport:
+        """Notes the epoch; returns its report, which says whether it is the best."""
         metric = self.settings.validation_metric
         value = report.validation.get(metric, math.nan)
         best = self.progress.best
@@ -232,12 +234,16 @@ class Loop:
         better = best is None or math.isnan(known) or (value < known if smaller_is_better(metric) else value > known)
         if better:
             self.best_state = self.parallel.snapshot()
+        report = replace(report, best=better)
+        kept = max(1, _PAST_REPORTS // self.world.size)
         self.progress = Progress(
             epoch=report.epoch,
             step=report.step,
-            best=replace(report, best=True) if better else best,
+            best=report if better else best,
             epochs_without_improvement=0 if better else self.progress.epochs_without_improvement + 1,
+            past=[*self.progress.past, report][-kept:],
         )
+        return report
 
     def _save(self) -> None:
         if self.settings.checkpoints is None:
@@ -267,3 +273,5 @@ class Loop:
         self.reporter.warning(
             "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
         )
+        for report in checkpoint.progress.past:
+            self.reporter.past(report)

@@ -54,6 +54,9 @@ class Reporter(Protocol):
     def epoch(self, report: EpochReport) -> None:
         """After each epoch."""
 
+    def past(self, report: EpochReport) -> None:
+        """An epoch before a resumption, of which nobody knows here whether it was heard."""
+
     def warning(self, reason: str, message: str) -> None:
         """Something to know that does not stop the run."""
 

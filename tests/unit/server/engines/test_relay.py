@@ -32,6 +32,7 @@ def test_every_report_arrives_whole_over_plain_values() -> None:
         ("resolved", (TrainSpec.model_validate(reviews.spec()), [value], RowCounts(10, 2, 3))),
         ("step", (StepReport(1, 2, 3, 0.5, 1e-3, 100.0, 4.0),)),
         ("epoch", (report,)),
+        ("past", (report,)),
         ("warning", ("RESUMED", "after epoch 1")),
         ("model", ("m1", report)),
     ]

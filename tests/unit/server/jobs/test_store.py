@@ -175,6 +175,17 @@ def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
     assert store.events(job.identifier, 1)[0].data == appended[0][1]
 
 
+def test_an_epoch_that_was_perhaps_heard_is_in_the_log_once(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    epochs = [{"epoch": number, "best": number == 2, "rows_per_second": 1.0} for number in range(1, 5)]
+    store.append_reports(job.identifier, [("epoch", epochs[0])])
+    resumed: list[Report] = [("warning", {}), *(("past", data) for data in epochs[:3])]
+    after, appended = store.append_reports(job.identifier, [*resumed, ("epoch", epochs[3])])
+    assert appended == [("warning", {}), *(("epoch", data) for data in epochs[1:])]
+    assert after.best_epoch == epochs[1]
+    assert store.append_reports(job.identifier, resumed[1:])[1] == []
+
+
 def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
     after, appended = store.append_reports(job.identifier, [("state", {"to": "TRAINING"}), *steps(1)])

@@ -87,6 +87,16 @@ def test_a_resumed_run_gives_identical_losses(tmp_path: Path, changes: dict[str,
     seen = [*first.reporter.epochs, *second.reporter.epochs]
     assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
     assert second.reporter.warnings == (["RESUMED"] if first.reporter.epochs else [])
+    assert second.reporter.heard_before == first.reporter.epochs
+
+
+def test_a_checkpoint_keeps_the_last_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart_server.training.loop._PAST_REPORTS", 2)
+    first = Run(settings_of(epochs=3, checkpoints=SharedFolders(tmp_path)), total_epochs=4)
+    first.loop().run()
+    second = Run(settings_of(epochs=4, checkpoints=SharedFolders(tmp_path)))
+    second.loop().run()
+    assert second.reporter.heard_before == first.reporter.epochs[1:]
 
 
 @pytest.mark.parametrize("family", ["bert", "t5"])
