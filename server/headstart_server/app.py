@@ -73,6 +73,7 @@ class App:
                 hub_allowed=settings.allow_hub,
                 ray_address=settings.ray_address,
                 ray_grows=settings.ray_grows,
+                ray_timeout=settings.ray_timeout,
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
                 image_limits=limits,

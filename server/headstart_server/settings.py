@@ -35,6 +35,9 @@ class Settings(BaseSettings):
         "", description="Ray cluster for jobs with backend ray; empty: RAY_ADDRESS, or one on this machine for each job"
     )
     ray_grows: bool = Field(False, description="nodes are added to the Ray cluster when jobs need them, so jobs wait")
+    ray_timeout: int = Field(
+        1800, ge=1, description="seconds for which workers on Ray wait for each other; then all of them start again"
+    )
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")

@@ -41,6 +41,7 @@ class SupervisorSettings:
     """Of the disks of machines that have no server."""
     ray_address: str = ""
     ray_grows: bool = False
+    ray_timeout: int = 1800
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
@@ -232,6 +233,7 @@ class Supervisor:
             "image_limits": asdict(self._settings.image_limits),
             "ray_address": self._settings.ray_address,
             "ray_grows": self._settings.ray_grows,
+            "ray_timeout": self._settings.ray_timeout,
             "cpu_precision": fast_precision("cpu"),
         }
 

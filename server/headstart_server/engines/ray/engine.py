@@ -32,8 +32,6 @@ from headstart_server.planning.backend import BackendPlan
 from headstart_server.storage.depot import ObjectDepot
 
 _POLL_SECONDS = 0.2
-_COLLECTIVE_SECONDS = 300
-"""A process that has waited this long for the others gives up, and Ray starts all of them again."""
 _RESTARTS = 3
 _LEAVING_SECONDS = 10.0
 _ASK_SECONDS, _WAIT_SECONDS = 60.0, 30 * 86_400.0
@@ -128,7 +126,7 @@ class RayEngine:
             ),
             torch_config=TorchConfig(
                 backend="gloo" if plan.shares_gpus or not plan.use_gpu else "cpu:gloo,cuda:nccl",
-                timeout_s=_COLLECTIVE_SECONDS,
+                timeout_s=self._job["ray_timeout"],
             ),
         )
 
