@@ -36,7 +36,10 @@ class Settings(BaseSettings):
     )
     ray_grows: bool = Field(False, description="nodes are added to the Ray cluster when jobs need them, so jobs wait")
     ray_timeout: int = Field(
-        1800, ge=1, description="seconds for which workers on Ray wait for each other; then all of them start again"
+        1800,
+        ge=1,
+        le=7 * 86_400,
+        description="seconds for which workers on Ray wait for each other; then all of them start again",
     )
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")

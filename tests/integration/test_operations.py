@@ -75,6 +75,7 @@ def test_metrics_count_rows_jobs_and_calls(model_root: Path, data_root: Path, tm
         (["--model-root", "/nowhere/at/all"], "model_root"),
         (["--tls-key", "key.pem"], "go together"),
         (["--port", "many"], "port"),
+        (["--ray-timeout", "99999999999"], "ray_timeout"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(flags: list[str], message: str, tmp_path: Path) -> None:
