@@ -147,9 +147,13 @@ class AsyncClient:
         source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), items)
         return self._driver.stream(predict_stream(source))
 
-    async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
-        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""
-        return await self._driver.run(embed(feature, rows))
+    async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
+        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.
+
+        The encoder computes in fp32, as predictions do, unless the feature's `embedding_precision` or the space named,
+        `embeddingSpaces/{id}`, says otherwise.
+        """
+        return await self._driver.run(embed(feature, rows, embedding_space))
 
     async def export(
         self,

@@ -163,9 +163,13 @@ class Client:
         source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
         return self._driver.stream(predict_stream(source))
 
-    def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any]) -> Embeddings:
-        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder."""
-        return self._driver.run(embed(feature, rows))
+    def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
+        """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.
+
+        The encoder computes in fp32, as predictions do, unless the feature's `embedding_precision` or the space named,
+        `embeddingSpaces/{id}`, says otherwise.
+        """
+        return self._driver.run(embed(feature, rows, embedding_space))
 
     def export(
         self,

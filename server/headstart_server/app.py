@@ -56,7 +56,7 @@ class App:
         self.settings = settings
         self.layout = Layout(settings.state_dir.resolve())
         self.layout.root.mkdir(parents=True, exist_ok=True)
-        settle_precision(self.layout.precision)
+        settle_precision(self.layout.precision, settings.fast_precision)
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
         limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)

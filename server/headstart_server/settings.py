@@ -3,7 +3,7 @@
 import argparse
 import ipaddress
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +40,10 @@ class Settings(BaseSettings):
         ge=1,
         le=7 * 86_400,
         description="seconds for which workers on Ray wait for each other; then all of them start again",
+    )
+    fast_precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="arithmetic that embedding passes and mixed precision take for fast; auto: it is measured",
     )
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")

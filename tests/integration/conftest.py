@@ -28,9 +28,12 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, model_root: Path, data_root: Path) -> Iterator[RunningServer]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, model_root: Path, data_root: Path, arithmetic: str
+) -> Iterator[RunningServer]:
     state = tmp_path_factory.mktemp("state")
-    with RunningServer(state, "--model-root", str(model_root), "--data-root", str(data_root)) as running:
+    roots = ["--model-root", str(model_root), "--data-root", str(data_root)]
+    with RunningServer(state, *roots, "--fast-precision", arithmetic) as running:
         yield running
 
 

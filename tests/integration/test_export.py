@@ -15,6 +15,7 @@ from headstart.v1 import export_pb2_grpc
 
 from tests.support import reviews
 
+pytestmark = pytest.mark.both_arithmetics
 NASTY = [
     "",
     "good",

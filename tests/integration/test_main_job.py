@@ -11,6 +11,7 @@ from headstart.v1 import training_pb2 as pb
 
 from tests.support import reviews
 
+pytestmark = pytest.mark.both_arithmetics
 ROWS = reviews.make_rows(240)
 
 

@@ -20,11 +20,12 @@ from tests.support.running_server import RunningServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
 
+pytestmark = pytest.mark.both_arithmetics
 ROWS = reviews.columns(reviews.make_rows(20, seed=3), "review", "price", "category")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def server(tmp_path_factory: pytest.TempPathFactory, arithmetic: str) -> Iterator[RunningServer]:
     with server_with_ray(tmp_path_factory.mktemp("ray")) as running:
         yield running
 

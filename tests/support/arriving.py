@@ -24,6 +24,6 @@ def job_of(root: Path, data: Path, spec: dict[str, Any]) -> dict[str, Any]:
         "model_root": str(data.parent / "models"),
         "hub_allowed": False,
         "image_limits": asdict(ImageLimits()),
-        "cpu_precision": "fp32",
+        "precisions": {"cpu": "fp32"},
         "limits": {},
     }

@@ -16,11 +16,11 @@ from headstart.wire.methods import EMBED
 from headstart.wire.steps import Program, call, compute
 
 
-def embed(feature: FeatureLike, rows: Rows | Sequence[Any]) -> Program[Embeddings]:
+def embed(feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Program[Embeddings]:
     """Embed the feature's column of a table, or a plain list of its values; images are bytes or paths of files."""
     message = feature_of(feature)
     table = yield from compute(lambda: _table(message, rows))
-    request = EmbedRequest(feature=message, table=table)
+    request = EmbedRequest(feature=message, table=table, embedding_space=embedding_space)
     return Embeddings.of((yield from call(EMBED, request)))
 
 

@@ -12,24 +12,28 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class EmbedRequest(_message.Message):
-    __slots__ = ("feature", "table")
+    __slots__ = ("feature", "table", "embedding_space")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     TABLE_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_SPACE_FIELD_NUMBER: _ClassVar[int]
     feature: _spec_pb2.Feature
     table: _table_pb2.Table
-    def __init__(self, feature: _Optional[_Union[_spec_pb2.Feature, _Mapping]] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ...) -> None: ...
+    embedding_space: str
+    def __init__(self, feature: _Optional[_Union[_spec_pb2.Feature, _Mapping]] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., embedding_space: _Optional[str] = ...) -> None: ...
 
 class EmbedResponse(_message.Message):
-    __slots__ = ("dimension", "embeddings", "rows_found", "embedding_space")
+    __slots__ = ("dimension", "embeddings", "rows_found", "embedding_space", "precision")
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     EMBEDDINGS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FOUND_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_SPACE_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
     dimension: int
     embeddings: _containers.RepeatedScalarFieldContainer[float]
     rows_found: int
     embedding_space: str
-    def __init__(self, dimension: _Optional[int] = ..., embeddings: _Optional[_Iterable[float]] = ..., rows_found: _Optional[int] = ..., embedding_space: _Optional[str] = ...) -> None: ...
+    precision: str
+    def __init__(self, dimension: _Optional[int] = ..., embeddings: _Optional[_Iterable[float]] = ..., rows_found: _Optional[int] = ..., embedding_space: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
 
 class EmbeddingSpace(_message.Message):
     __slots__ = ("name", "description", "row_count", "size_bytes", "dimension", "shard_count", "last_use_time")

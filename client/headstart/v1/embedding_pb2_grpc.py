@@ -62,6 +62,11 @@ class EmbeddingServiceServicer(object):
 
     def Embed(self, request, context):
         """Embeds one column with a frozen pretrained encoder; rows in the store skip the encoder.
+
+        The encoder computes in fp32, as Predict does, so that the answer is the same on every machine to rounding, and a
+        head-only artifact that is fed with it answers as Predict. It computes in another precision only where the request
+        says so: by `feature.preprocessing.embedding_precision` (`auto` is what a job would choose on this server), or by
+        naming a space that was filled in it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -18,18 +18,20 @@ class Embeddings:
         dimension: width of each.
         rows_found: rows whose embedding was in the store.
         embedding_space: `embeddingSpaces/{id}`.
+        precision: the arithmetic they were computed in: `fp32`, `bf16` or `fp16`.
     """
 
     flat: array[float]
     dimension: int
     rows_found: int
     embedding_space: str
+    precision: str
 
     @classmethod
     def of(cls, response: EmbedResponse) -> Embeddings:
         """Read a response."""
         flat = array("f", response.embeddings)
-        return cls(flat, response.dimension, response.rows_found, response.embedding_space)
+        return cls(flat, response.dimension, response.rows_found, response.embedding_space, response.precision)
 
     def __len__(self) -> int:
         """Return the number of rows."""

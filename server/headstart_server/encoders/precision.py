@@ -1,4 +1,4 @@
-"""Which arithmetic a device does fast: measured on CPUs, once per machine; known by capability on GPUs."""
+"""Which arithmetic a device does fast: measured on CPUs, once per machine; known by capability on GPUs; or as told."""
 
 import platform
 import time
@@ -13,8 +13,11 @@ from headstart_server.core.files import read_json, write_json
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WORTH_IT = 1.3
 _CPUINFO = Path("/proc/cpuinfo")
+AUTO = "auto"
 _answers: dict[str, str] = {}
 """This process's answer by device type."""
+_told: set[str] = set()
+"""Device types whose answer the server's settings gave."""
 
 
 def fast_precision(device_type: str) -> str:
@@ -28,12 +31,27 @@ def fast_precision(device_type: str) -> str:
     return _answers[device_type]
 
 
-def settle_precision(kept: Path) -> str:
+def why_fast(device_type: str) -> str:
+    """A clause that says where the answer of `fast_precision` comes from."""
+    if device_type in _told:
+        return "what the server's setting fast_precision takes for fast"
+    return f"the fastest that this machine's {device_type} measures"
+
+
+def settle_precision(kept: Path, setting: str = AUTO) -> str:
     """Takes the CPU's answer from the file `kept`, or measures it and keeps it there; returns it.
+
+    A `setting` other than `auto` is the answer for every device, and nothing is measured: torch computes any of these
+    types anywhere, only slower.
 
     A measurement that fell out otherwise would be another embedding space, and every row encoded again: so it is made
     once per CPU model and version of torch, whatever restarts.
     """
+    if setting != AUTO:
+        for device_type in ("cpu", "cuda"):
+            adopt_precision(setting, device_type)
+            _told.add(device_type)
+        return setting
     machine = f"{_cpu()}, torch {torch.__version__}"
     known = _read(kept)
     answer = known.get(machine)
@@ -48,6 +66,22 @@ def settle_precision(kept: Path) -> str:
 def adopt_precision(answer: str, device_type: str = "cpu") -> None:
     """Takes a device's answer from the process that settled it."""
     _answers[device_type] = answer
+    _told.discard(device_type)
+
+
+def settled_precisions() -> dict[str, str]:
+    """The answers that this process has, by device type, for other processes to adopt."""
+    return dict(_answers)
+
+
+def compute_fp32_exactly() -> None:
+    """Turns TF32 off, which keeps 10 bits of mantissa and which cuDNN's convolutions use unless told otherwise.
+
+    What Predict, Embed and exports answer in fp32 is then the same on a GPU as on a CPU, to rounding.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    # Not `cudnn.conv.fp32_precision`: set alone, it makes everything that reads the flag of all operators raise.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _fast_on_cuda() -> str:

@@ -44,9 +44,8 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool | None = None) -> Workpla
             reason="NO_GPU",
             field="backend.trainer.use_gpu",
         )
-    adopt_precision(job["cpu_precision"])
-    if "cuda_precision" in job:
-        adopt_precision(job["cuda_precision"], "cuda")
+    for device_type, precision in job["precisions"].items():
+        adopt_precision(precision, device_type)
     state_dir = job["state_dir"] or _own_state_dir(job["storage_url"])
     if state_dir not in _WORKPLACES:
         root = job["model_root"]

@@ -14,7 +14,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError, OverloadedError
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.encoders.precision import fast_precision
+from headstart_server.encoders.precision import settled_precisions
 from headstart_server.engines.tidying import Limits
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
@@ -234,7 +234,7 @@ class Supervisor:
             "ray_address": self._settings.ray_address,
             "ray_grows": self._settings.ray_grows,
             "ray_timeout": self._settings.ray_timeout,
-            "cpu_precision": fast_precision("cpu"),
+            "precisions": settled_precisions(),
         }
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:

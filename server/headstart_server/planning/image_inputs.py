@@ -127,7 +127,9 @@ def plan_image(
         use_pretrained=use_pretrained,
         trainable=trainable,
         cached=cached,
-        precision="fp32" if trainable else plan_precision(feature.preprocessing, path, resolution, device_type),
+        precision="fp32"
+        if trainable
+        else plan_precision(feature.preprocessing, path, resolution, device_type, images=True),
         transform=transform,
         augmentation=augmentation,
         views=views,

@@ -11,7 +11,7 @@ from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.image import ImageSource
-from headstart_server.encoders.precision import fast_precision
+from headstart_server.encoders.precision import fast_precision, why_fast
 from headstart_server.model.bundle import EncoderReference
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import EncoderSpec, PreprocessingSpec
@@ -109,13 +109,18 @@ def plan_caching(
     return cached
 
 
-def plan_precision(preprocessing: PreprocessingSpec, path: str, resolution: Resolution, device_type: str) -> str:
-    """The arithmetic of the embedding pass."""
+_IMAGES_IN_FP32 = (
+    "in bf16 the rounding of a network of images adds up to a tenth of its features and more, and Predict, which reads "
+    "images in fp32, would answer otherwise than this job's metrics say"
+)
+
+
+def plan_precision(
+    preprocessing: PreprocessingSpec, path: str, resolution: Resolution, device_type: str, *, images: bool = False
+) -> str:
+    """The arithmetic of the embedding pass: the fast one for texts, fp32 for images, unless the spec says which."""
     given: str | None = preprocessing.embedding_precision
-    return resolution.settle(
-        f"{path}.preprocessing.embedding_precision",
-        given,
-        fast_precision(device_type),
-        f"the fastest that this machine's {device_type} measures",
-        Origin.MEASURED,
-    )
+    path = f"{path}.preprocessing.embedding_precision"
+    if images:
+        return resolution.settle(path, given, "fp32", _IMAGES_IN_FP32)
+    return resolution.settle(path, given, fast_precision(device_type), why_fast(device_type), Origin.MEASURED)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,15 @@ from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import Encode, Encoded
 from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
+from headstart_server.encoders.precision import DTYPES
 from headstart_server.engines.embedding import embed, text_encode
 from headstart_server.engines.image_embedding import ImageEncode
 from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace
-from headstart_server.planning.image_inputs import plan_image
+from headstart_server.planning.image_inputs import ImagePlan, plan_image
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
-from headstart_server.planning.text_inputs import plan_text
+from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.rpc.jobs import SPACES
 from headstart_server.rpc.messages import feature_values, page, timestamp
 from headstart_server.rpc.tables import arrow_table
@@ -64,7 +66,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.DeleteEmbeddingSpaceResponse()
 
     def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
-        feature = parse_feature(feature_values(request.feature), "feature")
+        feature, named = _feature(request)
         if feature.type not in ("text", "image"):
             raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text or image")
         if feature.encoder.trainable or feature.encoder.use_pretrained is False:
@@ -76,7 +78,10 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         if table.row_count > self._max_rows:
             raise invalid("table", f"holds {table.row_count} rows, at most {self._max_rows} fit one request")
         table.require(feature.source, "feature.name")
-        plan, keys, encode = (self._texts if feature.type == "text" else self._images)(feature, table)
+        plan = self._plan(feature)
+        if named:
+            plan = _in_space(plan, named)
+        keys, encode = (self._texts if feature.type == "text" else self._images)(feature, plan, table)
         store = self._workplace.store.space(plan.space)
         reports: list[int] = []
         matrix = embed(
@@ -91,22 +96,28 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
             embeddings=matrix.numpy().astype(np.float32).ravel().tolist(),
             rows_found=reports[0],
             embedding_space=name_of(SPACES, plan.space.identifier),
+            precision=plan.precision,
         )
 
-    def _texts(self, feature: FeatureSpec, table: Table) -> tuple[PretrainedPlan, Keys, Encode]:
-        resolution, device = Resolution.of(TrainSpec(input_features=[feature])), self._workplace.device
-        plan = plan_text(feature, "feature", self._workplace.sources, resolution, device.type)
+    def _plan(self, feature: FeatureSpec) -> PretrainedPlan:
+        sources, device = self._workplace.sources, self._workplace.device
+        resolution = Resolution.of(TrainSpec(input_features=[feature]))
+        if feature.type == "text":
+            return plan_text(feature, "feature", sources, resolution, device.type)
+        return plan_image(feature, "feature", sources, resolution, device.type, seed=0)
+
+    def _texts(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, Encode]:
+        assert isinstance(plan, TextPlan)
         fitted = fit_feature(feature, table.chunks(feature.source), _where(feature), output=False)
         column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
-        return plan, keys_of_chunks(column.chunks), text_encode(plan, column.texts, device, self._shelf)
+        return keys_of_chunks(column.chunks), text_encode(plan, column.texts, self._workplace.device, self._shelf)
 
-    def _images(self, feature: FeatureSpec, table: Table) -> tuple[PretrainedPlan, Keys, Encode]:
-        resolution, device = Resolution.of(TrainSpec(input_features=[feature])), self._workplace.device
-        plan = plan_image(feature, "feature", self._workplace.sources, resolution, device.type, seed=0)
+    def _images(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, Encode]:
+        assert isinstance(plan, ImagePlan)
         column = ImageColumn([table], feature.source, self._workplace.image_limits)
         images = scan(column, np.arange(table.row_count))
         require_usable_images(images.bad, _where(feature))
-        encode = ImageEncode(plan, images, device, self._shelf, lambda: None)
+        encode = ImageEncode(plan, images, self._workplace.device, self._shelf, lambda: None)
 
         def encode_all(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
             yield from encode(rows)
@@ -114,7 +125,34 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
                 images.spread_bad()
                 require_usable_images(images.bad, _where(feature))
 
-        return plan, images.keys, encode_all
+        return images.keys, encode_all
+
+
+def _feature(request: pb.EmbedRequest) -> tuple[FeatureSpec, str]:
+    """The feature to embed, in fp32 unless the request says otherwise, and the identifier of the space it names."""
+    values = feature_values(request.feature)
+    preprocessing = values.get("preprocessing", {})
+    feature = parse_feature(values, "feature")
+    named = id_of(SPACES, request.embedding_space, "embedding_space") if request.embedding_space else ""
+    if "embedding_precision" in preprocessing:
+        if named:
+            raise invalid("embedding_space", "excludes feature.preprocessing.embedding_precision; send one of them")
+        return feature, ""
+    exact = feature.preprocessing.model_copy(update={"embedding_precision": "fp32"})
+    return feature.model_copy(update={"preprocessing": exact}), named
+
+
+def _in_space(plan: PretrainedPlan, identifier: str) -> PretrainedPlan:
+    """The plan in the precision of the space named; raises InvalidInputError where the space is none of its encoder."""
+    for precision in DTYPES:
+        found = replace(plan, precision=precision)
+        if found.space.identifier == identifier:
+            return found
+    raise invalid(
+        "embedding_space",
+        f"{name_of(SPACES, identifier)!r} is no space of this feature: it has other weights, another tokenizer or "
+        "transform, pooling or length limit; ListEmbeddingSpaces describes it",
+    )
 
 
 def _where(feature: FeatureSpec) -> Where:

@@ -17,7 +17,7 @@ from headstart_server.core.errors import CancelledError, FailedPreconditionError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import MOST_WORKERS
-from headstart_server.encoders.precision import fast_precision
+from headstart_server.encoders.precision import fast_precision, settled_precisions
 from headstart_server.engines.assignment import Assignment
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import fill_store, prepare_job
@@ -66,7 +66,8 @@ class RayEngine:
         prepared = prepare_job(self._assignment, self._workplace, self._listener)
         plan = prepared.backend
         if plan.use_gpu:
-            self._job["cuda_precision"] = fast_precision("cuda")
+            fast_precision("cuda")
+        self._job["precisions"] = settled_precisions()
         lookout = Lookout(plan, self._listener, self._require_resources(plan))
         require_able(asked, plan.resources)
         require_hearing(ears)

@@ -11,7 +11,14 @@ from headstart_server.app import App
 from headstart_server.core.errors import StoreFullError
 from headstart_server.core.versions import own_version
 from headstart_server.encoders import precision
-from headstart_server.encoders.precision import DTYPES, adopt_precision, fast_precision, settle_precision
+from headstart_server.encoders.precision import (
+    DTYPES,
+    adopt_precision,
+    fast_precision,
+    settle_precision,
+    settled_precisions,
+    why_fast,
+)
 from headstart_server.engines.local import LocalEngine
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
@@ -24,6 +31,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What each further measurement will find; a process that knows nothing yet."""
     answers = ["bf16", "fp32", "bf16"]
     monkeypatch.setattr(precision, "_answers", {})
+    monkeypatch.setattr(precision, "_told", set())
+    monkeypatch.delenv("HEADSTART_FAST_PRECISION")
     monkeypatch.setattr(precision, "_fast_on_cpu", lambda: answers.pop(0))
     return answers
 
@@ -126,7 +135,7 @@ def test_a_worker_takes_the_servers_answer_and_measures_nothing(
         "state_dir": str(tmp_path),
         "model_root": "",
         "hub_allowed": False,
-        "cpu_precision": "fp16",
+        "precisions": {"cpu": "fp16"},
         "version": own_version(),
         "storage_url": "",
         "image_limits": {},
@@ -153,7 +162,42 @@ async def test_a_server_settles_it_and_hands_it_to_its_workers(
     for _ in range(2):
         _restart(monkeypatch)
         app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0))
-        assert app.supervisor._assignment(job)["cpu_precision"] == "bf16"
+        assert app.supervisor._assignment(job)["precisions"] == {"cpu": "bf16"}
         app.batcher.close()
         app.jobs.close()
     assert len(measured) == 2
+
+
+def test_a_setting_is_taken_for_every_device_and_nothing_is_measured(tmp_path: Path, measured: list[str]) -> None:
+    assert (
+        settle_precision(tmp_path / "precision.json", "fp32")
+        == fast_precision("cpu")
+        == fast_precision("cuda")
+        == "fp32"
+    )
+    assert settled_precisions() == {"cpu": "fp32", "cuda": "fp32"}
+    assert "setting fast_precision" in why_fast("cpu")
+    assert len(measured) == 3 and not list(tmp_path.iterdir())
+
+
+def test_a_measurement_is_told_as_one(tmp_path: Path) -> None:
+    settle_precision(tmp_path / "precision.json", "auto")
+    assert "measures" in why_fast("cpu")
+
+
+@pytest.mark.parametrize("answer", ["fp32", "bf16"])
+async def test_a_server_hands_its_setting_to_its_workers(tmp_path: Path, answer: str) -> None:
+    job = JobRecord("j", "", "", "", State.QUEUED, datetime.now(UTC), datetime.now(UTC), {}, [])
+    app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0, fast_precision=answer))
+    assert app.supervisor._assignment(job)["precisions"] == {"cpu": answer, "cuda": answer}
+    app.batcher.close()
+    app.jobs.close()
+
+
+def test_fp32_on_gpus_is_fp32_and_every_reader_of_the_flags_can_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    precision.compute_fp32_exactly()
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+    with torch.backends.cudnn.flags(enabled=True):
+        assert torch.get_float32_matmul_precision() == "highest"
