@@ -63,6 +63,13 @@ def test_the_client_tells_each_violation_of_the_server_once(count: int) -> None:
     assert ("more; correct these first" in told) == (count > 5)
 
 
+def test_a_server_that_stops_is_unavailable_and_says_when_to_come_back() -> None:
+    code, _, status = status_of(errors.StoppingError("stopping", retry_after=2))
+    retry = RetryInfo()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert status.details[1].Unpack(retry) and retry.retry_delay.seconds == 2
+
+
 def test_an_overload_says_when_to_come_back() -> None:
     code, _, status = status_of(OverloadedError("full", retry_after=1.5))
     retry = RetryInfo()

@@ -78,13 +78,14 @@ def fuzz(server: RunningServer, model: str, numbers: range, seed: int, *, arrow:
     return outcome
 
 
-def message_of(rpcs: list[Rpc], number: int, seed: int) -> tuple[Rpc, bytes]:
-    """One message: every third is random, the others are mutations."""
+def bodies_of(rpcs: list[Rpc], number: int, seed: int) -> tuple[Rpc, list[bytes]]:
+    """One call: a third of the messages is random, the others are mutations; a stream may begin with valid ones."""
     generator = random.Random(f"{seed} {number}")
     rpc = rpcs[number % len(rpcs)]
+    before = [message.SerializeToString() for message in rpc.valid] if rpc.streams and generator.random() < 0.5 else []
     if generator.random() < 1 / 3:
-        return rpc, random_message(rpc.request, generator).SerializeToString()
-    return rpc, mutated(generator.choice(rpc.valid).SerializeToString(), generator)
+        return rpc, [*before, random_message(rpc.request, generator).SerializeToString()]
+    return rpc, [*before, mutated(generator.choice(rpc.valid).SerializeToString(), generator)]
 
 
 async def _send_all(server: RunningServer, rpcs: list[Rpc], numbers: range, seed: int, outcome: Outcome) -> None:
@@ -92,9 +93,9 @@ async def _send_all(server: RunningServer, rpcs: list[Rpc], numbers: range, seed
 
     async def send(channel: grpc.aio.Channel) -> None:
         for number in waiting:
-            rpc, body = message_of(rpcs, number, seed)
+            rpc, bodies = bodies_of(rpcs, number, seed)
             method = rpc.path.rsplit("/", 1)[-1]
-            code, details = await _answer(channel, rpc, body)
+            code, details = await _answer(channel, rpc, bodies)
             outcome.codes[method, code.name] += 1
             if code in _FAULTS:
                 outcome.faults.append(f"message {number} of seed {seed}: {method}: {code.name} {details[:200]}")
@@ -105,8 +106,8 @@ async def _send_all(server: RunningServer, rpcs: list[Rpc], numbers: range, seed
         await asyncio.gather(*(send(channel) for _ in range(_AT_ONCE)))
 
 
-async def _answer(channel: grpc.aio.Channel, rpc: Rpc, body: bytes) -> tuple[grpc.StatusCode, str]:
-    stream = channel.stream_stream(rpc.path)(iter([body]), timeout=_SECONDS)
+async def _answer(channel: grpc.aio.Channel, rpc: Rpc, bodies: list[bytes]) -> tuple[grpc.StatusCode, str]:
+    stream = channel.stream_stream(rpc.path)(iter(bodies), timeout=_SECONDS)
     try:
         for _ in range(_ANSWERS):
             if await stream.read() is grpc.aio.EOF:

@@ -37,6 +37,8 @@ class Rpc:
     path: str
     request: type[Message]
     valid: tuple[Message, ...]
+    streams: bool
+    """Whether a call may send several."""
 
 
 def every_rpc(model: str, *, arrow: bool) -> list[Rpc]:
@@ -48,7 +50,7 @@ def every_rpc(model: str, *, arrow: bool) -> list[Rpc]:
             for method in service.methods:
                 kind = method.input_type._concrete_class
                 own = tuple(valid.get(method.name, ())) or (_named(kind),)
-                found.append(Rpc(f"/{service.full_name}/{method.name}", kind, own))
+                found.append(Rpc(f"/{service.full_name}/{method.name}", kind, own, method.client_streaming))
     return found
 
 
@@ -81,7 +83,10 @@ def _valid(model: str, *, arrow: bool) -> dict[str, list[Message]]:
         "Predict": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
         "PredictStream": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
         "Embed": [embedded],
-        "UploadDataset": [dataset_pb2.UploadDatasetRequest(header=header)],
+        "UploadDataset": [
+            dataset_pb2.UploadDatasetRequest(header=header),
+            dataset_pb2.UploadDatasetRequest(chunk=b"review,price\nfine,1\nbad,2\n"),
+        ],
         "GetModel": [model_pb2.GetModelRequest(name=model)],
         "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.ExportRequest.FORMAT_ONNX)],
     }

@@ -92,6 +92,16 @@ class OverloadedError(HeadstartError):
         self.retry_after = retry_after
 
 
+class StoppingError(HeadstartError):
+    """The server is going away, and comes back or is replaced; try again after `retry_after` seconds."""
+
+    reason = "STOPPING"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TooLargeError(HeadstartError):
     """Input above a size limit; trying again will not help."""
 

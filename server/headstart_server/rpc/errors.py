@@ -23,6 +23,7 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoppingError: grpc.StatusCode.UNAVAILABLE,
     errors.TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
     errors.CancelledError: grpc.StatusCode.CANCELLED,
@@ -57,7 +58,7 @@ def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation
                 BadRequest.FieldViolation(field=item.field, description=item.message) for item in violations
             ]
         )
-    if isinstance(error, errors.OverloadedError):
+    if isinstance(error, errors.OverloadedError | errors.StoppingError):
         nanos = round(error.retry_after * 1e9)
         yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))
 
