@@ -13,6 +13,7 @@ import structlog
 from headstart_server.core.descriptions import damaged_description, read_description, write_description
 from headstart_server.core.errors import DataLossError, NotFoundError, TooLargeError, invalid
 from headstart_server.core.files import disk_full_named
+from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
 from headstart_server.data.archives import open_archive
 from headstart_server.data.folders import tables_among
@@ -153,6 +154,7 @@ class Upload:
         root.mkdir(parents=True, exist_ok=True)
         self._path = root / f".{new_id()}.upload"
         self._file = self._path.open("wb")
+        share(self._file.fileno())  # while it is open nobody takes it for what a killed process left
         self._hash = hashlib.sha256()
         self._size = 0
 

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headstart_server.core.errors import DataLossError
-from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
+from headstart_server.core.files import (
+    TEMPORARY,
+    disk_full_named,
+    folder_size,
+    published_file,
+    published_folder,
+    remove_folder,
+)
 from headstart_server.core.locks import wait_exclusive
 from headstart_server.storage.depot import Depot
 
@@ -138,7 +145,7 @@ class SharedFolders:
             return
         token = team.told(secrets.token_hex(6))
         self.root.mkdir(parents=True, exist_ok=True)
-        with disk_full_named(self.root), tempfile.TemporaryDirectory(prefix=f".{name}.", dir=self.root) as own:
+        with disk_full_named(self.root), tempfile.TemporaryDirectory(TEMPORARY, f".{name}.", self.root) as own:
             yield Path(own)
             parts = team.heard(self._upload(name, token, Path(own)))
         if team.leads:
