@@ -36,7 +36,8 @@ def fitted(error: HeadstartError, build: Callable[[str, Sequence[Violation]], St
 
 def encoded_bytes(message: str, status: Status) -> int:
     """Of a message and its status as trailers carry them."""
-    return percent_encoded_bytes(message) + -(-status.ByteSize() // 3) * 4
+    size: int = status.ByteSize()
+    return percent_encoded_bytes(message) + -(-size // 3) * 4
 
 
 def percent_encoded_bytes(text: str) -> int:
