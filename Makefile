@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test test-models test-ray test-deepspeed check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,12 @@ test: $(VENV)/.dev ## run the tests
 
 test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be stopped and continued; writes docs/models.md
 	nice -n 19 $(BIN)/python -m tests.models.run
+
+fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC to a server; COUNT=100000 SEED=1
+	$(BIN)/python -m tests.fuzz.run --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+
+damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind
+	$(BIN)/python -m tests.damage.run --per-kind $(or $(COUNT),100)
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 	$(BIN)/python -m pytest tests/ray --timeout 600

@@ -16,6 +16,7 @@ from headstart.programs.download import Received
 from headstart.programs.embed import embed
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
 from headstart.programs.follow import Position, follow
+from headstart.programs.outages import Outages
 from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
@@ -60,7 +61,7 @@ class AsyncClient:
         connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
         self.address = connection.address
         self._retry = retry or RetryPolicy()
-        self._driver = AsyncDriver(connection, timeout)
+        self._driver = AsyncDriver(connection, timeout, Outages(self._retry).ridden_out)
         self.jobs = AsyncJobs(self._driver, resources.JOBS)
         self.models: AsyncCollection[Model] = AsyncCollection(self._driver, resources.MODELS)
         self.datasets: AsyncCollection[Dataset] = AsyncCollection(self._driver, resources.DATASETS)

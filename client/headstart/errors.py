@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 
 from headstart.v1.training_pb2 import TrainJob
+
+AND_MORE = re.compile(r"; and \d+ more$")
+"""How a message ends that tells only the first of several violations."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Violation:
 def explained(message: str, violations: Sequence[Violation]) -> str:
     """Return a message with one line per violation; what the message says already is said once."""
     lines = [str(violation) for violation in violations]
-    if lines and "; ".join(lines).startswith(message):  # the server's message is nothing but its violations
+    told = AND_MORE.sub("", message)
+    if lines and "; ".join(lines).startswith(told):  # the server's message is nothing but its violations
         return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} things are wrong:", *lines])
     return "\n  ".join([message, *lines])
 

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import prometheus_client
 import structlog
@@ -13,7 +15,7 @@ from headstart.v1 import server_pb2
 from pydantic import ValidationError
 
 from headstart_server import metrics
-from headstart_server.core.errors import InvalidInputError, StorageError
+from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
@@ -33,6 +35,7 @@ from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.rpc.intake import Intake
+from headstart_server.rpc.listening import require_free_port
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
@@ -55,7 +58,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.layout = Layout(settings.state_dir.resolve())
-        self.layout.root.mkdir(parents=True, exist_ok=True)
+        _require_writable(self.layout.root)
         settle_precision(self.layout.precision, settings.fast_precision)
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
@@ -85,11 +88,14 @@ class App:
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
-        await self.supervisor.start()
-        await self.server.start()
         if self.settings.metrics_port:
+            require_free_port(self.settings.host, self.settings.metrics_port, "--metrics-port")
             metrics.watch_store(self.layout.embeddings)
             prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
+        if self.settings.port_file is not None:
+            _require_writable(self.settings.port_file.parent)
+        await self.supervisor.start()
+        await self.server.start()
         if self.settings.port_file is not None:
             with published_file(self.settings.port_file) as temporary:
                 temporary.write_text(str(self.server.port), encoding="ascii")
@@ -151,6 +157,18 @@ async def serve(settings: Settings) -> None:
     await app.stop()
 
 
+def _require_writable(folder: Path) -> None:
+    """Raises FailedPreconditionError for a folder that cannot be made or written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's"
+        ) from error
+
+
 def _leave_within(seconds: float) -> None:
     """Ends the process in time, whatever its threads still compute: Python would wait for them without end."""
     timer = threading.Timer(seconds, os._exit, [0])
@@ -159,7 +177,7 @@ def _leave_within(seconds: float) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`headstart serve`; returns the exit code: 0, or 2 for settings that do not fit."""
+    """`headstart serve`; returns the exit code: 0, or 2 for settings that do not fit, or that cannot be had."""
     try:
         settings = settings_of(sys.argv[1:] if argv is None else argv)
     except ValidationError as error:
@@ -175,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     transformers.utils.logging.disable_progress_bar()
     try:
         asyncio.run(serve(settings))
-    except (InvalidInputError, StorageError) as error:
+    except HeadstartError as error:
         print(f"headstart serve: {error.message}", file=sys.stderr)
         return 2
     return 0

@@ -16,6 +16,9 @@ RPC_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
 )
 JOBS = Gauge("headstart_jobs", "Jobs by state since the server started.", ["state"])
+DAMAGED = Gauge(
+    "headstart_damaged_resources", "Resources left out of the last full list: their description is damaged.", ["kind"]
+)
 ROWS = Counter("headstart_embedding_rows", "Rows of embedding passes, by what became of them.", ["outcome"])
 TRAINING_SPEED = Gauge("headstart_training_rows_per_second", "Training speed of the last epoch.")
 BATCH_ROWS = Histogram(

@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from headstart_server.core.errors import HeadstartError
+from headstart_server.core.errors import HeadstartError, NotFoundError
 from headstart_server.core.pruning import Pruned
 from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -16,6 +16,7 @@ from headstart_server.engines.tidying import (
     limit_store,
     prune_caches,
     remove_abandoned,
+    remove_jobless,
 )
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
@@ -23,6 +24,8 @@ from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
+EMBED_SCRATCH = "embed"
+"""The folder beside those of jobs in which `Embed` keeps large answers."""
 _PERIOD_SECONDS = 60.0
 _TIDY_SECONDS = 3_600.0
 _ABANDONED_SECONDS = DAY_SECONDS
@@ -55,12 +58,25 @@ class Upkeep:
             compacted = compact(self._layout.embeddings)
             if compacted.merged:
                 _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
-        elif time.monotonic() - self._tidied >= _TIDY_SECONDS:
+        if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             self._tidied = time.monotonic()
-            left = self._storage.tidy(time.time())
-            if left:
-                _log.info("removed what killed publishers left in the shared storage", files=left)
+            self.tidy(time.time())
         self.prune_caches(time.time())
+
+    def tidy(self, now: float) -> None:
+        """Removes what killed processes left in the shared storage, and of jobs and plans that never came to be."""
+        if self._storage.depot is not None and (left := self._storage.tidy(now)):
+            _log.info("removed what killed publishers left in the shared storage", files=left)
+        remove_jobless(self._storage, now - _ABANDONED_SECONDS, self._is_job)
+
+    def _is_job(self, identifier: str) -> bool:
+        if identifier == EMBED_SCRATCH:
+            return True
+        try:
+            self._jobs.get(identifier)
+        except NotFoundError:
+            return False
+        return True
 
     def prune_caches(self, now: float) -> Pruned:
         """Removes converted tables, tokens and quarantined shards past their age or size.

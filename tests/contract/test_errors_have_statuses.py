@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from base64 import b64encode
+from urllib.parse import quote
 
 import grpc
 import headstart
@@ -14,6 +16,8 @@ from headstart.errors import explained
 from headstart_server.core import errors
 from headstart_server.core.errors import HeadstartError, InvalidInputError, OverloadedError, Violation
 from headstart_server.rpc.errors import CODES, status_of
+
+PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
 def _subclasses(kind: type[HeadstartError]) -> set[type[HeadstartError]]:
@@ -55,7 +59,15 @@ def test_the_client_tells_each_violation_of_the_server_once(count: int) -> None:
     status.details[1].Unpack(request)
     told = explained(message, [headstart.Violation(item.field, item.description) for item in request.field_violations])
     assert told.count("f0: ") == 1
-    assert told.count("x" * 300) == min(count, 20)
+    assert told.count(": xx") == len([item for item in request.field_violations if item.field]) >= min(count, 5)
+    assert ("more; correct these first" in told) == (count > 5)
+
+
+def test_a_server_that_stops_is_unavailable_and_says_when_to_come_back() -> None:
+    code, _, status = status_of(errors.StoppingError("stopping", retry_after=2))
+    retry = RetryInfo()
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert status.details[1].Unpack(retry) and retry.retry_delay.seconds == 2
 
 
 def test_an_overload_says_when_to_come_back() -> None:
@@ -66,10 +78,24 @@ def test_an_overload_says_when_to_come_back() -> None:
     assert (retry.retry_delay.seconds, retry.retry_delay.nanos) == (1, 500_000_000)
 
 
-@pytest.mark.parametrize("size", [0, 10, 10**6])
-def test_a_status_stays_small_however_long_the_message(size: int) -> None:
-    violations = [Violation("f" * size, "m" * size)] * 100
-    assert status_of(InvalidInputError(violations))[2].ByteSize() < 64_000
+@pytest.mark.parametrize("letter", ["m", "%", "\n", "é", "字", "🦆", "\udcff"], ids=ascii)
+@pytest.mark.parametrize("size", [0, 10, 300, 4_000, 10**5])
+@pytest.mark.parametrize("count", [1, 3, 100])
+def test_message_and_details_fit_into_trailers_in_any_script(letter: str, size: int, count: int) -> None:
+    violations = [Violation(f"columns[{index}].{letter * size}", letter * size + "; fix it") for index in range(count)]
+    for error in (InvalidInputError(violations), OverloadedError(letter * size), errors.NotFoundError(letter * size)):
+        error.field = letter * size
+        code, message, status = status_of(error)
+        trailers = [("grpc-status", str(code.value[0])), ("grpc-message", quote(message, safe=PRINTABLE))]
+        trailers.append(("grpc-status-details-bin", b64encode(status.SerializeToString()).decode()))
+        assert sum(len(name) + len(value) + 32 for name, value in trailers) < 4_096
+        assert status.message == message
+        request = BadRequest()
+        if isinstance(error, InvalidInputError) and status.details[1].Unpack(request):
+            told = [item for item in request.field_violations if item.field]
+            assert told[0].description.endswith("fix it")
+            unlisted = [int(item.description.split()[1]) for item in request.field_violations if not item.field]
+            assert len(told) + sum(unlisted) == count
 
 
 def test_a_subclass_that_the_table_does_not_know_takes_its_parents_status() -> None:

@@ -77,6 +77,8 @@ class FakeExport(ExportServiceServicer):
         self.promised: dict[str, str] = {}
         self.breaks: deque[int | None] = deque()
         self.export_drops = 0
+        self.lengths: dict[str, int] = {}
+        """What the server still has of a file whose length it promises in full, by path."""
         self.requests: list[export_pb2.ExportRequest] = []
         self.downloads: list[export_pb2.DownloadArtifactRequest] = []
 
@@ -112,9 +114,10 @@ class FakeExport(ExportServiceServicer):
         for sent, offset in enumerate(range(request.offset, len(content), CHUNK)):
             if sent == limit:
                 DROP.abort(context)
+            kept = self.lengths.get(request.path, len(content))
             yield export_pb2.DownloadArtifactResponse(
                 offset=offset,
-                data=content[offset : offset + CHUNK],
+                data=content[min(offset, kept) : min(offset + CHUNK, kept)],
                 size_bytes=len(content),
                 sha256=self._sha256(request.path),
             )

@@ -53,7 +53,11 @@ def _complete(
     artifact: str, file: ArtifactFile, partial: Path, policy: RetryPolicy, received: Received | None
 ) -> Program[bool]:
     """Append what is missing to the partial file and tell whether its bytes are the promised ones."""
-    yield from persistently(lambda patience: _append(artifact, file, partial, patience, received), policy)
+    try:
+        yield from persistently(lambda patience: _append(artifact, file, partial, patience, received), policy)
+    except DataLoss:
+        partial.unlink(missing_ok=True)
+        raise
     return (yield from compute(lambda: digest_of(FileContent(partial)) == file.sha256))
 
 
@@ -69,6 +73,12 @@ def _append(
         while (chunk := (yield from read(stream))) is not None:
             if chunk.offset != position:
                 raise DataLoss(f"{artifact}: {file.path} continues at byte {chunk.offset}, expected {position}")
+            if not 0 < len(chunk.data) <= file.size_bytes - position:  # what brings nothing is no progress
+                what = "ends there on the server" if not chunk.data else f"goes on for {len(chunk.data)} bytes more"
+                raise DataLoss(
+                    f"{artifact}: at byte {position} of {file.size_bytes}, {file.path} {what}; delete the artifact and "
+                    "export again"
+                )
             yield from compute(lambda data=chunk.data: sink.write(data))  # type: ignore[misc]
             position += len(chunk.data)
             patience.progress()

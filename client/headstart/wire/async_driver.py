@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -21,12 +21,25 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class AsyncDriver:
-    """Runs programs on the running event loop. `timeout` (seconds) bounds calls that answer once."""
+def _as_it_is(flow: Flow[Any]) -> Flow[Any]:
+    return flow
 
-    def __init__(self, connection: Connection, timeout: float | None = None) -> None:
+
+class AsyncDriver:
+    """Runs programs on the running event loop. `timeout` (seconds) bounds calls that answer once.
+
+    `persist` makes flows that repeat what may be repeated; by default they are run as they are.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        timeout: float | None = None,
+        persist: Callable[[Flow[Any]], Flow[Any]] = _as_it_is,
+    ) -> None:
         self._connection = connection
         self._timeout = timeout
+        self._persist = persist
         self._opened: dict[Any, tuple[Any, ChannelCalls]] = {}
 
     def _calls(self, api: Any) -> ChannelCalls:
@@ -52,6 +65,7 @@ class AsyncDriver:
 
     async def stream(self, flow: Flow[T]) -> AsyncIterator[T]:
         """Yield what a flow emits. Closing the iterator cancels its open calls."""
+        flow = self._persist(flow)
         opened: list[Any] = []
         answer: Any = None
         failure: HeadstartError | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grpc
@@ -18,13 +18,26 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Driver:
-    """Runs programs on the calling thread. `timeout` (seconds) bounds calls that answer once."""
+def _as_it_is(flow: Flow[Any]) -> Flow[Any]:
+    return flow
 
-    def __init__(self, connection: Connection, timeout: float | None = None) -> None:
+
+class Driver:
+    """Runs programs on the calling thread. `timeout` (seconds) bounds calls that answer once.
+
+    `persist` makes flows that repeat what may be repeated; by default they are run as they are.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        timeout: float | None = None,
+        persist: Callable[[Flow[Any]], Flow[Any]] = _as_it_is,
+    ) -> None:
         self._channel = connection.open(grpc)
         self._calls = ChannelCalls(self._channel, connection.metadata)
         self._timeout = timeout
+        self._persist = persist
 
     def run(self, program: Program[R]) -> R:
         """Run a program to its end and return its result."""
@@ -39,6 +52,7 @@ class Driver:
 
     def stream(self, flow: Flow[T]) -> Iterator[T]:
         """Yield what a flow emits. Closing the iterator cancels its open calls."""
+        flow = self._persist(flow)
         opened: list[Any] = []
         answer: Any = None
         failure: HeadstartError | None = None

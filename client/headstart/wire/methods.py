@@ -23,7 +23,7 @@ A = TypeVar("A", bound=Message)
 
 @dataclass(frozen=True)
 class Method(Generic[Q, A]):
-    """One RPC: its path, its message types, and which sides stream."""
+    """One RPC: its path, its message types, and which sides stream, whether it changes nothing."""
 
     service: str
     name: str
@@ -31,6 +31,7 @@ class Method(Generic[Q, A]):
     response: type[A]
     client_streams: bool = False
     server_streams: bool = False
+    repeatable: bool = False
 
     @property
     def path(self) -> str:
@@ -45,15 +46,17 @@ TRAIN_JOB = Method(_T, "TrainJob", training_pb2.TrainJobRequest, training_pb2.Tr
 WATCH_JOB = Method(
     _T, "WatchTrainJob", training_pb2.WatchTrainJobRequest, training_pb2.TrainJobEvent, server_streams=True
 )
-GET_JOB = Method(_T, "GetTrainJob", training_pb2.GetTrainJobRequest, training_pb2.TrainJob)
-LIST_JOBS = Method(_T, "ListTrainJobs", training_pb2.ListTrainJobsRequest, training_pb2.ListTrainJobsResponse)
+GET_JOB = Method(_T, "GetTrainJob", training_pb2.GetTrainJobRequest, training_pb2.TrainJob, repeatable=True)
+LIST_JOBS = Method(
+    _T, "ListTrainJobs", training_pb2.ListTrainJobsRequest, training_pb2.ListTrainJobsResponse, repeatable=True
+)
 CANCEL_JOB = Method(_T, "CancelTrainJob", training_pb2.CancelTrainJobRequest, training_pb2.TrainJob)
 PAUSE_JOB = Method(_T, "PauseTrainJob", training_pb2.PauseTrainJobRequest, training_pb2.TrainJob)
 RESUME_JOB = Method(_T, "ResumeTrainJob", training_pb2.ResumeTrainJobRequest, training_pb2.TrainJob)
 DELETE_JOB = Method(_T, "DeleteTrainJob", training_pb2.DeleteTrainJobRequest, training_pb2.DeleteTrainJobResponse)
-PLAN_JOB = Method(_T, "PlanTrainJob", training_pb2.TrainJobRequest, training_pb2.TrainJobPlan)
+PLAN_JOB = Method(_T, "PlanTrainJob", training_pb2.TrainJobRequest, training_pb2.TrainJobPlan, repeatable=True)
 
-PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.PredictResponse)
+PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.PredictResponse, repeatable=True)
 PREDICT_STREAM = Method(
     _P,
     "PredictStream",
@@ -64,8 +67,10 @@ PREDICT_STREAM = Method(
 )
 
 EXPORT = Method(_X, "Export", export_pb2.ExportRequest, export_pb2.ExportEvent, server_streams=True)
-GET_ARTIFACT = Method(_X, "GetArtifact", export_pb2.GetArtifactRequest, export_pb2.Artifact)
-LIST_ARTIFACTS = Method(_X, "ListArtifacts", export_pb2.ListArtifactsRequest, export_pb2.ListArtifactsResponse)
+GET_ARTIFACT = Method(_X, "GetArtifact", export_pb2.GetArtifactRequest, export_pb2.Artifact, repeatable=True)
+LIST_ARTIFACTS = Method(
+    _X, "ListArtifacts", export_pb2.ListArtifactsRequest, export_pb2.ListArtifactsResponse, repeatable=True
+)
 DOWNLOAD_ARTIFACT = Method(
     _X,
     "DownloadArtifact",
@@ -76,20 +81,23 @@ DOWNLOAD_ARTIFACT = Method(
 DELETE_ARTIFACT = Method(_X, "DeleteArtifact", export_pb2.DeleteArtifactRequest, export_pb2.DeleteArtifactResponse)
 
 UPLOAD_DATASET = Method(_D, "UploadDataset", dataset_pb2.UploadDatasetRequest, dataset_pb2.Dataset, client_streams=True)
-GET_DATASET = Method(_D, "GetDataset", dataset_pb2.GetDatasetRequest, dataset_pb2.Dataset)
-LIST_DATASETS = Method(_D, "ListDatasets", dataset_pb2.ListDatasetsRequest, dataset_pb2.ListDatasetsResponse)
+GET_DATASET = Method(_D, "GetDataset", dataset_pb2.GetDatasetRequest, dataset_pb2.Dataset, repeatable=True)
+LIST_DATASETS = Method(
+    _D, "ListDatasets", dataset_pb2.ListDatasetsRequest, dataset_pb2.ListDatasetsResponse, repeatable=True
+)
 DELETE_DATASET = Method(_D, "DeleteDataset", dataset_pb2.DeleteDatasetRequest, dataset_pb2.DeleteDatasetResponse)
 
-GET_MODEL = Method(_M, "GetModel", model_pb2.GetModelRequest, model_pb2.Model)
-LIST_MODELS = Method(_M, "ListModels", model_pb2.ListModelsRequest, model_pb2.ListModelsResponse)
+GET_MODEL = Method(_M, "GetModel", model_pb2.GetModelRequest, model_pb2.Model, repeatable=True)
+LIST_MODELS = Method(_M, "ListModels", model_pb2.ListModelsRequest, model_pb2.ListModelsResponse, repeatable=True)
 DELETE_MODEL = Method(_M, "DeleteModel", model_pb2.DeleteModelRequest, model_pb2.DeleteModelResponse)
 
-EMBED = Method(_E, "Embed", embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse)
+EMBED = Method(_E, "Embed", embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse, repeatable=True)
 LIST_SPACES = Method(
     _E,
     "ListEmbeddingSpaces",
     embedding_pb2.ListEmbeddingSpacesRequest,
     embedding_pb2.ListEmbeddingSpacesResponse,
+    repeatable=True,
 )
 DELETE_SPACE = Method(
     _E,
@@ -98,4 +106,4 @@ DELETE_SPACE = Method(
     embedding_pb2.DeleteEmbeddingSpaceResponse,
 )
 
-SERVER_INFO = Method(_S, "GetServerInfo", server_pb2.GetServerInfoRequest, server_pb2.ServerInfo)
+SERVER_INFO = Method(_S, "GetServerInfo", server_pb2.GetServerInfoRequest, server_pb2.ServerInfo, repeatable=True)

@@ -47,12 +47,15 @@ class InvalidInputError(HeadstartError):
         found = [violations] if isinstance(violations, Violation) else list(violations)
         if not found:
             raise ValueError("an InvalidInputError needs at least one violation")
-        more = max(0, len(found) - MAX_VIOLATIONS) + unlisted
-        found = found[:MAX_VIOLATIONS]
-        if more:
-            found.append(Violation("", f"and {more} more; correct these first"))
-        super().__init__("; ".join(map(str, found)), reason=reason, field=found[0].field)
-        self.violations = found
+        self.listed = found[:MAX_VIOLATIONS]
+        self.unlisted = len(found) - len(self.listed) + unlisted
+        self.violations = [*self.listed, rest(self.unlisted)] if self.unlisted else self.listed
+        super().__init__("; ".join(map(str, self.violations)), reason=reason, field=found[0].field)
+
+
+def rest(count: int) -> Violation:
+    """Stands for so many violations that are not listed."""
+    return Violation("", f"and {count} more; correct these first")
 
 
 class NotFoundError(HeadstartError):
@@ -86,6 +89,16 @@ class OverloadedError(HeadstartError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(message, reason=reason)
+        self.retry_after = retry_after
+
+
+class StoppingError(HeadstartError):
+    """The server is going away, and comes back or is replaced; try again after `retry_after` seconds."""
+
+    reason = "STOPPING"
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 

@@ -44,8 +44,11 @@ def published_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def published_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder; on success it becomes `path`, unless that exists already (then that one stays)."""
+def published_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
+    """Yields a temporary folder; on success it becomes `path`.
+
+    Where that exists already it stays, unless the new one `replaces` it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     temporary.mkdir()
@@ -55,6 +58,8 @@ def published_folder(path: Path) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 _fsync(file)
             try:
+                if replaces and path.exists():
+                    remove_folder(path)
                 temporary.rename(path)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

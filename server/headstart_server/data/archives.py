@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import HeadstartError, InvalidInputError, invalid
 from headstart_server.core.files import published_file
-from headstart_server.core.pruning import mark_used
 from headstart_server.data.archive_index import DEFLATED, MAX_RATIO, PLAIN, data_offset, name_digest, write_index
 from headstart_server.data.archive_members import tar_members, zip_members
 
@@ -115,9 +115,9 @@ def open_archive(path: Path, kind: str, cache: Path, field: str) -> Archive:
         if kind == "tgz":
             path = _decompressed(path, cache / f"{digest}.tar", field)
         index = cache / f"{digest}-{kind}.index"
-        mark_used(index)
-        if not _readable(index):
+        if not is_sound(index):
             write_index(index, zip_members(path, field) if kind == "zip" else tar_members(path, field), path, field)
+            seal(index)
         return Archive(path, index)
     except HeadstartError:
         raise
@@ -132,14 +132,6 @@ def _unreadable(kind: str, error: Exception, field: str) -> InvalidInputError:
     reason = reason or (str(error) if isinstance(error, known) else type(error).__name__)
     message = f"is no readable {kind} archive: {' '.join(reason.split())[:200]}; pack it again"
     return invalid(field, message, reason="UNREADABLE_DATA")
-
-
-def _readable(index: Path) -> bool:
-    try:
-        with pa.ipc.open_file(pa.memory_map(str(index))) as found:
-            return bool(found.num_record_batches)
-    except (pa.ArrowException, OSError):
-        return False
 
 
 def _inflated(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
@@ -161,8 +153,7 @@ def _inflated(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
 
 
 def _decompressed(path: Path, target: Path, field: str) -> Path:
-    mark_used(target)
-    if not target.is_file():
+    if not is_sound(target):
         most = _FREE_BYTES + MAX_RATIO * path.stat().st_size
         with gzip.open(path) as source, published_file(target) as temporary, temporary.open("wb") as sink:
             size = 0
@@ -172,4 +163,5 @@ def _decompressed(path: Path, target: Path, field: str) -> Path:
                     message = f"grows more than {MAX_RATIO} times when it is unpacked; send a plain tar"
                     raise invalid(field, message, reason="BOMB")
                 sink.write(piece)
+        seal(target)
     return target

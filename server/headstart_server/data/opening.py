@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
+from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
-from headstart_server.core.pruning import mark_used
 from headstart_server.data.archives import Archive, open_archive
 from headstart_server.data.folders import SPLIT_COLUMN, chosen_table, listed, table_of_folders
 from headstart_server.data.formats import ARCHIVES, Format, format_of
@@ -74,11 +74,11 @@ def _extracted(archive: Archive, member: str, cache: Path, field: str) -> Path:
     """The archive's table as a file of its own."""
     name = hashlib.sha256(f"{file_digest(archive.path)} {member}".encode()).hexdigest()
     target = cache / f"{name}{PurePosixPath(member).suffix}"
-    mark_used(target)
-    if not target.is_file():
+    if not is_sound(target):
         try:
             with published_file(target) as temporary:
                 archive.extract(member, temporary)
+            seal(target)
         except OSError as error:
             message = f"its table {member[:200]!r} is damaged ({error.strerror or error}); pack it again"
             raise invalid(field, message, reason="UNREADABLE_DATA") from error

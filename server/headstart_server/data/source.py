@@ -9,6 +9,7 @@ from headstart_server.data.formats import Format
 from headstart_server.data.opening import Location, open_location
 from headstart_server.data.remote import RemoteRoot
 from headstart_server.data.tables import Sources, Table
+from headstart_server.data.verified import verified_file, verified_upload
 from headstart_server.storage.depot import depot_at
 from headstart_server.storage.storage import Storage
 
@@ -30,9 +31,15 @@ class SourceRecord:
     """URL of the data root that the path lies below, if that is no folder."""
     shared: str = ""
     """Name in the shared storage, of a table that came with the request."""
+    sha256: str = ""
+    """Digest of a file that was sent to the server, with the request or before; empty for files of a data root."""
 
     def open(self, storage: Storage) -> Table:
-        """The table; raises InvalidInputError, or FailedPreconditionError where this machine cannot get at it."""
+        """The table.
+
+        Raises InvalidInputError, FailedPreconditionError where this machine cannot get at it, or DataLossError where
+        its file is not the one that was sent.
+        """
         cache, file_format = storage.layout.tables, Format(self.format)
         if self.root:
             return remote_root(self.root).open(self.path, file_format, self.table_file, cache, self.role)
@@ -44,17 +51,23 @@ class SourceRecord:
         return remote_root(self.root).size_bytes(self.path) if self.root else Path(self.path).stat().st_size
 
     def _file(self, storage: Storage) -> Path:
-        """On this machine."""
-        if storage.depot is not None:
-            try:
-                if self.dataset:
-                    return storage.datasets.path(self.dataset) / f"data.{self.format}"
-                if self.shared and not Path(self.path).exists():
-                    return storage.fetched(self.shared)
-            except FileNotFoundError:
-                raise self._gone() from None
-        if not Path(self.path).exists():
+        """On this machine, with the bytes that were sent."""
+        try:
+            if self.dataset and self.sha256:
+                return verified_upload(storage.datasets, self.dataset, f"data.{self.format}", self.sha256)
+            path = self._unverified(storage)
+        except FileNotFoundError:
+            raise self._gone() from None
+        if not path.exists():
             raise self._gone()
+        return verified_file(path, self.sha256, self.role, "start the job again") if self.sha256 else path
+
+    def _unverified(self, storage: Storage) -> Path:
+        if storage.depot is not None:
+            if self.dataset:
+                return storage.datasets.path(self.dataset) / f"data.{self.format}"
+            if self.shared and not Path(self.path).exists():
+                return storage.fetched(self.shared)
         return Path(self.path)
 
     def _gone(self) -> FailedPreconditionError:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
-from headstart_server.core.pruning import mark_used
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
 from headstart_server.data.expansion import bounded
@@ -84,12 +84,13 @@ def table_of_arrow(rows: pa.Table, field: str) -> Table:
 
 
 def _read(converted: Path) -> pa.Table | None:
-    """The converted file, memory-mapped; None if it is not there or not whole."""
+    """The converted file, memory-mapped; None if it is not there or not what was converted."""
+    if not is_sound(converted):
+        return None
     try:
         rows = pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
     except (pa.ArrowException, OSError):
         return None
-    mark_used(converted)
     return rows
 
 
@@ -106,6 +107,7 @@ def _convert(path: Path, file_format: Format, converted: Path, field: str) -> No
             if writer is None:
                 raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
             writer.close()
+    seal(converted)
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordBatch:

@@ -1,7 +1,6 @@
 """Uploaded data sets on disk: one folder each with the file and its description."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -9,16 +8,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from headstart_server.core.errors import NotFoundError, TooLargeError, invalid
-from headstart_server.core.files import disk_full_named, write_json
+import structlog
+
+from headstart_server.core.descriptions import damaged_description, read_description, write_description
+from headstart_server.core.errors import DataLossError, NotFoundError, TooLargeError, invalid
+from headstart_server.core.files import disk_full_named
+from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
 from headstart_server.data.archives import open_archive
 from headstart_server.data.folders import tables_among
 from headstart_server.data.formats import ARCHIVES, Format, format_of
 from headstart_server.data.opening import Location, open_location
+from headstart_server.data.verified import verified_upload
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.listing import SoundResources
 
+_log = structlog.get_logger()
 _DESCRIPTION = "dataset.json"
+_REMEDY = "delete it and upload the file again"
 MAX_CHUNK_BYTES = 2 << 20
 
 
@@ -43,6 +50,7 @@ class Uploads:
 
     def __init__(self, folders: SharedFolders, tables: Path, max_bytes: int) -> None:
         self._folders, self._tables, self.max_bytes = folders, tables, max_bytes
+        self._sound = SoundResources("datasets")
 
     def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
         """Begins an upload; raises InvalidInputError if the format cannot be told."""
@@ -50,11 +58,17 @@ class Uploads:
         return Upload(self, self._folders.root, display_name, chosen, sha256.lower())
 
     def get(self, identifier: str) -> Dataset:
-        """One data set; raises NotFoundError."""
+        """One data set; raises NotFoundError, or DataLossError where its description is damaged."""
+        name = f"datasets/{identifier}"
         try:
-            return Dataset(**json.loads(self._folders.read(identifier, _DESCRIPTION)))
+            values = read_description(self._folders.read(identifier, _DESCRIPTION), name, _REMEDY)
+            return Dataset(**values)
         except FileNotFoundError:
-            raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
+            if identifier in self._folders:
+                raise damaged_description(name, _REMEDY) from None
+            raise NotFoundError(f"{name} does not exist", field="name") from None
+        except TypeError as error:  # from a release that wrote no digest
+            raise damaged_description(name, _REMEDY) from error
 
     def path(self, dataset: Dataset) -> Path:
         """Where its file lies; raises NotFoundError where it was deleted meanwhile."""
@@ -64,25 +78,38 @@ class Uploads:
             raise NotFoundError(f"datasets/{dataset.identifier} does not exist", field="name") from None
 
     def all(self) -> Iterator[Dataset]:
-        """Every data set, newest first."""
-        for name in reversed(self._folders.names()):
-            with suppress(NotFoundError):  # deleted meanwhile
-                yield self.get(name)
+        """Every data set whose description is sound, newest first."""
+        return self._sound.read(reversed(self._folders.names()), self.get)
 
     def find(self, sha256: str, file_format: str | None = None) -> Dataset | None:
-        """The data set with these bytes."""
-        matches = (item for item in self.all() if item.sha256 == sha256 and file_format in (None, item.format))
-        return next(matches, None)
+        """The data set with these bytes, which are still there; None where there is none, or only a damaged one."""
+        return next((item for item in self._named(sha256, file_format) if self._is_sound(item)), None)
+
+    def _named(self, sha256: str, file_format: str | None) -> Iterator[Dataset]:
+        return (item for item in self.all() if item.sha256 == sha256 and file_format in (None, item.format))
+
+    def _is_sound(self, dataset: Dataset) -> bool:
+        try:
+            verified_upload(self._folders, dataset.identifier, f"data.{dataset.format}", dataset.sha256)
+        except (FileNotFoundError, DataLossError):
+            return False
+        return True
 
     def delete(self, identifier: str) -> None:
-        """Deletes a data set."""
-        self.get(identifier)
-        self._folders.remove(identifier)
+        """Deletes a data set, damaged or not; raises NotFoundError."""
+        try:
+            self._folders.remove(identifier)
+        except FileNotFoundError:
+            raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
 
     def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
-        """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read."""
-        known = self.find(sha256, file_format)
-        if known is not None:
+        """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read.
+
+        Where there is a data set of these bytes, that one is returned, mended where its own file is damaged.
+        """
+        for known in self._named(sha256, file_format):
+            if not self._is_sound(known):
+                self._mend(known, received)
             return known
         files = self._table_files(received, file_format)
         rows, columns = self._shape(received, file_format) if len(files) < 2 else (0, [])
@@ -99,8 +126,15 @@ class Uploads:
         )
         with self._folders.publish(dataset.identifier) as folder:
             received.rename(folder / f"data.{file_format}")
-            write_json(folder / _DESCRIPTION, asdict(dataset))
+            write_description(folder / _DESCRIPTION, asdict(dataset))
         return dataset
+
+    def _mend(self, dataset: Dataset, received: Path) -> None:
+        """Puts the right bytes in the place of a damaged data set's file; its name and description stay."""
+        with self._folders.renew(dataset.identifier) as folder:
+            received.rename(folder / f"data.{dataset.format}")
+            write_description(folder / _DESCRIPTION, asdict(dataset))
+        _log.warning("mended a damaged data set", dataset=dataset.identifier)
 
     def _table_files(self, received: Path, file_format: Format) -> list[str]:
         if file_format not in ARCHIVES:
@@ -120,6 +154,7 @@ class Upload:
         root.mkdir(parents=True, exist_ok=True)
         self._path = root / f".{new_id()}.upload"
         self._file = self._path.open("wb")
+        share(self._file.fileno())  # while it is open nobody takes it for what a killed process left
         self._hash = hashlib.sha256()
         self._size = 0
 

@@ -8,12 +8,17 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from headstart_server.core.files import read_json
+from headstart_server.core.descriptions import damaged_description
+from headstart_server.core.errors import NotFoundError
 from headstart_server.embedding_store.shard import CorruptShardError, Shard
 from headstart_server.embedding_store.shelf import DistantFile
+from headstart_server.embedding_store.space import Space
 from headstart_server.storage.depot import Depot, Stored
+from headstart_server.storage.listing import SoundResources
 
 _THREADS = 8
+_REMEDY = "delete it; the next job that needs it describes it again"
+_SOUND = SoundResources("embeddingSpaces")
 
 
 @dataclass(frozen=True)
@@ -47,16 +52,16 @@ class ShardCheck:
 
 def summarise(root: Path) -> list[SpaceSummary]:
     """Every space below `root` whose description is readable."""
-    found = (_summary(path.parent) for path in sorted(root.glob("*/space.json")))
-    return [summary for summary in found if summary is not None]
+    names = sorted(path.parent.name for path in root.glob("*/space.json"))
+    return list(_SOUND.read(names, lambda name: _summary(root / name)))
 
 
 def summarise_depot(depot: Depot) -> list[SpaceSummary]:
     """Every space in a depot whose description is readable. Shards are immutable, so each header is read once ever."""
     files = depot.files()
     spaces = sorted(name.removesuffix("/space.json") for name in files if name.count("/") == 1)
-    found = (_depot_summary(depot, space, files) for space in spaces if f"{space}/space.json" in files)
-    return [summary for summary in found if summary is not None]
+    named = [space for space in spaces if f"{space}/space.json" in files]
+    return list(_SOUND.read(named, lambda space: _depot_summary(depot, space, files)))
 
 
 def verify(root: Path) -> list[ShardCheck]:
@@ -64,15 +69,32 @@ def verify(root: Path) -> list[ShardCheck]:
     return [_check(path) for path in sorted(root.glob("*/shards/[!.]*.safetensors"))]
 
 
-def _summary(folder: Path) -> SpaceSummary | None:
+def read_space(data: bytes, identifier: str) -> Space:
+    """The space that a `space.json` describes; raises DataLossError where that is not the one it lies under."""
+    try:
+        space = Space.from_description(json.loads(data))
+        if space.identifier != identifier:
+            raise ValueError("it describes another space")
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise damaged_description(f"embeddingSpaces/{identifier}", _REMEDY) from error
+    return space
+
+
+def _described(data: bytes, identifier: str) -> dict[str, str]:
+    return read_space(data, identifier).describe()
+
+
+def _summary(folder: Path) -> SpaceSummary:
     rows: dict[str, int] = {}
     merged: set[str] = set()
     size = 0
     try:
-        description = read_json(folder / "space.json")
+        description = _described((folder / "space.json").read_bytes(), folder.name)
         last_use = (folder / "space.json").stat().st_mtime
-    except (OSError, ValueError):
-        return None
+    except FileNotFoundError:
+        raise NotFoundError(f"embeddingSpaces/{folder.name} does not exist", field="name") from None
+    except OSError as error:
+        raise damaged_description(f"embeddingSpaces/{folder.name}", _REMEDY) from error
     for path in folder.glob("shards/[!.]*.safetensors"):
         try:
             stat = path.stat()
@@ -88,11 +110,11 @@ def _summary(folder: Path) -> SpaceSummary | None:
     return SpaceSummary(folder.name, description, counted, size, len(rows), quarantined, last_use)
 
 
-def _depot_summary(depot: Depot, space: str, files: Mapping[str, Stored]) -> SpaceSummary | None:
+def _depot_summary(depot: Depot, space: str, files: Mapping[str, Stored]) -> SpaceSummary:
     try:
-        description = json.loads(depot.read(f"{space}/space.json"))
-    except (FileNotFoundError, ValueError):
-        return None
+        description = _described(depot.read(f"{space}/space.json"), space)
+    except FileNotFoundError:
+        raise NotFoundError(f"embeddingSpaces/{space} does not exist", field="name") from None
     shards = {name: stored for name, stored in files.items() if name.startswith(f"{space}/shards/")}
     with ThreadPoolExecutor(_THREADS) as pool:
         heads = list(pool.map(lambda item: _head(depot, *item), shards.items()))  # type: ignore[arg-type]

@@ -6,12 +6,13 @@ Layout, on a disk as in a depot: `{root}/{space}/space.json`, `shards/*.safetens
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from headstart_server.core.errors import NotFoundError
-from headstart_server.core.files import read_json, write_json
+from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.files import write_json
 from headstart_server.embedding_store.eviction import delete_space, require_unclaimed
-from headstart_server.embedding_store.inventory import SpaceSummary, summarise, summarise_depot
+from headstart_server.embedding_store.inventory import SpaceSummary, read_space, summarise, summarise_depot
 from headstart_server.embedding_store.shelf import DepotShelf, FolderShelf, Shelf
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
@@ -36,16 +37,14 @@ class EmbeddingStore:
             return self._spaces[identifier]
 
     def _made(self, space: Space) -> Shelf:
-        """The shelf of a space, with its description beside it."""
+        """The shelf of a space, with its description beside it; a damaged one is mended."""
         folder = self.root / space.identifier
-        if not (folder / "space.json").exists():
+        if not _describes(lambda: (folder / "space.json").read_bytes(), space):
             write_json(folder / "space.json", space.describe())
         if self.depot is None:
             return FolderShelf(folder)
         depot = self.depot.below(space.identifier)
-        try:
-            depot.read("space.json")
-        except FileNotFoundError:
+        if not _describes(lambda: depot.read("space.json"), space):
             depot.publish(folder / "space.json", "space.json")
         return DepotShelf(folder, depot)
 
@@ -55,7 +54,7 @@ class EmbeddingStore:
         Raises NotFoundError where there is none, FailedPreconditionError while a job uses it.
         """
         folder = self.root / identifier
-        here, depot = (folder / "space.json").exists(), None if self.depot is None else self.depot.below(identifier)
+        here, depot = folder.is_dir(), None if self.depot is None else self.depot.below(identifier)
         if not here and (depot is None or not depot.files()):
             raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
         with self._lock:
@@ -87,7 +86,15 @@ class EmbeddingStore:
         found = []
         for path in sorted(self.root.glob("*/space.json")):
             try:
-                found.append(Space.from_description(read_json(path)))
-            except (OSError, ValueError, LookupError, TypeError):
+                found.append(read_space(path.read_bytes(), path.parent.name))
+            except (OSError, DataLossError):
                 continue
         return found
+
+
+def _describes(read: Callable[[], bytes], space: Space) -> bool:
+    """Whether a space's description is there and sound; else it is written, for the space is known."""
+    try:
+        return read_space(read(), space.identifier) == space
+    except (FileNotFoundError, DataLossError):
+        return False

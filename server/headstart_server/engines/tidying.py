@@ -1,7 +1,9 @@
 """Keeps what one machine has of tables, tokens, embeddings and copies below limits."""
 
+import os
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import structlog
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.layout import Layout
+from headstart_server.core.locks import Lock, try_exclusive
 from headstart_server.core.pruning import Pruned, prune
 from headstart_server.embedding_store.eviction import evict
 from headstart_server.settings import Settings
@@ -18,6 +21,17 @@ from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
 DAY_SECONDS = 86_400.0
+_ABANDONED = (
+    f".*{TEMPORARY}",
+    f"*/.*{TEMPORARY}",
+    "datasets/.*.upload",
+    f"embeddings/*/.*{TEMPORARY}",
+    f"embeddings/*/shards/.*{TEMPORARY}",
+    "embeddings/*/claims/*.claim",
+    f"jobs/*/.*{TEMPORARY}",
+    f"jobs/*/checkpoints/.*{TEMPORARY}",
+)
+"""What processes write before it has its name, and what says that they live."""
 _SILENT_SECONDS = 7 * DAY_SECONDS
 """A job whose folder nobody has written to for so long has ended without a word."""
 RECENT_SECONDS = 3_600.0
@@ -65,13 +79,37 @@ def prune_caches(layout: Layout, limits: Limits, now: float, in_use_since: float
 
 
 def remove_abandoned(layout: Layout, before: float) -> None:
-    """Removes what killed processes had not published, or not quite removed, at a moment."""
-    for folder in (layout.tables, layout.tokens, layout.datasets, layout.models, layout.artifacts, layout.encoders):
-        for path in folder.glob(f".*{TEMPORARY}"):
+    """Removes what killed processes had not published, not quite removed, or claimed before a moment.
+
+    What a living process has locked stays, however old it is.
+    """
+    for pattern in _ABANDONED:
+        for path in layout.root.glob(pattern):
             with suppress(FileNotFoundError):  # it was published just now
-                if path.stat().st_mtime < before:
+                if _last_written(path) < before and not _is_locked(path):
                     _log.info("removing what a killed process left", path=path.name)
                     remove(path)
+
+
+def remove_jobless(storage: Storage, before: float, is_known: Callable[[str], bool]) -> None:
+    """Removes folders of plans, and of jobs that were never stored, in which nothing was written since a moment."""
+    for folder in storage.layout.jobs.glob("[!.]*"):
+        with suppress(FileNotFoundError):
+            if _last_written(folder) < before and not is_known(folder.name):
+                _log.info("removing what a killed process left", path=folder.name)
+                storage.forget_job(folder.name)
+                remove(folder)
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a living process holds the file: uploads and claims are locked while they are written."""
+    if path.is_dir():
+        return False
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return try_exclusive(descriptor) is Lock.TAKEN
+    finally:
+        os.close(descriptor)
 
 
 def tend_machine(storage: Storage, limits: Limits) -> None:
@@ -95,4 +133,9 @@ def tend_machine(storage: Storage, limits: Limits) -> None:
 
 
 def _last_written(folder: Path) -> float:
-    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
+    """When a file, or anything in a folder, was; what goes meanwhile does not count. Raises FileNotFoundError."""
+    times = [folder.lstat().st_mtime]
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            times.append(path.lstat().st_mtime)
+    return max(times)

@@ -1,13 +1,17 @@
 """The job store's database: its tables, its connections, and jobs as rows."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event
 from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
+from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.data.source import SourceRecord
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
@@ -73,6 +77,29 @@ def connect(url: str) -> Engine:
             connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def check(engine: Engine) -> None:
+    """Raises sqlalchemy's DatabaseError for an SQLite file with damaged pages; other databases look after theirs."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if found != "ok":
+            raise DatabaseError("PRAGMA quick_check", None, ValueError(f"its pages are damaged: {found}"))
+
+
+@contextmanager
+def unusable_named() -> Iterator[None]:
+    """Raises FailedPreconditionError for a database that cannot be reached, read or written."""
+    try:
+        yield
+    except (SQLAlchemyError, ImportError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise FailedPreconditionError(
+            f"the job database cannot be used: {str(cause).splitlines()[0][:300]}; check --database-url, restore "
+            "headstart.sqlite from a backup, or move it away: models, data sets and embeddings do not need it",
+            reason="BAD_DATABASE",
+        ) from error
 
 
 def to_row(job: JobRecord) -> dict[str, Any]:

@@ -14,7 +14,17 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from headstart_server.jobs.database import EVENTS, JOBS, METADATA, READS, connect, from_row, to_row
+from headstart_server.jobs.database import (
+    EVENTS,
+    JOBS,
+    METADATA,
+    READS,
+    check,
+    connect,
+    from_row,
+    to_row,
+    unusable_named,
+)
 from headstart_server.jobs.records import Event, JobRecord, apply
 from headstart_server.jobs.states import State, check_transition
 
@@ -25,12 +35,14 @@ Appended = tuple[JobRecord, list[Report]]
 
 
 class JobStore:
-    """Thread-safe. Times are UTC."""
+    """Thread-safe. Times are UTC. Raises FailedPreconditionError for a database that cannot be used."""
 
     def __init__(self, url: str) -> None:
-        self._engine = connect(url)
-        self._reading = self._engine.execution_options(**{READS: True})
-        METADATA.create_all(self._engine)
+        with unusable_named():
+            self._engine = connect(url)
+            self._reading = self._engine.execution_options(**{READS: True})
+            METADATA.create_all(self._engine)
+            check(self._engine)
 
     def close(self) -> None:
         """Closes every connection."""

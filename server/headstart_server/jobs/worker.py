@@ -25,7 +25,6 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, StepReport
 
 _log = structlog.get_logger()
-_IDLE_SECONDS = 30.0
 
 
 def main() -> None:
@@ -47,19 +46,13 @@ class Worker:
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
-        from headstart_server.engines.arrival import release_idle_spaces
         from headstart_server.jobs.warm import warm_up  # heavy imports happen here, before the first job
 
         threading.Thread(target=self._read, daemon=True).start()
         warm_up()
         self.send({"ready": True})
         while True:
-            try:
-                assignment = self._jobs.get(timeout=_IDLE_SECONDS)
-            except queue.Empty:
-                release_idle_spaces(_IDLE_SECONDS)
-                continue
-            self.send({"done": self._run(assignment)})
+            self.send({"done": self._run(self._jobs.get())})
 
     def send(self, message: dict[str, Any]) -> None:
         """Writes one line."""
@@ -79,6 +72,8 @@ class Worker:
 
     def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
         """Runs one job; returns how it ended."""
+        from headstart_server.engines.arrival import release_idle_spaces
+
         structlog.contextvars.bind_contextvars(job=assignment["identifier"])
         try:
             return {"state": "SUCCEEDED", "model": run_assignment(assignment, JobListener(self))}
@@ -96,6 +91,7 @@ class Worker:
                 f"the training failed unexpectedly ({type(error).__name__}); the server's log has the details",
             )
         finally:
+            release_idle_spaces(0.0)  # whoever hears that the job has ended may delete what it used
             structlog.contextvars.clear_contextvars()
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart_server.core.digests import file_digest, fingerprint
-from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.errors import DataLossError, FailedPreconditionError
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
@@ -30,6 +30,8 @@ from headstart_server.storage.folders import SharedFolders
 FORMAT = 1
 _SAMPLE = "sample.arrow"
 _ENCODERS = "encoders/"
+_SEAL = "seal"
+"""Digest of all other details, which the model's own digest does not cover."""
 
 
 class EncoderVault:
@@ -39,12 +41,21 @@ class EncoderVault:
         self._folders = folders
 
     def keep(self, source: ImageSource) -> str:
-        """Copies a source on first sight; returns its digest."""
+        """Copies a source on first sight, and where the kept copy is damaged; returns its digest."""
         digest = source.identity
+        if digest in self._folders and not self._sound(digest, source.name):
+            self._folders.remove(digest)
         if digest not in self._folders:
             with self._folders.publish(digest) as folder:
                 source.copy(folder)
         return digest
+
+    def _sound(self, digest: str, name: str) -> bool:
+        try:
+            self.source(digest, name)
+        except (FailedPreconditionError, DataLossError):
+            return False
+        return True
 
     def source(self, digest: str, name: str) -> ImageSource:
         """The kept copy; raises FailedPreconditionError if it is gone, DataLossError if it is damaged."""
@@ -54,8 +65,12 @@ class EncoderVault:
             raise FailedPreconditionError(
                 f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
             ) from None
-        source = opened_source(name, folder)
-        if source.identity != digest:
+        try:
+            source = opened_source(name, folder)
+            sound = source.identity == digest
+        except (OSError, ValueError, LookupError, TypeError):
+            sound = False
+        if not sound:
             raise damaged(f"the kept encoder {name!r} ({digest})", "its files are not those that were kept")
         return source
 
@@ -174,8 +189,8 @@ def save_bundle(
                 "encoders": {name: reference.__dict__ for name, reference in references.items()},
             }
         )
-        details = {**details, "digest": _content_digest(content, files), "files": files}
-        _write(temporary / "bundle.json", {**content, "details": details})
+        details = _plain({**details, "digest": _content_digest(content, files), "files": files})
+        _write(temporary / "bundle.json", {**content, "details": {**details, _SEAL: fingerprint(details)}})
 
 
 def _head_state(model: ECD) -> dict[str, Tensor]:
@@ -207,6 +222,9 @@ def described_bundle(folder: Path, description: bytes) -> Bundle:
         details = content.pop("details")
         if details["digest"] != _content_digest(content, details["files"]):
             raise ValueError("its digest is another")
+        seal = details.pop(_SEAL, None)  # none in bundles of a release that had no such thing
+        if seal is not None and seal != fingerprint(details):
+            raise ValueError("its details are others")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise damaged(f"models/{folder.name}", "bundle.json is not what was published") from error
     return Bundle(

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 
-import structlog
-
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.model.bundle import Bundle, described_bundle, load_bundle
+from headstart_server.model.integrity import damaged
 from headstart_server.storage.folders import SharedFolders
-
-_log = structlog.get_logger()
+from headstart_server.storage.listing import SoundResources
 
 
 class ModelRegistry:
@@ -16,6 +14,7 @@ class ModelRegistry:
 
     def __init__(self, folders: SharedFolders) -> None:
         self._folders = folders
+        self._sound = SoundResources("models")
 
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
@@ -27,17 +26,22 @@ class ModelRegistry:
                     raise
                 return load_bundle(self._folders.path(identifier))
         except FileNotFoundError:
+            if identifier in self._folders:
+                raise damaged(f"models/{identifier}", "bundle.json is gone") from None
             raise _missing(identifier) from None
 
     def all(self) -> Iterator[Bundle]:
         """Every sound model, newest first. Those that are not on this machine are not fetched, only described."""
-        for name in reversed(self._folders.names()):
-            folder = self._folders.root / name
-            try:
-                here = folder.is_dir()
-                yield load_bundle(folder) if here else described_bundle(folder, self._folders.read(name, "bundle.json"))
-            except (OSError, ValueError, LookupError, DataLossError) as error:
-                _log.warning("unreadable model", model=name, error=str(error))
+        return self._sound.read(reversed(self._folders.names()), self._described)
+
+    def _described(self, name: str) -> Bundle:
+        """A model, its files verified where they are here."""
+        if (self._folders.root / name).is_dir():
+            return self.get(name)
+        try:
+            return described_bundle(self._folders.root / name, self._folders.read(name, "bundle.json"))
+        except FileNotFoundError:
+            raise _missing(name) from None
 
     def size_bytes(self, bundle: Bundle) -> int:
         """Of all files of a model; 0 where it was deleted just now."""

@@ -1,5 +1,7 @@
 """The one table from domain errors to gRPC statuses, and their `google.rpc` details."""
 
+from collections.abc import Iterator, Sequence
+
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
@@ -8,10 +10,11 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from headstart_server.core import errors
+from headstart_server.rpc.error_size import fitted, shortened
 
 DOMAIN = "headstart.dev"
 DETAILS_KEY = "grpc-status-details-bin"
-_MAX_MESSAGE = 2_000
+_MAX_FIELD = 240
 
 CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -20,6 +23,7 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoppingError: grpc.StatusCode.UNAVAILABLE,
     errors.TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
     errors.CancelledError: grpc.StatusCode.CANCELLED,
@@ -32,23 +36,31 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
 
 
 def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Status]:
-    """(code, message, status with details) of a domain error."""
+    """(code, message, status with details) of a domain error; message and status fit into a call's trailers."""
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
-    message = error.message[:_MAX_MESSAGE]
+
+    def build(message: str, violations: Sequence[errors.Violation]) -> Status:
+        details = [_packed(detail) for detail in _details(error, violations)]
+        return Status(code=code.value[0], message=message, details=details)
+
+    message, status = fitted(error, build)
+    return code, message, status
+
+
+def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation]) -> Iterator[Message]:
     info = ErrorInfo(reason=error.reason, domain=DOMAIN)
     if error.field:
-        info.metadata["field"] = error.field[:200]
-    details: list[Message] = [info]
-    if isinstance(error, errors.InvalidInputError):
-        violations = [
-            BadRequest.FieldViolation(field=item.field[:200], description=item.message[:_MAX_MESSAGE])
-            for item in error.violations
-        ]
-        details.append(BadRequest(field_violations=violations))
-    if isinstance(error, errors.OverloadedError):
+        info.metadata["field"] = shortened(error.field, _MAX_FIELD)
+    yield info
+    if violations:
+        yield BadRequest(
+            field_violations=[
+                BadRequest.FieldViolation(field=item.field, description=item.message) for item in violations
+            ]
+        )
+    if isinstance(error, errors.OverloadedError | errors.StoppingError):
         nanos = round(error.retry_after * 1e9)
-        details.append(RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)))
-    return code, message, Status(code=code.value[0], message=message, details=[_packed(detail) for detail in details])
+        yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))
 
 
 def _packed(message: Message) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 from headstart.v1 import export_pb2 as pb
 from headstart.v1 import export_pb2_grpc
 
-from headstart_server.core.errors import NotFoundError, invalid
+from headstart_server.core.errors import DataLossError, NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.export.exporter import Exporter, deletion_named
@@ -86,13 +86,15 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
         offset = request.offset
         with _opened(path, request.name) as source:
             while True:
-                data = await asyncio.to_thread(_read, source, offset)
+                data = await asyncio.to_thread(_read, source, min(_CHUNK, file.size_bytes - offset), offset)
+                if not data and offset < file.size_bytes:
+                    raise DataLossError(f"{request.name}: {file.path} ends at byte {offset} of {file.size_bytes}")
                 if data or offset == request.offset:
                     yield pb.DownloadArtifactResponse(
                         offset=offset, data=data, size_bytes=file.size_bytes, sha256=file.sha256
                     )
                 offset += len(data)
-                if offset >= file.size_bytes or not data:
+                if offset >= file.size_bytes:
                     return
 
     async def DeleteArtifact(self, request: pb.DeleteArtifactRequest, context: Any) -> pb.DeleteArtifactResponse:  # noqa: N802
@@ -126,6 +128,6 @@ def _opened(path: Path, name: str) -> BinaryIO:
         raise NotFoundError(f"{name} was deleted", field="name") from None
 
 
-def _read(source: BinaryIO, offset: int) -> bytes:
+def _read(source: BinaryIO, size: int, offset: int) -> bytes:
     source.seek(offset)
-    return source.read(_CHUNK)
+    return source.read(size)

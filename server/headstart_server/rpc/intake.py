@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 from headstart.v1 import training_pb2 as pb
 
+from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file, resolve_below
 from headstart_server.core.names import id_of
@@ -88,7 +89,9 @@ class Intake:
                 dataset = self._uploads.get(id_of("datasets", source.dataset, f"{role}.dataset"))
                 file = str(self._uploads.path(dataset))
                 _require_container(source.table_file, Format(dataset.format), role)
-                return SourceRecord(role, file, dataset.format, dataset.identifier, source.table_file)
+                return SourceRecord(
+                    role, file, dataset.format, dataset.identifier, source.table_file, sha256=dataset.sha256
+                )
             case "path":
                 return self._below_root(source.path, source.table_file, role)
             case "table":
@@ -97,7 +100,10 @@ class Intake:
                 with published_file(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
                     writer.write_table(table)
                 _require_container(source.table_file, Format.ARROW, role)
-                return SourceRecord(role, str(path), Format.ARROW, folders=self._folders(), shared=self._share(path))
+                shared, digest = self._share(path), file_digest(path)
+                return SourceRecord(
+                    role, str(path), Format.ARROW, folders=self._folders(), shared=shared, sha256=digest
+                )
             case _:
                 raise invalid(role, "is empty; set dataset, path or table")
 

@@ -1,8 +1,10 @@
 """Around every RPC: errors to statuses, logs with a request id, metrics. Never a stack trace to a client."""
 
 import asyncio
+import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -12,6 +14,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.requests import all_readable, readable, tolerant
 
 _log = structlog.get_logger()
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
@@ -23,45 +26,45 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
         """Returns the wrapped handler."""
         handler = await continuation(call)
-        if handler is None or call.method.startswith(_QUIET):
+        if handler is None:
             return handler
-        method = call.method.rsplit("/", 1)[-1]
-        if handler.response_streaming:
-            inner = handler.stream_stream or handler.unary_stream
-            factory = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            return factory(_streaming(method, inner), handler.request_deserializer, handler.response_serializer)
-        inner = handler.stream_unary or handler.unary_unary
-        factory = (
-            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-        )
-        return factory(_unary(method, inner), handler.request_deserializer, handler.response_serializer)
+        kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
+        observed = _Quiet if call.method.startswith(_QUIET) else _Observed
+        wrapped = _wrapped(getattr(handler, kind), call.method.rsplit("/", 1)[-1], observed, handler.request_streaming)
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
 
 
-def _unary(method: str, inner: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def call(request: Any, context: Any) -> Any:
-        async with _Observed(method, context):
-            return await inner(request, context)
-
-    return call
+def _kind(streams: bool) -> str:
+    return "stream" if streams else "unary"
 
 
-def _streaming(
-    method: str, inner: Callable[[Any, Any], AsyncIterator[Any]]
-) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def call(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with _Observed(method, context):
-            async for response in inner(request, context):
-                yield response
+def _wrapped(inner: Callable[..., Any], method: str, observed: type["_Quiet"], streams: bool) -> Callable[..., Any]:
+    """A handler whose requests can be read and whose errors become statuses. Some write their answers themselves."""
+    read = all_readable if streams else readable
 
-    return call
+    async def answer(request: Any, context: Any) -> Any:
+        async with observed(method, context):
+            return await inner(read(request), context)
+
+    async def stream(request: Any, context: Any) -> None:
+        async with observed(method, context), aclosing(inner(read(request), context)) as responses:
+            async for response in responses:
+                await _write(context, response)
+
+    return stream if inspect.isasyncgenfunction(inner) else answer
 
 
-class _Observed:
-    """Times one RPC and turns what it raises into a status."""
+async def _write(context: Any, response: Any) -> None:
+    """Sends an answer of a stream; raises CancelledError where the caller has gone, which is no failure."""
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
+
+
+class _Quiet:
+    """Turns what one RPC raises into a status."""
 
     def __init__(self, method: str, context: Any) -> None:
         self._method, self._context = method, context
@@ -87,6 +90,13 @@ class _Observed:
         self._observe(code, message)
         if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
+
+    def _observe(self, code: grpc.StatusCode, message: str) -> None:
+        """Nothing: health and reflection are asked every few seconds."""
+
+
+class _Observed(_Quiet):
+    """Times and counts an RPC, too."""
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
         seconds = time.perf_counter() - self._start

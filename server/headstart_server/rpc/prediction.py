@@ -8,7 +8,7 @@ import numpy as np
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import HeadstartError, invalid
 from headstart_server.core.names import id_of
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.rpc.jobs import MODELS
@@ -47,11 +47,14 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         tasks: set[asyncio.Task[Any]] = set()
 
         async def read() -> None:
-            async for request in request_iterator:
-                task = asyncio.create_task(self._predict(request))
-                tasks.add(task)
-                await answers.put(task)
-            await answers.put(None)
+            try:
+                async for request in request_iterator:
+                    task = asyncio.create_task(self._predict(request))
+                    tasks.add(task)
+                    await answers.put(task)
+                await answers.put(None)
+            except HeadstartError as error:  # of a request that cannot be read: it has its place in the order
+                await answers.put(asyncio.create_task(_failed(error)))
 
         reader = asyncio.create_task(read())
         try:
@@ -99,6 +102,10 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
                 "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; use PredictStream"
             )
         return predictor.rows(table_of_arrow(rows, "table"))
+
+
+async def _failed(error: HeadstartError) -> pb.PredictResponse:
+    raise error
 
 
 def _message(decoded: Decoded, *, probabilities: bool, top_k: int) -> pb.OutputPrediction:

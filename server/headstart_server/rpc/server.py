@@ -26,6 +26,7 @@ from headstart.v1 import (
 )
 
 from headstart_server.rpc.interceptor import Boundary
+from headstart_server.rpc.listening import require_free_port, require_key_pair
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
@@ -85,9 +86,11 @@ class Server:
         await self._server.stop(grace_seconds)
 
     def _bind(self, endpoint: Endpoint) -> int:
+        require_free_port(endpoint.host, endpoint.port, "--port")
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         address = f"{host}:{endpoint.port}"
         if endpoint.tls_certificate is None or endpoint.tls_key is None:
             return int(self._server.add_insecure_port(address))
+        require_key_pair(endpoint.tls_certificate, endpoint.tls_key)
         pair = (endpoint.tls_key.read_bytes(), endpoint.tls_certificate.read_bytes())
         return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))

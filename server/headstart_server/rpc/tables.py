@@ -63,6 +63,18 @@ def _array(column: table_pb2.Column, path: str) -> pa.Array:
 
 def _ipc(data: bytes, field: str) -> pa.Table:
     try:
-        return read_ipc_bytes(data, f"{field}.arrow_ipc")
+        rows = read_ipc_bytes(data, f"{field}.arrow_ipc")
+        _require_text_names(rows.schema, f"{field}.arrow_ipc")
+        return rows
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise invalid(f"{field}.arrow_ipc", f"is no Arrow IPC stream: {str(error)[:200]}") from None
+
+
+def _require_text_names(schema: pa.Schema, field: str) -> None:
+    """Raises InvalidInputError for names of columns that are not UTF-8: Arrow takes any bytes, and fails when asked."""
+    for index in range(len(schema)):
+        try:
+            str(schema.field(index))
+        except UnicodeDecodeError as error:
+            name = error.object.decode("utf-8", "backslashreplace")[:80]
+            raise invalid(field, f"the name of column {index + 1} is not UTF-8 ({name!r}); rename it") from None

@@ -10,7 +10,7 @@ from typing import Any
 from headstart.v1 import training_pb2 as pb
 from headstart.v1 import training_pb2_grpc
 
-from headstart_server.core.errors import OverloadedError, UnimplementedError, invalid
+from headstart_server.core.errors import StoppingError, UnimplementedError, invalid
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import id_of, new_id
 from headstart_server.data.splits import Part
@@ -99,9 +99,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         async for event in self._supervisor.watch(identifier, after):
             yield event_message(identifier, event)
         if self._supervisor.interrupted:
-            raise OverloadedError(
-                "the server is stopping; watch the job again when it is back", retry_after=5, reason="STOPPING"
-            )
+            raise StoppingError("the server is stopping; watch the job again when it is back", retry_after=1)
 
     async def _create(self, request: pb.TrainJobRequest, gone: asyncio.Event) -> JobRecord:
         """The stored job of a request whose caller has not gone; what was written for any other is removed."""

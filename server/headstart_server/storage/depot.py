@@ -5,7 +5,7 @@ Names are paths with slashes. A directory that machines mount is one, and so is 
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,6 +56,9 @@ class Depot(Protocol):
 
     def remove(self, *names: str) -> None:
         """Removes files, those that there are."""
+
+    def remove_unpublished(self, before: float) -> int:
+        """Removes what killed processes were writing at a moment; returns how many files. Not where nobody sees it."""
 
     def below(self, prefix: str) -> "Depot":
         """What lies below a prefix, as a depot."""
@@ -136,6 +139,17 @@ class FolderDepot:
             with _reached("remove", self._root / name):
                 (self._root / name).unlink(missing_ok=True)
 
+    def remove_unpublished(self, before: float) -> int:
+        """See Depot."""
+        left = 0
+        with _reached("list", self._root):
+            for path in self._root.rglob(f".*{TEMPORARY}"):
+                with suppress(FileNotFoundError):
+                    if path.is_file() and path.stat().st_mtime < before:
+                        path.unlink()
+                        left += 1
+        return left
+
     def below(self, prefix: str) -> "FolderDepot":
         """See Depot."""
         return FolderDepot(self._root / prefix)
@@ -213,6 +227,10 @@ class ObjectDepot:
                     self._system.rm_file(self.path(name))
                 except FileNotFoundError:
                     continue
+
+    def remove_unpublished(self, before: float) -> int:
+        """See Depot: an object is there whole or not at all, and its store aborts what was begun."""
+        return 0
 
     def below(self, prefix: str) -> Self:
         """See Depot."""

@@ -13,12 +13,19 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from headstart_server.core.errors import DataLossError
-from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
+from headstart_server.core.files import (
+    TEMPORARY,
+    disk_full_named,
+    folder_size,
+    published_file,
+    published_folder,
+    remove_folder,
+)
 from headstart_server.core.locks import wait_exclusive
 from headstart_server.storage.depot import Depot
 
@@ -62,6 +69,8 @@ class SharedFolders:
             self._listed(name)
         except FileNotFoundError:
             return False
+        except DataLossError:  # it is there, though nobody can read it
+            return True
         return True
 
     def path(self, name: str) -> Path:
@@ -114,6 +123,16 @@ class SharedFolders:
                 self._note(name, token)
 
     @contextmanager
+    def renew(self, name: str) -> Iterator[Path]:
+        """As `publish`, but a folder of that name makes way wherever it is: for one that turned out to be damaged."""
+        if self._depot is not None and not self._own(name):
+            with self.publish(name) as folder:
+                yield folder
+            return
+        with published_folder(self.root / name, replaces=True) as temporary:
+            yield temporary
+
+    @contextmanager
     def publish_together(self, name: str, team: Team) -> Iterator[Path]:
         """As `publish`, by several processes: each puts its own files into a folder, which may be everybody's.
 
@@ -126,7 +145,7 @@ class SharedFolders:
             return
         token = team.told(secrets.token_hex(6))
         self.root.mkdir(parents=True, exist_ok=True)
-        with disk_full_named(self.root), tempfile.TemporaryDirectory(prefix=f".{name}.", dir=self.root) as own:
+        with disk_full_named(self.root), tempfile.TemporaryDirectory(TEMPORARY, f".{name}.", self.root) as own:
             yield Path(own)
             parts = team.heard(self._upload(name, token, Path(own)))
         if team.leads:
@@ -138,7 +157,8 @@ class SharedFolders:
             remove_folder(self.root / name)
             return
         assert self._depot is not None
-        self._listed(name)
+        with suppress(DataLossError):  # its files go all the same
+            self._listed(name)
         self._depot.remove(f"names/{name}.json")
         self._drop(name)
         self._depot.remove(*self._depot.files(f"files/{name}"))
@@ -150,12 +170,18 @@ class SharedFolders:
         """
         if self._depot is None:
             return 0
-        names = self._there()
-        living = {f"{name}/{self._listed(name)[0]}" for name in names}
+        living, damaged = set(), set()
+        for name in self._there():
+            try:
+                living.add(f"{name}/{self._listed(name)[0]}")
+            except DataLossError:  # nobody knows which of its files count
+                damaged.add(name)
         left = [
             file
             for file, stored in self._depot.files("files").items()
-            if "/".join(file.split("/")[1:3]) not in living and now - stored.modified > _ABANDONED_SECONDS
+            if "/".join(file.split("/")[1:3]) not in living
+            and file.split("/")[1] not in damaged
+            and now - stored.modified > _ABANDONED_SECONDS
         ]
         self._depot.remove(*left)
         self.forget_removed()
@@ -183,7 +209,7 @@ class SharedFolders:
     def _token(self, name: str) -> str:
         """Which published folder the one here is a copy of; empty where it is none."""
         try:
-            return (self.root / f".{name}.token").read_text(encoding="ascii")
+            return (self.root / f".{name}.token").read_text(encoding="ascii", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -245,8 +271,12 @@ class SharedFolders:
         return time.monotonic() - self._known.get(name, float("-inf")) < _KNOWN_SECONDS
 
     def _listed(self, name: str) -> tuple[str, dict[str, int]]:
-        """(token, files with their sizes); raises FileNotFoundError."""
+        """(token, files with their sizes); raises FileNotFoundError, or DataLossError where that list is damaged."""
         assert self._depot is not None
-        found = json.loads(self._depot.read(f"names/{name}.json"))
+        try:
+            found = json.loads(self._depot.read(f"names/{name}.json"))
+            token, files = str(found["token"]), {str(file): int(size) for file, size in found["files"].items()}
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DataLossError(f"{name} is damaged in the shared storage: its list of files is unreadable") from error
         self._known[name] = time.monotonic()
-        return found["token"], found["files"]
+        return token, files

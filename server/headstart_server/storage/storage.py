@@ -9,6 +9,7 @@ from headstart_server.storage.depot import Depot, depot_at
 from headstart_server.storage.folders import SharedFolders
 
 FORMAT = 1
+_ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Storage:
@@ -67,7 +68,8 @@ class Storage:
 
     def tidy(self, now: float) -> int:
         """Removes what killed publishers left; returns how many files went."""
-        return sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
+        left = 0 if self.depot is None else self.depot.remove_unpublished(now - _ABANDONED_SECONDS)
+        return left + sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
 
     def forget_removed(self) -> None:
         """Removes copies here of what others have removed there."""

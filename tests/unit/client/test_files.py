@@ -175,6 +175,16 @@ def test_a_spoilt_partial_file_is_downloaded_afresh(
     assert (tmp_path / "model.onnx").read_bytes() == content
 
 
+@pytest.mark.parametrize("kept", [0, 1000, 5000])
+def test_a_file_that_is_shorter_on_the_server_than_promised_ends_the_download(
+    kept: int, server: FakeServer, client: headstart.Client, tmp_path: Path
+) -> None:
+    server.export.lengths["model.onnx"] = kept
+    with pytest.raises(headstart.DataLoss, match=rf"at byte {kept} of 5120, model\.onnx ends there"):
+        client.export("m1", output_dir=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_that_are_there_already_are_not_downloaded(
     server: FakeServer, client: headstart.Client, tmp_path: Path
 ) -> None:

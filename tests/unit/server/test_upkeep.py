@@ -13,16 +13,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from headstart_server import upkeep as upkeep_module
+from headstart_server.core.errors import NotFoundError
 from headstart_server.core.layout import Layout
 from headstart_server.data.formats import Format
 from headstart_server.data.opening import Location, open_location
 from headstart_server.data.tables import open_table
+from headstart_server.data.uploads import Uploads
 from headstart_server.embedding_store.compaction import LEAST_SHARDS
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.settings import Settings
+from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
 from headstart_server.upkeep import Upkeep
 
@@ -40,6 +43,11 @@ class FakeJobs:
 
     def newest(self, limit: int, before: str | None = None, states: Sequence[State] = ()) -> list[JobRecord]:
         return [_job(state, time) for state, time in self.jobs if state in states]
+
+    def get(self, identifier: str) -> JobRecord:
+        if identifier != "known":
+            raise NotFoundError(f"trainJobs/{identifier} does not exist")
+        return _job(State.SUCCEEDED, 0.0)
 
 
 def _job(state: State, seconds: float) -> JobRecord:
@@ -121,8 +129,9 @@ def test_half_published_folders_of_killed_processes_go_after_a_day(tmp_path: Pat
     for folder in (layout.models, layout.artifacts, layout.encoders, layout.datasets):
         paths = [folder / ".old.1.tmp", folder / ".young.2.tmp", folder / "published"]
         for path, age in zip(paths, (1.1, 0.9, 2.0), strict=True):
-            _file(path / "inside" / "file", NOW)
-            os.utime(path, (NOW - age * DAY, NOW - age * DAY))
+            _file(path / "inside" / "file", NOW - age * DAY)
+            for part in (path / "inside", path):
+                os.utime(part, (NOW - age * DAY, NOW - age * DAY))
         _upkeep(tmp_path).prune_caches(NOW)
         assert [path.exists() for path in paths] == [False, True, True]
 
@@ -134,7 +143,7 @@ def test_opening_a_table_or_tokens_is_a_use(tmp_path: Path) -> None:
     tokens = cache.path("t", 16, np.array([[1, 2]], np.uint64))
     cache.save(tokens, TokenColumn.of([[1]]))
     open_table(tmp_path / "rows.csv", Format.CSV, layout.tables, "dataset")
-    [table] = layout.tables.iterdir()
+    [table] = layout.tables.glob("*.arrow")
     for path in (table, tokens):
         os.utime(path, (1, 1))
     open_table(tmp_path / "rows.csv", Format.CSV, layout.tables, "dataset")
@@ -151,7 +160,7 @@ def test_opening_an_archive_is_a_use_of_all_that_was_made_of_it(tmp_path: Path) 
     location = Location(tmp_path / "data.tgz", Format.TGZ)
     open_location(location, tables, "dataset")
     made = sorted(path.suffix for path in tables.iterdir())
-    assert made == [".arrow", ".csv", ".index", ".tar"]
+    assert made == [".arrow", ".csv", ".index", *[".sha256"] * 4, ".tar"]
     for path in tables.iterdir():
         os.utime(path, (1, 1))
     open_location(location, tables, "dataset")
@@ -206,3 +215,56 @@ async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: p
     running = asyncio.create_task(_upkeep(tmp_path).run())
     await asyncio.wait_for(enough.wait(), 10)
     running.cancel()
+
+
+ABANDONED = [
+    ".precision.json.1.tmp",
+    "tables/.t.arrow.1.tmp",
+    "datasets/.1.upload",
+    "datasets/.d.1.tmp/data.csv",
+    "models/.m.1.tmp/head.safetensors",
+    "artifacts/.a.1.tmp/model.onnx",
+    "embeddings/s/.space.json.1.tmp",
+    "embeddings/s/shards/.s.safetensors.1.tmp",
+    "embeddings/s/claims/1.claim",
+    "jobs/known/.dataset.arrow.1.tmp",
+    "jobs/known/checkpoints/.epoch-1.1.tmp/state.safetensors",
+    "jobs/plan-1/dataset.arrow",
+    "jobs/unknown/dataset.arrow",
+]
+
+
+@pytest.mark.parametrize("name", ABANDONED)
+@pytest.mark.parametrize(("days", "stays"), [(2.0, False), (0.5, True)])
+def test_what_a_killed_process_left_goes_a_day_later_wherever_it_lies(
+    name: str, days: float, stays: bool, tmp_path: Path
+) -> None:
+    left = _file(tmp_path / name, NOW - days * DAY)
+    for folder in left.relative_to(tmp_path).parents:
+        os.utime(tmp_path / folder, (NOW - days * DAY,) * 2)
+    kept = [
+        _file(tmp_path / place, NOW - 20 * DAY) for place in ("datasets/d/data.csv", "jobs/known/a", "jobs/embed/a")
+    ]
+    upkeep = _upkeep(tmp_path)
+    upkeep.tidy(NOW)
+    upkeep.prune_caches(NOW)
+    assert left.exists() is stays
+    assert all(path.exists() for path in kept)
+
+
+def test_an_upload_that_is_still_open_stays_however_old_it_is(tmp_path: Path) -> None:
+    uploads = Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", 1_000)
+    with uploads.receive("a.csv", "", "") as upload:
+        upload.write(b"a,b\n")
+        [path] = (tmp_path / "datasets").iterdir()
+        os.utime(path, (NOW - 9 * DAY,) * 2)
+        _upkeep(tmp_path).prune_caches(NOW)
+        upload.write(b"1,2\n")
+        assert upload.finish().row_count == 1
+
+
+def test_a_mounted_storage_loses_what_killed_writers_left(tmp_path: Path) -> None:
+    old = _file(tmp_path / "shared" / "models" / "names" / ".m.json.1.tmp", NOW - 2 * DAY)
+    new = _file(tmp_path / "shared" / "embeddings" / ".s.1.tmp", NOW - DAY / 2)
+    assert Storage(Layout(tmp_path / "own"), str(tmp_path / "shared")).tidy(NOW) == 1
+    assert (old.exists(), new.exists()) == (False, True)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import ray.exceptions
 from headstart_server.core.errors import FailedPreconditionError
 
 _JOIN_SECONDS = 10.0
+_TOKEN_SETTINGS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")
 
 
 @contextmanager
@@ -20,6 +22,8 @@ def cluster(address: str) -> Iterator[None]:
     """Joins the cluster at an address, or that of RAY_ADDRESS, or starts one on this machine for as long as the job."""
     address = address or os.environ.get("RAY_ADDRESS", "") or "local"
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == "local":
+        _bring_token()
     with tempfile.TemporaryDirectory(prefix="headstart-ray-", ignore_cleanup_errors=True) as logs:
         own = {"include_dashboard": False, "_temp_dir": logs} if address == "local" else {}
         with no_cluster_named(f"at {address!r} cannot be joined"):
@@ -29,6 +33,12 @@ def cluster(address: str) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _bring_token() -> None:
+    """Gives a cluster of this process's own a token: Ray would write one below HOME, where it may not be allowed to."""
+    if not any(name in os.environ for name in _TOKEN_SETTINGS):
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _require_reachable(address: str) -> None:

@@ -58,7 +58,9 @@ def test_choices_end_an_error_with_the_names_there_are() -> None:
     assert choices("epoch", ["epochs", "seed"], "known") == "; did you mean 'epochs'? Known: epochs, seed"
     assert choices("zebra", ["epochs"], "known") == "; known: epochs"
     assert choices("x", [], "known") == "; known: none"
-    assert choices("zz", [f"n{index}" for index in range(99)], "known").endswith(", ...")
+    assert choices("zz", [f"n{index}" for index in range(99)], "known").endswith(", n38, n39 and 59 more")
+    long = choices("zz", [f"{index}-{'x' * 90}" for index in range(99)], "known")
+    assert len(long) < 420 and long.endswith(" and 95 more")
 
 
 def test_everything_lies_below_the_state_directory(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -190,7 +190,7 @@ def test_an_archive_in_an_archive_stays_closed(tmp_path: Path) -> None:
 def test_what_upkeep_took_and_what_is_damaged_is_made_again(tmp_path: Path) -> None:
     data = tarred(FILES, "w:gz")
     opened(tmp_path, data, "tgz")
-    index, unpacked = sorted((tmp_path / "cache").iterdir(), key=lambda path: path.suffix != ".index")
+    index, unpacked = (next((tmp_path / "cache").glob(f"*.{ending}")) for ending in ("index", "tar"))
     for damage in (index.unlink, unpacked.unlink, lambda: index.write_bytes(b"ARROW1")):
         damage()
         archive = opened(tmp_path, data, "tgz")

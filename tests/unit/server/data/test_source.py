@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from headstart_server.core.errors import FailedPreconditionError, InvalidInputError
+from headstart_server.core.errors import DataLossError, FailedPreconditionError, InvalidInputError
 from headstart_server.core.layout import Layout
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
@@ -69,3 +70,22 @@ def test_paths_that_lead_out_or_nowhere_are_refused(depot: Depot, path: str) -> 
     with pytest.raises(InvalidInputError) as caught:
         RemoteRoot(depot).format_of(path, "dataset.path")
     assert caught.value.violations[0].field == "dataset.path"
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,3\n", b"a,b\n1,", b""])
+def test_a_file_that_is_not_what_was_sent_is_no_other_table(content: bytes, tmp_path: Path) -> None:
+    sent, storage = b"a,b\n1,2\n", Storage(Layout(tmp_path))
+    with storage.datasets.publish("d1") as folder:
+        (folder / "data.csv").write_bytes(sent)
+    inline = tmp_path / "inline.csv"
+    inline.write_bytes(sent)
+    digest = hashlib.sha256(sent).hexdigest()
+    uploaded = SourceRecord("dataset", str(tmp_path / "datasets/d1/data.csv"), "csv", "d1", sha256=digest)
+    records = (uploaded, SourceRecord("test_dataset", str(inline), "csv", sha256=digest))
+    assert [record.open(storage).row_count for record in records] == [1, 1]
+    (storage.datasets.path("d1") / "data.csv").write_bytes(content)
+    inline.write_bytes(content)
+    with pytest.raises(DataLossError, match=r"datasets/d1 is damaged: .*; upload the file again, which mends it"):
+        records[0].open(storage)
+    with pytest.raises(DataLossError, match=r"test_dataset is damaged: .*; start the job again"):
+        records[1].open(storage)

@@ -1,12 +1,14 @@
 """Uploads: checked, kept once, bounded, and gone without a trace when they fail."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
-from headstart_server.core.errors import InvalidInputError, NotFoundError, StoreFullError, TooLargeError
+from headstart_server.core.errors import DataLossError, InvalidInputError, NotFoundError, StoreFullError, TooLargeError
 from headstart_server.data import uploads as uploads_module
 from headstart_server.data.uploads import Dataset, Uploads
+from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
 
 DATA = b"review,label\ngood,1\nbad,0\n"
@@ -109,3 +111,53 @@ def test_a_deleted_data_set_is_not_found(uploads: Uploads) -> None:
     with pytest.raises(NotFoundError):
         uploads.delete(dataset.identifier)
     assert list(uploads.all()) == []
+
+
+def test_a_damaged_description_hides_its_data_set_alone(uploads: Uploads) -> None:
+    damaged, sound = _upload(uploads, DATA), _upload(uploads, DATA + b"fine,1\n")
+    path = uploads.path(damaged).with_name("dataset.json")
+    for text in ("{", "[]", "{}", "\xff", path.read_text().replace('"row_count": 2', '"row_count": 3')):
+        path.write_text(text, encoding="latin-1")
+        assert list(uploads.all()) == [sound]
+        with pytest.raises(DataLossError, match=rf"datasets/{damaged.identifier} is damaged: .*upload the file again"):
+            uploads.get(damaged.identifier)
+    again = _upload(uploads, DATA)
+    assert again.identifier != damaged.identifier
+    uploads.delete(damaged.identifier)
+    assert list(uploads.all()) == [again, sound]
+
+
+def test_a_description_without_a_digest_is_read(uploads: Uploads) -> None:
+    dataset = _upload(uploads, DATA)
+    path = uploads.path(dataset).with_name("dataset.json")
+    values = json.loads(path.read_text())
+    del values["digest"]
+    path.write_text(json.dumps(values))
+    assert uploads.get(dataset.identifier) == dataset
+
+
+@pytest.mark.parametrize("content", [DATA.replace(b"good", b"goop"), DATA[:-9], None])
+def test_the_right_bytes_mend_a_damaged_data_set(content: bytes | None, uploads: Uploads, tmp_path: Path) -> None:
+    dataset = _upload(uploads, DATA)
+    uploads.path(dataset).unlink()
+    if content is not None:
+        uploads.path(dataset).write_bytes(content)
+    assert uploads.find(dataset.sha256) is None
+    assert _upload(uploads, DATA) == dataset
+    assert uploads.find(dataset.sha256) == dataset
+    assert uploads.path(dataset).read_bytes() == DATA
+    assert _hidden(uploads, tmp_path) == []
+
+
+def test_the_right_bytes_mend_a_data_set_in_shared_storage(depot: Depot, tmp_path: Path) -> None:
+    uploads, others = (
+        Uploads(SharedFolders(tmp_path / name / "datasets", depot), tmp_path / "tables", 1_000) for name in ("a", "b")
+    )
+    dataset = _upload(uploads, DATA)
+    uploads.path(dataset).write_bytes(DATA[:-9])
+    assert uploads.find(dataset.sha256) == dataset  # the copy here comes again
+    [name] = [name for name in depot.files() if name.endswith("data.csv")]
+    depot.write(name, DATA.replace(b"good", b"goop"))
+    assert others.find(dataset.sha256) is None
+    assert _upload(others, DATA) == dataset
+    assert others.path(dataset).read_bytes() == DATA

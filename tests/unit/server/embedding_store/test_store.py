@@ -104,6 +104,22 @@ def test_an_unreadable_description_hides_its_space_alone(tmp_path: Path) -> None
         assert store.spaces() == [space_of()]
 
 
+def test_a_damaged_description_is_mended_when_its_space_is_used_and_deleted_before(tmp_path: Path) -> None:
+    store = EmbeddingStore(tmp_path)
+    identifier, other = (store.space(space_of(**changes)).space.identifier for changes in ({}, {"max_length": 3}))
+    path = tmp_path / identifier / "space.json"
+    sound = path.read_text()
+    for text in ("{", "[]", "{}", sound.replace("mean", "cls"), sound.replace('"16"', '"17"')):
+        path.write_text(text)
+        assert [summary.identifier for summary in store.summaries()] == [other]
+    assert EmbeddingStore(tmp_path).space(space_of()).space.identifier == identifier
+    assert path.read_text() == sound
+    path.unlink()
+    store.delete(identifier)
+    with pytest.raises(NotFoundError):
+        store.delete(identifier)
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", np.float32), ("bf16", np.float16), ("fp16", np.float16)])
 def test_the_precision_decides_the_storage(tmp_path: Path, precision: str, dtype: type) -> None:
     store, keys = store_at(tmp_path, precision=precision), keys_of(["a", "b"])

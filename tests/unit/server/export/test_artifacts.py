@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from headstart_server.core.errors import NotFoundError, OutOfRangeError
+from headstart_server.core.errors import DataLossError, NotFoundError, OutOfRangeError
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.storage.folders import SharedFolders
 
@@ -39,3 +39,34 @@ def test_an_offset_past_the_end_is_out_of_range(registry: ArtifactRegistry) -> N
     assert registry.file(identifier, "model.onnx", len(CONTENT))[1].size_bytes == len(CONTENT)
     with pytest.raises(OutOfRangeError, match=f"offset {len(CONTENT) + 1} is outside"):
         registry.file(identifier, "model.onnx", len(CONTENT) + 1)
+
+
+def test_a_damaged_description_hides_its_artifact_alone(registry: ArtifactRegistry) -> None:
+    damaged, sound = publish(registry), publish(registry)
+    path = registry.folders.path(damaged.identifier) / ".artifact.json"
+    for text in ("{", "[]", "{}", path.read_text().replace('"max_difference": 0.0', '"max_difference": 0.5')):
+        path.write_text(text)
+        assert list(registry.all()) == [sound]
+        with pytest.raises(DataLossError, match=rf"artifacts/{damaged.identifier} is damaged: .*export again"):
+            registry.get(damaged.identifier)
+    path.unlink()
+    with pytest.raises(DataLossError):
+        registry.get(damaged.identifier)
+    registry.delete(damaged.identifier)
+    with pytest.raises(NotFoundError):
+        registry.get(damaged.identifier)
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], b"\1" + CONTENT[1:], None])
+def test_a_damaged_file_is_neither_sent_nor_found_for_the_next_export(
+    content: bytes | None, registry: ArtifactRegistry
+) -> None:
+    artifact = publish(registry)
+    path = registry.folders.path(artifact.identifier) / "model.onnx"
+    assert registry.find("m", "onnx", head_only=False) == artifact
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataLossError, match=r"model\.onnx is not what was exported; delete it and export again"):
+        registry.file(artifact.identifier, "model.onnx", 0)
+    assert registry.find("m", "onnx", head_only=False) is None

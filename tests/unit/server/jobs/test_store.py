@@ -270,3 +270,25 @@ def test_only_ended_jobs_are_deleted_and_their_log_with_them(store: JobStore) ->
     for call in (store.get, store.delete, store.cancel):
         with pytest.raises(NotFoundError):
             call(job.identifier)
+
+
+@pytest.mark.parametrize("content", [b"no database at all, though long enough to be read as one " * 40, None])
+def test_a_file_that_is_no_database_is_named_in_one_line(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    if content is None:  # sound at its head, damaged behind it
+        JobStore(f"sqlite:///{path}").close()
+        data = bytearray(path.read_bytes())
+        data[5_000:9_000] = b"\xa5" * 4_000
+        content = bytes(data)
+    path.write_bytes(content)
+    with pytest.raises(
+        FailedPreconditionError, match=r"the job database cannot be used: .*; check --database-url"
+    ) as caught:
+        JobStore(f"sqlite:///{path}")
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y", "sqlite:////proc/none/jobs.sqlite"])
+def test_a_database_that_cannot_be_had_is_named(url: str) -> None:
+    with pytest.raises(FailedPreconditionError, match="the job database cannot be used"):
+        JobStore(url)

@@ -1,9 +1,11 @@
 """A model whose files were altered is refused by name, wherever the damage lies; its neighbours are not."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.model.registry import ModelRegistry
@@ -32,13 +34,17 @@ def test_a_damaged_file_is_named(tmp_path: Path, tiny_bert: Path, name: str, har
         ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
 
 
-@pytest.mark.parametrize("change", ["other statistics", "no digest", "no JSON", "a list"])
+@pytest.mark.parametrize("change", ["statistics", "name", "metrics", "no digest", "no JSON", "a list"])
 def test_an_altered_description_is_refused(tmp_path: Path, tiny_bert: Path, change: str) -> None:
     saved_bundle(tmp_path, tiny_bert, trainable=False)
     path = tmp_path / "models" / "m1" / "bundle.json"
     content = json.loads(path.read_text())
-    if change == "other statistics":
+    if change == "statistics":
         content["inputs"][1]["statistics"] = {**content["inputs"][1]["statistics"], "mean": 1e9}
+    if change == "name":
+        content["details"]["display_name"] = "another"
+    if change == "metrics":
+        content["details"]["metrics"] = {"no such": "metric"}
     if change == "no digest":
         del content["details"]["digest"]
     path.write_text({"no JSON": "{", "a list": "[]"}.get(change) or json.dumps(content))
@@ -95,3 +101,20 @@ def test_a_whole_file_is_read_once_per_process(
 
 def _never(*_: object) -> None:
     raise AssertionError("read again")
+
+
+def test_damaged_models_are_counted_and_none_counts_as_missing(tmp_path: Path, tiny_bert: Path) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=False)
+    registry = ModelRegistry(SharedFolders(tmp_path / "models"))
+    shutil.copytree(tmp_path / "models" / "m1", tmp_path / "models" / "m2")
+    for name in ("m3", "m4"):
+        (tmp_path / "models" / name).mkdir()
+    (tmp_path / "models" / "m2" / "bundle.json").write_text("{}")
+    assert [bundle.folder.name for bundle in registry.all()] == ["m1"]
+    assert metrics.DAMAGED.labels("models")._value.get() == 3
+    with pytest.raises(DataLossError, match=r"models/m3 is damaged: bundle\.json is gone"):
+        registry.get("m3")
+    for name in ("m2", "m3", "m4"):
+        registry.delete(name)
+    assert [bundle.folder.name for bundle in registry.all()] == ["m1"]
+    assert metrics.DAMAGED.labels("models")._value.get() == 0

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from headstart.v1 import export_pb2 as pb
-from headstart_server.core.errors import NotFoundError
+from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.names import new_id
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.rpc.export import ExportServicer
@@ -79,6 +80,16 @@ async def test_a_download_that_begins_after_the_deletion_is_not_found(
     name = f"artifacts/{artifact.identifier}"
     stream = servicer(registry).DownloadArtifact(pb.DownloadArtifactRequest(name=name, path="model.onnx"), None)
     with pytest.raises(NotFoundError, match=f"{name} was deleted"):
+        await anext(stream)
+
+
+async def test_a_file_cut_short_while_it_is_sent_is_data_loss(registry: ArtifactRegistry) -> None:
+    artifact = publish(registry)
+    request = pb.DownloadArtifactRequest(name=f"artifacts/{artifact.identifier}", path="model.onnx")
+    stream = servicer(registry).DownloadArtifact(request, None)
+    await anext(stream)
+    os.truncate(registry.folders.path(artifact.identifier) / "model.onnx", 1 << 20)
+    with pytest.raises(DataLossError, match=f"ends at byte {1 << 20} of {len(CONTENT)}"):
         await anext(stream)
 
 

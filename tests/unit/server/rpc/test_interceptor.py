@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
 import pytest
 import structlog
-from headstart.v1 import server_pb2, server_pb2_grpc
+from headstart.v1 import export_pb2, export_pb2_grpc, server_pb2, server_pb2_grpc
 from headstart_server.core.errors import NotFoundError
+from headstart_server.rpc.datasets import DatasetServicer
+from headstart_server.rpc.prediction import PredictionServicer
 
 from tests.support.serving_here import served
+
+NOBODY: Any = None
 
 
 class Failing(server_pb2_grpc.ServerServiceServicer):
@@ -42,3 +47,65 @@ async def test_a_domain_error_is_its_status_and_its_words() -> None:
         grpc.StatusCode.NOT_FOUND,
         "models/x does not exist",
     )
+
+
+NO_MESSAGES = {"no message": b"\xff\xff", "text that is not UTF-8": b"\x0a\x02\xff\xfe", "cut": b"\x0a\x7fa"}
+METHODS = [
+    "/headstart.v1.ServerService/GetServerInfo",
+    "/headstart.v1.ModelService/GetModel",
+    "/headstart.v1.TrainingService/WatchTrainJob",
+    "/headstart.v1.PredictionService/PredictStream",
+    "/headstart.v1.DatasetService/UploadDataset",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+]
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    services: dict[str, Any] = {
+        "PredictionService": PredictionServicer(NOBODY, NOBODY, 1),
+        "DatasetService": DatasetServicer(NOBODY, NOBODY),
+    }
+    # A request without fields takes any field for one of a later release.
+    bodies = [body for kind, body in NO_MESSAGES.items() if "UTF-8" not in kind or not method.endswith("GetServerInfo")]
+    with structlog.testing.capture_logs() as logs:
+        async with served(**services) as channel:
+            for body in bodies:
+                with pytest.raises(grpc.aio.AioRpcError) as failed:
+                    await asyncio.wait_for(channel.stream_stream(method)(iter([body])).read(), 10)
+                assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+                assert f"the request body of {len(body)} bytes is no message" in (failed.value.details() or "")
+    assert {entry["log_level"] for entry in logs} <= {"debug", "warning"}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+class Endless(export_pb2_grpc.ExportServiceServicer):
+    """Sends until nobody listens."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def DownloadArtifact(self, request: Any, context: Any) -> Any:  # noqa: N802
+        try:
+            while True:
+                yield export_pb2.DownloadArtifactResponse(data=bytes(1 << 20))
+        finally:
+            self.ended.set()
+
+
+async def test_a_caller_who_leaves_a_stream_leaves_no_trace_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    service = Endless()
+    with structlog.testing.capture_logs() as logs:
+        async with served(ExportService=service) as channel:
+            for _ in range(20):
+                service.ended.clear()
+                stream = export_pb2_grpc.ExportServiceStub(channel).DownloadArtifact(
+                    export_pb2.DownloadArtifactRequest()
+                )
+                await stream.read()
+                stream.cancel()
+                await asyncio.wait_for(service.ended.wait(), 10)
+    assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
+    assert not [record for record in caplog.records if record.exc_info]

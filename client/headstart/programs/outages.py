@@ -1,0 +1,60 @@
+"""Ride out a server that stops and comes back: calls that may be sent twice are sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+import grpc
+
+from headstart.errors import HeadstartError
+from headstart.programs.retry import Patience, RetryPolicy
+from headstart.wire.steps import Call, Emit, Flow, Read, Sleep, Step
+
+T = TypeVar("T")
+
+
+class Outages:
+    """What one client knows of its server. A server that it has never reached is not waited for."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._reached = False
+
+    def ridden_out(self, flow: Flow[T]) -> Flow[T]:
+        """Do as a flow does, but repeat its calls that read or compute while the server is unavailable, within a bound.
+
+        The bound is the policy's `connect_timeout`, or `give_up_after` where the server says that it is stopping.
+        """
+        answer: Any = None
+        failure: HeadstartError | None = None
+        try:
+            while True:
+                try:
+                    step = flow.send(answer) if failure is None else flow.throw(failure)
+                except StopIteration:
+                    return
+                try:
+                    answer, failure = (yield from self._performed(step)), None
+                except HeadstartError as error:
+                    failure = error
+        finally:
+            flow.close()
+
+    def _performed(self, step: Step | Emit[T]) -> Generator[Step | Emit[T], Any, Any]:
+        patience = Patience(self._policy)
+        while True:
+            try:
+                answer = yield step
+            except HeadstartError as error:
+                if not (self._reached and _may_be_sent_again(step, error)):
+                    raise
+                delay = patience.delay_after(error)
+            else:
+                self._reached = self._reached or isinstance(step, Call | Read)
+                return answer
+            yield Sleep(delay)
+
+
+def _may_be_sent_again(step: Step | Emit[Any], error: HeadstartError) -> bool:
+    return isinstance(step, Call) and step.method.repeatable and error.code is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,29 @@
+"""Files that can be made again, kept with the digest of their bytes: a damaged one is a miss, never another answer."""
+
+from pathlib import Path
+
+from headstart_server.core.digests import file_digest
+from headstart_server.core.files import published_file
+from headstart_server.core.pruning import mark_used
+
+
+def seal(path: Path) -> None:
+    """Notes the digest of a file that was just published, beside it."""
+    with published_file(_seal(path)) as temporary:
+        temporary.write_text(file_digest(path), encoding="ascii")
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is there and is what was sealed; marks it as used."""
+    try:
+        sound = _seal(path).read_text(encoding="ascii", errors="replace") == file_digest(path)
+    except FileNotFoundError:
+        return False
+    if sound:
+        mark_used(path)
+        mark_used(_seal(path))
+    return sound
+
+
+def _seal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

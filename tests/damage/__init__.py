@@ -1,0 +1,1 @@
+"""Flips and cuts of every kind of stored file."""

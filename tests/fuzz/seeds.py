@@ -1,0 +1,113 @@
+"""Valid requests of every RPC: what is mutated. They read, plan and are refused; none starts a job that trains."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import headstart
+import pyarrow as pa
+from google.protobuf.message import Message
+from headstart.programs.dataset_source import TrainingData, training_request
+from headstart.programs.retry import RetryPolicy
+from headstart.v1 import (
+    dataset_pb2,
+    embedding_pb2,
+    export_pb2,
+    model_pb2,
+    prediction_pb2,
+    server_pb2,
+    table_pb2,
+    training_pb2,
+)
+from headstart.values.table import columns_of, table_of
+from headstart_server.rpc.messages import spec_message
+from headstart_server.spec.parse import parse_values
+
+from tests.support import reviews
+
+_MODULES = (dataset_pb2, embedding_pb2, export_pb2, model_pb2, prediction_pb2, server_pb2, training_pb2)
+_NO_MODEL = "models/01m0000000000000000x"
+
+
+@dataclass(frozen=True)
+class Rpc:
+    """One method: its path, the type of its requests, and valid ones."""
+
+    path: str
+    request: type[Message]
+    valid: tuple[Message, ...]
+    streams: bool
+    """Whether a call may send several."""
+
+
+def every_rpc(model: str, *, arrow: bool) -> list[Rpc]:
+    """Every method of headstart.v1. `model` has been trained; `arrow` sends tables as Arrow too."""
+    valid = _valid(model, arrow=arrow)
+    found = []
+    for module in _MODULES:
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                kind = method.input_type._concrete_class
+                own = tuple(valid.get(method.name, ())) or (_named(kind),)
+                found.append(Rpc(f"/{service.full_name}/{method.name}", kind, own, method.client_streaming))
+    return found
+
+
+def _named(kind: type[Message]) -> Message:
+    """A request with the name of something that does not exist: what deletes and cancels is to find nothing."""
+    message = kind()
+    for field in message.DESCRIPTOR.fields:
+        if field.name in ("name", "model"):
+            setattr(message, field.name, _NO_MODEL)
+        elif field.name == "page_size":
+            setattr(message, field.name, 3)
+    return message
+
+
+def _valid(model: str, *, arrow: bool) -> dict[str, list[Message]]:
+    rows = reviews.make_rows(8)
+    inputs = table_of(columns_of(reviews.columns(rows, "review", "price", "category")))
+    tables = [inputs, *([_as_arrow(rows)] if arrow else [])]
+    no_output = reviews.spec(epochs=1)
+    no_output["output_features"][0]["name"] = "no such column"
+    embedded = embedding_pb2.EmbedRequest(table=inputs)
+    typed = spec_message(parse_values(reviews.spec(epochs=1)).compact())
+    embedded.feature.CopyFrom(typed.input_features[0])
+    plans = [_request(reviews.spec(epochs=1), rows) for _ in range(2)]
+    plans[1].spec.CopyFrom(typed)
+    header = dataset_pb2.DatasetHeader(display_name="a.csv")
+    return {
+        "PlanTrainJob": plans,
+        "TrainJob": [_request(no_output, rows)],
+        "Predict": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
+        "PredictStream": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
+        "Embed": [embedded],
+        "UploadDataset": [
+            dataset_pb2.UploadDatasetRequest(header=header),
+            dataset_pb2.UploadDatasetRequest(chunk=b"review,price\nfine,1\nbad,2\n"),
+        ],
+        "GetModel": [model_pb2.GetModelRequest(name=model)],
+        "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.ExportRequest.FORMAT_ONNX)],
+    }
+
+
+def _request(spec: headstart.Spec, rows: list[reviews.Row]) -> training_pb2.TrainJobRequest:
+    names = list(rows[0])
+    program = training_request(spec, TrainingData(reviews.columns(rows, *names)), RetryPolicy())
+    answer: object = None
+    while True:
+        try:
+            step = program.send(answer)
+        except StopIteration as done:
+            request: training_pb2.TrainJobRequest = done.value
+            return request
+        answer = step.function()  # type: ignore[union-attr]  # nothing is uploaded
+
+
+def _as_arrow(rows: list[reviews.Row]) -> table_pb2.Table:
+    table = pa.table(reviews.columns(rows, "review", "price", "category"))
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return table_pb2.Table(arrow_ipc=sink.getvalue())

@@ -1,0 +1,15 @@
+"""Random and mutated messages of every RPC: the server lives, and each answer is about the message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.fuzz.run import fuzz, fuzzed_server
+
+
+def test_no_message_ends_the_server_or_makes_it_fail(tmp_path: Path) -> None:
+    with fuzzed_server(tmp_path) as (server, model):
+        outcome = fuzz(server, model, range(540), seed=1, arrow=False)
+    assert outcome.faults == []
+    assert sum(outcome.codes.values()) == 540
+    assert len({method for method, _ in outcome.codes}) == 27
