@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from headstart_server.core.errors import NotFoundError, OutOfRangeError
 from headstart_server.core.files import resolve_below, write_json
@@ -35,6 +36,11 @@ class Artifact:
     max_difference: float
 
 
+def artifact_of(values: dict[str, Any]) -> Artifact:
+    """The artifact that `dataclasses.asdict` described."""
+    return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
+
+
 class ArtifactRegistry:
     """All artifacts, this machine's and others'."""
 
@@ -47,7 +53,7 @@ class ArtifactRegistry:
             values = json.loads(self.folders.read(identifier, _DESCRIPTION))
         except FileNotFoundError:
             raise _missing(identifier) from None
-        return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
+        return artifact_of(values)
 
     def all(self) -> Iterator[Artifact]:
         """Every artifact, newest first."""
@@ -77,6 +83,10 @@ class ArtifactRegistry:
     def publish(self, identifier: str) -> AbstractContextManager[Path]:
         """A folder to write an artifact and its description into, which is published on success."""
         return self.folders.publish(identifier)
+
+    def abandon(self, identifier: str) -> None:
+        """Removes what is half written of an artifact whose publisher was killed."""
+        self.folders.abandon(identifier)
 
     def describe(self, folder: Path, artifact: Artifact) -> None:
         """Writes the description into a folder that is about to be published."""

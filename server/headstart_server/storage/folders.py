@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from headstart_server.core.errors import DataLossError
-from headstart_server.core.files import disk_full_named, folder_size, published_file, published_folder, remove_folder
+from headstart_server.core.files import (
+    TEMPORARY,
+    disk_full_named,
+    folder_size,
+    published_file,
+    published_folder,
+    remove_folder,
+)
 from headstart_server.core.locks import wait_exclusive
 from headstart_server.storage.depot import Depot
 
@@ -131,6 +138,11 @@ class SharedFolders:
             parts = team.heard(self._upload(name, token, Path(own)))
         if team.leads:
             self._list(name, token, {file: size for files in parts for file, size in files.items()})
+
+    def abandon(self, name: str) -> None:
+        """Removes what a publisher of this name, which was killed, left on this machine's disk."""
+        for temporary in self.root.glob(f".{name}.*{TEMPORARY}"):
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def remove(self, name: str) -> None:
         """Removes a folder, for everybody and at once; raises FileNotFoundError."""
