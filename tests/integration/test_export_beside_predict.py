@@ -34,7 +34,10 @@ def two(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Iterator[t
         names = []
         for encoder in ("tiny-bert", "other"):
             spec = reviews.spec(epochs=1)
-            spec["input_features"][0]["encoder"] |= {"pretrained_model_name_or_path": encoder}
+            spec["input_features"][0]["encoder"] |= {
+                "type": "auto_transformer",
+                "pretrained_model_name_or_path": encoder,
+            }
             with running.client() as client:
                 names.append(client.train(spec, headstart.ServerPath("reviews.csv")).result().model)
         yield running, names[0], names[1]
@@ -78,7 +81,7 @@ def test_predict_answers_alike_while_another_model_is_exported(two: tuple[Runnin
 
     def predict() -> None:
         with server.client() as client:
-            while not done.is_set():
+            while not done.wait(0.02):
                 answers.append(client.predict(live, rows, embedding_reuse="none")["verdict"].probabilities)
 
     caller = threading.Thread(target=predict)
