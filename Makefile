@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test test-models test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models test-families test-exports test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC to a server;
 
 damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind
 	$(BIN)/python -m tests.damage.run --per-kind $(or $(COUNT),100)
+
+test-exports: $(VENV)/.dev ## Predict while 20 models of MODEL_ROOT are exported
+	$(BIN)/python -m tests.exports.run --model-root $(MODEL_ROOT)
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 	$(BIN)/python -m pytest tests/ray --timeout 600

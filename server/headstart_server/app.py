@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import prometheus_client
@@ -19,14 +20,15 @@ from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.core.logs import configure_logs
+from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
-from headstart_server.encoders.precision import settle_precision
+from headstart_server.encoders.precision import fast_precision, settle_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.tidying import Limits
 from headstart_server.engines.workplace import Workplace
 from headstart_server.export.artifacts import ArtifactRegistry
-from headstart_server.export.exporter import Exporter
+from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
@@ -84,6 +86,17 @@ class App:
             ),
         )
         self.batcher = Batcher()
+        surroundings = {
+            "version": own_version(),
+            "state_dir": str(self.layout.root),
+            "storage_url": self.storage.url,
+            "model_root": str(model_root or ""),
+            "hub_allowed": settings.allow_hub,
+            "image_limits": asdict(limits),
+            "cpu_precision": fast_precision("cpu"),
+        }
+        self.artifacts = ArtifactRegistry(self.storage.artifacts)
+        self.exports = Exports(self.artifacts, surroundings, settings.concurrent_exports)
         self.server = Server(self._endpoint(), self._servicers(sources))
 
     async def start(self) -> None:
@@ -108,6 +121,7 @@ class App:
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()
         await closing
+        await self.exports.close()
         self.jobs.close()
         self.batcher.close()
 
@@ -120,7 +134,7 @@ class App:
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, layout, workplace = self.settings, self.layout, self.workplace
         uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
-        models, artifacts = ModelRegistry(self.storage.models), ArtifactRegistry(self.storage.artifacts)
+        models = ModelRegistry(self.storage.models)
         images = workplace.image_limits
         pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
         intake = Intake(self.storage, settings.data_root, uploads, sources, workplace.device.type, images)
@@ -136,7 +150,7 @@ class App:
         return {
             "TrainingService": TrainingServicer(intake, self.supervisor, self.jobs, workplace.store, layout),
             "PredictionService": PredictionServicer(pool, self.batcher, settings.max_predict_rows),
-            "ExportService": ExportServicer(Exporter(artifacts, workplace.vault), artifacts, models, pool),
+            "ExportService": ExportServicer(self.exports, self.artifacts, models),
             "DatasetService": DatasetServicer(uploads, self.jobs),
             "ModelService": ModelServicer(models, pool),
             "EmbeddingService": EmbeddingServicer(workplace, settings.max_predict_rows),

@@ -29,7 +29,9 @@ class ExportServiceStub(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
+    ran out, or the process that exported died: ErrorInfo.reason is PARITY, NOT_EXPORTABLE, OUT_OF_MEMORY or
+    EXPORT_DIED), OUT_OF_RANGE (offset past the end),
     DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 
@@ -70,13 +72,16 @@ class ExportServiceServicer(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
+    ran out, or the process that exported died: ErrorInfo.reason is PARITY, NOT_EXPORTABLE, OUT_OF_MEMORY or
+    EXPORT_DIED), OUT_OF_RANGE (offset past the end),
     DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 
     def Export(self, request, context):
         """Exports a model, checks the artifact against the live model on real rows and streams the progress; the last event
-        carries the artifact. An artifact that exists already is returned at once.
+        carries the artifact. An artifact that exists already is returned at once. Exports run beside the server, so many
+        at a time as it is set to; the others wait in turn. Cancelling the call ends the export.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -150,7 +155,9 @@ class ExportService(object):
     """Exports published models with the full encoder in the graph.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
-    the tolerance, or the architecture cannot be exported: the message says which), OUT_OF_RANGE (offset past the end),
+    the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
+    ran out, or the process that exported died: ErrorInfo.reason is PARITY, NOT_EXPORTABLE, OUT_OF_MEMORY or
+    EXPORT_DIED), OUT_OF_RANGE (offset past the end),
     DATA_LOSS (the files of the model or of its encoder are not what was published).
     """
 

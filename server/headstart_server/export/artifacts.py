@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from headstart_server.core.descriptions import damaged_description, read_description, write_description
 from headstart_server.core.digests import file_digest
@@ -38,6 +39,11 @@ class Artifact:
     max_difference: float
 
 
+def artifact_of(values: dict[str, Any]) -> Artifact:
+    """The artifact that `dataclasses.asdict` described."""
+    return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
+
+
 class ArtifactRegistry:
     """All artifacts, this machine's and others'."""
 
@@ -50,7 +56,7 @@ class ArtifactRegistry:
         name = f"artifacts/{identifier}"
         try:
             values = read_description(self.folders.read(identifier, _DESCRIPTION), name, _REMEDY)
-            return Artifact(**{**values, "files": [ArtifactFile(**file) for file in values["files"]]})
+            return artifact_of(values)
         except FileNotFoundError:
             if identifier in self.folders:
                 raise damaged_description(name, _REMEDY) from None
@@ -111,6 +117,10 @@ class ArtifactRegistry:
     def publish(self, identifier: str) -> AbstractContextManager[Path]:
         """A folder to write an artifact and its description into, which is published on success."""
         return self.folders.publish(identifier)
+
+    def abandon(self, identifier: str) -> None:
+        """Removes what is half written of an artifact whose publisher was killed."""
+        self.folders.abandon(identifier)
 
     def describe(self, folder: Path, artifact: Artifact) -> None:
         """Writes the description into a folder that is about to be published."""

@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,13 +103,19 @@ def _output(feature: FittedFeature) -> dict[str, Any]:
     return {**values, "threshold": threshold} if feature.spec.type in ("binary", "set") else values
 
 
+def require_portable_tokenizers(preparations: Mapping[str, TextPreparation | ImageTransform]) -> None:
+    """Raises FailedPreconditionError where a tokenizer could not go with the graph."""
+    for name, preparation in preparations.items():
+        if isinstance(preparation, TextPreparation) and not getattr(preparation.tokenizer, "backend_tokenizer", None):
+            raise FailedPreconditionError(
+                f"the tokenizer of {name!r} has no portable form (tokenizer.json), without which nobody could feed the "
+                "exported encoder; export the head alone (head_only), which takes the embeddings that Embed gives",
+                reason="NOT_EXPORTABLE",
+            )
+
+
 def _save_tokenizer(preparation: TextPreparation, path: Path) -> None:
-    backend = getattr(preparation.tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise FailedPreconditionError(
-            "the tokenizer has no portable form (tokenizer.json); this model cannot be exported"
-        )
-    tokenizer = Tokenizer.from_str(backend.to_str())
+    tokenizer = Tokenizer.from_str(preparation.tokenizer.backend_tokenizer.to_str())
     tokenizer.enable_truncation(preparation.max_length)
     tokenizer.enable_padding(pad_id=preparation.padding, pad_token=preparation.tokenizer.pad_token)
     path.parent.mkdir(exist_ok=True)

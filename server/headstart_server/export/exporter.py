@@ -1,14 +1,16 @@
 """Exports a model: a graph that is checked before it is published, and what goes with it."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -19,10 +21,20 @@ from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text import TextPreparation
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
-from headstart_server.export.companions import write_companions
+from headstart_server.export.companions import require_portable_tokenizers, write_companions
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
-from headstart_server.export.parity import BATCH_SIZES, TOLERANCE, Parity, Run, check_parity, graph_inputs, raw_cells
+from headstart_server.export.parity import (
+    BATCH_SIZES,
+    TOLERANCE,
+    Parity,
+    Run,
+    check_parity,
+    difference_of,
+    graph_inputs,
+    raw_cells,
+)
+from headstart_server.export.refusal import NAMES, NotExportableError, attempted, refusals_named, with_way_out
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.serving.predictor import Predictor
@@ -38,11 +50,19 @@ class Exporter:
     def __init__(self, artifacts: ArtifactRegistry, vault: EncoderVault) -> None:
         self._artifacts, self._vault = artifacts, vault
 
-    def export(self, bundle: Bundle, predictor: Predictor, file_format: str, head_only: bool, say: Say) -> Artifact:
-        """The artifact, made unless it is there.
+    def export(
+        self,
+        bundle: Bundle,
+        predictor: Predictor,
+        file_format: str,
+        head_only: bool,
+        say: Say,
+        identifier: str = "",
+    ) -> Artifact:
+        """The artifact, made unless it is there; a new one is called `identifier` if that is given.
 
-        Raises FailedPreconditionError if it differs from the live model, NotFoundError if the model is deleted before
-        it is loaded; an export that has begun needs no file of it any more.
+        Raises FailedPreconditionError if it differs from the live model or cannot be made, with what works instead;
+        NotFoundError if the model is deleted before it is loaded; an export that has begun needs no file of it.
         """
         known = self._artifacts.find(bundle.folder.name, file_format, head_only=head_only)
         if known is not None:
@@ -53,16 +73,13 @@ class Exporter:
             preparations = {name: bundle.preparation(name, self._vault) for name in bundle.encoders}
             sample = bundle.sample()
         graph = ExportGraph(model, bundle.inputs, bundle.outputs, head_only=head_only).eval()
-        identifier = new_id()
+        if not head_only:
+            require_portable_tokenizers(preparations)
+        identifier = identifier or new_id()
         with self._artifacts.publish(identifier) as folder:
             say("trace", f"exporting to {file_format}")
-            path = folder / FILES[file_format]
-            raw = self._write(graph, predictor, preparations, sample, path, file_format)
-            say(
-                "check", f"comparing with the live model at {', '.join(map(str, BATCH_SIZES))} rows and several lengths"
-            )
-            parity = check_parity(predictor, graph, sample, _runner(path, file_format, graph, raw=raw))
-            _require_parity(parity)
+            making = _Making(graph, predictor, preparations, sample, say)
+            raw, parity = making.made(folder, file_format)
             say("publish", f"largest difference {parity.max_difference:.1e}")
             write_companions(folder, bundle, graph, preparations, parity, file_format, raw=raw)
             now, files = datetime.now(UTC).isoformat(), _files_of(folder)
@@ -72,21 +89,50 @@ class Exporter:
             self._artifacts.describe(folder, artifact)
         return artifact
 
-    def _write(
-        self,
-        graph: ExportGraph,
-        predictor: Predictor,
-        preparations: dict[str, TextPreparation | ImageTransform],
-        sample: Any,
-        path: Path,
-        file_format: str,
-    ) -> bool:
-        table = table_of_arrow(sample.slice(0, 1 if graph.images else min(3, sample.num_rows)), "sample")
-        examples = graph_inputs(graph, predictor.rows(table), predictor)
+
+@dataclass(frozen=True)
+class _Making:
+    """What a graph is written and checked with."""
+
+    graph: ExportGraph
+    predictor: Predictor
+    preparations: dict[str, TextPreparation | ImageTransform]
+    sample: pa.Table
+    say: Say
+
+    def made(self, folder: Path, file_format: str) -> tuple[bool, Parity]:
+        """Whether the graph, now in `folder`, reads raw cells, and how it compares; a refusal says what does work."""
+        try:
+            return self._checked(folder, file_format)
+        except NotExportableError as error:
+            self.say("trace", f"{NAMES[file_format]} does not hold this model; looking for what does")
+            said = with_way_out(error, file_format, self.graph.head_only, lambda other: self._works(folder, other))
+            raise FailedPreconditionError(said, reason=error.reason) from error
+
+    def _works(self, folder: Path, file_format: str) -> bool:
+        """Whether the model can be exported so."""
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            return attempted(lambda: self._checked(Path(beside), file_format))
+
+    def _checked(self, folder: Path, file_format: str) -> tuple[bool, Parity]:
+        with refusals_named(file_format):
+            path = folder / FILES[file_format]
+            raw = self._write(path, file_format)
+            sizes = ", ".join(map(str, BATCH_SIZES))
+            self.say("check", f"comparing with the live model at {sizes} rows and several lengths")
+            run = _runner(path, file_format, self.graph, raw=raw)
+            parity = check_parity(self.predictor, self.graph, self.sample, run)
+            _require_parity(parity, file_format)
+        return raw, parity
+
+    def _write(self, path: Path, file_format: str) -> bool:
+        count = 1 if self.graph.images else min(3, self.sample.num_rows)
+        table = table_of_arrow(self.sample.slice(0, count), "sample")
+        examples = graph_inputs(self.graph, self.predictor.rows(table), self.predictor)
         if file_format == "onnx":
-            export_onnx(graph, _at_least_two(examples), path)
+            export_onnx(self.graph, _at_least_two(examples), path)
             return False
-        return export_torchscript(graph, examples, preparations, path)
+        return export_torchscript(self.graph, examples, self.preparations, path)
 
 
 @contextmanager
@@ -139,11 +185,12 @@ def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
     return run
 
 
-def _require_parity(parity: Parity) -> None:
+def _require_parity(parity: Parity, file_format: str) -> None:
     if not parity.max_difference <= TOLERANCE:
-        raise FailedPreconditionError(
-            f"the exported graph differs from the live model by {parity.max_difference:.2e}, more than "
-            f"{TOLERANCE:g}; it is not published",
+        worst = max(parity.checks, key=difference_of)
+        raise NotExportableError(
+            f"the {NAMES[file_format]} graph differs from the live model by {parity.max_difference:.2e} "
+            f"({worst['case']}), more than {TOLERANCE:g}; it is not published",
             reason="PARITY",
         )
 

@@ -1,7 +1,5 @@
 """The exported graph: tensors in, probabilities out, with encoder, normalisation and calibration inside."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -9,20 +7,9 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder
+from headstart_server.export.graph_inputs import GraphInput
+from headstart_server.export.graph_names import distinct
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
-
-
-@dataclass(frozen=True)
-class GraphInput:
-    """One tensor of the graph; `axes` are its dimensions, strings where they may vary."""
-
-    name: str
-    feature: str
-    role: str
-    """`input_ids`, `attention_mask`, `image`, `embedding` or `value`."""
-    dtype: torch.dtype
-    axes: tuple[str | int, ...]
-    column: str
 
 
 class ExportGraph(nn.Module):
@@ -43,7 +30,7 @@ class ExportGraph(nn.Module):
         self.features = inputs
         self.outputs = outputs
         self.head_only = head_only
-        self.inputs = [item for feature in inputs for item in self._inputs(feature)]
+        self.inputs = distinct((item for feature in inputs for item in self._inputs(feature)), self.output_names)
 
     @property
     def images(self) -> list[str]:

@@ -21,6 +21,8 @@ from headstart_server.serving.rows import Rows
 TOLERANCE = 1e-4
 BATCH_SIZES = (1, 7, 64)
 _WORDS = (1, 3, 1_000_000)
+_SHORT = 9
+"""Tokens up to which every length is checked alone."""
 
 _SIZES = ((1, 1), (37, 61), (300, 200), (224, 224), (480, 640))
 """Heights and widths of images in pixels."""
@@ -38,24 +40,31 @@ class Parity:
 
 
 def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run: Run) -> Parity:
-    """Compares on the sample's rows; on its texts cut to a word and stretched past the length limit; and on images of
-    several sizes, where the graph in torch stands for the live model, which gets its images resized.
+    """Compares on the sample's rows; on its texts cut to a word and stretched past the length limit; on single rows of
+    1 to 9 tokens and beyond the limit; and on images of several sizes, where the graph in torch stands for the live
+    model, which gets its images resized.
 
     Probabilities are compared absolutely, values in the data's units relative to the training rows' spread.
     """
     checks: list[dict[str, object]] = []
-    for name, table in _cases(sample, graph.features):
+    for name, table in (*_cases(sample, graph.features), *_short_cases(predictor, sample, graph)):
         rows = predictor.rows(table)
         live = predictor.predict(predictor.loaded(rows, Reuse.NONE), Reuse.NONE).outputs
         difference = 0.0
         for part in _alike(graph, rows, predictor):
             expected = {name: values[part.rows] for name, values in live.items()}
             found = run(part.tensors, _taken(table, part.rows))
-            difference = max(difference, _largest(graph, expected, found))
+            difference = float(np.maximum(difference, _largest(graph, expected, found)))
         checks.append({"case": name, "rows": table.row_count, "max_difference": difference})
     for height, width in _SIZES if graph.images and not graph.head_only else ():
         checks.append(_check_size(predictor, graph, sample, run, (height, width)))
-    return Parity(max(float(str(check["max_difference"])) for check in checks), checks)
+    worst = [difference_of(check) for check in checks]
+    return Parity(float(np.max(worst)), checks)  # NaN where any is
+
+
+def difference_of(check: dict[str, object]) -> float:
+    """How far a check's outputs are from the live model's."""
+    return float(str(check["max_difference"]))
 
 
 @dataclass(frozen=True)
@@ -124,11 +133,12 @@ def _largest(
     restored: bool = False,
 ) -> float:
     """The largest difference of any output in any way of running; `restored` says that numbers are in their units."""
-    return max(
+    differences = [
         _difference(feature, live[feature.name], output, restored=restored)
         for outputs in found
         for feature, output in zip(graph.outputs, outputs, strict=True)
-    )
+    ]
+    return float(np.max(differences))
 
 
 def _taken(table: Table, rows: npt.NDArray[np.int64]) -> Table:
@@ -161,17 +171,61 @@ def _cases(sample: pa.Table, features: tuple[FittedFeature, ...]) -> Iterator[tu
     for words in _WORDS if texts else ():
         changed = sample.slice(0, 7)
         for column in dict.fromkeys(texts):
-            cells = [
-                _with_words(cell or "", words)
-                for cell in as_strings(changed.column(column).combine_chunks()).to_pylist()
-            ]
-            changed = changed.set_column(
-                changed.schema.get_field_index(column), column, pa.array(cells, pa.large_string())
-            )
+            cells = [_with_words(cell, words) for cell in _texts(changed, column)]
+            changed = _with_cells(changed, column, cells)
         yield (
             (f"texts of {words} words" if words < 1_000 else "texts beyond the limit"),
             table_of_arrow(changed, "sample"),
         )
+
+
+def _short_cases(predictor: Predictor, sample: pa.Table, graph: ExportGraph) -> Iterator[tuple[str, Table]]:
+    """Single rows, which no padding lengthens: graphs break where a length is below a window, or is 1."""
+    columns = list(dict.fromkeys(item.column for item in graph.inputs if item.role == "input_ids"))
+    features = {item.column: item.feature for item in graph.inputs if item.role == "input_ids"}
+    if not columns:
+        return
+    row = sample.slice(0, 1)
+    candidates = {column: _prefixes(_texts(sample, column)) for column in columns}
+    found = {column: _by_length(predictor, row, column, features, candidates[column]) for column in columns}
+    for length in sorted({length for texts in found.values() for length in texts}):
+        table = row
+        for column in columns:
+            nearest = min(found[column], key=lambda known: abs(known - length))
+            table = _with_cells(table, column, [found[column][nearest]])
+        yield f"one row of {length} tokens", table_of_arrow(table, "sample")
+    longest = row
+    for column in columns:
+        longest = _with_cells(longest, column, [_with_words(_texts(row, column)[0], _WORDS[-1])])
+    yield "one row beyond the limit", table_of_arrow(longest, "sample")
+
+
+def _by_length(
+    predictor: Predictor, row: pa.Table, column: str, features: Mapping[str, str], candidates: list[str]
+) -> dict[int, str]:
+    """For each number of tokens up to 9, a text that has it; always some."""
+    table = _with_cells(row.take(pa.array([0] * len(candidates))), column, candidates)
+    lengths = predictor.rows(table_of_arrow(table, "sample")).tokens[features[column]].lengths
+    known = {int(length): text for length, text in zip(reversed(lengths), reversed(candidates), strict=True)}
+    return {length: text for length, text in known.items() if length <= _SHORT} or {int(lengths[0]): candidates[0]}
+
+
+def _prefixes(texts: list[str]) -> list[str]:
+    """Texts from none to a few words, by characters and by words."""
+    first = next((text for text in texts if text.strip()), "a")
+    words = (first.split() * _SHORT)[: _SHORT + 1]
+    by_words = [" ".join(words[:count]) for count in range(_SHORT + 2)]
+    by_letters = [" ".join(["a"] * count) for count in range(1, _SHORT + 2)]
+    return [*by_words, *by_letters, *(first[:count].strip() for count in range(1, 3 * _SHORT))]
+
+
+def _texts(table: pa.Table, column: str) -> list[str]:
+    """A column's cells, missing ones empty."""
+    return [cell or "" for cell in as_strings(table.column(column).combine_chunks()).to_pylist()]
+
+
+def _with_cells(table: pa.Table, column: str, cells: list[str]) -> pa.Table:
+    return table.set_column(table.schema.get_field_index(column), column, pa.array(cells, pa.large_string()))
 
 
 def _with_words(text: str, words: int) -> str:

@@ -160,7 +160,14 @@ class WorkerPool:
     async def close(self) -> None:
         """Ends every idle worker."""
         self._closed = True
-        idle, self._idle = self._idle, []
+        await self._end(len(self._idle))
+
+    async def release(self) -> None:
+        """Ends idle workers beyond those that are kept warm."""
+        await self._end(max(0, len(self._idle) - self._warm))
+
+    async def _end(self, count: int) -> None:
+        idle, self._idle = self._idle[:count], self._idle[count:]
         await asyncio.gather(*(worker.stop() for worker in idle))
 
     async def _top_up(self) -> None:

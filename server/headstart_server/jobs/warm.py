@@ -11,8 +11,7 @@ from headstart_server.training import metrics
 def warm_up() -> None:
     """Imports the engine, quiets libraries, and runs one tiny training step so that torch's lazy parts are loaded."""
     assert local and metrics
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    quiet()
     if torch.cuda.is_available():
         fast_precision("cuda")
     weight = torch.zeros(4, 4, requires_grad=True)
@@ -20,3 +19,9 @@ def warm_up() -> None:
     (torch.randn(2, 4) @ weight).sum().backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert transformers.BertModel and transformers.AutoTokenizer
+
+
+def quiet() -> None:
+    """Has transformers tell errors alone."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

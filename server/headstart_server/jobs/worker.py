@@ -29,10 +29,16 @@ _log = structlog.get_logger()
 
 def main() -> None:
     """Warms up, then serves jobs from standard input."""
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever a library prints goes to the log, not among the messages
+    out = outgoing()
     configure_logs(json_lines=True)
     Worker(sys.stdin, out).serve()
+
+
+def outgoing() -> TextIO:
+    """Where messages go, which no library knows: whatever one prints goes to the log."""
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return out
 
 
 class Worker:
@@ -46,13 +52,21 @@ class Worker:
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
-        from headstart_server.jobs.warm import warm_up  # heavy imports happen here, before the first job
-
         threading.Thread(target=self._read, daemon=True).start()
-        warm_up()
+        self.warm_up()
         self.send({"ready": True})
         while True:
             self.send({"done": self._run(self._jobs.get())})
+
+    def warm_up(self) -> None:
+        """Imports what is heavy, before the first job."""
+        from headstart_server.jobs.warm import warm_up
+
+        warm_up()
+
+    def leave(self) -> None:
+        """The server has gone, or needs this process no longer."""
+        os._exit(0)
 
     def send(self, message: dict[str, Any]) -> None:
         """Writes one line."""
@@ -68,7 +82,7 @@ class Worker:
                 self._jobs.put(message["run"])
             else:
                 self.cancelled.set()
-        os._exit(0)
+        self.leave()
 
     def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
         """Runs one job; returns how it ended."""

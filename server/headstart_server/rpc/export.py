@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,11 +12,10 @@ from headstart.v1 import export_pb2_grpc
 from headstart_server.core.errors import DataLossError, NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
-from headstart_server.export.exporter import Exporter, deletion_named
+from headstart_server.jobs.exports import ExportOrder, Exports
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.messages import page, timestamp
-from headstart_server.serving.pool import ModelPool
 
 ARTIFACTS = "artifacts"
 _CHUNK = 1 << 20
@@ -23,45 +23,24 @@ _FORMATS = {pb.ExportRequest.FORMAT_ONNX: "onnx", pb.ExportRequest.FORMAT_TORCHS
 
 
 class ExportServicer(export_pb2_grpc.ExportServiceServicer):
-    """Exports one model at a time; the others wait."""
+    """Exports in other processes; a caller who leaves ends its export."""
 
-    def __init__(self, exporter: Exporter, artifacts: ArtifactRegistry, models: ModelRegistry, pool: ModelPool) -> None:
-        self._exporter, self._artifacts, self._models, self._pool = exporter, artifacts, models, pool
-        self._one = asyncio.Lock()
-        self._running: set[asyncio.Task[Artifact]] = set()
+    def __init__(self, exports: Exports, artifacts: ArtifactRegistry, models: ModelRegistry) -> None:
+        self._exports, self._artifacts, self._models = exports, artifacts, models
 
     async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportEvent]:  # noqa: N802
         """Exports and streams the stages."""
         if request.format not in _FORMATS:
             raise invalid("format", f"{request.format} is no format; use FORMAT_ONNX or FORMAT_TORCHSCRIPT")
         identifier = id_of(MODELS, request.model, "model")
-        bundle = await asyncio.to_thread(self._models.get, identifier)
-        stages: asyncio.Queue[pb.ExportEvent | None] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-
-        def say(stage: str, message: str) -> None:
-            event = pb.ExportEvent(progress=pb.ExportProgress(stage=stage, message=message))
-            loop.call_soon_threadsafe(stages.put_nowait, event)
-
-        def run() -> Artifact:
-            with deletion_named(bundle):
-                predictor = self._pool.get(identifier)
-            return self._exporter.export(bundle, predictor, _FORMATS[request.format], request.head_only, say)
-
-        def done(task: asyncio.Task[Artifact]) -> None:
-            self._one.release()
-            self._running.discard(task)
-            stages.put_nowait(None)
-            if not task.cancelled():
-                task.exception()  # nobody may be left to hear of it
-
-        await self._one.acquire()  # the task gives it back: a caller who leaves cannot stop the thread
-        task = asyncio.create_task(asyncio.to_thread(run))
-        self._running.add(task)
-        task.add_done_callback(done)
-        while (event := await stages.get()) is not None:
-            yield event
-        yield pb.ExportEvent(artifact=artifact_message(await task))
+        await asyncio.to_thread(self._models.get, identifier)
+        order = ExportOrder(identifier, _FORMATS[request.format], request.head_only)
+        async with aclosing(self._exports.run(order)) as found:
+            async for item in found:
+                if isinstance(item, Artifact):
+                    yield pb.ExportEvent(artifact=artifact_message(item))
+                else:
+                    yield pb.ExportEvent(progress=pb.ExportProgress(stage=item.stage, message=item.message))
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Any) -> pb.Artifact:  # noqa: N802
         """Reads."""

@@ -151,6 +151,11 @@ class SharedFolders:
         if team.leads:
             self._list(name, token, {file: size for files in parts for file, size in files.items()})
 
+    def abandon(self, name: str) -> None:
+        """Removes what a publisher of this name, which was killed, left on this machine's disk."""
+        for temporary in self.root.glob(f".{name}.*{TEMPORARY}"):
+            shutil.rmtree(temporary, ignore_errors=True)
+
     def remove(self, name: str) -> None:
         """Removes a folder, for everybody and at once; raises FileNotFoundError."""
         if self._own(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def test_no_file_of_an_artifact_holds_a_path_of_this_machine(root: Path, exports
         content = (exports.artifacts.folders.root / artifact.identifier / file.path).read_bytes()
         assert not [path for path in own if path in content], file.path
         assert b'File "' not in content and b"site-packages" not in content, file.path
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_single_rows_of_every_short_length_are_checked(exports: Exports, file_format: str) -> None:
+    folder = exports.artifacts.folders.root / exports.export(file_format).identifier
+    cases = {check["case"] for check in json.loads((folder / "parity.json").read_text())["checks"]}
+    assert {f"one row of {length} tokens" for length in range(2, 10)} | {"one row beyond the limit"} <= cases
 
 
 def test_an_error_of_the_torchscript_model_tells_the_cell_and_no_path(exports: Exports) -> None:

@@ -1,11 +1,10 @@
-"""Downloads stay whole while their artifact is deleted; exports queue, and outlive a caller who leaves."""
+"""Downloads stay whole while their artifact is deleted; exports end when their caller leaves."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,26 @@ from headstart.v1 import export_pb2 as pb
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.names import new_id
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.jobs.exports import ExportOrder, Stage
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.artifacts import CONTENT, publish
 
 
-class SlowExporter:
-    """Exports when it is let, and remembers how many ran at once."""
+class AnyExports:
+    """Tells a stage, then publishes; remembers whether its caller left first."""
 
     def __init__(self, artifacts: ArtifactRegistry) -> None:
-        self.artifacts = artifacts
-        self.go = threading.Event()
-        self.running = self.most = self.done = 0
+        self.artifacts, self.ended = artifacts, ""
 
-    def export(self, bundle: Any, predictor: Any, file_format: str, head_only: bool, say: Any) -> Artifact:
-        self.running += 1
-        self.most = max(self.most, self.running)
-        say("load", "loading")
-        assert self.go.wait(30)
-        self.running -= 1
-        self.done += 1
-        return publish(self.artifacts)
+    async def run(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+        try:
+            yield Stage("load", "loading")
+            yield publish(self.artifacts)
+            self.ended = "published"
+        finally:
+            self.ended = self.ended or "left"
 
 
 class AnyModel:
@@ -50,10 +47,10 @@ def registry(tmp_path: Path) -> ArtifactRegistry:
     return ArtifactRegistry(SharedFolders(tmp_path / "artifacts"))
 
 
-def servicer(registry: ArtifactRegistry, exporter: Any = None) -> ExportServicer:
+def servicer(registry: ArtifactRegistry, exports: Any = None) -> ExportServicer:
     """The service over these artifacts."""
     anything: Any = AnyModel()
-    return ExportServicer(exporter, registry, anything, anything)
+    return ExportServicer(exports, registry, anything)
 
 
 async def test_a_download_stays_whole_while_its_artifact_is_deleted(registry: ArtifactRegistry) -> None:
@@ -100,33 +97,18 @@ async def test_a_download_goes_on_where_it_is_asked_to(registry: ArtifactRegistr
     assert b"".join(chunk.data for chunk in chunks) == CONTENT[-5:]
 
 
-async def test_an_export_whose_caller_leaves_holds_back_the_next_until_it_is_done(registry: ArtifactRegistry) -> None:
-    exporter = SlowExporter(registry)
-    service = servicer(registry, exporter)
+async def test_an_export_tells_its_stages_and_then_the_artifact(registry: ArtifactRegistry) -> None:
+    exports = AnyExports(registry)
     request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
-    leaving = service.Export(request, None)
+    events = [event async for event in servicer(registry, exports).Export(request, None)]
+    assert [event.WhichOneof("event") for event in events] == ["progress", "artifact"]
+    assert exports.ended == "published"
+
+
+async def test_an_export_ends_when_its_caller_leaves(registry: ArtifactRegistry) -> None:
+    exports = AnyExports(registry)
+    request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
+    leaving = servicer(registry, exports).Export(request, None)
     assert (await anext(leaving)).progress.stage == "load"
     await leaving.aclose()
-    waiting = service.Export(request, None)
-    first = asyncio.ensure_future(anext(waiting))
-    await asyncio.sleep(0.1)
-    assert not first.done()
-    exporter.go.set()
-    assert (await first).progress.stage == "load"
-    assert [event.WhichOneof("event") async for event in waiting] == ["artifact"]
-    assert (exporter.most, exporter.done) == (1, 2)
-
-
-async def test_an_export_whose_caller_leaves_while_it_waits_never_starts(registry: ArtifactRegistry) -> None:
-    exporter = SlowExporter(registry)
-    service = servicer(registry, exporter)
-    request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
-    running, waiting = service.Export(request, None), service.Export(request, None)
-    await anext(running)
-    first = asyncio.ensure_future(anext(waiting))
-    await asyncio.sleep(0.05)
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    exporter.go.set()
-    assert [event.WhichOneof("event") async for event in running] == ["artifact"]
-    assert exporter.done == 1
+    assert exports.ended == "left"

@@ -52,7 +52,6 @@ async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Chan
             NOBODY,
             ArtifactRegistry(SharedFolders(layout.artifacts)),
             ModelRegistry(SharedFolders(layout.models)),
-            NOBODY,
         ),
     ) as opened:
         yield opened

@@ -1,0 +1,103 @@
+"""The process that exports: one export at a time, in no process that also answers calls.
+
+torch.export replaces methods of `nn.Module` while it traces, for every thread of its process: whoever predicts there
+meanwhile runs them too. Speaks JSON lines as `jobs.worker` does. In: `{"run": {...}}`; the end of input ends the
+process. Out: `{"ready": true}`, `{"event": "stage", "data": {...}}`, `{"done": {...}}`.
+"""
+
+import os
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from headstart_server.core.errors import FailedPreconditionError, HeadstartError
+from headstart_server.core.logs import configure_logs
+from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.jobs.worker import Worker, outgoing
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Imports what exports need, then serves them from standard input."""
+    out = outgoing()
+    configure_logs(json_lines=True)
+    ExportWorker(sys.stdin, out).serve()
+
+
+class ExportWorker(Worker):
+    """One process's side of the conversation."""
+
+    _artifacts: ArtifactRegistry | None = None
+    _writing = ""
+
+    def warm_up(self) -> None:
+        """Imports the exporter, which takes seconds."""
+        from headstart_server.export import exporter
+        from headstart_server.jobs.warm import quiet
+
+        assert exporter
+        quiet()
+
+    def leave(self) -> None:
+        """The server has gone: what is half written goes, too."""
+        if self._artifacts is not None and self._writing:
+            self._artifacts.abandon(self._writing)
+        os._exit(0)
+
+    def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
+        """Runs one export; returns the artifact, or the error with its kind."""
+        structlog.contextvars.bind_contextvars(artifact=assignment["identifier"], model=assignment["model"])
+        try:
+            return {"artifact": asdict(self._export(assignment))}
+        except HeadstartError as error:
+            _log.warning("export failed", reason=error.reason, message=error.message, exc_info=error.__cause__)
+            return told(error)
+        except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
+            _log.exception("export failed unexpectedly")
+            if ran_out_of_memory(error):
+                message = "the export ran out of memory; free some, or export the head alone (head_only)"
+                return told(FailedPreconditionError(message, reason="OUT_OF_MEMORY"))
+            message = f"the export failed unexpectedly ({type(error).__name__}); the server's log has the details"
+            return told(HeadstartError(message))
+        finally:
+            self._writing = ""
+            structlog.contextvars.clear_contextvars()
+
+    def _export(self, assignment: dict[str, Any]) -> Artifact:
+        """The artifact, made by a process that keeps nothing of it."""
+        from headstart_server.engines.arrival import workplace_of
+        from headstart_server.export.exporter import Exporter, deletion_named
+        from headstart_server.model.registry import ModelRegistry
+        from headstart_server.serving.pool import ModelPool
+
+        workplace = workplace_of(assignment)
+        models, self._artifacts = ModelRegistry(workplace.storage.models), ArtifactRegistry(workplace.storage.artifacts)
+        self._writing = assignment["identifier"]
+        bundle = models.get(assignment["model"])
+        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 0, workplace.image_limits)
+        exporter = Exporter(self._artifacts, workplace.vault)
+        try:
+            with deletion_named(bundle):
+                predictor = pool.get(assignment["model"])
+            return exporter.export(
+                bundle, predictor, assignment["format"], assignment["head_only"], self._say, assignment["identifier"]
+            )
+        finally:
+            workplace.store.release_idle(0)
+
+    def _say(self, stage: str, message: str) -> None:
+        self.send({"event": "stage", "data": {"stage": stage, "message": message}})
+
+
+def told(error: HeadstartError) -> dict[str, Any]:
+    """An error as a message."""
+    kind = type(error).__name__
+    return {"error": {"kind": kind, "reason": error.reason, "message": error.message, "field": error.field}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Exports as the server sees them: a few at a time, each in a process of its own, the others waiting in turn."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from headstart_server.core import errors
+from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
+from headstart_server.core.names import new_id
+from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
+from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
+
+_log = structlog.get_logger()
+EXPORT_PROCESS = ProcessSettings(command=(sys.executable, "-m", "headstart_server.jobs.export_worker"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An export came to `wait`, `load`, `trace`, `check` or `publish`; the message is for people."""
+
+    stage: str
+    message: str
+
+
+@dataclass(frozen=True)
+class ExportOrder:
+    """Which model in which format (`onnx`, `torchscript`), and whether without its encoders."""
+
+    model: str
+    format: str
+    head_only: bool
+
+
+class Exports:
+    """Runs on the server's event loop.
+
+    A process that ended an export well is kept for the next as long as `idle_seconds`, so that a second one need not
+    wait for torch; any other is ended.
+    """
+
+    def __init__(
+        self,
+        artifacts: ArtifactRegistry,
+        surroundings: Mapping[str, Any],
+        concurrent: int = 1,
+        pool: WorkerPool | None = None,
+        idle_seconds: float = 60.0,
+    ) -> None:
+        """`surroundings` is what `engines.arrival.workplace_of` takes to find the server's folders."""
+        self._artifacts, self._surroundings, self._idle_seconds = artifacts, dict(surroundings), idle_seconds
+        self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
+        self._room = asyncio.Semaphore(concurrent)
+        self._before = 0
+        self._running: set[WorkerProcess] = set()
+        self._rest: asyncio.Task[None] | None = None
+
+    async def run(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+        """Stages, then the artifact. Who stops listening ends the export.
+
+        Raises what the export's process tells: FailedPreconditionError where the model cannot be exported so or the
+        process died, NotFoundError where the model was deleted.
+        """
+        known = await asyncio.to_thread(self._artifacts.find, order.model, order.format, head_only=order.head_only)
+        if known is not None:
+            yield known
+            return
+        waiting = self._room.locked()
+        self._before += 1
+        try:
+            if waiting:
+                yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
+            async with self._room, aclosing(self._exported(order)) as found:
+                async for item in found:
+                    yield item
+        finally:
+            self._before -= 1
+
+    async def close(self) -> None:
+        """Ends every export and every process."""
+        for worker in self._running:
+            worker.kill()
+        if self._rest is not None:
+            self._rest.cancel()
+        await self._pool.close()
+
+    async def _exported(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+        worker = await self._pool.take()
+        self._running.add(worker)
+        identifier = new_id()
+        assignment = {
+            **self._surroundings,
+            "identifier": identifier,
+            "model": order.model,
+            "format": order.format,
+            "head_only": order.head_only,
+        }
+        done: dict[str, Any] | None = None
+        try:
+            async with aclosing(worker.run(assignment)) as messages:
+                async for message in messages:
+                    if "done" in message:
+                        done = message["done"]
+                    elif message.get("event") == "stage":
+                        yield Stage(**message["data"])
+            if done is None:
+                raise _died(await worker.how_it_died())
+            if "error" in done:
+                raise heard(done["error"])
+            yield artifact_of(done["artifact"])
+        finally:
+            self._running.discard(worker)
+            if done is None:
+                worker.kill()
+            await asyncio.shield(self._give_back(worker, identifier, done))
+
+    async def _give_back(self, worker: WorkerProcess, identifier: str, done: dict[str, Any] | None) -> None:
+        clean = done is not None and "artifact" in done
+        await self._pool.give_back(worker, clean=clean)
+        if done is None:
+            await asyncio.to_thread(self._artifacts.abandon, identifier)
+        elif clean:
+            if self._rest is not None:
+                self._rest.cancel()
+            self._rest = asyncio.create_task(self._release())
+
+    async def _release(self) -> None:
+        """Ends processes that had nothing to do for a while."""
+        await asyncio.sleep(self._idle_seconds)
+        await self._pool.release()
+
+
+def heard(error: Mapping[str, str]) -> HeadstartError:
+    """The error that the export's process told."""
+    kind = getattr(errors, error["kind"], HeadstartError)
+    if kind is InvalidInputError:
+        return InvalidInputError(Violation(error["field"], error["message"]), reason=error["reason"])
+    found: HeadstartError = kind(error["message"], reason=error["reason"])
+    found.field = error["field"]
+    return found
+
+
+def _died(how: str) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"the process that exported the model {how}; nothing was published; free memory and try again, or export the "
+        "head alone (head_only)",
+        reason="EXPORT_DIED",
+    )

@@ -1,0 +1,128 @@
+"""Predict answers as ever while another model is exported, and nothing of an export outlives its caller or server.
+
+Long, any family by name: `make test-exports MODEL_ROOT=FOLDER`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import headstart
+import pytest
+from headstart.v1 import export_pb2 as pb
+from headstart.v1 import export_pb2_grpc
+
+from tests.support import reviews
+from tests.support.running_server import RunningServer
+from tests.support.tiny_models import save_bert, save_distilbert
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Iterator[tuple[RunningServer, str, str]]:
+    """A server of its own, with a model to predict with and another to export."""
+    root = tmp_path_factory.mktemp("beside")
+    save_bert(root / "models" / "tiny-bert")
+    save_distilbert(root / "models" / "other")
+    running = RunningServer(root / "state", "--model-root", str(root / "models"), "--data-root", str(data_root))
+    with running:
+        names = []
+        for encoder in ("tiny-bert", "other"):
+            spec = reviews.spec(epochs=1)
+            spec["input_features"][0]["encoder"] |= {
+                "type": "auto_transformer",
+                "pretrained_model_name_or_path": encoder,
+            }
+            with running.client() as client:
+                names.append(client.train(spec, headstart.ServerPath("reviews.csv")).result().model)
+        yield running, names[0], names[1]
+
+
+def export_processes(server: RunningServer) -> list[int]:
+    """Process ids of the server's export processes."""
+    assert server.process is not None
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command, status = (entry / "cmdline").read_bytes(), (entry / "status").read_text()
+        except OSError:
+            continue
+        if b"headstart_server.jobs.export_worker" in command and f"PPid:\t{server.process.pid}\n" in status:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    """Returns once none of them runs."""
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids):
+        assert time.monotonic() < deadline, "an export process goes on"
+        time.sleep(0.05)
+
+
+def wait_until_tidy(server: RunningServer) -> None:
+    """Returns once nothing half written is left of an artifact."""
+    deadline = time.monotonic() + 30
+    while left := list((server.state / "artifacts").glob(".*.tmp")):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_predict_answers_alike_while_another_model_is_exported(two: tuple[RunningServer, str, str]) -> None:
+    server, live, other = two
+    rows = reviews.columns(reviews.make_rows(8), "review", "price", "category")
+    done = threading.Event()
+    answers: list[list[list[float]]] = []
+
+    def predict() -> None:
+        with server.client() as client:
+            while not done.wait(0.02):
+                answers.append(client.predict(live, rows, embedding_reuse="none")["verdict"].probabilities)
+
+    caller = threading.Thread(target=predict)
+    caller.start()
+    with server.client() as client:
+        client.export(other, format="onnx")
+    done.set()
+    caller.join(60)
+    assert not caller.is_alive() and len(answers) > 2
+    for answer in answers[1:]:
+        for found, expected in zip(answer, answers[0], strict=True):
+            assert found == pytest.approx(expected, abs=1e-5)
+
+
+def begin(server: RunningServer, model: str) -> grpc.Call:
+    """An export that has begun."""
+    channel = grpc.insecure_channel(server.address)
+    request = pb.ExportRequest(model=model, format=pb.ExportRequest.FORMAT_TORCHSCRIPT)
+    call = export_pb2_grpc.ExportServiceStub(channel).Export(request)
+    assert next(iter(call)).progress.stage == "load"
+    return call
+
+
+def test_nothing_of_an_export_outlives_its_caller(two: tuple[RunningServer, str, str]) -> None:
+    server, live, _ = two
+    call = begin(server, live)
+    pids = export_processes(server)
+    assert len(pids) == 1
+    call.cancel()
+    wait_until_gone(pids)
+    wait_until_tidy(server)
+
+
+def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str, str]) -> None:
+    server, live, _ = two
+    begin(server, live)
+    pids = export_processes(server)
+    assert len(pids) == 1
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait(30)
+    wait_until_gone(pids)
+    wait_until_tidy(server)
+    server.start()

@@ -1,0 +1,149 @@
+"""Exports in processes: real ones, each a few lines of Python in place of `jobs.export_worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from headstart_server.core.errors import DataLossError, FailedPreconditionError, HeadstartError, NotFoundError
+from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.jobs.export_worker import told
+from headstart_server.jobs.exports import ExportOrder, Exports, Stage, heard
+from headstart_server.jobs.process import ProcessSettings, WorkerPool
+from headstart_server.storage.folders import SharedFolders
+
+_START = """
+import json, os, signal, sys, time
+def say(**message):
+    print(json.dumps(message), flush=True)
+say(ready=True)
+for line in sys.stdin:
+    job = json.loads(line)["run"]
+    folder = os.path.join(job["root"], "." + job["identifier"] + ".0.tmp")
+    os.makedirs(folder)
+    say(event="stage", data={"stage": "load", "message": str(os.getpid())})
+"""
+_EXPORTS = """
+    os.rmdir(folder)
+    say(done={"artifact": dict(identifier=job["identifier"], model=job["model"], format=job["format"],
+        head_only=job["head_only"], create_time="", files=[], max_difference=0.0)})
+"""
+_DIES = "\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+_HANGS = "\n    time.sleep(600)\n"
+_REFUSES = """
+    os.rmdir(folder)
+    say(done={"error": dict(kind="FailedPreconditionError", reason="NOT_EXPORTABLE", message="no", field="")})
+"""
+ORDER = ExportOrder("m", "onnx", False)
+
+
+def exports_by(root: Path, end: str, concurrent: int = 1) -> Exports:
+    """Exports by such a process."""
+    command = (sys.executable, "-I", "-c", _START + end)
+    pool = WorkerPool(0, process=ProcessSettings(command=command))
+    return Exports(ArtifactRegistry(SharedFolders(root)), {"root": str(root)}, concurrent, pool)
+
+
+async def heard_of(exports: Exports) -> list[Stage | Artifact]:
+    """All that an export tells."""
+    return [item async for item in exports.run(ORDER)]
+
+
+async def gone(pid: int) -> None:
+    """Returns when a process has ended."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                os.kill(pid, 0)
+            except ProcessLookupError:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_a_process_that_exported_well_is_used_again(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _EXPORTS)
+    first, second = await heard_of(exports), await heard_of(exports)
+    assert isinstance(first[-1], Artifact) and isinstance(second[-1], Artifact)
+    assert first[0] == second[0], "the same process"
+    await exports.close()
+
+
+async def test_a_process_that_dies_is_a_refusal_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _DIES)
+    with pytest.raises(FailedPreconditionError, match=r"killed .*memory.*head_only") as caught:
+        await heard_of(exports)
+    assert caught.value.reason == "EXPORT_DIED"
+    assert list(tmp_path.iterdir()) == []
+    await exports.close()
+
+
+async def test_what_the_process_refuses_is_raised_and_the_process_not_used_again(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _REFUSES)
+    pids = []
+    for _ in range(2):
+        with pytest.raises(FailedPreconditionError, match="no") as caught:
+            async for item in exports.run(ORDER):
+                assert isinstance(item, Stage)
+                pids.append(item.message)
+        assert caught.value.reason == "NOT_EXPORTABLE"
+    assert len(set(pids)) == 2
+    await exports.close()
+
+
+async def test_a_caller_who_leaves_ends_the_process_and_what_it_wrote(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _HANGS)
+    running = exports.run(ORDER)
+    first = await anext(running)
+    assert isinstance(first, Stage) and len(list(tmp_path.iterdir())) == 1
+    await running.aclose()  # type: ignore[attr-defined]
+    await gone(int(first.message))
+    assert list(tmp_path.iterdir()) == []
+    await exports.close()
+
+
+async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_starts(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _HANGS)
+    running, waiting, leaving = (exports.run(ORDER) for _ in range(3))
+    first = await anext(running)
+    told_first, told_second = await anext(waiting), await anext(leaving)
+    assert isinstance(told_first, Stage) and isinstance(told_second, Stage)
+    assert (told_first.stage, told_second.stage) == ("wait", "wait")
+    await leaving.aclose()  # type: ignore[attr-defined]
+    begun = asyncio.ensure_future(anext(waiting))
+    await asyncio.sleep(0.05)
+    assert not begun.done()
+    await running.aclose()  # type: ignore[attr-defined]
+    second = await begun
+    assert isinstance(first, Stage) and isinstance(second, Stage) and second.stage == "load"
+    await waiting.aclose()  # type: ignore[attr-defined]
+    await exports.close()
+
+
+async def test_idle_processes_end_after_a_while(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _EXPORTS)
+    exports._idle_seconds = 0.0
+    first = (await heard_of(exports))[0]
+    assert isinstance(first, Stage)
+    await gone(int(first.message))
+    await exports.close()
+
+
+@pytest.mark.parametrize("kind", [FailedPreconditionError, NotFoundError, DataLossError, HeadstartError])
+def test_errors_cross_the_boundary_as_they_are(kind: type[HeadstartError]) -> None:
+    error = kind("why", reason="R", field="model")
+    found = heard(told(error)["error"])
+    assert (type(found), found.message, found.reason, found.field) == (kind, "why", "R", "model")
+
+
+def test_the_server_imports_nothing_that_exports() -> None:
+    program = (
+        "import sys, headstart_server.app; "
+        "print([name for name in ('onnxscript', 'onnxruntime', 'headstart_server.export.exporter', "
+        "'headstart_server.export.onnx', 'headstart_server.export.torchscript') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
