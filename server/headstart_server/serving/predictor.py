@@ -27,7 +27,8 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder, TextPreparation
+from headstart_server.encoders.text import TextEncoder
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD
 from headstart_server.serving.rows import Answer, ReadyImages, Rows

@@ -8,7 +8,7 @@ import pytest
 import transformers
 from headstart_server.encoders import text
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextPreparation, load_preparation
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 
 FAMILIES = ["bert", "distilbert", "roberta", "gpt2", "t5"]
 TEXTS = [
