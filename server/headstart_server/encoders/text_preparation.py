@@ -1,5 +1,7 @@
 """Tokenizers: from texts to token columns, as a pretrained text encoder reads them."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,12 +9,12 @@ from typing import Any
 
 import transformers
 
-from headstart_server.core.errors import invalid
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import UNLIMITED, model_limit, read_config
+from headstart_server.encoders.text_blocks import MOST_CHARACTERS, blocks_of, head_of, turn
+from headstart_server.encoders.tokenizer_files import require_tokenizer, unreadable_tokenizer
+from headstart_server.encoders.tokenizer_locality import place_to_cut
 from headstart_server.encoders.tokens import TokenColumn
-
-_BLOCK_TEXTS = 8_192
 
 
 @dataclass(frozen=True)
@@ -23,22 +25,47 @@ class TextPreparation:
     max_length: int
     padding: int
 
-    def tokenize(self, texts: list[str]) -> TokenColumn:
+    def tokenize(self, texts: Iterable[str]) -> TokenColumn:
         """Token ids of each text, cut at `max_length`, special tokens included; never empty.
 
-        Block by block: Python's lists of token ids take ten times the memory of a column.
+        Of a text no more is read than `max_length` tokens need, and no more than 1,000,000 characters: tokenizers take
+        a hundred times the memory of a text. Block by block: Python's lists of ids take ten times that of a column.
         """
-        blocks = [texts[start : start + _BLOCK_TEXTS] for start in range(0, max(1, len(texts)), _BLOCK_TEXTS)]
-        columns = [TokenColumn.of([row or [self.padding] for row in self._ids(block)]) for block in blocks]
-        return columns[0] if len(columns) == 1 else TokenColumn.join(columns)
+        heads = ((text, self._head(text, self._first_characters)) for text in texts)
+        columns = [TokenColumn.of([row or [self.padding] for row in self._block(block)]) for block in blocks_of(heads)]
+        return columns[0] if len(columns) == 1 else TokenColumn.join([TokenColumn.of([]), *columns])
+
+    @property
+    def _first_characters(self) -> int:
+        """How much of a text is read at first."""
+        return 16 * self.max_length + 1_024
+
+    def _block(self, block: list[tuple[str, str]]) -> list[list[int]]:
+        """Ids of some texts, given with their heads; of those whose head was too short, by themselves."""
+        ids = self._ids([head for _, head in block])
+        for row, (text, head) in enumerate(block):
+            while len(ids[row]) < self.max_length and len(head) < min(len(text), MOST_CHARACTERS):
+                head = self._head(text, 4 * len(head))
+                ids[row] = self._ids([head])[0]
+        return ids
+
+    @cached_property
+    def _place(self) -> re.Pattern[str] | None:
+        """Where texts may be cut; None where nowhere."""
+        return None if self._rust is None else place_to_cut(self._rust)
+
+    def _head(self, text: str, characters: int) -> str:
+        """The beginning of a text, which has the ids that the whole text begins with."""
+        return text if len(text) <= characters else head_of(text, characters, self._place)
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
-        if self._rust is not None:
-            return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
-        ids: list[list[int]] = self.tokenizer(
-            texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
-        )["input_ids"]
-        return ids
+        with turn(texts):
+            if self._rust is not None:
+                return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
+            ids: list[list[int]] = self.tokenizer(
+                texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
+            )["input_ids"]
+            return ids
 
     @cached_property
     def _rust(self) -> Any:
@@ -71,8 +98,9 @@ def _load_preparation(source: ModelSource, max_sequence_length: int, field: str)
             source.folder, trust_remote_code=False, local_files_only=True
         )
         config = read_config(source)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise invalid(field, f"{source.name!r}: the tokenizer cannot be loaded: {str(error)[:300]}") from error
+    except Exception as error:  # tokenizers in Rust raise plain Exceptions, converters whatever they stumble over
+        raise unreadable_tokenizer(source, error, field) from error
+    require_tokenizer(source, tokenizer, config, field)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.padding_side = tokenizer.truncation_side = "right"

@@ -64,6 +64,7 @@ class TextPlan(PretrainedPlan):
         """See PretrainedPlan."""
         assert isinstance(encoder, TextEncoder)
         save_text_encoder(folder, encoder, self.preparation)
+        self.source.copy_tokenizer(folder)  # what transformers writes is not for all tokenizers what it read
 
 
 def plan_text(
