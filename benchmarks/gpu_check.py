@@ -17,7 +17,8 @@ import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
-from headstart_server.encoders.text import TextPreparation, at_precision, load_encoder, load_preparation
+from headstart_server.encoders.text import at_precision, load_encoder
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from benchmarks.support.engine import Engine

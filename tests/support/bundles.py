@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import torch
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextEncoder, load_encoder, load_preparation, save_text_encoder
+from headstart_server.encoders.text import TextEncoder, load_encoder, save_text_encoder
+from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.bundle import Bundle, EncoderReference, EncoderVault, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import TrainSpec

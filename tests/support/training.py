@@ -11,7 +11,8 @@ import torch
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
 from headstart_server.data.splits import Part
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder, load_preparation
+from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder
+from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World

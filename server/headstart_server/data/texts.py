@@ -1,10 +1,18 @@
 """Text columns: read chunk by chunk, fetched by row."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+_AT_ONCE = 256
+
+
+def texts_of(values: pa.Array) -> Iterator[str]:
+    """The texts of an array, of which few are Python's strings at a time."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield from values.slice(start, _AT_ONCE).to_pylist()
 
 
 class TextColumn:
@@ -16,6 +24,10 @@ class TextColumn:
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self.chunks:
+            yield from texts_of(chunk)
 
     def texts(self, rows: npt.NDArray[np.int64]) -> list[str]:
         """The texts of some rows, in their order."""

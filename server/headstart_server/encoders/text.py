@@ -1,10 +1,10 @@
-"""Pretrained text encoders: transformers models with their tokenizer and pooling."""
+"""Pretrained text encoders: transformers models and their pooling."""
+
+from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -17,10 +17,11 @@ from headstart_server.encoders.draft import Draft, names_in_files, without_param
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.tokens import TokenColumn
 
-_UNLIMITED = 1_000_000
-_BLOCK_TEXTS = 8_192
+if TYPE_CHECKING:
+    from headstart_server.encoders.text_preparation import TextPreparation
+
+UNLIMITED = 1_000_000
 _POSITIONS_AFTER_PADDING = (
     *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta"),
     *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
@@ -50,82 +51,15 @@ class TextEncoder(nn.Module):
         return pool(output.last_hidden_state, attention_mask, self.reduction)
 
 
-@dataclass(frozen=True)
-class TextPreparation:
-    """A tokenizer and its limit: texts to token columns."""
-
-    tokenizer: Any
-    max_length: int
-    padding: int
-
-    def tokenize(self, texts: list[str]) -> TokenColumn:
-        """Token ids of each text, cut at `max_length`, special tokens included; never empty.
-
-        Block by block: Python's lists of token ids take ten times the memory of a column.
-        """
-        blocks = [texts[start : start + _BLOCK_TEXTS] for start in range(0, max(1, len(texts)), _BLOCK_TEXTS)]
-        columns = [TokenColumn.of([row or [self.padding] for row in self._ids(block)]) for block in blocks]
-        return columns[0] if len(columns) == 1 else TokenColumn.join(columns)
-
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        if self._rust is not None:
-            return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
-        ids: list[list[int]] = self.tokenizer(
-            texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
-        )["input_ids"]
-        return ids
-
-    @cached_property
-    def _rust(self) -> Any:
-        """The tokenizer in Rust, its truncation set, where it alone makes the ids; None where Python has a part."""
-        base = transformers.PreTrainedTokenizerFast
-        calls = [
-            getattr(type(self.tokenizer), name, None) is getattr(base, name) for name in ("__call__", "_encode_plus")
-        ]
-        if not all(calls):
-            return None
-        self.tokenizer([""], truncation=True, max_length=self.max_length, padding=False)
-        return self.tokenizer.backend_tokenizer
-
-
-def load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
-    """As `_load_preparation`, kept between calls: a tokenizer takes up to a second to load."""
-    key = (source.folder, source.tokenizer_digest, max_sequence_length)
-    if key not in _preparations:
-        _preparations[key] = _load_preparation(source, max_sequence_length, field)
-    return _preparations[key]
-
-
-_preparations: dict[tuple[Path, str, int], TextPreparation] = {}
-
-
-def _load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
-    """The source's tokenizer, limited to the model's own length. Raises InvalidInputError naming `field`."""
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(
-            source.folder, trust_remote_code=False, local_files_only=True
-        )
-        config = _config(source)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        raise invalid(field, f"{source.name!r}: the tokenizer cannot be loaded: {str(error)[:300]}") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = tokenizer.truncation_side = "right"
-    limit = min(max_sequence_length, _model_limit(config), int(min(tokenizer.model_max_length, _UNLIMITED)))
-    preparation = TextPreparation(tokenizer, limit, int(tokenizer.pad_token_id or 0))
-    preparation.tokenize([""])  # sets truncation and padding once: a tokenizer cannot be changed while others use it
-    return preparation
-
-
 def dimension_of(source: ModelSource) -> int:
     """Width of the source's token vectors."""
-    return _dimension(_config(source))
+    return _dimension(read_config(source))
 
 
 def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str, field: str) -> None:
     """Raises InvalidInputError naming `field` where the weights do not suit the encoder's type or pooling."""
     try:
-        config = _config(source)
+        config = read_config(source)
     except (OSError, ValueError, KeyError) as error:
         raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
     if encoder_type.name != AUTO_TRANSFORMER and config.model_type != encoder_type.model_type:
@@ -145,7 +79,7 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
 
 def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, field: str) -> TextEncoder:
     """The model in float32, in evaluation mode; random weights of the same architecture unless `use_pretrained`."""
-    config = _config(source)
+    config = read_config(source)
     factory, options = _factory(config, reduction)
     missing: set[str] = set()
     try:
@@ -166,19 +100,19 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
     except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
     _require_weights(source, missing, reduction, field)
-    return TextEncoder(model, reduction, _dimension(config), _model_limit(config)).eval()
+    return TextEncoder(model, reduction, _dimension(config), model_limit(config)).eval()
 
 
 def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
     """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
-    config = _config(source)
+    config = read_config(source)
     factory, options = _factory(config, reduction)
     with without_parameters():
         model = factory.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
     names = names_in_files(model, source.folder)
     if names is None:
         return None
-    encoder = TextEncoder(model, reduction, _dimension(config), _model_limit(config)).eval()
+    encoder = TextEncoder(model, reduction, _dimension(config), model_limit(config)).eval()
     return Draft(encoder, source.folder, names)
 
 
@@ -212,7 +146,7 @@ def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> 
     return encoder.to(device=device, dtype=DTYPES[precision])
 
 
-def _config(source: ModelSource) -> Any:
+def read_config(source: ModelSource) -> Any:
     return transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
 
 
@@ -228,10 +162,10 @@ def _has_pooler(config: Any) -> bool:
     return not isinstance(kind, tuple) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
 
 
-def _model_limit(config: Any) -> int:
+def model_limit(config: Any) -> int:
     """Longest sequence that the position embeddings allow."""
     positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not positions or positions < 0:
-        return _UNLIMITED
+        return UNLIMITED
     offset = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
     return int(positions) - offset

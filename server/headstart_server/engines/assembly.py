@@ -83,7 +83,7 @@ class Assembly:
         path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
         tokens = cache.load(path)
         if tokens is None:
-            tokens = plan.preparation.tokenize(column.texts(np.arange(len(column))))
+            tokens = plan.preparation.tokenize(column)
             cache.save(path, tokens)
         return tokens
 

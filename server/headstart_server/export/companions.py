@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.text import TextPreparation
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import WEIGHTS_APART
 from headstart_server.export.parity import TOLERANCE, Parity

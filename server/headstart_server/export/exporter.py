@@ -19,7 +19,7 @@ from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.core.names import new_id
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
-from headstart_server.encoders.text import TextPreparation
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
 from headstart_server.export.companions import require_portable_tokenizers, write_companions
 from headstart_server.export.graph import ExportGraph

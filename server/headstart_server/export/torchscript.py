@@ -18,7 +18,7 @@ from headstart_server.data.features.image import ImageStatistics
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.features.text import TextStatistics
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.text import TextPreparation
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.readers import BinaryReader, CategoryReader, ImageReader, NumberReader, TextReader
 from headstart_server.export.wordpiece import wordpiece_of

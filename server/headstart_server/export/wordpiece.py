@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from headstart_server.encoders.text import TextPreparation
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.characters import characters_of
 
 _NORMALIZER_OPTIONS = {"clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True}

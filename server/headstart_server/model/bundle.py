@@ -21,7 +21,8 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextEncoder, TextPreparation, load_encoder, load_preparation
+from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.spec.model import TrainSpec

@@ -13,14 +13,13 @@ from headstart_server.encoders.draft import Draft
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import (
     TextEncoder,
-    TextPreparation,
     check_source,
     dimension_of,
     draft_encoder,
     load_encoder,
-    load_preparation,
     save_text_encoder,
 )
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.planning.pretrained import PretrainedPlan, plan_caching, plan_precision, plan_training
 from headstart_server.planning.resolution import Resolution
 from headstart_server.spec.model import EncoderSpec, FeatureSpec
@@ -65,6 +64,7 @@ class TextPlan(PretrainedPlan):
         """See PretrainedPlan."""
         assert isinstance(encoder, TextEncoder)
         save_text_encoder(folder, encoder, self.preparation)
+        self.source.copy_tokenizer(folder)  # what transformers writes is not for all tokenizers what it read
 
 
 def plan_text(

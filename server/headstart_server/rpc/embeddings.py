@@ -13,7 +13,8 @@ from headstart.v1 import embedding_pb2_grpc
 from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.data.features.cells import Where
-from headstart_server.data.features.fitted import fit_feature
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.text import unfitted
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.policy import require_usable_images
 from headstart_server.data.images.scan import scan
@@ -108,7 +109,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     def _texts(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, Encode]:
         assert isinstance(plan, TextPlan)
-        fitted = fit_feature(feature, table.chunks(feature.source), _where(feature), output=False)
+        fitted = FittedFeature(feature, unfitted(feature.preprocessing), output=False)
         column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
         return keys_of_chunks(column.chunks), text_encode(plan, column.texts, self._workplace.device, self._shelf)
 

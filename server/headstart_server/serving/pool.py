@@ -12,7 +12,8 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.layout import lay_for_short_texts
-from headstart_server.encoders.text import TextEncoder, TextPreparation
+from headstart_server.encoders.text import TextEncoder
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.predictor import ImageInput, Predictor, TextInput

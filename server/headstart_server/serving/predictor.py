@@ -20,6 +20,7 @@ from headstart_server.data.images.reader import ImageReader, sized_of
 from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.images.transform import ImageTransform, Pixels
 from headstart_server.data.tables import Table
+from headstart_server.data.texts import texts_of
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
@@ -27,7 +28,8 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder, TextPreparation
+from headstart_server.encoders.text import TextEncoder
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD
 from headstart_server.serving.rows import Answer, ReadyImages, Rows
@@ -114,7 +116,7 @@ class Predictor:
             if feature.name in self._texts:
                 texts = feature.texts(values)
                 keys[feature.name] = keys_of_texts(texts)
-                tokens[feature.name] = self._texts[feature.name].preparation.tokenize(texts.to_pylist())
+                tokens[feature.name] = self._texts[feature.name].preparation.tokenize(texts_of(texts))
             else:
                 arrays[feature.name] = feature.transform(values, _where(feature, table.field))
         return Rows(table.row_count, arrays, tokens, keys, files, np.arange(table.row_count), {})

@@ -23,6 +23,11 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     """Raises InvalidInputError if every training row is missing."""
     if all(chunk.null_count == len(chunk) for _, chunk in chunks):
         raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+    return unfitted(preprocessing)
+
+
+def unfitted(preprocessing: PreprocessingSpec) -> TextStatistics:
+    """What holds without any training row, so that an empty text alone is a text, too."""
     return TextStatistics(preprocessing.lowercase or False, preprocessing.fill_value or "")
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 import transformers
-from headstart_server.encoders import text
+from headstart_server.encoders import text_blocks
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextPreparation, load_preparation
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 
 FAMILIES = ["bert", "distilbert", "roberta", "gpt2", "t5"]
 TEXTS = [
@@ -50,7 +50,7 @@ def test_a_tokenizer_with_a_part_in_python_is_asked_through_it(tiny_bert: Path) 
 def test_blocks_of_texts_give_the_tokens_of_the_whole(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = load_preparation(ModelSource("bert", tiny_bert), 24, "field")
     whole = preparation.tokenize(TEXTS)
-    monkeypatch.setattr(text, "_BLOCK_TEXTS", 3)
+    monkeypatch.setattr(text_blocks, "_BLOCK_TEXTS", 3)
     blocks = preparation.tokenize(TEXTS)
     assert np.array_equal(whole.ids, blocks.ids) and np.array_equal(whole.offsets, blocks.offsets)
     assert len(preparation.tokenize([])) == 0

@@ -12,13 +12,8 @@ from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.catalog import encoder_type
 from headstart_server.encoders.passes import _batches, encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
-from headstart_server.encoders.text import (
-    at_precision,
-    check_source,
-    dimension_of,
-    load_encoder,
-    load_preparation,
-)
+from headstart_server.encoders.text import at_precision, check_source, dimension_of, load_encoder
+from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.encoders.tokens import TokenColumn
 from hypothesis import given, settings
 from hypothesis import strategies as st

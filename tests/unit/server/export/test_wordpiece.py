@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from headstart_server.encoders.text import TextPreparation
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.wordpiece import wordpiece_of
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_preparation
+from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.bundle import EncoderVault
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders

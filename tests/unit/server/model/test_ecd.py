@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextEncoder, load_encoder, load_preparation
+from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
 from headstart_server.model.ecd import ECD, PretrainedInput, SkipEncoder, Tokens

@@ -1,0 +1,110 @@
+"""Tokenizers: from texts to token columns, as a pretrained text encoder reads them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.text import UNLIMITED, model_limit, read_config
+from headstart_server.encoders.text_blocks import MOST_CHARACTERS, blocks_of, head_of, turn
+from headstart_server.encoders.tokenizer_files import require_tokenizer, unreadable_tokenizer
+from headstart_server.encoders.tokenizer_locality import place_to_cut
+from headstart_server.encoders.tokens import TokenColumn
+
+
+@dataclass(frozen=True)
+class TextPreparation:
+    """A tokenizer and its limit: texts to token columns."""
+
+    tokenizer: Any
+    max_length: int
+    padding: int
+
+    def tokenize(self, texts: Iterable[str]) -> TokenColumn:
+        """Token ids of each text, cut at `max_length`, special tokens included; never empty.
+
+        Of a text no more is read than `max_length` tokens need, and no more than 1,000,000 characters: tokenizers take
+        a hundred times the memory of a text. Block by block: Python's lists of ids take ten times that of a column.
+        """
+        heads = ((text, self._head(text, self._first_characters)) for text in texts)
+        columns = [TokenColumn.of([row or [self.padding] for row in self._block(block)]) for block in blocks_of(heads)]
+        return columns[0] if len(columns) == 1 else TokenColumn.join([TokenColumn.of([]), *columns])
+
+    @property
+    def _first_characters(self) -> int:
+        """How much of a text is read at first."""
+        return 16 * self.max_length + 1_024
+
+    def _block(self, block: list[tuple[str, str]]) -> list[list[int]]:
+        """Ids of some texts, given with their heads; of those whose head was too short, by themselves."""
+        ids = self._ids([head for _, head in block])
+        for row, (text, head) in enumerate(block):
+            while len(ids[row]) < self.max_length and len(head) < min(len(text), MOST_CHARACTERS):
+                head = self._head(text, 4 * len(head))
+                ids[row] = self._ids([head])[0]
+        return ids
+
+    @cached_property
+    def _place(self) -> re.Pattern[str] | None:
+        """Where texts may be cut; None where nowhere."""
+        return None if self._rust is None else place_to_cut(self._rust)
+
+    def _head(self, text: str, characters: int) -> str:
+        """The beginning of a text, which has the ids that the whole text begins with."""
+        return text if len(text) <= characters else head_of(text, characters, self._place)
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        with turn(texts):
+            if self._rust is not None:
+                return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
+            ids: list[list[int]] = self.tokenizer(
+                texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
+            )["input_ids"]
+            return ids
+
+    @cached_property
+    def _rust(self) -> Any:
+        """The tokenizer in Rust, its truncation set, where it alone makes the ids; None where Python has a part."""
+        base = transformers.PreTrainedTokenizerFast
+        calls = [
+            getattr(type(self.tokenizer), name, None) is getattr(base, name) for name in ("__call__", "_encode_plus")
+        ]
+        if not all(calls):
+            return None
+        self.tokenizer([""], truncation=True, max_length=self.max_length, padding=False)
+        return self.tokenizer.backend_tokenizer
+
+
+def load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
+    """As `_load_preparation`, kept between calls: a tokenizer takes up to a second to load."""
+    key = (source.folder, source.tokenizer_digest, max_sequence_length)
+    if key not in _preparations:
+        _preparations[key] = _load_preparation(source, max_sequence_length, field)
+    return _preparations[key]
+
+
+_preparations: dict[tuple[Path, str, int], TextPreparation] = {}
+
+
+def _load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
+    """The source's tokenizer, limited to the model's own length. Raises InvalidInputError naming `field`."""
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=False, local_files_only=True
+        )
+        config = read_config(source)
+    except Exception as error:  # tokenizers in Rust raise plain Exceptions, converters whatever they stumble over
+        raise unreadable_tokenizer(source, error, field) from error
+    require_tokenizer(source, tokenizer, config, field)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    limit = min(max_sequence_length, model_limit(config), int(min(tokenizer.model_max_length, UNLIMITED)))
+    preparation = TextPreparation(tokenizer, limit, int(tokenizer.pad_token_id or 0))
+    preparation.tokenize([""])  # sets truncation and padding once: a tokenizer cannot be changed while others use it
+    return preparation
