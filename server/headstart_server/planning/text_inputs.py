@@ -19,6 +19,7 @@ from headstart_server.encoders.text import (
     draft_encoder,
     load_encoder,
     load_preparation,
+    require_seeing_class,
     save_text_encoder,
 )
 from headstart_server.planning.pretrained import PretrainedPlan, plan_caching, plan_precision, plan_training
@@ -50,7 +51,9 @@ class TextPlan(PretrainedPlan):
 
     def load_encoder(self) -> TextEncoder:
         """See PretrainedPlan."""
-        return load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+        encoder = load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+        require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
+        return encoder
 
     def _draft(self) -> Draft | None:
         """See PretrainedPlan."""
@@ -81,7 +84,7 @@ def plan_text(
         source=source,
         preparation=preparation,
         reduction=reduction,
-        dimension=dimension_of(source),
+        dimension=dimension_of(source, reduction),
         use_pretrained=use_pretrained,
         trainable=trainable,
         cached=cached,

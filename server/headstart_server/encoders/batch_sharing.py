@@ -1,0 +1,178 @@
+"""How rows may share a batch of an encoder, so that an embedding depends on its text alone: measured, not believed.
+
+Padding is masked out of attention, but not out of what else some models do with their tokens: convolutions, Fourier
+transforms, landmarks, pools. No list of such models is complete, and weights decide, too.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor
+
+from headstart_server.core.digests import fingerprint
+from headstart_server.core.errors import StoreFullError
+from headstart_server.core.files import read_json, write_json
+
+PADDED, ONE_LENGTH, ALONE = "padded", "one length", "alone"
+_SHORTEST_TRIED = 8
+_LENGTHS = (9, 13, 10, 19)
+_WIDTHS = (19, 24, 41)
+_TOLERANCE = 5e-5
+_FORMAT = 1
+
+States = Callable[[Tensor, Tensor | None], Tensor]
+"""Token ids [b, t] and mask [b, t] to token vectors [b, t, d]."""
+
+
+class UnsteadyError(ValueError):
+    """A model whose embeddings depend on more than the text; the message says on what."""
+
+
+@dataclass(frozen=True)
+class BatchSharing:
+    """What a batch may hold."""
+
+    rows: str = PADDED
+    """`padded`: rows of any length; `one length`: rows of one exact length; `alone`: a single row."""
+    shortest: int = 1
+    """Tokens that the model needs: shorter rows are padded to them, always alike."""
+    width: int = 0
+    """Width of a token's vector; 0 if nobody has measured it."""
+    causal: bool = False
+    """Whether the first token's vector depends on no other token."""
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing needs to be seen to: any rows may share a batch."""
+        return self.rows == PADDED and self.shortest == 1
+
+
+_measured: dict[str, BatchSharing] = {}
+"""This process's answers by encoder."""
+_folder: list[Path] = []
+"""Where answers are kept for others, if anywhere."""
+
+
+def keep_measurements(folder: Path) -> None:
+    """Keeps answers in a folder from now on, a small file per encoder."""
+    _folder[:] = [folder]
+
+
+def known_sharing(weights: str, measure: Callable[[], BatchSharing]) -> BatchSharing:
+    """The answer for an encoder by the digest of its weights and configuration, or `measure`'s, kept from then on."""
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    key = fingerprint({"weights": weights, **versions, "format": str(_FORMAT)})
+    if key not in _measured:
+        found = _read(key)
+        if found is None:
+            found = measure()
+            _write(key, found)
+        _measured[key] = found
+    return _measured[key]
+
+
+def _read(key: str) -> BatchSharing | None:
+    """What is kept; None where it cannot be read."""
+    for folder in _folder:
+        with suppress(OSError, ValueError, TypeError):
+            found = BatchSharing(**read_json(folder / f"{key}.json"))
+            return found if found.rows in (PADDED, ONE_LENGTH, ALONE) else None
+    return None
+
+
+def _write(key: str, found: BatchSharing) -> None:
+    for folder in _folder:
+        with suppress(StoreFullError, OSError):  # it holds for this process all the same
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / f"{key}.json", asdict(found))
+
+
+def measure_sharing(states: States, vocabulary: int, padding: int, limit: int | None = None) -> BatchSharing:
+    """Runs a few rows of random tokens alone and together, in the model's own precision; raises UnsteadyError.
+
+    `limit` is the most tokens that the model reads.
+    """
+    most = min(limit or 1_000, 1_000)
+    draw = torch.Generator().manual_seed(0)
+    first = min(5, vocabulary - 1)
+    lengths = sorted({min(length, most) for length in _LENGTHS})
+    rows = [_row(length, first, vocabulary, padding, draw) for length in lengths]
+    with torch.inference_mode():
+        shortest = _shortest(states, rows[-1])
+        rows = [row for row in rows if row.shape[1] >= shortest]
+        alone = [states(row, None) for row in rows]
+        causal = _require_steady(states, rows[-1], alone[-1], first)
+        width = int(alone[0].shape[2])
+        if all(_padded_alike(states, rows, alone, min(extent, most), padding) for extent in _WIDTHS):
+            return BatchSharing(PADDED, shortest, width, causal)
+        twice = states(torch.cat([rows[-1], rows[-1].flip(1)]), None)
+        return BatchSharing(ONE_LENGTH if _alike(twice[:1], alone[-1]) else ALONE, shortest, width, causal)
+
+
+def _row(length: int, first: int, vocabulary: int, padding: int, draw: torch.Generator) -> Tensor:
+    row = torch.randint(first, vocabulary, (1, length), generator=draw)
+    return torch.where(row == padding, max(first - 1, 0), row)
+
+
+def _shortest(states: States, row: Tensor) -> int:
+    """The fewest tokens that the model reads."""
+    reason = ""
+    for count in range(1, min(_SHORTEST_TRIED, row.shape[1]) + 1):
+        try:
+            found = states(row[:, :count], None)
+        except (RuntimeError, IndexError, ValueError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            continue
+        if found.dim() != 3 or found.shape[1] != count:
+            raise UnsteadyError("it does not give a vector for each token")
+        if found.isfinite().all():
+            return count
+        reason = "its vectors are not finite"
+    raise UnsteadyError(f"it cannot read a text alone: {reason}")
+
+
+def _require_steady(states: States, row: Tensor, once: Tensor, other: int) -> bool:
+    """Whether the first token's vector depends on no other; raises UnsteadyError where none does, or chance has a part.
+
+    Vectors are compared in one shape, in which a model computes the same numbers each time.
+    """
+    if not _alike(states(row, None), once):
+        raise UnsteadyError("it draws random numbers whenever it runs, so that a text has another embedding each time")
+    changed_end, changed_start = row.clone(), row.clone()
+    changed_end[0, -1] = changed_start[0, 0] = other if row[0, -1] != other and row[0, 0] != other else other + 1
+    first_depends = not _alike(states(changed_end, None)[:, :1], once[:, :1], tolerance=0.0)
+    last_depends = not _alike(states(changed_start, None)[:, -1:], once[:, -1:], tolerance=0.0)
+    if not first_depends and not last_depends and row.shape[1] > 1:
+        raise UnsteadyError("its tokens do not attend to one another")
+    return not first_depends
+
+
+def _padded_alike(states: States, rows: list[Tensor], alone: list[Tensor], width: int, padding: int) -> bool:
+    rows = [row for row in rows if row.shape[1] <= width]
+    ids = torch.full((len(rows), width), padding)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for index, row in enumerate(rows):
+        ids[index, : row.shape[1]] = row[0]
+        mask[index, : row.shape[1]] = 1
+    try:
+        together = states(ids, mask)
+    except (RuntimeError, IndexError, ValueError):
+        return False
+    return all(_alike(together[index : index + 1, : row.shape[1]], alone[index]) for index, row in enumerate(rows))
+
+
+def _alike(found: Tensor, expected: Tensor, tolerance: float = _TOLERANCE) -> bool:
+    """Whether vectors are the same but for rounding: on the whole, and in the typical dimension.
+
+    Some models have a few huge dimensions, beside which what changes in the others looks like rounding.
+    """
+    difference = (found.float() - expected.float()).abs()
+    if not tolerance:
+        return bool((difference == 0).all())
+    of_all = difference.max() / expected.float().abs().max().clamp(min=1e-30)
+    of_each = difference.amax((0, 1)) / expected.float().abs().amax((0, 1)).clamp(min=1e-30)
+    return bool(of_all <= tolerance) and bool(of_each.median() <= 4 * tolerance)
