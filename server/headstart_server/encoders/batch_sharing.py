@@ -62,10 +62,13 @@ def keep_measurements(folder: Path) -> None:
     _folder[:] = [folder]
 
 
-def known_sharing(weights: str, measure: Callable[[], BatchSharing]) -> BatchSharing:
-    """The answer for an encoder by the digest of its weights and configuration, or `measure`'s, kept from then on."""
+def known_sharing(weights: str, pooled: bool, measure: Callable[[], BatchSharing]) -> BatchSharing:
+    """The answer for an encoder by the digest of its weights and configuration, or `measure`'s, kept from then on.
+
+    `pooled` says that the model's own pooler was measured, too.
+    """
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    key = fingerprint({"weights": weights, **versions, "format": str(_FORMAT)})
+    key = fingerprint({"weights": weights, **versions, "pooled": str(pooled), "format": str(_FORMAT)})
     if key not in _measured:
         found = _read(key)
         if found is None:
@@ -91,10 +94,13 @@ def _write(key: str, found: BatchSharing) -> None:
             write_json(folder / f"{key}.json", asdict(found))
 
 
-def measure_sharing(states: States, vocabulary: int, padding: int, limit: int | None = None) -> BatchSharing:
+def measure_sharing(
+    states: States, vocabulary: int, padding: int, limit: int | None = None, pooled: States | None = None
+) -> BatchSharing:
     """Runs a few rows of random tokens alone and together, in the model's own precision; raises UnsteadyError.
 
-    `limit` is the most tokens that the model reads.
+    `limit` is the most tokens that the model reads. `pooled` gives what its own pooler makes of rows [b, d], where that
+    is wanted, too.
     """
     most = min(limit or 1_000, 1_000)
     draw = torch.Generator().manual_seed(0)
@@ -106,11 +112,15 @@ def measure_sharing(states: States, vocabulary: int, padding: int, limit: int | 
         rows = [row for row in rows if row.shape[1] >= shortest]
         alone = [states(row, None) for row in rows]
         causal = _require_steady(states, rows[-1], alone[-1], first)
-        width = int(alone[0].shape[2])
-        if all(_padded_alike(states, rows, alone, min(extent, most), padding) for extent in _WIDTHS):
-            return BatchSharing(PADDED, shortest, width, causal)
+        wide = int(alone[0].shape[2])
+        kinds = [(states, alone)]
+        if pooled is not None:
+            kinds.append((lambda ids, mask: pooled(ids, mask)[:, None], [pooled(row, None)[:, None] for row in rows]))
+        widths = {min(extent, most) for extent in _WIDTHS}
+        if all(_padded_alike(kind, rows, single, width, padding) for kind, single in kinds for width in widths):
+            return BatchSharing(PADDED, shortest, wide, causal)
         twice = states(torch.cat([rows[-1], rows[-1].flip(1)]), None)
-        return BatchSharing(ONE_LENGTH if _alike(twice[:1], alone[-1]) else ALONE, shortest, width, causal)
+        return BatchSharing(ONE_LENGTH if _alike(twice[:1], alone[-1]) else ALONE, shortest, wide, causal)
 
 
 def _row(length: int, first: int, vocabulary: int, padding: int, draw: torch.Generator) -> Tensor:

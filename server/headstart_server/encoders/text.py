@@ -191,10 +191,15 @@ def _with_sharing(encoder: TextEncoder, source: ModelSource, field: str, *, use_
     config: Any = encoder.config
 
     def measure() -> BatchSharing:
-        return measure_sharing(encoder.states, encoder.vocabulary, encoder.padding, encoder.positions)
+        pooled = encoder.pooled if encoder.reduction == "cls_pooled" else None
+        return measure_sharing(encoder.states, encoder.vocabulary, encoder.padding, encoder.positions, pooled)
 
     try:
-        sharing = known_sharing(source.weights_digest, measure) if use_pretrained else measure()
+        sharing = (
+            known_sharing(source.weights_digest, encoder.reduction == "cls_pooled", measure)
+            if use_pretrained
+            else measure()
+        )
     except UnsteadyError as error:
         raise _no_encoder(source, config.model_type, error, field) from error
     if encoder.reduction != "cls_pooled" and sharing.width != encoder.dimension:

@@ -78,6 +78,11 @@ class TextEncoder(nn.Module):
         states: Tensor = self._output(input_ids, attention_mask).last_hidden_state
         return states
 
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """What the model's own pooler gives [b, d] for rows as they are."""
+        pooled: Tensor = self._output(input_ids, attention_mask).pooler_output
+        return pooled
+
     def reads(self, name: str) -> bool:
         """Whether a weight of the whole model has a part in embeddings."""
         return not self._names or name in self._names.values()

@@ -53,6 +53,10 @@ _LAST_IS_CLASS = ("xlnet",)
 """Model types whose class token ends a text."""
 
 
+_BOTH_WAYS = ("cpmant", "xlnet")
+"""Models that write text, but read it in both directions."""
+
+
 class NoTextEncoderError(ValueError):
     """A model that encodes no text alone; the message says why."""
 
@@ -63,7 +67,7 @@ def read_config(source: ModelSource) -> Any:
     Raises OSError, ValueError or KeyError where there is none that transformers knows.
     """
     config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
-    if hasattr(config, "attention_type"):
+    if getattr(config, "attention_type", None) == "block_sparse":
         config.attention_type = "original_full"  # BigBird leaves block-sparse attention for good after a short row
     if getattr(config, "use_cache", False):
         config.use_cache = False  # keys and values are for generating text
@@ -83,10 +87,22 @@ def text_model_class(config: Any) -> Any:
     encoding = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
     mapping = encoding if type(config) in encoding else transformers.MODEL_MAPPING
     if type(config) not in mapping:
-        raise NoTextEncoderError("transformers has no model for it that gives token vectors")
+        return _class_of_part(config)
     found = mapping[type(config)]
     found = found[0] if isinstance(found, tuple) else found
     _require_text_alone(found, kind)
+    return found
+
+
+def _class_of_part(config: Any) -> Any:
+    """The class for the text part of a configuration that has several, saved by itself."""
+    whole = config.model_type.removesuffix("_model").removesuffix("_text")
+    encoding = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
+    found = None
+    if whole in transformers.CONFIG_MAPPING and transformers.CONFIG_MAPPING[whole] in encoding:
+        found = encoding[transformers.CONFIG_MAPPING[whole]]
+    if found is None or not isinstance(config, found.config_class):
+        raise NoTextEncoderError("transformers has no model for it that gives token vectors")
     return found
 
 
@@ -142,7 +158,7 @@ def reads_left_to_right(config: Any) -> bool:
         return False
     causal = type(config) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING
     masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING
-    return causal and not masked and not config.is_encoder_decoder and config.model_type not in _LAST_IS_CLASS
+    return causal and not masked and not config.is_encoder_decoder and config.model_type not in _BOTH_WAYS
 
 
 def pooled_as(config: Any, reduction: str) -> str:

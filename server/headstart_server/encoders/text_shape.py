@@ -58,7 +58,7 @@ def _found(config: Any) -> TextShape:
     except (NotImplementedError, RuntimeError, TypeError) as error:
         if "meta" not in str(error):
             raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
-        width = _width_in(own)
+        width = _width_in(getattr(encoder, "config", own))
         return TextShape(width, width if pooler else 0)
     except (AttributeError, LookupError, ValueError) as error:
         raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
