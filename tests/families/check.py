@@ -239,7 +239,8 @@ def _check_training(source: ModelSource, encoder: TextEncoder, found: Findings) 
     ids, mask = TokenColumn.of(_rows((9, 13, 5, 9), encoder)).padded(np.arange(4), encoder.padding)
     before = {name: value.clone() for name, value in item.named_parameters()}
     item(Tokens(torch.from_numpy(ids), torch.from_numpy(mask))).square().mean().backward()
-    torch.optim.SGD(item.parameters(), 1e-4).step()
+    nn.utils.clip_grad_norm_(item.parameters(), 1e-2)
+    torch.optim.SGD(item.parameters(), 1.0).step()
     changed = sum(not torch.equal(value, before[name]) for name, value in item.named_parameters())
     if not changed or not all(value.isfinite().all() for value in item.parameters()):
         found.failures.append("training: nothing changes, or not to finite numbers")

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import torch
+import transformers
+from headstart_server.encoders.text import TextPreparation
 from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import CombinerSpec
+from tokenizers import Tokenizer, models
 from torch import Tensor
 
 from tests.support.training import feature_of
@@ -42,7 +45,7 @@ def _difference(encoder: TextEncoder, rows: list[list[int]], file_format: str, f
             feeds = {item.name: tensor.numpy() for item, tensor in zip(graph.inputs, tensors, strict=True)}
             return np.asarray(session.run(graph.output_names, feeds)[0])
     else:
-        export_torchscript(graph, examples, {}, folder / "model.pt")
+        export_torchscript(graph, examples, {"t": _preparation()}, folder / "model.pt")
         module = load_torchscript(folder / "model.pt")
 
         def run(tensors: tuple[Tensor, Tensor]) -> np.ndarray:
@@ -60,6 +63,12 @@ def _difference(encoder: TextEncoder, rows: list[list[int]], file_format: str, f
             wanted = torch.cat([expected[index] for index in chosen]).numpy()
             largest = max(largest, float(np.abs(answers - wanted).max()))
     return largest
+
+
+def _preparation() -> TextPreparation:
+    """A tokenizer that TorchScript has no reader for: the graph takes token ids."""
+    tokenizer = Tokenizer(models.BPE({"<unk>": 0, "a": 1}, [], unk_token="<unk>"))
+    return TextPreparation(transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer), 16, 0)
 
 
 def _graph(encoder: TextEncoder) -> ExportGraph:

@@ -34,13 +34,14 @@ _SIZES: tuple[tuple[str, int], ...] = (
 
 
 _GIVEN: dict[str, dict[str, Any]] = {
-    "align": {"text_config": {"hidden_size": 32}},
     "bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1},
     "deepseek_v2": {"num_key_value_heads": 4},
     "deepseek_v3": {"num_key_value_heads": 4},
     "granitemoehybrid": {"mamba_n_heads": 8, "mamba_d_head": 8},
     "hunyuan_v1_dense": {"head_dim": 8},
     "hunyuan_v1_moe": {"head_dim": 8},
+    "led": {"attention_window": [8, 8], "max_encoder_position_embeddings": POSITIONS},
+    "longformer": {"attention_window": [8, 8]},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "ministral": {"head_dim": 8},
     "esm": {"vocab_size": VOCABULARY, "mask_token_id": 4},

@@ -43,7 +43,7 @@ class BatchSharing:
     width: int = 0
     """Width of a token's vector; 0 if nobody has measured it."""
     causal: bool = False
-    """Whether the first token's vector depends on no other token."""
+    """Whether a token's vector depends on none of the tokens after it."""
 
     @property
     def free(self) -> bool:
@@ -119,8 +119,9 @@ def measure_sharing(
         widths = {min(extent, most) for extent in _WIDTHS}
         if all(_padded_alike(kind, rows, single, width, padding) for kind, single in kinds for width in widths):
             return BatchSharing(PADDED, shortest, wide, causal)
-        twice = states(torch.cat([rows[-1], rows[-1].flip(1)]), None)
-        return BatchSharing(ONE_LENGTH if _alike(twice[:1], alone[-1]) else ALONE, shortest, wide, causal)
+        others = [_row(rows[-1].shape[1], first, vocabulary, padding, draw) for _ in range(2)]
+        together = states(torch.cat([*others, rows[-1]]), None)
+        return BatchSharing(ONE_LENGTH if _alike(together[-1:], alone[-1]) else ALONE, shortest, wide, causal)
 
 
 def _row(length: int, first: int, vocabulary: int, padding: int, draw: torch.Generator) -> Tensor:
@@ -146,19 +147,20 @@ def _shortest(states: States, row: Tensor) -> int:
 
 
 def _require_steady(states: States, row: Tensor, once: Tensor, other: int) -> bool:
-    """Whether the first token's vector depends on no other; raises UnsteadyError where none does, or chance has a part.
+    """Whether tokens depend only on those before them; raises UnsteadyError where on none, or where chance has a part.
 
-    Vectors are compared in one shape, in which a model computes the same numbers each time.
+    Vectors are compared in one shape, in which a model computes the same numbers each time. Neighbours are looked at,
+    too: attention may have a narrow window.
     """
     if not _alike(states(row, None), once):
         raise UnsteadyError("it draws random numbers whenever it runs, so that a text has another embedding each time")
     changed_end, changed_start = row.clone(), row.clone()
-    changed_end[0, -1] = changed_start[0, 0] = other if row[0, -1] != other and row[0, 0] != other else other + 1
-    first_depends = not _alike(states(changed_end, None)[:, :1], once[:, :1], tolerance=0.0)
-    last_depends = not _alike(states(changed_start, None)[:, -1:], once[:, -1:], tolerance=0.0)
-    if not first_depends and not last_depends and row.shape[1] > 1:
+    changed_end[0, -1] = changed_start[0, 0] = other if other not in (row[0, -1], row[0, 0]) else other + 1
+    earlier = not _alike(states(changed_end, None)[:, :-1], once[:, :-1], tolerance=0.0)
+    later = not _alike(states(changed_start, None)[:, 1:], once[:, 1:], tolerance=0.0)
+    if not earlier and not later and row.shape[1] > 1:
         raise UnsteadyError("its tokens do not attend to one another")
-    return not first_depends
+    return not earlier
 
 
 def _padded_alike(states: States, rows: list[Tensor], alone: list[Tensor], width: int, padding: int) -> bool:

@@ -1,5 +1,6 @@
 """Pretrained text encoders: transformers models with their tokenizer and pooling."""
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ from headstart_server.encoders.text_shape import text_shape
 from headstart_server.encoders.tokens import TokenColumn
 
 _BLOCK_TEXTS = 8_192
+_TRAINING_CHANGES = 0.05
 _APART = ("canine", "convbert", "cpmant", "fnet", "funnel", "mobilebert", "nystromformer", "yoso")
 """Model types known to share no batch with other lengths; they are read whole, so that it is measured."""
 
@@ -130,6 +132,17 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
         raise _blind_class(source, field)
 
 
+def require_own_tokenizer(source: ModelSource, tokenizer: Any, field: str) -> None:
+    """Raises InvalidInputError naming `field` where a tokenizer has more tokens than the model has vectors for.
+
+    Tokens that were added to a tokenizer do not count: a text does not hold them by chance.
+    """
+    tokens = text_shape(read_config(source)).tokens
+    if tokens and tokenizer.vocab_size > tokens:
+        counts = f"its tokenizer has {tokenizer.vocab_size} tokens, its weights {tokens}"
+        raise invalid(field, f"{source.name!r}: {counts}; give the model its own tokenizer")
+
+
 def _no_encoder(source: ModelSource, model_type: str, error: ValueError, field: str) -> InvalidInputError:
     return invalid(field, f"{source.name!r} ({model_type}) is no text encoder: {error}", reason="NO_TEXT_ENCODER")
 
@@ -191,8 +204,9 @@ def _with_sharing(encoder: TextEncoder, source: ModelSource, field: str, *, use_
     config: Any = encoder.config
 
     def measure() -> BatchSharing:
-        pooled = encoder.pooled if encoder.reduction == "cls_pooled" else None
-        return measure_sharing(encoder.states, encoder.vocabulary, encoder.padding, encoder.positions, pooled)
+        read = encoder if use_pretrained else _as_trained(encoder)
+        pooled = read.pooled if read.reduction == "cls_pooled" else None
+        return measure_sharing(read.states, read.vocabulary, read.padding, read.positions, pooled)
 
     try:
         sharing = (
@@ -209,6 +223,16 @@ def _with_sharing(encoder: TextEncoder, source: ModelSource, field: str, *, use_
         )
     encoder.sharing = sharing
     return encoder
+
+
+def _as_trained(encoder: TextEncoder) -> TextEncoder:
+    """A copy whose biases and norms are no longer the zeros and ones that training begins with."""
+    trained = copy.deepcopy(encoder)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draw) * _TRAINING_CHANGES)
+    return trained
 
 
 def require_seeing_class(encoder: TextEncoder, source: ModelSource, field: str) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from headstart_server.encoders.batch_sharing import ALONE, ONE_LENGTH, BatchSharing
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.text_models import pooled_as, takes_mask
+from headstart_server.encoders.text_shape import table_size
 
 _VOCABULARY = 64
 """Ids to draw from for models that have no table of tokens, as those of bytes or characters."""
@@ -56,14 +57,7 @@ class TextEncoder(nn.Module):
     @property
     def vocabulary(self) -> int:
         """How many token ids there are at least."""
-        table = None
-        get: Any = getattr(self.model, "get_input_embeddings", None)
-        if get is not None:
-            try:
-                table = get()
-            except NotImplementedError:
-                table = None
-        return int(getattr(table, "num_embeddings", 0) or getattr(self.config, "vocab_size", 0) or _VOCABULARY)
+        return table_size(self.model) or int(getattr(self.config, "vocab_size", 0) or _VOCABULARY)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """`attention_mask` is None where no row is padded, which lets attention take its fast path."""

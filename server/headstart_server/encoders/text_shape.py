@@ -2,10 +2,11 @@
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from headstart_server.encoders.text_models import (
     NoTextEncoderError,
@@ -29,6 +30,8 @@ class TextShape:
     """Of a token's vector."""
     pooled: int
     """Of what the model's own pooler gives; 0 where it has none."""
+    tokens: int = 0
+    """Rows of its table of tokens; 0 where it has none."""
 
 
 def text_shape(config: Any) -> TextShape:
@@ -59,10 +62,20 @@ def _found(config: Any) -> TextShape:
         if "meta" not in str(error):
             raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
         width = _width_in(getattr(encoder, "config", own))
-        return TextShape(width, width if pooler else 0)
+        return TextShape(width, width if pooler else 0, table_size(encoder))
     except (AttributeError, LookupError, ValueError) as error:
         raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
-    return _shape_of(output)
+    return replace(_shape_of(output), tokens=table_size(encoder))
+
+
+def table_size(encoder: nn.Module) -> int:
+    """Rows of a model's table of tokens; 0 where it has none, as models of bytes or characters."""
+    get: Any = getattr(encoder, "get_input_embeddings", None)
+    try:
+        table = get() if get is not None else None
+    except (NotImplementedError, AttributeError):
+        table = None
+    return int(getattr(table, "num_embeddings", 0))
 
 
 def _shape_of(output: Any) -> TextShape:

@@ -19,6 +19,7 @@ from headstart_server.encoders.text import (
     draft_encoder,
     load_encoder,
     load_preparation,
+    require_own_tokenizer,
     require_seeing_class,
     save_text_encoder,
 )
@@ -112,6 +113,7 @@ def _preparation(feature: FeatureSpec, path: str, source: ModelSource, resolutio
     preparation = load_preparation(
         source, given or MAX_SEQUENCE_LENGTH, f"{path}.encoder.pretrained_model_name_or_path"
     )
+    require_own_tokenizer(source, preparation.tokenizer, f"{path}.encoder.pretrained_model_name_or_path")
     path = f"{path}.preprocessing.max_sequence_length"
     if given is not None and preparation.max_length < given:
         raise invalid(path, f"{given} is above the {preparation.max_length} tokens that {source.name!r} can read")
