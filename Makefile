@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test test-models test-ray test-deepspeed check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models test-families test-ray test-deepspeed check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be stopped and continued; writes docs/models.md
 	nice -n 19 $(BIN)/python -m tests.models.run
+
+test-families: $(VENV)/.dev ## check every text family of transformers, for half an hour; writes docs/encoders.md
+	nice -n 19 $(BIN)/python -m tests.families.run --exports --fresh
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 	$(BIN)/python -m pytest tests/ray --timeout 600

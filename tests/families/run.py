@@ -42,7 +42,7 @@ class Checker:
             return answer
         failure = f"its process ended with {process.wait()}" if ready else f"takes more than {self._seconds:.0f} s"
         self.close()
-        return {"name": name, "verdict": "WRONG", "failures": [failure]}
+        return {"name": name, "model": "", "verdict": "WRONG", "reason": "", "failures": [failure]}
 
     def close(self) -> None:
         """Ends the process."""
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     names = options.names or sorted(config_classes())
     checker = Checker(options.seconds, exports=options.exports)
     for name in names:
-        if name in found and not options.names:
+        if name in found and found[name]["verdict"] != "WRONG" and not options.names:
             continue
         found[name] = checker.check(name)
         verdict = found[name]["verdict"]
