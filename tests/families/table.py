@@ -14,7 +14,8 @@ _TEXT = """# Text encoders
 
 Written by `make test-families`, which goes through every model type of transformers with a tiny model of random
 weights (biases and padding rows, too, are not zero) and holds its embeddings to those of the plain model, one row at a
-time: alone, in the batches of a pass, in batches padded as for GPUs, at its limit, after a training step, and exported.
+time: alone, in the batches of a pass, in batches padded as for GPUs, at its limit, and after a training step. With
+`--exports` both exports are compared with the live model, too: a cell without an entry says that this was left out.
 
 | | families |
 |---|---|
@@ -23,7 +24,7 @@ time: alone, in the batches of a pass, in batches padded as for GPUs, at its lim
 *supported*: rows of any length share a batch. *one length*: padding would change embeddings, so that a batch holds rows
 of one exact length, which is measured when an encoder is first used and kept with it; such models are exported with
 `head_only`. *refused*: the request answers INVALID_ARGUMENT with the reason. Not listed: model types that read no token
-ids, or images and sounds beside them, which are refused, too; of {towers} of them the text half is an encoder.
+ids, or images and sounds beside them, or are parts without a model of their own, which are refused, too; of {towers} of them the text half is an encoder.
 
 Limits in tokens and least tokens are those of the tiny models: a model's own come from its configuration, and shorter
 texts are padded to the least it reads, always alike.
@@ -50,7 +51,7 @@ The check cannot make a tiny model of these; a model of them is measured when it
 |---|---|
 {unbuilt}
 """
-_OTHERS = ("reads no token ids", "beside a text")
+_OTHERS = ("reads no token ids", "beside a text", "transformers has no model for it")
 
 
 def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
