@@ -24,7 +24,8 @@ time: alone, in the batches of a pass, in batches padded as for GPUs, at its lim
 *supported*: rows of any length share a batch. *one length*: padding would change embeddings, so that a batch holds rows
 of one exact length, which is measured when an encoder is first used and kept with it; such models are exported with
 `head_only`. *refused*: the request answers INVALID_ARGUMENT with the reason. Not listed: model types that read no token
-ids, or images and sounds beside them, or are parts without a model of their own, which are refused, too; of {towers} of them the text half is an encoder.
+ids, or images and sounds beside them, or that are parts without a model of their own; they are refused, too.
+Of {towers} of them the text half is an encoder.
 
 Limits in tokens and least tokens are those of the tiny models: a model's own come from its configuration, and shorter
 texts are padded to the least it reads, always alike.

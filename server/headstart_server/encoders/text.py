@@ -16,7 +16,7 @@ from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
 from headstart_server.encoders.draft import Draft, names_in_files, names_of_part, without_parameters
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text_encoder import TextEncoder
+from headstart_server.encoders.text_encoder import TextEncoder as TextEncoder
 from headstart_server.encoders.text_models import (
     UNLIMITED,
     NoTextEncoderError,

@@ -42,7 +42,7 @@ class TextEncoder(nn.Module):
         self.reduction = reduction
         self.dimension = dimension
         self.sharing = BatchSharing()
-        self.config = config if config is not None else getattr(model, "config", None)
+        self.config: Any = config if config is not None else getattr(model, "config", None)
         self._names = dict(names or {})
         """Names in the whole model by names in its encoder; empty where all of it encodes."""
         self.pooling = pooled_as(self.config, reduction) if self.config is not None else reduction
@@ -84,7 +84,7 @@ class TextEncoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Saves the model in float32, in transformers' layout; of an encoder-decoder the encoder's weights."""
         if not self._names:
-            self.model.save_pretrained(folder)  # type: ignore[operator, union-attr]
+            self.model.save_pretrained(folder)  # type: ignore[operator]
             return
         self.config.save_pretrained(folder)
         state = self.model.state_dict()

@@ -83,7 +83,7 @@ def _shape_of(output: Any) -> TextShape:
     if not isinstance(states, torch.Tensor) or states.dim() != 3 or states.shape[1] != _PROBE_TOKENS:
         raise NoTextEncoderError("it does not give a vector for each token")
     own_pooler = isinstance(pooled, torch.Tensor) and pooled.dim() == 2
-    return TextShape(int(states.shape[2]), int(pooled.shape[1]) if own_pooler else 0)
+    return TextShape(int(states.shape[2]), int(output.pooler_output.shape[1]) if own_pooler else 0)
 
 
 def _width_in(config: Any) -> int:
