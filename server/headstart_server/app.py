@@ -23,6 +23,7 @@ from headstart_server.core.logs import configure_logs
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
+from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import fast_precision, settle_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.tidying import Limits
@@ -62,6 +63,7 @@ class App:
         self.layout = Layout(settings.state_dir.resolve())
         _require_writable(self.layout.root)
         settle_precision(self.layout.precision, settings.fast_precision)
+        keep_measurements(self.layout.batch_sharing)
         model_root = settings.model_root.resolve() if settings.model_root else None
         sources = ModelSources(model_root, settings.allow_hub)
         limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)

@@ -56,6 +56,11 @@ class Layout:
         return self.root / "precision.json"
 
     @property
+    def batch_sharing(self) -> Path:
+        """What was measured of each text encoder's batches."""
+        return self.root / "batch_sharing"
+
+    @property
     def jobs(self) -> Path:
         """What jobs need while they run."""
         return self.root / "jobs"

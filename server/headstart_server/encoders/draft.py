@@ -79,6 +79,18 @@ def names_in_files(model: Any, folder: Path) -> dict[str, str] | None:
     return names
 
 
+def names_of_part(model: nn.Module, part: nn.Module, names: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Names in a model by names in a part of it: of tied tensors the model's first. With `names`, those in files."""
+    whole: dict[int, str] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if names is None:
+            whole.setdefault(id(tensor), name)
+        elif name in names:
+            whole[id(tensor)] = names[name]
+    state = part.state_dict(keep_vars=True).items()
+    return {name: whole[id(tensor)] for name, tensor in state if id(tensor) in whole}
+
+
 def materialise(module: nn.Module, device: torch.device) -> None:
     """Gives memory, of unknown content, to parameters on the meta device. Tied ones stay tied."""
     owners: dict[nn.Parameter, list[tuple[nn.Module, str]]] = {}

@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from headstart_server.encoders.batch_sharing import ALONE, PADDED
 from headstart_server.encoders.streams import cores, crowded, streamed, threads
-from headstart_server.encoders.text import TextEncoder
+from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.tokens import TokenColumn
 
 CPU_BATCH_TOKENS = 2_048
@@ -28,16 +29,23 @@ def encode_batches(
     `waste` is the part of a batch's width that may be padding. Unless it is given, a batch on a CPU holds rows of one
     exact length, so that no token is padding and attention needs no mask; only lengths too rare to keep a core busy
     share theirs with others up to a tenth shorter. On GPUs rows of any length share a batch, padded to a multiple of 8.
+    Encoders whose embeddings padding would change read batches of one exact length on any device.
     """
     on_cpu = device.type == "cpu"
-    if on_cpu:
+    rows_share = encoder.sharing.rows
+    if rows_share != PADDED:
+        budget = 1 if rows_share == ALONE else CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS
+        batches = list(_batches(tokens.lengths, budget, 0.0, 0))
+    elif on_cpu:
         few = _CPU_FEW_TOKENS if waste is None else CPU_BATCH_TOKENS
         batches = list(_batches(tokens.lengths, CPU_BATCH_TOKENS, _CPU_WASTE if waste is None else waste, few))
     else:
         batches = list(_batches(tokens.lengths, CUDA_BATCH_TOKENS, 1.0 if waste is None else waste, CUDA_BATCH_TOKENS))
 
+    multiple = 1 if on_cpu or rows_share != PADDED else 8
+
     def encode(rows: npt.NDArray[np.int64]) -> Encoded:
-        ids, mask = tokens.padded(rows, padding, 1 if on_cpu else 8, encoder.positions)
+        ids, mask = tokens.padded(rows, padding, multiple, encoder.positions)
         with torch.inference_mode():
             embeddings = encoder(
                 torch.from_numpy(ids).to(device, non_blocking=True),

@@ -1,59 +1,45 @@
-"""Pretrained text encoders: transformers models and their pooling."""
+"""Pretrained text encoders: transformers models with their tokenizer and pooling."""
 
 from __future__ import annotations
 
-import inspect
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from safetensors import SafetensorError
-from torch import Tensor, nn
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError, known_sharing, measure_sharing
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
-from headstart_server.encoders.draft import Draft, names_in_files, without_parameters
-from headstart_server.encoders.pooling import pool
+from headstart_server.encoders.draft import Draft, names_in_files, names_of_part, without_parameters
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.text_encoder import TextEncoder as TextEncoder
+from headstart_server.encoders.text_models import (
+    NoTextEncoderError,
+    class_config,
+    encoder_part,
+    model_limit,
+    model_options,
+    read_config,
+    reads_left_to_right,
+    text_model_class,
+)
+from headstart_server.encoders.text_shape import text_shape
 
 if TYPE_CHECKING:
     from headstart_server.encoders.text_preparation import TextPreparation
 
-UNLIMITED = 1_000_000
-_POSITIONS_AFTER_PADDING = (
-    *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta"),
-    *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
-)
-"""Model types whose first position is the padding id + 1, as fairseq counted."""
+_TRAINING_CHANGES = 0.05
+_APART = ("canine", "convbert", "cpmant", "fnet", "funnel", "mobilebert", "nystromformer", "yoso")
+"""Model types known to share no batch with other lengths; they are read whole, so that it is measured."""
 
 
-class TextEncoder(nn.Module):
-    """A transformers model and its pooling: token ids [b, t] (and mask [b, t]) to [b, d].
-
-    `positions` is the largest t that the model has positions for, None if there is no limit.
-    """
-
-    def __init__(self, model: nn.Module, reduction: str, dimension: int, positions: int | None = None) -> None:
-        super().__init__()
-        self.positions = positions
-        self.model = model
-        self.reduction = reduction
-        self.dimension = dimension
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """`attention_mask` is None where no row is padded, which lets attention take its fast path."""
-        output = self.model(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
-        if self.reduction == "cls_pooled":
-            pooled: Tensor = output.pooler_output
-            return pooled
-        return pool(output.last_hidden_state, attention_mask, self.reduction)
-
-
-def dimension_of(source: ModelSource) -> int:
-    """Width of the source's token vectors."""
-    return _dimension(read_config(source))
+def dimension_of(source: ModelSource, reduction: str = "mean") -> int:
+    """Width of the source's embeddings. Raises NoTextEncoderError where it is no text encoder."""
+    shape = text_shape(read_config(source))
+    return shape.pooled if reduction == "cls_pooled" else shape.width
 
 
 def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str, field: str) -> None:
@@ -68,27 +54,59 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
             f"{source.name!r} is a {config.model_type} model, not {encoder_type.model_type}; "
             f"use type {AUTO_TRANSFORMER}",
         )
-    if (
-        type(config) not in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
-        and type(config) not in transformers.MODEL_MAPPING
-    ) or not _dimension(config):
-        raise invalid(field, f"{source.name!r}: transformers has no text encoder for {config.model_type!r}")
-    if reduction == "cls_pooled" and not _has_pooler(config):
+    try:
+        shape = text_shape(config)
+    except NoTextEncoderError as error:
+        raise _no_encoder(source, config.model_type, error, field) from error
+    if reduction == "cls_pooled" and not shape.pooled:
         raise invalid(field, f"{source.name!r} has no pooler; use reduce_output cls or mean")
+    if reduction == "cls" and reads_left_to_right(config):
+        raise _blind_class(source, field)
+
+
+def require_own_tokenizer(source: ModelSource, tokenizer: Any, field: str) -> None:
+    """Raises InvalidInputError naming `field` where a tokenizer has more tokens than the model has vectors for.
+
+    Tokens that were added to a tokenizer do not count: a text does not hold them by chance.
+    """
+    tokens = text_shape(read_config(source)).tokens
+    if tokens and tokenizer.vocab_size > tokens:
+        counts = f"its tokenizer has {tokenizer.vocab_size} tokens, its weights {tokens}"
+        raise invalid(field, f"{source.name!r}: {counts}; give the model its own tokenizer")
+
+
+def _no_encoder(source: ModelSource, model_type: str, error: ValueError, field: str) -> InvalidInputError:
+    return invalid(field, f"{source.name!r} ({model_type}) is no text encoder: {error}", reason="NO_TEXT_ENCODER")
+
+
+def _blind_class(source: ModelSource, field: str) -> InvalidInputError:
+    return invalid(
+        field.replace("pretrained_model_name_or_path", "reduce_output"),
+        f"'cls' is the first token's vector, but {source.name!r} reads from left to right, so that its first token has "
+        "seen nothing of the text; use last or mean",
+    )
 
 
 def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, field: str) -> TextEncoder:
-    """The model in float32, in evaluation mode; random weights of the same architecture unless `use_pretrained`."""
+    """The model in float32, in evaluation mode; random weights of the same architecture unless `use_pretrained`.
+
+    Raises InvalidInputError naming `field` where the weights cannot be read, or where the model turns out to give a
+    text another embedding each time, or vectors of tokens that know nothing of one another.
+    """
     config = read_config(source)
-    factory, options = _factory(config, reduction)
+    try:
+        kind = text_model_class(config)
+    except NoTextEncoderError as error:
+        raise _no_encoder(source, config.model_type, error, field) from error
+    own = class_config(kind, config)
+    options = model_options(kind, reduction)
     missing: set[str] = set()
     try:
         if use_pretrained:
-            model, report = factory.from_pretrained(
+            model, report = kind.from_pretrained(
                 source.folder,
-                config=config,
+                config=own,
                 dtype=torch.float32,
-                trust_remote_code=False,
                 local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -96,32 +114,78 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
             )
             missing = set(report["missing_keys"])
         else:
-            model = factory.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+            model = kind._from_config(own, dtype=torch.float32, **options)
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, SafetensorError) as error:
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
-    _require_weights(source, missing, reduction, field)
-    return TextEncoder(model, reduction, _dimension(config), model_limit(config)).eval()
+    encoder = _whole(model, config, reduction)
+    _require_weights(source, {name for name in missing if encoder.reads(name)}, reduction, field)
+    return _with_sharing(encoder, source, field, use_pretrained=use_pretrained)
+
+
+def _whole(model: Any, config: Any, reduction: str) -> TextEncoder:
+    """The encoder of a model that has been made."""
+    part, prefix = encoder_part(model)
+    names = names_of_part(model, part) if prefix else {}
+    shape = text_shape(config)
+    dimension = shape.pooled if reduction == "cls_pooled" else shape.width
+    return TextEncoder(part, reduction, dimension, model_limit(config), config=model.config, names=names).eval()
+
+
+def _with_sharing(encoder: TextEncoder, source: ModelSource, field: str, *, use_pretrained: bool) -> TextEncoder:
+    """The encoder with what is measured of its batches; raises InvalidInputError where it suits no text."""
+    config: Any = encoder.config
+
+    def measure() -> BatchSharing:
+        read = encoder if use_pretrained else _as_trained(encoder)
+        pooled = read.pooled if read.reduction == "cls_pooled" else None
+        return measure_sharing(read.states, read.vocabulary, read.padding, read.positions, pooled)
+
+    try:
+        sharing = (
+            known_sharing(source.weights_digest, encoder.reduction == "cls_pooled", measure)
+            if use_pretrained
+            else measure()
+        )
+    except UnsteadyError as error:
+        raise _no_encoder(source, config.model_type, error, field) from error
+    if encoder.reduction != "cls_pooled" and sharing.width != encoder.dimension:
+        raise invalid(
+            field,
+            f"{source.name!r} gives vectors {sharing.width} wide, not {encoder.dimension} as its config.json says",
+        )
+    encoder.sharing = sharing
+    return encoder
+
+
+def _as_trained(encoder: TextEncoder) -> TextEncoder:
+    """A copy whose biases and norms are no longer the zeros and ones that training begins with."""
+    trained = copy.deepcopy(encoder)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draw) * _TRAINING_CHANGES)
+    return trained
+
+
+def require_seeing_class(encoder: TextEncoder, source: ModelSource, field: str) -> None:
+    """Raises InvalidInputError where an embedding is the vector of a first token that was measured to see nothing."""
+    if encoder.pooling == "cls" and encoder.sharing.causal:
+        raise _blind_class(source, field)
 
 
 def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
     """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
     config = read_config(source)
-    factory, options = _factory(config, reduction)
+    if config.model_type in _APART:
+        return None
+    kind = text_model_class(config)
     with without_parameters():
-        model = factory.from_config(config, trust_remote_code=False, dtype=torch.float32, **options)
+        model = kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
     names = names_in_files(model, source.folder)
     if names is None:
         return None
-    encoder = TextEncoder(model, reduction, _dimension(config), model_limit(config)).eval()
-    return Draft(encoder, source.folder, names)
-
-
-def _factory(config: Any, reduction: str) -> tuple[Any, dict[str, Any]]:
-    """What makes the model, without a pooler that nobody reads."""
-    encoding = type(config) in transformers.MODEL_FOR_TEXT_ENCODING_MAPPING
-    factory = transformers.AutoModelForTextEncoding if encoding else transformers.AutoModel
-    pooled = reduction == "cls_pooled" or not _has_pooler(config)
-    return factory, {} if pooled else {"add_pooling_layer": False}
+    encoder = _whole(model, config, reduction)
+    return Draft(encoder, source.folder, names_of_part(model, encoder.model, names))
 
 
 def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:
@@ -136,36 +200,10 @@ def _require_weights(source: ModelSource, missing: set[str], reduction: str, fie
 
 def save_text_encoder(folder: Path, encoder: TextEncoder, preparation: TextPreparation) -> None:
     """Saves a fine-tuned encoder whole, in float32, with its tokenizer, in transformers' layout."""
-    model: Any = encoder.model
-    model.save_pretrained(folder)
+    encoder.save(folder)
     preparation.tokenizer.save_pretrained(folder)
 
 
 def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> TextEncoder:
     """The encoder moved to a device, its weights in `fp32`, `bf16` or `fp16`."""
     return encoder.to(device=device, dtype=DTYPES[precision])
-
-
-def read_config(source: ModelSource) -> Any:
-    return transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
-
-
-def _dimension(config: Any) -> int:
-    """Width of token vectors, 0 where the model is none of text alone."""
-    return int(getattr(config, "hidden_size", None) or getattr(config, "d_model", None) or 0)
-
-
-def _has_pooler(config: Any) -> bool:
-    """Whether the architecture has a pooler that can be left out, as those made for classification have."""
-    encoding, any_model = transformers.MODEL_FOR_TEXT_ENCODING_MAPPING, transformers.MODEL_MAPPING
-    kind = (encoding if type(config) in encoding else any_model)[type(config)]
-    return not isinstance(kind, tuple) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters
-
-
-def model_limit(config: Any) -> int:
-    """Longest sequence that the position embeddings allow."""
-    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
-    if not positions or positions < 0:
-        return UNLIMITED
-    offset = config.pad_token_id + 1 if config.model_type in _POSITIONS_AFTER_PADDING else 0
-    return int(positions) - offset

@@ -10,8 +10,8 @@ from typing import Any
 import transformers
 
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import UNLIMITED, model_limit, read_config
 from headstart_server.encoders.text_blocks import MOST_CHARACTERS, blocks_of, head_of, turn
+from headstart_server.encoders.text_models import UNLIMITED, model_limit, read_config
 from headstart_server.encoders.tokenizer_files import require_tokenizer, unreadable_tokenizer
 from headstart_server.encoders.tokenizer_locality import place_to_cut
 from headstart_server.encoders.tokens import TokenColumn

@@ -14,6 +14,7 @@ from headstart_server.core.layout import Layout
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord, open_sources
+from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import adopt_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.assignment import Assignment
@@ -52,6 +53,7 @@ def workplace_of(job: dict[str, Any], *, use_gpu: bool | None = None) -> Workpla
         sources = ModelSources(Path(root) if root else None, job["hub_allowed"])
         limits = ImageLimits(**job["image_limits"])
         storage = Storage(Layout(Path(state_dir)), job["storage_url"])
+        keep_measurements(storage.layout.batch_sharing)
         _WORKPLACES[state_dir] = Workplace.at(storage, sources, limits, use_gpu=use_gpu is not False)
     return _WORKPLACES[state_dir]
 

@@ -17,6 +17,8 @@ from headstart_server.encoders.text import (
     dimension_of,
     draft_encoder,
     load_encoder,
+    require_own_tokenizer,
+    require_seeing_class,
     save_text_encoder,
 )
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
@@ -49,7 +51,9 @@ class TextPlan(PretrainedPlan):
 
     def load_encoder(self) -> TextEncoder:
         """See PretrainedPlan."""
-        return load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+        encoder = load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+        require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
+        return encoder
 
     def _draft(self) -> Draft | None:
         """See PretrainedPlan."""
@@ -81,7 +85,7 @@ def plan_text(
         source=source,
         preparation=preparation,
         reduction=reduction,
-        dimension=dimension_of(source),
+        dimension=dimension_of(source, reduction),
         use_pretrained=use_pretrained,
         trainable=trainable,
         cached=cached,
@@ -109,6 +113,7 @@ def _preparation(feature: FeatureSpec, path: str, source: ModelSource, resolutio
     preparation = load_preparation(
         source, given or MAX_SEQUENCE_LENGTH, f"{path}.encoder.pretrained_model_name_or_path"
     )
+    require_own_tokenizer(source, preparation.tokenizer, f"{path}.encoder.pretrained_model_name_or_path")
     path = f"{path}.preprocessing.max_sequence_length"
     if given is not None and preparation.max_length < given:
         raise invalid(path, f"{given} is above the {preparation.max_length} tokens that {source.name!r} can read")

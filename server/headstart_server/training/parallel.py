@@ -16,6 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from headstart_server.core.digests import fingerprint
+from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
@@ -52,6 +54,8 @@ def parallelise(model: ECD, world: World, sharing: Sharing) -> "Parallel":
         for item in model.pretrained().values():
             if item.trainable:
                 recompute(item.encoder)
+    if sharing.strategy != "ddp" and world.size > 1:
+        _require_one_pass(model, sharing.strategy)
     if sharing.strategy == "fsdp":
         return Sharded(model, world, sharing)
     if sharing.strategy == "deepspeed":
@@ -59,6 +63,21 @@ def parallelise(model: ECD, world: World, sharing: Sharing) -> "Parallel":
 
         return ZeRO(model, world, sharing.stage, half=sharing.half)
     return Alone(model) if world.size == 1 else Replicated(model, world)
+
+
+def _require_one_pass(model: ECD, strategy: str) -> None:
+    """Raises FailedPreconditionError for text encoders that read a batch in several passes.
+
+    Processes that hold parts of a model run its blocks together; how many lengths a batch has differs among them.
+    """
+    for name, item in model.pretrained().items():
+        if isinstance(item.encoder, TextEncoder) and not item.encoder.sharing.free:
+            raise FailedPreconditionError(
+                f"the encoder of {name!r} reads texts of one length at a time, which {strategy} cannot; "
+                "set backend.trainer.strategy to ddp",
+                reason="STRATEGY_UNSUITED",
+                field="backend.trainer.strategy",
+            )
 
 
 class Parallel(Protocol):

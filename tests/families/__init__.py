@@ -1,0 +1,1 @@
+"""The long check of every text family of transformers."""

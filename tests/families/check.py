@@ -1,0 +1,288 @@
+"""Checks one text family of transformers: its embeddings against the plain model's, one row at a time.
+
+Usage: python -m tests.families.check    (reads names of families line by line, answers each with a line of JSON)
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from headstart_server.core.errors import FailedPreconditionError, InvalidInputError
+from headstart_server.encoders.catalog import encoder_type
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.text import check_source, dimension_of, load_encoder, require_seeing_class
+from headstart_server.encoders.text_encoder import TextEncoder
+from headstart_server.encoders.text_models import UNLIMITED, NoTextEncoderError, class_config, on_meta, text_model_class
+from headstart_server.encoders.tokens import TokenColumn
+from headstart_server.model.ecd import PretrainedInput, Tokens
+from torch import Tensor, nn
+
+from tests.families.export import exported_differences
+from tests.families.tiny import VOCABULARY, config_classes, perturbed, tiny_config
+
+TOLERANCE = 2e-4
+"""Of an embedding, relative to the largest of its kind."""
+LENGTHS = (1, 2, 3, 4, 5, 9, 13, 20, 9, 13)
+_UNFIT = ("RuntimeError", "IndexError", "topk()")
+"""Errors of tiny models whose sizes do not fit together: nothing is known of the family."""
+CPU = torch.device("cpu")
+_AUTO = encoder_type("auto_transformer", "text", "type")
+
+
+@dataclass
+class Findings:
+    """What was seen of a family. `verdict` is `supported`, `one length`, `alone`, `refused`, `not built` or `WRONG`."""
+
+    name: str
+    model: str = ""
+    verdict: str = ""
+    reason: str = ""
+    shortest: int = 1
+    limit: int = 0
+    width: int = 0
+    difference: float = 0.0
+    causal: bool = False
+    pooler: bool = False
+    onnx: str = ""
+    torchscript: str = ""
+    seconds: float = 0.0
+    failures: list[str] = field(default_factory=list)
+
+
+def check(name: str, *, exports: bool = False) -> Findings:
+    """All that is asked of a family's encoder."""
+    found, started = Findings(name), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        source = _saved(name, Path(folder), found)
+        if source is not None:
+            _check_source(source, found, exports=exports)
+    if found.failures:
+        found.verdict = "WRONG"
+    found.seconds = round(time.monotonic() - started, 1)
+    return found
+
+
+def _saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
+    """A tiny model of the family in a folder; None where this check cannot make one, or no server would look at it."""
+    try:
+        text_model_class(config_classes()[name]())
+    except NoTextEncoderError as error:
+        found.verdict, found.reason = "refused", f"is no text encoder: {error}"
+        return None
+    except Exception as error:  # noqa: BLE001 - no default configuration; a tiny one is tried
+        found.reason = _line(error)
+    try:
+        config = tiny_config(config_classes()[name])
+        kind = _plain_class(config)
+        found.model = kind.__name__
+        own = class_config(kind, config)
+        if sum(parameter.numel() for parameter in on_meta(kind, own, {}).parameters()) > 20e6:
+            raise ValueError("its configuration has more sizes than are known here")
+        model = perturbed(kind(own).float())
+        model.save_pretrained(folder)
+        config.save_pretrained(folder)
+    except Exception as error:  # noqa: BLE001 - a table of some hundred families goes on
+        found.verdict, found.reason = "not built", _line(error)
+        return None
+    found.reason = ""
+    return ModelSource(name, folder)
+
+
+def _plain_class(config: Any) -> Any:
+    """The class that transformers would take."""
+    try:
+        return text_model_class(config)
+    except ValueError:
+        mapping: Any = transformers.MODEL_MAPPING
+        kind = mapping[type(config)]
+        return kind[0] if isinstance(kind, tuple) else kind
+
+
+def _check_source(source: ModelSource, found: Findings, *, exports: bool) -> None:
+    try:
+        check_source(source, _AUTO, "mean", "name")
+        found.width = dimension_of(source)
+        encoder = load_encoder(source, "mean", use_pretrained=True, field="name")
+    except InvalidInputError as error:
+        found.reason = str(error).removeprefix("name: ")[:300]
+        found.verdict = "not built" if any(kind in found.reason for kind in _UNFIT) else "refused"
+        return
+    except Exception as error:  # noqa: BLE001
+        found.failures.append(f"loading: {_line(error)}")
+        return
+    found.verdict = {"padded": "supported"}.get(encoder.sharing.rows, encoder.sharing.rows)
+    found.shortest, found.causal = encoder.sharing.shortest, encoder.sharing.causal
+    found.limit = 0 if encoder.positions in (None, UNLIMITED) else int(encoder.positions or 0)
+    for step in (_check_embeddings, _check_limit, _check_class, _check_training):
+        try:
+            step(source, encoder, found)
+        except Exception as error:  # noqa: BLE001
+            found.failures.append(f"{step.__name__.removeprefix('_check_')}: {_line(error)}")
+    if exports and not found.failures:
+        _check_exports(encoder, found)
+
+
+def _reference(source: ModelSource) -> nn.Module:
+    """The plain model of transformers, of an encoder-decoder its encoder."""
+    config = transformers.AutoConfig.from_pretrained(source.folder)
+    kind = _plain_class(config)
+    if getattr(config, "use_cache", False):
+        config.use_cache = False  # some hybrids keep none for layers that a tiny model lacks
+    model = kind.from_pretrained(source.folder, config=class_config(kind, config), dtype=torch.float32).eval()
+    whole: nn.Module = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+    return whole
+
+
+def _rows(lengths: tuple[int, ...], encoder: TextEncoder) -> list[list[int]]:
+    draw = torch.Generator().manual_seed(7)
+    most, ids = encoder.positions or UNLIMITED, min(VOCABULARY, encoder.vocabulary) - 2
+    return [torch.randint(6, ids, (min(length, most),), generator=draw).tolist() for length in lengths]
+
+
+def _plain(model: nn.Module, row: list[int], shortest: int) -> Tensor:
+    """Token vectors [t, d] of one row, by the plain model alone; rows that it cannot read are padded as told."""
+    with torch.no_grad():
+        if len(row) >= shortest:
+            states: Tensor = model(input_ids=torch.tensor([row]), return_dict=True).last_hidden_state[0]
+            return states
+        padding = getattr(model.config, "pad_token_id", None) or 0
+        ids = torch.tensor([row + [padding] * (shortest - len(row))])
+        mask = (torch.arange(shortest) < len(row)).long()[None]
+        short: Tensor = model(input_ids=ids, attention_mask=mask, return_dict=True).last_hidden_state[0, : len(row)]
+        return short
+
+
+def _check_embeddings(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """Alone, in the pass's batches, in batches padded as for GPUs, and all in one."""
+    rows, reference = _rows(LENGTHS, encoder), _reference(source)
+    plain = [_plain(reference, row, found.shortest) for row in rows]
+    if plain[0].shape[1] != encoder.dimension or found.width != encoder.dimension:
+        found.failures.append(f"is {plain[0].shape[1]} wide, not {encoder.dimension}")
+        return
+    expected = torch.stack([states.mean(0) for states in plain])
+    column, scale = TokenColumn.of(rows), float(expected.abs().max())
+    ways = {f"waste {waste}": _passed(encoder, column, waste) for waste in (None, 0.0, 1.0)}
+    for multiple in (1, 8, 64):
+        ids, mask = column.padded(np.arange(len(rows)), encoder.padding, multiple, encoder.positions)
+        with torch.inference_mode():
+            ways[f"padded to {multiple}"] = encoder(torch.from_numpy(ids), torch.from_numpy(mask))
+    for way, values in ways.items():
+        difference = float((values - expected).abs().max()) / scale
+        found.difference = max(found.difference, difference)
+        if not difference <= TOLERANCE:
+            found.failures.append(f"{way}: differs by {difference:.1e}")
+
+
+def _passed(encoder: TextEncoder, column: TokenColumn, waste: float | None) -> Tensor:
+    values = torch.full((len(column), encoder.dimension), float("nan"))
+    for rows, embeddings in encode_batches(encoder, column, encoder.padding, CPU, waste=waste):
+        values[torch.from_numpy(rows)] = torch.from_numpy(embeddings)
+    return values
+
+
+def _check_limit(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """A row as long as the model says it reads."""
+    if not 0 < found.limit <= 256:
+        return
+    row = _rows((found.limit,), encoder)[0]
+    expected = _plain(_reference(source), row, found.shortest).mean(0)
+    with torch.inference_mode():
+        value = encoder(torch.tensor([row]))[0]
+    difference = float((value - expected).abs().max() / expected.abs().max())
+    if not difference <= TOLERANCE:
+        found.failures.append(f"at the limit of {found.limit}: differs by {difference:.1e}")
+
+
+def _check_class(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """`cls` is refused where it says nothing; `cls_pooled` is the model's own pooler."""
+    try:
+        check_source(source, _AUTO, "cls", "name")
+        require_seeing_class(load_encoder(source, "cls", use_pretrained=True, field="name"), source, "name")
+        if found.causal:
+            found.failures.append("cls is taken of a causal model")
+    except InvalidInputError:
+        if not found.causal:
+            found.failures.append("cls is refused of a model that is not causal")
+    try:
+        check_source(source, _AUTO, "cls_pooled", "name")
+    except InvalidInputError:
+        return
+    found.pooler = True
+    pooled = load_encoder(source, "cls_pooled", use_pretrained=True, field="name")
+    rows, reference = _rows((9, 13, 5), encoder), _reference_pooled(source)
+    with torch.no_grad():
+        expected = [reference(input_ids=torch.tensor([row]), return_dict=True).pooler_output[0] for row in rows]
+    difference = float((_passed(pooled, TokenColumn.of(rows), 1.0) - torch.stack(expected)).abs().max())
+    if not difference <= TOLERANCE * float(torch.stack(expected).abs().max()):
+        found.failures.append(f"cls_pooled: differs by {difference:.1e}")
+
+
+def _reference_pooled(source: ModelSource) -> nn.Module:
+    return _reference(source)
+
+
+def _check_training(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """One step on a padded batch; what is saved of it is what is loaded."""
+    item = PretrainedInput(encoder.dimension, trainable=True)
+    item.restore(load_encoder(source, "mean", use_pretrained=True, field="name"))
+    item.train()
+    ids, mask = TokenColumn.of(_rows((9, 13, 5, 9), encoder)).padded(np.arange(4), encoder.padding)
+    before = {name: value.clone() for name, value in item.named_parameters()}
+    item(Tokens(torch.from_numpy(ids), torch.from_numpy(mask))).square().mean().backward()
+    nn.utils.clip_grad_norm_(item.parameters(), 1e-2)
+    torch.optim.SGD(item.parameters(), 1.0).step()
+    changed = sum(not torch.equal(value, before[name]) for name, value in item.named_parameters())
+    if not changed or not all(value.isfinite().all() for value in item.parameters()):
+        found.failures.append("training: nothing changes, or not to finite numbers")
+    trained = item.encoder.eval()
+    assert isinstance(trained, TextEncoder)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        trained.save(Path(folder))
+        again = load_encoder(ModelSource("again", Path(folder)), "mean", use_pretrained=True, field="name")
+        row = torch.from_numpy(ids[:1, :5])
+        if not torch.allclose(again(row), trained(row), atol=1e-5, rtol=1e-4):
+            found.failures.append("training: what is loaded is not what was saved")
+
+
+def _check_exports(encoder: TextEncoder, found: Findings) -> None:
+    rows = _rows((1, 3, 5, 9, 13), encoder)
+    for file_format, result in exported_differences(encoder, rows).items():
+        if isinstance(result, FailedPreconditionError):
+            setattr(found, file_format, f"refused: {str(result)[:160]}")
+        elif isinstance(result, Exception):
+            found.failures.append(f"{file_format}: {_line(result)}")
+        else:
+            setattr(found, file_format, f"{result:.0e}")
+            if not result <= TOLERANCE:
+                found.failures.append(f"{file_format}: differs by {result:.1e}")
+
+
+def _line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+
+
+def main() -> None:
+    """Answers names on standard input; `NAME exports` checks exports, too."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        name, *options = line.split()
+        print(json.dumps(asdict(check(name, exports="exports" in options))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

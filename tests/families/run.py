@@ -1,0 +1,111 @@
+"""Checks every text family of the installed transformers, in processes that may crash or hang; writes docs/encoders.md.
+
+Usage: python -m tests.families.run [NAME ...] [--exports] [--seconds S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.families.table import write_table
+from tests.families.tiny import config_classes
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "encoders.md"
+KNOWN = Path(__file__).parent / "known.json"
+"""What the table is made of, kept with the code: the whole check takes half an hour."""
+
+
+class Checker:
+    """A process that checks families one after the other; a new one takes over where it crashes or hangs."""
+
+    def __init__(self, seconds: float, *, exports: bool) -> None:
+        self._seconds, self._exports = seconds, exports
+        self._process: subprocess.Popen[str] | None = None
+
+    def check(self, name: str) -> dict[str, Any]:
+        """What was found of a family."""
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(f"{name} exports\n" if self._exports else f"{name}\n")
+        process.stdin.flush()
+        ready, _, _ = select.select([process.stdout], [], [], self._seconds)
+        line = process.stdout.readline() if ready else ""
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        failure = f"its process ended with {process.wait()}" if ready else f"takes more than {self._seconds:.0f} s"
+        self.close()
+        return {"name": name, "model": "", "verdict": "WRONG", "reason": "", "failures": [failure]}
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+            command = [sys.executable, "-m", "tests.families.check"]
+            pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=quiet, env=environment, text=True, bufsize=1
+            )
+        return self._process
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Returns the exit code: 0, or 1 if a family is wrong."""
+    options = _parse(argv)
+    found = {} if options.fresh else _known()
+    names = options.names or sorted(config_classes())
+    checker = Checker(options.seconds, exports=options.exports)
+    for name in names:
+        if name in found and found[name]["verdict"] != "WRONG" and not options.names:
+            continue
+        found[name] = checker.check(name)
+        verdict = found[name]["verdict"]
+        print(
+            f"{name}: {verdict} {found[name].get('reason', '')[:100]} {found[name].get('failures') or ''}", flush=True
+        )
+        _keep(found)
+    checker.close()
+    write_table(DOCUMENT, found)
+    return 1 if any(item["verdict"] == "WRONG" for item in found.values()) else 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.families.run", description="Check text families.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a model type of transformers (default: all)")
+    parser.add_argument("--exports", action="store_true", help="export each, too: four times as long")
+    parser.add_argument("--fresh", action="store_true", help="check what is known, too")
+    parser.add_argument("--seconds", type=float, default=240, help="limit of one family")
+    return parser.parse_args(argv)
+
+
+def _known() -> dict[str, dict[str, Any]]:
+    import transformers
+
+    if not KNOWN.is_file():
+        return {}
+    kept = json.loads(KNOWN.read_text(encoding="utf-8"))
+    return {item["name"]: item for item in kept["families"]} if kept["transformers"] == transformers.__version__ else {}
+
+
+def _keep(found: dict[str, dict[str, Any]]) -> None:
+    import transformers
+
+    lines = ",\n".join(json.dumps(found[name]) for name in sorted(found))
+    KNOWN.write_text(f'{{"transformers": "{transformers.__version__}", "families": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
