@@ -26,13 +26,19 @@ def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> 
 
     Buffers are checked first: Arrow trusts the offsets that a stranger sends. Raises InvalidInputError by column.
     """
-    try:
-        batch.validate(full=True)
-    except pa.ArrowException as error:
-        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+    validated(batch, field)
     check_names(batch.schema.names, field)
     for start in range(0, max(1, batch.num_rows), CHUNK_ROWS):
         yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start)
+
+
+def validated(rows: pa.Table | pa.RecordBatch, field: str) -> Any:
+    """The same rows once every offset and index in them is known to be sound; raises InvalidInputError."""
+    try:
+        rows.validate(full=True)
+    except pa.ArrowException as error:
+        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+    return rows
 
 
 def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:

@@ -1,5 +1,6 @@
 """Tables: any data file as one memory-mapped Arrow file, converted once per content."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,13 @@ from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.pruning import mark_used
 from headstart_server.core.suggest import choices
-from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
+from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches, validated
 from headstart_server.data.expansion import bounded
 from headstart_server.data.formats import Format, format_of, read_batches
 from headstart_server.data.images.files import ImageFiles
+
+_CONVERSION = 2
+"""Raised whenever the same file is converted to other cells than before."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
     Raises InvalidInputError naming `field` for unreadable or empty files.
     """
     file_format = file_format or format_of(path.name, field)
-    converted = cache / f"{file_digest(path)}-{file_format}.arrow"
+    converted = cache / f"{file_digest(path)}-{file_format}-{_CONVERSION}.arrow"
     rows = _read(converted)
     if rows is None:
         _convert(path, file_format, converted, field)
@@ -75,7 +79,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:
     """A table of rows that are in memory already."""
-    whole = rows.combine_chunks().to_batches()
+    whole = validated(rows, field).combine_chunks().to_batches()
     parts = (part for batch in whole for part in canonical_batches(batch, field))
     batches = list(bounded(parts, rows.nbytes, field))
     if not batches or rows.num_rows == 0:
@@ -84,13 +88,40 @@ def table_of_arrow(rows: pa.Table, field: str) -> Table:
 
 
 def _read(converted: Path) -> pa.Table | None:
-    """The converted file, memory-mapped; None if it is not there or not whole."""
+    """The converted file, memory-mapped; None if it is not there, or not byte for byte what was written."""
     try:
+        if not _is_whole(converted):
+            return None
         rows = pa.ipc.open_file(pa.memory_map(str(converted))).read_all()
     except (pa.ArrowException, OSError):
         return None
     mark_used(converted)
+    mark_used(_checksum(converted))
     return rows
+
+
+def _checksum(converted: Path) -> Path:
+    return converted.with_name(f"{converted.name}.sha256")
+
+
+_verified: set[tuple[Path, int, int]] = set()
+"""Converted files that this process has read whole: path, inode and size."""
+
+
+def _is_whole(converted: Path) -> bool:
+    """Whether the file has the digest that was written beside it; a process reads each file once to know it.
+
+    Raises OSError where there is no digest.
+    """
+    expected = _checksum(converted).read_text(encoding="ascii", errors="replace")
+    stat = converted.stat()
+    identity = (converted, stat.st_ino, stat.st_size)
+    if identity not in _verified:
+        with converted.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                return False
+        _verified.add(identity)
+    return True
 
 
 def _convert(path: Path, file_format: Format, converted: Path, field: str) -> None:
@@ -106,6 +137,8 @@ def _convert(path: Path, file_format: Format, converted: Path, field: str) -> No
             if writer is None:
                 raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
             writer.close()
+        with published_file(_checksum(converted)) as checksum, temporary.open("rb") as written:
+            checksum.write_text(hashlib.file_digest(written, "sha256").hexdigest(), encoding="ascii")
 
 
 def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordBatch:
