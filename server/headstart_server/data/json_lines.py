@@ -68,7 +68,7 @@ def _batch(rows: _Rows, names: list[str], field: str) -> pa.RecordBatch:
 
 
 def _column(rows: _Rows, name: str, field: str) -> pa.Array:
-    texts = [None if row.get(name) is None else text_of(row[name]) for _, row in rows]
+    texts = [None if _is_missing(row.get(name)) else text_of(row[name]) for _, row in rows]
     try:
         name.encode()
         return pa.array(texts, pa.large_string())
@@ -78,6 +78,11 @@ def _column(rows: _Rows, name: str, field: str) -> pa.Array:
                 message = f"column {name[:80]!r} holds bytes that are not UTF-8, or half a character; save it as UTF-8"
                 raise _refused(field, number, message) from None
         raise
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: null, or the NaN that Python and pandas write into JSON."""
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _encodable(text: str) -> bool:

@@ -124,8 +124,8 @@ def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_pat
         "a": ["x", None, None, "y", None, None],
         "n": ["1", "2.5", "1" + "0" * 30, None, None, None],
         "late": [None, "true", None, None, None, None],
-        "set": [None, None, None, "science fiction\x1fdrama", "science fiction\x1f", None],
-        "vector": [None, None, None, None, "1\x1f2.5", "1"],
+        "set": [None, None, None, "science fiction\x1fdrama\x1f", "science fiction\x1f", "\x1f"],
+        "vector": [None, None, None, None, "1\x1f2.5\x1f", "1\x1f\x1f"],
         "nested": [None, None, None, None, '{"a": [2], "b": 1}', None],
     }
 
