@@ -183,3 +183,11 @@ def test_rows_are_counted(rows: Any, count: int) -> None:
 
 def test_the_rows_of_arrow_bytes_are_the_servers_to_count() -> None:
     assert row_count(Table(arrow_ipc=b"x")) is None
+
+
+def test_float32_of_a_data_frame_is_what_its_shortest_text_says() -> None:
+    import numpy as np
+    import pandas as pd
+
+    frame = pd.DataFrame({"v": np.array([0.1, 3.0, np.nan, 16777216.0, 3.4e38], np.float32)})
+    assert values_of(table_of(frame).columns[0]) == [0.1, 3.0, None, 16777216.0, 3.4e38]
