@@ -58,9 +58,14 @@ def _answers(client: Client, options: PredictOptions, data: Path) -> Iterator[An
 def _write(answers: Iterator[Answer], write: Write, data: Path, progress: bool = False) -> tuple[int, int]:
     """Write all answers and return the rows predicted and the rows found in the store."""
     rows = found = 0
+    warned: set[str] = set()
     start = time.monotonic()
     for predictions, names in answers:
         write({**names, **predictions.columns()})
+        for warning in predictions.warnings:
+            if warning not in warned:
+                warned.add(warning)
+                print(f"warning: {warning}", file=sys.stderr)
         rows += predictions.row_count
         found += predictions.rows_found
         if progress:

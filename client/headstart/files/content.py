@@ -49,6 +49,24 @@ class FileContent:
                 yield chunk
 
 
+@dataclass(frozen=True)
+class BytesContent:
+    """A file in memory."""
+
+    name: str
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Its number of bytes."""
+        return len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """See Content."""
+        for start in range(0, len(self.data), CHUNK_BYTES):
+            yield self.data[start : start + CHUNK_BYTES]
+
+
 def digest_of(content: Content) -> str:
     """Return the SHA-256 in hexadecimal."""
     digest = hashlib.sha256()

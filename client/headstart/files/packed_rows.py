@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
+from headstart.files.content import BytesContent
 from headstart.files.tar import Member, TarContent
 from headstart.v1.table_pb2 import Table
 from headstart.values.column import is_missing, refuse
@@ -33,6 +34,13 @@ def rows_content(columns: Mapping[str, Sequence[Any]], images: ImageColumns) -> 
     table = table_of({name: packed.get(name, cells) for name, cells in columns.items()})
     files = [Member(name, source) for source, name in members.items()]
     return TarContent(f"{NAME}.tar", [Member(f"{NAME}.jsonl", _json_lines(table)), *files])
+
+
+def table_content(table: Table) -> BytesContent | None:
+    """Return a table as a JSON Lines file; None where a column holds bytes, which JSON cannot."""
+    if any(column.WhichOneof("values") == "bytes" for column in table.columns):
+        return None
+    return BytesContent(f"{NAME}.jsonl", _json_lines(table))
 
 
 def _holds_images(cells: Sequence[Any], certain: bool) -> bool:

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 BATCH_ROWS = 256
 BATCH_BYTES = 4 << 20
 LARGEST_CELL = 1 << 30
+LEAD_CHARACTERS = 4_096
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",
@@ -115,6 +116,23 @@ def _refuse_header(header: list[str], path: Path) -> None:
         raise InvalidArgument(f"{path}: column {twice[0]!r} is named twice")
 
 
+def _read_json(file: TextIO, path: Path) -> Iterator[Row]:
+    """Read one array of objects, or JSON Lines."""
+    start = file.read(LEAD_CHARACTERS).lstrip()
+    file.seek(0)
+    if not start.startswith("["):
+        yield from _read_json_lines(file, path)
+        return
+    try:
+        rows = json.load(file)
+    except ValueError as error:
+        raise InvalidArgument(f"{path}: not JSON ({error})") from None
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InvalidArgument(f"{path}, item {number}: expected an object, got {type(row).__name__}")
+        yield row
+
+
 def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:
     for number, line in enumerate(file, start=1):
         if not line.strip():
@@ -131,8 +149,8 @@ def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:
 READERS: dict[str, Callable[[TextIO, Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
-    ".json": _read_json_lines,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": _read_json,
 }
 """By ending."""

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from headstart.errors import InvalidArgument
 from headstart.files.content import Content, FileContent
 from headstart.files.endings import within_archive
-from headstart.files.packed_rows import rows_content
+from headstart.files.packed_rows import rows_content, table_content
 from headstart.files.packing import training_content
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.upload import Progress, upload
@@ -23,6 +23,8 @@ from headstart.values.table import Rows, columns_of, table_of
 from headstart.wire.steps import Program, compute
 
 DATASETS = "datasets/"
+LARGEST_INLINE_BYTES = 16 << 20
+"""Rows in memory that take more are uploaded as a file: a message is limited."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,15 @@ class Sender:
         if isinstance(rows, Table):
             return DatasetSource(table=rows)
         columns = columns_of(rows)
-        content = (yield from compute(lambda: rows_content(columns, self.images))) if self.images.may_exist else None
+        content: Content | None = None
+        if self.images.may_exist:
+            content = yield from compute(lambda: rows_content(columns, self.images))
         if content is None:
-            return DatasetSource(table=table_of(columns))
+            table = table_of(columns)
+            large = table.ByteSize() > LARGEST_INLINE_BYTES
+            content = (yield from compute(lambda: table_content(table))) if large else None
+        if content is None:
+            return DatasetSource(table=table)
         return DatasetSource(dataset=(yield from upload(content, self.policy, progress=self.progress)).name)
 
 

@@ -33,14 +33,16 @@ class PredictRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., probabilities: bool = ..., top_k: _Optional[int] = ..., embedding_reuse: _Optional[_Union[PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
 
 class PredictResponse(_message.Message):
-    __slots__ = ("outputs", "rows_found", "model")
+    __slots__ = ("outputs", "rows_found", "model", "warnings")
     OUTPUTS_FIELD_NUMBER: _ClassVar[int]
     ROWS_FOUND_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     outputs: _containers.RepeatedCompositeFieldContainer[OutputPrediction]
     rows_found: int
     model: str
-    def __init__(self, outputs: _Optional[_Iterable[_Union[OutputPrediction, _Mapping]]] = ..., rows_found: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outputs: _Optional[_Iterable[_Union[OutputPrediction, _Mapping]]] = ..., rows_found: _Optional[int] = ..., model: _Optional[str] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class OutputPrediction(_message.Message):
     __slots__ = ("feature", "labels", "bools", "numbers", "sets", "vectors", "classes", "probabilities", "top")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,6 +13,8 @@ from headstart.v1.table_pb2 import BoolValues, BytesValues, Column, DoubleValues
 from headstart.values.image_bytes import image_bytes
 
 LARGEST_EXACT_INTEGER = 2**53
+LIST_SEPARATOR = "\x1f"
+"""Stands after every item of a list, as no text holds it."""
 MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})  # pandas' own, known by name so that pandas is not imported
 
 
@@ -19,7 +22,7 @@ def column_of(name: str, values: Iterable[Any]) -> Column:
     """Return the values as a Column.
 
     Numbers become doubles, booleans bools, bytes bytes, paths (`pathlib.Path`) the bytes of their files, everything
-    else strings: texts as they are, lists and sets with their items joined by spaces, other values by `str`.
+    else strings: texts as they are, lists and sets with U+001F after every item, other values by `str`.
     Numbers among strings, and columns with integers that a double cannot hold, become strings. None, NaN and pandas'
     missing values become nulls.
 
@@ -115,10 +118,16 @@ def _texts(name: str, cells: Sequence[Any]) -> list[str]:
 def _text(cell: Any) -> str:
     if isinstance(cell, str):
         return str(cell)
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < LARGEST_EXACT_INTEGER else repr(float(cell))
+    if isinstance(cell, timedelta) and not hasattr(cell, "nanoseconds"):
+        return _duration_text(cell)
     if isinstance(cell, list | tuple):
-        return " ".join(_item(item) for item in cell)
+        return "".join(_item(item) + LIST_SEPARATOR for item in cell) or LIST_SEPARATOR
     if isinstance(cell, set | frozenset):
-        return " ".join(sorted(_item(item) for item in cell))
+        return "".join(sorted(_item(item) + LIST_SEPARATOR for item in cell)) or LIST_SEPARATOR
     if isinstance(cell, Mapping) or _only_has_an_address(cell):
         raise ValueError(f"{_shown(cell)} has no textual form; give text, a number, a boolean, bytes or a list of them")
     return str(cell)
@@ -130,14 +139,23 @@ def _only_has_an_address(cell: Any) -> bool:
     return bool(kind.__str__ is object.__str__ and kind.__repr__ is object.__repr__)
 
 
+def _duration_text(cell: timedelta) -> str:
+    clock = timedelta(seconds=cell.seconds, microseconds=cell.microseconds)
+    whole, _, fraction = str(clock).partition(".")
+    digits = fraction.rstrip("0")
+    return f"{cell.days} days {whole.zfill(8)}{'.' if digits else ''}{digits}"
+
+
 def _item(item: Any) -> str:
-    """Return one item of a list; white space and commas separate items, so none may hold them."""
+    """Return one item of a list; a missing one is empty."""
     item = _scalar(item)
-    if not isinstance(item, str | int | float):
+    if item is None or type(item).__name__ in MISSING_TYPE_NAMES:
+        return ""
+    if isinstance(item, list | tuple | set | frozenset | Mapping) or _is_bytes(item):
         raise TypeError(f"a list holds {_shown(item)}; give texts or numbers")
-    text = str(item)
-    if not text or any(character.isspace() or character == "," for character in text):
-        raise ValueError(f"item {text!r} cannot be told apart in a list; join the items with the spec's `separator`")
+    text = _text(item)
+    if LIST_SEPARATOR in text:
+        raise ValueError(f"item {text!r} holds the character U+001F, which separates items; remove it")
     return text
 
 

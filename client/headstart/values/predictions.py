@@ -15,7 +15,8 @@ class Output:
 
     Attributes:
         feature: its name.
-        values: one per row: label, bool, float, list of items (set) or list of floats (vector).
+        values: one per row: label, bool (binary data spelled true and false), float, list of items (set) or list of
+            floats (vector).
         classes: labels in the order of `probabilities`; empty where it has none.
         probabilities: one list per row, one value per class; empty where not asked for.
         top: per row the most probable `(class, probability)`, most probable first; empty where not asked for.
@@ -48,17 +49,24 @@ class Predictions(Mapping[str, Output]):
         outputs: by feature name.
         model: the model that answered, `models/{id}`.
         rows_found: rows whose embeddings came from the store.
+        warnings: what is probably wrong with the rows, such as a column of which the model knows no value.
     """
 
     outputs: Mapping[str, Output]
     model: str
     rows_found: int
+    warnings: Sequence[str] = ()
 
     @classmethod
     def of(cls, response: PredictResponse) -> Predictions:
         """Read a response."""
         outputs = {output.feature: _output(output) for output in response.outputs}
-        return cls(outputs=outputs, model=response.model, rows_found=response.rows_found)
+        return cls(
+            outputs=outputs,
+            model=response.model,
+            rows_found=response.rows_found,
+            warnings=tuple(response.warnings),
+        )
 
     def __getitem__(self, feature: str) -> Output:
         """Return the predictions of one output feature."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from headstart.errors import InvalidArgument, Violation
 from headstart.v1.table_pb2 import Table
 from headstart.values.column import column_of
+
+LARGEST_FLOAT32 = 3.4028234e38
 
 Rows: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Table | Any
 """Columns (name to values), rows (dicts), a Table, or anything with `to_dict("list")` or `to_pydict()`.
@@ -48,12 +51,29 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
     if isinstance(rows, Mapping):
         return {name: _listed(name, values) for name, values in rows.items()}
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        return dict(rows.to_dict("list"))
+        return _with_shortest_floats(dict(rows.to_dict("list")), rows)
     if hasattr(rows, "to_pydict"):
         return dict(rows.to_pydict())
     if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
         raise TypeError(f"expected columns, rows or a DataFrame, got {type(rows).__name__}")
     return _transposed(list(rows))
+
+
+def _with_shortest_floats(columns: dict[str, list[Any]], frame: Any) -> dict[str, list[Any]]:
+    """Return columns with float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
+    kinds = getattr(frame, "dtypes", None)
+    for name, kind in kinds.items() if hasattr(kinds, "items") else ():
+        if str(kind).lower() == "float32":
+            columns[name] = [_shortest(cell) if isinstance(cell, float) else cell for cell in columns[name]]
+    return columns
+
+
+def _shortest(value: float) -> float:
+    for digits in (6, 7, 8, 9):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) < LARGEST_FLOAT32 and struct.unpack("f", struct.pack("f", short))[0] == value:
+            return short
+    return value
 
 
 def _listed(name: str, values: Any) -> list[Any]:

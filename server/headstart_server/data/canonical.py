@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import invalid
 from headstart_server.data.embedded_files import file_cells, holds_files
 from headstart_server.data.expansion import decoded_bytes
+from headstart_server.data.typed_texts import is_spelled, spelled
 
 LIST_SEPARATOR = "\x1f"
 MAX_COLUMNS = 20_000
@@ -26,13 +27,19 @@ def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> 
 
     Buffers are checked first: Arrow trusts the offsets that a stranger sends. Raises InvalidInputError by column.
     """
-    try:
-        batch.validate(full=True)
-    except pa.ArrowException as error:
-        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+    validated(batch, field)
     check_names(batch.schema.names, field)
     for start in range(0, max(1, batch.num_rows), CHUNK_ROWS):
         yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start)
+
+
+def validated(rows: pa.Table | pa.RecordBatch, field: str) -> Any:
+    """The same rows once every offset and index in them is known to be sound; raises InvalidInputError."""
+    try:
+        rows.validate(full=True)
+    except pa.ArrowException as error:
+        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+    return rows
 
 
 def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:
@@ -84,50 +91,71 @@ def _column(name: str, column: pa.Array, field: str) -> pa.Array:
 
 def _canonical(column: pa.Array) -> pa.Array:
     kind = column.type
+    if isinstance(kind, pa.UuidType):
+        return spelled(column)
     if isinstance(kind, pa.BaseExtensionType):
         return _canonical(column.storage)
     if pa.types.is_dictionary(kind):
-        return _canonical(column.dictionary_decode())
+        return _canonical(column.dictionary).take(column.indices)
     if pa.types.is_run_end_encoded(kind):
         return _canonical(pc.run_end_decode(column))
     if any(test(kind) for test in _BYTES):
         return column.cast(pa.large_binary())
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return column.cast(pa.float64())
+    if pa.types.is_float64(kind):
+        return column
+    if pa.types.is_floating(kind):  # as its own shortest text says: 0.1, not 0.10000000149011612
+        return column.cast(pa.float32()).cast(pa.large_string()).cast(pa.float64())
     if pa.types.is_null(kind):
         return pa.nulls(len(column), pa.large_string())
     if holds_files(kind):
         return file_cells(column)
+    if is_spelled(kind):
+        return spelled(column)
     if pa.types.is_nested(kind):
+        column = _with_spelled_items(column)
         texts = [None if row is None else text_of(row) for row in column.to_pylist()]
         return pa.array(texts, pa.large_string())
     return column.cast(pa.large_string())
 
 
+def _with_spelled_items(column: pa.Array) -> pa.Array:
+    """A list of numbers, decimals or times with items as texts; other columns as they are."""
+    kind = column.type
+    if not any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        return column
+    if not pa.types.is_floating(kind.value_type) and not is_spelled(kind.value_type):
+        return column
+    lengths = pc.fill_null(pc.list_value_length(column), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths.cast(pa.int64()))])
+    texts = as_strings(_canonical(column.flatten()), keep_nan=True)
+    return pa.LargeListArray.from_arrays(offsets, texts, mask=column.is_null())
+
+
 def text_of(value: Any) -> str:
-    """A value as a cell's text; lists with a separator that no text holds."""
+    """A value as a cell's text; lists with a separator after every item, a missing one empty."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
-        return _list_text([item for item in value if item is not None])
+    if isinstance(value, float):
+        return _number_text(value)
+    if isinstance(value, list | tuple):
+        return LIST_SEPARATOR.join("" if item is None else text_of(item) for item in value) + LIST_SEPARATOR
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     return value if isinstance(value, str) else str(value)
 
 
-def _list_text(items: list[Any]) -> str:
-    """Items with a separator between them; behind a single word too, which may hold spaces that separate nothing."""
-    if len(items) == 1 and isinstance(items[0], str):
-        return items[0] + LIST_SEPARATOR
-    return LIST_SEPARATOR.join(map(text_of, items))
+def as_strings(values: pa.Array, *, keep_nan: bool = False) -> pa.Array:
+    """A canonical column as strings: whole numbers without a decimal point, others in their shortest form.
 
-
-def as_strings(values: pa.Array) -> pa.Array:
-    """A canonical column as strings: whole numbers without a decimal point, others in their shortest form."""
+    NaN is missing, unless it is kept as a word: an item of a list must not vanish.
+    """
     if pa.types.is_large_string(values.type):
         return values
     if pa.types.is_floating(values.type):
-        texts = [None if value is None or value != value else _number_text(value) for value in values.to_pylist()]
+        texts = [
+            None if value is None or (value != value and not keep_nan) else _number_text(value)
+            for value in values.to_pylist()
+        ]
         return pa.array(texts, pa.large_string())
     try:
         return pc.cast(values, pa.large_string())

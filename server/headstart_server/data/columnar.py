@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
+from headstart_server.data.canonical import validated
 from headstart_server.data.expansion import allowed_bytes, too_far
 from headstart_server.data.ipc_sizes import declared_bytes
 from headstart_server.data.parquet_footer import ColumnChunk, column_chunks
@@ -91,9 +92,12 @@ def read_arrow(path: Path, field: str) -> Iterator[pa.RecordBatch]:
 
 
 def read_ipc_bytes(data: bytes, field: str) -> pa.Table:
-    """The table of an IPC stream in memory; raises InvalidInputError, or what Arrow raises."""
+    """The table of an IPC stream in memory, validated; raises InvalidInputError, or what Arrow raises.
+
+    Nothing but the metadata is read before the validation: even measuring a column trusts its offsets.
+    """
     with pa.BufferReader(data) as source:
-        return _stream(source, 0, field).read_all()
+        return validated(_stream(source, 0, field).read_all(), field)
 
 
 def _stream(source: pa.NativeFile, start: int, field: str) -> pa.RecordBatchReader:

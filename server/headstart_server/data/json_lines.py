@@ -12,13 +12,18 @@ from headstart_server.data.canonical import check_names, text_of
 from headstart_server.data.encodings import encoding_of
 
 MAX_DEPTH = 32
+MAX_ARRAY_BYTES = 64 << 20
+_LEAD_CHARACTERS = 4_096
 _BATCH_ROWS = 20_000
 _BATCH_CELLS = 4_000_000
 _Rows = list[tuple[int, dict[str, Any]]]
 
 
 def read_json_lines(path: Path, field: str) -> Iterator[pa.RecordBatch]:
-    """JSON objects, one a line. Absent keys are missing cells; a key first seen later widens the table."""
+    """JSON objects, one a line or all in one array.
+
+    Absent keys are missing cells; a key first seen later widens the table.
+    """
     names: dict[str, None] = {}
     for _, found in _objects(path, field):
         names.update(dict.fromkeys(found))
@@ -36,10 +41,38 @@ def read_json_lines(path: Path, field: str) -> Iterator[pa.RecordBatch]:
 def _objects(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(line, object), lines counted from 1."""
     number = 0
+    if _is_array(path):
+        yield from _items(path, field)
+        return
     with path.open(encoding=encoding_of(path), errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, _object(line, field, number)
+
+
+def _is_array(path: Path) -> bool:
+    """Whether a file begins as one JSON array does, which no line of JSON Lines may."""
+    with path.open(encoding=encoding_of(path), errors="surrogateescape") as file:
+        return file.read(_LEAD_CHARACTERS).lstrip().startswith("[")
+
+
+def _items(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(item, object) of one JSON array of objects, items counted from 1; it is read as a whole, and so is bounded."""
+    if path.stat().st_size > MAX_ARRAY_BYTES:
+        message = f"is one JSON array of more than {MAX_ARRAY_BYTES} bytes; write one object a line instead"
+        raise invalid(field, message, reason="TOO_LARGE")
+    try:
+        items = json.loads(path.read_text(encoding=encoding_of(path), errors="surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        raise invalid(field, f"is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA") from None
+    for number, item in enumerate(items, 1):
+        if not isinstance(item, dict):
+            message = f"item {number} is not a JSON object but {type(item).__name__}"
+            raise invalid(field, message, reason="UNREADABLE_DATA")
+        if _deeper(item):
+            message = f"item {number} is nested more than {MAX_DEPTH} deep; flatten it"
+            raise invalid(field, message, reason="UNREADABLE_DATA")
+        yield number, item
 
 
 def _object(line: str, field: str, number: int) -> dict[str, Any]:
@@ -68,7 +101,7 @@ def _batch(rows: _Rows, names: list[str], field: str) -> pa.RecordBatch:
 
 
 def _column(rows: _Rows, name: str, field: str) -> pa.Array:
-    texts = [None if row.get(name) is None else text_of(row[name]) for _, row in rows]
+    texts = [None if _is_missing(row.get(name)) else text_of(row[name]) for _, row in rows]
     try:
         name.encode()
         return pa.array(texts, pa.large_string())
@@ -78,6 +111,11 @@ def _column(rows: _Rows, name: str, field: str) -> pa.Array:
                 message = f"column {name[:80]!r} holds bytes that are not UTF-8, or half a character; save it as UTF-8"
                 raise _refused(field, number, message) from None
         raise
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell holds nothing: null, or the NaN that Python and pandas write into JSON."""
+    return value is None or (isinstance(value, float) and value != value)
 
 
 def _encodable(text: str) -> bool:

@@ -13,10 +13,13 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.suggest import choices
-from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches
+from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches, validated
 from headstart_server.data.expansion import bounded
 from headstart_server.data.formats import Format, format_of, read_batches
 from headstart_server.data.images.files import ImageFiles
+
+_CONVERSION = 2
+"""Raised whenever the same file is converted to other cells than before."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
     Raises InvalidInputError naming `field` for unreadable or empty files.
     """
     file_format = file_format or format_of(path.name, field)
-    converted = cache / f"{file_digest(path)}-{file_format}.arrow"
+    converted = cache / f"{file_digest(path)}-{file_format}-{_CONVERSION}.arrow"
     rows = _read(converted)
     if rows is None:
         _convert(path, file_format, converted, field)
@@ -75,7 +78,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:
     """A table of rows that are in memory already."""
-    whole = rows.combine_chunks().to_batches()
+    whole = validated(rows, field).combine_chunks().to_batches()
     parts = (part for batch in whole for part in canonical_batches(batch, field))
     batches = list(bounded(parts, rows.nbytes, field))
     if not batches or rows.num_rows == 0:

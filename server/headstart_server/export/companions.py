@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.data import spellings
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.text_preparation import TextPreparation
@@ -64,6 +65,8 @@ def _copy_scripts(folder: Path, file_format: str, *, runs: bool, images: bool) -
     names |= {"image_files.py": "image_files.py"} if images else {}
     for name, copied in names.items():
         shutil.copyfile(str(_runtime() / name), folder / copied)
+    if runs:
+        shutil.copyfile(str(spellings.__file__), folder / "spellings.py")
 
 
 def _readme(bundle: Bundle, graph: ExportGraph, parity: Parity, file_format: str, *, runs: bool) -> str:
@@ -168,8 +171,8 @@ def _package_words(graph: ExportGraph, file_format: str) -> dict[str, str]:
     texts = any(feature.spec.type == "text" for feature in graph.features)
     packages += ["tokenizers"] if texts and file_format == "onnx" else []
     packages += ["numpy", "pillow"] if graph.images else []
-    scripts = ["`prediction_csv.py`", *(["`image_files.py`"] if graph.images else [])]
-    return {"PACKAGES": " ".join(packages), "SCRIPTS": " and ".join(scripts)}
+    scripts = ["`prediction_csv.py`", "`spellings.py`", *(["`image_files.py`"] if graph.images else [])]
+    return {"PACKAGES": " ".join(packages), "SCRIPTS": " and ".join([", ".join(scripts[:-1]), scripts[-1]])}
 
 
 def _cells(columns: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ class Exports:
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None
 
-    async def run(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+    async def run(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact. Who stops listening ends the export.
 
         Raises what the export's process tells: FailedPreconditionError where the model cannot be exported so or the
@@ -88,7 +88,7 @@ class Exports:
             self._rest.cancel()
         await self._pool.close()
 
-    async def _exported(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+    async def _exported(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         worker = await self._pool.take()
         self._running.add(worker)
         identifier = new_id()

@@ -78,7 +78,9 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             predictor = await asyncio.to_thread(self._pool.get, identifier)
         rows = await self._rows(request.table, predictor)
         answer = await self._batcher.predict(predictor, rows, _REUSE[request.embedding_reuse])
-        response = pb.PredictResponse(rows_found=int(answer.rows_found.sum()), model=request.model)
+        response = pb.PredictResponse(
+            rows_found=int(answer.rows_found.sum()), model=request.model, warnings=rows.warnings
+        )
         wanted = request.probabilities if request.HasField("probabilities") else True
         for feature in predictor.outputs:
             decoded = decode(feature, answer.outputs[feature.name])
@@ -114,8 +116,10 @@ def _message(decoded: Decoded, *, probabilities: bool, top_k: int) -> pb.OutputP
     match kind:
         case "category":
             message.labels.values.extend(decoded.values)
-        case "binary":
+        case "binary" if isinstance(decoded.values[0] if decoded.values else None, bool):
             message.bools.values.extend(decoded.values)
+        case "binary":
+            message.labels.values.extend(decoded.values)
         case "number":
             message.numbers.values.extend(decoded.values)
         case "set":

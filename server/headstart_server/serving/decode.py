@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart_server.data.features import number
+from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 
@@ -20,7 +21,7 @@ class Decoded:
 
     feature: FittedFeature
     values: list[Any]
-    """Per row: a label, a truth value, a number, a list of items or a list of numbers."""
+    """Per row: a label, a truth value (where the data spells true and false), a number, a list of items or numbers."""
     classes: list[str]
     probabilities: npt.NDArray[np.float32] | None
     """[n, classes] for category, binary (false, true) and set outputs."""
@@ -34,7 +35,10 @@ def decode(feature: FittedFeature, output: npt.NDArray[np.float32]) -> Decoded:
             return Decoded(feature, [classes[index] for index in output.argmax(1).tolist()], classes, output)
         case "binary":
             probabilities = np.stack([1 - output, output], 1)
-            return Decoded(feature, (output > threshold).tolist(), classes, probabilities)
+            truths = (output > threshold).tolist()
+            assert isinstance(feature.statistics, BinaryStatistics)
+            values = truths if feature.statistics.truth_values else [classes[truth] for truth in truths]
+            return Decoded(feature, values, classes, probabilities)
         case "set":
             chosen = [[classes[index] for index in np.flatnonzero(row > threshold)] for row in output]
             return Decoded(feature, chosen, classes, output)

@@ -7,11 +7,12 @@ from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from torch import Tensor
 
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.features.cells import Where
+from headstart_server.data.features.cells import Where, missing
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
@@ -105,6 +106,7 @@ class Predictor:
         if violations:
             raise InvalidInputError(violations, reason="MISSING_COLUMN")
         arrays, tokens, keys, files = {}, {}, {}, {}
+        warnings: list[str] = []
         for feature in self.inputs:
             if feature.name in self._images:
                 column = ImageColumn([table], feature.spec.source, self._image_limits)
@@ -119,7 +121,12 @@ class Predictor:
                 tokens[feature.name] = self._texts[feature.name].preparation.tokenize(texts_of(texts))
             else:
                 arrays[feature.name] = feature.transform(values, _where(feature, table.field))
-        return Rows(table.row_count, arrays, tokens, keys, files, np.arange(table.row_count), {})
+                if _knows_none(feature, values, arrays[feature.name]):
+                    warnings.append(
+                        f"column {feature.spec.source!r}: none of its values occurs in the training data; check that "
+                        "they are spelled as there"
+                    )
+        return Rows(table.row_count, arrays, tokens, keys, files, np.arange(table.row_count), {}, tuple(warnings))
 
     def loaded(self, rows: Rows, reuse: Reuse) -> Rows:
         """The rows with their images decoded, or found in the store; raises InvalidInputError naming column and row."""
@@ -217,3 +224,11 @@ class Predictor:
 
 def _where(feature: FittedFeature, field: str) -> Where:
     return Where(field, feature.spec.source, lambda row: f"row {row + 1}")
+
+
+def _knows_none(feature: FittedFeature, values: pa.Array, array: npt.NDArray[np.generic]) -> bool:
+    """Whether a category or set column holds values, of which training saw none."""
+    if feature.spec.type not in ("category", "set"):
+        return False
+    present = ~missing(values)
+    return bool(present.any()) and not array[present].any()

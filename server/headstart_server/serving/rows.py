@@ -48,6 +48,8 @@ class Rows:
     """Where the rows are in that table, if there are images."""
     images: dict[str, ReadyImages] = field(default_factory=dict)
     """Image inputs, once they are loaded."""
+    warnings: tuple[str, ...] = ()
+    """What is probably wrong with the rows of this caller, for people."""
 
     @classmethod
     def join(cls, parts: Sequence["Rows"]) -> "Rows":

@@ -57,7 +57,7 @@ def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
         ("a.csv", b",,\n1,2,3\n", "'' is named twice"),
         ("a.csv", b'a\n"open\n', "line 2"),
         ("a.csv", b"a\n\xff\n", "not UTF-8"),
-        ("a.jsonl", b"[1]\n", "line 1: expected an object, got list"),
+        ("a.jsonl", b"[1]\n", "item 1: expected an object, got int"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes, why: str) -> None:

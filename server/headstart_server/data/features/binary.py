@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features import category
-from headstart_server.data.features.cells import Where
+from headstart_server.data.features.cells import Where, shown
+from headstart_server.data.spellings import Spellings, spelling
 from headstart_server.spec.model import PreprocessingSpec
 
 _TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
@@ -26,6 +27,14 @@ class BinaryStatistics:
     false_label: str
     fill: float
     positive_rate: float
+
+    @property
+    def truth_values(self) -> bool:
+        """Whether the data spells its values `true` and `false`, in any case, and so is answered with booleans."""
+        return [spelling(label) for label in (self.false_label, self.true_label)] == [
+            ("truth", "false"),
+            ("truth", "true"),
+        ]
 
 
 def fit(
@@ -71,20 +80,19 @@ def transform(values: pa.Array, statistics: BinaryStatistics, where: Where, star
     if unknown.any():
         row = int(np.argmax(unknown))
         expected = f"{statistics.true_label!r} or {statistics.false_label!r}"
-        raise where.error(start + row, f"{str(texts[row])[:80]!r} is neither {expected}; correct it", "UNSEEN_LABEL")
+        raise where.error(start + row, f"{shown(str(texts[row]))} is neither {expected}; correct it", "UNSEEN_LABEL")
     return mapped
 
 
 def _codes(values: list[str | None], statistics: BinaryStatistics) -> dict[str | None, float]:
     codes: dict[str | None, float] = {}
     usual = _folded(statistics.true_label) in _TRUE and _folded(statistics.false_label) in _FALSE
+    spellings = Spellings((statistics.true_label, statistics.false_label))
     for value in values:
         if value is None:
             codes[value] = statistics.fill
-        elif value == statistics.true_label:
-            codes[value] = 1.0
-        elif value == statistics.false_label:
-            codes[value] = 0.0
+        elif (label := spellings.find(value)) is not None:
+            codes[value] = float(label == statistics.true_label)
         else:
             folded = _folded(value)
             codes[value] = 1.0 if usual and folded in _TRUE else 0.0 if usual and folded in _FALSE else float("nan")

@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import invalid
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import as_strings
-from headstart_server.data.features.cells import Where
+from headstart_server.data.features.cells import Where, shown
+from headstart_server.data.spellings import Spellings
 from headstart_server.spec.model import PreprocessingSpec
 
 UNKNOWN = "<unknown>"
@@ -28,6 +29,11 @@ class CategoryStatistics:
     counts: tuple[int, ...]
     fill: str | None
     output: bool
+
+    @cached_property
+    def spellings(self) -> Spellings:
+        """Finds the value that a cell means, however it is spelled."""
+        return Spellings(value for value in self.vocabulary if value != UNKNOWN or self.output)
 
     @cached_property
     def values(self) -> pa.Array:
@@ -74,17 +80,25 @@ def transform(values: pa.Array, statistics: CategoryStatistics, where: Where, st
     texts = as_strings(values)
     if statistics.fill is not None:
         texts = pc.fill_null(texts, statistics.fill)
-    indices = pc.index_in(texts, value_set=statistics.values)
+    indices = pc.index_in(as_spelled(texts, statistics.spellings), value_set=statistics.values)
     if statistics.output and indices.null_count:
         row = int(np.argmax(indices.is_null().to_numpy(zero_copy_only=False)))
         given = texts[row].as_py()
         known = ", ".join(repr(label[:40]) for label in statistics.vocabulary[:10])
-        what = "the label is missing" if given is None else f"label {given[:80]!r} does not occur in the training rows"
+        what = "the label is missing" if given is None else f"label {shown(given)} does not occur in the training rows"
         raise where.error(
             start + row, f"{what}; correct it, or add training rows with it (known: {known})", "UNSEEN_LABEL"
         )
     filled: npt.NDArray[np.int64] = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return filled
+
+
+def as_spelled(texts: pa.Array, spellings: Spellings) -> pa.Array:
+    """The cells as the training rows spell them, those that mean none of their values as they are."""
+    found = pc.unique(texts)
+    meant = [text if text is None else spellings.find(text) or text for text in found.to_pylist()]
+    respelled = pa.array(meant, pa.large_string())
+    return texts if respelled.equals(found) else respelled.take(pc.index_in(texts, value_set=found))
 
 
 def check_class_weights(weights: Mapping[str, float], statistics: CategoryStatistics, field: str) -> None:

@@ -76,6 +76,13 @@ def _not_a_number(texts: pa.Array, start: int, where: Where) -> InvalidInputErro
     return where.column_error("holds cells that are not numbers")
 
 
+def shown(text: str) -> str:
+    """A cell for a message, quoted and cut; a list's items with commas between them."""
+    if LIST_SEPARATOR in text:
+        text = f"[{text.removesuffix(LIST_SEPARATOR).replace(LIST_SEPARATOR, ', ')}]"
+    return repr(text[:80])
+
+
 def split_items(text: str, separator: str | None) -> list[str]:
     """The items of a set or vector cell."""
     if LIST_SEPARATOR in text:

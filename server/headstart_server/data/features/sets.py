@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where, split_items
+from headstart_server.data.spellings import Spellings
 from headstart_server.spec.model import PreprocessingSpec
 
 
@@ -21,6 +22,11 @@ class SetStatistics:
     vocabulary: tuple[str, ...]
     counts: tuple[int, ...]
     separator: str | None
+
+    @cached_property
+    def spellings(self) -> Spellings:
+        """Finds the item that a text means, however it is spelled."""
+        return Spellings(self.vocabulary)
 
     @cached_property
     def index(self) -> dict[str, int]:
@@ -53,6 +59,8 @@ def transform(values: pa.Array, statistics: SetStatistics, where: Where, start: 
     for row, text in enumerate(as_strings(values).to_pylist()):
         for item in split_items(text, statistics.separator) if text else ():
             position = index.get(item)
+            if position is None and (meant := statistics.spellings.find(item)) is not None:
+                position = index[meant]
             if position is not None:
                 hot[row, position] = 1
     return hot

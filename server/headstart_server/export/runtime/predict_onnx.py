@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from prediction_csv import BadRowsError, run
+from spellings import Spellings
 
 HERE = Path(__file__).parent
 MISSING_NUMBERS = {"", "na", "n/a", "nan", "+nan", "-nan", "null", "none", "?", "-", "missing", "#n/a"}
@@ -17,6 +18,7 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASC
 TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
 FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
 LIST_SEPARATOR = "\x1f"
+UNKNOWN = "<unknown>"
 
 
 class Model:
@@ -92,17 +94,20 @@ def values(kind, statistics, cells, where):
         return np.array([number(cell, where, row) for row, cell in enumerate(cells)], np.float64)
     if kind == "category":
         index = {text: position for position, text in enumerate(statistics["vocabulary"])}
-        return np.array([index.get(cell or statistics["fill"], 0) for cell in cells], np.int64)
+        known = Spellings([text for text in statistics["vocabulary"] if text != UNKNOWN])
+        return np.array([index.get(known.find(cell or statistics["fill"]), 0) for cell in cells], np.int64)
     if kind == "binary":
         return np.array([truth(statistics, cell, where, row) for row, cell in enumerate(cells)], np.float32)
     if kind == "vector":
         return np.stack([vector(statistics, cell, where, row) for row, cell in enumerate(cells)])
     index = {text: position for position, text in enumerate(statistics["vocabulary"])}
+    known = Spellings(index)
     hot = np.zeros((len(cells), len(index)), np.float32)
     for row, cell in enumerate(cells):
         for text in items(statistics["separator"], cell):
-            if text in index:
-                hot[row, index[text]] = 1
+            meant = known.find(text)
+            if meant is not None:
+                hot[row, index[meant]] = 1
     return hot
 
 
@@ -118,8 +123,9 @@ def number(cell, where, row):
 def truth(statistics, cell, where, row):
     if cell == "":
         return statistics["fill"]
-    if cell in (statistics["true_label"], statistics["false_label"]):
-        return float(cell == statistics["true_label"])
+    label = Spellings([statistics["true_label"], statistics["false_label"]]).find(cell)
+    if label is not None:
+        return float(label == statistics["true_label"])
     folded = cell.strip().lower()
     labels = statistics["true_label"].strip().lower(), statistics["false_label"].strip().lower()
     usual = labels[0] in TRUE and labels[1] in FALSE

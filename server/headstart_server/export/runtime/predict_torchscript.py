@@ -8,12 +8,29 @@ import warnings
 from pathlib import Path
 
 from prediction_csv import BadRowsError, run
+from spellings import Spellings
 
 warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # which nothing here needs
 
 import torch  # noqa: E402
 
 HERE = Path(__file__).parent
+
+
+def as_spelled(columns, features):
+    """The cells of categories and binaries as the training rows spell them."""
+    respelled = dict(columns)
+    for feature in features:
+        statistics, column = feature["statistics"], feature["column"]
+        kind = feature["spec"]["type"]
+        if kind == "category":
+            known = Spellings([text for text in statistics["vocabulary"] if text != "<unknown>"])
+        elif kind == "binary":
+            known = Spellings([statistics["true_label"], statistics["false_label"]])
+        else:
+            continue
+        respelled[column] = [known.find(cell) or cell for cell in columns[column]]
+    return respelled
 
 
 def main():
@@ -31,6 +48,7 @@ def main():
             rows = range(first_row, first_row + len(columns[column]))
             found = [pixels_of(cell, transform, column, row) for cell, row in zip(columns[column], rows)]
             images[column] = torch.stack([torch.from_numpy(pixels) for pixels in found])
+        columns = as_spelled(columns, metadata["features"].values())
         try:
             with torch.inference_mode():
                 outputs = model.predict(columns, first_row, images)

@@ -91,7 +91,8 @@ def _cells(output, value):
     if kind == "category":
         return [classes[value.index(max(value))], *map(float_text, value)]
     if kind == "binary":
-        says = "true" if value > _as_float32(output["threshold"]) else "false"
+        says = classes[value > _as_float32(output["threshold"])]
+        says = says.lower() if sorted(map(str.lower, classes)) == ["false", "true"] else says
         return [says, float_text(_as_float32(1 - value)), float_text(value)]
     if kind == "set":
         chosen = [label for label, number in zip(classes, value) if number > _as_float32(output["threshold"])]

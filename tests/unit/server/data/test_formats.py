@@ -124,10 +124,18 @@ def test_json_lines_become_text_with_missing_cells_where_keys_are_absent(tmp_pat
         "a": ["x", None, None, "y", None, None],
         "n": ["1", "2.5", "1" + "0" * 30, None, None, None],
         "late": [None, "true", None, None, None, None],
-        "set": [None, None, None, "science fiction\x1fdrama", "science fiction\x1f", None],
-        "vector": [None, None, None, None, "1\x1f2.5", "1"],
+        "set": [None, None, None, "science fiction\x1fdrama\x1f", "science fiction\x1f", "\x1f"],
+        "vector": [None, None, None, None, "1\x1f2.5\x1f", "1\x1f\x1f"],
         "nested": [None, None, None, None, '{"a": [2], "b": 1}', None],
     }
+
+
+def test_one_array_of_json_is_read_as_its_objects_a_line(tmp_path: Path) -> None:
+    rows = [{"a": 1.0, "b": "x"}, {"a": 2.5}, {"a": float("nan"), "b": [True, "c d"]}]
+    lines = cells_of(read_bytes(tmp_path, "f.jsonl", "\n".join(map(json.dumps, rows)).encode()))
+    assert cells_of(read_bytes(tmp_path, "f.json", json.dumps(rows, indent=1).encode())) == lines
+    assert lines == {"a": ["1", "2.5", None], "b": ["x", None, "true\x1fc d\x1f"]}
+    assert "item 2 is not a JSON object but int" in refusal(tmp_path, "f.json", b'[{"a": 1}, 2]')
 
 
 def test_json_lines_in_utf_16_are_read(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.canonical import CHUNK_ROWS
+from headstart_server.data.columnar import read_ipc_bytes
 from headstart_server.data.tables import Sources, open_table, table_of_arrow
 from headstart_server.data.texts import TextColumn
 from hypothesis import given
@@ -33,6 +34,52 @@ def test_a_truncated_conversion_is_made_again(tmp_path: Path) -> None:
     [converted] = _cached(tmp_path)
     converted.write_bytes(converted.read_bytes()[:-20])
     assert open_table(path, None, tmp_path / "cache", "dataset").rows.column("a").to_pylist() == ["1", "2"]
+
+
+def test_a_conversion_with_one_flipped_bit_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.csv"
+    path.write_bytes(b"a\n1\n2\n")
+    open_table(path, None, tmp_path / "cache", "dataset")
+    [converted] = _cached(tmp_path)
+    whole = converted.read_bytes()
+    for place in range(0, len(whole), 50):
+        converted.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        monkeypatch.setattr("headstart_server.data.tables._verified", set())  # as in a process that starts
+        assert open_table(path, None, tmp_path / "cache", "dataset").rows.column("a").to_pylist() == ["1", "2"]
+        assert converted.read_bytes() == whole
+
+
+def test_rows_are_validated_before_anything_measures_or_copies_them() -> None:
+    calls: list[str] = []
+
+    class Recorded:
+        """Rows that note what is asked of them."""
+
+        def __init__(self, rows: pa.Table) -> None:
+            self._rows = rows
+
+        def __getattr__(self, name: str) -> object:
+            calls.append(name)
+            return getattr(self._rows, name)
+
+    table_of_arrow(Recorded(pa.table({"a": [["x"], ["y", "z"]]})), "table")  # type: ignore[arg-type]
+    assert calls[0] == "validate"
+    assert "nbytes" in calls[1:]
+
+
+def test_an_ipc_stream_is_validated_where_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[pa.Table] = []
+
+    def record(rows: pa.Table, field: str) -> pa.Table:
+        seen.append(rows)
+        return rows
+
+    monkeypatch.setattr("headstart_server.data.columnar.validated", record)
+    rows = pa.table({"a": [["x"], None]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    assert read_ipc_bytes(sink.getvalue().to_pybytes(), "table") is seen[0]
 
 
 def test_a_refused_file_leaves_no_conversion_behind(tmp_path: Path) -> None:

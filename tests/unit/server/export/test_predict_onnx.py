@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import headstart_server.export
 import numpy as np
 import pytest
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.data import spellings
 from headstart_server.data.features.fitted import FittedFeature
 from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -26,6 +28,7 @@ RUNTIME = Path(headstart_server.export.__file__).parent / "runtime"
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`predict.py` as it lies in an artifact."""
     monkeypatch.syspath_prepend(RUNTIME)
+    monkeypatch.setitem(sys.modules, "spellings", spellings)  # of which an artifact holds a copy
     return importlib.import_module("predict_onnx")
 
 

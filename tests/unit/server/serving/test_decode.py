@@ -20,21 +20,27 @@ def test_a_category_is_its_likeliest_label_with_every_probability() -> None:
     assert decoded.probabilities is output
 
 
-def test_a_binary_is_a_truth_value_with_both_probabilities() -> None:
+def test_a_binary_is_a_label_of_the_data_with_both_probabilities() -> None:
     feature = fitted(["no", "yes", "yes"], "binary", output=True)
     decoded = decode(feature, np.array([0.75, 0.25], np.float32))
-    assert decoded.values == [True, False]
+    assert decoded.values == ["yes", "no"]
     assert decoded.classes == ["no", "yes"]
     assert decoded.probabilities is not None
     assert decoded.probabilities.tolist() == [[0.25, 0.75], [0.75, 0.25]]
 
 
-@pytest.mark.parametrize(("threshold", "expected"), [(None, [False, False, True]), (0.25, [False, True, True])])
-def test_a_threshold_is_the_least_that_is_not_yet_true(threshold: float | None, expected: list[bool]) -> None:
+@pytest.mark.parametrize(("threshold", "expected"), [(None, "no no yes"), (0.25, "no yes yes")])
+def test_a_threshold_is_the_least_that_is_not_yet_true(threshold: float | None, expected: str) -> None:
     decoder = {} if threshold is None else {"threshold": threshold}
     spec = FeatureSpec.model_validate({"name": "column", "type": "binary", "decoder": decoder})
     feature = fit_feature(spec, chunks(["no", "yes"]), WHERE, output=True)
-    assert decode(feature, np.array([0.25, 0.5, 0.75], np.float32)).values == expected
+    assert decode(feature, np.array([0.25, 0.5, 0.75], np.float32)).values == expected.split()
+
+
+@pytest.mark.parametrize("spelled", [["false", "true"], ["False", "True"], [False, True]])
+def test_a_binary_of_truth_values_is_answered_with_truth_values(spelled: list[object]) -> None:
+    feature = fitted(spelled, "binary", output=True)
+    assert decode(feature, np.array([0.75, 0.25], np.float32)).values == [True, False]
 
 
 def test_a_set_holds_the_items_that_are_likelier_than_not() -> None:
