@@ -261,16 +261,20 @@ def _image_sizes(section: Section, path: str, reading: Reading) -> None:
 
 
 def _validation_field(section: Section, path: str, reading: Reading) -> None:
-    output, metric = section.pop("validation_field"), section.get("validation_metric")
+    trainer, outputs = section["trainer"], section.get("output_features")
+    if not isinstance(trainer, dict) or "validation_field" not in trainer:
+        return
+    path = f"{path}.validation_field"
+    output, metric = trainer.pop("validation_field"), trainer.get("validation_metric")
     if output in (None, "combined", "auto"):
         return
-    if metric in (None, "auto", "loss"):
-        reading.refuse(path, "needs a validation_metric that is not the loss: that is taken of all outputs together")
-    elif isinstance(output, str) and isinstance(metric, str):
-        section["validation_metric"] = f"{output}.{metric}"
-        reading.note(path, f"read as validation_metric: {output}.{metric}"[:300])
-    else:
+    if not isinstance(output, str) or not isinstance(metric, str | None):
         reading.refuse(path, "must be the name of an output")
+    elif metric not in (None, "auto", "loss"):
+        trainer["validation_metric"] = f"{output}.{metric}"
+        reading.note(path, f"read as validation_metric: {output}.{metric}"[:300])
+    elif not isinstance(outputs, list) or len(outputs) != 1:
+        reading.refuse(path, "needs a validation_metric that is not the loss: that is taken of all outputs together")
 
 
 _FEATURES = ("input_features[]", "output_features[]")
@@ -325,7 +329,12 @@ SPELLINGS: tuple[Spelling, ...] = (
         for side in ("input_features[]", "defaults.image")
     ),
     Spelling("trainer", "optimizer", "a word is its `type`", _word("optimizer")),
-    Spelling("trainer", "validation_field", "`validation_metric: field.metric`", _validation_field),
+    Spelling(
+        "",
+        "trainer",
+        "`validation_field`: `validation_metric: field.metric`; of one output, its loss",
+        _validation_field,
+    ),
     Spelling("trainer", "bucketing_field", "no effect", _idle("batches are grouped by length automatically"), "0.7"),
     Spelling("trainer", "should_shuffle", "no effect if true", _idle("rows are shuffled in each epoch", True)),
     Spelling(

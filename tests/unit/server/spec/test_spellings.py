@@ -83,6 +83,10 @@ def parsed(values: dict[str, Any]) -> dict[str, Any]:
             spec_with(),
         ),
         (
+            spec_with(trainer={"validation_field": "label", "validation_metric": "loss"}),
+            spec_with(trainer={"validation_metric": "loss"}),
+        ),
+        (
             spec_with(trainer={"enable_gradient_checkpointing": True, "increase_batch_size_on_plateau": 0}),
             spec_with(),
         ),
@@ -107,6 +111,13 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
         ),
         (spec_with(trainer={"should_shuffle": False}), "trainer.should_shuffle", "unknown key"),
         (spec_with(trainer={"regularization_lambda": 0.1}), "trainer.regularization_lambda", "weight_decay"),
+        (
+            spec_with(
+                output_features=[{"name": name, "type": "number"} for name in "ab"], trainer={"validation_field": "a"}
+            ),
+            "trainer.validation_field",
+            "all outputs together",
+        ),
         (spec_with(training={"epoch": 1}), "trainer.epoch", "epochs"),
     ],
 )
