@@ -13,7 +13,6 @@ LACKING: dict[str, str] = {
     "reduce_on_plateau": "use learning_rate_scheduler.decay",
     "regularization_lambda": "use trainer.optimizer.weight_decay",
     "regularization_type": "use trainer.optimizer.weight_decay",
-    "bucketing_field": "batches are grouped by length automatically",
     "model_type": "every model is an encoder-combiner-decoder; leave the key out",
     "ludwig_version": "leave the key out",
     "dependencies": "outputs do not feed each other",

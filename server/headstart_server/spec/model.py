@@ -276,6 +276,7 @@ class TrainSpec(Section):
     backend: BackendSpec = BackendSpec()
     preprocessing: GlobalPreprocessingSpec = GlobalPreprocessingSpec()
     defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict, max_length=50)
+    notes: list[Word] = Field(default_factory=list, max_length=100)
 
     @property
     def features(self) -> list[FeatureSpec]:

@@ -14,13 +14,15 @@ from headstart_server.spec.json_reader import read_json
 from headstart_server.spec.lacking import LACKING
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.short_forms import feature_with_long_forms, with_long_forms
+from headstart_server.spec.spellings import with_current_spelling
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
 
 def parse_yaml(text: str) -> TrainSpec:
     """Parses a spec in YAML or JSON; raises InvalidInputError with the violations found."""
-    return parse_values(read_json(text) or read_yaml(text))
+    values, notes = with_current_spelling(read_json(text) or read_yaml(text))
+    return parse_values({**values, **({"notes": notes} if notes else {})})
 
 
 def parse_values(values: dict[str, Any]) -> TrainSpec:

@@ -7,7 +7,7 @@ from headstart_server.core.errors import InvalidInputError
 from headstart_server.planning import trainer as trainer_module
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
-from headstart_server.spec.parse import parse_values
+from headstart_server.spec.parse import parse_values, parse_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +154,11 @@ def test_fine_tuned_classifiers_are_chosen_by_accuracy() -> None:
     assert _plan(runs=True, trains=True)[0].validation_metric == "label.accuracy"
     number = [{"name": "y", "type": "number"}]
     assert _plan(runs=True, trains=True, outputs=number)[0].validation_metric == "loss"
+
+
+def test_each_note_on_a_files_spelling_is_a_warning() -> None:
+    spec = parse_yaml(
+        "model_type: ecd\ninput_features: [{name: a, type: numerical}]\noutput_features: [{name: b, type: category}]"
+    )
+    plan = plan_trainer(spec, Resolution.of(spec), 100, "cpu", encoder_runs=False, encoder_trains=False)
+    assert plan.warnings == (("SPELLING", "input_features[0].type: 'numerical' read as 'number'"),)
