@@ -61,7 +61,7 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
 
 def _with_shortest_floats(columns: dict[str, list[Any]], frame: Any) -> dict[str, list[Any]]:
     """Return columns with float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
-    kinds = getattr(frame, "dtypes", None)
+    kinds: Any = getattr(frame, "dtypes", None)
     for name, kind in kinds.items() if hasattr(kinds, "items") else ():
         if str(kind).lower() == "float32":
             columns[name] = [_shortest(cell) if isinstance(cell, float) else cell for cell in columns[name]]

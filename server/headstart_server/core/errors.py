@@ -76,6 +76,12 @@ class FailedPreconditionError(HeadstartError):
     reason = "FAILED_PRECONDITION"
 
 
+class NotExportableError(FailedPreconditionError):
+    """One format does not hold the model; the message ends where the way out would begin."""
+
+    reason = "NOT_EXPORTABLE"
+
+
 class OutOfRangeError(HeadstartError):
     """An offset lies past the end."""
 

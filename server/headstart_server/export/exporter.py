@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.digests import file_digest
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError
+from headstart_server.core.errors import FailedPreconditionError, NotExportableError, NotFoundError
 from headstart_server.core.names import new_id
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
@@ -34,7 +34,7 @@ from headstart_server.export.parity import (
     graph_inputs,
     raw_cells,
 )
-from headstart_server.export.refusal import NAMES, NotExportableError, attempted, refusals_named, with_way_out
+from headstart_server.export.refusal import NAMES, attempted, refusals_named, with_way_out
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderVault
 from headstart_server.serving.predictor import Predictor

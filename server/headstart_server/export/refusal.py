@@ -6,19 +6,13 @@ from contextlib import contextmanager
 
 import structlog
 
-from headstart_server.core.errors import FailedPreconditionError, HeadstartError
+from headstart_server.core.errors import HeadstartError, NotExportableError
 from headstart_server.core.memory import ran_out_of_memory
 
 _log = structlog.get_logger()
 NAMES = {"onnx": "ONNX", "torchscript": "TorchScript"}
 _PATH = re.compile(r"(?:/[\w.@+-]+){2,}/?")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class NotExportableError(FailedPreconditionError):
-    """One format does not hold the model; the message ends where the way out would begin."""
-
-    reason = "NOT_EXPORTABLE"
 
 
 @contextmanager

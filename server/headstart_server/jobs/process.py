@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class WorkerProcess:
         """Its process id."""
         return self._process.pid
 
-    async def run(self, assignment: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    async def run(self, assignment: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Hands a job over and yields its messages; the last is `done`. Ends early if the process dies.
 
         Raises ValueError for a line that is no message.

@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from headstart_server.core.errors import NotExportableError
 from headstart_server.export.graph_inputs import GraphInput
 from headstart_server.export.onnx import export_onnx
-from headstart_server.export.refusal import NotExportableError, refusals_named
+from headstart_server.export.refusal import refusals_named
 from torch import Tensor, nn
 
 

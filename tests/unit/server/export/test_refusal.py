@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 
 import pytest
-from headstart_server.core.errors import NotFoundError
+from headstart_server.core.errors import NotExportableError, NotFoundError
 from headstart_server.export.refusal import (
-    NotExportableError,
     attempted,
     cause_of,
     refusals_named,
