@@ -104,9 +104,15 @@ def prepare(
 
 
 def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
-    """Gives training a row of every label, unless the split is the user's."""
+    """Gives training a row of every label, unless the split is the user's; groups of a hash split stay whole."""
+    split = spec.preprocessing.split
+    groups = _groups(split.column, sources) if split.type == "hash" and split.column is not None else None
     for index, feature in enumerate(spec.output_features):
-        if feature.type == "category" and spec.preprocessing.split.type != "fixed":
+        if split.type == "fixed":
+            return
+        if feature.type == "binary":
+            keep_labels_in_training(parts, _labels(feature.source, sources), groups)
+        if feature.type == "category":
             labels = _labels(feature.source, sources)
             _require_repeats(
                 labels[parts != Part.DROPPED],
@@ -114,7 +120,7 @@ def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
                 f"column {feature.source!r} holds another label in every row, and training needs one row of each: "
                 "nothing is left to validate; choose a column whose labels repeat, or another type",
             )
-            keep_labels_in_training(parts, labels)
+            keep_labels_in_training(parts, labels, groups)
 
 
 def image_where(index: int, feature: FeatureSpec, sources: Sources) -> Where:
@@ -211,6 +217,14 @@ def _labels(column: str, sources: Sources) -> npt.NDArray[np.int64]:
     labels = np.full(sources.rows.row_count, -1, np.int64)
     labels[: len(encoded)] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
     return labels
+
+
+def _groups(column: str, sources: Sources) -> npt.NDArray[np.int64]:
+    """As `_labels`, for the column of a hash split: missing cells of the first table are one group, too."""
+    groups = _labels(column, sources)
+    split = groups[: sources.tables[0].row_count]
+    split[split < 0] = groups.max() + 1
+    return groups
 
 
 def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) -> None:

@@ -44,12 +44,20 @@ def assign(table: Table, split: SplitSpec, probabilities: list[float], seed: int
             return _random(table.row_count, probabilities, seed)
 
 
-def keep_labels_in_training(parts: Parts, labels: npt.NDArray[np.int64]) -> None:
-    """Moves one row of each label that landed outside training alone into it. `labels` is int [rows], -1 missing."""
+def keep_labels_in_training(
+    parts: Parts, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None = None
+) -> None:
+    """Moves one row of each label that landed outside training alone into it. `labels` is int [rows], -1 missing.
+
+    With `groups`, int [rows], the rows of that row's group go with it: a group is never torn.
+    """
     present = (labels >= 0) & (parts != Part.DROPPED)
-    trained = np.unique(labels[present & (parts == Part.TRAIN)])
-    for label in np.setdiff1d(np.unique(labels[present]), trained):
-        parts[np.flatnonzero(present & (labels == label))[0]] = Part.TRAIN
+    for label in np.unique(labels[present]):
+        rows = np.flatnonzero(present & (labels == label))
+        if (parts[rows] == Part.TRAIN).any():  # or a group that was moved for another label brought one
+            continue
+        moved = rows[:1] if groups is None else np.flatnonzero(groups == groups[rows[0]])
+        parts[moved[parts[moved] != Part.DROPPED]] = Part.TRAIN
 
 
 def _strings(table: Table, column: str | None) -> pa.Array:

@@ -19,7 +19,7 @@ from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
 from headstart_server.planning.resolution import Origin
-from headstart_server.training.calibration import fit_temperature
+from headstart_server.training.calibration import temperature_that_helps
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop, LoopSettings
 from headstart_server.training.optimizer import build_optimizer
@@ -149,7 +149,7 @@ class Fitting:
         logits, targets = loop.evaluator.outputs_of(Part.VALIDATION)
         for feature in self._prepared.data.outputs:
             wanted = feature.spec.decoder.calibration is not False and feature.spec.type in ("category", "binary")
-            temperature = fit_temperature(logits[feature.name], targets[feature.name]) if wanted else 1.0
+            temperature = temperature_that_helps(logits[feature.name], targets[feature.name]) if wanted else 1.0
             loop.model.decoder(feature.name).temperature.fill_(self._world.told(temperature))
 
     def _whole_model(self, parallel: Parallel) -> ECD:

@@ -105,3 +105,16 @@ def test_every_label_is_in_training_afterwards_and_few_rows_moved(rows: list[tup
         trained = (before[mine & kept] == Part.TRAIN).any()
         assert (before[mine] != after[mine]).sum() == (0 if trained else 1)
     assert (before[labels < 0] == after[labels < 0]).all()
+
+
+def test_a_group_is_moved_whole_or_not_at_all() -> None:
+    parts = np.array([0, 0, 2, 2, 2, 1], np.int8)
+    labels, groups = np.array([0, 0, 1, 0, 2, 0]), np.array([0, 0, 1, 1, 1, 2])
+    keep_labels_in_training(parts, labels, groups)
+    assert parts.tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_dropped_rows_of_a_moved_group_stay_dropped() -> None:
+    parts = np.array([0, 2, -1], np.int8)
+    keep_labels_in_training(parts, np.array([0, 1, 1]), np.array([0, 1, 1]))
+    assert parts.tolist() == [0, 0, -1]

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchmetrics.classification as reference
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.training.calibration import fit_temperature
+from headstart_server.training.calibration import fit_temperature, temperature_that_helps
 from headstart_server.training.metric_names import metric_names, smaller_is_better
 from headstart_server.training.metrics import metrics_of
 from scipy.optimize import minimize_scalar
@@ -177,3 +177,31 @@ def test_few_rows_are_not_calibrated_and_perfect_ones_stay_finite() -> None:
     assert fit_temperature(torch.eye(5), torch.arange(5)) == 1.0
     perfect = fit_temperature(torch.eye(20) * 100, torch.arange(20))
     assert 0.05 <= perfect <= 20
+
+
+def _judged(classes: int, rows: int, seed: int, sharpness: float) -> tuple[float, float]:
+    """Mean log loss of fresh rows, by scikit-learn: as the model says, and at the temperature fitted to few others."""
+    generator = np.random.default_rng(seed)
+    truth = generator.integers(0, classes, rows + 2_000)
+    evidence = generator.normal(size=(len(truth), classes))
+    evidence[np.arange(len(truth)), truth] += 2.5
+    logits = evidence * 2.5 * sharpness  # at sharpness 1 these are the true posterior's
+    temperature = temperature_that_helps(torch.from_numpy(logits[:rows]), torch.from_numpy(truth[:rows]))
+    found = [
+        sklearn_metrics.log_loss(
+            truth[rows:], torch.from_numpy(logits[rows:] / scale).softmax(1).numpy(), labels=range(classes)
+        )
+        for scale in (1.0, temperature)
+    ]
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize(("classes", "rows"), [(50, 100), (10, 70), (3, 40)])
+def test_few_rows_of_many_classes_make_probabilities_no_worse(classes: int, rows: int) -> None:
+    pairs = [_judged(classes, rows, seed, 1.0) for seed in range(12)]
+    assert np.mean([after - before for before, after in pairs]) < 0.02
+
+
+def test_an_overconfident_model_is_calibrated_where_rows_say_so() -> None:
+    pairs = [_judged(10, 400, seed, 4.0) for seed in range(5)]
+    assert all(after < before - 0.2 for before, after in pairs)
