@@ -24,7 +24,7 @@ from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.batch_sharing import keep_measurements
-from headstart_server.encoders.precision import fast_precision, settle_precision
+from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.tidying import Limits
 from headstart_server.engines.workplace import Workplace
@@ -95,7 +95,7 @@ class App:
             "model_root": str(model_root or ""),
             "hub_allowed": settings.allow_hub,
             "image_limits": asdict(limits),
-            "cpu_precision": fast_precision("cpu"),
+            "precisions": settled_precisions(),
         }
         self.artifacts = ArtifactRegistry(self.storage.artifacts)
         self.exports = Exports(self.artifacts, surroundings, settings.concurrent_exports)

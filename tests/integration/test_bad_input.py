@@ -175,8 +175,9 @@ def test_many_mistakes_are_counted(client: headstart.Client) -> None:
     text = json.dumps({f"key{number}": 1 for number in range(10_000)})
     with pytest.raises(headstart.InvalidArgument) as refused:
         client.train(text, headstart.ServerPath("reviews.csv"))
-    assert len(refused.value.violations) == 21
-    assert refused.value.violations[-1].description == "and 9980 more; correct these first"
+    *listed, last = refused.value.violations  # as many as fit into trailers that every client takes
+    assert len(listed) > 10
+    assert last.description == f"and {10_000 - len(listed)} more; correct these first"
 
 
 def with_cells(column: str, cells: Callable[[int], str]) -> list[reviews.Row]:
