@@ -131,7 +131,7 @@ def test_every_output_type_trains_and_predicts(client: headstart.Client) -> None
     assert metrics["score.r2"] > 0.5
     answer = client.predict(job.model, reviews.columns(ROWS[:5], "review", "price", "category"))
     assert [type(answer[name].values[0]) for name in ("verdict", "watched", "score")] == [str, str, float]
-    assert answer["watched"].classes == ["no", "yes"]
+    assert list(answer["watched"].classes) == ["no", "yes"]
     assert set(answer["watched"].values) <= {"no", "yes"}
     assert len(answer["point"].values[0]) == 2
     assert set(answer["tags"].values[0]) <= {"happy", "cheap", "none"}
