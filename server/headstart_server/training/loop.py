@@ -1,6 +1,5 @@
 """The loop: epochs, batches, forward, loss, step, evaluate, save, report."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,13 +19,13 @@ from headstart_server.training.checkpoint import Kept, Progress, RunningState, l
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
 from headstart_server.training.honesty import require_same
-from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.parallel import Parallel, State
 from headstart_server.training.passes import Pass, cut
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, Metrics, Reporter, WorkerReport
 from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
+from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
 from headstart_server.training.stepping import Clipping, Stepper
 
 _PAST_REPORTS = 1_000
@@ -227,11 +226,10 @@ class Loop:
 
     def _keep_best(self, report: EpochReport) -> EpochReport:
         """Notes the epoch; returns its report, which says whether it is the best."""
-        metric = self.settings.validation_metric
-        value = report.validation.get(metric, math.nan)
-        best = self.progress.best
-        known = best.validation.get(metric, math.nan) if best else math.nan
-        better = best is None or math.isnan(known) or (value < known if smaller_is_better(metric) else value > known)
+        metric, best = self.settings.validation_metric, self.progress.best
+        if best is None and (undefined := why_undefined(report, metric)):
+            self.reporter.warning(UNDEFINED, undefined)
+        better = is_better(report, best, metric)
         if better:
             self.best_state = self.parallel.snapshot()
         report = replace(report, best=better)

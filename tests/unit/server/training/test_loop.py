@@ -142,12 +142,11 @@ def test_the_best_epochs_weights_are_in_the_model_at_the_end() -> None:
     run = Run(settings_of(epochs=12, validation_metric="out.accuracy"), learning_rate=0.5)
     loop = run.loop()
     best = loop.run()
-    values = [report.validation["out.accuracy"] for report in run.reporter.epochs]
-    assert best.validation["out.accuracy"] == max(values)
+    values = [(report.validation["out.accuracy"], -report.validation["loss"]) for report in run.reporter.epochs]
     assert best.epoch == values.index(max(values)) + 1
     assert loop.evaluate(Part.VALIDATION) == best.validation
     flags = [report.best for report in run.reporter.epochs]
-    assert flags == [value > max(values[:index], default=-1) for index, value in enumerate(values)]
+    assert flags == [value > max(values[:index], default=(-1, 0)) for index, value in enumerate(values)]
 
 
 def test_it_stops_early_when_nothing_improves() -> None:
@@ -278,3 +277,11 @@ def test_a_trained_encoder_is_changed(tiny_bert: Path) -> None:
     assert any(
         name.startswith("encoders.3.encoder") and not torch.equal(value, after[name]) for name, value in before.items()
     )
+
+
+def test_a_metric_that_the_validation_rows_do_not_define_is_told_once_and_replaced_by_the_loss() -> None:
+    run = Run(settings_of(epochs=5, validation_metric="out.roc_auc", early_stop=2))
+    best = run.loop().run()
+    losses = [report.validation["loss"] for report in run.reporter.epochs]
+    assert best.validation["loss"] == min(losses)
+    assert run.reporter.warnings == ["VALIDATION_METRIC_UNDEFINED"]

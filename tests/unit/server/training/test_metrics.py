@@ -8,6 +8,7 @@ import pytest
 import torch
 import torchmetrics.classification as reference
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.training import metrics
 from headstart_server.training.calibration import fit_temperature, temperature_that_helps
 from headstart_server.training.metric_names import metric_names, smaller_is_better
 from headstart_server.training.metrics import metrics_of
@@ -205,3 +206,11 @@ def test_few_rows_of_many_classes_make_probabilities_no_worse(classes: int, rows
 def test_an_overconfident_model_is_calibrated_where_rows_say_so() -> None:
     pairs = [_judged(10, 400, seed, 4.0) for seed in range(5)]
     assert all(after < before - 0.2 for before, after in pairs)
+
+
+def test_macro_f1_is_scikit_learns_and_takes_memory_by_class() -> None:
+    generator = np.random.default_rng(3)
+    labels, predicted = generator.integers(0, 60_000, (2, 500))
+    labels[:200] = predicted[:200]
+    found = metrics._f1_macro(torch.from_numpy(predicted), torch.from_numpy(labels), 60_000)  # 29 GB as a matrix
+    assert float(found) == pytest.approx(sklearn_metrics.f1_score(labels, predicted, average="macro"))

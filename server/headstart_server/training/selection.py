@@ -1,0 +1,47 @@
+"""Which epoch is the best: by the validation metric, and among equals by the loss."""
+
+import math
+
+from headstart_server.training.metric_names import smaller_is_better
+from headstart_server.training.reports import EpochReport
+
+LOSS = "loss"
+UNDEFINED = "VALIDATION_METRIC_UNDEFINED"
+
+
+def is_better(report: EpochReport, best: EpochReport | None, metric: str) -> bool:
+    """Whether an epoch's weights are to be kept instead of the best ones so far.
+
+    Metrics that count rows stay the same for many epochs where classes are rare: the lower validation loss decides
+    then, as it does where the metric is defined for neither. An epoch without it is never better than one with it.
+    """
+    if best is None:
+        return True
+    value, known = _value(report, metric), _value(best, metric)
+    if math.isnan(value) or math.isnan(known):
+        if math.isnan(value) and math.isnan(known):
+            return _lower_loss(report, best)
+        return math.isnan(known)
+    if value == known:
+        return _lower_loss(report, best)
+    return value < known if smaller_is_better(metric) else value > known
+
+
+def why_undefined(report: EpochReport, metric: str) -> str | None:
+    """What to tell where the rows of the validation split do not define the metric; None where they do."""
+    if not math.isnan(_value(report, metric)):
+        return None
+    return (
+        f"validation_metric {metric!r} is not defined on the rows of the validation split (roc_auc needs both "
+        "classes, r2 two rows): the best epoch is chosen by the validation loss instead; validate on more rows, or "
+        "choose another metric"
+    )
+
+
+def _value(report: EpochReport, metric: str) -> float:
+    return report.validation.get(metric, math.nan)
+
+
+def _lower_loss(report: EpochReport, best: EpochReport) -> bool:
+    value, known = _value(report, LOSS), _value(best, LOSS)
+    return value < known or (math.isnan(known) and not math.isnan(value))
