@@ -5,8 +5,6 @@ Long, any family by name: `make test-exports MODEL_ROOT=FOLDER`.
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -114,16 +112,3 @@ def test_nothing_of_an_export_outlives_its_caller(two: tuple[RunningServer, str,
     call.cancel()
     wait_until_gone(pids)
     wait_until_tidy(server)
-
-
-def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str, str]) -> None:
-    server, live, _ = two
-    begin(server, live)
-    pids = export_processes(server)
-    assert len(pids) == 1
-    assert server.process is not None
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait(30)
-    wait_until_gone(pids)
-    wait_until_tidy(server)
-    server.start()
