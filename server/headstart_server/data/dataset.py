@@ -220,10 +220,10 @@ def _labels(column: str, sources: Sources) -> npt.NDArray[np.int64]:
 
 
 def _groups(column: str, sources: Sources) -> npt.NDArray[np.int64]:
-    """As `_labels`, for the column of a hash split: missing cells of the first table are one group, too."""
-    groups = _labels(column, sources)
-    split = groups[: sources.tables[0].row_count]
-    split[split < 0] = groups.max() + 1
+    """As `_labels`, for the column of a hash split, which takes a missing cell for an empty one."""
+    chunks = [pc.fill_null(as_strings(values), "") for _, values in sources.tables[0].chunks(column)]
+    groups = np.full(sources.rows.row_count, -1, np.int64)
+    groups[: sources.tables[0].row_count] = pa.concat_arrays(chunks).dictionary_encode().indices.to_numpy()
     return groups
 
 

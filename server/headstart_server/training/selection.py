@@ -28,8 +28,11 @@ def is_better(report: EpochReport, best: EpochReport | None, metric: str) -> boo
 
 
 def why_undefined(report: EpochReport, metric: str) -> str | None:
-    """What to tell where the rows of the validation split do not define the metric; None where they do."""
-    if not math.isnan(_value(report, metric)):
+    """What to tell where the rows of the validation split do not define the metric; None where they do.
+
+    Such a metric is absent. One that is not a number comes of a training that diverges, which is another matter.
+    """
+    if metric in report.validation:
         return None
     return (
         f"validation_metric {metric!r} is not defined on the rows of the validation split (roc_auc needs both "

@@ -180,6 +180,28 @@ def test_a_rare_label_always_reaches_training(seed: int) -> None:
     assert set(data.outputs[0].classes) == {"rare", "rarer", "a", "b"}
 
 
+@given(st.integers(0, 2**62))
+def test_a_hash_split_keeps_groups_whole_though_a_label_is_in_one_group_alone(seed: int) -> None:
+    keys: list[Any] = [f"k{number % 40}" for number in range(200)]
+    keys[1::40] = [None] * 5
+    labels = ["rare" if key == "k3" else "rarer" if key is None else "ab"[n % 2] for n, key in enumerate(keys)]
+    split = {"split": {"type": "hash", "column": "key", "probabilities": [0.4, 0.3, 0.3]}}
+    sources = sources_of(x=[float(number) for number in range(200)], label=labels, key=keys)
+    data = prepare(_spec(NUMBER, preprocessing=split), sources, seed)
+    assert all(
+        len({int(part) for part, found in zip(data.parts, keys, strict=True) if found == key}) == 1 for key in keys
+    )
+    assert {"rare", "rarer"} <= set(data.outputs[0].classes)
+
+
+@given(st.integers(0, 2**62))
+def test_the_only_positive_of_a_binary_output_is_in_training(seed: int) -> None:
+    labels = ["no"] * 99 + ["yes"]
+    spec = _spec(NUMBER, output_features=[{"name": "label", "type": "binary"}], preprocessing={})
+    data = prepare(spec, sources_of(x=[float(number) for number in range(100)], label=labels), seed)
+    assert data.parts[99] == Part.TRAIN
+
+
 @given(st.integers(0, 2**62), st.sampled_from(["random", "stratify", "hash"]))
 def test_the_same_seed_prepares_the_same_rows(seed: int, kind: str) -> None:
     column = {} if kind == "random" else {"column": "key"}

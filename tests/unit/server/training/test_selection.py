@@ -48,3 +48,8 @@ def test_an_undefined_metric_is_named() -> None:
     told = why_undefined(_epoch(0.3), "y.roc_auc")
     assert told is not None and "'y.roc_auc' is not defined" in told and "validation loss instead" in told
     assert why_undefined(_epoch(0.3, roc_auc=0.5), "y.roc_auc") is None
+
+
+def test_a_training_that_diverges_is_not_told_to_validate_on_more_rows() -> None:
+    assert why_undefined(_epoch(math.nan), "loss") is None
+    assert why_undefined(_epoch(math.nan, roc_auc=math.nan), "y.roc_auc") is None
