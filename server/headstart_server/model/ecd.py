@@ -24,6 +24,9 @@ class Tokens(NamedTuple):
 
 EMBEDDING_WEIGHT = 2.5
 """Length of a typical standardised embedding."""
+_FURTHEST = 16.0
+_ROUNDINGS = 4.0
+_LEAST_SIZE = 1e-6
 
 
 class Embedded(NamedTuple):
@@ -105,11 +108,18 @@ class PretrainedInput(nn.Module):
 
         Each column gets mean 0 and deviation 2.5 / sqrt(d), so that a wide embedding weighs as much as a few ordinary
         columns beside it rather than as d of them, and a linear head on it needs no more regularisation than on those.
+
+        No row of the sample is further away than `_FURTHEST` deviations, so that a column that differs in a few rows alone
+        is no larger in those than ordinary ones are. What does not vary beyond the rounding of its storage is scaled by the
+        size of the embeddings: a text that is unlike all those of training is then as long as a typical one.
         """
         sample = embeddings.float()
         self.shift.copy_(sample.mean(0))
-        deviation = sample.std(0, correction=0).clamp(min=1e-6)
-        self.scale.copy_(deviation * self.dimension**0.5 / EMBEDDING_WEIGHT)
+        away = (sample - self.shift).abs().amax(0)
+        rounding = _ROUNDINGS * torch.finfo(embeddings.dtype).eps * sample.abs().amax(0)
+        deviation = torch.maximum(sample.std(0, correction=0), away / _FURTHEST)
+        size = sample.square().mean().sqrt().clamp(min=_LEAST_SIZE)
+        self.scale.copy_(torch.where(away <= rounding, size, deviation) * self.dimension**0.5 / EMBEDDING_WEIGHT)
 
     def train(self, mode: bool = True) -> "PretrainedInput":
         """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""
