@@ -12,6 +12,8 @@ from headstart.programs.retry import Patience, RetryPolicy
 from headstart.wire.steps import Call, Emit, Flow, Read, Sleep, Step
 
 T = TypeVar("T")
+_OUTAGES = frozenset({"", "STOPPING"})
+"""Reasons of errors that say that the server itself is away, or about to be."""
 
 
 class Outages:
@@ -57,4 +59,6 @@ class Outages:
 
 
 def _may_be_sent_again(step: Step | Emit[Any], error: HeadstartError) -> bool:
-    return isinstance(step, Call) and step.method.repeatable and error.code is grpc.StatusCode.UNAVAILABLE
+    """Tell an outage from an answer: a server that is there gives the reason why something else is unavailable."""
+    unavailable = error.code is grpc.StatusCode.UNAVAILABLE and error.reason in _OUTAGES
+    return isinstance(step, Call) and step.method.repeatable and unavailable

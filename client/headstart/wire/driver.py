@@ -11,6 +11,7 @@ import grpc
 from headstart.errors import HeadstartError
 from headstart.wire.channel_calls import ChannelCalls
 from headstart.wire.connection import Connection
+from headstart.wire.interrupts import interrupts_kept
 from headstart.wire.rpc_errors import error_from_call
 from headstart.wire.steps import Call, Compute, Emit, Flow, Open, Program, Read, Sleep, Step
 
@@ -67,7 +68,8 @@ class Driver:
                     yield step.value
                     continue
                 try:
-                    answer = self._perform(step, opened)
+                    with interrupts_kept():
+                        answer = self._perform(step, opened)
                 except grpc.RpcError as error:
                     failure = error_from_call(error)
         finally:

@@ -70,7 +70,18 @@ def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
     assert clock.now == 0
 
 
-@pytest.mark.parametrize(("method", "error"), [(DELETE_MODEL, Unavailable("")), (GET_MODEL, InvalidArgument(""))])
+def test_a_server_that_says_that_it_stops_is_ridden_out() -> None:
+    assert _run(Clock(), [1, Unavailable("", reason="STOPPING"), 2], calls=2) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        (DELETE_MODEL, Unavailable("")),
+        (GET_MODEL, InvalidArgument("")),
+        (GET_MODEL, Unavailable("", reason="STORAGE_UNAVAILABLE")),
+    ],
+)
 def test_what_changes_something_or_was_answered_is_sent_once(method: Method[Any, Any], error: Exception) -> None:
     with pytest.raises(type(error)):
         _run(Clock(), [1, error, 2], method, calls=2)
