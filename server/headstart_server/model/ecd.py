@@ -24,9 +24,10 @@ class Tokens(NamedTuple):
 
 EMBEDDING_WEIGHT = 2.5
 """Length of a typical standardised embedding."""
-_FURTHEST = 16.0
 _ROUNDINGS = 4.0
-_LEAST_SIZE = 1e-6
+_RARE = 10.0
+"""Deviations that the furthest row is away where one row in a hundred differs."""
+_LEAST_LENGTH = 1e-6
 
 
 class Embedded(NamedTuple):
@@ -109,17 +110,18 @@ class PretrainedInput(nn.Module):
         Each column gets mean 0 and deviation 2.5 / sqrt(d), so that a wide embedding weighs as much as a few ordinary
         columns beside it rather than as d of them, and a linear head on it needs no more regularisation than on those.
 
-        No row of the sample is further away than `_FURTHEST` deviations, so that a column that differs in a few rows alone
-        is no larger in those than ordinary ones are. What does not vary beyond the rounding of its storage is scaled by the
-        size of the embeddings: a text that is unlike all those of training is then as long as a typical one.
+        What does not vary beyond the rounding of its storage is scaled so that what training never saw does next to
+        nothing: by sqrt(d) times the length of the embeddings, since Adam lets the weights of all d columns grow alike.
+        So are all columns where fewer than about one row in a hundred differs from the others, which teaches nothing.
         """
         sample = embeddings.float()
         self.shift.copy_(sample.mean(0))
-        away = (sample - self.shift).abs().amax(0)
+        away, deviation = (sample - self.shift).abs().amax(0), sample.std(0, correction=0)
         rounding = _ROUNDINGS * torch.finfo(embeddings.dtype).eps * sample.abs().amax(0)
-        deviation = torch.maximum(sample.std(0, correction=0), away / _FURTHEST)
-        size = sample.square().mean().sqrt().clamp(min=_LEAST_SIZE)
-        self.scale.copy_(torch.where(away <= rounding, size, deviation) * self.dimension**0.5 / EMBEDDING_WEIGHT)
+        unseen = (away <= rounding) | ((away > _RARE * deviation).float().mean() > 0.5)
+        length = sample.square().sum(1).mean().sqrt().clamp(min=_LEAST_LENGTH)
+        width = self.dimension**0.5
+        self.scale.copy_(torch.where(unseen, length * width, deviation * width / EMBEDDING_WEIGHT))
 
     def train(self, mode: bool = True) -> "PretrainedInput":
         """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""

@@ -203,3 +203,21 @@ def test_no_layers_are_no_change() -> None:
     stack, width = fully_connected(4, 3, 0, 0.5)
     rows = torch.randn(2, 4)
     assert width == 4 and torch.equal(stack(rows), rows)
+
+
+@pytest.mark.parametrize("differing", [0, 3])
+def test_what_training_hardly_saw_does_next_to_nothing(differing: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    item, texts = PretrainedInput(64, trainable=False), torch.randn(100, 64, generator=generator)
+    embeddings = texts[0].expand(1_000, 64).clone()
+    embeddings[:differing] = texts[1 : differing + 1]
+    item.standardise(embeddings.half())
+    assert item(texts).norm(dim=1).max() < 0.5
+
+
+def test_columns_of_ordinary_texts_are_scaled_by_their_deviation_alone() -> None:
+    item = PretrainedInput(32, trainable=False)
+    embeddings = torch.randn(400, 32, generator=torch.Generator().manual_seed(1))
+    embeddings[7, 5] = 1e4  # one column that is out of the ordinary in one row
+    item.standardise(embeddings)
+    assert torch.equal(item.scale, embeddings.std(0, correction=0) * 32**0.5 / 2.5)
