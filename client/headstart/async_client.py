@@ -61,7 +61,7 @@ class AsyncClient:
         connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
         self.address = connection.address
         self._retry = retry or RetryPolicy()
-        self._driver = AsyncDriver(connection, timeout, Outages(self._retry).ridden_out)
+        self._driver = AsyncDriver(connection, timeout, Outages(self._retry, timeout).ridden_out)
         self.jobs = AsyncJobs(self._driver, resources.JOBS)
         self.models: AsyncCollection[Model] = AsyncCollection(self._driver, resources.MODELS)
         self.datasets: AsyncCollection[Dataset] = AsyncCollection(self._driver, resources.DATASETS)

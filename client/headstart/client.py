@@ -49,8 +49,9 @@ class Client:
         root_certificates: PEM file that the server's certificate is checked against; default
             HEADSTART_ROOT_CERTIFICATES. Giving one turns TLS on.
         tls: encrypt the connection, against the system's certificates where none are given.
-        timeout: seconds that a call may take that answers once; default none.
-        retry: what happens when a stream drops.
+        timeout: seconds that a call may take that answers once; default none. It also bounds the wait for a server
+            that is away.
+        retry: what happens when a stream drops, or a server is away that had answered before.
 
     Attributes:
         jobs, models, datasets, artifacts, embedding_spaces: `list()`, `get(name)` and `delete(name)` of each kind.
@@ -69,7 +70,7 @@ class Client:
         connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
         self.address = connection.address
         self._retry = retry or RetryPolicy()
-        self._driver = Driver(connection, timeout, Outages(self._retry).ridden_out)
+        self._driver = Driver(connection, timeout, Outages(self._retry, timeout).ridden_out)
         self.jobs = Jobs(self._driver, resources.JOBS)
         self.models: Collection[Model] = Collection(self._driver, resources.MODELS)
         self.datasets: Collection[Dataset] = Collection(self._driver, resources.DATASETS)

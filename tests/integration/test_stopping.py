@@ -37,7 +37,8 @@ def test_a_running_prediction_a_stream_and_a_job_end_with_the_grace(
         left.wait(60)
 
     server.start()
-    with server.client() as client, ThreadPoolExecutor(2) as callers:
+    hasty = headstart.RetryPolicy(give_up_after=1, connect_timeout=1)
+    with headstart.Client(server.address, retry=hasty) as client, ThreadPoolExecutor(2) as callers:
         model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
         name = start_long(client)
         workers = worker_pids(server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
@@ -17,16 +18,21 @@ _OUTAGES = frozenset({"", "STOPPING"})
 
 
 class Outages:
-    """What one client knows of its server. A server that it has never reached is not waited for."""
+    """What one client knows of its server. A server that it has never reached is not waited for.
 
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._policy = policy
+    `timeout` (seconds) is what a caller gives a call that answers once; repeated, it is not waited for any longer.
+    """
+
+    def __init__(self, policy: RetryPolicy, timeout: float | None = None) -> None:
+        bounded = timeout is not None and timeout < policy.give_up_after
+        self._policy = replace(policy, give_up_after=timeout) if bounded else policy
         self._reached = False
 
     def ridden_out(self, flow: Flow[T]) -> Flow[T]:
         """Do as a flow does, but repeat its calls that read or compute while the server is unavailable, within a bound.
 
-        The bound is the policy's `connect_timeout`, or `give_up_after` where the server says that it is stopping.
+        The bound is the policy's `connect_timeout`, or `give_up_after` where the server says that it is stopping;
+        a `timeout` shortens both.
         """
         answer: Any = None
         failure: HeadstartError | None = None

@@ -21,7 +21,13 @@ class Clock:
         return self.now
 
 
-def _run(clock: Clock, answers: list[Any], method: Method[Any, Any] = GET_MODEL, calls: int = 1) -> list[Any]:
+def _run(
+    clock: Clock,
+    answers: list[Any],
+    method: Method[Any, Any] = GET_MODEL,
+    calls: int = 1,
+    timeout: float | None = None,
+) -> list[Any]:
     """What a flow of some calls emits, each of them answered from the list."""
 
     def flow() -> Flow[Any]:
@@ -29,7 +35,7 @@ def _run(clock: Clock, answers: list[Any], method: Method[Any, Any] = GET_MODEL,
             yield Emit((yield Call(method, GetModelRequest())))
 
     policy = RetryPolicy(give_up_after=100, connect_timeout=10, initial_delay=1, clock=clock, jitter=lambda: 0.0)
-    running = Outages(policy).ridden_out(flow())
+    running = Outages(policy, timeout).ridden_out(flow())
     found, step = [], next(running, None)
     while step is not None:
         step = _next(running, step, found, answers, clock)
@@ -61,6 +67,14 @@ def test_a_server_that_stays_away_is_given_up() -> None:
     with pytest.raises(Unavailable):
         _run(clock, [1, *[Unavailable("")] * 99], calls=2)
     assert 5 < clock.now <= 10
+
+
+@pytest.mark.parametrize("reason", ["", "STOPPING"])
+def test_nobody_waits_longer_than_the_timeout_of_a_call(reason: str) -> None:
+    clock = Clock()
+    with pytest.raises(Unavailable):
+        _run(clock, [1, *[Unavailable("", reason=reason)] * 99], calls=2, timeout=4)
+    assert 1 < clock.now <= 4
 
 
 def test_a_server_that_was_never_reached_is_not_waited_for() -> None:
