@@ -12,9 +12,9 @@ from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
 from headstart_server.spec.lacking import LACKING
+from headstart_server.spec.ludwig.table import with_current_spelling
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.short_forms import feature_with_long_forms, with_long_forms
-from headstart_server.spec.spellings import with_current_spelling
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 

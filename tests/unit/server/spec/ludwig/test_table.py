@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.spec.ludwig.rewriting import MAX_NOTES
+from headstart_server.spec.ludwig.table import SPELLINGS, with_current_spelling
 from headstart_server.spec.parse import parse_yaml
-from headstart_server.spec.spellings import MAX_NOTES, SPELLINGS, with_current_spelling
 
 from tests.support.specs import spec_input, spec_output, spec_with
 

@@ -1,0 +1,1 @@
+"""What Ludwig's files write otherwise than the typed spec, read as what it means."""
