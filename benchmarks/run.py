@@ -24,6 +24,7 @@ NAMES = (
     "stored_epoch",
     "trainable_epoch",
     "predict",
+    "predict_memory",
     "accuracy",
     "accuracy_trainable",
     "image_pass",

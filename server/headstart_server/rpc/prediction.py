@@ -76,6 +76,7 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         predictor = self._pool.loaded(identifier)
         if predictor is None:
             predictor = await asyncio.to_thread(self._pool.get, identifier)
+        self._batcher.require_room()
         rows = await self._rows(request.table, predictor)
         answer = await self._batcher.predict(predictor, rows, _REUSE[request.embedding_reuse])
         response = pb.PredictResponse(

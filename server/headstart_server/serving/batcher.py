@@ -54,9 +54,13 @@ class Batcher:
                 answers.append(await self._answer(predictor, loaded, reuse))
         return Answer.join(answers)
 
-    async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
-        if self._waiting_rows + rows.count > self._max_waiting and self._queue:
+    def require_room(self, rows: int = 1) -> None:
+        """Raises OverloadedError when too many rows wait for more; asked before texts are tokenised, too."""
+        if self._waiting_rows + rows > self._max_waiting and self._queue:
             raise OverloadedError(f"{self._waiting_rows} rows wait already; send fewer at a time", retry_after=1.0)
+
+    async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
+        self.require_room(rows.count)
         waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_rows += rows.count

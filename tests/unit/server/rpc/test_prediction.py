@@ -67,6 +67,26 @@ async def test_answers_before_a_bad_request_arrive_and_its_error_names_the_field
     assert "embedding_reuse" in (refused.value.details() or "")
 
 
+async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(predictor: FakePredictor) -> None:
+    batcher = Batcher(max_batch_rows=1, max_waiting_rows=1)
+    servicer = PredictionServicer(FakeModelPool(predictor), batcher, max_rows=100)  # type: ignore[arg-type]
+    predictor.hold()
+    async with served(PredictionService=servicer) as channel:
+        stub = PredictionServiceStub(channel)
+        running = stub.Predict(request(1))
+        assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
+        waiting = stub.Predict(request(2))
+        while predictor.parsed < 2:
+            await asyncio.sleep(0.01)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Predict(request(3))
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert predictor.parsed == 2
+        predictor.release()
+        assert [numbers(await call) for call in (running, waiting)] == [[2], [4]]
+    batcher.close()
+
+
 async def test_rows_of_a_stream_whose_caller_has_gone_are_not_computed(
     stub: PredictionServiceStub, predictor: FakePredictor
 ) -> None:
