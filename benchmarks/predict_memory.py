@@ -50,6 +50,7 @@ def run(bench: Bench) -> Report:
     train = data / "train.csv"
     train.write_text("text,label\n" + "a good film,good\na bad film,bad\n" * 50)
     texts, one = [_text(size, row) for row in range(count)], _text(count * size * 6 // 10, count)
+    longer = [_text(10 * size, row) for row in range(count // 10)]
     with running_server(bench.scratch / "state", data) as address, headstart.Client(address) as client:
         model = follow(client, text_spec("text", "label", trainer={"epochs": 1}), train).model
         server = _Server()
@@ -66,7 +67,7 @@ def run(bench: Bench) -> Report:
             server.measured(f"{count:,} texts of {size:,} characters", texts, predict),
             server.measured("one text", [one], predict),
             server.measured("one word", ["x" * len(one)], predict),
-            server.measured(f"{count:,} texts, from each of 4 callers", texts, at_once),
+            server.measured(f"{len(longer):,} texts of {10 * size:,}, by 4 callers", longer, at_once),
         ]
     return Report(
         "predict_memory",
