@@ -1,195 +1,13 @@
-"""The composition root: the only place that builds parts and wires them."""
+"""`headstart serve`: settings are read before the parts are imported, so that what does not fit is told at once."""
 
 import asyncio
-import os
-import signal
 import sys
-import tempfile
-import threading
-from dataclasses import asdict
-from pathlib import Path
 
-import prometheus_client
-import structlog
-import transformers
-from headstart.v1 import server_pb2
 from pydantic import ValidationError
 
-from headstart_server import metrics
-from headstart_server.core.errors import FailedPreconditionError, HeadstartError
-from headstart_server.core.files import published_file
-from headstart_server.core.layout import Layout
+from headstart_server.core.errors import HeadstartError
 from headstart_server.core.logs import configure_logs
-from headstart_server.core.versions import own_version
-from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.uploads import Uploads
-from headstart_server.encoders.batch_sharing import keep_measurements
-from headstart_server.encoders.precision import settle_precision, settled_precisions
-from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.tidying import Limits
-from headstart_server.engines.workplace import Workplace
-from headstart_server.export.artifacts import ArtifactRegistry
-from headstart_server.jobs.exports import Exports
-from headstart_server.jobs.process import WorkerPool
-from headstart_server.jobs.store import JobStore
-from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
-from headstart_server.model.registry import ModelRegistry
-from headstart_server.rpc.datasets import DatasetServicer
-from headstart_server.rpc.embeddings import EmbeddingServicer
-from headstart_server.rpc.export import ExportServicer
-from headstart_server.rpc.intake import Intake
-from headstart_server.rpc.listening import require_free_port
-from headstart_server.rpc.models import ModelServicer
-from headstart_server.rpc.prediction import PredictionServicer
-from headstart_server.rpc.server import Endpoint, Server
-from headstart_server.rpc.server_info import ServerServicer
-from headstart_server.rpc.training import TrainingServicer
-from headstart_server.serving.batcher import Batcher
-from headstart_server.serving.pool import ModelPool
-from headstart_server.settings import Settings, settings_of
-from headstart_server.storage.storage import Storage
-from headstart_server.upkeep import Upkeep
-
-_log = structlog.get_logger()
-_LEAVING_SECONDS = 2.0
-"""How long the rest may take once the calls have had their grace."""
-
-
-class App:
-    """One server, built from its settings."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.layout = Layout(settings.state_dir.resolve())
-        _require_writable(self.layout.root)
-        settle_precision(self.layout.precision, settings.fast_precision)
-        keep_measurements(self.layout.batch_sharing)
-        model_root = settings.model_root.resolve() if settings.model_root else None
-        sources = ModelSources(model_root, settings.allow_hub)
-        limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)
-        self.storage = Storage(self.layout, settings.storage_url)
-        self.storage.mark()
-        self.workplace = Workplace.at(self.storage, sources, limits)
-        self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
-        self.supervisor = Supervisor(
-            self.jobs,
-            WorkerPool(settings.warm_workers),
-            self.storage,
-            SupervisorSettings(
-                model_root=str(model_root or ""),
-                hub_allowed=settings.allow_hub,
-                ray_address=settings.ray_address,
-                ray_grows=settings.ray_grows,
-                ray_timeout=settings.ray_timeout,
-                concurrent_jobs=settings.concurrent_jobs,
-                max_queued=settings.max_queued_jobs,
-                image_limits=limits,
-                limits=Limits.of(settings),
-            ),
-        )
-        self.batcher = Batcher()
-        surroundings = {
-            "version": own_version(),
-            "state_dir": str(self.layout.root),
-            "storage_url": self.storage.url,
-            "model_root": str(model_root or ""),
-            "hub_allowed": settings.allow_hub,
-            "image_limits": asdict(limits),
-            "precisions": settled_precisions(),
-        }
-        self.artifacts = ArtifactRegistry(self.storage.artifacts)
-        self.exports = Exports(self.artifacts, surroundings, settings.concurrent_exports)
-        self.server = Server(self._endpoint(), self._servicers(sources))
-
-    async def start(self) -> None:
-        """Starts everything; returns when the server listens."""
-        if self.settings.metrics_port:
-            require_free_port(self.settings.host, self.settings.metrics_port, "--metrics-port")
-            metrics.watch_store(self.layout.embeddings)
-            prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
-        if self.settings.port_file is not None:
-            _require_writable(self.settings.port_file.parent)
-        await self.supervisor.start()
-        await self.server.start()
-        if self.settings.port_file is not None:
-            with published_file(self.settings.port_file) as temporary:
-                temporary.write_text(str(self.server.port), encoding="ascii")
-        self._upkeep = asyncio.create_task(Upkeep(self.storage, self.settings, self.workplace.store, self.jobs).run())
-        _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
-
-    async def stop(self) -> None:
-        """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
-        self._upkeep.cancel()
-        closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
-        await self.supervisor.close()
-        await closing
-        await self.exports.close()
-        self.jobs.close()
-        self.batcher.close()
-
-    def _endpoint(self) -> Endpoint:
-        settings = self.settings
-        return Endpoint(
-            settings.host, settings.port, settings.max_message_bytes, settings.tls_certificate, settings.tls_key
-        )
-
-    def _servicers(self, sources: ModelSources) -> dict[str, object]:
-        settings, layout, workplace = self.settings, self.layout, self.workplace
-        uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
-        models = ModelRegistry(self.storage.models)
-        images = workplace.image_limits
-        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
-        intake = Intake(self.storage, settings.data_root, uploads, sources, workplace.device.type, images)
-        limits = server_pb2.ServerLimits(
-            max_message_bytes=settings.max_message_bytes,
-            max_dataset_bytes=settings.max_dataset_bytes,
-            max_predict_rows=settings.max_predict_rows,
-            max_queued_jobs=settings.max_queued_jobs,
-            max_image_bytes=images.max_bytes,
-            max_image_pixels=images.max_pixels,
-            max_image_ratio=images.max_ratio,
-        )
-        return {
-            "TrainingService": TrainingServicer(intake, self.supervisor, self.jobs, workplace.store, layout),
-            "PredictionService": PredictionServicer(pool, self.batcher, settings.max_predict_rows),
-            "ExportService": ExportServicer(self.exports, self.artifacts, models),
-            "DatasetService": DatasetServicer(uploads, self.jobs),
-            "ModelService": ModelServicer(models, pool),
-            "EmbeddingService": EmbeddingServicer(workplace, settings.max_predict_rows),
-            "ServerService": ServerServicer(sources, limits),
-        }
-
-
-async def serve(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    app = App(settings)
-    await app.start()
-    await stopping.wait()
-    _log.info("stopping", grace=settings.stop_grace)
-    _leave_within(settings.stop_grace + _LEAVING_SECONDS)
-    await app.stop()
-
-
-def _require_writable(folder: Path) -> None:
-    """Raises FailedPreconditionError for a folder that cannot be made or written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise FailedPreconditionError(
-            f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's"
-        ) from error
-
-
-def _leave_within(seconds: float) -> None:
-    """Ends the process in time, whatever its threads still compute: Python would wait for them without end."""
-    timer = threading.Timer(seconds, os._exit, [0])
-    timer.daemon = True
-    timer.start()
+from headstart_server.settings import settings_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -205,8 +23,8 @@ def main(argv: list[str] | None = None) -> int:
             )
         return 2
     configure_logs(json_lines=settings.log_json, level=settings.log_level)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
+    from headstart_server.composition import serve  # torch and transformers: seconds
+
     try:
         asyncio.run(serve(settings))
     except HeadstartError as error:

@@ -24,12 +24,13 @@ def hand_over(module: str, arguments: list[str]) -> None:
     """
     try:
         run = cast("Callable[[list[str]], int]", importlib.import_module(module).main)
+        code = run(arguments)
     except ModuleNotFoundError as error:
         from headstart.errors import ServerMissing
 
         message = f"this needs the server ({error.name} is missing): pip install 'headstart[server]'"
         raise ServerMissing(message) from None
-    raise typer.Exit(run(arguments))
+    raise typer.Exit(code)
 
 
 def serve(context: typer.Context) -> None:

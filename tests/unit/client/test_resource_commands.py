@@ -100,3 +100,12 @@ def test_a_missing_server_package_names_what_to_install(run: Run, monkeypatch: p
     done = run("serve")
     assert done.code == 1
     assert "pip install 'headstart[server]'" in done.err
+
+
+def test_a_server_that_lacks_one_of_its_libraries_names_what_to_install(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "headstart_server.composition", None)
+    done = run("serve", "--port", "0")
+    assert done.code == 1
+    assert "pip install 'headstart[server]'" in done.err

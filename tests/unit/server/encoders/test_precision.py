@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from headstart_server.app import App
+from headstart_server.composition import App
 from headstart_server.core.errors import StoreFullError
 from headstart_server.core.versions import own_version
 from headstart_server.encoders import precision
