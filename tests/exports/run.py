@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import shutil
 import sys
 import tempfile
 import threading
@@ -72,7 +73,7 @@ def main() -> int:
         (root / "models").mkdir()
         save_bert(root / "models" / "live-bert")
         for model in sorted(options.model_root.resolve().iterdir()):
-            (root / "models" / model.name).symlink_to(model)
+            shutil.copytree(model, root / "models" / model.name)
         names = [path.name for path in sorted((root / "models").iterdir()) if path.name != "live-bert"]
         flags = ("--model-root", str(root / "models"), "--data-root", str(root))
         with RunningServer(root / "state", *flags) as server, server.client() as client:

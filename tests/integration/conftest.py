@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import headstart
@@ -28,13 +29,26 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, model_root: Path, data_root: Path, arithmetic: str
-) -> Iterator[RunningServer]:
-    state = tmp_path_factory.mktemp("state")
-    roots = ["--model-root", str(model_root), "--data-root", str(data_root)]
-    with RunningServer(state, *roots, "--fast-precision", arithmetic) as running:
-        yield running
+def servers(
+    tmp_path_factory: pytest.TempPathFactory, model_root: Path, data_root: Path
+) -> Iterator[Callable[[str], RunningServer]]:
+    """Starts one server for each arithmetic that is asked for; all of them live until the tests end."""
+    roots = ("--model-root", str(model_root), "--data-root", str(data_root), "--warm-workers", "1")
+    started: dict[str, RunningServer] = {}
+    with ExitStack() as stack:
+
+        def server(arithmetic: str) -> RunningServer:
+            if arithmetic not in started:
+                flags = (*roots, "--fast-precision", arithmetic)
+                started[arithmetic] = stack.enter_context(RunningServer(tmp_path_factory.mktemp("state"), *flags))
+            return started[arithmetic]
+
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(servers: Callable[[str], RunningServer], arithmetic: str) -> RunningServer:
+    return servers(arithmetic)
 
 
 @pytest.fixture

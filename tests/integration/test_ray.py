@@ -1,4 +1,7 @@
-"""The same job on the workers of a Ray cluster: the same losses and the same model, though one of them is killed."""
+"""The same job on the workers of a Ray cluster: the same losses and the same model, though one of them is killed.
+
+One is killed where fp32 is taken for fast; there is nothing about starting again that asks for the arithmetic.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +47,16 @@ def kill_after_checkpoint(job: Path) -> None:
 
 
 def test_workers_train_what_one_process_trains_though_one_is_killed(
-    server: RunningServer, client: headstart.Client
+    server: RunningServer, client: headstart.Client, arithmetic: str
 ) -> None:
     local = train(client, spec(epochs=24, early_stop=-1))
     run = client.train(spec(2, epochs=24, early_stop=-1), headstart.ServerPath("reviews.csv"))
     job = server.state / run.name.replace("trainJobs", "jobs")
-    killer = threading.Thread(target=kill_after_checkpoint, args=(job,), daemon=True)
-    killer.start()
+    if arithmetic == "fp32":
+        killer = threading.Thread(target=kill_after_checkpoint, args=(job,), daemon=True)
+        killer.start()
     found = follow(run)
-    killer.join()
-    assert "RESUMED" in found.warnings
+    assert ("RESUMED" in found.warnings) == (arithmetic == "fp32")
     assert found.losses.keys() == local.losses.keys()
     for epoch, losses in local.losses.items():
         assert found.losses[epoch] == pytest.approx(losses, abs=1e-5)

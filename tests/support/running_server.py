@@ -15,7 +15,10 @@ _START_SECONDS = 120.0
 
 
 class RunningServer:
-    """Starts `headstart serve` on a free port over a state directory. Use as a context."""
+    """Starts `headstart serve` on a free port over a state directory. Use as a context.
+
+    No worker is kept warm unless the flags say so: most servers of the tests run no job, or one.
+    """
 
     module = "headstart_server.app"
 
@@ -51,6 +54,7 @@ class RunningServer:
         port_file = self.state / "port"
         port_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", self.module, "--state-dir", str(self.state), "--port", "0"]
+        command += ["--warm-workers", "0"]
         with (self.state / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(port_file), *self._flags],
