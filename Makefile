@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples
 
-.PHONY: help setup quickstart test test-models test-families test-exports test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=10
 
 test-exports: $(VENV)/.dev ## Predict while 20 models of MODEL_ROOT are exported
 	$(BIN)/python -m tests.exports.run --model-root $(MODEL_ROOT)
+
+test-values: $(VENV)/.dev ## print what becomes of every kind of value on every path
+	$(BIN)/python -m tests.matrix.run
 
 test-families: $(VENV)/.dev ## check every text family of transformers, for half an hour; writes docs/encoders.md
 	nice -n 19 $(BIN)/python -m tests.families.run --exports --fresh

@@ -66,11 +66,17 @@ def _read_ipc(arrow: Any, path: Path) -> Iterator[Any]:
         whole = source.read(6) == b"ARROW1"
         source.seek(0)
         if not whole:
-            yield from arrow.ipc.open_stream(source)
+            yield from map(_validated, arrow.ipc.open_stream(source))
             return
         file = arrow.ipc.open_file(source)
         for number in range(file.num_record_batches):
-            yield file.get_batch(number)
+            yield _validated(file.get_batch(number))
+
+
+def _validated(batch: Any) -> Any:
+    """Return the batch once its offsets and indices are known to be sound: even measuring it trusts them."""
+    batch.validate(full=True)
+    return batch
 
 
 def _parts(batch: Any, most_rows: int) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from headstart.files.tar import Member, TarContent
 from headstart.v1.table_pb2 import Table
 from headstart.values.column import is_missing, refuse
 from headstart.values.image_columns import ImageColumns
-from headstart.values.table import table_of
+from headstart.values.table import FrameColumns, table_of
 
 NAME = "rows"
 Source = Path | bytes
@@ -31,7 +31,7 @@ def rows_content(columns: Mapping[str, Sequence[Any]], images: ImageColumns) -> 
         return None
     members: dict[Source, str] = {}
     packed = {name: _named(name, columns[name], members, images.is_lenient(name)) for name in names}
-    table = table_of({name: packed.get(name, cells) for name, cells in columns.items()})
+    table = table_of(FrameColumns({name: packed.get(name, cells) for name, cells in columns.items()}))
     files = [Member(name, source) for source, name in members.items()]
     return TarContent(f"{NAME}.tar", [Member(f"{NAME}.jsonl", _json_lines(table)), *files])
 

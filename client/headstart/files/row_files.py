@@ -11,6 +11,8 @@ from typing import Any, TextIO
 
 from headstart.errors import InvalidArgument
 from headstart.files import arrow_files
+from headstart.files.delimiters import LEAD_CHARACTERS as LEAD
+from headstart.files.delimiters import delimiter_of
 from headstart.files.image_cells import with_image_paths
 from headstart.values.table import Rows
 
@@ -86,7 +88,13 @@ def _encoding(path: Path) -> str:
     return next((name for mark, name in MARKS.items() if start.startswith(mark)), "utf-8-sig")
 
 
-def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
+def _read_csv(file: TextIO, path: Path) -> Iterator[Row]:
+    delimiter = delimiter_of(file.read(LEAD))
+    file.seek(0)
+    return _read_delimited(file, path, delimiter)
+
+
+def _read_delimited(file: TextIO, path: Path, delimiter: str) -> Iterator[Row]:
     before = csv.field_size_limit(LARGEST_CELL)  # the limit of the whole process
     lines = csv.reader(file, delimiter=delimiter, strict=True)
     try:
@@ -105,7 +113,7 @@ def _read_csv(file: TextIO, path: Path, delimiter: str = ",") -> Iterator[Row]:
 
 
 def _read_tsv(file: TextIO, path: Path) -> Iterator[Row]:
-    return _read_csv(file, path, "\t")
+    return _read_delimited(file, path, "\t")
 
 
 def _refuse_header(header: list[str], path: Path) -> None:

@@ -24,8 +24,8 @@ class Outages:
     """
 
     def __init__(self, policy: RetryPolicy, timeout: float | None = None) -> None:
-        bounded = timeout is not None and timeout < policy.give_up_after
-        self._policy = replace(policy, give_up_after=timeout) if bounded else policy
+        longest = policy.give_up_after if timeout is None else min(timeout, policy.give_up_after)
+        self._policy = replace(policy, give_up_after=longest)
         self._reached = False
 
     def ridden_out(self, flow: Flow[T]) -> Flow[T]:

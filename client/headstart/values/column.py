@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -15,6 +16,8 @@ from headstart.values.image_bytes import image_bytes
 LARGEST_EXACT_INTEGER = 2**53
 LIST_SEPARATOR = "\x1f"
 """Stands after every item of a list, as no text holds it."""
+NO_TEXT = "NO_TEXT"
+"""Reason of errors about values that have no textual form."""
 MISSING_TYPE_NAMES = frozenset({"NAType", "NaTType"})  # pandas' own, known by name so that pandas is not imported
 
 
@@ -22,7 +25,7 @@ def column_of(name: str, values: Iterable[Any]) -> Column:
     """Return the values as a Column.
 
     Numbers become doubles, booleans bools, bytes bytes, paths (`pathlib.Path`) the bytes of their files, everything
-    else strings: texts as they are, lists and sets with U+001F after every item, other values by `str`.
+    else strings: texts as they are, lists and sets with U+001F after every item, dicts as JSON, others by `str`.
     Numbers among strings, and columns with integers that a double cannot hold, become strings. None, NaN and pandas'
     missing values become nulls.
 
@@ -45,10 +48,10 @@ def column_of(name: str, values: Iterable[Any]) -> Column:
     return column
 
 
-def refuse(column: str, row: int, why: str) -> InvalidArgument:
+def refuse(column: str, row: int, why: str, reason: str = "BAD_VALUE") -> InvalidArgument:
     """Return the error for one cell; rows are counted from 0, as in the list that was given."""
     message = f"column {column!r}, row {row}: {why}"
-    return InvalidArgument(message, reason="BAD_VALUE", violations=[Violation(f"{column}[{row}]", why)])
+    return InvalidArgument(message, reason=reason, violations=[Violation(f"{column}[{row}]", why)])
 
 
 def _scalar(value: Any) -> Any:
@@ -110,7 +113,7 @@ def _texts(name: str, cells: Sequence[Any]) -> list[str]:
         except UnicodeEncodeError as error:
             raise refuse(name, row, f"text that UTF-8 cannot hold ({error.reason})") from None
         except (TypeError, ValueError) as error:
-            raise refuse(name, row, str(error)) from None
+            raise refuse(name, row, str(error), NO_TEXT) from None
         texts.append(text)
     return texts
 
@@ -128,7 +131,9 @@ def _text(cell: Any) -> str:
         return "".join(_item(item) + LIST_SEPARATOR for item in cell) or LIST_SEPARATOR
     if isinstance(cell, set | frozenset):
         return "".join(sorted(_item(item) + LIST_SEPARATOR for item in cell)) or LIST_SEPARATOR
-    if isinstance(cell, Mapping) or _only_has_an_address(cell):
+    if isinstance(cell, Mapping):
+        return json.dumps(cell, ensure_ascii=False, sort_keys=True, default=str)
+    if _only_has_an_address(cell):
         raise ValueError(f"{_shown(cell)} has no textual form; give text, a number, a boolean, bytes or a list of them")
     return str(cell)
 

@@ -9,7 +9,7 @@ from typing import Any
 from headstart.files.endings import is_image
 from headstart.v1.model_pb2 import Model
 from headstart.v1.table_pb2 import Table
-from headstart.values.table import Rows, columns_of, table_of
+from headstart.values.table import FrameColumns, Rows, columns_of, table_of
 
 
 def may_name_images(columns: Mapping[str, Sequence[Any]]) -> bool:
@@ -38,7 +38,8 @@ def table_with_images(rows: Rows, images: Collection[str]) -> Table:
     if isinstance(rows, Table):
         return rows
     columns = columns_of(rows)
-    return table_of({name: _paths(cells) if name in images else cells for name, cells in columns.items()})
+    named = {name: _paths(cells) if name in images else cells for name, cells in columns.items()}
+    return table_of(FrameColumns(named) if isinstance(columns, FrameColumns) else named)
 
 
 def _paths(cells: Sequence[Any]) -> list[Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from headstart.errors import InvalidArgument, Violation
-from headstart.v1.table_pb2 import Table
-from headstart.values.column import column_of
+from headstart.v1.table_pb2 import Column, Table
+from headstart.values.column import NO_TEXT, column_of
 
 LARGEST_FLOAT32 = 3.4028234e38
 
@@ -23,7 +24,8 @@ def table_of(rows: Rows) -> Table:
     """Return the rows as a Table.
 
     Raises:
-        InvalidArgument: columns of different lengths, names that are not text, or values that cannot be sent.
+        InvalidArgument: columns of different lengths, names that are not text, or values that cannot be sent. Columns
+            of a DataFrame whose values have no textual form are left out, with a warning: no feature may read them.
         TypeError: not a table at all.
     """
     if isinstance(rows, Table):
@@ -33,7 +35,23 @@ def table_of(rows: Rows) -> Table:
         if not isinstance(name, str) or not name:
             raise InvalidArgument(f"column name {name!r} is not a text; rename the column", reason="BAD_COLUMN_NAME")
     _refuse_uneven(columns)
-    return Table(columns=[column_of(name, values) for name, values in columns.items()])
+    sent = [_sent(name, values, lenient=isinstance(columns, FrameColumns)) for name, values in columns.items()]
+    return Table(columns=[column for column in sent if column is not None])
+
+
+class FrameColumns(dict[str, list[Any]]):
+    """Columns of a DataFrame or an Arrow table, which may hold some that no feature reads."""
+
+
+def _sent(name: str, values: Sequence[Any], *, lenient: bool) -> Column | None:
+    """Return the column; None, with a warning, for one of a frame whose values have no textual form."""
+    try:
+        return column_of(name, values)
+    except InvalidArgument as error:
+        if not lenient or error.reason != NO_TEXT:
+            raise
+        warnings.warn(f"left out: {error.message}", stacklevel=2)
+        return None
 
 
 def row_count(table: Table) -> int | None:
@@ -48,20 +66,29 @@ def row_count(table: Table) -> int | None:
 
 def columns_of(rows: Any) -> dict[str, list[Any]]:
     """Return the values of each column; raises TypeError for what is no table."""
+    if isinstance(rows, FrameColumns):
+        return rows
     if isinstance(rows, Mapping):
         return {name: _listed(name, values) for name, values in rows.items()}
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        return _with_shortest_floats(dict(rows.to_dict("list")), rows)
+        return FrameColumns(_with_shortest_floats(_cells_of(rows), rows))
     if hasattr(rows, "to_pydict"):
-        return dict(rows.to_pydict())
+        return FrameColumns(rows.to_pydict())
     if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
         raise TypeError(f"expected columns, rows or a DataFrame, got {type(rows).__name__}")
     return _transposed(list(rows))
 
 
+def _cells_of(frame: Any) -> dict[str, list[Any]]:
+    """Return the cells of a DataFrame: pandas asks how, polars whether they shall be its own columns."""
+    if hasattr(frame, "iter_columns"):
+        return dict(frame.to_dict(as_series=False))
+    return dict(frame.to_dict("list"))
+
+
 def _with_shortest_floats(columns: dict[str, list[Any]], frame: Any) -> dict[str, list[Any]]:
     """Return columns with float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
-    kinds: Any = getattr(frame, "dtypes", None)
+    kinds: Any = frame.schema if hasattr(frame, "iter_columns") else getattr(frame, "dtypes", None)
     for name, kind in kinds.items() if hasattr(kinds, "items") else ():
         if str(kind).lower() == "float32":
             columns[name] = [_shortest(cell) if isinstance(cell, float) else cell for cell in columns[name]]

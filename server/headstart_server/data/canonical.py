@@ -19,6 +19,7 @@ CHUNK_ROWS = 65_536
 CHUNK_BYTES = 256 << 20
 """Of what decoding one chunk may take: larger ones are halved."""
 MAX_CELL_BYTES = 1 << 30
+_UNREADABLE = b"headstart.unreadable"
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
 
@@ -70,18 +71,29 @@ def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.Re
         )
         raise invalid(field, message, reason="TOO_LARGE")
     columns = [_column(name, column, field) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
-    yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+    yield pa.RecordBatch.from_arrays([column for column, _ in columns], schema=pa.schema([kind for _, kind in columns]))
 
 
-def _column(name: str, column: pa.Array, field: str) -> pa.Array:
+def why_unreadable(kind: pa.Field) -> str:
+    """Why a canonical column holds nothing: its type has no text here. Empty for all others."""
+    return (kind.metadata or {}).get(_UNREADABLE, b"").decode()
+
+
+def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field]:
+    """The column and its field. One of a type that nobody reads is empty, and says so: it may be used by nobody."""
     try:
-        canonical = _canonical(column)
-    except (pa.ArrowException, UnicodeError, RecursionError) as error:
-        message = (
-            f"column {name[:200]!r} of type {str(column.type)[:200]} is not readable: {str(error)[:200]}; "
-            "convert it to text or numbers"
-        )
-        raise invalid(field, message, reason="UNREADABLE_DATA") from None
+        canonical = _text_or_numbers(column)
+    except (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError) as error:
+        message = f"of type {str(column.type)[:200]} is not readable: {str(error)[:200]}; convert it to text or numbers"
+        if not isinstance(error, pa.ArrowNotImplementedError):
+            raise invalid(field, f"column {name[:200]!r} {message}", reason="UNREADABLE_DATA") from None
+        nothing = pa.nulls(len(column), pa.large_string())
+        return nothing, pa.field(name, nothing.type, metadata={_UNREADABLE: message.encode()})
+    return canonical, pa.field(name, canonical.type)
+
+
+def _text_or_numbers(column: pa.Array) -> pa.Array:
+    canonical = _canonical(column)
     if pa.types.is_large_string(canonical.type):
         empty = pc.equal(canonical, "")
         if pc.any(empty).as_py():

@@ -8,7 +8,7 @@ import pyarrow.parquet as pa_parquet
 
 from headstart_server.data.canonical import validated
 from headstart_server.data.expansion import allowed_bytes, too_far
-from headstart_server.data.ipc_sizes import declared_bytes
+from headstart_server.data.ipc_sizes import declared_bytes, declared_file_bytes
 from headstart_server.data.parquet_footer import ColumnChunk, column_chunks
 
 _BATCH_ROWS = 65_536
@@ -85,10 +85,18 @@ def _page_bytes(header: bytes) -> int | None:
 
 
 def read_arrow(path: Path, field: str) -> Iterator[pa.RecordBatch]:
-    """An IPC file or stream. A file is read as the stream that it holds, so that what was checked is what is read."""
+    """An IPC file, read by its footer, or a stream."""
     with pa.memory_map(str(path)) as source:
-        start = len(_FILE_MAGIC) if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC else 0
-        yield from _stream(source, start, field)
+        whole = source.read(len(_FILE_MAGIC)) == _FILE_MAGIC
+        yield from _file(source, field) if whole else _stream(source, field)
+
+
+def _file(source: pa.MemoryMappedFile, field: str) -> Iterator[pa.RecordBatch]:
+    reader = pa.ipc.open_file(source)
+    source.seek(0)
+    _require_bound(declared_file_bytes(memoryview(source.read_buffer())), source.size(), field)
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)
 
 
 def read_ipc_bytes(data: bytes, field: str) -> pa.Table:
@@ -97,14 +105,19 @@ def read_ipc_bytes(data: bytes, field: str) -> pa.Table:
     Nothing but the metadata is read before the validation: even measuring a column trusts its offsets.
     """
     with pa.BufferReader(data) as source:
-        return validated(_stream(source, 0, field).read_all(), field)
+        return validated(_stream(source, field).read_all(), field)
 
 
-def _stream(source: pa.NativeFile, start: int, field: str) -> pa.RecordBatchReader:
-    allowed = allowed_bytes(source.size())
-    source.seek(start)
-    for total in declared_bytes(source):
+def _stream(source: pa.NativeFile, field: str) -> pa.RecordBatchReader:
+    source.seek(0)
+    _require_bound(declared_bytes(source), source.size(), field)
+    source.seek(0)
+    return pa.ipc.open_stream(source)
+
+
+def _require_bound(totals: Iterator[int], size: int, field: str) -> None:
+    """Raises InvalidInputError as soon as what is declared goes beyond what a file of this size may hold."""
+    allowed = allowed_bytes(size)
+    for total in totals:
         if total > allowed:
             raise too_far(field, allowed)
-    source.seek(start)
-    return pa.ipc.open_stream(source)

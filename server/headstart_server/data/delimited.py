@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
+from headstart.files.delimiters import LEAD_CHARACTERS, delimiter_of
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.data.canonical import check_names
@@ -19,9 +20,13 @@ BLOCK_BYTES = 8 << 20
 _UTF16 = "where the file is UTF-16, save it as UTF-8"
 
 
-def read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.RecordBatch]:
-    """Record batches of large_string; raises InvalidInputError, or what Arrow raises where no row can be named."""
+def read_delimited(path: Path, field: str, delimiter: str | None) -> Iterator[pa.RecordBatch]:
+    """Record batches of large_string; raises InvalidInputError, or what Arrow raises where no row can be named.
+
+    Without a delimiter it is told by the file's beginning, as the client and exported artifacts tell it.
+    """
     encoding = encoding_of(path)
+    delimiter = delimiter or _delimiter(path, encoding)
     names = _header(path, field, delimiter, encoding)
     check_names(names, field)
     row, last = 0, None
@@ -36,6 +41,11 @@ def read_delimited(path: Path, field: str, delimiter: str) -> Iterator[pa.Record
     if last is not None and any(end in last for end in ("\n", "\r", delimiter)) and not _ends_quoted(path):
         message = f"row {row} opens a quote that is never closed, and holds the rest of the file; close it"
         raise invalid(field, message, reason="UNREADABLE_DATA")
+
+
+def _delimiter(path: Path, encoding: str) -> str:
+    with path.open(encoding=encoding, errors="replace", newline="") as file:
+        return delimiter_of(file.read(LEAD_CHARACTERS))
 
 
 def _ends_quoted(path: Path) -> bool:

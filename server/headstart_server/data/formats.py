@@ -39,7 +39,7 @@ _ENDINGS = {
     "ipc": Format.ARROW,
 }
 _READERS: dict[Format, Callable[[Path, str], Iterator[pa.RecordBatch]]] = {
-    Format.CSV: lambda path, field: read_delimited(path, field, ","),
+    Format.CSV: lambda path, field: read_delimited(path, field, None),
     Format.TSV: lambda path, field: read_delimited(path, field, "\t"),
     Format.JSONL: read_json_lines,
     Format.PARQUET: read_parquet,

@@ -1,4 +1,4 @@
-"""How large an Arrow IPC stream says that it is, before anything of it is decompressed.
+"""How large an Arrow IPC stream or file says that it is, before anything of it is decompressed.
 
 Format: https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc. pyarrow
 keeps the buffers' sizes to itself, so the flatbuffers that hold them are read here; Arrow has verified them by then.
@@ -11,6 +11,8 @@ import pyarrow as pa
 
 _HEADER, _DATA, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
 """Fields of Message, DictionaryBatch and RecordBatch in `Message.fbs`."""
+_DICTIONARIES, _BATCHES, _BLOCK_BYTES, _MAGIC = 2, 3, 24, b"ARROW1"
+"""Fields of Footer in `File.fbs`, the size of a Block, and what ends a file."""
 
 
 def declared_bytes(source: pa.NativeFile) -> Iterator[int]:
@@ -22,8 +24,39 @@ def declared_bytes(source: pa.NativeFile) -> Iterator[int]:
             yield total
 
 
-def _message_bytes(message: pa.ipc.Message) -> int:
-    data, body = memoryview(message.metadata), message.body
+def declared_file_bytes(file: memoryview) -> Iterator[int]:
+    """As `declared_bytes`, of a file: of every batch that its footer names, as often as it names it.
+
+    Arrow must have read the footer before. Batches are found as Arrow finds them, by the footer alone: what writers
+    put between them need not be a stream (polars begins with a schema that is no message).
+    """
+    total = 0
+    for offset, length in _blocks(file):
+        if not 0 <= offset <= offset + length <= len(file):
+            raise pa.ArrowInvalid("its footer names batches that lie outside of it")
+        message = pa.ipc.read_message(pa.BufferReader(pa.py_buffer(file[offset:])))
+        total += _message_bytes(message, file[offset + length :])
+        yield total
+
+
+def _blocks(file: memoryview) -> Iterator[tuple[int, int]]:
+    """(offset, bytes of metadata) of each dictionary and each record batch, by the footer."""
+    end = len(file) - len(_MAGIC) - 4
+    try:
+        footer = file[end - _read("<i", file, end) : end]
+        root = _read("<I", footer, 0)
+        for field in (_DICTIONARIES, _BATCHES):
+            slot = _slot(footer, root, field)
+            vector = slot + _read("<I", footer, slot) if slot else 0
+            for index in range(_read("<I", footer, vector) if slot else 0):
+                yield struct.unpack_from("<qi", footer, vector + 4 + _BLOCK_BYTES * index)
+    except struct.error:
+        raise pa.ArrowInvalid("its footer is damaged") from None
+
+
+def _message_bytes(message: pa.ipc.Message, body: memoryview | None = None) -> int:
+    data = memoryview(message.metadata)
+    body = memoryview(message.body) if body is None else body
     try:
         header = _table(data, 0, _HEADER, root=True)
         batch = _table(data, header, _DATA) if message.type == "dictionary" else header
@@ -38,11 +71,11 @@ def _message_bytes(message: pa.ipc.Message) -> int:
         raise pa.ArrowInvalid("its metadata is damaged") from None
 
 
-def _buffer_bytes(body: pa.Buffer, offset: int, length: int, compressed: bool) -> int:
+def _buffer_bytes(body: memoryview, offset: int, length: int, compressed: bool) -> int:
     """A compressed buffer begins with its size, or with -1 where it is stored as it is."""
     if not compressed or length < 8:
         return max(0, length)
-    declared = _read("<q", memoryview(body), offset)
+    declared = _read("<q", body, offset)
     return declared if declared >= 0 else length - 8
 
 

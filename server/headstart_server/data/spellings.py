@@ -15,6 +15,12 @@ _DATE = re.compile(
     re.ASCII,
 )
 _TIME = re.compile(r"([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?", re.ASCII)
+_DURATION = re.compile(r"(-?[0-9]{1,9}) days?,? \+?([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?", re.ASCII)
+"""As pandas (`-1 days +02:03:04`) and Python (`-1 day, 2:03:04`) tell durations; of Python's only those with days."""
+_PERIOD = re.compile(
+    r"(-?)P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,6})H)?(?:([0-9]{1,6})M)?(?:([0-9]{1,9})(?:\.([0-9]{1,9}))?S)?)?", re.ASCII
+)
+"""ISO 8601, without months and years, which have no length."""
 _LONGEST = 80
 """Characters of the longest text that may be a number or a date."""
 
@@ -34,7 +40,31 @@ def spelling(text: str) -> tuple[str, str] | None:
         return _date(*found.groups())
     if found := _TIME.fullmatch(text):
         return "time", found[1] + _fraction(found[2])
+    return _duration(text)
+
+
+def duration_text(nanoseconds: int) -> str:
+    """`-1 days 23:59:59.5`: days, which carry the sign, then hours, minutes and seconds."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    days, rest = divmod(seconds, 86_400)
+    return f"{days} days {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}{_fraction(f'{fraction:09}')}"
+
+
+def _duration(text: str) -> tuple[str, str] | None:
+    if found := _DURATION.fullmatch(text):
+        return "duration", duration_text(_nanoseconds(*found.groups()))
+    if (found := _PERIOD.fullmatch(text)) and text[-1] not in "PT":
+        sign, *parts = found.groups()
+        size = _nanoseconds(*parts)
+        return "duration", duration_text(-size if sign else size)
     return None
+
+
+def _nanoseconds(
+    days: str | None, hours: str | None, minutes: str | None, seconds: str | None, fraction: str | None
+) -> int:
+    whole = ((int(days or 0) * 24 + int(hours or 0)) * 60 + int(minutes or 0)) * 60 + int(seconds or 0)
+    return whole * 10**9 + int((fraction or "").ljust(9, "0"))
 
 
 def number_text(value: Decimal) -> str:

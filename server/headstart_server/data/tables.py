@@ -13,12 +13,12 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.suggest import choices
-from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches, validated
+from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches, validated, why_unreadable
 from headstart_server.data.expansion import bounded
 from headstart_server.data.formats import Format, format_of, read_batches
 from headstart_server.data.images.files import ImageFiles
 
-_CONVERSION = 2
+_CONVERSION = 3
 """Raised whenever the same file is converted to other cells than before."""
 
 
@@ -54,10 +54,12 @@ class Table:
                 start += len(batch)
 
     def require(self, column: str, field: str) -> None:
-        """Raises InvalidInputError naming `field` if the column is absent."""
+        """Raises InvalidInputError naming `field` if the column is absent, or of a type that has no text here."""
         if column not in self.columns:
             message = f"column {column!r} is not in {self.field}{choices(column, self.columns, 'its columns')}"
             raise invalid(field, message, reason="MISSING_COLUMN")
+        if why := why_unreadable(self.rows.schema.field(column)):
+            raise invalid(field, f"column {column!r} {why}", reason="UNREADABLE_DATA")
 
 
 def open_table(path: Path, file_format: Format | None, cache: Path, field: str) -> Table:

@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.data.spellings import duration_text
+
 _NANOSECONDS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
@@ -38,14 +40,6 @@ def spelled(column: pa.Array) -> pa.Array:
     texts = pc.replace_substring_regex(column.cast(pa.large_string()), r"(\.[0-9]*?)0+(Z?)$", r"\1\2")
     texts = pc.replace_substring_regex(texts, r"\.(Z?)$", r"\1")
     return pc.replace_substring_regex(texts, " 00:00:00$", "") if pa.types.is_timestamp(kind) else texts
-
-
-def duration_text(nanoseconds: int) -> str:
-    """`-1 days 23:59:59.5`: days, which carry the sign, then hours, minutes and seconds."""
-    seconds, fraction = divmod(nanoseconds, 10**9)
-    days, rest = divmod(seconds, 86_400)
-    digits = f".{fraction:09}".rstrip("0") if fraction else ""
-    return f"{days} days {rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}{digits}"
 
 
 def _plain(digits: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from headstart.files import delimiters
 from tokenizers import Tokenizer
 
 from headstart_server.core.errors import FailedPreconditionError
@@ -65,6 +66,8 @@ def _copy_scripts(folder: Path, file_format: str, *, runs: bool, images: bool) -
     names |= {"image_files.py": "image_files.py"} if images else {}
     for name, copied in names.items():
         shutil.copyfile(str(_runtime() / name), folder / copied)
+    if runs or images:
+        shutil.copyfile(str(delimiters.__file__), folder / "delimiters.py")
     if runs:
         shutil.copyfile(str(spellings.__file__), folder / "spellings.py")
 
@@ -171,7 +174,12 @@ def _package_words(graph: ExportGraph, file_format: str) -> dict[str, str]:
     texts = any(feature.spec.type == "text" for feature in graph.features)
     packages += ["tokenizers"] if texts and file_format == "onnx" else []
     packages += ["numpy", "pillow"] if graph.images else []
-    scripts = ["`prediction_csv.py`", "`spellings.py`", *(["`image_files.py`"] if graph.images else [])]
+    scripts = [
+        "`prediction_csv.py`",
+        "`delimiters.py`",
+        "`spellings.py`",
+        *(["`image_files.py`"] if graph.images else []),
+    ]
     return {"PACKAGES": " ".join(packages), "SCRIPTS": " and ".join([", ".join(scripts[:-1]), scripts[-1]])}
 
 

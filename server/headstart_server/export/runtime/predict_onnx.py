@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from prediction_csv import BadRowsError, run
+from prediction_csv import LIST_SEPARATOR, BadRowsError, items, run
 from spellings import Spellings
 
 HERE = Path(__file__).parent
@@ -17,7 +17,6 @@ MISSING_NUMBERS = {"", "na", "n/a", "nan", "+nan", "-nan", "null", "none", "?", 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
 TRUE = {"1", "1.0", "t", "true", "y", "yes", "on"}
 FALSE = {"0", "0.0", "f", "false", "n", "no", "off"}
-LIST_SEPARATOR = "\x1f"
 UNKNOWN = "<unknown>"
 
 
@@ -97,7 +96,8 @@ def values(kind, statistics, cells, where):
         known = Spellings([text for text in statistics["vocabulary"] if text != UNKNOWN])
         return np.array([index.get(known.find(cell or statistics["fill"]), 0) for cell in cells], np.int64)
     if kind == "binary":
-        return np.array([truth(statistics, cell, where, row) for row, cell in enumerate(cells)], np.float32)
+        known = Spellings([statistics["true_label"], statistics["false_label"]])
+        return np.array([truth(statistics, known, cell, where, row) for row, cell in enumerate(cells)], np.float32)
     if kind == "vector":
         return np.stack([vector(statistics, cell, where, row) for row, cell in enumerate(cells)])
     index = {text: position for position, text in enumerate(statistics["vocabulary"])}
@@ -120,10 +120,10 @@ def number(cell, where, row):
     return float(word)
 
 
-def truth(statistics, cell, where, row):
+def truth(statistics, known, cell, where, row):
     if cell == "":
         return statistics["fill"]
-    label = Spellings([statistics["true_label"], statistics["false_label"]]).find(cell)
+    label = known.find(cell)
     if label is not None:
         return float(label == statistics["true_label"])
     folded = cell.strip().lower()
@@ -150,14 +150,6 @@ def vector(statistics, cell, where, row):
     if not np.isfinite(found).all():
         raise where.error(row, f"{cell[:80]!r} holds numbers that are not finite")
     return found
-
-
-def items(separator, cell):
-    if LIST_SEPARATOR in cell:
-        return [text for text in cell.split(LIST_SEPARATOR) if text]
-    if separator is not None:
-        return [text.strip() for text in cell.split(separator) if text.strip()]
-    return cell.replace(",", " ").split()
 
 
 def main():

@@ -7,7 +7,7 @@ import json
 import warnings
 from pathlib import Path
 
-from prediction_csv import BadRowsError, run
+from prediction_csv import LIST_SEPARATOR, BadRowsError, items, run
 from spellings import Spellings
 
 warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # which nothing here needs
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def as_spelled(columns, features):
-    """The cells of categories and binaries as the training rows spell them."""
+    """The cells of categories, binaries and sets as the training rows spell them."""
     respelled = dict(columns)
     for feature in features:
         statistics, column = feature["statistics"], feature["column"]
@@ -27,6 +27,13 @@ def as_spelled(columns, features):
             known = Spellings([text for text in statistics["vocabulary"] if text != "<unknown>"])
         elif kind == "binary":
             known = Spellings([statistics["true_label"], statistics["false_label"]])
+        elif kind == "set":
+            known = Spellings(statistics["vocabulary"])
+            found = [
+                [known.find(item) or item for item in items(statistics["separator"], cell)] for cell in columns[column]
+            ]
+            respelled[column] = ["".join(item + LIST_SEPARATOR for item in row) for row in found]
+            continue
         else:
             continue
         respelled[column] = [known.find(cell) or cell for cell in columns[column]]

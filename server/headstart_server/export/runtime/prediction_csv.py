@@ -6,7 +6,10 @@ import struct
 import sys
 from pathlib import Path
 
+from delimiters import LEAD_CHARACTERS, delimiter_of
+
 BATCH_ROWS = 64
+LIST_SEPARATOR = "\x1f"
 
 
 class BadRowsError(ValueError):
@@ -50,12 +53,22 @@ def _with_paths(columns, metadata):
     }
 
 
+def items(separator, cell):
+    """The items of a set or vector cell."""
+    if LIST_SEPARATOR in cell:
+        return [text for text in cell.split(LIST_SEPARATOR) if text]
+    if separator is not None:
+        return [text.strip() for text in cell.split(separator) if text.strip()]
+    return cell.replace(",", " ").split()
+
+
 def read_columns(path, wanted):
     """The cells of the wanted columns. Raises BadRowsError for a missing column or a line unlike the header."""
     csv.field_size_limit(1 << 30)
     with open(path, encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
         try:
+            lines = csv.reader(file, delimiter=delimiter_of(file.read(LEAD_CHARACTERS)), strict=True)
+            file.seek(0)
             header = next(lines, [])
             rows = [_fitting(cells, header, lines.line_num) for cells in lines if cells]
         except UnicodeDecodeError as error:

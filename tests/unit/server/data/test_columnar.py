@@ -12,7 +12,7 @@ import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.canonical import canonical_batch
 from headstart_server.data.formats import Format, read_batches
-from headstart_server.data.tables import Table
+from headstart_server.data.tables import Table, open_table, table_of_arrow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -100,12 +100,6 @@ def test_run_end_encoded_columns_are_decoded() -> None:
     assert batch.column(0).to_pylist() == ["x", "x", "y"]
 
 
-def test_a_type_without_a_reading_is_refused_by_column() -> None:
-    batch = pa.RecordBatch.from_arrays([pa.array([(1, 2, 3)], pa.month_day_nano_interval())], names=["odd"])
-    with pytest.raises(InvalidInputError, match="column 'odd' of type month_day_nano_interval"):
-        canonical_batch(batch, "f")
-
-
 def test_offsets_that_leave_the_buffer_are_refused_before_they_are_followed() -> None:
     honest = pa.array(["abc", "defgh"], pa.string())
     sink = pa.BufferOutputStream()
@@ -143,3 +137,40 @@ def test_a_damaged_binary_file_is_read_or_refused(tmp_path: Path, place: int, ch
             batch.validate(full=True)
     except InvalidInputError:
         pass
+
+
+ODD = {
+    "interval": pa.array([None, (1, 2, 3)], pa.month_day_nano_interval()),
+    "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int8())),
+    "wide decimal": pa.array([decimal.Decimal("1.50"), None], pa.decimal256(60, 10)),
+    "nested": pa.array([[[1, 2], [3]], None]),
+    "union": pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])]),
+    "view": pa.array(["a", None], pa.string_view()),
+    "binary view": pa.array([b"a", None], pa.binary_view()),
+    "list view": pa.array([[1], None], pa.list_view(pa.int64())),
+    "seconds of a century": pa.array([10**11, None], pa.timestamp("s")),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_column_of_any_type_may_lie_unused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "rows.arrow"
+    rows = pa.table({"odd": ODD[name], "text": ["a", "b"]})
+    with pa.ipc.new_stream(path, rows.schema) as writer:
+        writer.write_table(rows)
+    table = open_table(path, None, tmp_path / "tables", "dataset")
+    assert cells_of(table)["text"] == ["a", "b"]
+
+
+def test_a_column_without_text_is_refused_where_it_is_used(tmp_path: Path) -> None:
+    path = tmp_path / "rows.arrow"
+    rows = pa.table({"odd": ODD["interval"], "text": ["a", "b"]})
+    with pa.ipc.new_stream(path, rows.schema) as writer:
+        writer.write_table(rows)
+    table = open_table(path, None, tmp_path / "tables", "dataset")
+    table.require("text", "input_features[0].name")
+    with pytest.raises(InvalidInputError, match=r"column 'odd' of type month_day_nano_interval is not readable") as bad:
+        table.require("odd", "input_features[0].name")
+    assert bad.value.field == "input_features[0].name"
+    with pytest.raises(InvalidInputError, match="not readable"):
+        table_of_arrow(rows, "table").require("odd", "table")

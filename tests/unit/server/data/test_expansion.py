@@ -12,7 +12,7 @@ from headstart_server.data import canonical, expansion
 from headstart_server.data.canonical import canonical_batches
 from headstart_server.data.columnar import largest_dictionary
 from headstart_server.data.formats import Format, read_batches
-from headstart_server.data.ipc_sizes import declared_bytes
+from headstart_server.data.ipc_sizes import declared_bytes, declared_file_bytes
 from headstart_server.data.parquet_footer import column_chunks
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,7 +38,9 @@ def _ipc(path: Path, table: pa.Table, compression: str | None = None, *, stream:
 
 def _declared(path: Path) -> int:
     with pa.memory_map(str(path)) as source:
-        source.seek(0 if source.read(6) != b"ARROW1" else 8)
+        if source.read(6) == b"ARROW1":
+            return max(declared_file_bytes(memoryview(path.read_bytes())), default=0)
+        source.seek(0)
         return max(declared_bytes(source), default=0)
 
 
@@ -61,6 +63,12 @@ def test_a_compressed_stream_declares_what_its_uncompressed_twin_holds(
     assert _declared(compressed) == _declared(plain)
     assert 0.8 * plain.stat().st_size < _declared(plain) < plain.stat().st_size
     assert compressed.stat().st_size < plain.stat().st_size / 3
+
+
+def test_a_file_declares_its_dictionaries_as_a_stream_does(tmp_path: Path) -> None:
+    table = pa.table({"a": pa.array(["x" * 1_000, "y"] * 1_000).dictionary_encode(), "b": range(2_000)})
+    file, stream = _ipc(tmp_path / "file", table, "lz4"), _ipc(tmp_path / "stream", table, "lz4", stream=True)
+    assert _declared(file) == _declared(stream) > 8 * 2_000 + 4 * 2_000 + 1_000
 
 
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])

@@ -12,6 +12,7 @@ from typing import Any
 import headstart_server.export
 import numpy as np
 import pytest
+from headstart.files import delimiters
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data import spellings
 from headstart_server.data.features.fitted import FittedFeature
@@ -28,7 +29,8 @@ RUNTIME = Path(headstart_server.export.__file__).parent / "runtime"
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`predict.py` as it lies in an artifact."""
     monkeypatch.syspath_prepend(RUNTIME)
-    monkeypatch.setitem(sys.modules, "spellings", spellings)  # of which an artifact holds a copy
+    for module in (spellings, delimiters):  # of which an artifact holds copies
+        monkeypatch.setitem(sys.modules, module.__name__.rpartition(".")[2], module)
     return importlib.import_module("predict_onnx")
 
 

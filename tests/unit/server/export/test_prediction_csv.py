@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from headstart.files import delimiters
 
 from tests.unit.server.export.test_predict_onnx import RUNTIME
 
 _ECHO = """
 import sys
-sys.path.insert(0, {runtime!r})
+sys.path += {folders!r}
 import prediction_csv
 outputs = [{{"name": "length", "type": "number", "classes": []}}]
 metadata = {{"features": {{"text": {{"column": "text"}}}}, "outputs": outputs}}
@@ -21,9 +22,13 @@ prediction_csv.run(metadata, lambda columns, first_row: {{"length": [len(cell) +
 """
 
 
+_FOLDERS = [str(RUNTIME), str(Path(delimiters.__file__).parent)]
+"""Of the script, and of what an artifact holds a copy of."""
+
+
 def run(*arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
     """Predicts the length of each text."""
-    command = [sys.executable, "-I", "-S", "-c", _ECHO.format(runtime=str(RUNTIME)), *arguments]
+    command = [sys.executable, "-I", "-S", "-c", _ECHO.format(folders=_FOLDERS), *arguments]
     return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
 
 
