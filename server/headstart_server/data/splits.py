@@ -60,6 +60,11 @@ def keep_labels_in_training(
         parts[moved[parts[moved] != Part.DROPPED]] = Part.TRAIN
 
 
+def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most `count` rows at even distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(np.int64)]
+
+
 def _strings(table: Table, column: str | None) -> pa.Array:
     assert column is not None
     parts = [as_strings(values) for _, values in table.chunks(column)]

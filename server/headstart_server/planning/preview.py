@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.splits import Part
+from headstart_server.data.splits import Part, spread
 from headstart_server.data.tables import Sources
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress, survey
@@ -14,7 +17,7 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.backend import plan_backend
 from headstart_server.planning.inputs import plan_inputs
-from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.pretrained import MOST_TEST_ROWS, PretrainedPlan
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.trainer import plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
@@ -54,6 +57,24 @@ class Preview:
                     progress, missing = survey(store.space(space), wanted)
                     found.append(PlannedPass(name, space.identifier, replace(progress, encoded=len(missing))))
         return found
+
+    def test_passes(self, store: EmbeddingStore) -> list[PlannedPass]:
+        """For each cached input that is stored in less than fp32, what the store has of its test rows in fp32."""
+        found, rows = [], rows_as_served(self.data)
+        for feature in self.data.inputs:
+            plan = self.plans.get(feature.name)
+            if plan is not None and plan.reads_test_rows_again and len(rows):
+                space = plan.as_served().space
+                progress, missing = survey(store.space(space), keys_of_input(self.data, feature)[rows])
+                found.append(
+                    PlannedPass(plan.name, space.identifier, replace(progress, encoded=len(missing), test=True))
+                )
+        return found
+
+
+def rows_as_served(data: PreparedData) -> npt.NDArray[np.int64]:
+    """The test rows that a job reads as Predict does: all of them, or 10,000 at even distances."""
+    return spread(data.rows(Part.TEST), MOST_TEST_ROWS)
 
 
 def keys_of_input(data: PreparedData, feature: FittedFeature) -> Keys:

@@ -90,6 +90,7 @@ def encode_message(data: dict[str, Any]) -> pb.EncodeProgress:
         data_wait_seconds=data.get("waited", 0.0),
         compute_seconds=data.get("seconds", 0.0) - data.get("waited", 0.0),
         workers=[pb.WorkerMetrics(**worker) for worker in data.get("workers", ())],
+        test_rows_again=data.get("test", False),
     )
 
 

@@ -1,6 +1,7 @@
 """Evaluation of a part of the data by all processes of a world, no row twice."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -35,6 +36,19 @@ class Evaluator:
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part, the same in every process; empty where the part is."""
         return self._metrics(*self.outputs_of(part)) if self._feed.count(part) else {}
+
+    def evaluate_as_predict(self, part: Part) -> Metrics:
+        """Metrics of what Predict answers to the rows of one part: read and computed in fp32, and calibrated."""
+        if not self._feed.count(part):
+            return {}
+        feed, precision = replace(self._feed, as_predict=True), Precision("fp32", self._feed.device)
+        served = Evaluator(
+            self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._agreement
+        )
+        logits, targets = served.outputs_of(part)
+        decoder = self._parallel.model.decoder
+        calibrated = {name: decoder(name).calibrated(values.to(feed.device)).cpu() for name, values in logits.items()}
+        return self._metrics(calibrated, targets)
 
     def outputs_of(self, part: Part) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(logits, targets) of every row of a part, on the CPU."""
