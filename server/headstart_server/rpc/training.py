@@ -66,7 +66,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
         before = page_start(request.page_token)
-        jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states)
+        jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states, job_message)
         token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
         return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
 
