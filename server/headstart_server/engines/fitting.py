@@ -19,6 +19,7 @@ from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
+from headstart_server.planning.notes import metric_notes
 from headstart_server.planning.resolution import Origin
 from headstart_server.training.calibration import temperature_that_helps
 from headstart_server.training.feed import Feed
@@ -141,6 +142,7 @@ class Fitting:
             else None,
             pass_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
+            undefined_told=bool(metric_notes(self._prepared.data, trainer)),
         )
         outputs = self._prepared.data.outputs
         return Loop(

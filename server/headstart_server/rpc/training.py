@@ -158,6 +158,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             test_rows=looked.rows(Part.TEST),
             encode=[_planned_pass(item) for item in looked.passes(self._embeddings)],
             test_encode=[_planned_pass(item) for item in looked.test_passes(self._embeddings)],
+            warnings=[pb.JobWarning(reason=reason, message=message) for reason, message in looked.notes],
         )
 
 

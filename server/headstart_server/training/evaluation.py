@@ -16,6 +16,8 @@ from headstart_server.training.parallel import Parallel
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
 
+_LOSS_VALUES = 16_000_000
+
 
 class Evaluator:
     """Runs the current weights over a part."""
@@ -46,9 +48,10 @@ class Evaluator:
             self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._agreement
         )
         logits, targets = served.outputs_of(part)
-        decoder = self._parallel.model.decoder
-        calibrated = {name: decoder(name).calibrated(values.to(feed.device)).cpu() for name, values in logits.items()}
-        return self._metrics(calibrated, targets)
+        for feature in self._outputs:  # one after the other: those of many classes take much memory
+            uncalibrated = logits.pop(feature.name).to(feed.device)
+            logits[feature.name] = self._parallel.model.decoder(feature.name).calibrated(uncalibrated).cpu()
+        return self._metrics(logits, targets)
 
     def outputs_of(self, part: Part) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(logits, targets) of every row of a part, on the CPU."""
@@ -70,9 +73,21 @@ class Evaluator:
         metrics: Metrics = {"loss": 0.0}
         if self._parallel.world.leads:
             for name, loss in self._losses.items():
-                device = self._feed.device
-                metrics[f"{name}.loss"] = float(loss(logits[name].to(device), targets[name].to(device)))
+                metrics[f"{name}.loss"] = mean_loss(loss, logits[name], targets[name], self._feed.device)
             metrics["loss"] = sum(metrics.values())
             metrics |= measured(self._outputs, logits, targets)
         told: Metrics = self._parallel.world.told(metrics)
         return told
+
+
+def mean_loss(loss: Loss, logits: Tensor, targets: Tensor, device: torch.device) -> float:
+    """The loss of all rows [n, ...], computed on a device for as many rows at once as have 16 million logits."""
+    rows = max(1, _LOSS_VALUES // max(1, logits[0].numel()))
+    if len(targets) <= rows:
+        return float(loss(logits.to(device), targets.to(device)))
+    total = masses = 0.0
+    for block, target in zip(logits.split(rows), targets.to(device).split(rows), strict=True):
+        if mass := loss.mass(target):
+            total += float(loss(block.to(device), target)) * mass
+            masses += mass
+    return total / masses
