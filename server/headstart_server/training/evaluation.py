@@ -86,7 +86,7 @@ def mean_loss(loss: Loss, logits: Tensor, targets: Tensor, device: torch.device)
     if len(targets) <= rows:
         return float(loss(logits.to(device), targets.to(device)))
     total = masses = 0.0
-    for block, target in zip(logits.split(rows), targets.to(device).split(rows), strict=True):
+    for block, target in zip(torch.split(logits, rows), torch.split(targets.to(device), rows), strict=True):
         if mass := loss.mass(target):
             total += float(loss(block.to(device), target)) * mass
             masses += mass
