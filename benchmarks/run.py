@@ -29,6 +29,7 @@ NAMES = (
     "accuracy_trainable",
     "image_pass",
     "accuracy_images",
+    "precision_told",
     "many_images",
     "ray_pass",
     "fsdp_memory",

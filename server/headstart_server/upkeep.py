@@ -5,7 +5,7 @@ import time
 
 import structlog
 
-from headstart_server.core.errors import HeadstartError, NotFoundError
+from headstart_server.core.errors import DataLossError, HeadstartError, NotFoundError
 from headstart_server.core.pruning import Pruned
 from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -76,6 +76,8 @@ class Upkeep:
             self._jobs.get(identifier)
         except NotFoundError:
             return False
+        except DataLossError:  # it is there until somebody deletes it
+            return True
         return True
 
     def prune_caches(self, now: float) -> Pruned:

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import transformers
 from headstart_server.core.errors import HeadstartError
 
 from tests.damage.kinds import Kind, every_kind
@@ -80,6 +81,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--per-kind", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args(argv)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         counts, faults = damage_all(Path(folder), arguments.per_kind, arguments.seed)
     print(f"{'kind':32}{'trials':>8}" + "".join(f"{name:>10}" for name in OUTCOMES))

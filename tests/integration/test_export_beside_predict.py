@@ -112,3 +112,16 @@ def test_nothing_of_an_export_outlives_its_caller(two: tuple[RunningServer, str,
     call.cancel()
     wait_until_gone(pids)
     wait_until_tidy(server)
+
+
+def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str, str]) -> None:
+    server, live, _ = two
+    call = begin(server, live)
+    pids = export_processes(server)
+    assert len(pids) == 1
+    server.kill()
+    wait_until_gone(pids)
+    wait_until_tidy(server)
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    server.start()

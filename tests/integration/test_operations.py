@@ -99,6 +99,15 @@ def test_spaces_are_listed_and_deleted(client: headstart.Client) -> None:
     assert client.embed(wanted, {"review": ["awful film"]}).rows_found == 0
 
 
+def test_a_space_can_be_deleted_as_soon_as_its_job_has_ended(client: headstart.Client) -> None:
+    spec = reviews.spec(epochs=1)
+    spec["input_features"][0]["preprocessing"] = {"max_sequence_length": 13}
+    job = client.train(spec, headstart.ServerPath("reviews.csv")).result()
+    space = job.encode_progress.embedding_space
+    client.embedding_spaces.delete(space)
+    assert space not in {found.name for found in client.embedding_spaces.list()}
+
+
 def test_the_store_is_verified_from_the_command_line(server: RunningServer, client: headstart.Client) -> None:
     client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result()
     command = [sys.executable, "-m", "headstart_server.embedding_store.cli", "verify", "--state-dir", str(server.state)]

@@ -25,13 +25,13 @@ class Outages:
 
     def __init__(self, policy: RetryPolicy, timeout: float | None = None) -> None:
         longest = policy.give_up_after if timeout is None else min(timeout, policy.give_up_after)
-        self._policy = replace(policy, give_up_after=longest)
+        self._policy = replace(policy, give_up_after=longest, connect_timeout=policy.restart_timeout)
         self._reached = False
 
     def ridden_out(self, flow: Flow[T]) -> Flow[T]:
         """Do as a flow does, but repeat its calls that read or compute while the server is unavailable, within a bound.
 
-        The bound is the policy's `connect_timeout`, or `give_up_after` where the server says that it is stopping;
+        The bound is the policy's `restart_timeout`, or `give_up_after` where the server says that it is stopping;
         a `timeout` shortens both.
         """
         answer: Any = None

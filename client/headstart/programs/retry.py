@@ -28,6 +28,8 @@ class RetryPolicy:
     Attributes:
         give_up_after: raise when nothing new has arrived for this long since the first failure.
         connect_timeout: the same for a server that this call has never reached.
+        restart_timeout: how long a call that may be sent twice waits for a server that this client has reached before
+            and that is away, as one is that restarts; at most `give_up_after`.
         initial_delay: first wait; doubles with each failure, up to `longest_delay`, less a random part of up to half.
         longest_delay: longest wait.
         steady: a stream that held this long counts as arrived news: the connection works and the job was silent.
@@ -36,6 +38,7 @@ class RetryPolicy:
 
     give_up_after: float = 300.0
     connect_timeout: float = 30.0
+    restart_timeout: float = 120.0
     initial_delay: float = 0.2
     longest_delay: float = 15.0
     steady: float = 30.0
@@ -82,8 +85,10 @@ class Patience:
         delay = max(longest * (1 - policy.jitter() / 2), error.retry_after or 0.0)
         self._failures += 1
         limit = policy.give_up_after if self._reached else min(policy.connect_timeout, policy.give_up_after)
-        if now + delay - self._failing_since > limit:
+        left = self._failing_since + limit - now
+        if left <= 0 or (error.retry_after or 0.0) > left:
             raise error
+        delay = min(delay, left)
         if policy.on_retry is not None:
             policy.on_retry(error, delay)
         return delay

@@ -29,7 +29,8 @@ class DatasetServiceStub(object):
     """Keeps uploaded data.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
-    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job).
+    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's
+    description or its file is not what was uploaded: upload the file again, which mends the file, or delete the data set).
     """
 
     def __init__(self, channel):
@@ -64,7 +65,8 @@ class DatasetServiceServicer(object):
     """Keeps uploaded data.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
-    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job).
+    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's
+    description or its file is not what was uploaded: upload the file again, which mends the file, or delete the data set).
     """
 
     def UploadDataset(self, request_iterator, context):
@@ -83,7 +85,7 @@ class DatasetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDatasets(self, request, context):
-        """Lists data sets, newest first.
+        """Lists data sets, newest first. Damaged ones are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,7 +133,8 @@ class DatasetService(object):
     """Keeps uploaded data.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
-    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job).
+    `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's
+    description or its file is not what was uploaded: upload the file again, which mends the file, or delete the data set).
     """
 
     @staticmethod

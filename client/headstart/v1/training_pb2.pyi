@@ -170,7 +170,7 @@ class StateChange(_message.Message):
     def __init__(self, to: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., **kwargs) -> None: ...
 
 class EncodeProgress(_message.Message):
-    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds", "workers")
+    __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds", "workers", "test_rows_again")
     FEATURE_FIELD_NUMBER: _ClassVar[int]
     ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     ROWS_SEEN_FIELD_NUMBER: _ClassVar[int]
@@ -184,6 +184,7 @@ class EncodeProgress(_message.Message):
     DATA_WAIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    TEST_ROWS_AGAIN_FIELD_NUMBER: _ClassVar[int]
     feature: str
     rows_total: int
     rows_seen: int
@@ -197,7 +198,8 @@ class EncodeProgress(_message.Message):
     data_wait_seconds: float
     compute_seconds: float
     workers: _containers.RepeatedCompositeFieldContainer[WorkerMetrics]
-    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ...) -> None: ...
+    test_rows_again: bool
+    def __init__(self, feature: _Optional[str] = ..., rows_total: _Optional[int] = ..., rows_seen: _Optional[int] = ..., rows_found: _Optional[int] = ..., rows_repeated: _Optional[int] = ..., rows_encoded: _Optional[int] = ..., rows_shared: _Optional[int] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., embedding_space: _Optional[str] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., test_rows_again: bool = ...) -> None: ...
 
 class StepProgress(_message.Message):
     __slots__ = ("epoch", "step", "total_steps", "loss", "learning_rate", "rows_per_second", "eta_seconds")
@@ -313,20 +315,24 @@ class SpecResolved(_message.Message):
     def __init__(self, values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ...) -> None: ...
 
 class TrainJobPlan(_message.Message):
-    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode")
+    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode", "test_encode", "warnings")
     RESOLVED_SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
     VALIDATION_ROWS_FIELD_NUMBER: _ClassVar[int]
     TEST_ROWS_FIELD_NUMBER: _ClassVar[int]
     ENCODE_FIELD_NUMBER: _ClassVar[int]
+    TEST_ENCODE_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     resolved_spec: _spec_pb2.TrainSpec
     resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
     train_rows: int
     validation_rows: int
     test_rows: int
     encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
-    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ...) -> None: ...
+    test_encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
+    warnings: _containers.RepeatedCompositeFieldContainer[JobWarning]
+    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ...) -> None: ...
 
 class WatchTrainJobRequest(_message.Message):
     __slots__ = ("name", "after_sequence")

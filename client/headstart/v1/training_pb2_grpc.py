@@ -32,7 +32,8 @@ class TrainingServiceStub(object):
     events are a log with sequence numbers from 1 without gaps; any number of clients may watch, from any point.
 
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
-    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down).
+    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
+    DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     """
 
@@ -96,7 +97,8 @@ class TrainingServiceServicer(object):
     events are a log with sequence numbers from 1 without gaps; any number of clients may watch, from any point.
 
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
-    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down).
+    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
+    DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     """
 
@@ -126,7 +128,7 @@ class TrainingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTrainJobs(self, request, context):
-        """Lists jobs, newest first.
+        """Lists jobs, newest first. Damaged ones are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,7 +158,7 @@ class TrainingServiceServicer(object):
 
     def DeleteTrainJob(self, request, context):
         """Deletes an ended job with its events and checkpoints. Its model stays.
-        FAILED_PRECONDITION: it has not ended; cancel it first.
+        FAILED_PRECONDITION: it has not ended; cancel it first. A damaged one can be deleted always.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,7 +235,8 @@ class TrainingService(object):
     events are a log with sequence numbers from 1 without gaps; any number of clients may watch, from any point.
 
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
-    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down).
+    FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
+    DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     """
 

@@ -42,8 +42,8 @@ class PreparedData:
     dropped_rows: int
     images: Mapping[str, ScannedImages]
     """Image inputs by name."""
-    notes: tuple[str, ...]
-    """What was decided about unusable images."""
+    notes: tuple[tuple[str, str], ...]
+    """(reason, what was decided): of unusable images, and of labels that would have been in no training row."""
 
     @property
     def features(self) -> tuple[FittedFeature, ...]:
@@ -84,7 +84,7 @@ def prepare(
     With a survey of the same rows, takes the parts and the images' keys from there.
     """
     _require_columns(spec, sources)
-    dropped, notes = 0, tuple[str, ...]()
+    dropped, notes = 0, tuple[tuple[str, str], ...]()
     if survey is not None:
         parts = survey.parts.copy()
         columns = {feature.name: feature.source for feature in spec.input_features}
@@ -96,31 +96,41 @@ def prepare(
         parts = _split(spec, sources, seed)
         dropped = _drop_rows(spec, sources, parts)
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
-        _keep_labels(spec, sources, parts)
+        notes += _keep_labels(spec, sources, parts)
         check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
     return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
 
 
-def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
-    """Gives training a row of every label, unless the split is the user's; groups of a hash split stay whole."""
-    split = spec.preprocessing.split
+def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[tuple[str, str], ...]:
+    """Gives training a row of every label, unless the split is the user's; groups of a hash split stay whole.
+
+    Returns what was moved, as (reason, message).
+    """
+    split, notes = spec.preprocessing.split, []
     groups = _groups(split.column, sources) if split.type == "hash" and split.column is not None else None
     for index, feature in enumerate(spec.output_features):
-        if split.type == "fixed":
-            return
-        if feature.type == "binary":
-            keep_labels_in_training(parts, _labels(feature.source, sources), groups)
+        if split.type == "fixed" or feature.type not in ("binary", "category"):
+            continue
+        labels = _labels(feature.source, sources)
         if feature.type == "category":
-            labels = _labels(feature.source, sources)
             _require_repeats(
                 labels[parts != Part.DROPPED],
                 f"output_features[{index}]",
                 f"column {feature.source!r} holds another label in every row, and training needs one row of each: "
                 "nothing is left to validate; choose a column whose labels repeat, or another type",
             )
-            keep_labels_in_training(parts, labels, groups)
+        if moved := keep_labels_in_training(parts, labels, groups):
+            whole = f", with all rows of the same {split.column!r}" if groups is not None else ""
+            notes.append(
+                (
+                    "LABELS_KEPT_IN_TRAINING",
+                    f"{moved} rows were moved to training{whole}: the split left it no row of some labels of "
+                    f"{feature.source!r}, which validation or test rows alone would have had",
+                )
+            )
+    return tuple(notes)
 
 
 def image_where(index: int, feature: FeatureSpec, sources: Sources) -> Where:
@@ -130,7 +140,7 @@ def image_where(index: int, feature: FeatureSpec, sources: Sources) -> Where:
 
 def _look_at_images(
     spec: TrainSpec, sources: Sources, parts: Parts, limits: ImageLimits
-) -> tuple[dict[str, ScannedImages], tuple[str, ...]]:
+) -> tuple[dict[str, ScannedImages], tuple[tuple[str, str], ...]]:
     """Scans the image inputs of the rows that are in use, and settles which of them cannot be used."""
     images: dict[str, ScannedImages] = {}
     notes = []
@@ -140,7 +150,7 @@ def _look_at_images(
             found = images[feature.name] = scan(column, np.flatnonzero(parts != Part.DROPPED))
             policy = feature.preprocessing.bad_image_policy or "fail"
             notes.append(settle_bad_images(found, policy, parts, image_where(index, feature, sources)))
-    return images, tuple(filter(None, notes))
+    return images, tuple(("BAD_IMAGES", note) for note in notes if note)
 
 
 def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:

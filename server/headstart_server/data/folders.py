@@ -3,13 +3,14 @@
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.suggest import choices
 from headstart_server.data.archive_index import plain_name
 from headstart_server.data.splits import WORDS
@@ -45,7 +46,11 @@ def tables_among(names: Iterable[str]) -> list[str]:
 
 
 def chosen_table(names: list[str], wanted: str, field: str) -> str | None:
-    """The table among some files: the one that is asked for, the only one, or None where there is none at all."""
+    """The table among some files: the one that is asked for, the only one, or None where there is none at all.
+
+    A single `.json` beside images that lie in folders of classes describes them rather than being a table (a list of
+    labels, a manifest): it is one only where it is asked for.
+    """
     tables = tables_among(names)
     if wanted:
         for candidate in (wanted, plain_name(wanted)):
@@ -57,7 +62,30 @@ def chosen_table(names: list[str], wanted: str, field: str) -> str | None:
     if len(tables) > 1:
         message = f"holds {len(tables)} tables; name one of them: {', '.join(tables[:20])}"
         raise invalid(f"{field}.table_file", message, reason="MISSING_TABLE")
+    if tables and tables[0].lower().endswith(".json") and _in_classes(names):
+        return None
     return tables[0] if tables else None
+
+
+def _in_classes(names: Iterable[str]) -> bool:
+    """Whether every image lies in the folder of a class, and there are several classes."""
+    images = [name for name in names if name.lower().endswith(IMAGE_ENDINGS) and not _litter(name)]
+    above = _shared_folders(images)
+    if any(name.count("/") < above + 1 for name in images):
+        return False
+    folders = {_part(name, above) for name in images}
+    parts = {folder for folder in folders if folder.lower() in _PART_FOLDERS}
+    return len(folders) > 1 and (not parts or all(name.count("/") > above + 1 for name in images))
+
+
+@contextmanager
+def table_named(member: str) -> Iterator[None]:
+    """Names the table of an archive or folder in errors about it: nobody may have asked for that one."""
+    try:
+        yield
+    except InvalidInputError as error:
+        named = [replace(found, message=f"its table {member[:200]!r} {found.message}") for found in error.listed]
+        raise InvalidInputError(named, reason=error.reason, unlisted=error.unlisted) from error
 
 
 def table_of_folders(names: Iterable[str], field: str) -> pa.Table:

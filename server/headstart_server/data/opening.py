@@ -11,7 +11,7 @@ from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
 from headstart_server.data.archives import Archive, open_archive
-from headstart_server.data.folders import SPLIT_COLUMN, chosen_table, listed, table_of_folders
+from headstart_server.data.folders import SPLIT_COLUMN, chosen_table, listed, table_named, table_of_folders
 from headstart_server.data.formats import ARCHIVES, Format, format_of
 from headstart_server.data.images.files import ArchiveFiles, FolderFiles, ImageFiles
 from headstart_server.data.tables import Table, open_table, table_of_arrow
@@ -49,7 +49,7 @@ def _open_archive(location: Location, cache: Path, field: str) -> Table:
     if member is None:
         return of_folders(table_of_folders(names, field), ArchiveFiles(archive, ""), field)
     extracted = _extracted(archive, member, cache, field)
-    table = open_table(extracted, format_of(member, field), cache, field)
+    table = _open_member(extracted, member, cache, field)
     folder = str(PurePosixPath(member).parent)
     return replace(table, files=ArchiveFiles(archive, "" if folder == "." else folder))
 
@@ -60,8 +60,14 @@ def _open_folder(location: Location, cache: Path, field: str) -> Table:
     if member is None:
         return of_folders(table_of_folders(names, field), FolderFiles((location.path,)), field)
     path = location.path / member
-    table = open_table(path, format_of(member, field), cache, field)
+    table = _open_member(path, member, cache, field)
     return replace(table, files=FolderFiles((path.parent, location.path, *location.folders)))
+
+
+def _open_member(path: Path, member: str, cache: Path, field: str) -> Table:
+    """The table of an archive or folder, which errors name."""
+    with table_named(member):
+        return replace(open_table(path, format_of(member, field), cache, field), member=member)
 
 
 def of_folders(rows: pa.Table, files: ImageFiles, field: str) -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.pruning import mark_used
-from headstart_server.data.folders import chosen_table, table_of_folders
+from headstart_server.data.folders import chosen_table, table_named, table_of_folders
 from headstart_server.data.formats import Format, format_of
 from headstart_server.data.images.decode import BadImageError, ImageLimits, check_bytes
 from headstart_server.data.opening import Location, of_folders, open_location
@@ -72,7 +72,9 @@ class RemoteRoot:
         member = chosen_table(names, table_file, field)
         if member is None:
             return of_folders(table_of_folders(names, field), DepotFiles(self.depot, (name,)), field)
-        return self._open_file(f"{above}{member}", format_of(member, field), "", cache, field, above=name)
+        with table_named(member):
+            table = self._open_file(f"{above}{member}", format_of(member, field), "", cache, field, above=name)
+        return replace(table, member=member)
 
     def _open_file(
         self, name: str, file_format: Format, table_file: str, cache: Path, field: str, above: str = ""

@@ -46,11 +46,12 @@ def assign(table: Table, split: SplitSpec, probabilities: list[float], seed: int
 
 def keep_labels_in_training(
     parts: Parts, labels: npt.NDArray[np.int64], groups: npt.NDArray[np.int64] | None = None
-) -> None:
+) -> int:
     """Moves one row of each label that landed outside training alone into it. `labels` is int [rows], -1 missing.
 
-    With `groups`, int [rows], the rows of that row's group go with it: a group is never torn.
+    With `groups`, int [rows], the rows of that row's group go with it: a group is never torn. Returns how many moved.
     """
+    before = int((parts == Part.TRAIN).sum())
     present = (labels >= 0) & (parts != Part.DROPPED)
     for label in np.unique(labels[present]):
         rows = np.flatnonzero(present & (labels == label))
@@ -58,6 +59,12 @@ def keep_labels_in_training(
             continue
         moved = rows[:1] if groups is None else np.flatnonzero(groups == groups[rows[0]])
         parts[moved[parts[moved] != Part.DROPPED]] = Part.TRAIN
+    return int((parts == Part.TRAIN).sum()) - before
+
+
+def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most `count` rows at even distances."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(np.int64)]
 
 
 def _strings(table: Table, column: str | None) -> pa.Array:

@@ -34,6 +34,8 @@ class Table:
     """The Arrow file that holds the rows, if one does."""
     split_column: str = ""
     """The column of a fixed split that comes with the data."""
+    member: str = ""
+    """Which table of an archive or folder it is."""
 
     @property
     def row_count(self) -> int:
@@ -56,7 +58,8 @@ class Table:
     def require(self, column: str, field: str) -> None:
         """Raises InvalidInputError naming `field` if the column is absent, or of a type that has no text here."""
         if column not in self.columns:
-            message = f"column {column!r} is not in {self.field}{choices(column, self.columns, 'its columns')}"
+            where = f"the table {self.member[:200]!r} of {self.field}" if self.member else self.field
+            message = f"column {column!r} is not in {where}{choices(column, self.columns, 'its columns')}"
             raise invalid(field, message, reason="MISSING_COLUMN")
         if why := why_unreadable(self.rows.schema.field(column)):
             raise invalid(field, f"column {column!r} {why}", reason="UNREADABLE_DATA")

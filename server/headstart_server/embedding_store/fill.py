@@ -36,6 +36,8 @@ class FillProgress:
     """Part of it in which the encoder waited for its data."""
     workers: tuple[dict[str, float], ...] = ()
     """What each of several processes did: `rows`, `rows_per_second`, `data_wait_seconds`."""
+    test: bool = False
+    """Whether these are test rows that are read once more, as Predict reads them."""
 
     @property
     def rows_per_second(self) -> float:

@@ -12,7 +12,7 @@ from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.loader import Loader, local_loader
 from headstart_server.data.images.reader import ImageReader
-from headstart_server.data.splits import Part
+from headstart_server.data.splits import Part, spread
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.encoders.draft import placed
@@ -71,9 +71,10 @@ class Assembly:
             for name, item in self.stored.items()
             if item.views is not None
         }
+        served = {name: item.served for name, item in self.stored.items() if item.served is not None}
         epochs = self.spec.trainer.epochs or ENCODER_EPOCHS
         loader = self.loading(readers, epochs * len(self.data.parts)) if readers else None
-        feed = Feed(resident, tokens, outputs, parts, device, views=views, images=loader)
+        feed = Feed(resident, tokens, outputs, parts, device, views=views, served=served, images=loader)
         return feed.standardised(model, _STANDARDISED_BYTES)
 
     def _tokens(self, plan: TextPlan, feature: FittedFeature) -> TokenColumn:
@@ -132,11 +133,6 @@ class Assembly:
             reader = replace(plan.reader(self.data.images[feature.name]), augmentation=None)
             crops = ((np.array([index]), reader.crop(row, None)[None]) for index, row in enumerate(rows.tolist()))
             yield from encode_crops(encoder, crops, device)
-
-
-def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most `count` rows at even distances."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(np.int64)]
 
 
 def _resident(values: Tensor, device: torch.device) -> Tensor:

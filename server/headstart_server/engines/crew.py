@@ -41,12 +41,13 @@ PIECES = 8
 
 @dataclass(frozen=True)
 class Errand:
-    """One pass: which input, and which of its stored views."""
+    """One pass: which input, and which of its stored views; `served` is of test rows, as Predict reads them."""
 
     feature: FittedFeature
     view: int | None = None
     keys: Keys | None = None
     """Of an image input's files, by row."""
+    served: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class CrewMember:
         assignment = assignment_of(job, workplace.storage)
         spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
         plan = plan_inputs(spec, workplace.sources, resolution, workplace.device.type)[errand.feature.name]
+        plan = plan.as_served() if errand.served else plan
         if isinstance(plan, ImagePlan):
             self._input: _Input = _Images(plan, errand, assignment.sources, workplace, cores)
         else:

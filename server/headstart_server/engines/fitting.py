@@ -1,7 +1,8 @@
 """Trains the model of a prepared job, alone or together with the other processes of a world."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import torch
 
@@ -18,6 +19,7 @@ from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
+from headstart_server.planning.notes import metric_notes
 from headstart_server.planning.resolution import Origin
 from headstart_server.training.calibration import temperature_that_helps
 from headstart_server.training.feed import Feed
@@ -26,7 +28,7 @@ from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.outputs import load_metrics
 from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import EpochReport
+from headstart_server.training.reports import APPROXIMATE, EpochReport, Metrics
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.threads import fitting_threads
 
@@ -85,6 +87,7 @@ class Fitting:
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
             report = loop.run()
             self._calibrate(loop)
+            report = replace(report, test=self._test_as_predict(loop))
         return parallel, report
 
     def _batch_size(self, parallel: Parallel, feed: Feed) -> int:
@@ -139,6 +142,7 @@ class Fitting:
             else None,
             pass_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
+            undefined_told=bool(metric_notes(self._prepared.data, trainer)),
         )
         outputs = self._prepared.data.outputs
         return Loop(
@@ -151,6 +155,19 @@ class Fitting:
             wanted = feature.spec.decoder.calibration is not False and feature.spec.type in ("category", "binary")
             temperature = temperature_that_helps(logits[feature.name], targets[feature.name]) if wanted else 1.0
             loop.model.decoder(feature.name).temperature.fill_(self._world.told(temperature))
+
+    def _test_as_predict(self, loop: Loop) -> Metrics:
+        """Test metrics of what Predict will answer, as far as the backend computes in fp32."""
+        strategy, half = self._prepared.backend.strategy, self._precision.name != "fp32"
+        if half and strategy in ("fsdp", "deepspeed") and loop.feed.count(Part.TEST):
+            self._listener.warning(
+                APPROXIMATE,
+                f"the model's test metrics are measured in {self._precision.name}, in which {strategy} keeps "
+                "computing, and Predict answers in fp32; where that matters, let Predict answer the test rows",
+            )
+        # a compiled encoder would be compiled again for fp32, for a single pass
+        with torch.compiler.set_stance("force_eager") if self._trainer.compile else nullcontext():
+            return loop.evaluator.evaluate_as_predict(Part.TEST)
 
     def _whole_model(self, parallel: Parallel) -> ECD:
         """The model on the CPU: itself, or in rank 0 one built anew where every process holds a part of it."""

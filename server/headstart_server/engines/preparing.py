@@ -17,6 +17,7 @@ from headstart_server.engines.stored import StoredInput, StoredInputs
 from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.backend import BackendPlan, plan_backend
 from headstart_server.planning.inputs import plan_inputs
+from headstart_server.planning.notes import notes_of
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
@@ -71,11 +72,7 @@ def prepare_job(
         data.parts[:] = survey.settled
     prepared = Prepared(assignment, spec, resolution, plans, data, trainer, backend)
     prepared.report(listener)
-    if data.dropped_rows:
-        listener.warning("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out")
-    for note in data.notes:
-        listener.warning("BAD_IMAGES", note)
-    for reason, message in (*backend.warnings, *trainer.warnings):
+    for reason, message in notes_of(data, trainer, backend):
         listener.warning(reason, message)
     return prepared
 

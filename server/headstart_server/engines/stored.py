@@ -27,16 +27,23 @@ from headstart_server.engines.shelf import EncoderShelf
 from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.preview import keys_of_input, rows_as_served
 from headstart_server.planning.text_inputs import TextPlan
+from headstart_server.training.reports import APPROXIMATE
+from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
 
 
 @dataclass(frozen=True)
 class StoredInput:
-    """A cached input: an embedding of every row [rows, d], and the stored views of its training rows if it has any."""
+    """A cached input: an embedding of every row [rows, d], and the stored views of its training rows if it has any.
+
+    `served` has embeddings of test rows as Predict computes them, where those of every row are rounded further.
+    """
 
     embeddings: Tensor
     views: Views | None = None
+    served: ServedRows | None = None
 
 
 class StoredInputs:
@@ -58,19 +65,22 @@ class StoredInputs:
         column = TextColumn(self._data.texts(feature))
         encode = text_encode(plan, column.texts, self._workplace.device)
         store = self._workplace.store.space(plan.space)
-        return StoredInput(embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch))
+        embeddings = embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch)
+        return StoredInput(embeddings, served=self._served(feature, plan))
 
     def fill(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
         """Has the crew encode what the store lacks of one cached input."""
+        assert self._crew is not None
         if isinstance(plan, ImagePlan):
             self._fill_all_images(feature, plan)
+            self._fill_served(feature, plan)
             return
-        assert self._crew is not None
         keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)
         encode = CrewEncode(self._crew, Errand(feature), self._listener.check, {})
         store = self._workplace.store.space(plan.space)
         fill(store, keys, encode, Throttle(self._report(plan, encode)), max(1, len(keys)))
         _require_stored(store, keys)
+        self._fill_served(feature, plan)
 
     def check_images(self, plans: dict[str, PretrainedPlan]) -> None:
         """Decodes the images of inputs that are not cached, before a training that reads them in every epoch."""
@@ -92,7 +102,8 @@ class StoredInputs:
         report = _going_on(done, self._report(plan, encode))
         store = self._workplace.store.space(plan.space)
         embeddings = embed(store, images.keys, encode, report, self._scratch)
-        return StoredInput(embeddings, self._views(feature, plan) if plan.views else None)
+        views = self._views(feature, plan) if plan.views else None
+        return StoredInput(embeddings, views, self._served(feature, plan))
 
     def _fill_all_images(self, feature: FittedFeature, plan: ImagePlan) -> FillProgress:
         """Fills the space of all rows, then those of the views."""
@@ -134,6 +145,50 @@ class StoredInputs:
         positions[torch.from_numpy(rows)] = torch.arange(len(rows))
         return Views(torch.from_numpy(values), positions, plan.seed, plan.views)
 
+    def _served(self, feature: FittedFeature, plan: PretrainedPlan) -> ServedRows | None:
+        """The test rows as Predict reads them, where they are stored rounded further."""
+        rows, plan = self._rows_as_served(plan), plan.as_served()
+        if len(rows) == 0:
+            return None
+        encode, keys = self._encode_of(feature, plan), keys_of_input(self._data, feature)[rows]
+        report = self._report(plan, encode if isinstance(encode, ImageEncode) else None, test=True)
+        store = self._workplace.store.space(plan.space)
+        found = embed(store, keys, _of_rows(encode, rows), report, self._scratch)
+        return ServedRows.of(found.float(), torch.from_numpy(rows), len(self._data.parts))
+
+    def _fill_served(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
+        """Has the crew encode what `_served` gathers."""
+        rows, plan = self._rows_as_served(plan), plan.as_served()
+        if len(rows) == 0:
+            return
+        assert self._crew is not None
+        images = self._data.images.get(feature.name)
+        errand = Errand(feature, keys=None if images is None else images.keys, served=True)
+        encode = CrewEncode(self._crew, errand, self._listener.check, {} if images is None else images.bad)
+        store, keys = self._workplace.store.space(plan.space), keys_of_input(self._data, feature)[rows]
+        fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode, test=True)), len(rows))
+        _require_stored(store, keys)
+
+    def _rows_as_served(self, plan: PretrainedPlan) -> npt.NDArray[np.int64]:
+        """Which test rows are read again; tells once where these are not all."""
+        if not plan.reads_test_rows_again:
+            return np.empty(0, np.int64)
+        rows, total = rows_as_served(self._data), len(self._data.rows(Part.TEST))
+        if len(rows) < total:
+            self._listener.warning(
+                APPROXIMATE,
+                f"the model's test metrics take {len(rows):,} of {total:,} test rows of {plan.name!r} in fp32, as "
+                f"Predict reads them, and the others as they are stored, in {plan.precision}; set "
+                f"{plan.path}.preprocessing.embedding_precision to fp32 to have all of them exact",
+            )
+        return rows
+
+    def _encode_of(self, feature: FittedFeature, plan: PretrainedPlan) -> Encode:
+        if isinstance(plan, ImagePlan):
+            return self._image_encode(plan, None)
+        assert isinstance(plan, TextPlan)
+        return text_encode(plan, TextColumn(self._data.texts(feature)).texts, self._workplace.device)
+
     def _image_encode(self, plan: ImagePlan, view: int | None) -> ImageEncode:
         images, device = self._data.images[plan.name], self._workplace.device
         return ImageEncode(plan, images, device, self._shelf, self._listener.check, view)
@@ -151,16 +206,22 @@ class StoredInputs:
             self._listener.warning("BAD_IMAGES", note)
 
     def _report(
-        self, plan: PretrainedPlan, encode: ImageEncode | CrewEncode | None = None, view: int | None = None
+        self,
+        plan: PretrainedPlan,
+        encode: ImageEncode | CrewEncode | None = None,
+        view: int | None = None,
+        *,
+        test: bool = False,
     ) -> Callable[[FillProgress], None]:
         space = plan.space if not isinstance(plan, ImagePlan) else _space(plan, view)
         name = plan.name if view is None else f"{plan.name} (view {view + 1})"
+        name = f"{plan.name} (test, {plan.precision})" if test else name
 
         def report(progress: FillProgress) -> None:
             self._listener.check()
             waited = encode.waited if encode is not None else 0.0
             workers = encode.workers if isinstance(encode, CrewEncode) else ()
-            self._listener.encode(name, replace(progress, waited=waited, workers=workers), space.identifier)
+            self._listener.encode(name, replace(progress, waited=waited, workers=workers, test=test), space.identifier)
 
         return report
 

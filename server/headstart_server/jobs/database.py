@@ -7,11 +7,12 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
+from google.protobuf.json_format import ParseError
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.errors import DataLossError, FailedPreconditionError
 from headstart_server.data.source import SourceRecord
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
@@ -112,9 +113,22 @@ def to_row(job: JobRecord) -> dict[str, Any]:
 
 
 def from_row(row: RowMapping) -> JobRecord:
-    """A row as a job."""
-    values: dict[str, Any] = dict(row)
-    values |= {name: json.loads(values[name]) for name in _JSON}
-    values |= {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}
-    values["sources"] = [SourceRecord(**source) for source in values["sources"]]
-    return JobRecord(**{**values, "state": State(values["state"]), "request_id": values["request_id"] or ""})
+    """A row as a job; raises DataLossError for one that is not what was written."""
+    with damage_named(row["identifier"]):
+        values: dict[str, Any] = dict(row)
+        values |= {name: json.loads(values[name]) for name in _JSON}
+        values |= {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}
+        values["sources"] = [SourceRecord(**source) for source in values["sources"]]
+        return JobRecord(**{**values, "state": State(values["state"]), "request_id": values["request_id"] or ""})
+
+
+@contextmanager
+def damage_named(identifier: str) -> Iterator[None]:
+    """Raises DataLossError, with what to do, for what a job's record or its log holds and nobody wrote there."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, ParseError) as error:
+        raise DataLossError(
+            f"trainJobs/{identifier} is damaged: what the job database holds of it is not what was written; restore "
+            "headstart.sqlite from a backup, or delete the job (a model that it published stays)"
+        ) from error

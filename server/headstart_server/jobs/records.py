@@ -59,7 +59,7 @@ def apply(job: JobRecord, kind: str, data: dict[str, Any], now: datetime) -> Job
         case "resolved":
             return replace(job, resolved=data)
         case "encode":
-            return replace(job, encode={**job.encode, data["feature"]: data})
+            return job if data.get("test") else replace(job, encode={**job.encode, data["feature"]: data})
         case "epoch":
             return replace(job, best_epoch=data) if data["best"] else job
         case "model":

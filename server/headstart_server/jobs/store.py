@@ -4,16 +4,19 @@ An event and what it changes of its job are one transaction, so a job never disa
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import delete, insert, select, update
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import IntegrityError
 
-from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from headstart_server import metrics
+from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, NotFoundError
 from headstart_server.jobs.database import (
     EVENTS,
     JOBS,
@@ -21,6 +24,7 @@ from headstart_server.jobs.database import (
     READS,
     check,
     connect,
+    damage_named,
     from_row,
     to_row,
     unusable_named,
@@ -28,6 +32,7 @@ from headstart_server.jobs.database import (
 from headstart_server.jobs.records import Event, JobRecord, apply
 from headstart_server.jobs.states import State, check_transition
 
+_log = structlog.get_logger()
 Report = tuple[str, dict[str, Any]]
 """(kind, data) of an event."""
 Appended = tuple[JobRecord, list[Report]]
@@ -43,6 +48,8 @@ class JobStore:
             self._reading = self._engine.execution_options(**{READS: True})
             METADATA.create_all(self._engine)
             check(self._engine)
+        self._damaged: frozenset[str] = frozenset()
+        """Jobs that were found to be damaged and are not deleted yet."""
 
     def close(self) -> None:
         """Closes every connection."""
@@ -87,15 +94,48 @@ class JobStore:
         with self._reading.connect() as connection:
             return self._get(connection, identifier, lock=False)
 
-    def newest(self, limit: int, before: str | None = None, states: Sequence[State] = ()) -> list[JobRecord]:
-        """Jobs newest first, those older than `before`."""
-        query = select(JOBS).order_by(JOBS.c.identifier.desc()).limit(limit)
-        if before:
-            query = query.where(JOBS.c.identifier < before)
-        if states:
-            query = query.where(JOBS.c.state.in_([state.value for state in states]))
-        with self._reading.connect() as connection:
-            return [from_row(row) for row in connection.execute(query).mappings()]
+    def newest(
+        self,
+        limit: int,
+        before: str | None = None,
+        states: Sequence[State] = (),
+        readable: Callable[[JobRecord], object] = lambda job: job,
+    ) -> list[JobRecord]:
+        """Jobs newest first, those older than `before`.
+
+        Damaged ones, of which `readable` may find more by raising DataLossError, are left out, logged once and counted.
+        """
+        found: list[JobRecord] = []
+        while len(found) < limit:
+            query = select(JOBS).order_by(JOBS.c.identifier.desc()).limit(limit - len(found))
+            if before:
+                query = query.where(JOBS.c.identifier < before)
+            if states:
+                query = query.where(JOBS.c.state.in_([state.value for state in states]))
+            with self._reading.connect() as connection:
+                rows = connection.execute(query).mappings().all()
+            asked = limit - len(found)
+            found += filter(None, (self._sound(row, readable) for row in rows))
+            if len(rows) < asked:
+                break
+            before = rows[-1]["identifier"]
+        return found
+
+    def _sound(self, row: RowMapping, readable: Callable[[JobRecord], object]) -> JobRecord | None:
+        """A row as a job; None for a damaged one."""
+        try:
+            job = from_row(row)
+            readable(job)
+        except DataLossError as error:
+            if row["identifier"] not in self._damaged:
+                _log.warning("left out of lists", resource=f"trainJobs/{row['identifier']}", error=error.message)
+                self._count_damaged(self._damaged | {row["identifier"]})
+            return None
+        return job
+
+    def _count_damaged(self, damaged: frozenset[str]) -> None:
+        self._damaged = damaged
+        metrics.DAMAGED.labels("trainJobs").set(len(damaged))
 
     def append(self, identifier: str, kind: str, data: dict[str, Any]) -> Appended:
         """Appends an event and applies it to its job. Raises FailedPreconditionError for a state that the job cannot
@@ -152,19 +192,22 @@ class JobStore:
         )
         with self._reading.connect() as connection:
             rows = connection.execute(query).mappings().all()
-        return [
-            Event(row["sequence"], datetime.fromisoformat(row["time"]), row["kind"], json.loads(row["data"]))
-            for row in rows
-        ]
+        with damage_named(identifier):
+            return [
+                Event(row["sequence"], datetime.fromisoformat(row["time"]), row["kind"], json.loads(row["data"]))
+                for row in rows
+            ]
 
     def delete(self, identifier: str) -> None:
-        """Deletes an ended job and its events; raises FailedPreconditionError if it has not ended."""
+        """Deletes an ended or damaged job and its events; raises FailedPreconditionError if it has not ended."""
         with self._engine.begin() as connection:
-            job = self._get(connection, identifier)
-            if not job.state.terminal:
-                raise FailedPreconditionError(f"trainJobs/{identifier} is {job.state}; cancel it first")
+            with suppress(DataLossError):
+                job = self._get(connection, identifier)
+                if not job.state.terminal:
+                    raise FailedPreconditionError(f"trainJobs/{identifier} is {job.state}; cancel it first")
             connection.execute(delete(EVENTS).where(EVENTS.c.job == identifier))
             connection.execute(delete(JOBS).where(JOBS.c.identifier == identifier))
+        self._count_damaged(self._damaged - {identifier})
 
     def _unheard(self, connection: Connection, identifier: str, reports: Sequence[Report]) -> Sequence[Report]:
         if not any(kind == "past" for kind, _ in reports):

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from headstart_server import metrics
-from headstart_server.core.errors import HeadstartError, OverloadedError
+from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.precision import settled_precisions
@@ -101,7 +101,11 @@ class Supervisor:
 
     async def delete(self, identifier: str) -> None:
         """Deletes an ended job with its events and checkpoints; its name goes last, so that it can be tried again."""
-        if (await asyncio.to_thread(self._store.get, identifier)).state.terminal:
+        try:
+            ended = (await asyncio.to_thread(self._store.get, identifier)).state.terminal
+        except DataLossError:  # who deletes it wants it gone
+            ended = True
+        if ended:
             await asyncio.to_thread(self._storage.forget_job, identifier)
         await asyncio.to_thread(self._store.delete, identifier)
         await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)

@@ -34,13 +34,18 @@ class Decoder(nn.Module):
         logits: Tensor = self.projection(self.stack(combined) if len(self.stack) else combined)
         return logits.squeeze(1) if self.kind in ("binary", "number") else logits
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Logits whose probabilities are calibrated: changed for categories and binaries alone."""
+        return logits / self.temperature if self.kind in ("category", "binary") else logits
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities, [b, classes] or [b]; logits as they are for numbers and vectors."""
+        logits = self.calibrated(logits)
         match self.kind:
             case "category":
-                return (logits / self.temperature).softmax(1)
+                return logits.softmax(1)
             case "binary":
-                return (logits / self.temperature).sigmoid()
+                return logits.sigmoid()
             case "set":
                 return logits.sigmoid()
             case _:

@@ -28,6 +28,8 @@ _ROUNDINGS = 4.0
 _RARE = 10.0
 """Deviations that the furthest row is away where one row in a hundred differs."""
 _LEAST_LENGTH = 1e-6
+_NEARLY_ALL, _LONGEST = 0.99, 2.0
+"""Of the rows, which part is at most how many times as long as a typical embedding."""
 
 
 class Embedded(NamedTuple):
@@ -113,6 +115,8 @@ class PretrainedInput(nn.Module):
         What does not vary beyond the rounding of its storage is scaled so that what training never saw does next to
         nothing: by sqrt(d) times the length of the embeddings, since Adam lets the weights of all d columns grow alike.
         So are all columns where fewer than about one row in a hundred differs from the others, which teaches nothing.
+        Where a few in a hundred do, a deviation says how few they are rather than how much texts or images differ:
+        columns are then scaled so that 99 rows of 100 are at most twice as long as a typical one.
         """
         sample = embeddings.float()
         self.shift.copy_(sample.mean(0))
@@ -121,7 +125,10 @@ class PretrainedInput(nn.Module):
         unseen = (away <= rounding) | ((away > _RARE * deviation).float().mean() > 0.5)
         length = sample.square().sum(1).mean().sqrt().clamp(min=_LEAST_LENGTH)
         width = self.dimension**0.5
-        self.scale.copy_(torch.where(unseen, length * width, deviation * width / EMBEDDING_WEIGHT))
+        scale = torch.where(unseen, length * width, deviation * width / EMBEDDING_WEIGHT)
+        lengths = ((sample - self.shift) / scale).square().sum(1).sqrt()
+        furthest = lengths.quantile(_NEARLY_ALL) if len(lengths) else lengths.new_zeros(())
+        self.scale.copy_(scale * (furthest / (_LONGEST * EMBEDDING_WEIGHT)).clamp(min=1.0))
 
     def train(self, mode: bool = True) -> "PretrainedInput":
         """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""

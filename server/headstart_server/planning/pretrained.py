@@ -1,9 +1,9 @@
 """Plans pretrained inputs: which weights, how they are read, at which precision, stored or not."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import nn
 
@@ -15,6 +15,11 @@ from headstart_server.encoders.precision import fast_precision, why_fast
 from headstart_server.model.bundle import EncoderReference
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import EncoderSpec, PreprocessingSpec
+
+SERVED_PRECISION = "fp32"
+"""The arithmetic in which Predict, Embed and exports answer."""
+MOST_TEST_ROWS = 10_000
+"""Test rows that are read again in it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,15 @@ class PretrainedPlan(ABC):
     def passes(self) -> dict[str, Space]:
         """The embedding passes of a cached input by name: its own, then those of stored views of its training rows."""
         return {self.name: self.space}
+
+    @property
+    def reads_test_rows_again(self) -> bool:
+        """Whether what is stored is no answer of Predict's, which reads test rows in fp32: see `as_served`."""
+        return self.cached and self.precision != SERVED_PRECISION
+
+    def as_served(self) -> Self:
+        """The same input as Predict reads it, in fp32."""
+        return replace(self, precision=SERVED_PRECISION)
 
     @property
     @abstractmethod

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.splits import Part
+from headstart_server.data.splits import Part, spread
 from headstart_server.data.tables import Sources
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress, survey
@@ -14,9 +17,10 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.backend import plan_backend
 from headstart_server.planning.inputs import plan_inputs
-from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.notes import Note, notes_of
+from headstart_server.planning.pretrained import MOST_TEST_ROWS, PretrainedPlan
 from headstart_server.planning.resolution import Resolution
-from headstart_server.planning.trainer import plan_trainer, seed_of
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 
@@ -37,6 +41,7 @@ class Preview:
     resolution: Resolution
     data: PreparedData
     plans: dict[str, PretrainedPlan]
+    notes: list[Note]
 
     def rows(self, part: Part) -> int:
         """Rows of a part."""
@@ -54,6 +59,24 @@ class Preview:
                     progress, missing = survey(store.space(space), wanted)
                     found.append(PlannedPass(name, space.identifier, replace(progress, encoded=len(missing))))
         return found
+
+    def test_passes(self, store: EmbeddingStore) -> list[PlannedPass]:
+        """For each cached input that is stored in less than fp32, what the store has of its test rows in fp32."""
+        found, rows = [], rows_as_served(self.data)
+        for feature in self.data.inputs:
+            plan = self.plans.get(feature.name)
+            if plan is not None and plan.reads_test_rows_again and len(rows):
+                space = plan.as_served().space
+                progress, missing = survey(store.space(space), keys_of_input(self.data, feature)[rows])
+                found.append(
+                    PlannedPass(plan.name, space.identifier, replace(progress, encoded=len(missing), test=True))
+                )
+        return found
+
+
+def rows_as_served(data: PreparedData) -> npt.NDArray[np.int64]:
+    """The test rows that a job reads as Predict does: all of them, or 10,000 at even distances."""
+    return spread(data.rows(Part.TEST), MOST_TEST_ROWS)
 
 
 def keys_of_input(data: PreparedData, feature: FittedFeature) -> Keys:
@@ -76,18 +99,19 @@ def preview(
 ) -> Preview:
     """Resolves everything but measured values; raises InvalidInputError with what is wrong."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
-    device_type = plan_backend(merged, resolution, device_type).device_type(device_type)
+    backend = plan_backend(merged, resolution, device_type)
+    device_type = backend.device_type(device_type)
     plans = plan_inputs(merged, sources, resolution, device_type)
     data = prepare(merged, tables, seed_of(merged), limits)
-    _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
-    return Preview(resolution, data, plans)
+    trainer = _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
+    return Preview(resolution, data, plans, notes_of(data, trainer, backend))
 
 
 def _plan_trainer(
     merged: TrainSpec, resolution: Resolution, rows: int, device_type: str, plans: dict[str, PretrainedPlan]
-) -> None:
+) -> TrainerPlan:
     backend = plan_backend(merged, resolution, device_type)
-    plan_trainer(
+    return plan_trainer(
         merged,
         resolution,
         rows,

@@ -6,6 +6,7 @@ from typing import Any
 from headstart.v1 import training_pb2 as pb
 
 from headstart_server.core.names import name_of
+from headstart_server.jobs.database import damage_named
 from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.rpc.messages import spec_message, timestamp
 
@@ -13,7 +14,12 @@ JOBS, MODELS, SPACES = "trainJobs", "models", "embeddingSpaces"
 
 
 def job_message(job: JobRecord) -> pb.TrainJob:
-    """A job."""
+    """A job; raises DataLossError for one whose record is damaged."""
+    with damage_named(job.identifier):
+        return _job_message(job)
+
+
+def _job_message(job: JobRecord) -> pb.TrainJob:
     message = pb.TrainJob(
         name=name_of(JOBS, job.identifier),
         display_name=job.display_name,
@@ -40,7 +46,12 @@ def job_message(job: JobRecord) -> pb.TrainJob:
 
 
 def event_message(job: str, event: Event) -> pb.TrainJobEvent:
-    """An entry of a job's log."""
+    """An entry of a job's log; raises DataLossError for one that is damaged."""
+    with damage_named(job):
+        return _event_message(job, event)
+
+
+def _event_message(job: str, event: Event) -> pb.TrainJobEvent:
     message = pb.TrainJobEvent(sequence=event.sequence, time=timestamp(event.time), job=name_of(JOBS, job))
     data = event.data
     match event.kind:
@@ -90,6 +101,7 @@ def encode_message(data: dict[str, Any]) -> pb.EncodeProgress:
         data_wait_seconds=data.get("waited", 0.0),
         compute_seconds=data.get("seconds", 0.0) - data.get("waited", 0.0),
         workers=[pb.WorkerMetrics(**worker) for worker in data.get("workers", ())],
+        test_rows_again=data.get("test", False),
     )
 
 

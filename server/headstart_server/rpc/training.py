@@ -19,7 +19,7 @@ from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
-from headstart_server.planning.preview import preview
+from headstart_server.planning.preview import PlannedPass, preview
 from headstart_server.rpc.intake import Intake
 from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
 from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message
@@ -66,7 +66,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
         before = page_start(request.page_token)
-        jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states)
+        jobs = await asyncio.to_thread(self._store.newest, limit + 1, before, states, job_message)
         token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
         return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
 
@@ -147,7 +147,6 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         records = self._intake.files(request, folder)
         intake = self._intake
         looked = preview(spec, intake.tables(records), intake.sources, intake.device_type, intake.image_limits)
-        passes = looked.passes(self._embeddings)
         return pb.TrainJobPlan(
             resolved_spec=spec_message(looked.resolution.spec().compact()),
             resolved_values=[
@@ -157,14 +156,16 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             train_rows=looked.rows(Part.TRAIN),
             validation_rows=looked.rows(Part.VALIDATION),
             test_rows=looked.rows(Part.TEST),
-            encode=[
-                encode_message(
-                    {"feature": item.name, **item.progress.__dict__, "space": item.space}
-                    | {"rows_per_second": 0.0, "eta_seconds": 0.0}
-                )
-                for item in passes
-            ],
+            encode=[_planned_pass(item) for item in looked.passes(self._embeddings)],
+            test_encode=[_planned_pass(item) for item in looked.test_passes(self._embeddings)],
+            warnings=[pb.JobWarning(reason=reason, message=message) for reason, message in looked.notes],
         )
+
+
+def _planned_pass(item: PlannedPass) -> pb.EncodeProgress:
+    """What the store has of a pass, before it runs."""
+    speed = {"rows_per_second": 0.0, "eta_seconds": 0.0}
+    return encode_message({"feature": item.name, **item.progress.__dict__, "space": item.space, **speed})
 
 
 def _digest(request: pb.TrainJobRequest) -> str:

@@ -14,6 +14,7 @@ from headstart_server.data.images.loader import LoadedImages, Loader
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
+from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
 
 Targets = dict[str, Tensor]
@@ -43,8 +44,12 @@ class Feed:
     """Stored embeddings that are standardised already, float32 [rows, d]."""
     views: Mapping[str, Views] = field(default_factory=dict)
     """Stored augmented views, which take the place of `arrays` and `embedded` while training."""
+    served: Mapping[str, ServedRows] = field(default_factory=dict)
+    """Embeddings of test rows as Predict computes them, where `arrays` and `embedded` have them rounded further."""
     images: Loader | None = None
     """Loads the images of encoders that run in every epoch."""
+    as_predict: bool = False
+    """Whether rows are taken as Predict reads them: `served` in the place of what training reads."""
 
     @property
     def runs_encoders(self) -> bool:
@@ -63,16 +68,18 @@ class Feed:
 
     def standardised(self, model: ECD, limit_bytes: int) -> "Feed":
         """The feed with stored embeddings standardised once instead of at every step, as far as they fit a limit."""
-        arrays, embedded, views = dict(self.arrays), dict(self.embedded), dict(self.views)
+        arrays, embedded, views, served = dict(self.arrays), dict(self.embedded), dict(self.views), dict(self.served)
         for name, encoder in model.pretrained().items():
             size = 4 * arrays[name].numel() if name in arrays else 0
             if encoder.skipped and 0 < size <= limit_bytes:
                 embedded[name] = _applied(encoder, arrays.pop(name))
                 limit_bytes -= size
+                if name in served:
+                    served[name] = served[name].with_values(_applied(encoder, served[name].values))
             if name in views and 4 * views[name].values.numel() <= limit_bytes:
                 limit_bytes -= 4 * views[name].values.numel()
                 views[name] = views[name].with_values(_applied(encoder, views[name].values), standardised=True)
-        return replace(self, arrays=arrays, embedded=embedded, views=views)
+        return replace(self, arrays=arrays, embedded=embedded, views=views, served=served)
 
     def count(self, part: Part) -> int:
         """Rows of a part."""
@@ -95,6 +102,13 @@ class Feed:
         """(inputs, targets) of some rows but for images, on the device; drawn views where `epoch` is given."""
         batch: dict[str, Value] = {name: self._select(values, rows) for name, values in self.arrays.items()}
         batch |= {name: Embedded(self._select(values, rows)) for name, values in self.embedded.items()}
+        if self.as_predict:
+            for name, served in self.served.items():
+                value = batch[name]
+                stored = value.vectors if isinstance(value, Embedded) else value
+                assert isinstance(stored, Tensor)
+                found = served.over(stored, rows)
+                batch[name] = Embedded(found) if isinstance(value, Embedded) else found
         if epoch is not None:
             for name, views in self.views.items():
                 values = self._select(views.values, views.index(rows, epoch))

@@ -52,6 +52,8 @@ class LoopSettings:
     """At most how many rows all processes together run at once; 0: a batch."""
     checkpoint_seconds: float = 0.0
     """Least time between two checkpoints; the last epoch always has one."""
+    undefined_told: bool = False
+    """Whether it is told already that the validation rows do not define the metric."""
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,7 @@ class Loop:
     def _keep_best(self, report: EpochReport) -> EpochReport:
         """Notes the epoch; returns its report, which says whether it is the best."""
         metric, best = self.settings.validation_metric, self.progress.best
-        if best is None and (undefined := why_undefined(report, metric)):
+        if best is None and not self.settings.undefined_told and (undefined := why_undefined(report, metric)):
             self.reporter.warning(UNDEFINED, undefined)
         better = is_better(report, best, metric)
         if better:

@@ -23,6 +23,7 @@ from torchmetrics.functional.classification import (
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
+from headstart_server.training.metric_names import is_defined
 
 _TOP_K = 3
 
@@ -70,7 +71,7 @@ def _binary(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
         "recall": binary_recall(scores, truth, threshold, validate_args=False),
         "f1": binary_f1_score(scores, truth, threshold, validate_args=False),
     }
-    if 0 < int(truth.sum()) < len(truth):
+    if is_defined("roc_auc", truth.numpy()):
         found["roc_auc"] = binary_auroc(scores, truth, validate_args=False)
     return found
 
@@ -87,7 +88,7 @@ def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
         "root_mean_squared_error": squared.sqrt(),
         "mean_absolute_error": mean_absolute_error(predicted, truth),
     }
-    if len(truth) > 1:
+    if is_defined("r2", targets.numpy()):
         found["r2"] = r2_score(predicted, truth)
     return found
 

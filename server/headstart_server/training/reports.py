@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+APPROXIMATE = "TEST_METRICS_APPROXIMATE"
+"""The reason of a warning: some test rows are not measured as Predict answers them."""
 Metrics = dict[str, float]
 """Values by `output.metric`, and `loss` for the total."""
 WorkerReport = dict[str, float]

@@ -14,6 +14,8 @@ def is_better(report: EpochReport, best: EpochReport | None, metric: str) -> boo
 
     Metrics that count rows stay the same for many epochs where classes are rare: the lower validation loss decides
     then, as it does where the metric is defined for neither. An epoch without it is never better than one with it.
+    Where metric and loss are both exactly the same, nothing was learned: the earlier epoch is kept, and patience goes
+    on being used up.
     """
     if best is None:
         return True
@@ -32,11 +34,14 @@ def why_undefined(report: EpochReport, metric: str) -> str | None:
 
     Such a metric is absent. One that is not a number comes of a training that diverges, which is another matter.
     """
-    if metric in report.validation:
-        return None
+    return None if metric in report.validation else undefined_told(metric)
+
+
+def undefined_told(metric: str) -> str:
+    """What to tell of a metric that the rows of the validation split do not define."""
     return (
-        f"validation_metric {metric!r} is not defined on the rows of the validation split (roc_auc needs both "
-        "classes, r2 two rows): the best epoch is chosen by the validation loss instead; validate on more rows, or "
+        f"validation_metric {metric!r} is not defined on the rows of the validation split (roc_auc needs both classes, "
+        "r2 targets that differ): the best epoch is chosen by the validation loss instead; validate on more rows, or "
         "choose another metric"
     )
 

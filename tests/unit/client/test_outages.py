@@ -34,7 +34,9 @@ def _run(
         for _ in range(calls):
             yield Emit((yield Call(method, GetModelRequest())))
 
-    policy = RetryPolicy(give_up_after=100, connect_timeout=10, initial_delay=1, clock=clock, jitter=lambda: 0.0)
+    policy = RetryPolicy(
+        give_up_after=100, connect_timeout=1, restart_timeout=10, initial_delay=1, clock=clock, jitter=lambda: 0.0
+    )
     running = Outages(policy, timeout).ridden_out(flow())
     found, step = [], next(running, None)
     while step is not None:

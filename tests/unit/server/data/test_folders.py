@@ -70,6 +70,49 @@ def test_images_in_no_folder_are_refused_by_name() -> None:
 NAMES = ["train.csv", "deep/test.parquet", "note.txt", "a/1.png", "inner.zip"]
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["cats/a.jpg", "dogs/b.jpg", "labels.json"], None),
+        (["top/cats/a.jpg", "top/dogs/b.jpg", "top/labels.JSON"], None),
+        (["train/cats/a.jpg", "test/dogs/b.jpg", "labels.json"], None),
+        (["train/a.jpg", "test/b.jpg", "labels.json"], "labels.json"),
+        (["images/a.jpg", "images/b.jpg", "labels.json"], "labels.json"),
+        (["a.jpg", "b.jpg", "labels.json"], "labels.json"),
+        (["cats/a.jpg", "b.jpg", "labels.json"], "labels.json"),
+        (["cats/a.jpg", "dogs/b.jpg", "labels.csv"], "labels.csv"),
+        (["cats/a.jpg", "dogs/b.jpg", "labels.jsonl"], "labels.jsonl"),
+        (["labels.json"], "labels.json"),
+    ],
+)
+def test_json_beside_folders_of_classes_is_no_table_unless_it_is_named(names: list[str], expected: str | None) -> None:
+    assert chosen_table(names, "", "dataset") == expected
+    if expected is None:
+        assert chosen_table(names, names[-1], "dataset") == names[-1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_that_nobody_named_is_named_in_errors(packed: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    table = folder / "labels.json"
+    cache = tmp_path / "cache"
+
+    def opened() -> Table:
+        if not packed:
+            return open_location(Location(folder, Format.FOLDER), cache, "dataset")
+        with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+            archive.write(table, "labels.json")
+        return open_location(Location(tmp_path / "data.zip", Format.ZIP), cache, "dataset")
+
+    table.write_text('{"cats": 0')
+    with pytest.raises(InvalidInputError, match=r"dataset: its table 'labels\.json' "):
+        opened()
+    table.write_text('[{"file": "a.jpg", "kind": "cat"}]')
+    with pytest.raises(InvalidInputError, match=r"'label' is not in the table 'labels\.json' of dataset; its columns"):
+        opened().require("label", "output_features[0].name")
+
+
 def test_one_of_several_tables_must_be_named() -> None:
     with pytest.raises(InvalidInputError, match="holds 2 tables; name one of them: deep/test"):
         chosen_table(NAMES, "", "dataset")

@@ -96,7 +96,8 @@ def test_an_absent_split_column_is_named() -> None:
 def test_every_label_is_in_training_afterwards_and_few_rows_moved(rows: list[tuple[int, int]]) -> None:
     labels, before = np.array([label for label, _ in rows]), np.array([part for _, part in rows], np.int8)
     after = before.copy()
-    keep_labels_in_training(after, labels)
+    moved = keep_labels_in_training(after, labels)
+    assert moved == (before != after).sum()
     kept = before != Part.DROPPED
     assert ((after == Part.DROPPED) == ~kept).all()
     for label in set(labels[kept].tolist()) - {-1}:

@@ -16,6 +16,7 @@ from headstart_server.core.errors import (
     InvalidInputError,
     TrainingFailedError,
 )
+from headstart_server.data.splits import Part
 from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, CrewMember, Done, Errand, pieces
 from headstart_server.engines.preparing import Prepared, fill_store, gathered_inputs, prepare_job, stored_inputs
@@ -109,6 +110,44 @@ def test_a_crew_encodes_each_text_once_and_shares_the_work_evenly(tmp_path: Path
     fill_store(prepared, workplace, heard, again)
     assert again.given == []
     assert heard.progress[-1][1].found == 440
+
+
+def test_a_crew_reads_test_rows_again_as_predict_does(tmp_path: Path, reviewed: Path) -> None:
+    spec = reviews.spec()
+    spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
+    job, heard = job_of(tmp_path / "together", reviewed, spec), Heard()
+    prepared, workplace = prepared_of(job, heard)
+    crew, rows = Turns(job), prepared.data.rows(Part.TEST)
+    survey = fill_store(prepared, workplace, heard, crew)
+    last = heard.progress[-1][1]
+    assert (heard.progress[-1][0], last.test, last.total) == ("review (test, fp32)", True, len(rows))
+    assert set(crew.given[400:]) <= set(rows.tolist())
+    member, _ = prepared_of(job, Heard(), survey=survey)
+    served = gathered_inputs(member, workplace)["review"].served
+    spec["input_features"][0]["preprocessing"] = {"embedding_precision": "fp32"}
+    exact, own = prepared_of(job_of(tmp_path / "exact", reviewed, spec), Heard())
+    expected = stored_inputs(exact, own, Heard())["review"]
+    assert served is not None
+    assert expected.served is None
+    np.testing.assert_allclose(served.values.numpy(), expected.embeddings.numpy()[rows], atol=1e-5)
+    assert served.positions[rows].tolist() == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("rows, told", [(100, False), (7, True)])
+def test_test_rows_beyond_a_bound_are_taken_as_stored_and_told(
+    tmp_path: Path, reviewed: Path, monkeypatch: pytest.MonkeyPatch, rows: int, told: bool
+) -> None:
+    monkeypatch.setattr("headstart_server.planning.preview.MOST_TEST_ROWS", rows)
+    spec = reviews.spec()
+    spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
+    heard = Heard()
+    prepared, workplace = prepared_of(job_of(tmp_path / "state", reviewed, spec), heard)
+    served = stored_inputs(prepared, workplace, heard)["review"].served
+    total = len(prepared.data.rows(Part.TEST))
+    assert served is not None
+    assert len(served.values) == min(rows, total)
+    told_of = [message for reason, message in heard.warnings if reason == "TEST_METRICS_APPROXIMATE"]
+    assert [f"{rows} of {total} test rows" in message for message in told_of] == [True] * told
 
 
 @pytest.mark.parametrize("policy", ["drop", "default"])

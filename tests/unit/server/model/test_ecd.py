@@ -215,6 +215,15 @@ def test_what_training_hardly_saw_does_next_to_nothing(differing: int) -> None:
     assert item(texts).norm(dim=1).max() < 0.5
 
 
+@pytest.mark.parametrize("differing", [20, 30, 60])
+def test_rows_of_which_there_are_few_are_not_far_away(differing: int) -> None:
+    torch.manual_seed(0)
+    embeddings = torch.nn.functional.normalize(torch.randn(2, 64), dim=1)[torch.arange(1000).lt(differing).long()]
+    item = PretrainedInput(64, trainable=False)
+    item.standardise(embeddings)
+    assert item(embeddings).norm(dim=1).max() <= 5.0 + 1e-4
+
+
 def test_columns_of_ordinary_texts_are_scaled_by_their_deviation_alone() -> None:
     item = PretrainedInput(32, trainable=False)
     embeddings = torch.randn(400, 32, generator=torch.Generator().manual_seed(1))

@@ -8,8 +8,10 @@ import pytest
 import torch
 import torchmetrics.classification as reference
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.model.losses import Loss
 from headstart_server.training import metrics
 from headstart_server.training.calibration import fit_temperature, temperature_that_helps
+from headstart_server.training.evaluation import mean_loss
 from headstart_server.training.metric_names import metric_names, smaller_is_better
 from headstart_server.training.metrics import metrics_of
 from scipy.optimize import minimize_scalar
@@ -93,9 +95,32 @@ def test_number_metrics_are_in_the_datas_units(normalization: str) -> None:
     )
 
 
-def test_one_row_has_no_share_of_variance() -> None:
+@pytest.mark.parametrize("truth", [[0.1], [0.1, 0.1, 0.1], [-1e6, -1e6]])
+def test_targets_that_are_all_the_same_have_no_share_of_variance(truth: list[float]) -> None:
     feature = feature_of("out", "number", [1.0, 2.0], output=True)
-    assert "r2" not in metrics_of(feature, torch.tensor([0.5]), torch.tensor([0.1]))
+    found = metrics_of(feature, torch.linspace(0, 1, len(truth)), torch.tensor(truth))
+    assert "r2" not in found
+    assert all(math.isfinite(value) for value in found.values())
+
+
+@pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0, 5.0]])
+def test_a_loss_in_blocks_is_the_loss(weights: list[float] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(50, 4), torch.randint(0, 4, (50,))
+    classes = None if weights is None else torch.tensor(weights)
+    loss = Loss(lambda some, truth: torch.nn.functional.cross_entropy(some, truth, weight=classes), classes)
+    monkeypatch.setattr("headstart_server.training.evaluation._LOSS_VALUES", 12)
+    found = mean_loss(loss, logits, targets, torch.device("cpu"))
+    assert found == pytest.approx(float(loss(logits, targets)), rel=1e-5)
+
+
+def test_of_very_many_classes_a_part_of_the_rows_is_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(4_000, 5, generator=generator)
+    targets = torch.distributions.Categorical(logits=logits).sample()
+    whole = temperature_that_helps(3 * logits, targets)
+    monkeypatch.setattr("headstart_server.training.calibration._MOST_VALUES", 5_000)
+    assert temperature_that_helps(3 * logits, targets) == pytest.approx(whole, rel=0.15)
 
 
 @pytest.mark.parametrize("labels", [1, 2, 5])
