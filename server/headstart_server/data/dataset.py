@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
+from headstart_server.data.balance import Oversampling, left_out
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import (
@@ -27,6 +28,7 @@ from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, SplitSpec, TrainSpec
+from headstart_server.spec.sampling_rules import balanced_output
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class PreparedData:
     """Image inputs by name."""
     notes: tuple[str, ...]
     """What was decided about unusable images."""
+    oversampling: Oversampling | None = None
+    left_out: int = 0
+    """Training rows of frequent labels that `undersample_majority` leaves out."""
 
     @property
     def features(self) -> tuple[FittedFeature, ...]:
@@ -54,14 +59,24 @@ class PreparedData:
         """Row numbers of one part, ascending."""
         return np.flatnonzero(self.parts == part)
 
+    def epoch_rows(self) -> npt.NDArray[np.int64]:
+        """The training rows of one epoch, ascending: those of rare labels several times where that is asked for."""
+        rows = self.rows(Part.TRAIN)
+        if self.oversampling is None:
+            return rows
+        return self.oversampling.drawn(rows, self.arrays[self.oversampling.output][rows].astype(np.int64))
+
     def array(self, feature: FittedFeature) -> npt.NDArray[Any]:
         """A tabular feature of every row."""
         return self.arrays[feature.name]
 
     def texts(self, feature: FittedFeature) -> Iterator[tuple[int, pa.Array]]:
-        """A text feature chunk by chunk, (first row, large_string values)."""
+        """A text feature chunk by chunk, (first row, large_string values). Dropped rows hold some other row's, so that
+        no encoder reads them."""
+        filler = self.sources.rows.rows.column(feature.spec.source)[int(np.argmax(self.parts != Part.DROPPED))]
         for start, values in self.sources.rows.chunks(feature.spec.source):
-            yield start, feature.texts(values)
+            keep = self.parts[start : start + len(values)] != Part.DROPPED
+            yield start, feature.texts(values if keep.all() else pc.if_else(pa.array(keep), values, filler))
 
 
 @dataclass(frozen=True)
@@ -84,7 +99,7 @@ def prepare(
     With a survey of the same rows, takes the parts and the images' keys from there.
     """
     _require_columns(spec, sources)
-    dropped, notes = 0, tuple[str, ...]()
+    dropped, undrawn, notes = 0, 0, tuple[str, ...]()
     if survey is not None:
         parts = survey.parts.copy()
         columns = {feature.name: feature.source for feature in spec.input_features}
@@ -95,12 +110,40 @@ def prepare(
     else:
         parts = _split(spec, sources, seed)
         dropped = _drop_rows(spec, sources, parts)
+        undrawn = _undersample(spec, sources, parts, seed)
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
         _keep_labels(spec, sources, parts)
         check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
-    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
+    return PreparedData(
+        sources,
+        parts,
+        tuple(inputs),
+        tuple(outputs),
+        arrays,
+        dropped,
+        images,
+        notes,
+        _oversampling(spec, seed),
+        undrawn,
+    )
+
+
+def _oversampling(spec: TrainSpec, seed: int) -> Oversampling | None:
+    ratio, output = spec.preprocessing.oversample_minority, balanced_output(spec)
+    return Oversampling(output.name, ratio, seed) if ratio is not None and output is not None else None
+
+
+def _undersample(spec: TrainSpec, sources: Sources, parts: Parts, seed: int) -> int:
+    """Leaves out training rows of frequent labels where that is asked for; returns how many."""
+    ratio, output = spec.preprocessing.undersample_majority, balanced_output(spec)
+    if ratio is None or output is None:
+        return 0
+    rows = np.flatnonzero(parts == Part.TRAIN)
+    gone = left_out(rows, _labels(output.source, sources)[rows], ratio, seed)
+    parts[gone] = Part.DROPPED
+    return len(gone)
 
 
 def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
@@ -184,15 +227,23 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
             "choose a column whose values repeat, or a random split",
         )
     parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
-    if spec.preprocessing.sample_ratio is not None:
-        generator = np.random.Generator(np.random.PCG64([seed, 1]))
-        parts[generator.random(len(parts)) >= spec.preprocessing.sample_ratio] = Part.DROPPED
+    _sample(spec, parts, seed)
     others = {"validation_dataset": Part.VALIDATION, "test_dataset": Part.TEST}
     tail = [
         np.full(table.row_count, others[role], np.int8)
         for table, role in zip(sources.tables[1:], sources.roles[1:], strict=True)
     ]
     return np.concatenate([parts, *tail])
+
+
+def _sample(spec: TrainSpec, parts: Parts, seed: int) -> None:
+    """Drops the rows that `sample_ratio` or `sample_size` does not draw."""
+    ratio, size = spec.preprocessing.sample_ratio, spec.preprocessing.sample_size
+    generator = np.random.Generator(np.random.PCG64([seed, 1]))
+    if ratio is not None and ratio < 1.0:
+        parts[generator.random(len(parts)) >= ratio] = Part.DROPPED
+    if size is not None:
+        parts[generator.permutation(len(parts))[size:]] = Part.DROPPED
 
 
 def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:

@@ -80,8 +80,8 @@ def parsed(values: dict[str, Any]) -> dict[str, Any]:
             spec_with(defaults={"image": {"preprocessing": {}}, "set": {"preprocessing": {"separator": " "}}}),
         ),
         (
-            spec_with(trainer={"bucketing_field": "review", "should_shuffle": True, "reduce_on_plateau": 0}),
-            spec_with(),
+            spec_with(trainer={"bucketing_field": "review", "reduce_learning_rate_on_plateau": 0.0}),
+            spec_with(trainer={"learning_rate_scheduler": {"reduce_on_plateau": 0}}),
         ),
         (
             spec_with(trainer={"validation_field": "label", "validation_metric": "loss"}),
@@ -110,8 +110,6 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
             "combiner.fc_layers",
             "num_fc_layers",
         ),
-        (spec_with(trainer={"should_shuffle": False}), "trainer.should_shuffle", "unknown key"),
-        (spec_with(trainer={"regularization_lambda": 0.1}), "trainer.regularization_lambda", "weight_decay"),
         (
             spec_with(
                 output_features=[{"name": name, "type": "number"} for name in "ab"], trainer={"validation_field": "a"}
@@ -134,7 +132,8 @@ def test_each_thing_read_otherwise_is_noted_and_the_given_values_stay() -> None:
     assert written["trainer"] == {} and "training" in values
     assert notes == [
         "training: read as trainer",
-        "trainer.bucketing_field: has no effect: batches are grouped by length automatically",
+        "trainer.bucketing_field: has no effect: texts that an encoder reads while it trains are batched by length, "
+        "if rows are shuffled",
     ]
 
 
