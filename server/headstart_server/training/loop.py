@@ -13,6 +13,7 @@ from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
+from headstart_server.training import plateau
 from headstart_server.training.agreement import Agreement
 from headstart_server.training.checkpoint import Kept, Progress, RunningState, load_checkpoint, save_checkpoint
 from headstart_server.training.evaluation import Evaluator
@@ -226,6 +227,7 @@ class Loop:
             test=self.evaluate(Part.TEST),
             learning_rate=passed.rate,
             evaluation=self.progress.evaluation + 1,
+            epochs=passed.epoch - 1 + passed.stop / self.settings.timetable.steps_per_epoch,
         )
 
     def _keep_best(self, report: EpochReport, passed: _Stretch) -> EpochReport:
@@ -233,6 +235,8 @@ class Loop:
         settings, before, best = self.settings, self.progress, self.progress.best
         if best is None and (undefined := why_undefined(report, settings.validation_metric)):
             self.reporter.warning(UNDEFINED, undefined)
+        if best is None and settings.plateau and (undefined := settings.plateau.why_undefined(report)):
+            self.reporter.warning(plateau.UNDEFINED, undefined)
         better = is_better(report, best, settings.validation_metric)
         if better:
             self.best_state = self.parallel.snapshot()

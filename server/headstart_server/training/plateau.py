@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.reports import EpochReport
 
+UNDEFINED = "PLATEAU_METRIC_UNDEFINED"
 _THRESHOLD = 1e-4
 """By what part a value has to be better than the best."""
 
@@ -28,6 +29,15 @@ class PlateauRule:
         """What has to improve; NaN where the rows of the split do not define it."""
         splits = {"training": report.train, "validation": report.validation, "test": report.test}
         return splits[self.split].get(self.metric, math.nan)
+
+    def why_undefined(self, report: EpochReport) -> str | None:
+        """What to tell where the rate will never be reduced, because no row defines the metric; None where some do."""
+        if not math.isnan(self.value(report)):
+            return None
+        return (
+            f"reduce_eval_metric {self.metric!r} is not defined on the {self.split} rows, so the learning rate is not "
+            "reduced on a plateau; set reduce_eval_split to a split with rows, or choose another metric"
+        )
 
 
 @dataclass(frozen=True)

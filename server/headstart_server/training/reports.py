@@ -45,6 +45,8 @@ class EpochReport:
     """By rank; empty where one process trains."""
     evaluation: int = 0
     """Of the run, from 1; 0 in reports of earlier versions, which evaluated once per epoch."""
+    epochs: float = 0.0
+    """Passes over the training rows so far."""
 
 
 class Reporter(Protocol):

@@ -19,12 +19,12 @@ def _workers(values: Section) -> int:
     backend: Any = values.get("backend")
     trainer = backend.get("trainer") if isinstance(backend, dict) and backend.get("type") == "ray" else None
     count = trainer.get("num_workers") if isinstance(trainer, dict) else 1
-    count = count.get("max") if isinstance(count, dict) else count
-    return count if _whole(count) else 1
+    return _whole(count.get("max") if isinstance(count, dict) else count) or 1
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+def _whole(value: Any) -> int | None:
+    """The value where it is a whole number above 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _effective(section: Section, path: str, reading: Reading) -> None:
@@ -37,9 +37,9 @@ def _effective(section: Section, path: str, reading: Reading) -> None:
         return
     if not _whole(rows):
         return reading.refuse(path, f"{str(rows)[:80]!r} must be a whole number above 0, or auto")
-    size, batches, workers = trainer.get("batch_size"), trainer.get("gradient_accumulation_steps"), _workers(section)
-    missing, rest = ("gradient_accumulation_steps", size) if _whole(size) else ("batch_size", batches)
-    known = (rest if _whole(rest) else 1) * workers
+    size, batches = _whole(trainer.get("batch_size")), _whole(trainer.get("gradient_accumulation_steps"))
+    missing = "gradient_accumulation_steps" if size else "batch_size"
+    known = (size or batches or 1) * _workers(section)
     if rows % known:
         return reading.refuse(path, f"{rows} is no multiple of {known}, the rows that a step has of what else is given")
     if trainer.get(missing) == "auto":
