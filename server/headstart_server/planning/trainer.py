@@ -74,7 +74,7 @@ def plan_trainer(
     scale = _rate_scale(spec, resolution, workers, warnings)
     given = trainer.learning_rate is not None
     return TrainerPlan(
-        epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
+        epochs=_epochs(spec, resolution, encoder_runs=encoder_runs),
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
@@ -110,6 +110,14 @@ def _rate_scale(spec: TrainSpec, resolution: Resolution, workers: int, warnings:
         message = f"the learning rate is multiplied by {scale:g} ({scaling} in {workers} workers)"
         warnings.append(("LEARNING_RATE_SCALED", message))
     return scale
+
+
+def _epochs(spec: TrainSpec, resolution: Resolution, *, encoder_runs: bool) -> int:
+    """Of no effect, and so not resolved, where a number of steps is given."""
+    rule, given = rules.epochs(encoder_runs=encoder_runs), spec.trainer.epochs
+    if spec.trainer.train_steps is not None:
+        return given or rule[0]
+    return resolution.settle("trainer.epochs", given, *rule)
 
 
 def _train_steps(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[str, str]]) -> int:

@@ -163,6 +163,7 @@ class Loop:
                 losses = []
                 if step == 1:
                     self._require_same("after the first step")
+        self.progress = replace(self.progress, step=step)
         rows, own_rows = sum(len(each.rows) for each in passes), sum(counted for _, counted in portions)
         loaded = self.feed.load_seconds - loaded
         return _Stretch(epoch, stop, step, running.metrics(epoch), rate, stream.seconds, rows, own_rows, loaded)
