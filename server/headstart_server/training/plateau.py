@@ -66,6 +66,6 @@ class Plateau:
 
 
 def _improves(value: float, best: float, metric: str) -> bool:
-    if smaller_is_better(metric):
-        return value < best * (1.0 - _THRESHOLD)
-    return value > best * (1.0 + _THRESHOLD)
+    """Of metrics below 0, as r2 may be, torch's `best * (1 + threshold)` would take what is worse for better."""
+    margin = _THRESHOLD * abs(best)
+    return value < best - margin if smaller_is_better(metric) else value > best + margin

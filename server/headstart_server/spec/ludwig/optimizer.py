@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, Write, as_type, moved_to, put
+from headstart_server.spec.optimizers import OPTIONS
 
 _SAME = {"stochastic_gradient_descent": "sgd", "gd": "sgd", "gradient_descent": "sgd"}
 _INSTEAD = {
@@ -39,6 +40,8 @@ def _type(section: Section, path: str, reading: Reading) -> None:
     elif word in _SAME:
         section["type"] = _SAME[word]
         reading.note(path, f"{given!r} read as {_SAME[word]!r}")
+    elif word in OPTIONS:
+        section["type"] = word
 
 
 def _learning_rate(section: Section, path: str, reading: Reading) -> None:

@@ -34,6 +34,12 @@ def _moved(key: str) -> Write:
     return write
 
 
+def _disabled(section: Section, path: str, reading: Reading) -> None:
+    if section[_SECTION] is None:
+        section[_SECTION] = {"decay": "constant"}
+        reading.note(path, "null read as decay: constant, as in Ludwig")
+
+
 def _decay(section: Section, path: str, reading: Reading) -> None:
     given = section["decay"]
     if given is None or isinstance(given, bool):
@@ -69,6 +75,7 @@ def _only_with_plateau(section: Section, path: str, reading: Reading) -> None:
 
 
 SCHEDULER_SPELLINGS: tuple[Spelling, ...] = (
+    Spelling("trainer", _SECTION, "`null`: `decay: constant`", _disabled),
     *(Spelling("trainer", old, f"`{_SECTION}.{new}`", _moved(new), "0.7") for old, new in _MOVED.items()),
     *(
         Spelling(f"trainer.{_SECTION}", key, meaning, write)

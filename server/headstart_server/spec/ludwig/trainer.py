@@ -43,6 +43,12 @@ def _gradient_checkpointing(section: Section, path: str, reading: Reading) -> No
 
 
 def _regularization_type(section: Section, path: str, reading: Reading) -> None:
+    if section["regularization_type"] is None:
+        section.pop("regularization_type")
+        if section.get("regularization_lambda"):
+            section.pop("regularization_lambda")
+            reading.note(path, "null switches regularization_lambda off, as in Ludwig")
+        return
     if not section.get("regularization_lambda"):
         section.pop("regularization_type")
         reading.note(path, "has no effect without regularization_lambda")

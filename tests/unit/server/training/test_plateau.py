@@ -31,6 +31,14 @@ def test_reductions_are_those_of_torch(values: list[float], patience: int, metri
         assert plateau.scale(rule) == optimizer.param_groups[0]["lr"]
 
 
+@pytest.mark.parametrize("metric", ["loss", "out.r2"])
+def test_a_value_below_zero_that_stays_is_a_plateau(metric: str) -> None:
+    rule, plateau = PlateauRule(9, 0, 0.5, metric, "training"), Plateau()
+    for value in (-2.0, -2.0, -2.0):
+        plateau = plateau.after(_report(**{metric: value}), rule)
+    assert plateau.reductions == 2
+
+
 def test_there_are_no_more_than_asked_for() -> None:
     rule, plateau = PlateauRule(2, 0, 0.1, "loss", "training"), Plateau()
     for _ in range(9):

@@ -264,6 +264,12 @@ ROWS = [
         )
         for kind in ("l1", "l2", "l1_l2")
     ),
+    Row(
+        "regularization_type: null",
+        {"regularization_type": None, "regularization_lambda": 0.1},
+        {},
+        lambda found, base: found.same(base) and "null switches" in found.notes[0],
+    ),
     Row("regularization_lambda: 0", {"regularization_lambda": 0.0, "regularization_type": "l2"}, {}, _nothing),
     Row(
         "should_shuffle: false",
