@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
-from headstart_server.data.balance import Oversampling, left_out
-from headstart_server.data.canonical import as_strings
+from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import (
     PRETRAINED,
@@ -25,10 +24,10 @@ from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.policy import settle_bad_images
 from headstart_server.data.images.scan import ScannedImages, scan
+from headstart_server.data.sampling import groups_of, labels_of, oversampling_of, sample, undersample
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, SplitSpec, TrainSpec
-from headstart_server.spec.sampling_rules import balanced_output
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def prepare(
     else:
         parts = _split(spec, sources, seed)
         dropped = _drop_rows(spec, sources, parts)
-        undrawn = _undersample(spec, sources, parts, seed)
+        undrawn = undersample(spec, sources, parts, seed)
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
         _keep_labels(spec, sources, parts)
         check_parts(parts)
@@ -125,38 +124,22 @@ def prepare(
         dropped,
         images,
         notes,
-        _oversampling(spec, seed),
+        oversampling_of(spec, seed),
         undrawn,
     )
-
-
-def _oversampling(spec: TrainSpec, seed: int) -> Oversampling | None:
-    ratio, output = spec.preprocessing.oversample_minority, balanced_output(spec)
-    return Oversampling(output.name, ratio, seed) if ratio is not None and output is not None else None
-
-
-def _undersample(spec: TrainSpec, sources: Sources, parts: Parts, seed: int) -> int:
-    """Leaves out training rows of frequent labels where that is asked for; returns how many."""
-    ratio, output = spec.preprocessing.undersample_majority, balanced_output(spec)
-    if ratio is None or output is None:
-        return 0
-    rows = np.flatnonzero(parts == Part.TRAIN)
-    gone = left_out(rows, _labels(output.source, sources)[rows], ratio, seed)
-    parts[gone] = Part.DROPPED
-    return len(gone)
 
 
 def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> None:
     """Gives training a row of every label, unless the split is the user's; groups of a hash split stay whole."""
     split = spec.preprocessing.split
-    groups = _groups(split.column, sources) if split.type == "hash" and split.column is not None else None
+    groups = groups_of(split.column, sources) if split.type == "hash" and split.column is not None else None
     for index, feature in enumerate(spec.output_features):
         if split.type == "fixed":
             return
         if feature.type == "binary":
-            keep_labels_in_training(parts, _labels(feature.source, sources), groups)
+            keep_labels_in_training(parts, labels_of(feature.source, sources), groups)
         if feature.type == "category":
-            labels = _labels(feature.source, sources)
+            labels = labels_of(feature.source, sources)
             _require_repeats(
                 labels[parts != Part.DROPPED],
                 f"output_features[{index}]",
@@ -221,29 +204,19 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
     scale = sum(probabilities)
     if split.type == "stratify" and split.column in sources.tables[0].columns:
         _require_repeats(
-            _labels(split.column, sources),
+            labels_of(split.column, sources),
             "preprocessing.split.column",
             f"{split.column!r} holds another value in every row: each stratum is one row, which cannot be divided; "
             "choose a column whose values repeat, or a random split",
         )
     parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
-    _sample(spec, parts, seed)
+    sample(spec, parts, seed)
     others = {"validation_dataset": Part.VALIDATION, "test_dataset": Part.TEST}
     tail = [
         np.full(table.row_count, others[role], np.int8)
         for table, role in zip(sources.tables[1:], sources.roles[1:], strict=True)
     ]
     return np.concatenate([parts, *tail])
-
-
-def _sample(spec: TrainSpec, parts: Parts, seed: int) -> None:
-    """Drops the rows that `sample_ratio` or `sample_size` does not draw."""
-    ratio, size = spec.preprocessing.sample_ratio, spec.preprocessing.sample_size
-    generator = np.random.Generator(np.random.PCG64([seed, 1]))
-    if ratio is not None and ratio < 1.0:
-        parts[generator.random(len(parts)) >= ratio] = Part.DROPPED
-    if size is not None:
-        parts[generator.permutation(len(parts))[size:]] = Part.DROPPED
 
 
 def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
@@ -259,23 +232,6 @@ def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
                 raise where.error(start + int(np.argmax(gone)), "is missing; fill it in or set missing_value_strategy")
             parts[start : start + len(values)][gone] = Part.DROPPED
     return before - int((parts != Part.DROPPED).sum())
-
-
-def _labels(column: str, sources: Sources) -> npt.NDArray[np.int64]:
-    """Any numbering of the labels in the first table's rows (-1: missing); -1 for the rows of other tables."""
-    chunks = [as_strings(values) for start, values in sources.tables[0].chunks(column)]
-    encoded = pa.concat_arrays(chunks).dictionary_encode().indices
-    labels = np.full(sources.rows.row_count, -1, np.int64)
-    labels[: len(encoded)] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
-    return labels
-
-
-def _groups(column: str, sources: Sources) -> npt.NDArray[np.int64]:
-    """As `_labels`, for the column of a hash split, which takes a missing cell for an empty one."""
-    chunks = [pc.fill_null(as_strings(values), "") for _, values in sources.tables[0].chunks(column)]
-    groups = np.full(sources.rows.row_count, -1, np.int64)
-    groups[: sources.tables[0].row_count] = pa.concat_arrays(chunks).dictionary_encode().indices.to_numpy()
-    return groups
 
 
 def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) -> None:
