@@ -16,14 +16,16 @@ from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
+from headstart_server.planning.schedule import SchedulePlan
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
 from headstart_server.training.feed import Feed, TokenFeed
-from headstart_server.training.loop import Loop, LoopSettings
+from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.parallel import Sharing, parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, StepReport
-from headstart_server.training.schedule import Schedule
+from headstart_server.training.settings import LoopSettings
+from headstart_server.training.timetable import Timetable
 
 from tests.support.tables import WHERE, cells, chunks
 
@@ -87,6 +89,7 @@ class Run:
     text: Path | None = None
     trainable: bool = True
     total_epochs: int = 0
+    schedule: SchedulePlan = SchedulePlan()  # noqa: RUF009 - frozen
     reporter: Reports = field(default_factory=Reports)
 
     def columns(self) -> dict[str, list[Any]]:
@@ -143,19 +146,21 @@ class Run:
         return ECD(inputs, [output], self.combiner, pretrained)
 
     def loop(self, world: World | None = None, sharing: Sharing = Sharing(), **changes: Any) -> Loop:
-        settings = replace(self.settings, **changes)
+        settings = settings_with(self.settings, changes)
         model, feed, (_, output) = self.model(in_parts=sharing.strategy == "fsdp"), self.feed(), self.features()
         parallel = parallelise(model, world or World(), sharing)
         batches = -(-feed.count(Part.TRAIN) // settings.batch_size)
         steps = -(-batches // settings.accumulation)
-        total = steps * (self.total_epochs or settings.epochs)
+        epochs = self.total_epochs or settings.timetable.epochs
+        timetable = replace(settings.timetable, steps_per_epoch=steps)
+        settings = replace(settings, timetable=timetable)
         return Loop(
             parallel,
             feed,
             (output,),
             {"out": build_loss(output, CPU)},
             build_optimizer(model, self.optimizer, self.learning_rate, self.learning_rate, fused=not parallel.in_parts),
-            Schedule(total, steps, self.warmup, "linear", 0.9),
+            replace(self.schedule, warmup_fraction=self.warmup).over(replace(timetable, epochs=epochs)),
             Precision(self.precision, CPU),
             settings,
             self.reporter,
@@ -163,9 +168,8 @@ class Run:
 
 
 def settings_of(**changes: Any) -> LoopSettings:
-    """Settings of a short run."""
+    """Settings of a short run; `epochs` and the like are those of its timetable."""
     values = {
-        "epochs": 3,
         "batch_size": 16,
         "eval_batch_size": 7,
         "accumulation": 1,
@@ -176,4 +180,11 @@ def settings_of(**changes: Any) -> LoopSettings:
         "seed": 5,
         "checkpoints": None,
     }
-    return LoopSettings(**{**values, **changes})
+    return settings_with(LoopSettings(timetable=Timetable(3, 1), **values), changes)  # type: ignore[arg-type]
+
+
+def settings_with(settings: LoopSettings, changes: dict[str, Any]) -> LoopSettings:
+    """Settings with some changed, those of the timetable by their own names."""
+    times = {name: value for name, value in changes.items() if name in Timetable.__dataclass_fields__}
+    others = {name: value for name, value in changes.items() if name not in times}
+    return replace(settings, timetable=replace(settings.timetable, **times), **others)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.training.penalty import Penalty
+from headstart_server.training.plateau import PlateauRule
 
 from tests.support.training import Run, settings_of
 
@@ -29,6 +31,15 @@ def runs(bert: Path) -> dict[str, Run]:
         "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
         "in several passes": Run(settings_of(batch_size=21, pass_rows=4), loss={"balance_classes": True}),
         "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
+        "several evaluations in an epoch, penalty": Run(
+            settings_of(
+                batch_size=10, checkpoints_per_epoch=3, train_steps=16, penalty=Penalty(0.01, 0.02), shuffle=False
+            ),
+            CombinerSpec.model_validate({**_LAYERS, "dropout": 0.0}),
+        ),
+        "reduced on a plateau": Run(
+            settings_of(batch_size=10, epochs=4, plateau=PlateauRule(2, 0, 0.5, "out.accuracy", "validation"))
+        ),
         "momentum": Run(settings_of(batch_size=16), optimizer=sgd),
         "ghost norm": Run(settings_of(batch_size=16), combiner({**ghost, "virtual_batch_size": 4}), sgd),
         "batch norm": Run(settings_of(batch_size=10), combiner(batch), sgd),

@@ -12,7 +12,7 @@ from rich.console import Console
 from headstart.cli.json_lines import print_json
 from headstart.cli.live_display import LiveDisplay
 from headstart.cli.plain_display import JsonDisplay, PlainDisplay
-from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name
+from headstart.cli.wording import duration, encoded, epoch_number, shown_metrics, splits, state_name
 from headstart.programs.train import refuse_bad_end
 from headstart.train_run import TrainRun
 from headstart.v1.training_pb2 import TrainJob
@@ -76,7 +76,7 @@ def summary(job: TrainJob) -> str:
         lines.append(f"  rows: {encoded(job.encode_progress)}")
     if job.HasField("best_epoch"):
         best = job.best_epoch
-        lines.append(f"  best epoch: {best.epoch} (train / validation / test)")
+        lines.append(f"  best epoch: {epoch_number(best)} (train / validation / test)")
         lines += [f"    {metric}: {splits(best, metric)}" for metric in shown_metrics([best])]
     lines.append(f"  model: {job.model}")
     lines.append(f"next: headstart predict {job.model} --data FILE --output predictions.csv")

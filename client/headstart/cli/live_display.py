@@ -10,7 +10,7 @@ from rich.text import Text
 
 from headstart.cli.job_view import JobView
 from headstart.cli.sparkline import sparkline
-from headstart.cli.wording import duration, encoded, shown_metrics, splits, state_name, waits
+from headstart.cli.wording import duration, encoded, epoch_number, shown_metrics, splits, state_name, waits
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJobEvent
 
 BAR_WIDTH = 28
@@ -93,5 +93,7 @@ def epoch_table(epochs: list[EpochMetrics]) -> Table:
         cells.append(duration(epoch.train_seconds + epoch.evaluate_seconds))
         if waiting:
             cells.append(duration(epoch.data_wait_seconds))
-        table.add_row(f"{epoch.epoch}{' *' if index == best else ''}", *cells, style="green" if index == best else None)
+        table.add_row(
+            f"{epoch_number(epoch)}{' *' if index == best else ''}", *cells, style="green" if index == best else None
+        )
     return table

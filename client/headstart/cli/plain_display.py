@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headstart.cli.json_lines import print_json
-from headstart.cli.wording import encoded, shown_metrics, spent, splits, state_name, waits, warning_text
+from headstart.cli.wording import encoded, epoch_number, shown_metrics, spent, splits, state_name, waits, warning_text
 from headstart.v1.training_pb2 import TrainJobEvent
 
 
@@ -57,7 +57,7 @@ def _line(event: TrainJobEvent) -> str:
             epoch = event.epoch_finished
             metrics = ", ".join(f"{metric} {splits(epoch, metric)}" for metric in shown_metrics([epoch]))
             time = spent(epoch.train_seconds + epoch.evaluate_seconds, epoch)
-            return f"epoch {epoch.epoch} ({time}): {metrics}"
+            return f"epoch {epoch_number(epoch)} ({time}): {metrics}"
         case "warning":
             return f"warning: {warning_text(event.warning)}"
     return ""

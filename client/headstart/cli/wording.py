@@ -50,6 +50,11 @@ def shown_metrics(epochs: Iterable[EpochMetrics]) -> list[str]:
     return [name for name in ranked if _rank(name) < len(FIRST)][:SHOWN_METRICS] or ranked[:SHOWN_METRICS]
 
 
+def epoch_number(epoch: EpochMetrics) -> str:
+    """Return `2` for an epoch that has ended, and `1.5` for an evaluation within it."""
+    return f"{epoch.epochs or epoch.epoch:.4g}" if epoch.epochs != epoch.epoch else str(epoch.epoch)
+
+
 def splits(epoch: EpochMetrics, metric: str) -> str:
     """Return a metric as `train / validation / test`."""
     return " / ".join(_value(values, metric) for values in (epoch.train, epoch.validation, epoch.test))

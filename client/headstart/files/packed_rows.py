@@ -31,7 +31,7 @@ def rows_content(columns: Mapping[str, Sequence[Any]], images: ImageColumns) -> 
         return None
     members: dict[Source, str] = {}
     packed = {name: _named(name, columns[name], members, images.is_lenient(name)) for name in names}
-    table = table_of(FrameColumns({name: packed.get(name, cells) for name, cells in columns.items()}))
+    table = table_of(FrameColumns({name: list(packed.get(name, cells)) for name, cells in columns.items()}))
     files = [Member(name, source) for source, name in members.items()]
     return TarContent(f"{NAME}.tar", [Member(f"{NAME}.jsonl", _json_lines(table)), *files])
 

@@ -198,7 +198,7 @@ class Combiner(_message.Message):
     def __init__(self, type: _Optional[str] = ..., num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., virtual_batch_size: _Optional[int] = ..., activation: _Optional[str] = ...) -> None: ...
 
 class Trainer(_message.Message):
-    __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint")
+    __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint", "train_steps", "steps_per_checkpoint", "checkpoints_per_epoch", "regularization_type", "regularization_lambda", "should_shuffle")
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,12 @@ class Trainer(_message.Message):
     VALIDATION_METRIC_FIELD_NUMBER: _ClassVar[int]
     RANDOM_SEED_FIELD_NUMBER: _ClassVar[int]
     CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_PER_CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINTS_PER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    REGULARIZATION_TYPE_FIELD_NUMBER: _ClassVar[int]
+    REGULARIZATION_LAMBDA_FIELD_NUMBER: _ClassVar[int]
+    SHOULD_SHUFFLE_FIELD_NUMBER: _ClassVar[int]
     epochs: int
     batch_size: int
     max_batch_size: int
@@ -233,33 +239,77 @@ class Trainer(_message.Message):
     validation_metric: str
     random_seed: int
     checkpoint: bool
-    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., eval_batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_scaling: _Optional[str] = ..., learning_rate_scheduler: _Optional[_Union[LearningRateScheduler, _Mapping]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., use_mixed_precision: bool = ..., compile: bool = ..., gradient_accumulation_steps: _Optional[int] = ..., gradient_clipping: _Optional[_Union[GradientClipping, _Mapping]] = ..., evaluate_training_set: bool = ..., early_stop: _Optional[int] = ..., validation_metric: _Optional[str] = ..., random_seed: _Optional[int] = ..., checkpoint: bool = ...) -> None: ...
+    train_steps: int
+    steps_per_checkpoint: int
+    checkpoints_per_epoch: int
+    regularization_type: str
+    regularization_lambda: float
+    should_shuffle: bool
+    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., eval_batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_scaling: _Optional[str] = ..., learning_rate_scheduler: _Optional[_Union[LearningRateScheduler, _Mapping]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., use_mixed_precision: bool = ..., compile: bool = ..., gradient_accumulation_steps: _Optional[int] = ..., gradient_clipping: _Optional[_Union[GradientClipping, _Mapping]] = ..., evaluate_training_set: bool = ..., early_stop: _Optional[int] = ..., validation_metric: _Optional[str] = ..., random_seed: _Optional[int] = ..., checkpoint: bool = ..., train_steps: _Optional[int] = ..., steps_per_checkpoint: _Optional[int] = ..., checkpoints_per_epoch: _Optional[int] = ..., regularization_type: _Optional[str] = ..., regularization_lambda: _Optional[float] = ..., should_shuffle: bool = ...) -> None: ...
 
 class LearningRateScheduler(_message.Message):
-    __slots__ = ("warmup_fraction", "decay", "decay_rate")
+    __slots__ = ("warmup_fraction", "decay", "decay_rate", "warmup_evaluations", "decay_steps", "staircase", "eta_min", "t_0", "t_mult", "reduce_on_plateau", "reduce_on_plateau_patience", "reduce_on_plateau_rate", "reduce_eval_metric", "reduce_eval_split")
     WARMUP_FRACTION_FIELD_NUMBER: _ClassVar[int]
     DECAY_FIELD_NUMBER: _ClassVar[int]
     DECAY_RATE_FIELD_NUMBER: _ClassVar[int]
+    WARMUP_EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    DECAY_STEPS_FIELD_NUMBER: _ClassVar[int]
+    STAIRCASE_FIELD_NUMBER: _ClassVar[int]
+    ETA_MIN_FIELD_NUMBER: _ClassVar[int]
+    T_0_FIELD_NUMBER: _ClassVar[int]
+    T_MULT_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_ON_PLATEAU_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_ON_PLATEAU_PATIENCE_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_ON_PLATEAU_RATE_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_EVAL_METRIC_FIELD_NUMBER: _ClassVar[int]
+    REDUCE_EVAL_SPLIT_FIELD_NUMBER: _ClassVar[int]
     warmup_fraction: float
     decay: str
     decay_rate: float
-    def __init__(self, warmup_fraction: _Optional[float] = ..., decay: _Optional[str] = ..., decay_rate: _Optional[float] = ...) -> None: ...
+    warmup_evaluations: float
+    decay_steps: int
+    staircase: bool
+    eta_min: float
+    t_0: int
+    t_mult: int
+    reduce_on_plateau: int
+    reduce_on_plateau_patience: int
+    reduce_on_plateau_rate: float
+    reduce_eval_metric: str
+    reduce_eval_split: str
+    def __init__(self, warmup_fraction: _Optional[float] = ..., decay: _Optional[str] = ..., decay_rate: _Optional[float] = ..., warmup_evaluations: _Optional[float] = ..., decay_steps: _Optional[int] = ..., staircase: bool = ..., eta_min: _Optional[float] = ..., t_0: _Optional[int] = ..., t_mult: _Optional[int] = ..., reduce_on_plateau: _Optional[int] = ..., reduce_on_plateau_patience: _Optional[int] = ..., reduce_on_plateau_rate: _Optional[float] = ..., reduce_eval_metric: _Optional[str] = ..., reduce_eval_split: _Optional[str] = ...) -> None: ...
 
 class Optimizer(_message.Message):
-    __slots__ = ("type", "weight_decay", "betas", "eps", "momentum", "nesterov")
+    __slots__ = ("type", "weight_decay", "betas", "eps", "momentum", "nesterov", "amsgrad", "dampening", "rho", "initial_accumulator_value", "lr_decay", "alpha", "centered", "momentum_decay")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_DECAY_FIELD_NUMBER: _ClassVar[int]
     BETAS_FIELD_NUMBER: _ClassVar[int]
     EPS_FIELD_NUMBER: _ClassVar[int]
     MOMENTUM_FIELD_NUMBER: _ClassVar[int]
     NESTEROV_FIELD_NUMBER: _ClassVar[int]
+    AMSGRAD_FIELD_NUMBER: _ClassVar[int]
+    DAMPENING_FIELD_NUMBER: _ClassVar[int]
+    RHO_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_ACCUMULATOR_VALUE_FIELD_NUMBER: _ClassVar[int]
+    LR_DECAY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    CENTERED_FIELD_NUMBER: _ClassVar[int]
+    MOMENTUM_DECAY_FIELD_NUMBER: _ClassVar[int]
     type: str
     weight_decay: float
     betas: _containers.RepeatedScalarFieldContainer[float]
     eps: float
     momentum: float
     nesterov: bool
-    def __init__(self, type: _Optional[str] = ..., weight_decay: _Optional[float] = ..., betas: _Optional[_Iterable[float]] = ..., eps: _Optional[float] = ..., momentum: _Optional[float] = ..., nesterov: bool = ...) -> None: ...
+    amsgrad: bool
+    dampening: float
+    rho: float
+    initial_accumulator_value: float
+    lr_decay: float
+    alpha: float
+    centered: bool
+    momentum_decay: float
+    def __init__(self, type: _Optional[str] = ..., weight_decay: _Optional[float] = ..., betas: _Optional[_Iterable[float]] = ..., eps: _Optional[float] = ..., momentum: _Optional[float] = ..., nesterov: bool = ..., amsgrad: bool = ..., dampening: _Optional[float] = ..., rho: _Optional[float] = ..., initial_accumulator_value: _Optional[float] = ..., lr_decay: _Optional[float] = ..., alpha: _Optional[float] = ..., centered: bool = ..., momentum_decay: _Optional[float] = ...) -> None: ...
 
 class GradientClipping(_message.Message):
     __slots__ = ("clipglobalnorm", "clipnorm", "clipvalue")
@@ -309,12 +359,18 @@ class BackendTrainer(_message.Message):
     def __init__(self, strategy: _Optional[str] = ..., num_workers: _Optional[int] = ..., use_gpu: bool = ..., resources_per_worker: _Optional[_Mapping[str, float]] = ..., min_workers: _Optional[int] = ..., activation_checkpointing: bool = ..., cpu_offload: bool = ..., image_workers: _Optional[int] = ..., zero_stage: _Optional[int] = ...) -> None: ...
 
 class GlobalPreprocessing(_message.Message):
-    __slots__ = ("split", "sample_ratio")
+    __slots__ = ("split", "sample_ratio", "sample_size", "oversample_minority", "undersample_majority")
     SPLIT_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    OVERSAMPLE_MINORITY_FIELD_NUMBER: _ClassVar[int]
+    UNDERSAMPLE_MAJORITY_FIELD_NUMBER: _ClassVar[int]
     split: Split
     sample_ratio: float
-    def __init__(self, split: _Optional[_Union[Split, _Mapping]] = ..., sample_ratio: _Optional[float] = ...) -> None: ...
+    sample_size: int
+    oversample_minority: float
+    undersample_majority: float
+    def __init__(self, split: _Optional[_Union[Split, _Mapping]] = ..., sample_ratio: _Optional[float] = ..., sample_size: _Optional[int] = ..., oversample_minority: _Optional[float] = ..., undersample_majority: _Optional[float] = ...) -> None: ...
 
 class Split(_message.Message):
     __slots__ = ("type", "probabilities", "column")

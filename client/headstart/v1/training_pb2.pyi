@@ -220,7 +220,7 @@ class StepProgress(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
 
 class EpochMetrics(_message.Message):
-    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers", "load_seconds")
+    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers", "load_seconds", "evaluation", "epochs")
     class TrainEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -256,6 +256,8 @@ class EpochMetrics(_message.Message):
     COMPUTE_SECONDS_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     step: int
     train: _containers.ScalarMap[str, float]
@@ -270,7 +272,9 @@ class EpochMetrics(_message.Message):
     compute_seconds: float
     workers: _containers.RepeatedCompositeFieldContainer[WorkerMetrics]
     load_seconds: float
-    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., load_seconds: _Optional[float] = ...) -> None: ...
+    evaluation: int
+    epochs: float
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., load_seconds: _Optional[float] = ..., evaluation: _Optional[int] = ..., epochs: _Optional[float] = ...) -> None: ...
 
 class WorkerMetrics(_message.Message):
     __slots__ = ("rows", "rows_per_second", "data_wait_seconds", "load_seconds", "image_workers")

@@ -76,7 +76,7 @@ def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.Re
 
 def why_unreadable(kind: pa.Field) -> str:
     """Why a canonical column holds nothing: its type has no text here. Empty for all others."""
-    return (kind.metadata or {}).get(_UNREADABLE, b"").decode()
+    return bytes((kind.metadata or {}).get(_UNREADABLE, b"")).decode()
 
 
 def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
-from headstart_server.data.canonical import as_strings
+from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import (
     PRETRAINED,
@@ -24,6 +24,7 @@ from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.policy import settle_bad_images
 from headstart_server.data.images.scan import ScannedImages, scan
+from headstart_server.data.sampling import groups_of, labels_of, oversampling_of, sample, undersample
 from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, SplitSpec, TrainSpec
@@ -44,6 +45,9 @@ class PreparedData:
     """Image inputs by name."""
     notes: tuple[tuple[str, str], ...]
     """(reason, what was decided): of unusable images, and of labels that would have been in no training row."""
+    oversampling: Oversampling | None = None
+    left_out: int = 0
+    """Training rows of frequent labels that `undersample_majority` leaves out."""
 
     @property
     def features(self) -> tuple[FittedFeature, ...]:
@@ -54,14 +58,24 @@ class PreparedData:
         """Row numbers of one part, ascending."""
         return np.flatnonzero(self.parts == part)
 
+    def epoch_rows(self) -> npt.NDArray[np.int64]:
+        """The training rows of one epoch, ascending: those of rare labels several times where that is asked for."""
+        rows = self.rows(Part.TRAIN)
+        if self.oversampling is None:
+            return rows
+        return self.oversampling.drawn(rows, self.arrays[self.oversampling.output][rows].astype(np.int64))
+
     def array(self, feature: FittedFeature) -> npt.NDArray[Any]:
         """A tabular feature of every row."""
         return self.arrays[feature.name]
 
     def texts(self, feature: FittedFeature) -> Iterator[tuple[int, pa.Array]]:
-        """A text feature chunk by chunk, (first row, large_string values)."""
+        """A text feature chunk by chunk, (first row, large_string values). Dropped rows hold some other row's, so that
+        no encoder reads them."""
+        filler = self.sources.rows.rows.column(feature.spec.source)[int(np.argmax(self.parts != Part.DROPPED))]
         for start, values in self.sources.rows.chunks(feature.spec.source):
-            yield start, feature.texts(values)
+            keep = self.parts[start : start + len(values)] != Part.DROPPED
+            yield start, feature.texts(values if keep.all() else pc.if_else(pa.array(keep), values, filler))
 
 
 @dataclass(frozen=True)
@@ -84,7 +98,7 @@ def prepare(
     With a survey of the same rows, takes the parts and the images' keys from there.
     """
     _require_columns(spec, sources)
-    dropped, notes = 0, tuple[tuple[str, str], ...]()
+    dropped, undrawn, notes = 0, 0, tuple[tuple[str, str], ...]()
     if survey is not None:
         parts = survey.parts.copy()
         columns = {feature.name: feature.source for feature in spec.input_features}
@@ -95,12 +109,24 @@ def prepare(
     else:
         parts = _split(spec, sources, seed)
         dropped = _drop_rows(spec, sources, parts)
+        undrawn = undersample(spec, sources, parts, seed)
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
         notes += _keep_labels(spec, sources, parts)
         check_parts(parts)
     fitted, arrays = _fit(spec, sources, parts)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
-    return PreparedData(sources, parts, tuple(inputs), tuple(outputs), arrays, dropped, images, notes)
+    return PreparedData(
+        sources,
+        parts,
+        tuple(inputs),
+        tuple(outputs),
+        arrays,
+        dropped,
+        images,
+        notes,
+        oversampling_of(spec, seed),
+        undrawn,
+    )
 
 
 def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[tuple[str, str], ...]:
@@ -109,11 +135,11 @@ def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[tuple
     Returns what was moved, as (reason, message).
     """
     split, notes = spec.preprocessing.split, []
-    groups = _groups(split.column, sources) if split.type == "hash" and split.column is not None else None
+    groups = groups_of(split.column, sources) if split.type == "hash" and split.column is not None else None
     for index, feature in enumerate(spec.output_features):
         if split.type == "fixed" or feature.type not in ("binary", "category"):
             continue
-        labels = _labels(feature.source, sources)
+        labels = labels_of(feature.source, sources)
         if feature.type == "category":
             _require_repeats(
                 labels[parts != Part.DROPPED],
@@ -188,15 +214,13 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
     scale = sum(probabilities)
     if split.type == "stratify" and split.column in sources.tables[0].columns:
         _require_repeats(
-            _labels(split.column, sources),
+            labels_of(split.column, sources),
             "preprocessing.split.column",
             f"{split.column!r} holds another value in every row: each stratum is one row, which cannot be divided; "
             "choose a column whose values repeat, or a random split",
         )
     parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
-    if spec.preprocessing.sample_ratio is not None:
-        generator = np.random.Generator(np.random.PCG64([seed, 1]))
-        parts[generator.random(len(parts)) >= spec.preprocessing.sample_ratio] = Part.DROPPED
+    sample(spec, parts, seed)
     others = {"validation_dataset": Part.VALIDATION, "test_dataset": Part.TEST}
     tail = [
         np.full(table.row_count, others[role], np.int8)
@@ -218,23 +242,6 @@ def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
                 raise where.error(start + int(np.argmax(gone)), "is missing; fill it in or set missing_value_strategy")
             parts[start : start + len(values)][gone] = Part.DROPPED
     return before - int((parts != Part.DROPPED).sum())
-
-
-def _labels(column: str, sources: Sources) -> npt.NDArray[np.int64]:
-    """Any numbering of the labels in the first table's rows (-1: missing); -1 for the rows of other tables."""
-    chunks = [as_strings(values) for start, values in sources.tables[0].chunks(column)]
-    encoded = pa.concat_arrays(chunks).dictionary_encode().indices
-    labels = np.full(sources.rows.row_count, -1, np.int64)
-    labels[: len(encoded)] = pc.fill_null(encoded, -1).to_numpy(zero_copy_only=False)
-    return labels
-
-
-def _groups(column: str, sources: Sources) -> npt.NDArray[np.int64]:
-    """As `_labels`, for the column of a hash split, which takes a missing cell for an empty one."""
-    chunks = [pc.fill_null(as_strings(values), "") for _, values in sources.tables[0].chunks(column)]
-    groups = np.full(sources.rows.row_count, -1, np.int64)
-    groups[: sources.tables[0].row_count] = pa.concat_arrays(chunks).dictionary_encode().indices.to_numpy()
-    return groups
 
 
 def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) -> None:

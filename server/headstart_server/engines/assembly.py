@@ -64,7 +64,8 @@ class Assembly:
                 tokens[feature.name] = TokenFeed(self._tokens(plan, feature), plan.preparation.padding)
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
-        parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)}
+        parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.VALIDATION, Part.TEST)}
+        parts[Part.TRAIN] = torch.from_numpy(self.data.epoch_rows())
         outputs = {name: _resident(values, device) for name, values in targets.items()}
         views = {
             name: item.views.with_values(_resident(item.views.values, device), standardised=False)

@@ -23,14 +23,15 @@ from headstart_server.planning.notes import metric_notes
 from headstart_server.planning.resolution import Origin
 from headstart_server.training.calibration import temperature_that_helps
 from headstart_server.training.feed import Feed
-from headstart_server.training.loop import Loop, LoopSettings
+from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.outputs import load_metrics
 from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import APPROXIMATE, EpochReport, Metrics
-from headstart_server.training.schedule import Schedule
+from headstart_server.training.settings import LoopSettings
 from headstart_server.training.threads import fitting_threads
+from headstart_server.training.timetable import Timetable
 
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
@@ -119,7 +120,9 @@ class Fitting:
         batch_size = (trainer.batch_size if backend.elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
-        schedule = Schedule(steps * trainer.epochs, steps, trainer.warmup_fraction, trainer.decay, trainer.decay_rate)
+        timetable = Timetable(
+            trainer.epochs, steps, trainer.train_steps, trainer.steps_per_checkpoint, trainer.checkpoints_per_epoch
+        )
         optimizer = build_optimizer(
             parallel.model,
             self._prepared.spec.trainer.optimizer,
@@ -128,7 +131,7 @@ class Fitting:
             fused=not parallel.in_parts,
         )
         settings = LoopSettings(
-            epochs=trainer.epochs,
+            timetable=timetable,
             batch_size=batch_size,
             eval_batch_size=trainer.eval_batch_size * self._world.size,
             accumulation=trainer.accumulation,
@@ -143,10 +146,21 @@ class Fitting:
             pass_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
             undefined_told=bool(metric_notes(self._prepared.data, trainer)),
+            shuffle=trainer.shuffle,
+            penalty=trainer.penalty,
+            plateau=trainer.schedule.plateau,
         )
         outputs = self._prepared.data.outputs
         return Loop(
-            parallel, feed, outputs, self._losses, optimizer, schedule, self._precision, settings, self._listener
+            parallel,
+            feed,
+            outputs,
+            self._losses,
+            optimizer,
+            trainer.schedule.over(timetable),
+            self._precision,
+            settings,
+            self._listener,
         )
 
     def _calibrate(self, loop: Loop) -> None:

@@ -20,6 +20,7 @@ from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.notes import notes_of
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.sampling import record_sampling
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
@@ -42,7 +43,8 @@ class Prepared:
 
     def report(self, listener: Listener) -> None:
         """Tells the resolved values and the row counts."""
-        counts = RowCounts(*(len(self.data.rows(part)) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)))
+        others = (len(self.data.rows(part)) for part in (Part.VALIDATION, Part.TEST))
+        counts = RowCounts(len(self.data.epoch_rows()), *others)
         listener.resolved(self.resolution.spec(), list(self.resolution.resolved.values()), counts)
 
 
@@ -59,10 +61,11 @@ def prepare_job(
     device = backend.device_type(workplace.device.type)
     plans = plan_inputs(spec, workplace.sources, resolution, device)
     data = prepare(spec, assignment.sources, seed_of(spec), workplace.image_limits, survey)
+    record_sampling(spec, resolution, data)
     trainer = plan_trainer(
         spec,
         resolution,
-        len(data.rows(Part.TRAIN)),
+        len(data.epoch_rows()),
         device,
         encoder_runs=any(not plan.cached for plan in plans.values()),
         encoder_trains=any(plan.trainable for plan in plans.values()),

@@ -75,10 +75,11 @@ class StoredInputs:
             self._fill_all_images(feature, plan)
             self._fill_served(feature, plan)
             return
-        keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)
+        rows = np.flatnonzero(self._data.parts != Part.DROPPED)  # of the others the crew would read other texts
+        keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)[rows]
         encode = CrewEncode(self._crew, Errand(feature), self._listener.check, {})
         store = self._workplace.store.space(plan.space)
-        fill(store, keys, encode, Throttle(self._report(plan, encode)), max(1, len(keys)))
+        fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode)), max(1, len(keys)))
         _require_stored(store, keys)
         self._fill_served(feature, plan)
 

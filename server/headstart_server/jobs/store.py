@@ -213,13 +213,13 @@ class JobStore:
         if not any(kind == "past" for kind, _ in reports):
             return reports
         query = select(EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind == "epoch")
-        heard = {json.loads(data)["epoch"] for data in connection.execute(query).scalars()}
+        heard = {_evaluation(json.loads(data)) for data in connection.execute(query).scalars()}
         found: list[Report] = []
         for kind, data in reports:
-            if kind == "past" and data["epoch"] in heard:
+            if kind == "past" and _evaluation(data) in heard:
                 continue
             if kind in ("epoch", "past"):
-                heard.add(data["epoch"])
+                heard.add(_evaluation(data))
             found.append(("epoch" if kind == "past" else kind, data))
         return found
 
@@ -249,3 +249,8 @@ class JobStore:
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
         return from_row(row)
+
+
+def _evaluation(data: dict[str, Any]) -> tuple[int, int]:
+    """Which evaluation of a run an epoch's report is of; those of earlier versions do not count them."""
+    return data["epoch"], data.get("evaluation", 0)

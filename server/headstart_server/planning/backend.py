@@ -126,3 +126,8 @@ def _require_deepspeed(spec: TrainSpec) -> None:
                 f"trainer.gradient_clipping.{kind}",
                 "DeepSpeed clips the norm of all gradients together; use clipglobalnorm, or strategy fsdp",
             )
+    if spec.trainer.regularization_lambda:
+        raise invalid(
+            "trainer.regularization_lambda",
+            "DeepSpeed keeps gradients to itself; use trainer.optimizer.weight_decay, or strategy fsdp",
+        )

@@ -20,6 +20,7 @@ from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.notes import Note, notes_of
 from headstart_server.planning.pretrained import MOST_TEST_ROWS, PretrainedPlan
 from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.sampling import record_sampling
 from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
@@ -44,8 +45,8 @@ class Preview:
     notes: list[Note]
 
     def rows(self, part: Part) -> int:
-        """Rows of a part."""
-        return len(self.data.rows(part))
+        """Rows of a part; of training, those of an epoch."""
+        return len(self.data.epoch_rows() if part is Part.TRAIN else self.data.rows(part))
 
     def passes(self, store: EmbeddingStore) -> list[PlannedPass]:
         """For each cached input, and each stored view of its training rows, what the store has."""
@@ -103,7 +104,8 @@ def preview(
     device_type = backend.device_type(device_type)
     plans = plan_inputs(merged, sources, resolution, device_type)
     data = prepare(merged, tables, seed_of(merged), limits)
-    trainer = _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
+    record_sampling(merged, resolution, data)
+    trainer = _plan_trainer(merged, resolution, len(data.epoch_rows()), device_type, plans)
     return Preview(resolution, data, plans, notes_of(data, trainer, backend))
 
 

@@ -4,17 +4,15 @@ import os
 import shutil
 from dataclasses import dataclass
 
-from headstart_server.core.errors import invalid
-from headstart_server.core.suggest import choices
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.planning.schedule import SchedulePlan, metric_called, plan_schedule
 from headstart_server.spec.model import TrainSpec
-from headstart_server.training.metric_names import metric_names
+from headstart_server.training.penalty import Penalty
 
 _EVAL_BATCH = 4_096
 _EVAL_BATCH_ENCODER = 64
-_DECAY_RATE = 0.9
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,7 @@ class TrainerPlan:
     learning_rate: float
     learning_rate_given: bool
     head_learning_rate: float
-    warmup_fraction: float
-    decay: str
-    decay_rate: float
+    schedule: SchedulePlan
     precision: str
     compile: bool
     accumulation: int
@@ -40,6 +36,12 @@ class TrainerPlan:
     validation_metric: str
     seed: int
     checkpoint: bool
+    train_steps: int
+    """Of the whole run; 0: those of `epochs`."""
+    steps_per_checkpoint: int
+    checkpoints_per_epoch: int
+    penalty: Penalty | None
+    shuffle: bool
     warnings: tuple[tuple[str, str], ...]
 
 
@@ -68,12 +70,11 @@ def plan_trainer(
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
     rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
-    warmup_fraction, decay, decay_rate = _schedule(spec, resolution, encoder_trains=encoder_trains)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
     scale = _rate_scale(spec, resolution, workers, warnings)
     given = trainer.learning_rate is not None
     return TrainerPlan(
-        epochs=settle("trainer.epochs", trainer.epochs, *rules.epochs(encoder_runs=encoder_runs)),
+        epochs=_epochs(spec, resolution, encoder_runs=encoder_runs),
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
@@ -82,9 +83,7 @@ def plan_trainer(
         learning_rate=scale * learning_rate,
         learning_rate_given=given,
         head_learning_rate=scale * (learning_rate if given else max(rate, rules.HEAD_LEARNING_RATE)),
-        warmup_fraction=warmup_fraction,
-        decay=decay,
-        decay_rate=decay_rate,
+        schedule=plan_schedule(spec, resolution, encoder_trains=encoder_trains),
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),
         compile=_compile(spec, resolution, warnings, encoder_runs=encoder_runs),
         accumulation=settle("trainer.gradient_accumulation_steps", trainer.gradient_accumulation_steps, 1),
@@ -94,6 +93,11 @@ def plan_trainer(
         validation_metric=_metric(spec, resolution, encoder_trains=encoder_trains),
         seed=settle("trainer.random_seed", trainer.random_seed, 42),
         checkpoint=settle("trainer.checkpoint", trainer.checkpoint, True),
+        train_steps=_train_steps(spec, resolution, warnings),
+        steps_per_checkpoint=settle("trainer.steps_per_checkpoint", trainer.steps_per_checkpoint, 0),
+        checkpoints_per_epoch=_checkpoints_per_epoch(spec, resolution),
+        penalty=_penalty(spec, resolution),
+        shuffle=settle("trainer.should_shuffle", trainer.should_shuffle, True),
         warnings=tuple(warnings),
     )
 
@@ -108,15 +112,38 @@ def _rate_scale(spec: TrainSpec, resolution: Resolution, workers: int, warnings:
     return scale
 
 
-def _schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> tuple[float, str, float]:
-    """Warm-up, decay, and the rate of an exponential one."""
-    scheduler, path = spec.trainer.learning_rate_scheduler, "trainer.learning_rate_scheduler"
-    rule = rules.warmup_fraction(encoder_trains=encoder_trains)
-    warmup_fraction = resolution.settle(f"{path}.warmup_fraction", scheduler.warmup_fraction, *rule)
-    decay: str = resolution.settle(f"{path}.decay", scheduler.decay, "linear")
-    if decay != "exponential":
-        return warmup_fraction, decay, _DECAY_RATE
-    return warmup_fraction, decay, resolution.settle(f"{path}.decay_rate", scheduler.decay_rate, _DECAY_RATE)
+def _epochs(spec: TrainSpec, resolution: Resolution, *, encoder_runs: bool) -> int:
+    """Of no effect, and so not resolved, where a number of steps is given."""
+    rule, given = rules.epochs(encoder_runs=encoder_runs), spec.trainer.epochs
+    if spec.trainer.train_steps is not None:
+        return given or rule[0]
+    return resolution.settle("trainer.epochs", given, *rule)
+
+
+def _train_steps(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[str, str]]) -> int:
+    """The given number, which wins over epochs; 0 for none."""
+    trainer = spec.trainer
+    if trainer.train_steps is None:
+        return 0
+    if trainer.epochs is not None:
+        message = f"train_steps, {trainer.train_steps}, decides when training ends; epochs, {trainer.epochs}, does not"
+        warnings.append(("EPOCHS_WITHOUT_EFFECT", message))
+    return resolution.record("trainer.train_steps", trainer.train_steps, Origin.GIVEN)
+
+
+def _checkpoints_per_epoch(spec: TrainSpec, resolution: Resolution) -> int:
+    path, given = "trainer.checkpoints_per_epoch", spec.trainer.checkpoints_per_epoch
+    if spec.trainer.steps_per_checkpoint:
+        return 1
+    return resolution.settle(path, given or None, 1)
+
+
+def _penalty(spec: TrainSpec, resolution: Resolution) -> Penalty | None:
+    path, trainer = "trainer.regularization", spec.trainer
+    weight = resolution.settle(f"{path}_lambda", trainer.regularization_lambda, 0.0)
+    if not weight:
+        return None
+    return Penalty.of(resolution.settle(f"{path}_type", trainer.regularization_type, "l2"), weight)
 
 
 def _batch_size(resolution: Resolution, given: int | None, rule: tuple[int, str], rows: int, workers: int) -> int:
@@ -188,11 +215,7 @@ def _clipping(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) 
 
 def _metric(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> str:
     """`loss` or `output.metric`; raises InvalidInputError with the names that there are."""
-    names = {
-        f"{feature.name}.{metric}": metric for feature in spec.output_features for metric in metric_names(feature.type)
-    }
-    path = "trainer.validation_metric"
-    outputs = spec.output_features
+    path, outputs = "trainer.validation_metric", spec.output_features
     if (
         spec.trainer.validation_metric is None
         and encoder_trains
@@ -201,11 +224,4 @@ def _metric(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) ->
     ):
         reason = "a fine-tuned classifier grows overconfident, which the loss punishes, before it grows less accurate"
         return str(resolution.record(path, f"{outputs[0].name}.accuracy", Origin.RULE, reason))
-    given = resolution.settle(path, spec.trainer.validation_metric, "loss")
-    if given == "loss" or given in names:
-        return given
-    matches = [name for name, metric in names.items() if metric == given]
-    if len(matches) == 1:
-        return matches[0]
-    known = ["loss", *names]
-    raise invalid(path, f"{given[:80]!r} is no metric of this spec{choices(given, known, 'known')}")
+    return metric_called(resolution.settle(path, spec.trainer.validation_metric, "loss"), spec, path)

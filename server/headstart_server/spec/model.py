@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 InputType = Literal["text", "image", "number", "category", "binary", "set", "vector"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[float, Field(ge=0, le=1_000_000)]
 Positive = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Width = Annotated[int, Field(ge=1, le=16_384)]
 Layers = Annotated[int, Field(ge=0, le=64)]
@@ -185,6 +186,17 @@ class LearningRateSchedulerSpec(Section):
     warmup_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     decay: Decay | None = None
     decay_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    warmup_evaluations: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    decay_steps: Positive | None = None
+    staircase: bool | None = None
+    eta_min: Annotated[float, Field(ge=0, le=100)] | None = None
+    t_0: Positive | None = None
+    t_mult: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    reduce_on_plateau: Annotated[int, Field(ge=0, le=1_000)] | None = None
+    reduce_on_plateau_patience: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    reduce_on_plateau_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
+    reduce_eval_metric: Word | None = None
+    reduce_eval_split: Literal["training", "validation", "test"] | None = None
 
 
 class OptimizerSpec(Section):
@@ -196,6 +208,14 @@ class OptimizerSpec(Section):
     eps: Annotated[float, Field(gt=0)] | None = None
     momentum: Probability | None = None
     nesterov: bool | None = None
+    amsgrad: bool | None = None
+    dampening: Probability | None = None
+    rho: Probability | None = None
+    initial_accumulator_value: NotNegative | None = None
+    lr_decay: NotNegative | None = None
+    alpha: Probability | None = None
+    centered: bool | None = None
+    momentum_decay: NotNegative | None = None
 
 
 class GradientClippingSpec(Section):
@@ -211,7 +231,7 @@ class TrainerSpec(Section):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    max_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_batch_size: Annotated[int, Field(ge=1, le=1_048_576)] | None = None
     eval_batch_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
     learning_rate_scaling: Literal["constant", "sqrt", "linear"] | None = None
@@ -226,6 +246,12 @@ class TrainerSpec(Section):
     validation_metric: Word | None = None
     random_seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     checkpoint: bool | None = None
+    train_steps: Positive | None = None
+    steps_per_checkpoint: Annotated[int, Field(ge=0, le=1_000_000_000)] | None = None
+    checkpoints_per_epoch: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    regularization_type: Literal["l1", "l2", "l1_l2"] | None = None
+    regularization_lambda: NotNegative | None = None
+    should_shuffle: bool | None = None
 
 
 class BackendTrainerSpec(Section):
@@ -264,6 +290,9 @@ class GlobalPreprocessingSpec(Section):
 
     split: SplitSpec = SplitSpec()
     sample_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
+    sample_size: Positive | None = None
+    oversample_minority: Annotated[float, Field(gt=0, le=1)] | None = None
+    undersample_majority: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class TrainSpec(Section):

@@ -4,20 +4,21 @@ from collections.abc import Iterator
 
 from headstart_server.core.errors import Violation
 from headstart_server.spec.model import BackendTrainerSpec, TrainSpec
+from headstart_server.spec.optimizers import optimizer_rules
+from headstart_server.spec.sampling_rules import sampling_rules
+from headstart_server.spec.scheduler_rules import scheduler_rules
 from headstart_server.spec.unused import given
-
-_WITH_BETAS = ("adamw", "adam", "nadam", "radam", "adamax")
-_WITHOUT_EPS = ("sgd", "asgd", "adafactor")
-_WITH_MOMENTUM = ("sgd", "rmsprop")
 
 
 def training_rules(spec: TrainSpec) -> Iterator[Violation]:
     """Every rule that these sections break."""
     yield from _combiner(spec)
     yield from _trainer(spec)
-    yield from _optimizer(spec)
+    yield from optimizer_rules(spec.trainer.optimizer, "trainer.optimizer")
+    yield from scheduler_rules(spec)
     yield from _backend(spec)
     yield from _split(spec)
+    yield from sampling_rules(spec)
 
 
 def _combiner(spec: TrainSpec) -> Iterator[Violation]:
@@ -42,28 +43,12 @@ def _trainer(spec: TrainSpec) -> Iterator[Violation]:
             "trainer.max_batch_size",
             f"{trainer.max_batch_size} is below batch_size {trainer.batch_size}; leave one of them out",
         )
-    scheduler = trainer.learning_rate_scheduler
-    if scheduler.decay_rate is not None and scheduler.decay != "exponential":
+    if trainer.steps_per_checkpoint and trainer.checkpoints_per_epoch:
+        yield Violation("trainer.checkpoints_per_epoch", "excludes steps_per_checkpoint; leave one of them out")
+    if trainer.regularization_type is not None and not trainer.regularization_lambda:
         yield Violation(
-            "trainer.learning_rate_scheduler.decay_rate", "is for decay: exponential; set that, or leave it out"
+            "trainer.regularization_type", "has no effect without regularization_lambda; set that, or leave it out"
         )
-
-
-def _optimizer(spec: TrainSpec) -> Iterator[Violation]:
-    optimizer, path = spec.trainer.optimizer, "trainer.optimizer"
-    kind = optimizer.type or "adamw"
-    if optimizer.betas and kind not in _WITH_BETAS:
-        yield Violation(f"{path}.betas", f"{kind} has none; they are for {', '.join(_WITH_BETAS)}; leave them out")
-    elif optimizer.betas and len(optimizer.betas) != 2:
-        yield Violation(f"{path}.betas", f"{optimizer.betas} must be two numbers in [0, 1)")
-    if optimizer.eps is not None and kind in _WITHOUT_EPS:
-        yield Violation(f"{path}.eps", f"{kind} has none; leave it out")
-    if given(optimizer.momentum) and kind not in _WITH_MOMENTUM:
-        yield Violation(f"{path}.momentum", f"{kind} has none; it is for {' and '.join(_WITH_MOMENTUM)}; leave it out")
-    if optimizer.nesterov and kind != "sgd":
-        yield Violation(f"{path}.nesterov", f"is for sgd, not {kind}; leave it out")
-    elif optimizer.nesterov and not optimizer.momentum:
-        yield Violation(f"{path}.nesterov", "needs momentum above 0; set trainer.optimizer.momentum, e.g. 0.9")
 
 
 def _backend(spec: TrainSpec) -> Iterator[Violation]:

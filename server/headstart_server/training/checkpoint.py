@@ -1,4 +1,4 @@
-"""Checkpoints: everything a run needs to go on after an epoch. Safetensors and JSON, published atomically, verified.
+"""Checkpoints: everything a run needs to go on after an evaluation. Safetensors and JSON, published whole, verified.
 
 `progress.json`, and tensors under `model/`, `best/` and `running/`: in one file, or, of a model that no process holds
 all of, in one file of each process (torch.distributed.checkpoint's shards). Either is read back by as many processes as
@@ -24,6 +24,7 @@ from headstart_server.core.files import read_json
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.tensor_files import described_tensors, read_into, write_parts
+from headstart_server.training.plateau import Plateau
 from headstart_server.training.reports import EpochReport
 
 _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
@@ -35,14 +36,28 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is after an epoch."""
+    """Where a run is after an evaluation."""
 
     epoch: int
+    """Whole epochs so far."""
     step: int
     best: EpochReport | None
     epochs_without_improvement: int
+    """Evaluations, of which an epoch has one unless it is asked for more."""
     past: Sequence[EpochReport] = ()
-    """The last epochs' reports: who listened may have died before he heard them."""
+    """The last evaluations' reports: who listened may have died before he heard them."""
+    evaluation: int = 0
+    """Evaluations so far."""
+    into: int = 0
+    """Steps of the next epoch that are done."""
+    steps_per_epoch: int = 0
+    """How many it has."""
+    plateau: Plateau = Plateau()  # noqa: RUF009 - frozen
+
+    @property
+    def name(self) -> str:
+        """Of its checkpoint; one within an epoch has two numbers."""
+        return f"epoch-{self.epoch}.{self.into}" if self.into else f"epoch-{self.epoch}"
 
 
 @dataclass(frozen=True)
@@ -140,11 +155,11 @@ class Kept:
 def save_checkpoint(
     folders: SharedFolders, progress: Progress, state: Kept, world: World = World(), *, in_parts: bool = False
 ) -> None:
-    """Publishes `epoch-N` and removes the others. Returns when it is there for everybody.
+    """Publishes `epoch-N` (`epoch-N.STEPS` within the next) and removes the others. Returns when everybody has it.
 
     All processes of a world call it; rank 0 alone writes, unless `in_parts`.
     """
-    name = f"epoch-{progress.epoch}"
+    name = progress.name
     if world.leads and name in folders:  # only one that could not be read can be there
         folders.remove(name)
     if in_parts:
@@ -164,7 +179,7 @@ def save_checkpoint(
 
 def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
     """The latest sound checkpoint, or None."""
-    for name in sorted(_saved(folders), key=lambda name: -int(name.removeprefix("epoch-"))):
+    for name in sorted(_saved(folders), key=_position, reverse=True):
         try:
             return _load(folders.path(name))
         except _DAMAGED:
@@ -175,6 +190,11 @@ def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
         except _DAMAGED:
             continue
     return None
+
+
+def _position(name: str) -> list[int]:
+    """Of a checkpoint in its run, by its name."""
+    return [int(number) for number in name.removeprefix("epoch-").split(".")]
 
 
 def _saved(folders: SharedFolders) -> list[str]:
@@ -205,7 +225,9 @@ def _load(folder: Path) -> Checkpoint:
     progress = content["progress"]
     best = EpochReport(**progress["best"]) if progress["best"] else None
     past = [EpochReport(**report) for report in progress.get("past", ())]
-    return Checkpoint(folder, Progress(**{**progress, "best": best, "past": past}), content["values"])
+    plateau = Plateau(**progress.get("plateau", {}))
+    progress = Progress(**{**progress, "best": best, "past": past, "plateau": plateau})
+    return Checkpoint(folder, progress, content["values"])
 
 
 def _own_memory(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

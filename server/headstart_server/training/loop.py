@@ -1,7 +1,7 @@
 """The loop: epochs, batches, forward, loss, step, evaluate, save, report."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
@@ -13,7 +13,7 @@ from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
-from headstart_server.storage.folders import SharedFolders
+from headstart_server.training import plateau
 from headstart_server.training.agreement import Agreement
 from headstart_server.training.checkpoint import Kept, Progress, RunningState, load_checkpoint, save_checkpoint
 from headstart_server.training.evaluation import Evaluator
@@ -26,39 +26,21 @@ from headstart_server.training.reports import EpochReport, Metrics, Reporter, Wo
 from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
-from headstart_server.training.stepping import Clipping, Stepper
+from headstart_server.training.settings import LoopSettings
+from headstart_server.training.stepping import Stepper
 
 _PAST_REPORTS = 1_000
-"""Of processes, one for each and epoch: how many of the last a checkpoint keeps."""
+"""Of processes, one for each and evaluation: how many of the last a checkpoint keeps."""
 
 
 @dataclass(frozen=True)
-class LoopSettings:
-    """Resolved settings of one run."""
+class _Stretch:
+    """One process's training between two evaluations: steps `start` to `stop` of an epoch."""
 
-    epochs: int
-    batch_size: int
-    """Rows of a batch in all processes together."""
-    eval_batch_size: int
-    accumulation: int
-    clipping: Clipping | None
-    evaluate_training_set: bool
-    early_stop: int
-    """Epochs without improvement before stopping; 0: never."""
-    validation_metric: str
-    seed: int
-    checkpoints: SharedFolders | None
-    pass_rows: int = 0
-    """At most how many rows all processes together run at once; 0: a batch."""
-    checkpoint_seconds: float = 0.0
-    """Least time between two checkpoints; the last epoch always has one."""
-    undefined_told: bool = False
-    """Whether it is told already that the validation rows do not define the metric."""
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    """One process's pass over all training rows."""
+    epoch: int
+    stop: int
+    step: int
+    """Steps of the run at its end."""
 
     metrics: Metrics
     """The running aggregate of all processes."""
@@ -67,7 +49,8 @@ class _Epoch:
     waited: float
     """Seconds without data."""
     rows: int
-    """Its own rows."""
+    """Of all processes."""
+    own_rows: int
     loaded: float
     """Seconds that were spent on loading its images."""
 
@@ -92,7 +75,9 @@ class Loop:
         self.optimizer = parallel.adopt(optimizer, settings.clipping)
         self.precision, self.settings, self.reporter = precision, settings, reporter
         clipping = None if parallel.clips else settings.clipping
-        self._stepper = Stepper(self.optimizer, schedule, precision, clipping, direct=not parallel.in_parts)
+        self._stepper = Stepper(
+            self.optimizer, schedule, precision, clipping, settings.penalty, direct=not parallel.in_parts
+        )
         self._agreement = Agreement(self.world, reporter)
         self.evaluator = Evaluator(
             parallel, feed, outputs, losses, precision, settings.eval_batch_size, self._agreement
@@ -105,44 +90,54 @@ class Loop:
         """Of all rows of the step that was weighed last, by output."""
 
     def run(self) -> EpochReport:
-        """Trains to the end, loads the best epoch's weights and returns its report."""
+        """Trains to the end, loads the best evaluation's weights and returns its report."""
         self._resume()
-        for epoch in range(self.progress.epoch + 1, self.settings.epochs + 1):
+        for epoch, stop in self._stretches():
             if 0 < self.settings.early_stop <= self.progress.epochs_without_improvement:
                 break
-            self._seed(epoch)
-            started = time.perf_counter()
-            passed = self._train_epoch(epoch)
-            trained = time.perf_counter()
-            self._require_same(f"at the end of epoch {epoch}")
-            report, workers = self._evaluate_epoch(epoch, passed), self._workers(passed, trained - started)
-            report = replace(
-                report,
-                train_seconds=trained - started,
-                evaluate_seconds=time.perf_counter() - trained,
-                rows_per_second=self.feed.count(Part.TRAIN) / (trained - started),
-                data_wait_seconds=passed.waited,
-                compute_seconds=trained - started - passed.waited,
-                load_seconds=sum(worker["load_seconds"] for worker in workers) if workers else passed.loaded,
-                workers=workers,
-            )
-            report = self._keep_best(report)
-            self._save()
-            self.reporter.epoch(report)
+            self._train_and_evaluate(epoch, self.progress.into, stop)
         assert self.progress.best is not None
         self.parallel.restore(self.best_state)
         return self.progress.best
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """What is left: the epoch, and after which of its steps is evaluated next."""
+        timetable, into = self.settings.timetable, self.progress.into
+        for epoch in range(self.progress.epoch + 1, timetable.last_epoch + 1):
+            yield from ((epoch, stop) for stop in timetable.stops(epoch) if stop > into)
+            into = 0
+
+    def _train_and_evaluate(self, epoch: int, start: int, stop: int) -> None:
+        self._seed(epoch, start)
+        started = time.perf_counter()
+        passed = self._train(epoch, start, stop)
+        trained = time.perf_counter()
+        self._require_same(f"at the end of epoch {epoch}")
+        report, workers = self._evaluated(passed), self._workers(passed, trained - started)
+        report = replace(
+            report,
+            train_seconds=trained - started,
+            evaluate_seconds=time.perf_counter() - trained,
+            rows_per_second=passed.rows / (trained - started),
+            data_wait_seconds=passed.waited,
+            compute_seconds=trained - started - passed.waited,
+            load_seconds=sum(worker["load_seconds"] for worker in workers) if workers else passed.loaded,
+            workers=workers,
+        )
+        report = self._keep_best(report, passed)
+        self._save()
+        self.reporter.epoch(report)
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part with the current weights; empty where the part is."""
         return self.evaluator.evaluate(part)
 
-    def _train_epoch(self, epoch: int) -> "_Epoch":
-        """One pass over the training rows."""
+    def _train(self, epoch: int, start: int, stop: int) -> _Stretch:
+        """The steps of an epoch from `start` to `stop`."""
         self.model.train()
         settings, schedule = self.settings, self._stepper.schedule
-        running = Running(self.outputs, self.feed, self.world)
-        batches = list(self.feed.shuffled(Part.TRAIN, settings.batch_size, settings.seed, epoch))
+        running, scale = Running(self.outputs, self.feed, self.world), self.progress.plateau.scale(settings.plateau)
+        batches = self._batches(epoch)[start * settings.accumulation : stop * settings.accumulation]
         passes = list(cut(batches, settings.accumulation, settings.pass_rows or settings.batch_size))
         portions = [self.world.portion(each.rows) for each in passes]
         meter = Meter(self.reporter, epoch, schedule.total_steps, settings.batch_size * settings.accumulation)
@@ -157,7 +152,7 @@ class Loop:
                 # gradients are averaged over processes, whose losses add up to that of the step's rows
                 self.parallel.backward(loss if self.world.size == 1 else loss * self.world.size, self.precision)
             if each.last:
-                rate = self._stepper.step(step)
+                rate = self._stepper.step(step, scale)
                 step += 1
             losses.append(self._agreement.after(loss.detach()))
             running.add(each.rows, logits)
@@ -169,8 +164,15 @@ class Loop:
                 if step == 1:
                     self._require_same("after the first step")
         self.progress = replace(self.progress, step=step)
-        rows = sum(counted for _, counted in portions)
-        return _Epoch(running.metrics(epoch), rate, stream.seconds, rows, self.feed.load_seconds - loaded)
+        rows, own_rows = sum(len(each.rows) for each in passes), sum(counted for _, counted in portions)
+        loaded = self.feed.load_seconds - loaded
+        return _Stretch(epoch, stop, step, running.metrics(epoch), rate, stream.seconds, rows, own_rows, loaded)
+
+    def _batches(self, epoch: int) -> list[Tensor]:
+        settings = self.settings
+        if not settings.shuffle:
+            return list(self.feed.in_order(Part.TRAIN, settings.batch_size))
+        return list(self.feed.shuffled(Part.TRAIN, settings.batch_size, settings.seed, epoch))
 
     def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], of: Pass, counted: int) -> Tensor:
         """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
@@ -191,24 +193,25 @@ class Loop:
             self._masses[name] = loss.mass(everybody.to(targets.device))
         return loss.mass(targets) / self._masses[name]
 
-    def _workers(self, passed: "_Epoch", seconds: float) -> list[WorkerReport]:
-        """What each process did in this epoch."""
+    def _workers(self, passed: _Stretch, seconds: float) -> list[WorkerReport]:
+        """What each process did in this stretch."""
         if self.world.size == 1:
             return []
         loader = self.feed.images
         own: WorkerReport = {
-            "rows": passed.rows,
-            "rows_per_second": passed.rows / seconds,
+            "rows": passed.own_rows,
+            "rows_per_second": passed.own_rows / seconds,
             "data_wait_seconds": passed.waited,
             "load_seconds": passed.loaded,
             "image_workers": loader.workers if loader is not None else 0,
         }
         return self.world.heard(own)
 
-    def _seed(self, epoch: int) -> None:
-        """Random numbers of each process's own, which depend on (seed, epoch, rank) alone."""
+    def _seed(self, epoch: int, start: int) -> None:
+        """Random numbers of each process's own, which depend on (seed, epoch, rank) and the first step alone."""
         if self.world.size > 1:
-            drawn = blake2b(f"{self.settings.seed},{epoch},{self.world.rank}".encode(), digest_size=8).digest()
+            what = f"{self.settings.seed},{epoch},{self.world.rank}" + (f",{start}" if start else "")
+            drawn = blake2b(what.encode(), digest_size=8).digest()
             torch.manual_seed(int.from_bytes(drawn) >> 1)
 
     def _require_same(self, when: str) -> None:
@@ -216,39 +219,48 @@ class Loop:
             self.parallel.settle()
             require_same(self.world, self.parallel.wholes(self.parallel.snapshot()), when)
 
-    def _evaluate_epoch(self, epoch: int, passed: "_Epoch") -> EpochReport:
+    def _evaluated(self, passed: _Stretch) -> EpochReport:
         return EpochReport(
-            epoch=epoch,
-            step=self.progress.step,
+            epoch=passed.epoch,
+            step=passed.step,
             train=self.evaluate(Part.TRAIN) if self.settings.evaluate_training_set else passed.metrics,
             validation=self.evaluate(Part.VALIDATION),
             test=self.evaluate(Part.TEST),
             learning_rate=passed.rate,
+            evaluation=self.progress.evaluation + 1,
+            epochs=passed.epoch - 1 + passed.stop / self.settings.timetable.steps_per_epoch,
         )
 
-    def _keep_best(self, report: EpochReport) -> EpochReport:
-        """Notes the epoch; returns its report, which says whether it is the best."""
-        metric, best = self.settings.validation_metric, self.progress.best
-        if best is None and not self.settings.undefined_told and (undefined := why_undefined(report, metric)):
+    def _keep_best(self, report: EpochReport, passed: _Stretch) -> EpochReport:
+        """Notes the evaluation; returns its report, which says whether it is the best."""
+        settings, before, best = self.settings, self.progress, self.progress.best
+        first = best is None and not settings.undefined_told
+        if first and (undefined := why_undefined(report, settings.validation_metric)):
             self.reporter.warning(UNDEFINED, undefined)
-        better = is_better(report, best, metric)
+        if best is None and settings.plateau and (undefined := settings.plateau.why_undefined(report)):
+            self.reporter.warning(plateau.UNDEFINED, undefined)
+        better = is_better(report, best, settings.validation_metric)
         if better:
             self.best_state = self.parallel.snapshot()
         report = replace(report, best=better)
-        kept = max(1, _PAST_REPORTS // self.world.size)
+        whole = passed.stop == settings.timetable.steps_per_epoch
         self.progress = Progress(
-            epoch=report.epoch,
+            epoch=report.epoch if whole else report.epoch - 1,
             step=report.step,
             best=report if better else best,
-            epochs_without_improvement=0 if better else self.progress.epochs_without_improvement + 1,
-            past=[*self.progress.past, report][-kept:],
+            epochs_without_improvement=0 if better else before.epochs_without_improvement + 1,
+            past=[*before.past, report][-max(1, _PAST_REPORTS // self.world.size) :],
+            evaluation=report.evaluation,
+            into=0 if whole else passed.stop,
+            steps_per_epoch=settings.timetable.steps_per_epoch,
+            plateau=before.plateau.after(report, settings.plateau) if settings.plateau else before.plateau,
         )
         return report
 
     def _save(self) -> None:
         if self.settings.checkpoints is None:
             return
-        now, last = time.monotonic(), self.progress.epoch == self.settings.epochs
+        now, last = time.monotonic(), self.progress.step >= self.settings.timetable.total_steps
         if not self.world.told(last or now - self._saved >= self.settings.checkpoint_seconds):
             return
         self._saved = now
@@ -267,11 +279,17 @@ class Loop:
         model, best = (self.parallel.taken(checkpoint.read(part, rooms)) for part in ("model", "best"))
         self.parallel.restore(model)
         running.load(checkpoint.read("running", running.room), checkpoint.values)
-        # steps are counted anew: a batch size that is fitted to the memory may be another one now
-        steps = checkpoint.progress.epoch * self._stepper.schedule.steps_per_epoch
-        self.progress, self.best_state = replace(checkpoint.progress, step=steps), best
-        self.reporter.warning(
-            "RESUMED", f"training goes on after epoch {checkpoint.progress.epoch}, from its checkpoint"
-        )
+        self.progress, self.best_state = self._continued(checkpoint.progress), best
+        where = f" and {self.progress.into} steps" if self.progress.into else ""
+        told = f"training goes on after epoch {self.progress.epoch}{where}, from its checkpoint"
+        self.reporter.warning("RESUMED", told)
         for report in checkpoint.progress.past:
             self.reporter.past(report)
+
+    def _continued(self, progress: Progress) -> Progress:
+        """Where a run goes on. Steps are counted anew: a batch size that is fitted to the memory may be another one."""
+        whole = self.settings.timetable.steps_per_epoch
+        into = round(progress.into / progress.steps_per_epoch * whole) if progress.into else 0
+        epoch, into = (progress.epoch + 1, 0) if into >= whole else (progress.epoch, into)
+        evaluation = progress.evaluation or progress.epoch
+        return replace(progress, epoch=epoch, into=into, step=epoch * whole + into, evaluation=evaluation)

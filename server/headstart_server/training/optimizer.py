@@ -1,5 +1,6 @@
 """Optimizers by name, with parameter groups: encoder and head, with and without weight decay."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,6 +9,7 @@ from torch.optim import Optimizer
 
 from headstart_server.model.ecd import ECD
 from headstart_server.spec.model import OptimizerSpec
+from headstart_server.spec.optimizers import OPTIONS
 
 _CLASSES: dict[str, type[Optimizer]] = {
     "adamw": torch.optim.AdamW,
@@ -23,7 +25,6 @@ _CLASSES: dict[str, type[Optimizer]] = {
     "asgd": torch.optim.ASGD,
 }
 _FUSED = {"adamw", "adam", "sgd", "adagrad"}
-_WITH_BETAS = {"adamw", "adam", "nadam", "radam", "adamax"}
 
 
 def build_optimizer(
@@ -43,11 +44,11 @@ def build_optimizer(
     return _CLASSES[kind](groups, **_options(kind, spec, fused=fused))
 
 
-def set_rates(optimizer: Optimizer, factor: float) -> float:
-    """Sets every group's rate to `factor` of its peak; returns the largest."""
+def set_rates(optimizer: Optimizer, rate: Callable[[float], float]) -> float:
+    """Sets every group's rate to what `rate` makes of its peak; returns the largest."""
     largest = 0.0
     for group in optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
+        group["lr"] = rate(group["initial_lr"])
         largest = max(largest, group["lr"])
     return largest
 
@@ -64,12 +65,10 @@ def _group(parameters: list[nn.Parameter], rate: float, decay: float) -> dict[st
 
 def _options(kind: str, spec: OptimizerSpec, *, fused: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"fused": True} if fused and kind in _FUSED else {}
-    if spec.betas and kind in _WITH_BETAS:
-        options["betas"] = tuple(spec.betas)
-    if spec.eps is not None and kind not in {"sgd", "asgd", "adafactor"}:
-        options["eps"] = spec.eps
-    if spec.momentum is not None and kind in {"sgd", "rmsprop"}:
-        options["momentum"] = spec.momentum
-    if spec.nesterov and kind == "sgd":
-        options |= {"nesterov": True, "momentum": spec.momentum or 0.9}
+    for name in OPTIONS[kind]:
+        value = getattr(spec, name)
+        if value is not None and value != []:
+            options[name] = tuple(value) if name == "betas" else value
+    if options.get("nesterov"):
+        options["momentum"] = spec.momentum or 0.9
     return options

@@ -26,7 +26,7 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """An ended epoch."""
+    """An ended epoch, or one of several evaluations in it."""
 
     epoch: int
     step: int
@@ -45,6 +45,10 @@ class EpochReport:
     """For how long, in sum, processes loaded its images."""
     workers: list[WorkerReport] = field(default_factory=list)
     """By rank; empty where one process trains."""
+    evaluation: int = 0
+    """Of the run, from 1; 0 in reports of earlier versions, which evaluated once per epoch."""
+    epochs: float = 0.0
+    """Passes over the training rows so far."""
 
 
 class Reporter(Protocol):
@@ -54,7 +58,7 @@ class Reporter(Protocol):
         """A few times a second."""
 
     def epoch(self, report: EpochReport) -> None:
-        """After each epoch."""
+        """After each evaluation."""
 
     def past(self, report: EpochReport) -> None:
         """An epoch before a resumption, of which nobody knows here whether it was heard."""

@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 
 from headstart_server.training.direct import DirectAdam
 from headstart_server.training.optimizer import set_rates
+from headstart_server.training.penalty import Penalty
 from headstart_server.training.precision import Precision
 from headstart_server.training.schedule import Schedule
 
@@ -17,18 +18,29 @@ class Stepper:
     """Steps an optimizer by its schedule, and forgets the gradients."""
 
     def __init__(
-        self, optimizer: Optimizer, schedule: Schedule, precision: Precision, clipping: Clipping | None, *, direct: bool
+        self,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        precision: Precision,
+        clipping: Clipping | None,
+        penalty: Penalty | None = None,
+        *,
+        direct: bool,
     ) -> None:
-        self.optimizer, self.schedule, self._precision, self._clipping = optimizer, schedule, precision, clipping
+        self.optimizer, self.schedule, self._precision = optimizer, schedule, precision
+        self._clipping, self._penalty = clipping, penalty
         direct = direct and precision.name != "fp16" and DirectAdam.suits(optimizer)
         self._direct = DirectAdam(optimizer) if direct else None
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
-    def step(self, step: int) -> float:
-        """Step number `step`, from 0; returns its learning rate."""
-        rate = set_rates(self.optimizer, self.schedule.factor(step))
-        if self._clipping is not None:
+    def step(self, step: int, scale: float = 1.0) -> float:
+        """Step number `step`, from 0, at `scale` times the schedule's learning rate, which it returns."""
+        rate = set_rates(self.optimizer, lambda peak: scale * self.schedule.rate(step, peak))
+        if self._clipping is not None or self._penalty is not None:
             self._precision.unscale(self.optimizer)
+        if self._penalty is not None:
+            self._penalty.add_gradients(self._parameters)
+        if self._clipping is not None:
             clip(self._parameters, *self._clipping)
         if self._direct is not None:
             self._direct.step()

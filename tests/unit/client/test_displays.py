@@ -6,13 +6,14 @@ import io
 import math
 from collections.abc import Sequence
 
+import pytest
 from headstart.cli.follow import summary
 from headstart.cli.job_view import JobView
 from headstart.cli.json_lines import dict_of
 from headstart.cli.live_display import LiveDisplay, drawing
 from headstart.cli.plain_display import PlainDisplay
 from headstart.cli.sparkline import sparkline
-from headstart.cli.wording import duration, shown_metrics, size
+from headstart.cli.wording import duration, epoch_number, shown_metrics, size
 from headstart.v1 import training_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,5 +158,14 @@ def test_json_keeps_zeros_and_falsehoods_and_drops_the_empty() -> None:
             "data_wait_seconds": 0.0,
             "compute_seconds": 0.0,
             "load_seconds": 0.0,
+            "evaluation": 0,
+            "epochs": 0.0,
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("epoch", "epochs", "shown"), [(2, 0.0, "2"), (2, 2.0, "2"), (2, 1.5, "1.5"), (3, 7 / 3, "2.333")]
+)
+def test_an_evaluation_within_an_epoch_is_told_from_its_end(epoch: int, epochs: float, shown: str) -> None:
+    assert epoch_number(pb.EpochMetrics(epoch=epoch, epochs=epochs)) == shown

@@ -114,9 +114,6 @@ PREPROCESSING_SPELLINGS: tuple[Spelling, ...] = (
         "preprocessing", "split_probabilities", "`split.probabilities`", moved_to("split", "probabilities"), "0.5"
     ),
     Spelling("preprocessing.split", "type", "`fixed` reads the column `split` unless told otherwise", _fixed_split),
-    Spelling("preprocessing", "oversample_minority", "no effect unless set", without_effect("it is unset", None)),
-    Spelling("preprocessing", "undersample_majority", "no effect unless set", without_effect("it is unset", None)),
-    Spelling("preprocessing", "sample_size", "no effect unless set", without_effect("it is unset", None)),
     *(
         Spelling(
             f"{side}.preprocessing",

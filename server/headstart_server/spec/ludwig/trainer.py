@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, as_type, moved_to, without_effect
+from headstart_server.spec.ludwig.batches import BATCH_SPELLINGS
+from headstart_server.spec.ludwig.optimizer import OPTIMIZER_SPELLINGS
+from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, moved_to, put, without_effect
+from headstart_server.spec.ludwig.scheduler import SCHEDULER_SPELLINGS
 
 
 def _validation_field(section: Section, path: str, reading: Reading) -> None:
@@ -22,9 +25,41 @@ def _validation_field(section: Section, path: str, reading: Reading) -> None:
         reading.refuse(path, "needs a validation_metric that is not the loss: that is taken of all outputs together")
 
 
+def _gradient_checkpointing(section: Section, path: str, reading: Reading) -> None:
+    trainer, backend, key = section["trainer"], section.get("backend"), "enable_gradient_checkpointing"
+    if not isinstance(trainer, dict) or key not in trainer:
+        return
+    path, wanted = f"{path}.{key}", trainer.pop(key)
+    if wanted is True and isinstance(backend, dict) and backend.get("type") == "ray":
+        if backend.get("trainer") in (None, "auto"):
+            backend["trainer"] = {}
+        if isinstance(backend["trainer"], dict):
+            put(backend["trainer"], "", "activation_checkpointing", True, path, reading)
+            reading.note(path, "read as backend.trainer.activation_checkpointing")
+    elif not isinstance(wanted, bool | None):
+        reading.refuse(path, f"{str(wanted)[:80]!r} must be true or false")
+    elif wanted:
+        reading.note(path, "has no effect: it saves memory and changes no result; workers of backend ray can do it")
+
+
+def _regularization_type(section: Section, path: str, reading: Reading) -> None:
+    if section["regularization_type"] is None:
+        section.pop("regularization_type")
+        if section.get("regularization_lambda"):
+            section.pop("regularization_lambda")
+            reading.note(path, "null switches regularization_lambda off, as in Ludwig")
+        return
+    if not section.get("regularization_lambda"):
+        section.pop("regularization_type")
+        reading.note(path, "has no effect without regularization_lambda")
+
+
 TRAINER_SPELLINGS: tuple[Spelling, ...] = (
     Spelling("", "training", "`trainer`", moved_to("", "trainer"), "0.5"),
-    Spelling("trainer", "optimizer", "a word is its `type`", as_type("optimizer")),
+    Spelling("trainer", "type", "no effect if `trainer`", without_effect("there is one trainer", "trainer")),
+    *OPTIMIZER_SPELLINGS,
+    *SCHEDULER_SPELLINGS,
+    *BATCH_SPELLINGS,
     Spelling(
         "",
         "trainer",
@@ -32,33 +67,18 @@ TRAINER_SPELLINGS: tuple[Spelling, ...] = (
         _validation_field,
     ),
     Spelling(
-        "trainer", "bucketing_field", "no effect", without_effect("batches are grouped by length automatically"), "0.7"
-    ),
-    Spelling("trainer", "should_shuffle", "no effect if true", without_effect("rows are shuffled in each epoch", True)),
-    Spelling(
         "trainer",
-        "enable_gradient_checkpointing",
-        "no effect; memory only",
-        without_effect("it saves memory and changes no result; on Ray, set backend.trainer.activation_checkpointing"),
+        "bucketing_field",
+        "no effect",
+        without_effect("texts that an encoder reads while it trains are batched by length, if rows are shuffled"),
+        "0.7",
     ),
-    *(
-        Spelling(
-            "trainer", key, "no effect at the value that switches it off", without_effect("it is switched off", *off)
-        )
-        for key, off in (
-            ("increase_batch_size_on_plateau", (0, None)),
-            ("reduce_on_plateau", (0, None)),
-            ("regularization_lambda", (0, 0.0)),
-            ("regularization_type", (None,)),
-            ("train_steps", (None,)),
-            ("steps_per_checkpoint", (0,)),
-            ("checkpoints_per_epoch", (0, 1)),
-        )
+    Spelling(
+        "",
+        "trainer",
+        "`enable_gradient_checkpointing`: `backend.trainer.activation_checkpointing` on Ray; else no effect",
+        _gradient_checkpointing,
     ),
-    *(
-        Spelling(
-            "trainer.learning_rate_scheduler", key, "no effect if 0", without_effect("it is switched off", 0, None)
-        )
-        for key in ("reduce_on_plateau", "warmup_evaluations")
-    ),
+    Spelling("trainer", "regularizer", "`regularization_type`", moved_to("", "regularization_type"), "0.5"),
+    Spelling("trainer", "regularization_type", "no effect without `regularization_lambda`", _regularization_type),
 )

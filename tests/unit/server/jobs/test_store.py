@@ -186,6 +186,16 @@ def test_an_epoch_that_was_perhaps_heard_is_in_the_log_once(store: JobStore) -> 
     assert store.append_reports(job.identifier, resumed[1:])[1] == []
 
 
+def test_each_evaluation_of_an_epoch_is_in_the_log_once(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    told = [
+        {"epoch": 1 + number // 2, "evaluation": number, "best": False, "rows_per_second": 1.0} for number in (1, 2, 3)
+    ]
+    store.append_reports(job.identifier, [("epoch", told[0])])
+    _, appended = store.append_reports(job.identifier, [("past", data) for data in told])
+    assert appended == [("epoch", data) for data in told[1:]]
+
+
 def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
     after, appended = store.append_reports(job.identifier, [("state", {"to": "TRAINING"}), *steps(1)])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.data.splits import Part
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning import pretrained as pretrained_module
@@ -164,6 +165,52 @@ def test_a_resolved_spec_can_be_sent_again(sources: ModelSources, encoder: dict[
     tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q"] * 20)
     resolved = preview(_spec(encoder), tables, sources, "cpu").resolution.spec()
     assert parse_values(resolved.compact()) == resolved
+
+
+def _sampled(sampling: dict[str, Any], **changes: Any) -> TrainSpec:
+    return TrainSpec.model_validate({**_spec(**changes).compact(), "preprocessing": sampling})
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        {"train_steps": 7, "steps_per_checkpoint": 2},
+        {"checkpoints_per_epoch": 3, "regularization_lambda": 0.1, "should_shuffle": False},
+        {"learning_rate_scheduler": {"decay": "cosine"}},
+        {"learning_rate_scheduler": {"decay": "cosine", "t_0": 3, "eta_min": 1e-4, "warmup_evaluations": 1.5}},
+        {"learning_rate_scheduler": {"decay": "exponential", "reduce_on_plateau": 2, "reduce_eval_metric": "accuracy"}},
+    ],
+    ids=str,
+)
+def test_a_spec_with_settings_of_its_own_is_resolved_to_one_that_can_be_sent_again(
+    sources: ModelSources, trainer: dict[str, Any]
+) -> None:
+    tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q", "p", "p"] * 10)
+    for sampling in ({}, {"oversample_minority": 1.0}, {"undersample_majority": 1.0, "sample_ratio": 0.9}):
+        spec = _sampled(sampling, trainer=trainer)
+        resolved = preview(spec, tables, sources, "cpu").resolution.spec()
+        assert parse_values(resolved.compact()) == resolved
+        assert preview(resolved, tables, sources, "cpu").resolution.spec() == resolved
+        assert (resolved.trainer.epochs is None) == ("train_steps" in trainer)
+
+
+def test_a_preview_tells_of_rows_that_are_drawn_again_or_left_out(sources: ModelSources) -> None:
+    tables = sources_of(t=["a b", "c d"] * 50, y=["p", "q", "p", "p"] * 25, part=["train"] * 80 + ["validation"] * 20)
+    split = {"split": {"type": "fixed", "column": "part"}}
+    more, fewer = (
+        preview(_sampled({**split, key: 1.0}), tables, sources, "cpu")
+        for key in ("oversample_minority", "undersample_majority")
+    )
+    assert (more.rows(Part.TRAIN), fewer.rows(Part.TRAIN)) == (120, 40)
+    assert (more.rows(Part.VALIDATION), fewer.rows(Part.VALIDATION)) == (20, 20)
+    reasons = [
+        looked.resolution.resolved[f"preprocessing.{key}"].reason
+        for looked, key in ((more, "oversample_minority"), (fewer, "undersample_majority"))
+    ]
+    assert reasons == [
+        "40 of an epoch's 120 rows are rows of rarer labels drawn again",
+        "40 training rows of more frequent labels are left out",
+    ]
 
 
 def test_weights_of_unknown_labels_are_found_before_a_job_exists(sources: ModelSources) -> None:

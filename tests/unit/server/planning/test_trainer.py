@@ -50,7 +50,12 @@ def test_given_values_are_taken() -> None:
         checkpoint=False,
     )
     assert (plan.epochs, plan.batch_size, plan.eval_batch_size, plan.learning_rate) == (2, 8, 9, 0.5)
-    assert (plan.warmup_fraction, plan.decay, plan.decay_rate, plan.accumulation) == (0.3, "exponential", 0.7, 3)
+    assert (plan.schedule.warmup_fraction, plan.schedule.decay, plan.schedule.decay_rate, plan.accumulation) == (
+        0.3,
+        "exponential",
+        0.7,
+        3,
+    )
     assert (plan.clipping, plan.evaluate_training_set, plan.early_stop) == (("clipvalue", 0.1), True, 7)
     assert (plan.seed, plan.checkpoint, plan.head_learning_rate) == (0, False, 0.5)
     assert plan.batch_size_given and plan.learning_rate_given
@@ -71,7 +76,7 @@ def test_defaults_follow_the_path() -> None:
     assert stored.learning_rate > trainable.learning_rate
     assert trainable.head_learning_rate > trainable.learning_rate
     assert (stored.clipping, frozen.clipping, trainable.clipping) == (None, None, ("clipglobalnorm", 1.0))
-    assert (stored.warmup_fraction, trainable.warmup_fraction) == (0.0, 0.1)
+    assert (stored.schedule.warmup_fraction, trainable.schedule.warmup_fraction) == (0.0, 0.1)
 
 
 def test_a_batch_is_never_larger_than_the_data() -> None:

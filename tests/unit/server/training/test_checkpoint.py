@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import StoreFullError
 from headstart_server.storage import tensor_files
 from headstart_server.storage.depot import Depot
@@ -207,3 +208,27 @@ def test_a_full_disk_is_named_where_processes_write_their_parts(
     with pytest.raises(StoreFullError):
         save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), kept, in_parts=True)
     assert load_checkpoint(SharedFolders(tmp_path)) is None
+
+
+def test_a_checkpoint_of_before_evaluations_were_counted_reads_as_one_per_epoch(tmp_path: Path) -> None:
+    _save(tmp_path)
+    path = tmp_path / "epoch-2" / "progress.json"
+    content = json.loads(path.read_text())["content"]
+    for key in ("evaluation", "into", "steps_per_epoch", "plateau"):
+        del content["progress"][key]
+    for key in ("evaluation", "epochs"):
+        del content["progress"]["best"][key]
+    path.write_text(json.dumps({"content": content, "digest": fingerprint(content)}))
+    found = load_checkpoint(SharedFolders(tmp_path))
+    assert found is not None and found.progress.best is not None
+    assert (found.progress.epoch, found.progress.into, found.progress.best.evaluation) == (2, 0, 0)
+
+
+def test_the_checkpoint_that_is_furthest_is_read(tmp_path: Path) -> None:
+    for progress in (Progress(1, 8, None, 0), Progress(1, 11, None, 0, into=3), Progress(1, 18, None, 0, into=10)):
+        folder = tmp_path / progress.name
+        save_checkpoint(SharedFolders(tmp_path / "one"), progress, Kept({}, {}, *_running(moved=True).save()))
+        shutil.copytree(tmp_path / "one" / progress.name, folder)
+    shutil.rmtree(tmp_path / "one")
+    found = load_checkpoint(SharedFolders(tmp_path))
+    assert found is not None and (found.progress.into, found.progress.name) == (10, "epoch-1.10")

@@ -11,6 +11,8 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.training.penalty import Penalty
+from headstart_server.training.plateau import PlateauRule
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.stepping import clip
 
@@ -63,6 +65,7 @@ RESUMED: list[dict[str, Any]] = [
     *({"optimizer": OptimizerSpec(type=kind)} for kind in ("adagrad", "adadelta", "adamax", "rmsprop", "asgd")),
     {"optimizer": OptimizerSpec(type="sgd", momentum=0.9, nesterov=True)},
     {"optimizer": OptimizerSpec(type="sgd")},
+    {"optimizer": OptimizerSpec(type="adam", amsgrad=True)},
     {"precision": "bf16"},
     {"output": "number"},
 ]
@@ -88,6 +91,56 @@ def test_a_resumed_run_gives_identical_losses(tmp_path: Path, changes: dict[str,
     assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
     assert second.reporter.warnings == (["RESUMED"] if first.reporter.epochs else [])
     assert second.reporter.heard_before == first.reporter.epochs
+
+
+_PLATEAU = PlateauRule(3, 0, 0.5, "out.accuracy", "validation")
+
+
+@pytest.mark.parametrize("stop_after", [4, 11, 20, 40])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps_per_checkpoint": 3, "plateau": _PLATEAU},
+        {"checkpoints_per_epoch": 2, "train_steps": 11, "penalty": Penalty(l1=0.01)},
+        {"checkpoints_per_epoch": 4, "shuffle": False, "accumulation": 2, "plateau": _PLATEAU},
+    ],
+)
+def test_a_run_that_goes_on_within_an_epoch_gives_identical_losses(
+    tmp_path: Path, changes: dict[str, Any], stop_after: int
+) -> None:
+    """Interrupted at any step, the run goes on from the last evaluation, with the same rows and rates."""
+    combiner = CombinerSpec(num_fc_layers=1, output_size=8, dropout=0.3)
+    whole = Run(settings_of(**changes), combiner=combiner)
+    expected = _untimed(whole.loop().run())
+    kept = settings_of(checkpoints=SharedFolders(tmp_path), **changes)
+    first = Run(kept, combiner=combiner, reporter=Reports(stop_after=stop_after))
+    with pytest.raises(InterruptedError):
+        first.loop().run()
+    torch.manual_seed(999)
+    second = Run(kept, combiner=combiner)
+    assert _untimed(second.loop().run()) == expected
+    assert second.reporter.heard_before == first.reporter.epochs
+    seen = [*first.reporter.epochs, *second.reporter.epochs]
+    assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
+    assert [report.evaluation for report in seen] == list(range(1, len(seen) + 1))
+    again = Run(kept, combiner=combiner)
+    assert _untimed(again.loop().run()) == expected and again.reporter.epochs == []
+
+
+def test_a_run_goes_on_within_an_epoch_though_its_batches_are_others_now(tmp_path: Path) -> None:
+    before = settings_of(epochs=2, batch_size=8, steps_per_checkpoint=3, checkpoints=SharedFolders(tmp_path))
+    with pytest.raises(InterruptedError):
+        Run(before, reporter=Reports(stop_after=37)).loop().run()
+    after = Run(replace(before, batch_size=16))
+    after.loop().run()
+    assert [(report.epoch, report.step) for report in after.reporter.heard_before] == [(1, 3), (1, 6), (1, 8), (2, 11)]
+    assert [(report.epoch, report.step) for report in after.reporter.epochs] == [(2, 7), (2, 8)]
+
+
+def test_a_run_that_has_stopped_early_trains_no_more_of_its_steps() -> None:
+    run = Run(settings_of(train_steps=10**9, early_stop=2), learning_rate=3.0, warmup=0)
+    best = run.loop().run()
+    assert len(run.reporter.epochs) == best.epoch + 2
 
 
 def test_a_checkpoint_keeps_the_last_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

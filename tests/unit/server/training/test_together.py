@@ -98,8 +98,8 @@ def _disagree(world: World, strategy: str, late: bool) -> str:
     if late:
         seed = loop._seed
 
-        def spoil(epoch: int) -> None:
-            seed(epoch)
+        def spoil(epoch: int, start: int) -> None:
+            seed(epoch, start)
             if world.rank == 1 and epoch == 2:
                 loop.model.decoder("out").projection.bias.data += 1e-3
 

@@ -80,8 +80,8 @@ def parsed(values: dict[str, Any]) -> dict[str, Any]:
             spec_with(defaults={"image": {"preprocessing": {}}, "set": {"preprocessing": {"separator": " "}}}),
         ),
         (
-            spec_with(trainer={"bucketing_field": "review", "should_shuffle": True, "reduce_on_plateau": 0}),
-            spec_with(),
+            spec_with(trainer={"bucketing_field": "review", "reduce_learning_rate_on_plateau": 0.0}),
+            spec_with(trainer={"learning_rate_scheduler": {"reduce_on_plateau": 0}}),
         ),
         (
             spec_with(trainer={"validation_field": "label", "validation_metric": "loss"}),
@@ -90,6 +90,70 @@ def parsed(values: dict[str, Any]) -> dict[str, Any]:
         (
             spec_with(trainer={"enable_gradient_checkpointing": True, "increase_batch_size_on_plateau": 0}),
             spec_with(),
+        ),
+        (
+            spec_with(trainer={"enable_gradient_checkpointing": True}, backend={"type": "ray"}),
+            spec_with(backend={"type": "ray", "trainer": {"activation_checkpointing": True}}, trainer={}),
+        ),
+        (
+            spec_with(
+                trainer={"effective_batch_size": 64, "batch_size": 8},
+                backend={"type": "ray", "trainer": {"num_workers": 4}},
+            ),
+            spec_with(
+                trainer={"gradient_accumulation_steps": 2, "batch_size": 8},
+                backend={"type": "ray", "trainer": {"num_workers": 4}},
+            ),
+        ),
+        (
+            # what a file has that was written out with every default
+            spec_with(
+                trainer={
+                    "type": "trainer",
+                    "train_steps": None,
+                    "regularization_type": "l2",
+                    "regularization_lambda": 0.0,
+                    "max_batch_size": 1_048_576,
+                    "steps_per_checkpoint": 0,
+                    "checkpoints_per_epoch": 0,
+                    "increase_batch_size_on_plateau": 0,
+                    "increase_batch_size_on_plateau_patience": 5,
+                    "increase_batch_size_eval_metric": "loss",
+                    "gradient_clipping": {"clipglobalnorm": 0.5, "clipnorm": None, "clipvalue": None},
+                    "optimizer": {"type": "adam", "betas": [0.9, 0.999], "amsgrad": False, "eps": 1e-08},
+                    "learning_rate_scheduler": {
+                        "decay": None,
+                        "decay_rate": 0.96,
+                        "decay_steps": 10_000,
+                        "staircase": False,
+                        "reduce_on_plateau": 0,
+                        "reduce_on_plateau_patience": 10,
+                        "reduce_eval_metric": "loss",
+                        "reduce_eval_split": "training",
+                        "t_0": None,
+                        "t_mult": 1,
+                        "eta_min": 0,
+                        "warmup_evaluations": 0,
+                        "warmup_fraction": 0.0,
+                    },
+                }
+            ),
+            spec_with(
+                trainer={
+                    "regularization_lambda": 0.0,
+                    "max_batch_size": 1_048_576,
+                    "steps_per_checkpoint": 0,
+                    "checkpoints_per_epoch": 0,
+                    "gradient_clipping": {"clipglobalnorm": 0.5},
+                    "optimizer": {"type": "adam", "betas": [0.9, 0.999], "amsgrad": False, "eps": 1e-08},
+                    "learning_rate_scheduler": {
+                        "decay": "constant",
+                        "reduce_on_plateau": 0,
+                        "warmup_evaluations": 0,
+                        "warmup_fraction": 0.0,
+                    },
+                }
+            ),
         ),
     ],
 )
@@ -110,8 +174,6 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
             "combiner.fc_layers",
             "num_fc_layers",
         ),
-        (spec_with(trainer={"should_shuffle": False}), "trainer.should_shuffle", "unknown key"),
-        (spec_with(trainer={"regularization_lambda": 0.1}), "trainer.regularization_lambda", "weight_decay"),
         (
             spec_with(
                 output_features=[{"name": name, "type": "number"} for name in "ab"], trainer={"validation_field": "a"}
@@ -120,6 +182,57 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
             "all outputs together",
         ),
         (spec_with(training={"epoch": 1}), "trainer.epoch", "epochs"),
+        (
+            spec_with(trainer={"learning_rate": 0.1, "optimizer": {"lr": 0.2}}),
+            "trainer.optimizer.lr",
+            "keep learning_rate",
+        ),
+        (spec_with(trainer={"optimizer": "lion"}), "trainer.optimizer.type", "use adamw"),
+        (spec_with(trainer={"optimizer": {"type": "lbfgs"}}), "trainer.optimizer.type", "use adamw"),
+        (spec_with(trainer={"optimizer": "paged_adamw_8bit"}), "trainer.optimizer.type", "use adamw"),
+        (spec_with(trainer={"optimizer": "sgd_8bit"}), "trainer.optimizer.type", "use sgd"),
+        (spec_with(trainer={"optimizer": {"type": "adam", "momentum": 0.9}}), "trainer.optimizer.momentum", "sgd"),
+        (
+            spec_with(trainer={"increase_batch_size_on_plateau": 2}),
+            "trainer.increase_batch_size_on_plateau",
+            "reduce_on_plateau",
+        ),
+        (
+            spec_with(trainer={"batch_size": 8, "effective_batch_size": 20}),
+            "trainer.effective_batch_size",
+            "no multiple of 8",
+        ),
+        (
+            spec_with(trainer={"decay": True, "learning_rate_scheduler": {"decay": "linear"}}),
+            "trainer.decay",
+            "keep learning_rate_scheduler.decay",
+        ),
+        (
+            spec_with(trainer={"steps_per_checkpoint": 5, "checkpoints_per_epoch": 2}),
+            "trainer.checkpoints_per_epoch",
+            "excludes steps_per_checkpoint",
+        ),
+        (
+            spec_with(trainer={"learning_rate": 0.1, "learning_rate_scheduler": {"decay": "cosine", "eta_min": 0.1}}),
+            "trainer.learning_rate_scheduler.eta_min",
+            "below learning_rate",
+        ),
+        (
+            spec_with(preprocessing={"oversample_minority": 0.5, "undersample_majority": 0.5}),
+            "preprocessing.undersample_majority",
+            "excludes oversample_minority",
+        ),
+        (
+            spec_with(preprocessing={"oversample_minority": 0.5}, output_features=[{"name": "n", "type": "number"}]),
+            "preprocessing.oversample_minority",
+            "exactly one category or binary output",
+        ),
+        (
+            spec_output(loss={"balance_classes": True}) | {"preprocessing": {"undersample_majority": 0.5}},
+            "preprocessing.undersample_majority",
+            "balance_classes",
+        ),
+        (spec_with(preprocessing={"sample_size": 5, "sample_ratio": 0.5}), "preprocessing.sample_size", "sample_ratio"),
     ],
 )
 def test_what_means_nothing_here_is_refused_with_what_to_use(values: dict[str, Any], field: str, word: str) -> None:
@@ -134,7 +247,8 @@ def test_each_thing_read_otherwise_is_noted_and_the_given_values_stay() -> None:
     assert written["trainer"] == {} and "training" in values
     assert notes == [
         "training: read as trainer",
-        "trainer.bucketing_field: has no effect: batches are grouped by length automatically",
+        "trainer.bucketing_field: has no effect: texts that an encoder reads while it trains are batched by length, "
+        "if rows are shuffled",
     ]
 
 
