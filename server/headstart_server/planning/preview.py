@@ -16,7 +16,7 @@ from headstart_server.planning.backend import plan_backend
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
-from headstart_server.planning.trainer import plan_trainer, seed_of
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 
@@ -37,6 +37,8 @@ class Preview:
     resolution: Resolution
     data: PreparedData
     plans: dict[str, PretrainedPlan]
+    warnings: tuple[tuple[str, str], ...] = ()
+    """(reason, message) of what the job would warn of before it trains."""
 
     def rows(self, part: Part) -> int:
         """Rows of a part."""
@@ -76,18 +78,19 @@ def preview(
 ) -> Preview:
     """Resolves everything but measured values; raises InvalidInputError with what is wrong."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
-    device_type = plan_backend(merged, resolution, device_type).device_type(device_type)
+    backend = plan_backend(merged, resolution, device_type)
+    device_type = backend.device_type(device_type)
     plans = plan_inputs(merged, sources, resolution, device_type)
     data = prepare(merged, tables, seed_of(merged), limits)
-    _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
-    return Preview(resolution, data, plans)
+    trainer = _plan_trainer(merged, resolution, len(data.rows(Part.TRAIN)), device_type, plans)
+    return Preview(resolution, data, plans, (*trainer.warnings, *backend.warnings))
 
 
 def _plan_trainer(
     merged: TrainSpec, resolution: Resolution, rows: int, device_type: str, plans: dict[str, PretrainedPlan]
-) -> None:
+) -> TrainerPlan:
     backend = plan_backend(merged, resolution, device_type)
-    plan_trainer(
+    return plan_trainer(
         merged,
         resolution,
         rows,
