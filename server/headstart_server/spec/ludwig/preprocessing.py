@@ -133,6 +133,14 @@ def _plain_numbers(section: Section, path: str, reading: Reading) -> None:
         reading.note(f"{path}.normalization", "null read as 'none'")
 
 
+def _fill_with_a_number(section: Section, path: str, reading: Reading) -> None:
+    """The fill value of all numbers may be written as the number that it is, as that of one feature."""
+    settings = section["preprocessing"]
+    fill = settings.get("fill_value") if isinstance(settings, dict) else None
+    if isinstance(fill, int | float) and not isinstance(fill, bool):
+        settings["fill_value"] = repr(fill)
+
+
 def _level(section: Section, path: str, reading: Reading) -> None:
     if section["level"] == "word":
         del section["level"]
@@ -178,6 +186,7 @@ PREPROCESSING_SPELLINGS: tuple[Spelling, ...] = (
         Spelling("input_features[]", key, f"`preprocessing.{key}`", moved_to("preprocessing", key), "0.2")
         for key in _ON_FEATURE
     ),
+    Spelling("defaults.number", "preprocessing", "`fill_value` may be a number", _fill_with_a_number),
     Spelling("input_features[]", "level", "no effect if `word`", _level, "0.5"),
     *(
         Spelling(side, "preprocessing", meaning, write)
