@@ -157,7 +157,13 @@ PREPROCESSING_SPELLINGS: tuple[Spelling, ...] = (
     Spelling("", "model_type", "`ecd` is what every model here is; `gbm` and `llm` are refused", _model_type),
     Spelling("", "ludwig_version", "no effect", without_effect("the spec is read by its own rules")),
     *(
-        Spelling("", "preprocessing", f"`preprocessing.{kind}`: `defaults`", _typed_preprocessing(kind), "0.5")
+        Spelling(
+            "",
+            "preprocessing",
+            "`preprocessing.<type>`: `defaults.<type>.preprocessing`",
+            _typed_preprocessing(kind),
+            "0.5",
+        )
         for kind in (*TYPES, "numerical")
     ),
     Spelling("preprocessing", "stratify", "`split.type: stratify` with `split.column`", _stratify, "0.5"),

@@ -106,8 +106,6 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
         (spec_input(trainable=True, encoder={"trainable": False}), "input_features[0].trainable", "keep"),
         (spec_output(decoder={"type": "tagger"}), "output_features[0].decoder.type", "classifier"),
         (spec_output(calibration="platt"), "output_features[0].calibration", "temperature_scaling"),
-        (spec_with(trainer={"should_shuffle": False}), "trainer.should_shuffle", "unknown key"),
-        (spec_with(trainer={"regularization_lambda": 0.1}), "trainer.regularization_lambda", "weight_decay"),
         (
             spec_with(
                 output_features=[{"name": name, "type": "number"} for name in "ab"], trainer={"validation_field": "a"}
