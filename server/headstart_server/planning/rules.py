@@ -42,7 +42,8 @@ def learning_rate(spec: TrainSpec, rows: int, *, encoder_trains: bool) -> tuple[
     """
     if encoder_trains:
         return ENCODER_LEARNING_RATE, "the usual rate of fine-tuned encoders; new layers learn at 1e-3"
-    if not any(fc_layers(part) for part in (spec.combiner, *(feature.decoder for feature in spec.output_features))):
+    stacks = [fc_layers(spec.combiner), *(fc_layers(feature.decoder) for feature in spec.output_features)]
+    if not any(stacks):
         if rows < FEW_ROWS:
             reason = f"below {FEW_ROWS} rows a faster head fits them within an epoch or two, too few to choose among"
             return FEW_ROWS_LEARNING_RATE, reason

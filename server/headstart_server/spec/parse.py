@@ -15,9 +15,8 @@ from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
 from headstart_server.spec.ludwig.refused import KEYS
 from headstart_server.spec.ludwig.rewriting import Reading
-from headstart_server.spec.ludwig.table import with_current_spelling
+from headstart_server.spec.ludwig.table import with_current_spelling, with_long_forms
 from headstart_server.spec.model import FeatureSpec, TrainSpec
-from headstart_server.spec.short_forms import feature_with_long_forms, with_long_forms
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
@@ -50,7 +49,7 @@ def _as_written(item: Violation, reading: Reading) -> Violation:
 
 
 def parse_values(values: dict[str, Any]) -> TrainSpec:
-    """Parses plain values (from YAML, JSON or the proto message)."""
+    """Parses plain values in the current spelling (from YAML, JSON or the proto message)."""
     try:
         spec = TrainSpec.model_validate(with_long_forms(values))
     except ValidationError as error:
@@ -64,7 +63,7 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
 def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
     """Parses one feature on its own; raises InvalidInputError with paths below `field`."""
     try:
-        return FeatureSpec.model_validate(feature_with_long_forms(values))
+        return FeatureSpec.model_validate(with_long_forms({"input_features": [values]})["input_features"][0])
     except ValidationError as error:
         found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in _first(error)]
         named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from headstart_server.core.errors import Violation
@@ -89,6 +91,21 @@ def sections(values: Section, name: str) -> Iterator[tuple[Section, str]]:
             for index, item in enumerate(items)
         ] or ([] if many else inner)
     yield from ((item, path) for item, path in found if isinstance(item, dict))
+
+
+def rewritten(values: Section, rows: Iterable[Spelling]) -> tuple[Section, Reading]:
+    """A copy of the values on which each row has written, in order, and what they found.
+
+    Neighbouring rows of one section walk a spec of thousands of features together.
+    """
+    written, reading = copy.deepcopy(values), Reading()
+    for name, neighbours in groupby(rows, lambda row: row.section):
+        together = list(neighbours)
+        for section, path in sections(written, name):
+            for row in together:
+                if row.key in section:
+                    row.write(section, f"{path}.{row.key}" if path else row.key, reading)
+    return written, reading
 
 
 def kind_of(section: Section, path: str) -> Any:

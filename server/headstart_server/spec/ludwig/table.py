@@ -6,14 +6,12 @@ row nor the typed spec knows stays where it is, and is refused there.
 
 from __future__ import annotations
 
-import copy
-from itertools import groupby
-
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
 from headstart_server.spec.ludwig.outputs import OUTPUT_SPELLINGS
 from headstart_server.spec.ludwig.preprocessing import PREPROCESSING_SPELLINGS
-from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, sections
+from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, rewritten
+from headstart_server.spec.ludwig.short_forms import SHORT_FORMS
 from headstart_server.spec.ludwig.trainer import TRAINER_SPELLINGS
 
 SPELLINGS: tuple[Spelling, ...] = (
@@ -21,11 +19,9 @@ SPELLINGS: tuple[Spelling, ...] = (
     *FEATURE_SPELLINGS,
     *OUTPUT_SPELLINGS,
     *TRAINER_SPELLINGS,
+    *SHORT_FORMS,
     *LAST_SPELLINGS,
 )
-
-_BY_SECTION = [(name, list(rows)) for name, rows in groupby(SPELLINGS, lambda row: row.section)]
-"""Neighbouring rows of one section, so that a spec of thousands of features is walked a few dozen times."""
 
 
 def with_current_spelling(values: Section) -> tuple[Section, Reading]:
@@ -33,12 +29,12 @@ def with_current_spelling(values: Section) -> tuple[Section, Reading]:
 
     Raises InvalidInputError for spellings that contradict each other or mean nothing here.
     """
-    written, reading = copy.deepcopy(values), Reading()
-    for name, rows in _BY_SECTION:
-        for section, path in sections(written, name):
-            for row in rows:
-                if row.key in section:
-                    row.write(section, f"{path}.{row.key}" if path else row.key, reading)
+    written, reading = rewritten(values, SPELLINGS)
     if reading.violations:
         raise InvalidInputError([Violation(reading.written(item.field), item.message) for item in reading.violations])
     return written, reading
+
+
+def with_long_forms(values: Section) -> Section:
+    """The values with every short form written out, and no other spelling read."""
+    return rewritten(values, SHORT_FORMS)[0]

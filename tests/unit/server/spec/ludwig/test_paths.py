@@ -39,6 +39,11 @@ from tests.support.specs import spec_input, spec_output, spec_with
             "output_features[0].fc_layers[0].output_size",
             "output_features[0].decoder.fc_layers[0].output_size",
         ),
+        (
+            spec_input(type="image", augmentation=[{"type": "random_rotate", "degree": 200}]),
+            "input_features[0].augmentation[0].degree",
+            "input_features[0].augmentation[0].parameters.degree",
+        ),
         (spec_output(loss="mean_squared_error"), "output_features[0].loss", "output_features[0].loss.type"),
     ],
 )
