@@ -113,9 +113,12 @@ class AsyncClient:
         return AsyncTrainRun(self._driver, events, name, self._retry, after_sequence)
 
     async def plan(
-        self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None
+        self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None
     ) -> TrainJobPlan:
-        """Resolve a spec against its data without training: every `auto` with its value and origin."""
+        """Resolve a spec against its data without training: every `auto` with its value and origin.
+
+        `spec_yaml` of the answer is the spec in the current spelling; without data it is only read.
+        """
         return await self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
 
     async def predict(

@@ -132,8 +132,13 @@ class Client:
         events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
         return TrainRun(self._driver, events, name, self._retry, after_sequence)
 
-    def plan(self, spec: Spec, data: Data, validation: Data | None = None, test: Data | None = None) -> TrainJobPlan:
-        """Resolve a spec against its data without training: every `auto` with its value and origin."""
+    def plan(
+        self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None
+    ) -> TrainJobPlan:
+        """Resolve a spec against its data without training: every `auto` with its value and origin.
+
+        `spec_yaml` of the answer is the spec in the current spelling; without data it is only read.
+        """
         return self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
 
     def predict(

@@ -19,6 +19,7 @@ PAIRS: dict[str, tuple[type[model.Section], Descriptor]] = {
         (model.TrainSpec, spec_pb2.TrainSpec.DESCRIPTOR),
         (model.FeatureSpec, spec_pb2.Feature.DESCRIPTOR),
         (model.FeatureDefaultsSpec, spec_pb2.FeatureDefaults.DESCRIPTOR),
+        (model.FcLayerSpec, spec_pb2.FcLayer.DESCRIPTOR),
         (model.EncoderSpec, spec_pb2.Encoder.DESCRIPTOR),
         (model.PreprocessingSpec, spec_pb2.Preprocessing.DESCRIPTOR),
         (model.DecoderSpec, spec_pb2.Decoder.DESCRIPTOR),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import grpc
 from headstart.v1 import training_pb2 as pb
+from headstart.v1.spec_pb2 import TrainSpec
 from headstart.v1.training_pb2_grpc import TrainingServiceServicer
 
 from tests.support.refusals import DROP, Refusal, not_found
@@ -124,13 +125,26 @@ class FakeTraining(TrainingServiceServicer):
         Refusal(grpc.StatusCode.FAILED_PRECONDITION, "cancel it first", reason="NOT_ENDED").abort(context)
 
     def PlanTrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJobPlan:
-        """Plan one feature, found but for 3 rows."""
+        """Plan one feature, found but for 3 rows; without rows, only read the spec."""
         self.requests.append(request)
         if self.refusal is not None:
             self.refusal.abort(context)
+        warnings = [pb.JobWarning(reason="SPELLING", message="training: read as trainer")]
+        text = "# training: read as trainer\ntrainer:\n  epochs: 1\n"
+        if not request.HasField("dataset"):
+            return pb.TrainJobPlan(warnings=warnings, spec_yaml=text)
         encode = pb.EncodeProgress(feature="review", rows_total=10, rows_found=7, rows_encoded=3)
         value = pb.ResolvedValue(path="trainer.batch_size", value_json="128", origin=pb.ResolvedValue.ORIGIN_RULE)
-        return pb.TrainJobPlan(train_rows=7, validation_rows=1, test_rows=2, encode=[encode], resolved_values=[value])
+        return pb.TrainJobPlan(
+            resolved_spec=TrainSpec(),
+            train_rows=7,
+            validation_rows=1,
+            test_rows=2,
+            encode=[encode],
+            resolved_values=[value],
+            warnings=warnings,
+            spec_yaml=text,
+        )
 
 
 def _of(event: pb.TrainJobEvent, job: str) -> pb.TrainJobEvent:

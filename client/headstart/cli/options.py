@@ -28,6 +28,10 @@ ROWS = (
     "(shop.zip/train.csv); else a path below the server's data root."
 )
 Training = Annotated[str, typer.Option("--data", help=ROWS)]
+OptionalRows = Annotated[str | None, typer.Option("--data", help=ROWS)]
+Written = Annotated[
+    Path | None, typer.Option("--write", metavar="FILE", help="Write the spec in the current spelling.", dir_okay=False)
+]
 Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
 Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="trainJobs/ID, or ID.")]

@@ -30,7 +30,11 @@ def print_table(headers: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
 
 
 def print_plan(plan: TrainJobPlan) -> None:
-    """Print rows, what would be encoded, and each resolved value."""
+    """Print warnings, rows, what would be encoded, and each resolved value."""
+    for warning in plan.warnings:
+        print(f"warning {warning.reason}: {warning.message}")
+    if not plan.HasField("resolved_spec"):
+        return
     print(f"rows: {plan.train_rows:,} train, {plan.validation_rows:,} validation, {plan.test_rows:,} test")
     for progress in plan.encode:
         print(f"encode {progress.feature}: {progress.rows_total:,} rows: {encoded(progress)}")

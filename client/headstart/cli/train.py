@@ -11,12 +11,14 @@ import typer
 from headstart.cli.options import (
     Job,
     Json,
+    OptionalRows,
     RetryFor,
     Server,
     SpecFile,
     Test,
     Training,
     Validation,
+    Written,
     connect,
     optional_place,
     place,
@@ -76,16 +78,32 @@ def watch(
 
 def plan(
     spec: SpecFile,
-    data: Training,
+    data: OptionalRows = None,
     validation: Validation = None,
     test: Test = None,
+    write: Written = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --write replace a file.")] = False,
     server: Server = None,
     as_json: Json = False,
 ) -> None:
-    """Resolve a spec against its data without training: every value with its origin, and what would be encoded."""
+    """Resolve a spec against its data without training: every value with its origin, and what would be encoded.
+
+    --write saves the spec in the current spelling, with what was read otherwise than written as comments.
+    """
     from headstart.cli.json_lines import print_json
+    from headstart.cli.spec_files import check_place, write_spec
     from headstart.cli.tables import print_plan
 
+    if data is None and write is None:
+        raise typer.BadParameter(
+            "give rows to resolve the spec against, or --write FILE to convert it", param_hint="--data"
+        )
+    if write is not None:
+        check_place(write, overwrite)
     with connect(server, as_json) as client:
-        resolved = client.plan(spec, place(data), optional_place(validation), optional_place(test))
+        resolved = client.plan(spec, optional_place(data), optional_place(validation), optional_place(test))
     print_json(resolved) if as_json else print_plan(resolved)
+    if write is not None:
+        write_spec(write, resolved.spec_yaml, overwrite)
+        if not as_json:
+            print(f"{write}: the spec in the current spelling")

@@ -120,9 +120,9 @@ def _on_server(path: str) -> DatasetSource:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The rows of one job."""
+    """The rows of one job; a plan may do without."""
 
-    train: Data
+    train: Data | None
     validation: Data | None = None
     test: Data | None = None
 
@@ -141,7 +141,8 @@ def training_request(
     request.request_id = request_id
     request.display_name = display_name or ""
     sender = Sender(image_columns_of(request), policy, progress)
-    request.dataset.CopyFrom((yield from sender.source_of(data.train)))
+    if data.train is not None:
+        request.dataset.CopyFrom((yield from sender.source_of(data.train)))
     if data.validation is not None:
         request.validation_dataset.CopyFrom((yield from sender.source_of(data.validation)))
     if data.test is not None:

@@ -57,6 +57,6 @@ def refuse_bad_end(job: TrainJob) -> TrainJob:
 def plan(
     spec: Spec, data: TrainingData, policy: RetryPolicy, progress: Progress | None = None
 ) -> Program[TrainJobPlan]:
-    """Resolve a spec against its data without training."""
+    """Resolve a spec against its data without training; without data it is only read."""
     request = yield from training_request(spec, data, policy, progress=progress)
     return (yield from call(PLAN_JOB, request))

@@ -68,7 +68,7 @@ class FeatureDefaults(_message.Message):
     def __init__(self, encoder: _Optional[_Union[Encoder, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., decoder: _Optional[_Union[Decoder, _Mapping]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ...) -> None: ...
 
 class Encoder(_message.Message):
-    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout")
+    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout", "activation", "fc_layers")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PRETRAINED_MODEL_NAME_OR_PATH_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,8 @@ class Encoder(_message.Message):
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
     NUM_LAYERS_FIELD_NUMBER: _ClassVar[int]
     DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     type: str
     pretrained_model_name_or_path: str
     revision: str
@@ -91,7 +93,21 @@ class Encoder(_message.Message):
     output_size: int
     num_layers: int
     dropout: float
-    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ...) -> None: ...
+    activation: str
+    fc_layers: _containers.RepeatedCompositeFieldContainer[FcLayer]
+    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ...) -> None: ...
+
+class FcLayer(_message.Message):
+    __slots__ = ("output_size", "dropout", "norm", "activation")
+    OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    output_size: int
+    dropout: float
+    norm: str
+    activation: str
+    def __init__(self, output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., activation: _Optional[str] = ...) -> None: ...
 
 class Preprocessing(_message.Message):
     __slots__ = ("cache_encoder_embeddings", "max_sequence_length", "lowercase", "embedding_precision", "missing_value_strategy", "fill_value", "normalization", "most_common", "min_frequency", "fallback_true_label", "vector_size", "separator", "cached_views", "bad_image_policy")
@@ -126,21 +142,27 @@ class Preprocessing(_message.Message):
     def __init__(self, cache_encoder_embeddings: bool = ..., max_sequence_length: _Optional[int] = ..., lowercase: bool = ..., embedding_precision: _Optional[str] = ..., missing_value_strategy: _Optional[str] = ..., fill_value: _Optional[str] = ..., normalization: _Optional[str] = ..., most_common: _Optional[int] = ..., min_frequency: _Optional[int] = ..., fallback_true_label: _Optional[str] = ..., vector_size: _Optional[int] = ..., separator: _Optional[str] = ..., cached_views: _Optional[int] = ..., bad_image_policy: _Optional[str] = ...) -> None: ...
 
 class Decoder(_message.Message):
-    __slots__ = ("num_fc_layers", "output_size", "dropout", "threshold", "calibration")
+    __slots__ = ("num_fc_layers", "output_size", "dropout", "threshold", "calibration", "norm", "activation", "fc_layers")
     NUM_FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
     DROPOUT_FIELD_NUMBER: _ClassVar[int]
     THRESHOLD_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     num_fc_layers: int
     output_size: int
     dropout: float
     threshold: float
     calibration: bool
-    def __init__(self, num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., threshold: _Optional[float] = ..., calibration: bool = ...) -> None: ...
+    norm: str
+    activation: str
+    fc_layers: _containers.RepeatedCompositeFieldContainer[FcLayer]
+    def __init__(self, num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., threshold: _Optional[float] = ..., calibration: bool = ..., norm: _Optional[str] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ...) -> None: ...
 
 class Loss(_message.Message):
-    __slots__ = ("type", "weight", "class_weights", "balance_classes", "positive_class_weight", "label_smoothing")
+    __slots__ = ("type", "weight", "class_weights", "balance_classes", "positive_class_weight", "label_smoothing", "delta")
     class ClassWeightsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -154,13 +176,15 @@ class Loss(_message.Message):
     BALANCE_CLASSES_FIELD_NUMBER: _ClassVar[int]
     POSITIVE_CLASS_WEIGHT_FIELD_NUMBER: _ClassVar[int]
     LABEL_SMOOTHING_FIELD_NUMBER: _ClassVar[int]
+    DELTA_FIELD_NUMBER: _ClassVar[int]
     type: str
     weight: float
     class_weights: _containers.ScalarMap[str, float]
     balance_classes: bool
     positive_class_weight: float
     label_smoothing: float
-    def __init__(self, type: _Optional[str] = ..., weight: _Optional[float] = ..., class_weights: _Optional[_Mapping[str, float]] = ..., balance_classes: bool = ..., positive_class_weight: _Optional[float] = ..., label_smoothing: _Optional[float] = ...) -> None: ...
+    delta: float
+    def __init__(self, type: _Optional[str] = ..., weight: _Optional[float] = ..., class_weights: _Optional[_Mapping[str, float]] = ..., balance_classes: bool = ..., positive_class_weight: _Optional[float] = ..., label_smoothing: _Optional[float] = ..., delta: _Optional[float] = ...) -> None: ...
 
 class Augmentation(_message.Message):
     __slots__ = ("type", "parameters", "method")
@@ -180,7 +204,7 @@ class Augmentation(_message.Message):
     def __init__(self, type: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., method: _Optional[str] = ...) -> None: ...
 
 class Combiner(_message.Message):
-    __slots__ = ("type", "num_fc_layers", "output_size", "dropout", "norm", "virtual_batch_size", "activation")
+    __slots__ = ("type", "num_fc_layers", "output_size", "dropout", "norm", "virtual_batch_size", "activation", "fc_layers")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     NUM_FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +212,7 @@ class Combiner(_message.Message):
     NORM_FIELD_NUMBER: _ClassVar[int]
     VIRTUAL_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     type: str
     num_fc_layers: int
     output_size: int
@@ -195,7 +220,8 @@ class Combiner(_message.Message):
     norm: str
     virtual_batch_size: int
     activation: str
-    def __init__(self, type: _Optional[str] = ..., num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., virtual_batch_size: _Optional[int] = ..., activation: _Optional[str] = ...) -> None: ...
+    fc_layers: _containers.RepeatedCompositeFieldContainer[FcLayer]
+    def __init__(self, type: _Optional[str] = ..., num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., virtual_batch_size: _Optional[int] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ...) -> None: ...
 
 class Trainer(_message.Message):
     __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint", "train_steps", "steps_per_checkpoint", "checkpoints_per_epoch", "regularization_type", "regularization_lambda", "should_shuffle")

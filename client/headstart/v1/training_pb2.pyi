@@ -319,7 +319,7 @@ class SpecResolved(_message.Message):
     def __init__(self, values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ...) -> None: ...
 
 class TrainJobPlan(_message.Message):
-    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode", "test_encode", "warnings")
+    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode", "test_encode", "warnings", "spec_yaml")
     RESOLVED_SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -328,6 +328,7 @@ class TrainJobPlan(_message.Message):
     ENCODE_FIELD_NUMBER: _ClassVar[int]
     TEST_ENCODE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
     resolved_spec: _spec_pb2.TrainSpec
     resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
     train_rows: int
@@ -336,7 +337,8 @@ class TrainJobPlan(_message.Message):
     encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
     test_encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
     warnings: _containers.RepeatedCompositeFieldContainer[JobWarning]
-    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ...) -> None: ...
+    spec_yaml: str
+    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ...) -> None: ...
 
 class WatchTrainJobRequest(_message.Message):
     __slots__ = ("name", "after_sequence")

@@ -166,7 +166,8 @@ class TrainingServiceServicer(object):
 
     def PlanTrainJob(self, request, context):
         """Resolves a spec against its data without training: every `auto` with its value and origin, what would be
-        encoded and what is in the store already.
+        encoded and what is in the store already. Without any data set the spec is only read: the plan holds
+        `warnings` and `spec_yaml`, and nothing is resolved.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,7 +8,9 @@ from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.features.vector import VectorStatistics
+from headstart_server.encoders.activations import ACTIVATIONS
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
+from headstart_server.spec.layers import dense_layers
 from headstart_server.spec.model import EncoderSpec
 
 _DENSE_WIDTH = 64
@@ -110,11 +112,16 @@ def _embedding_size(values: int) -> int:
 
 
 def _dense(base: nn.Module, spec: EncoderSpec) -> nn.Module:
-    layers: list[nn.Module] = [base]
-    width, output = int(base.dimension), spec.output_size or _DENSE_WIDTH  # type: ignore[arg-type]
-    for _ in range(spec.num_layers if spec.num_layers is not None else 1):
-        layers += [nn.Linear(width, output), nn.ReLU(), nn.Dropout(spec.dropout or 0.0)]
-        width = output
-    encoder = nn.Sequential(*layers)
+    parts: list[nn.Module] = [base]
+    width = int(base.dimension)  # type: ignore[arg-type]
+    for layer in dense_layers(spec, _DENSE_WIDTH):
+        assert layer.output_size is not None and layer.activation is not None
+        parts += [
+            nn.Linear(width, layer.output_size),
+            ACTIVATIONS[layer.activation](),
+            nn.Dropout(layer.dropout or 0.0),
+        ]
+        width = layer.output_size
+    encoder = nn.Sequential(*parts)
     encoder.dimension = width  # type: ignore[assignment]
     return encoder

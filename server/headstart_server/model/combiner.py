@@ -3,11 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from headstart_server.model.layers import fully_connected, norm_layer
+from headstart_server.model.layers import VIRTUAL_BATCH, fully_connected, norm_layer
+from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import CombinerSpec
-
-_WIDTH = 256
-_VIRTUAL_BATCH = 128
 
 
 class ConcatCombiner(nn.Module):
@@ -15,13 +13,11 @@ class ConcatCombiner(nn.Module):
 
     def __init__(self, width: int, spec: CombinerSpec) -> None:
         super().__init__()
-        layers = spec.num_fc_layers or 0
-        norm, virtual = spec.norm or "none", spec.virtual_batch_size or _VIRTUAL_BATCH
-        before: list[nn.Module] = [norm_layer(norm, width, virtual)] if layers == 0 and norm != "none" else []
-        before += [nn.Dropout(spec.dropout)] if layers == 0 and spec.dropout else []
-        stack, self.dimension = fully_connected(
-            width, spec.output_size or _WIDTH, layers, spec.dropout or 0.0, norm, spec.activation or "relu", virtual
-        )
+        layers, norm = fc_layers(spec), spec.norm or "none"
+        virtual = spec.virtual_batch_size or VIRTUAL_BATCH
+        before: list[nn.Module] = [norm_layer(norm, width, virtual)] if not layers and norm != "none" else []
+        before += [nn.Dropout(spec.dropout)] if not layers and spec.dropout else []
+        stack, self.dimension = fully_connected(width, layers, virtual)
         self.stack = nn.Sequential(*before, *stack)
 
     def forward(self, encoded: list[Tensor]) -> Tensor:

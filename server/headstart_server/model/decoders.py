@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.vector import VectorStatistics
 from headstart_server.model.layers import fully_connected
-
-_WIDTH = 256
+from headstart_server.spec.layers import fc_layers
 
 
 class Decoder(nn.Module):
@@ -21,11 +20,8 @@ class Decoder(nn.Module):
 
     def __init__(self, width: int, feature: FittedFeature) -> None:
         super().__init__()
-        spec = feature.spec.decoder
         self.kind = feature.spec.type
-        self.stack, width = fully_connected(
-            width, spec.output_size or _WIDTH, spec.num_fc_layers or 0, spec.dropout or 0.0
-        )
+        self.stack, width = fully_connected(width, fc_layers(feature.spec.decoder))
         self.projection = nn.Linear(width, self._outputs(feature))
         self.register_buffer("temperature", torch.ones(()))
 

@@ -1,18 +1,15 @@
 """Fully connected stacks, shared by combiner and decoders."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from torch import nn
 
+from headstart_server.encoders.activations import ACTIVATIONS
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
+from headstart_server.spec.model import FcLayerSpec
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "leakyRelu": nn.LeakyReLU,
-    "sigmoid": nn.Sigmoid,
-}
+VIRTUAL_BATCH = 128
+"""Rows per virtual batch of ghost norm, where the spec does not say."""
 
 
 def norm_layer(norm: str, width: int, virtual_batch_size: int) -> nn.Module:
@@ -29,22 +26,17 @@ def norm_layer(norm: str, width: int, virtual_batch_size: int) -> nn.Module:
 
 
 def fully_connected(
-    width: int,
-    output: int,
-    layers: int,
-    dropout: float,
-    norm: str = "none",
-    activation: str = "relu",
-    virtual_batch_size: int = 128,
+    width: int, layers: Sequence[FcLayerSpec], virtual_batch_size: int = VIRTUAL_BATCH
 ) -> tuple[nn.Sequential, int]:
-    """A stack of linear, norm, activation, dropout; returns it and its output width."""
+    """A stack of linear, norm, activation, dropout per layer, each complete; returns it and its output width."""
     parts: list[nn.Module] = []
-    for _ in range(layers):
-        parts.append(nn.Linear(width, output))
-        if norm != "none":
-            parts.append(norm_layer(norm, output, virtual_batch_size))
-        parts.append(ACTIVATIONS[activation]())
-        if dropout > 0:
-            parts.append(nn.Dropout(dropout))
-        width = output
+    for layer in layers:
+        assert layer.output_size is not None and layer.activation is not None
+        parts.append(nn.Linear(width, layer.output_size))
+        width = layer.output_size
+        if layer.norm is not None and layer.norm != "none":
+            parts.append(norm_layer(layer.norm, width, virtual_batch_size))
+        parts.append(ACTIVATIONS[layer.activation]())
+        if layer.dropout:
+            parts.append(nn.Dropout(layer.dropout))
     return nn.Sequential(*parts), width

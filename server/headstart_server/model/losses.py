@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -68,6 +69,8 @@ def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | N
             return lambda logits, target: functional.binary_cross_entropy_with_logits(logits.float(), target.float())
         case _:
             function = _REGRESSION[spec.type or "mean_squared_error"]
+            if spec.type == "huber" and spec.delta is not None:
+                function = partial(functional.huber_loss, delta=spec.delta)
             return lambda logits, target: function(logits.float(), target)
 
 

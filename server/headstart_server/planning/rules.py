@@ -2,6 +2,7 @@
 
 import math
 
+from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import TrainerSpec, TrainSpec
 
 STORED_EPOCHS = 20
@@ -41,8 +42,8 @@ def learning_rate(spec: TrainSpec, rows: int, *, encoder_trains: bool) -> tuple[
     """
     if encoder_trains:
         return ENCODER_LEARNING_RATE, "the usual rate of fine-tuned encoders; new layers learn at 1e-3"
-    decoders = [feature.decoder.num_fc_layers or 0 for feature in spec.output_features]
-    if (spec.combiner.num_fc_layers or 0) + sum(decoders) == 0:
+    stacks = [fc_layers(spec.combiner), *(fc_layers(feature.decoder) for feature in spec.output_features)]
+    if not any(stacks):
         if rows < FEW_ROWS:
             reason = f"below {FEW_ROWS} rows a faster head fits them within an epoch or two, too few to choose among"
             return FEW_ROWS_LEARNING_RATE, reason

@@ -19,8 +19,9 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.preview import check_spec, preview
 from headstart_server.rpc.messages import spec_values
 from headstart_server.rpc.tables import arrow_table
+from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.model import TrainSpec
-from headstart_server.spec.parse import parse_values, parse_yaml
+from headstart_server.spec.parse import parse_values, read_spec
 from headstart_server.storage.storage import Storage
 
 _ROLES = ("dataset", "validation_dataset", "test_dataset")
@@ -46,19 +47,19 @@ class Intake:
         self._data_root = Path(data_root).resolve() if data_root is not None and not self._remote else None
         self.sources, self.device_type, self.image_limits = sources, device_type, image_limits
 
-    def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
-        """The parsed spec; raises InvalidInputError."""
+    def read(self, request: pb.TrainJobRequest) -> tuple[TrainSpec, Reading]:
+        """The parsed spec, and how it was read; raises InvalidInputError."""
         match request.WhichOneof("spec_source"):
             case "spec":
-                return parse_values(spec_values(request.spec))
+                return parse_values(spec_values(request.spec)), Reading()
             case "spec_yaml":
-                return parse_yaml(request.spec_yaml)
+                return read_spec(request.spec_yaml)
             case _:
                 raise invalid("spec", "is missing; set spec or spec_yaml")
 
     def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
         """The files of a request; inline tables are written below `folder`."""
-        records = [self._file(getattr(request, role), role, folder) for role in _ROLES if request.HasField(role)]
+        records = [self._file(getattr(request, role), role, folder) for role in given_roles(request)]
         if not request.HasField("dataset"):
             raise invalid(
                 "dataset", "is missing; name an uploaded data set, a path below the data root, or send a table"
@@ -133,6 +134,11 @@ class Intake:
         file_format = Format.FOLDER if file.is_dir() else format_of(file.name, field)
         _require_container(table_file, file_format, role)
         return SourceRecord(role, str(file), file_format, "", table_file, self._folders(file.parent))
+
+
+def given_roles(request: pb.TrainJobRequest) -> list[str]:
+    """Which data sets a request names."""
+    return [role for role in _ROLES if request.HasField(role)]
 
 
 def _require_container(table_file: str, file_format: Format, role: str) -> None:

@@ -20,9 +20,11 @@ from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.preview import PlannedPass, preview
-from headstart_server.rpc.intake import Intake
+from headstart_server.rpc.intake import Intake, given_roles
 from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
 from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message
+from headstart_server.spec.parse import paths_as_written
+from headstart_server.spec.yaml_writer import spec_text
 
 _MAX_NAME = 128
 
@@ -119,10 +121,11 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         """The record of a new job; raises InvalidInputError for whatever cannot be trained."""
         for field in ("request_id", "display_name"):
             check_name(field, getattr(request, field), _MAX_NAME)
-        spec = self._intake.spec(request)
+        spec, reading = self._intake.read(request)
         now = datetime.now(UTC)
         records = self._intake.files(request, self._layout.job(identifier))
-        self._intake.check(spec, records)
+        with paths_as_written(reading):
+            self._intake.check(spec, records)
         return JobRecord(
             identifier=identifier,
             request_id=request.request_id,
@@ -143,10 +146,14 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             self._intake.discard(identifier)
 
     def _planned(self, request: pb.TrainJobRequest, folder: Path) -> pb.TrainJobPlan:
-        spec = self._intake.spec(request)
+        spec, reading = self._intake.read(request)
+        if not given_roles(request):
+            warnings = [pb.JobWarning(reason="SPELLING", message=note) for note in spec.notes]
+            return pb.TrainJobPlan(warnings=warnings, spec_yaml=spec_text(spec))
         records = self._intake.files(request, folder)
         intake = self._intake
-        looked = preview(spec, intake.tables(records), intake.sources, intake.device_type, intake.image_limits)
+        with paths_as_written(reading):
+            looked = preview(spec, intake.tables(records), intake.sources, intake.device_type, intake.image_limits)
         return pb.TrainJobPlan(
             resolved_spec=spec_message(looked.resolution.spec().compact()),
             resolved_values=[
@@ -159,6 +166,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             encode=[_planned_pass(item) for item in looked.passes(self._embeddings)],
             test_encode=[_planned_pass(item) for item in looked.test_passes(self._embeddings)],
             warnings=[pb.JobWarning(reason=reason, message=message) for reason, message in looked.notes],
+            spec_yaml=spec_text(spec),
         )
 
 

@@ -25,4 +25,9 @@ def _merge(feature: FeatureSpec, spec: TrainSpec, sections: tuple[str, ...]) -> 
 
 def _overlay(below: Section, above: Section) -> Section:
     given = {name: getattr(above, name) for name in type(above).model_fields}
-    return below.model_copy(update={name: value for name, value in given.items() if value not in (None, {}, [])})
+    own = {name: value for name, value in given.items() if value not in (None, {}, [])}
+    if own.keys() & {"num_fc_layers", "num_layers"}:  # layers of one's own, instead of the list
+        own.setdefault("fc_layers", [])
+    elif "fc_layers" in own:
+        own |= {name: None for name in ("num_fc_layers", "num_layers") if name in given}
+    return below.model_copy(update=own)

@@ -20,6 +20,7 @@ Weight = Annotated[float, Field(ge=1e-6, le=1e6)]
 Precision = Literal["fp32", "bf16", "fp16"]
 Reduction = Literal["cls", "cls_pooled", "mean", "max", "last", "sum"]
 Norm = Literal["batch", "layer", "ghost", "none"]
+Activation = Literal["relu", "gelu", "tanh", "leakyRelu", "sigmoid", "elu"]
 MissingStrategy = Literal[
     "fill_with_const",
     "fill_with_mode",
@@ -61,6 +62,15 @@ class Section(BaseModel):
         return value
 
 
+class FcLayerSpec(Section):
+    """One fully connected layer of its own settings."""
+
+    output_size: Width | None = None
+    dropout: Probability | None = None
+    norm: Norm | None = None
+    activation: Activation | None = None
+
+
 class EncoderSpec(Section):
     """What turns a column into a vector."""
 
@@ -75,6 +85,8 @@ class EncoderSpec(Section):
     output_size: Width | None = None
     num_layers: Layers | None = None
     dropout: Probability | None = None
+    activation: Activation | None = None
+    fc_layers: list[FcLayerSpec] = Field(default_factory=list, max_length=64)
 
 
 class PreprocessingSpec(Section):
@@ -106,6 +118,9 @@ class DecoderSpec(Section):
     dropout: Probability | None = None
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     calibration: bool | None = None
+    norm: Norm | None = None
+    activation: Activation | None = None
+    fc_layers: list[FcLayerSpec] = Field(default_factory=list, max_length=64)
 
 
 class LossSpec(Section):
@@ -117,6 +132,7 @@ class LossSpec(Section):
     balance_classes: bool | None = None
     positive_class_weight: Weight | None = None
     label_smoothing: Probability | None = None
+    delta: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class AugmentationSpec(Section):
@@ -177,7 +193,8 @@ class CombinerSpec(Section):
     dropout: Probability | None = None
     norm: Norm | None = None
     virtual_batch_size: Annotated[int, Field(ge=2)] | None = None
-    activation: Literal["relu", "gelu", "tanh", "leakyRelu", "sigmoid"] | None = None
+    activation: Activation | None = None
+    fc_layers: list[FcLayerSpec] = Field(default_factory=list, max_length=64)
 
 
 class LearningRateSchedulerSpec(Section):

@@ -2,6 +2,8 @@
 
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,22 +13,43 @@ from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, Viol
 from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
-from headstart_server.spec.lacking import LACKING
-from headstart_server.spec.ludwig.table import with_current_spelling
+from headstart_server.spec.ludwig.refused import KEYS
+from headstart_server.spec.ludwig.rewriting import Reading
+from headstart_server.spec.ludwig.table import with_current_spelling, with_long_forms
 from headstart_server.spec.model import FeatureSpec, TrainSpec
-from headstart_server.spec.short_forms import feature_with_long_forms, with_long_forms
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
 
 def parse_yaml(text: str) -> TrainSpec:
-    """Parses a spec in YAML or JSON; raises InvalidInputError with the violations found."""
-    values, notes = with_current_spelling(read_json(text) or read_yaml(text))
-    return parse_values({**values, **({"notes": notes} if notes else {})})
+    """Parses a spec in YAML or JSON; raises InvalidInputError with the violations found, by the paths of the text."""
+    return read_spec(text)[0]
+
+
+def read_spec(text: str) -> tuple[TrainSpec, Reading]:
+    """The spec of a text in YAML or JSON, and how it was read; raises InvalidInputError as `parse_yaml` does."""
+    values, reading = with_current_spelling(read_json(text) or read_yaml(text))
+    with paths_as_written(reading):
+        return parse_values({**values, **({"notes": reading.notes} if reading.notes else {})}), reading
+
+
+@contextmanager
+def paths_as_written(reading: Reading) -> Iterator[None]:
+    """Violations within name the paths at which the user wrote what they are about."""
+    try:
+        yield
+    except InvalidInputError as error:
+        named = [_as_written(item, reading) for item in error.listed]
+        raise InvalidInputError(named, reason=error.reason, unlisted=error.unlisted) from None
+
+
+def _as_written(item: Violation, reading: Reading) -> Violation:
+    path = reading.written(item.field)
+    return item if path == item.field else Violation(path, f"{item.message} (read as {item.field})")
 
 
 def parse_values(values: dict[str, Any]) -> TrainSpec:
-    """Parses plain values (from YAML, JSON or the proto message)."""
+    """Parses plain values in the current spelling (from YAML, JSON or the proto message)."""
     try:
         spec = TrainSpec.model_validate(with_long_forms(values))
     except ValidationError as error:
@@ -40,7 +63,7 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
 def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
     """Parses one feature on its own; raises InvalidInputError with paths below `field`."""
     try:
-        return FeatureSpec.model_validate(feature_with_long_forms(values))
+        return FeatureSpec.model_validate(with_long_forms({"input_features": [values]})["input_features"][0])
     except ValidationError as error:
         found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in _first(error)]
         named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]
@@ -79,7 +102,7 @@ def _violation(detail: ErrorDetails) -> Violation:
 
 def _unknown_key(location: list[int | str]) -> str:
     key = str(location[-1])
-    lacking = LACKING.get(key)
+    lacking = KEYS.get(key)
     if lacking:
         return f"key {key!r} is not supported: {lacking}"
     known = sorted(_known_keys(location[:-1]))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from headstart_server.core.errors import Violation
+from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import BackendTrainerSpec, TrainSpec
 from headstart_server.spec.optimizers import optimizer_rules
 from headstart_server.spec.sampling_rules import sampling_rules
@@ -23,13 +24,14 @@ def training_rules(spec: TrainSpec) -> Iterator[Violation]:
 
 def _combiner(spec: TrainSpec) -> Iterator[Violation]:
     combiner = spec.combiner
-    if not combiner.num_fc_layers:
+    if not fc_layers(combiner):
         for key in ("output_size", "activation"):
             if given(getattr(combiner, key)):
                 yield Violation(
                     f"combiner.{key}", "has no effect without combiner.num_fc_layers; set that, or leave it out"
                 )
-    if combiner.virtual_batch_size is not None and combiner.norm != "ghost":
+    norms = {combiner.norm, *(layer.norm for layer in combiner.fc_layers)}
+    if combiner.virtual_batch_size is not None and "ghost" not in norms:
         yield Violation("combiner.virtual_batch_size", "is for norm: ghost; set that, or leave it out")
 
 

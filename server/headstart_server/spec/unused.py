@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from headstart_server.core.errors import Violation
+from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import FeatureDefaultsSpec, FeatureSpec, Section, TrainSpec
 
 _PRETRAINED = "type pretrained_model_name_or_path revision use_pretrained trainable reduce_output"
-_DENSE = "type output_size num_layers dropout"
+_DENSE = "type output_size num_layers dropout activation fc_layers"
 _EMBED = "type embedding_size dropout"
 _ENCODER = {
     "text": _PRETRAINED,
@@ -30,7 +31,7 @@ _PREPROCESSING = {
     "set": "missing_value_strategy most_common min_frequency separator",
     "vector": "missing_value_strategy vector_size separator",
 }
-_STACK = "num_fc_layers output_size dropout"
+_STACK = "num_fc_layers output_size dropout norm activation fc_layers"
 _DECODER = {
     "category": f"{_STACK} calibration",
     "binary": f"{_STACK} calibration threshold",
@@ -42,8 +43,8 @@ _LOSS = {
     "category": "type weight class_weights balance_classes label_smoothing",
     "binary": "type weight balance_classes positive_class_weight",
     "set": "type weight",
-    "number": "type weight",
-    "vector": "type weight",
+    "number": "type weight delta",
+    "vector": "type weight delta",
 }
 _Uses = Mapping[str, Mapping[str, str]]
 INPUT_USES: _Uses = {"encoder": _ENCODER, "preprocessing": _PREPROCESSING}
@@ -73,7 +74,7 @@ _NEEDS = (
     _Need(
         ("number", "binary", "vector"),
         "encoder",
-        ("output_size", "num_layers", "dropout"),
+        ("output_size", "num_layers", "dropout", "activation", "fc_layers"),
         "type",
         lambda feature: feature.encoder.type not in (None, "passthrough"),
         "has no effect on a passthrough encoder; set encoder.type to dense, or leave it out",
@@ -137,10 +138,18 @@ _NEEDS = (
     _Need(
         tuple(_DECODER),
         "decoder",
-        ("output_size", "dropout"),
+        ("output_size", "dropout", "norm", "activation"),
         "num_fc_layers",
-        lambda feature: bool(feature.decoder.num_fc_layers),
+        lambda feature: bool(fc_layers(feature.decoder)),
         "has no effect without decoder.num_fc_layers; set that, or leave it out",
+    ),
+    _Need(
+        ("number", "vector"),
+        "loss",
+        ("delta",),
+        "type",
+        lambda feature: feature.loss.type == "huber",
+        "is for loss.type: huber; set that, or leave it out",
     ),
 )
 

@@ -7,6 +7,7 @@ from typing import get_args
 from headstart_server.core.errors import Violation
 from headstart_server.core.suggest import did_you_mean
 from headstart_server.spec.augmentations import augmentation_rules
+from headstart_server.spec.layers import layer_rules
 from headstart_server.spec.missing_values import missing_value_rules
 from headstart_server.spec.model import FeatureSpec, InputType, TrainSpec
 from headstart_server.spec.training_rules import training_rules
@@ -32,6 +33,7 @@ def validate(spec: TrainSpec, merged: TrainSpec) -> list[Violation]:
     return [
         *_features(merged),
         *missing_value_rules(merged),
+        *layer_rules(spec),
         *unused_by_features(spec, merged),
         *_defaults(spec),
         *unused_by_defaults(spec),

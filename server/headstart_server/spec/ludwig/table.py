@@ -6,27 +6,35 @@ row nor the typed spec knows stays where it is, and is refused there.
 
 from __future__ import annotations
 
-import copy
-
-from headstart_server.core.errors import InvalidInputError
-from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS
+from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
+from headstart_server.spec.ludwig.outputs import OUTPUT_SPELLINGS
 from headstart_server.spec.ludwig.preprocessing import PREPROCESSING_SPELLINGS
-from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, sections
+from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, rewritten
+from headstart_server.spec.ludwig.short_forms import SHORT_FORMS
 from headstart_server.spec.ludwig.trainer import TRAINER_SPELLINGS
 
-SPELLINGS: tuple[Spelling, ...] = (*PREPROCESSING_SPELLINGS, *FEATURE_SPELLINGS, *TRAINER_SPELLINGS)
+SPELLINGS: tuple[Spelling, ...] = (
+    *PREPROCESSING_SPELLINGS,
+    *FEATURE_SPELLINGS,
+    *OUTPUT_SPELLINGS,
+    *TRAINER_SPELLINGS,
+    *SHORT_FORMS,
+    *LAST_SPELLINGS,
+)
 
 
-def with_current_spelling(values: Section) -> tuple[Section, list[str]]:
-    """The values in the typed spec's spelling, and a note for each thing that was read otherwise than written.
+def with_current_spelling(values: Section) -> tuple[Section, Reading]:
+    """The values in the typed spec's spelling, with notes on what was read otherwise than written, and where from.
 
     Raises InvalidInputError for spellings that contradict each other or mean nothing here.
     """
-    written, reading = copy.deepcopy(values), Reading()
-    for row in SPELLINGS:
-        for section, path in sections(written, row.section):
-            if row.key in section:
-                row.write(section, f"{path}.{row.key}" if path else row.key, reading)
+    written, reading = rewritten(values, SPELLINGS)
     if reading.violations:
-        raise InvalidInputError(reading.violations)
-    return written, reading.notes
+        raise InvalidInputError([Violation(reading.written(item.field), item.message) for item in reading.violations])
+    return written, reading
+
+
+def with_long_forms(values: Section) -> Section:
+    """The values with every short form written out, and no other spelling read."""
+    return rewritten(values, SHORT_FORMS)[0]

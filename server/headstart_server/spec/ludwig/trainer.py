@@ -34,7 +34,7 @@ def _gradient_checkpointing(section: Section, path: str, reading: Reading) -> No
         if backend.get("trainer") in (None, "auto"):
             backend["trainer"] = {}
         if isinstance(backend["trainer"], dict):
-            put(backend["trainer"], "", "activation_checkpointing", True, path, reading)
+            put(backend["trainer"], "", "activation_checkpointing", True, path, reading, at="backend.trainer")
             reading.note(path, "read as backend.trainer.activation_checkpointing")
     elif not isinstance(wanted, bool | None):
         reading.refuse(path, f"{str(wanted)[:80]!r} must be true or false")

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from headstart_server.encoders.activations import ACTIVATIONS
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
 from headstart_server.model.ecd import ECD, PretrainedInput, SkipEncoder, Tokens
-from headstart_server.model.layers import ACTIVATIONS, fully_connected
+from headstart_server.model.layers import fully_connected
+from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import CombinerSpec
 from torch import nn
 
@@ -192,7 +194,8 @@ def test_combiners_of_every_norm_give_their_width(norm: str, layers: int) -> Non
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_a_stack_is_linear_norm_activation_dropout(activation: str) -> None:
-    stack, width = fully_connected(4, 3, 2, 0.5, "layer", activation)
+    layers = {"num_fc_layers": 2, "output_size": 3, "dropout": 0.5, "norm": "layer", "activation": activation}
+    stack, width = fully_connected(4, fc_layers(CombinerSpec.model_validate(layers)))
     assert isinstance(stack, nn.Sequential)
     assert width == 3
     kinds = [type(module) for module in stack]
@@ -200,7 +203,7 @@ def test_a_stack_is_linear_norm_activation_dropout(activation: str) -> None:
 
 
 def test_no_layers_are_no_change() -> None:
-    stack, width = fully_connected(4, 3, 0, 0.5)
+    stack, width = fully_connected(4, [])
     rows = torch.randn(2, 4)
     assert width == 4 and torch.equal(stack(rows), rows)
 

@@ -1,5 +1,6 @@
 """Pretrained inputs: weights, pooling, limit, precision and whether stored, each with its origin."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
-from headstart_server.spec.parse import parse_values
+from headstart_server.spec.parse import parse_values, parse_yaml
 
 from tests.support.stores import embedding_of, keys_of
 from tests.support.tables import sources_of
@@ -219,3 +220,22 @@ def test_weights_of_unknown_labels_are_found_before_a_job_exists(sources: ModelS
     with pytest.raises(InvalidInputError) as caught:
         preview(_spec(output_features=[output]), tables, sources, "cpu")
     assert caught.value.field == "output_features[0].loss.class_weights"
+
+
+def test_tied_inputs_read_one_space(sources: ModelSources) -> None:
+    values = {
+        "input_features": [
+            {"name": "t", "type": "text", "encoder": {"pretrained_model_name_or_path": "tiny", "reduce_output": "max"}},
+            {"name": "u", "type": "text", "tied": "t"},
+        ],
+        "output_features": [{"name": "y", "type": "category"}],
+    }
+    spec = parse_yaml(json.dumps(values))
+    plans = plan_inputs(apply_defaults(spec), sources, Resolution.of(spec), "cpu")
+    assert plans["u"].space == plans["t"].space
+
+
+def test_a_preview_tells_what_was_read_otherwise(sources: ModelSources) -> None:
+    spec = parse_yaml(json.dumps({**_spec().compact(), "training": {"epochs": 2}}))
+    tables = sources_of(t=["good", "bad"] * 30, y=["a", "b"] * 30)
+    assert preview(spec, tables, sources, "cpu").notes[0] == ("SPELLING", "training: read as trainer")

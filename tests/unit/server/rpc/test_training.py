@@ -15,6 +15,7 @@ from headstart_server.core.layout import Layout
 from headstart_server.data.source import SourceRecord
 from headstart_server.jobs.records import Event, JobRecord
 from headstart_server.rpc.training import TrainingServicer
+from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.model import TrainSpec
 
 from tests.support.fake_workers import job_record
@@ -32,8 +33,8 @@ class FakeIntake:
         self.go_on.set()
         self.sources, self.device_type = NOBODY, "cpu"
 
-    def spec(self, request: pb.TrainJobRequest) -> TrainSpec:
-        return TrainSpec()
+    def read(self, request: pb.TrainJobRequest) -> tuple[TrainSpec, Reading]:
+        return TrainSpec(), Reading()
 
     def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
         folder.mkdir(parents=True)
@@ -136,5 +137,5 @@ async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path:
 async def test_a_plan_leaves_no_rows_behind(tmp_path: Path) -> None:
     servicer = servicer_of(tmp_path, FakeIntake(invalid("dataset", "is bad")), FakeSupervisor())
     with pytest.raises(InvalidInputError):
-        await servicer.PlanTrainJob(pb.TrainJobRequest(), None)
+        await servicer.PlanTrainJob(pb.TrainJobRequest(dataset=pb.DatasetSource(path="x")), None)
     assert left(tmp_path) == []

@@ -1,11 +1,12 @@
 """A file in another or older spelling of Ludwig's is the same spec, says so, or is refused with what to use."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.spec.ludwig.rewriting import MAX_NOTES
+from headstart_server.spec.ludwig.rewriting import MAX_NOTES, Reading, sections
 from headstart_server.spec.ludwig.table import SPELLINGS, with_current_spelling
 from headstart_server.spec.parse import parse_yaml
 
@@ -48,11 +49,11 @@ def parsed(values: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             spec_with(combiner={"type": "concat", "fc_layers": [{"fc_size": 64, "dropout": 0.1}] * 2}),
-            spec_with(combiner={"type": "concat", "num_fc_layers": 2, "output_size": 64, "dropout": 0.1}),
+            spec_with(combiner={"type": "concat", "fc_layers": [{"output_size": 64, "dropout": 0.1}] * 2}),
         ),
         (
             spec_output(fc_layers=[{"output_size": 32}], calibration=False),
-            spec_output(decoder={"num_fc_layers": 1, "output_size": 32, "calibration": False}),
+            spec_output(decoder={"fc_layers": [{"output_size": 32}], "calibration": False}),
         ),
         (
             spec_output(decoder={"type": "classifier"}, calibration={"type": "temperature_scaling"}),
@@ -170,27 +171,22 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
         (spec_output(decoder={"type": "tagger"}), "output_features[0].decoder.type", "classifier"),
         (spec_output(calibration="platt"), "output_features[0].calibration", "temperature_scaling"),
         (
-            spec_with(combiner={"fc_layers": [{"output_size": 8}, {"output_size": 4}]}),
-            "combiner.fc_layers",
-            "num_fc_layers",
-        ),
-        (
             spec_with(
                 output_features=[{"name": name, "type": "number"} for name in "ab"], trainer={"validation_field": "a"}
             ),
             "trainer.validation_field",
             "all outputs together",
         ),
-        (spec_with(training={"epoch": 1}), "trainer.epoch", "epochs"),
+        (spec_with(training={"epoch": 1}), "training.epoch", "read as trainer.epoch"),
         (
             spec_with(trainer={"learning_rate": 0.1, "optimizer": {"lr": 0.2}}),
             "trainer.optimizer.lr",
             "keep learning_rate",
         ),
-        (spec_with(trainer={"optimizer": "lion"}), "trainer.optimizer.type", "use adamw"),
+        (spec_with(trainer={"optimizer": "lion"}), "trainer.optimizer", "use adamw"),
         (spec_with(trainer={"optimizer": {"type": "lbfgs"}}), "trainer.optimizer.type", "use adamw"),
-        (spec_with(trainer={"optimizer": "paged_adamw_8bit"}), "trainer.optimizer.type", "use adamw"),
-        (spec_with(trainer={"optimizer": "sgd_8bit"}), "trainer.optimizer.type", "use sgd"),
+        (spec_with(trainer={"optimizer": "paged_adamw_8bit"}), "trainer.optimizer", "use adamw"),
+        (spec_with(trainer={"optimizer": "sgd_8bit"}), "trainer.optimizer", "use sgd"),
         (spec_with(trainer={"optimizer": {"type": "adam", "momentum": 0.9}}), "trainer.optimizer.momentum", "sgd"),
         (
             spec_with(trainer={"increase_batch_size_on_plateau": 2}),
@@ -243,9 +239,9 @@ def test_what_means_nothing_here_is_refused_with_what_to_use(values: dict[str, A
 
 def test_each_thing_read_otherwise_is_noted_and_the_given_values_stay() -> None:
     values = spec_with(training={"bucketing_field": "review"})
-    written, notes = with_current_spelling(values)
+    written, reading = with_current_spelling(values)
     assert written["trainer"] == {} and "training" in values
-    assert notes == [
+    assert reading.notes == [
         "training: read as trainer",
         "trainer.bucketing_field: has no effect: texts that an encoder reads while it trains are batched by length, "
         "if rows are shuffled",
@@ -258,17 +254,20 @@ def test_a_current_file_has_no_notes() -> None:
 
 def test_notes_are_bounded() -> None:
     features = [{"name": f"n{index}", "type": "numerical"} for index in range(200)]
-    assert len(with_current_spelling(spec_with(input_features=features))[1]) == MAX_NOTES
+    assert len(with_current_spelling(spec_with(input_features=features))[1].notes) == MAX_NOTES
 
 
 @pytest.mark.parametrize("odd", [None, 3, "x", [], [1], {"a": 1}])
 def test_odd_values_are_refused_or_read_and_never_crash(odd: Any) -> None:
     for row in SPELLINGS:
-        value: Any = {row.key: odd}
+        value: Any = {row.key: odd, "type": odd}
         for part in reversed(row.section.split(".") if row.section else []):
             value = {part.removesuffix("[]"): [value] if part.endswith("[]") else value}
-        for spec in (value, {**spec_with(), **value}):
-            try:
-                parse_yaml(json.dumps(spec))
-            except InvalidInputError as error:
-                assert error.violations
+        for section, path in sections(value, row.section):
+            row.write(section, f"{path}.{row.key}", Reading())
+    for section in sorted({row.section for row in SPELLINGS}):
+        value = {row.key: odd for row in SPELLINGS if row.section == section}
+        for part in reversed(section.split(".") if section else []):
+            value = {part.removesuffix("[]"): [value] if part.endswith("[]") else value}
+        with contextlib.suppress(InvalidInputError):
+            parse_yaml(json.dumps({**spec_with(), **value}))

@@ -1,0 +1,1 @@
+"""What docs/ludwig.md says of Ludwig's files, written from the tables that read them."""
