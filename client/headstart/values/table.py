@@ -50,8 +50,10 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
     """Return the values of each column; raises TypeError for what is no table."""
     if isinstance(rows, Mapping):
         return {name: _listed(name, values) for name, values in rows.items()}
+    if hasattr(rows, "columns") and hasattr(rows, "to_dicts"):  # polars
+        return _with_shortest_floats(rows.to_dict(as_series=False), dict(zip(rows.columns, rows.dtypes, strict=True)))
     if hasattr(rows, "columns") and hasattr(rows, "to_dict"):
-        return _with_shortest_floats(dict(rows.to_dict("list")), rows)
+        return _with_shortest_floats(dict(rows.to_dict("list")), getattr(rows, "dtypes", None))
     if hasattr(rows, "to_pydict"):
         return dict(rows.to_pydict())
     if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
@@ -59,9 +61,8 @@ def columns_of(rows: Any) -> dict[str, list[Any]]:
     return _transposed(list(rows))
 
 
-def _with_shortest_floats(columns: dict[str, list[Any]], frame: Any) -> dict[str, list[Any]]:
+def _with_shortest_floats(columns: dict[str, list[Any]], kinds: Any) -> dict[str, list[Any]]:
     """Return columns with float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
-    kinds: Any = getattr(frame, "dtypes", None)
     for name, kind in kinds.items() if hasattr(kinds, "items") else ():
         if str(kind).lower() == "float32":
             columns[name] = [_shortest(cell) if isinstance(cell, float) else cell for cell in columns[name]]

@@ -97,7 +97,8 @@ def values(kind, statistics, cells, where):
         known = Spellings([text for text in statistics["vocabulary"] if text != UNKNOWN])
         return np.array([index.get(known.find(cell or statistics["fill"]), 0) for cell in cells], np.int64)
     if kind == "binary":
-        return np.array([truth(statistics, cell, where, row) for row, cell in enumerate(cells)], np.float32)
+        known = Spellings([statistics["true_label"], statistics["false_label"]])
+        return np.array([truth(statistics, known, cell, where, row) for row, cell in enumerate(cells)], np.float32)
     if kind == "vector":
         return np.stack([vector(statistics, cell, where, row) for row, cell in enumerate(cells)])
     index = {text: position for position, text in enumerate(statistics["vocabulary"])}
@@ -120,10 +121,10 @@ def number(cell, where, row):
     return float(word)
 
 
-def truth(statistics, cell, where, row):
+def truth(statistics, known, cell, where, row):
     if cell == "":
         return statistics["fill"]
-    label = Spellings([statistics["true_label"], statistics["false_label"]]).find(cell)
+    label = known.find(cell)
     if label is not None:
         return float(label == statistics["true_label"])
     folded = cell.strip().lower()
