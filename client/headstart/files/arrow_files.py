@@ -32,11 +32,16 @@ def read_tables(path: Path, most_rows: int, images: Collection[str] = ()) -> Ite
 
 
 def read_record_batches(path: Path, most_rows: int, columns: list[str] | None = None) -> Iterator[Any]:
-    """Yield record batches of some columns or all; raises as `read_tables` does."""
+    """Yield record batches of some columns or all, validated first: even measuring one trusts its offsets.
+
+    Raises as `read_tables` does.
+    """
     arrow = _pyarrow("pyarrow", path)
     read = _read_parquet if path.suffix.lower() in PARQUET else _read_arrow
     try:
-        yield from read(path, most_rows, columns)
+        for batch in read(path, most_rows, columns):
+            batch.validate(full=True)
+            yield batch
     except (arrow.ArrowException, OSError) as error:
         raise InvalidArgument(f"{path} cannot be read: {str(error).splitlines()[0]:.200}") from None
 
@@ -66,17 +71,11 @@ def _read_ipc(arrow: Any, path: Path) -> Iterator[Any]:
         whole = source.read(6) == b"ARROW1"
         source.seek(0)
         if not whole:
-            yield from map(_validated, arrow.ipc.open_stream(source))
+            yield from arrow.ipc.open_stream(source)
             return
         file = arrow.ipc.open_file(source)
         for number in range(file.num_record_batches):
-            yield _validated(file.get_batch(number))
-
-
-def _validated(batch: Any) -> Any:
-    """Return the batch once its offsets and indices are known to be sound: even measuring it trusts them."""
-    batch.validate(full=True)
-    return batch
+            yield file.get_batch(number)
 
 
 def _parts(batch: Any, most_rows: int) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path, PurePath
@@ -14,6 +15,7 @@ from headstart.v1.table_pb2 import BoolValues, BytesValues, Column, DoubleValues
 from headstart.values.image_bytes import image_bytes
 
 LARGEST_EXACT_INTEGER = 2**53
+LARGEST_FLOAT32 = 3.4028234e38
 LIST_SEPARATOR = "\x1f"
 """Stands after every item of a list, as no text holds it."""
 NO_TEXT = "NO_TEXT"
@@ -56,7 +58,28 @@ def refuse(column: str, row: int, why: str, reason: str = "BAD_VALUE") -> Invali
 
 def _scalar(value: Any) -> Any:
     """Return numpy's scalars and arrays as Python's, without importing numpy."""
-    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
+    if not (hasattr(value, "dtype") and hasattr(value, "tolist")):
+        return value
+    plain = value.tolist()
+    if str(value.dtype) != "float32":
+        return plain
+    return shortest_float32(plain) if isinstance(plain, float) else _shortened(plain)
+
+
+def _shortened(items: Any) -> Any:
+    """Return the float32 numbers of an array."""
+    if isinstance(items, list):
+        return [_shortened(item) for item in items]
+    return shortest_float32(items) if isinstance(items, float) else items
+
+
+def shortest_float32(value: float) -> float:
+    """Return a float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
+    for digits in (6, 7, 8, 9):
+        short = float(f"{value:.{digits}g}")
+        if abs(short) < LARGEST_FLOAT32 and struct.unpack("f", struct.pack("f", short))[0] == value:
+            return short
+    return value
 
 
 def is_missing(cell: Any) -> bool:
@@ -127,14 +150,14 @@ def _text(cell: Any) -> str:
         return str(int(cell)) if cell.is_integer() and abs(cell) < LARGEST_EXACT_INTEGER else repr(float(cell))
     if isinstance(cell, timedelta) and not hasattr(cell, "nanoseconds"):
         return _duration_text(cell)
+    if isinstance(cell, Mapping):
+        return json.dumps(cell, ensure_ascii=False, sort_keys=True, default=str)
+    if _only_has_an_address(cell) or type(cell).__name__ == "MonthDayNano":  # Arrow's, a tuple of three sizes
+        raise ValueError(f"{_shown(cell)} has no textual form; give text, a number, a boolean, bytes or a list of them")
     if isinstance(cell, list | tuple):
         return "".join(_item(item) + LIST_SEPARATOR for item in cell) or LIST_SEPARATOR
     if isinstance(cell, set | frozenset):
         return "".join(sorted(_item(item) + LIST_SEPARATOR for item in cell)) or LIST_SEPARATOR
-    if isinstance(cell, Mapping):
-        return json.dumps(cell, ensure_ascii=False, sort_keys=True, default=str)
-    if _only_has_an_address(cell):
-        raise ValueError(f"{_shown(cell)} has no textual form; give text, a number, a boolean, bytes or a list of them")
     return str(cell)
 
 

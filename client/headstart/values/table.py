@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from headstart.errors import InvalidArgument, Violation
 from headstart.v1.table_pb2 import Column, Table
-from headstart.values.column import NO_TEXT, column_of
-
-LARGEST_FLOAT32 = 3.4028234e38
+from headstart.values.column import NO_TEXT, column_of, shortest_float32
 
 Rows: TypeAlias = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]] | Table | Any
 """Columns (name to values), rows (dicts), a Table, or anything with `to_dict("list")` or `to_pydict()`.
@@ -91,16 +88,8 @@ def _with_shortest_floats(columns: dict[str, list[Any]], frame: Any) -> dict[str
     kinds: Any = frame.schema if hasattr(frame, "iter_columns") else getattr(frame, "dtypes", None)
     for name, kind in kinds.items() if hasattr(kinds, "items") else ():
         if str(kind).lower() == "float32":
-            columns[name] = [_shortest(cell) if isinstance(cell, float) else cell for cell in columns[name]]
+            columns[name] = [shortest_float32(cell) if isinstance(cell, float) else cell for cell in columns[name]]
     return columns
-
-
-def _shortest(value: float) -> float:
-    for digits in (6, 7, 8, 9):
-        short = float(f"{value:.{digits}g}")
-        if abs(short) < LARGEST_FLOAT32 and struct.unpack("f", struct.pack("f", short))[0] == value:
-            return short
-    return value
 
 
 def _listed(name: str, values: Any) -> list[Any]:

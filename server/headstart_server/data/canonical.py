@@ -115,6 +115,8 @@ def _canonical(column: pa.Array) -> pa.Array:
         return column.cast(pa.large_binary())
     if pa.types.is_float64(kind):
         return column
+    if pa.types.is_float16(kind):
+        return column.cast(pa.float32()).cast(pa.float64())
     if pa.types.is_floating(kind):  # as its own shortest text says: 0.1, not 0.10000000149011612
         return column.cast(pa.float32()).cast(pa.large_string()).cast(pa.float64())
     if pa.types.is_null(kind):
@@ -150,10 +152,18 @@ def text_of(value: Any) -> str:
     if isinstance(value, float):
         return _number_text(value)
     if isinstance(value, list | tuple):
-        return LIST_SEPARATOR.join("" if item is None else text_of(item) for item in value) + LIST_SEPARATOR
+        return "".join(_item_text(item) + LIST_SEPARATOR for item in value) or LIST_SEPARATOR
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     return value if isinstance(value, str) else str(value)
+
+
+def _item_text(item: Any) -> str:
+    """One item of a list, a missing one empty; raises ValueError where it would be taken for several."""
+    text = "" if item is None else text_of(item)
+    if LIST_SEPARATOR in text and not isinstance(item, list | tuple):
+        raise ValueError(f"item {text[:80]!r} holds the character U+001F, which separates items; remove it")
+    return text
 
 
 def as_strings(values: pa.Array, *, keep_nan: bool = False) -> pa.Array:

@@ -101,7 +101,7 @@ def _batch(rows: _Rows, names: list[str], field: str) -> pa.RecordBatch:
 
 
 def _column(rows: _Rows, name: str, field: str) -> pa.Array:
-    texts = [None if _is_missing(row.get(name)) else text_of(row[name]) for _, row in rows]
+    texts = [_text(number, row, name, field) for number, row in rows]
     try:
         name.encode()
         return pa.array(texts, pa.large_string())
@@ -111,6 +111,13 @@ def _column(rows: _Rows, name: str, field: str) -> pa.Array:
                 message = f"column {name[:80]!r} holds bytes that are not UTF-8, or half a character; save it as UTF-8"
                 raise _refused(field, number, message) from None
         raise
+
+
+def _text(number: int, row: dict[str, Any], name: str, field: str) -> str | None:
+    try:
+        return None if _is_missing(row.get(name)) else text_of(row[name])
+    except ValueError as error:
+        raise _refused(field, number, f"column {name[:80]!r}: {error}") from None
 
 
 def _is_missing(value: Any) -> bool:

@@ -6,10 +6,12 @@ import datetime
 import decimal
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from headstart import InvalidArgument
+from headstart.files import arrow_files
 from headstart.v1.table_pb2 import Column, Table
 from headstart.values.column import column_of
 from headstart.values.table import row_count, table_of
@@ -46,7 +48,8 @@ def test_values_of_one_type_survive_the_round_trip(values: list[Any]) -> None:
 def test_mixed_values_arrive_in_full_as_numbers_or_text(values: list[Any]) -> None:
     for value, sent in zip(values, values_of(column_of("c", values)), strict=True):
         same_number = isinstance(value, float) and float(sent) == value
-        assert same_number or sent == value or sent == (str(value).lower() if isinstance(value, bool) else str(value))
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        assert same_number or sent in (value, text)
 
 
 @pytest.mark.parametrize(
@@ -232,3 +235,38 @@ def test_a_value_that_cannot_be_sent_is_refused_in_a_frame_too() -> None:
 
 def test_a_dict_is_sent_as_the_server_reads_a_struct() -> None:
     assert values_of(column_of("c", [{"b": 1, "a": "é"}, None])) == ['{"a": "é", "b": 1}', None]
+
+
+def test_a_dataframe_of_polars_is_the_table_of_its_columns() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame(
+        {"t": ["a", None], "n": [1, 2], "f": polars.Series([0.1, None], dtype=polars.Float32), "l": [["x y"], []]}
+    )
+
+    assert table_of(frame) == table_of({"t": ["a", None], "n": [1, 2], "f": [0.1, None], "l": [["x y"], []]})
+
+
+def test_batches_of_a_file_are_validated_before_anything_measures_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    class Batch:
+        num_rows = 2
+
+        def validate(self, *, full: bool) -> None:
+            calls.append(f"validate {full}")
+
+        @property
+        def nbytes(self) -> int:
+            calls.append("nbytes")
+            return 1
+
+        def slice(self, *_: int) -> Batch:
+            return self
+
+    monkeypatch.setattr(arrow_files, "_read_arrow", lambda *_: iter([Batch()]))
+    for batch in arrow_files.read_record_batches(tmp_path / "rows.arrow", 10):
+        list(arrow_files._parts(batch, 10))
+
+    assert calls == ["validate True", "nbytes"]

@@ -1,6 +1,7 @@
 """Sets, vectors and texts; and what a fitted feature keeps in a bundle."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from headstart_server.data.features.cells import split_items
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.features.vector import VectorStatistics
+from headstart_server.data.tables import open_table
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import MultiLabelBinarizer
@@ -147,3 +149,15 @@ def test_a_text_feature_read_back_from_json_is_the_same() -> None:
         feature.transform(cells(["x"]), WHERE)
     with pytest.raises(TypeError):
         fitted([1.0], "number").texts(cells(["x"]))
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.arrow"])
+def test_an_item_that_would_be_taken_for_two_is_refused(tmp_path: Path, name: str) -> None:
+    rows = {"tags": [["a"], ["b\x1fc"]]}
+    if name.endswith("jsonl"):
+        (tmp_path / name).write_text("\n".join(json.dumps({"tags": tags}) for tags in rows["tags"]))
+    else:
+        with pa.ipc.new_stream(tmp_path / name, pa.table(rows).schema) as writer:
+            writer.write_table(pa.table(rows))
+    with pytest.raises(InvalidInputError, match=r"'tags'.*holds the character U\+001F"):
+        open_table(tmp_path / name, None, tmp_path / "tables", "dataset")
