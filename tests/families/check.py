@@ -23,7 +23,14 @@ from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import check_source, dimension_of, load_encoder, require_seeing_class
 from headstart_server.encoders.text_encoder import TextEncoder
-from headstart_server.encoders.text_models import UNLIMITED, NoTextEncoderError, class_config, on_meta, text_model_class
+from headstart_server.encoders.text_models import (
+    UNLIMITED,
+    NoTextEncoderError,
+    class_config,
+    on_meta,
+    takes_mask,
+    text_model_class,
+)
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import PretrainedInput, Tokens
@@ -157,10 +164,12 @@ def _rows(lengths: tuple[int, ...], encoder: TextEncoder) -> list[list[int]]:
 def _plain(model: nn.Module, row: list[int], shortest: int) -> Tensor:
     """Token vectors [t, d] of one row, by the plain model alone; rows that it cannot read are padded as told."""
     with torch.no_grad():
-        if len(row) >= shortest:
-            states: Tensor = model(input_ids=torch.tensor([row]), return_dict=True).last_hidden_state[0]
-            return states
         padding = getattr(model.config, "pad_token_id", None) or 0
+        if len(row) >= shortest:
+            ids = torch.tensor([row])
+            told = {"attention_mask": torch.ones_like(ids)} if padding in row and takes_mask(model) else {}
+            states: Tensor = model(input_ids=ids, return_dict=True, **told).last_hidden_state[0]
+            return states
         ids = torch.tensor([row + [padding] * (shortest - len(row))])
         mask = (torch.arange(shortest) < len(row)).long()[None]
         short: Tensor = model(input_ids=ids, attention_mask=mask, return_dict=True).last_hidden_state[0, : len(row)]
