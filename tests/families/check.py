@@ -23,9 +23,18 @@ from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import check_source, dimension_of, load_encoder, require_seeing_class
 from headstart_server.encoders.text_encoder import TextEncoder
-from headstart_server.encoders.text_models import UNLIMITED, NoTextEncoderError, class_config, on_meta, text_model_class
+from headstart_server.encoders.text_models import (
+    UNLIMITED,
+    NoTextEncoderError,
+    class_config,
+    on_meta,
+    takes_mask,
+    text_model_class,
+)
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import PretrainedInput, Tokens
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from tests.families.export import exported_differences
@@ -126,7 +135,7 @@ def _check_source(source: ModelSource, found: Findings, *, exports: bool) -> Non
     found.verdict = {"padded": "supported"}.get(encoder.sharing.rows, encoder.sharing.rows)
     found.shortest, found.causal = encoder.sharing.shortest, encoder.sharing.causal
     found.limit = 0 if encoder.positions in (None, UNLIMITED) else int(encoder.positions or 0)
-    for step in (_check_embeddings, _check_limit, _check_class, _check_training):
+    for step in (_check_embeddings, _check_limit, _check_texts, _check_class, _check_training):
         try:
             step(source, encoder, found)
         except Exception as error:  # noqa: BLE001
@@ -155,10 +164,12 @@ def _rows(lengths: tuple[int, ...], encoder: TextEncoder) -> list[list[int]]:
 def _plain(model: nn.Module, row: list[int], shortest: int) -> Tensor:
     """Token vectors [t, d] of one row, by the plain model alone; rows that it cannot read are padded as told."""
     with torch.no_grad():
-        if len(row) >= shortest:
-            states: Tensor = model(input_ids=torch.tensor([row]), return_dict=True).last_hidden_state[0]
-            return states
         padding = getattr(model.config, "pad_token_id", None) or 0
+        if len(row) >= shortest:
+            ids = torch.tensor([row])
+            told = {"attention_mask": torch.ones_like(ids)} if padding in row and takes_mask(model) else {}
+            states: Tensor = model(input_ids=ids, return_dict=True, **told).last_hidden_state[0]
+            return states
         ids = torch.tensor([row + [padding] * (shortest - len(row))])
         mask = (torch.arange(shortest) < len(row)).long()[None]
         short: Tensor = model(input_ids=ids, attention_mask=mask, return_dict=True).last_hidden_state[0, : len(row)]
@@ -204,6 +215,26 @@ def _check_limit(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
     difference = float((value - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE:
         found.failures.append(f"at the limit of {found.limit}: differs by {difference:.1e}")
+
+
+def _check_texts(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """An empty text without special tokens, and one far over the limit, whose beginning is read."""
+    limit = min(found.limit or 64, 64)
+    words = {f"w{index}": index for index in range(min(VOCABULARY, encoder.vocabulary))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0")
+    (long,) = _rows((limit,), encoder)
+    texts = ["", " ".join(f"w{token}" for token in long * 40), f"w{long[0]}"]
+    column = TextPreparation(fast, limit, encoder.padding).tokenize(texts)
+    reference = _reference(source)
+    rows = [[encoder.padding], long, long[:1]]
+    expected = torch.stack([_plain(reference, row, found.shortest).mean(0) for row in rows])
+    for waste in (0.0, 1.0):
+        difference = (_passed(encoder, column, waste) - expected).abs().amax(1) / expected.abs().max()
+        for text, value in zip(("an empty text", "a long text", "one word"), difference.tolist(), strict=True):
+            if not value <= TOLERANCE:
+                found.failures.append(f"{text}, waste {waste}: differs by {value:.1e}")
 
 
 def _check_class(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:

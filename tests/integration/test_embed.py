@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import transformers
 
 from tests.support import reviews
+from tests.support.tiny_models import SAVERS
 
 pytestmark = pytest.mark.both_arithmetics
 TEXTS = ["great film", "awful", "not a great film at all, and far too long"]
@@ -23,12 +25,12 @@ def feature(**preprocessing: Any) -> dict[str, Any]:
     return {**found, "preprocessing": {**found.get("preprocessing", {}), **preprocessing}}
 
 
-def reference(folder: Path) -> np.ndarray[Any, Any]:
+def reference(folder: Path, texts: Sequence[str] = TEXTS) -> np.ndarray[Any, Any]:
     """What transformers gives for each text alone, in fp32, mean-pooled."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModel.from_pretrained(folder).eval()
     with torch.inference_mode():
-        rows = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in TEXTS]
+        rows = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in texts]
     return torch.stack(rows).numpy()
 
 
@@ -36,6 +38,26 @@ def test_it_computes_in_fp32_whatever_is_fast(client: headstart.Client, model_ro
     found = client.embed(feature(), TEXTS)
     assert found.precision == "fp32"
     np.testing.assert_allclose(list(found), reference(model_root / "tiny-bert"), atol=2e-6)
+
+
+def test_one_empty_text_alone_is_what_its_special_tokens_say(client: headstart.Client, model_root: Path) -> None:
+    found = client.embed(feature(max_sequence_length=9), [""])
+    np.testing.assert_allclose(list(found), reference(model_root / "tiny-bert", [""]), atol=2e-6)
+    beside = client.embed(feature(max_sequence_length=9), ["", "great"])
+    np.testing.assert_array_equal(np.stack(list(beside))[:1], np.stack(list(found)))
+
+
+def test_one_empty_text_of_a_tokenizer_without_special_tokens_is_padding(
+    client: headstart.Client, model_root: Path
+) -> None:
+    folder = SAVERS["gpt2"](model_root / "tiny-gpt2")
+    gpt2 = {**feature(), "encoder": {"pretrained_model_name_or_path": "tiny-gpt2", "trainable": False}}
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    padding = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    with torch.inference_mode():
+        model = transformers.AutoModel.from_pretrained(folder).eval()
+        expected = model(input_ids=torch.tensor([[padding]])).last_hidden_state[0]
+    np.testing.assert_allclose(list(client.embed(gpt2, [""])), expected.numpy(), atol=2e-6)
 
 
 def test_auto_is_what_a_job_would_choose(client: headstart.Client, arithmetic: str) -> None:

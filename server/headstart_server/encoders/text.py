@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.encoders.architecture_sharing import shares_batches
 from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError, known_sharing, measure_sharing
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
 from headstart_server.encoders.draft import Draft, names_in_files, names_of_part, without_parameters
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from headstart_server.encoders.text_preparation import TextPreparation
 
 _TRAINING_CHANGES = 0.05
-_APART = ("canine", "convbert", "cpmant", "fnet", "funnel", "mobilebert", "nystromformer", "yoso")
-"""Model types known to share no batch with other lengths; they are read whole, so that it is measured."""
 
 
 def dimension_of(source: ModelSource, reduction: str = "mean") -> int:
@@ -174,11 +173,14 @@ def require_seeing_class(encoder: TextEncoder, source: ModelSource, field: str) 
 
 
 def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
-    """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
+    """The encoder with its parameters yet to be read; None where that does not suit it.
+
+    Files may hold the parameters in another form, and padding may change embeddings: then a batch takes several passes.
+    """
     config = read_config(source)
-    if config.model_type in _APART:
-        return None
     kind = text_model_class(config)
+    if not shares_batches(kind, class_config(kind, config)):
+        return None  # read whole, so that its own weights are measured
     with without_parameters():
         model = kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
     names = names_in_files(model, source.folder)

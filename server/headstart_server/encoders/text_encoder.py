@@ -96,6 +96,8 @@ class TextEncoder(nn.Module):
             mask = torch.ones_like(ids) if mask is None else mask
             missing = (0, self.sharing.shortest - ids.shape[1])
             ids, mask = functional.pad(ids, missing, value=self.padding), functional.pad(mask, missing)
+        if mask is None and bool((ids == self.padding).any()):
+            mask = torch.ones_like(ids)  # some models (XLM) take these tokens of a text for padding unless told
         output = self._output(ids, mask)
         if self.reduction == "cls_pooled":
             pooled: Tensor = output.pooler_output

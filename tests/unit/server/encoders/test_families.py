@@ -27,6 +27,7 @@ EXPECTED = {
     "reformer": "refused",
     "siglip": "supported",
     "t5gemma": "supported",
+    "xlm": "supported",
     "xlnet": "supported",
     "yoso": "one length",
 }
