@@ -10,6 +10,8 @@ from typing import Any
 import torch
 import transformers
 
+from tests.families.known import reads_no_text
+
 _TEXT = """# Text encoders
 
 Written by `make test-families`, which goes through every model type of transformers with a tiny model of random
@@ -52,7 +54,6 @@ The check cannot make a tiny model of these; a model of them is measured when it
 |---|---|
 {unbuilt}
 """
-_OTHERS = ("reads no token ids", "beside a text", "transformers has no model for it")
 
 
 def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -61,7 +62,7 @@ def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     encoders = [item for item in items if item["verdict"] in ("supported", "one length", "alone", "WRONG")]
     refused = [item for item in items if item["verdict"] == "refused"]
     unbuilt = [item for item in items if item["verdict"] == "not built"]
-    named = [item for item in refused if not any(other in item["reason"] for other in _OTHERS)]
+    named = [item for item in refused if not reads_no_text(item)]
     counts = {verdict: sum(item["verdict"] == verdict for item in items) for verdict in ("supported", "one length")}
     counts |= {"alone": sum(item["verdict"] == "alone" for item in items)}
     counts |= {"refused: read no text alone": len(refused) - len(named), "refused for other reasons": len(named)}
