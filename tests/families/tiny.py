@@ -35,10 +35,14 @@ _SIZES: tuple[tuple[str, int], ...] = (
 
 _ROPE: dict[str, Any] = {"rope_type": "default", "rope_theta": 10000.0}
 _GIVEN: dict[str, dict[str, Any]] = {
+    "axk1": {"n_group": 1, "topk_group": 1},
     "bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1},
+    "blt": {"encoder_hash_byte_group_size": [3], "encoder_hash_byte_group_vocab": 101},
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
     "cosmos3_edge_text": {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0}},
     "deepseek_v2": {"num_experts_per_tok": 2},
+    "diffusion_gemma_text": {"num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 16},
     "dots1": {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1},
     "gemma3n_text": {
         **{"num_hidden_layers": 4, "num_kv_shared_layers": 2, "intermediate_size": [64] * 4},
@@ -61,7 +65,9 @@ _GIVEN: dict[str, dict[str, Any]] = {
     "longformer": {"attention_window": [8, 8]},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "ministral": {"head_dim": 8},
+    "mistral4": {"head_dim": 8, "rope_parameters": _ROPE},
     "nemotron": {"num_key_value_heads": 2},
+    "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 2},
     "qwen2_5_vl_text": {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}},
     "qwen2_vl_text": {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}},
     "esm": {"vocab_size": VOCABULARY, "mask_token_id": 4},
@@ -96,8 +102,8 @@ def tiny_config(kind: type[Any], **given: Any) -> Any:
                 chosen[name] = min(value, size)
             elif name.endswith("_token_id") and value >= VOCABULARY:
                 chosen[name] = VOCABULARY - 1
-    heads = getattr(default, "num_attention_heads", None)
-    if heads and heads == getattr(default, "num_key_value_heads", None) and "num_attention_heads" in chosen:
+    heads = vars(default).get("num_attention_heads")
+    if heads and heads == vars(default).get("num_key_value_heads") and "num_attention_heads" in chosen:
         chosen["num_key_value_heads"] = chosen["num_attention_heads"]  # as many, where the family has as many
     if getattr(default, "pad_token_id", 0) is None:
         chosen["pad_token_id"] = 1
