@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.draft import names_in_files, without_parameters
+from headstart_server.encoders.model_config import UnreadableConfigError, load_config
 from headstart_server.encoders.sources import PROCESSOR, PROCESSORS, ModelSource
 
 _TOWERS = {
@@ -40,8 +41,11 @@ _STRETCHED, _CROPPED = 384, 224 / 256
 
 
 def vision_config(source: ModelSource) -> Any:
-    """The configuration of the model, or of the image tower of a model of image and text."""
-    config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    """The configuration of the model, or of the image tower of a model of image and text.
+
+    Raises UnreadableConfigError where there is none that transformers knows.
+    """
+    config = load_config(source.folder)
     config = getattr(config, "vision_config", config)
     if not hasattr(config, "hidden_size") and hasattr(config, "hidden_sizes"):
         config.hidden_size = config.hidden_sizes[-1]
@@ -52,8 +56,8 @@ def check_vision_source(source: ModelSource, reduction: str, field: str) -> None
     """Raises InvalidInputError naming `field` where the weights are no image encoder's or cannot be pooled so."""
     try:
         config = vision_config(source)
-    except (OSError, ValueError, KeyError) as error:
-        raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
+    except UnreadableConfigError as error:
+        raise invalid(field, f"{source.name!r}: config.json cannot be read: {error}") from error
     known = config.model_type in _TOWERS or type(config) in transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
     if not known or not getattr(config, "hidden_size", None):
         raise invalid(field, f"{source.name!r}: transformers has no image encoder for {config.model_type!r}")
@@ -86,7 +90,9 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
             output_loading_info=True,
             **({} if tower else {"trust_remote_code": False}),
         )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+    except Exception as error:  # transformers and the classes of its models raise whatever they stumble over
+        if ran_out_of_memory(error):
+            raise
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
     missing = {name for name in report["missing_keys"] if not name.startswith("pooler.")}
     if missing:
