@@ -50,7 +50,10 @@ def text_shape(config: Any) -> TextShape:
 def _found(config: Any) -> TextShape:
     kind = text_model_class(config)
     own = class_config(kind, config)
-    with told_as(NoTextEncoderError, "transformers cannot make it"):
+    padding, rows = getattr(own, "pad_token_id", None), getattr(own, "vocab_size", None)
+    beyond = isinstance(padding, int) and isinstance(rows, int) and padding >= rows
+    cause = f"transformers cannot make it{f' (its pad_token_id is {padding}, its vocab_size {rows})' if beyond else ''}"
+    with told_as(NoTextEncoderError, cause):
         encoder, _ = encoder_part(on_meta(kind, own, model_options(kind, "cls_pooled")))
     pooler = getattr(encoder, "pooler", None) is not None
     with told_as(NoTextEncoderError, "it cannot read a text alone"):

@@ -19,6 +19,7 @@ from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json, resolve_below
 from headstart_server.core.suggest import choices
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.model_folder import require_fetched
 from headstart_server.encoders.sources import CHECKPOINT_ENDINGS, ModelSources
 from headstart_server.encoders.torchvision_checkpoints import image_side, read_checkpoint
 from headstart_server.encoders.torchvision_models import Architecture, transform_of
@@ -145,6 +146,7 @@ def _places(sources: ModelSources, item: Architecture, weights: Any) -> Iterator
 
 def _verify(path: Path, field: str) -> None:
     """torchvision's file names end in the first digits of the file's SHA-256."""
+    require_fetched(path, path.name, field)
     expected = path.stem.rpartition("-")[2]
     digest = file_digest(path)
     if not digest.startswith(expected):
