@@ -119,6 +119,7 @@ def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> To
             f"{', '.join(CHECKPOINT_ENDINGS)}, or a folder that holds one{known}",
             reason="UNKNOWN_MODEL",
         )
+    require_fetched(path, repr(name[:120]), field)
     published = {_file_name(weights): weights for weights in item.published.values()}
     if path.name not in published:
         return TorchvisionSource(name, item.name, _fitting_transform(item, path, name, field), path)
