@@ -24,12 +24,14 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import check_source, dimension_of, load_encoder, require_seeing_class
 from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.text_models import UNLIMITED, NoTextEncoderError, class_config, on_meta, text_model_class
+from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import PretrainedInput, Tokens
+from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from tests.families.export import exported_differences
-from tests.families.tiny import VOCABULARY, config_classes, perturbed, tiny_config
+from tests.families.tiny import POSITIONS, VOCABULARY, config_classes, perturbed, tiny_config
 
 TOLERANCE = 2e-4
 """Of an embedding, relative to the largest of its kind."""
@@ -96,9 +98,21 @@ def _saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
         config.save_pretrained(folder)
     except Exception as error:  # noqa: BLE001 - a table of some hundred families goes on
         found.verdict, found.reason = "not built", _line(error)
+        _ask_at_the_door(name, folder, found)
         return None
     found.reason = ""
     return ModelSource(name, folder)
+
+
+def _ask_at_the_door(name: str, folder: Path, found: Findings) -> None:
+    """What the server says of a family that is not made here, in its usual sizes; only refusals count."""
+    (folder / "config.json").write_text(json.dumps({"model_type": name}), encoding="utf-8")
+    try:
+        check_source(ModelSource(name, folder), _AUTO, "mean", "name")
+    except InvalidInputError as error:
+        found.verdict, found.reason = "refused", str(error).removeprefix("name: ")[:300]
+    except Exception as error:  # noqa: BLE001
+        found.failures.append(f"at the door: {_line(error)}")
 
 
 def _plain_class(config: Any) -> Any:
@@ -126,7 +140,7 @@ def _check_source(source: ModelSource, found: Findings, *, exports: bool) -> Non
     found.verdict = {"padded": "supported"}.get(encoder.sharing.rows, encoder.sharing.rows)
     found.shortest, found.causal = encoder.sharing.shortest, encoder.sharing.causal
     found.limit = 0 if encoder.positions in (None, UNLIMITED) else int(encoder.positions or 0)
-    for step in (_check_embeddings, _check_limit, _check_class, _check_training):
+    for step in (_check_embeddings, _check_limit, _check_texts, _check_class, _check_training):
         try:
             step(source, encoder, found)
         except Exception as error:  # noqa: BLE001
@@ -204,6 +218,25 @@ def _check_limit(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
     difference = float((value - expected).abs().max() / expected.abs().max())
     if not difference <= TOLERANCE:
         found.failures.append(f"at the limit of {found.limit}: differs by {difference:.1e}")
+
+
+def _check_texts(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
+    """No text at all, and one far over the limit, beside an ordinary one."""
+    words = {f"w{number}": number for number in range(min(VOCABULARY, encoder.vocabulary))}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w3"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    most = min(encoder.positions or POSITIONS, POSITIONS)
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w3")
+    column = TextPreparation(fast, most, encoder.padding).tokenize(["", "w8 w9 w12 w20 w31 " * 400, "w7 w13 w21"])
+    if column.lengths.tolist() != [1, most, min(most, 3)]:
+        found.failures.append(f"texts: are {column.lengths.tolist()} tokens long")
+        return
+    reference = _reference(source)
+    rows = [column.padded(np.array([row]), encoder.padding)[0][0].tolist() for row in range(3)]
+    expected = torch.stack([_plain(reference, row, found.shortest).mean(0) for row in rows])
+    difference = float((_passed(encoder, column, None) - expected).abs().max() / expected.abs().max())
+    if not difference <= TOLERANCE:
+        found.failures.append(f"texts of none and of too many words: differ by {difference:.1e}")
 
 
 def _check_class(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:

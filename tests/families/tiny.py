@@ -65,7 +65,10 @@ _GIVEN: dict[str, dict[str, Any]] = {
     "longformer": {"attention_window": [8, 8]},
     "mamba2": {"num_heads": 8, "head_dim": 8, "n_groups": 1},
     "ministral": {"head_dim": 8},
-    "mistral4": {"head_dim": 8, "rope_parameters": _ROPE},
+    "mistral4": {
+        "head_dim": 8,
+        "rope_parameters": {**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": POSITIONS},
+    },
     "nemotron": {"num_key_value_heads": 2},
     "nemotron_h": {"mamba_num_heads": 8, "mamba_head_dim": 8, "n_groups": 2},
     "qwen2_5_vl_text": {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}},

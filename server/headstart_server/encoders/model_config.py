@@ -1,5 +1,6 @@
 """A model's `config.json` as transformers reads it, and what its classes raise over it, told in one line."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ import transformers
 
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.memory import ran_out_of_memory
+
+_PATH = re.compile(r"(?:/[\w.@+-]+){2,}/?")
 
 
 class UnreadableConfigError(ValueError):
@@ -38,5 +41,5 @@ def told_as(kind: type[ValueError], before: str = "") -> Iterator[None]:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, with its kind, short enough for a message."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    """What an error says, with its kind, without paths, short enough for a message."""
+    return f"{type(error).__name__}: {_PATH.sub('...', ' '.join(str(error).split()))[:200]}"

@@ -45,7 +45,9 @@ _WHOLE_MODELS = {"t5gemma": "T5GemmaModel"}
 _TEXT_ALONE = ("embedding_gemma2", "layoutlmv3")
 """Models of text and more that encode a text alone, too."""
 _OTHER_INPUTS = ("pixel", "audio", "input_features", "input_values")
+_NO_MODEL = "transformers has no model for it that gives token vectors"
 _REFUSED = {
+    "gemma4_assistant": "it drafts what another model writes, from that model's states instead of a text",
     "kyutai_speech_to_text": "it reads sound beside a text, in each of its tokens; give a model of text alone",
     "mra": "its attention needs a CUDA kernel that is fetched as code when it runs, and without it attends to nothing",
     "reformer": "it draws its hashes at random whenever it runs, so that a text has another embedding each time",
@@ -90,8 +92,10 @@ def text_model_class(config: Any) -> Any:
     mapping = encoding if type(config) in encoding else transformers.MODEL_MAPPING
     if type(config) not in mapping:
         return _class_of_part(config)
-    with told_as(NoTextEncoderError, "transformers has no model for it that gives token vectors"):
-        found = mapping[type(config)]  # a few types are listed whose class does not exist
+    try:
+        found = mapping[type(config)]
+    except (ValueError, AttributeError, ImportError) as error:  # a few types are listed whose class does not exist
+        raise NoTextEncoderError(_NO_MODEL) from error
     found = found[0] if isinstance(found, tuple) else found
     _require_text_alone(found, kind)
     return found
@@ -105,7 +109,7 @@ def _class_of_part(config: Any) -> Any:
     if whole in transformers.CONFIG_MAPPING and transformers.CONFIG_MAPPING[whole] in encoding:
         found = encoding[transformers.CONFIG_MAPPING[whole]]
     if found is None or not isinstance(config, found.config_class):
-        raise NoTextEncoderError("transformers has no model for it that gives token vectors")
+        raise NoTextEncoderError(_NO_MODEL)
     return found
 
 

@@ -64,19 +64,23 @@ def _found(config: Any) -> TextShape:
         except (NotImplementedError, RuntimeError, TypeError) as error:
             if "meta" not in str(error):
                 raise
-            width = _width_in(getattr(encoder, "config", own))
+            width = _width_in(getattr(encoder, "config", own), int(getattr(_table(encoder), "embedding_dim", 0)))
             return TextShape(width, width if pooler else 0, table_size(encoder))
     return replace(_shape_of(output), tokens=table_size(encoder))
 
 
 def table_size(encoder: nn.Module) -> int:
     """Rows of a model's table of tokens; 0 where it has none, as models of bytes or characters."""
+    return int(getattr(_table(encoder), "num_embeddings", 0))
+
+
+def _table(encoder: nn.Module) -> Any:
+    """A model's table of tokens; None where it has none."""
     get: Any = getattr(encoder, "get_input_embeddings", None)
     try:
-        table = get() if get is not None else None
+        return get() if get is not None else None
     except (NotImplementedError, AttributeError):
-        table = None
-    return int(getattr(table, "num_embeddings", 0))
+        return None
 
 
 def _shape_of(output: Any) -> TextShape:
@@ -87,10 +91,13 @@ def _shape_of(output: Any) -> TextShape:
     return TextShape(int(states.shape[2]), int(output.pooler_output.shape[1]) if own_pooler else 0)
 
 
-def _width_in(config: Any) -> int:
-    """What the configuration says, for models whose code looks at values, which the meta device has none of."""
+def _width_in(config: Any, embedded: int) -> int:
+    """What the configuration says, for models whose code looks at values, which the meta device has none of.
+
+    `embedded` is the width of the table of tokens, which stands in where it says nothing.
+    """
     width = getattr(config, "hidden_size", None) or getattr(config, "d_model", None)
-    width = width or getattr(config.get_text_config(), "hidden_size", None)
+    width = width or getattr(config.get_text_config(), "hidden_size", None) or embedded
     if not width:
         raise NoTextEncoderError("its configuration does not say how wide it is")
     return int(width)

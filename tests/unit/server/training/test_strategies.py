@@ -46,6 +46,6 @@ def model(sharing: BatchSharing) -> ECD:
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
 @pytest.mark.parametrize("sharing", [BatchSharing("one length"), BatchSharing("alone"), BatchSharing(shortest=5)])
 def test_an_encoder_that_reads_a_batch_in_passes_is_not_shared_in_parts(strategy: str, sharing: BatchSharing) -> None:
-    with pytest.raises(FailedPreconditionError, match="encoder of 't'.*set backend.trainer.strategy to ddp") as caught:
+    with pytest.raises(FailedPreconditionError, match=r"encoder of 't'.*set backend.trainer.strategy to ddp") as caught:
         parallelise(model(sharing), cast(World, Two()), Sharing(strategy))
     assert (caught.value.reason, caught.value.field) == ("STRATEGY_UNSUITED", "backend.trainer.strategy")
