@@ -38,6 +38,8 @@ _GIVEN: dict[str, dict[str, Any]] = {
     "axk1": {"n_group": 1, "topk_group": 1},
     "bamba": {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_n_groups": 1},
     "blt": {"encoder_hash_byte_group_size": [3], "encoder_hash_byte_group_vocab": 101},
+    "blt_local_decoder": {"hidden_size_global": WIDTH},
+    "blt_local_encoder": {"hidden_size_global": WIDTH},
     "cohere_compass_text": {"rope_parameters": {"full_attention": _ROPE, "sliding_attention": _ROPE}},
     "cosmos3_edge_text": {"rope_parameters": {**_ROPE, "mrope_section": [2, 1, 1]}},
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0}},

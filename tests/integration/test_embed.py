@@ -38,6 +38,13 @@ def test_it_computes_in_fp32_whatever_is_fast(client: headstart.Client, model_ro
     np.testing.assert_allclose(list(found), reference(model_root / "tiny-bert"), atol=2e-6)
 
 
+def test_an_empty_text_alone_is_embedded_as_it_is_among_others(client: headstart.Client) -> None:
+    alone, among = list(client.embed(feature(), [""])), list(client.embed(feature(), ["great film", ""]))
+    assert np.isfinite(alone[0]).all()
+    np.testing.assert_allclose(alone[0], among[1], atol=2e-6)
+    assert not np.allclose(among[0], among[1])
+
+
 def test_auto_is_what_a_job_would_choose(client: headstart.Client, arithmetic: str) -> None:
     found = client.embed(feature(embedding_precision="auto"), TEXTS)
     assert found.precision == arithmetic
