@@ -43,7 +43,7 @@ damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=10
 test-exports: $(VENV)/.dev ## Predict while 20 models of MODEL_ROOT are exported
 	$(BIN)/python -m tests.exports.run --model-root $(MODEL_ROOT)
 
-test-families: $(VENV)/.dev ## check every text family of transformers, for half an hour; writes docs/encoders.md
+test-families: $(VENV)/.dev ## check every text family of transformers, for two hours; writes docs/encoders.md
 	nice -n 19 $(BIN)/python -m tests.families.run --exports --fresh
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster

@@ -87,7 +87,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a model type of transformers (default: all)")
     parser.add_argument("--exports", action="store_true", help="export each, too: four times as long")
     parser.add_argument("--fresh", action="store_true", help="check what is known, too")
-    parser.add_argument("--seconds", type=float, default=240, help="limit of one family")
+    parser.add_argument("--seconds", type=float, default=900, help="limit of one family")
     return parser.parse_args(argv)
 
 
