@@ -46,7 +46,7 @@ test-exports: $(VENV)/.dev ## Predict while 20 models of MODEL_ROOT are exported
 test-values: $(VENV)/.dev ## print what becomes of every kind of value on every path
 	$(BIN)/python -m tests.matrix.run
 
-test-families: $(VENV)/.dev ## check every text family of transformers, for half an hour; writes docs/encoders.md
+test-families: $(VENV)/.dev ## check every text family of transformers, for two hours; writes docs/encoders.md
 	nice -n 19 $(BIN)/python -m tests.families.run --exports --fresh
 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster

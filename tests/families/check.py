@@ -105,9 +105,21 @@ def _saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
         config.save_pretrained(folder)
     except Exception as error:  # noqa: BLE001 - a table of some hundred families goes on
         found.verdict, found.reason = "not built", _line(error)
+        _ask_at_the_door(name, folder, found)
         return None
     found.reason = ""
     return ModelSource(name, folder)
+
+
+def _ask_at_the_door(name: str, folder: Path, found: Findings) -> None:
+    """What the server says of a family that is not made here, in its usual sizes; only refusals count."""
+    (folder / "config.json").write_text(json.dumps({"model_type": name}), encoding="utf-8")
+    try:
+        check_source(ModelSource(name, folder), _AUTO, "mean", "name")
+    except InvalidInputError as error:
+        found.verdict, found.reason = "refused", str(error).removeprefix("name: ")[:300]
+    except Exception as error:  # noqa: BLE001
+        found.failures.append(f"at the door: {_line(error)}")
 
 
 def _plain_class(config: Any) -> Any:

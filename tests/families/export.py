@@ -13,6 +13,7 @@ from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
+from headstart_server.export.refusal import refusals_named
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import CombinerSpec
@@ -27,7 +28,7 @@ def exported_differences(encoder: TextEncoder, rows: list[list[int]]) -> dict[st
     found: dict[str, float | Exception] = {}
     for file_format in ("onnx", "torchscript"):
         try:
-            with tempfile.TemporaryDirectory() as folder:
+            with tempfile.TemporaryDirectory() as folder, refusals_named(file_format):
                 found[file_format] = _difference(encoder, rows, file_format, Path(folder))
         except Exception as error:  # noqa: BLE001 - the caller tells refusals from failures
             found[file_format] = error

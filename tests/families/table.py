@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+
+from tests.families.known import reads_no_text
 
 _TEXT = """# Text encoders
 
@@ -16,6 +18,7 @@ Written by `make test-families`, which goes through every model type of transfor
 weights (biases and padding rows, too, are not zero) and holds its embeddings to those of the plain model, one row at a
 time: alone, in the batches of a pass, in batches padded as for GPUs, at its limit, and after a training step. With
 `--exports` both exports are compared with the live model, too: a cell without an entry says that this was left out.
+So far both were made of {exported} of the {possible} encoders.
 
 | | families |
 |---|---|
@@ -38,6 +41,14 @@ torch {torch}, transformers {transformers}, Python {python}.
 |---|---|---|---|---|---|---|---|---|
 {encoders}
 
+## Formats that do not hold a family
+
+The export is refused with FAILED_PRECONDITION, the reason, and the format that works or, if none does, `head_only`.
+
+| model type | format | reason |
+|---|---|---|
+{unexported}
+
 ## Refused
 
 | model type | reason |
@@ -52,7 +63,6 @@ The check cannot make a tiny model of these; a model of them is measured when it
 |---|---|
 {unbuilt}
 """
-_OTHERS = ("reads no token ids", "beside a text", "transformers has no model for it")
 
 
 def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
@@ -61,7 +71,7 @@ def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
     encoders = [item for item in items if item["verdict"] in ("supported", "one length", "alone", "WRONG")]
     refused = [item for item in items if item["verdict"] == "refused"]
     unbuilt = [item for item in items if item["verdict"] == "not built"]
-    named = [item for item in refused if not any(other in item["reason"] for other in _OTHERS)]
+    named = [item for item in refused if not reads_no_text(item)]
     counts = {verdict: sum(item["verdict"] == verdict for item in items) for verdict in ("supported", "one length")}
     counts |= {"alone": sum(item["verdict"] == "alone" for item in items)}
     counts |= {"refused: read no text alone": len(refused) - len(named), "refused for other reasons": len(named)}
@@ -74,6 +84,9 @@ def write_table(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
             transformers=transformers.__version__,
             python=platform.python_version(),
             encoders="\n".join(map(_encoder, encoders)),
+            exported=sum(bool(item["onnx"] and item["torchscript"]) for item in encoders),
+            possible=len(encoders),
+            unexported="\n".join(_unexported(encoders)),
             refused="\n".join(f"| {item['name']} | {_reason(item)} |" for item in named),
             unbuilt="\n".join(f"| {item['name']} | {_reason(item)} |" for item in unbuilt),
         ),
@@ -91,7 +104,17 @@ def _encoder(item: Mapping[str, Any]) -> str:
 
 
 def _export(answer: str) -> str:
-    return "head_only" if answer.startswith("refused") else answer
+    if not answer.startswith("refused"):
+        return answer
+    return "head_only" if "head_only" in answer else "refused"
+
+
+def _unexported(encoders: list[Mapping[str, Any]]) -> Iterator[str]:
+    for item in encoders:
+        for kind in ("onnx", "torchscript"):
+            if _export(item.get(kind, "")) == "refused":
+                reason = item[kind].partition(": ")[2].partition(": ")[2]
+                yield f"| {item['name']} | {kind} | {' '.join(reason.split()).replace('|', '/')} |"
 
 
 def _reason(item: Mapping[str, Any]) -> str:

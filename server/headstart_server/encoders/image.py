@@ -48,7 +48,8 @@ class ImageEncoder(nn.Module):
         output = self.model(pixel_values=values, return_dict=True)
         if self.reduction == "cls_pooled":
             return output.pooler_output.flatten(1)  # type: ignore[no-any-return]
-        return pool(output.last_hidden_state, None, self.reduction)
+        states: Tensor = output.last_hidden_state  # [b, t, d], or of convolutions [b, d, h, w]
+        return pool(states.flatten(2).transpose(1, 2) if states.dim() == 4 else states, None, self.reduction)
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":
         """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""

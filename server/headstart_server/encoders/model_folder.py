@@ -16,14 +16,16 @@ _LARGEST_POINTER = 1_024
 def require_whole_folder(folder: Path, files: Mapping[str, Path], name: str, field: str) -> None:
     """Raises InvalidInputError naming `field` for pointers in place of files, and for weights that lie elsewhere."""
     for file_name, path in sorted(files.items()):
-        if is_pointer(path):
-            raise invalid(
-                field,
-                f"{name[:120]!r}: {file_name} is a pointer of Git LFS, not the file itself; run git lfs pull there",
-            )
+        require_fetched(path, f"{name[:120]!r}: {file_name}", field)
     for file_name, path in sorted(files.items()):
         if file_name.endswith(INDEX):
             _require_shards(folder, file_name, _named(path, name, field), name, field)
+
+
+def require_fetched(path: Path, name: str, field: str) -> None:
+    """Raises InvalidInputError naming `field` for a pointer of Git LFS in place of a file."""
+    if is_pointer(path):
+        raise invalid(field, f"{name[:240]} is a pointer of Git LFS, not the file itself; run git lfs pull there")
 
 
 def is_pointer(path: Path) -> bool:

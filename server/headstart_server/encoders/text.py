@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.encoders.architecture_sharing import shares_batches
 from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError, known_sharing, measure_sharing
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
 from headstart_server.encoders.draft import Draft, names_in_files, names_of_part, without_parameters
+from headstart_server.encoders.model_config import UnreadableConfigError, told_as
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_encoder import TextEncoder as TextEncoder
@@ -45,8 +46,8 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
     """Raises InvalidInputError naming `field` where the weights do not suit the encoder's type or pooling."""
     try:
         config = read_config(source)
-    except (OSError, ValueError, KeyError) as error:
-        raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
+    except UnreadableConfigError as error:
+        raise invalid(field, f"{source.name!r}: config.json cannot be read: {error}") from error
     if encoder_type.name != AUTO_TRANSFORMER and config.model_type != encoder_type.model_type:
         raise invalid(
             field,
@@ -57,6 +58,8 @@ def check_source(source: ModelSource, encoder_type: EncoderType, reduction: str,
         shape = text_shape(config)
     except NoTextEncoderError as error:
         raise _no_encoder(source, config.model_type, error, field) from error
+    if model_limit(config) < 1:
+        raise invalid(field, f"{source.name!r}: config.json leaves no position for a token; correct its positions")
     if reduction == "cls_pooled" and not shape.pooled:
         raise invalid(field, f"{source.name!r} has no pooler; use reduce_output cls or mean")
     if reduction == "cls" and reads_left_to_right(config):
@@ -114,7 +117,9 @@ def load_encoder(source: ModelSource, reduction: str, *, use_pretrained: bool, f
             missing = set(report["missing_keys"])
         else:
             model = kind._from_config(own, dtype=torch.float32, **options)
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, AttributeError, SafetensorError) as error:
+    except Exception as error:  # transformers and the classes of its models raise whatever they stumble over
+        if ran_out_of_memory(error):
+            raise
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
     encoder = _whole(model, config, reduction)
     _require_weights(source, {name for name in missing if encoder.reads(name)}, reduction, field)
@@ -137,7 +142,8 @@ def _with_sharing(encoder: TextEncoder, source: ModelSource, field: str, *, use_
     def measure() -> BatchSharing:
         read = encoder if use_pretrained else _as_trained(encoder)
         pooled = read.pooled if read.reduction == "cls_pooled" else None
-        return measure_sharing(read.states, read.vocabulary, read.padding, read.positions, pooled)
+        with told_as(UnsteadyError, "it cannot read a text alone"):
+            return measure_sharing(read.states, read.vocabulary, read.padding, read.positions, pooled)
 
     try:
         sharing = (

@@ -50,9 +50,9 @@ class TextEncoder(nn.Module):
 
     @property
     def padding(self) -> int:
-        """The id of padding."""
+        """The id of padding; 0, which is masked as well, where the configuration's own has no vector."""
         padding = getattr(self.config, "pad_token_id", None)
-        return int(padding) if isinstance(padding, int) and padding >= 0 else 0
+        return padding if isinstance(padding, int) and 0 <= padding < self.vocabulary else 0
 
     @property
     def vocabulary(self) -> int:

@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import nn
 
+from headstart_server.encoders.model_config import load_config, told_as
 from headstart_server.encoders.sources import ModelSource
 
 UNLIMITED = 1_000_000
@@ -44,7 +45,10 @@ _WHOLE_MODELS = {"t5gemma": "T5GemmaModel"}
 _TEXT_ALONE = ("embedding_gemma2", "layoutlmv3")
 """Models of text and more that encode a text alone, too."""
 _OTHER_INPUTS = ("pixel", "audio", "input_features", "input_values")
+_NO_MODEL = "transformers has no model for it that gives token vectors"
 _REFUSED = {
+    "gemma4_assistant": "it drafts what another model writes, from that model's states instead of a text",
+    "kyutai_speech_to_text": "it reads sound beside a text, in each of its tokens; give a model of text alone",
     "mra": "its attention needs a CUDA kernel that is fetched as code when it runs, and without it attends to nothing",
     "reformer": "it draws its hashes at random whenever it runs, so that a text has another embedding each time",
 }
@@ -64,9 +68,9 @@ class NoTextEncoderError(ValueError):
 def read_config(source: ModelSource) -> Any:
     """The source's configuration, so that a model made with it depends on its text alone.
 
-    Raises OSError, ValueError or KeyError where there is none that transformers knows.
+    Raises UnreadableConfigError where there is none that transformers knows.
     """
-    config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    config = load_config(source.folder)
     if getattr(config, "attention_type", None) == "block_sparse":
         config.attention_type = "original_full"  # BigBird leaves block-sparse attention for good after a short row
     if getattr(config, "use_cache", False):
@@ -88,7 +92,10 @@ def text_model_class(config: Any) -> Any:
     mapping = encoding if type(config) in encoding else transformers.MODEL_MAPPING
     if type(config) not in mapping:
         return _class_of_part(config)
-    found = mapping[type(config)]
+    try:
+        found = mapping[type(config)]
+    except (ValueError, AttributeError, ImportError) as error:  # a few types are listed whose class does not exist
+        raise NoTextEncoderError(_NO_MODEL) from error
     found = found[0] if isinstance(found, tuple) else found
     _require_text_alone(found, kind)
     return found
@@ -102,7 +109,7 @@ def _class_of_part(config: Any) -> Any:
     if whole in transformers.CONFIG_MAPPING and transformers.CONFIG_MAPPING[whole] in encoding:
         found = encoding[transformers.CONFIG_MAPPING[whole]]
     if found is None or not isinstance(config, found.config_class):
-        raise NoTextEncoderError("transformers has no model for it that gives token vectors")
+        raise NoTextEncoderError(_NO_MODEL)
     return found
 
 
@@ -119,11 +126,15 @@ def _require_text_alone(found: Any, kind: str) -> None:
 
 
 def class_config(kind: Any, config: Any) -> Any:
-    """The part of a configuration that a class of transformers takes: all of it, or that of its text half."""
+    """The part of a configuration that a class of transformers takes: all of it, or that of its text half.
+
+    Raises NoTextEncoderError where it has several.
+    """
     expected = kind.config_class
     if expected is None or isinstance(config, expected):
         return config
-    part = config.get_text_config()
+    with told_as(NoTextEncoderError, "its configuration names no single model of text"):
+        part = config.get_text_config()
     if not isinstance(part, expected):
         part = getattr(config, "text_config", part)
     return part

@@ -9,10 +9,17 @@ from typing import Any
 
 import transformers
 
+from headstart_server.core.errors import HeadstartError
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_blocks import MOST_CHARACTERS, blocks_of, head_of, turn
-from headstart_server.encoders.text_models import UNLIMITED, model_limit, read_config
-from headstart_server.encoders.tokenizer_files import require_tokenizer, unreadable_tokenizer
+from headstart_server.encoders.text_models import model_limit, read_config
+from headstart_server.encoders.tokenizer_files import (
+    longest_of,
+    padding_of,
+    require_tokenizer,
+    unreadable_tokenizer,
+)
 from headstart_server.encoders.tokenizer_locality import place_to_cut
 from headstart_server.encoders.tokens import TokenColumn
 
@@ -98,13 +105,18 @@ def _load_preparation(source: ModelSource, max_sequence_length: int, field: str)
             source.folder, trust_remote_code=False, local_files_only=True
         )
         config = read_config(source)
+        longest = longest_of(source, tokenizer, field)
+        require_tokenizer(source, tokenizer, config, field)
+    except HeadstartError:
+        raise
     except Exception as error:  # tokenizers in Rust raise plain Exceptions, converters whatever they stumble over
+        if ran_out_of_memory(error):
+            raise
         raise unreadable_tokenizer(source, error, field) from error
-    require_tokenizer(source, tokenizer, config, field)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.padding_side = tokenizer.truncation_side = "right"
-    limit = min(max_sequence_length, model_limit(config), int(min(tokenizer.model_max_length, UNLIMITED)))
-    preparation = TextPreparation(tokenizer, limit, int(tokenizer.pad_token_id or 0))
+    limit = min(max_sequence_length, model_limit(config), longest)
+    preparation = TextPreparation(tokenizer, limit, padding_of(tokenizer, config))
     preparation.tokenize([""])  # sets truncation and padding once: a tokenizer cannot be changed while others use it
     return preparation

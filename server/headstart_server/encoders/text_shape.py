@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from headstart_server.encoders.model_config import told_as
 from headstart_server.encoders.text_models import (
     NoTextEncoderError,
     class_config,
@@ -49,33 +50,37 @@ def text_shape(config: Any) -> TextShape:
 def _found(config: Any) -> TextShape:
     kind = text_model_class(config)
     own = class_config(kind, config)
-    try:
+    padding, rows = getattr(own, "pad_token_id", None), getattr(own, "vocab_size", None)
+    beyond = isinstance(padding, int) and isinstance(rows, int) and padding >= rows
+    cause = f"transformers cannot make it{f' (its pad_token_id is {padding}, its vocab_size {rows})' if beyond else ''}"
+    with told_as(NoTextEncoderError, cause):
         encoder, _ = encoder_part(on_meta(kind, own, model_options(kind, "cls_pooled")))
-    except (ImportError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
-        raise NoTextEncoderError(f"transformers cannot make it: {_line(error)}") from error
     pooler = getattr(encoder, "pooler", None) is not None
-    try:
-        ids = torch.ones(1, _PROBE_TOKENS, dtype=torch.long, device="meta")
-        with torch.inference_mode():
-            output = encoder(input_ids=ids, return_dict=True)
-    except (NotImplementedError, RuntimeError, TypeError) as error:
-        if "meta" not in str(error):
-            raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
-        width = _width_in(getattr(encoder, "config", own))
-        return TextShape(width, width if pooler else 0, table_size(encoder))
-    except (AttributeError, LookupError, ValueError) as error:
-        raise NoTextEncoderError(f"it cannot read a text alone: {_line(error)}") from error
+    with told_as(NoTextEncoderError, "it cannot read a text alone"):
+        try:
+            ids = torch.ones(1, _PROBE_TOKENS, dtype=torch.long, device="meta")
+            with torch.inference_mode():
+                output = encoder(input_ids=ids, return_dict=True)
+        except (NotImplementedError, RuntimeError, TypeError) as error:
+            if "meta" not in str(error):
+                raise
+            width = _width_in(getattr(encoder, "config", own), int(getattr(_table(encoder), "embedding_dim", 0)))
+            return TextShape(width, width if pooler else 0, table_size(encoder))
     return replace(_shape_of(output), tokens=table_size(encoder))
 
 
 def table_size(encoder: nn.Module) -> int:
     """Rows of a model's table of tokens; 0 where it has none, as models of bytes or characters."""
+    return int(getattr(_table(encoder), "num_embeddings", 0))
+
+
+def _table(encoder: nn.Module) -> Any:
+    """A model's table of tokens; None where it has none."""
     get: Any = getattr(encoder, "get_input_embeddings", None)
     try:
-        table = get() if get is not None else None
+        return get() if get is not None else None
     except (NotImplementedError, AttributeError):
-        table = None
-    return int(getattr(table, "num_embeddings", 0))
+        return None
 
 
 def _shape_of(output: Any) -> TextShape:
@@ -86,13 +91,13 @@ def _shape_of(output: Any) -> TextShape:
     return TextShape(int(states.shape[2]), int(output.pooler_output.shape[1]) if own_pooler else 0)
 
 
-def _width_in(config: Any) -> int:
-    """What the configuration says, for models whose code looks at values, which the meta device has none of."""
+def _width_in(config: Any, embedded: int) -> int:
+    """What the configuration says, for models whose code looks at values, which the meta device has none of.
+
+    `embedded` is the width of the table of tokens, which stands in where it says nothing.
+    """
     width = getattr(config, "hidden_size", None) or getattr(config, "d_model", None)
+    width = width or getattr(config.get_text_config(), "hidden_size", None) or embedded
     if not width:
         raise NoTextEncoderError("its configuration does not say how wide it is")
     return int(width)
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

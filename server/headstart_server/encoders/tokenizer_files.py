@@ -5,6 +5,7 @@ from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.encoders.sources import ModelSource
+from headstart_server.encoders.text_models import UNLIMITED
 
 _OTHER_NAMES = ("tokenizer.json", "tokenizer_config.json", "normalizer.json")
 _PROBES = (
@@ -30,7 +31,8 @@ def unreadable_tokenizer(source: ModelSource, error: Exception, field: str) -> I
             "(transformers' save_pretrained writes it where sentencepiece is installed), or install sentencepiece here",
         )
     reason = " ".join(str(error).replace(str(source.folder), "").split())[:300]
-    files = ", ".join(sorted(present))[:200]
+    configured = ["tokenizer_config.json"] if (source.folder / "tokenizer_config.json").is_file() else []
+    files = ", ".join([*sorted(present), *configured])[:200]
     return invalid(field, f"{source.name!r}: the tokenizer cannot be loaded from {files}: {reason}; check these files")
 
 
@@ -44,16 +46,45 @@ def require_tokenizer(source: ModelSource, tokenizer: Any, config: Any, field: s
         raise invalid(
             field, f"{source.name!r}: its tokenizer knows no word, so that all texts would be alike; give its own files"
         )
-    rows = getattr(config.get_text_config(), "vocab_size", None)
-    if not isinstance(rows, int) or not type(tokenizer).vocab_files_names:
+    rows = _rows(config)
+    if rows is None or not type(tokenizer).vocab_files_names:
         return
-    token, last = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    words = ((token, number) for token, number in tokenizer.get_vocab().items() if token != tokenizer.pad_token)
+    token, last = max(words, key=lambda item: item[1])
     if last >= rows:
         raise invalid(
             field,
             f"{source.name!r}: its tokenizer is one of another model: {token[:40]!r} is token {last}, and "
             f"config.json's vocab_size is {rows}; give the tokenizer that the model was trained with",
         )
+
+
+def longest_of(source: ModelSource, tokenizer: Any, field: str) -> int:
+    """Most tokens of a text, special ones included, that the tokenizer's own files allow.
+
+    Raises InvalidInputError naming `field` where that is no number, or leaves no room for a word.
+    """
+    given, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add()
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given > special:
+        raise invalid(
+            field,
+            f"{source.name!r}: tokenizer_config.json: model_max_length is {str(given)[:60]!r}, but must be a whole "
+            f"number from {special + 1}; correct it, or leave it out",
+        )
+    return int(min(given, UNLIMITED))
+
+
+def padding_of(tokenizer: Any, config: Any) -> int:
+    """The id that fills rows up. What is padded is masked, so that any id of the model's will do where the tokenizer's
+    own has no vector, as with a `[PAD]` added to a model that was not resized for it."""
+    padding, rows = int(tokenizer.pad_token_id or 0), _rows(config)
+    return padding if rows is None or padding < rows else 0
+
+
+def _rows(config: Any) -> int | None:
+    """Tokens that the configuration says the model has vectors for; None where it does not say."""
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    return rows if isinstance(rows, int) else None
 
 
 def _require_files(source: ModelSource, tokenizer: Any, field: str) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.encoders.model_folder import require_fetched
 from headstart_server.encoders.torchvision_models import head_of, headless
 
 _WRAPPERS = ("state_dict", "model")
@@ -29,6 +30,7 @@ _POSITIONS = "encoder.pos_embedding"
 
 def read_checkpoint(path: Path, name: str, field: str) -> dict[str, Any]:
     """Everything in the file by name, unwrapped; raises InvalidInputError naming `field` and the weights' `name`."""
+    require_fetched(path, repr(name[:120]), field)
     try:
         found: Any = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
     except Exception as error:  # foreign bytes raise anything, from KeyError to struct.error

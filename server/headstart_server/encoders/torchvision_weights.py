@@ -19,6 +19,7 @@ from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json, resolve_below
 from headstart_server.core.suggest import choices
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.model_folder import require_fetched
 from headstart_server.encoders.sources import CHECKPOINT_ENDINGS, ModelSources
 from headstart_server.encoders.torchvision_checkpoints import image_side, read_checkpoint
 from headstart_server.encoders.torchvision_models import Architecture, transform_of
@@ -118,6 +119,7 @@ def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> To
             f"{', '.join(CHECKPOINT_ENDINGS)}, or a folder that holds one{known}",
             reason="UNKNOWN_MODEL",
         )
+    require_fetched(path, repr(name[:120]), field)
     published = {_file_name(weights): weights for weights in item.published.values()}
     if path.name not in published:
         return TorchvisionSource(name, item.name, _fitting_transform(item, path, name, field), path)
@@ -145,6 +147,7 @@ def _places(sources: ModelSources, item: Architecture, weights: Any) -> Iterator
 
 def _verify(path: Path, field: str) -> None:
     """torchvision's file names end in the first digits of the file's SHA-256."""
+    require_fetched(path, path.name, field)
     expected = path.stem.rpartition("-")[2]
     digest = file_digest(path)
     if not digest.startswith(expected):

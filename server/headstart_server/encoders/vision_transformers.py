@@ -1,18 +1,17 @@
 """transformers' vision models: ViT, DINOv2, the image towers of CLIP and SigLIP, and others of their kind."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 
 from headstart_server.core.errors import invalid
-from headstart_server.core.files import read_json
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.draft import names_in_files, without_parameters
-from headstart_server.encoders.sources import PROCESSOR, PROCESSORS, ModelSource
+from headstart_server.encoders.model_config import UnreadableConfigError, load_config, told_as
+from headstart_server.encoders.sources import PROCESSOR, ModelSource
 
 _TOWERS = {
     "clip": "CLIPVisionModel",
@@ -24,25 +23,17 @@ _TOWERS = {
 """Models of image and text, by the class of their image tower."""
 _POOLED = (*_TOWERS, "convnext", "convnextv2", "resnet", "regnet", "swin", "swinv2")
 """Models whose pooled output is their embedding."""
-_RESAMPLING = {2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers."""
-_UNKNOWN_STEPS = (
-    "do_pad",
-    "do_flip_channel_order",
-    "rescale_offset",
-    "include_top",
-    "do_thumbnail",
-    "do_align_long_axis",
-)
-"""Steps of some processors that would change what a model sees."""
-_STRETCHED, _CROPPED = 384, 224 / 256
-"""ConvNeXt's: the side from which on images are stretched, and the part of smaller ones that is cut out."""
 
 
 def vision_config(source: ModelSource) -> Any:
-    """The configuration of the model, or of the image tower of a model of image and text."""
-    config = transformers.AutoConfig.from_pretrained(source.folder, trust_remote_code=False, local_files_only=True)
+    """The configuration of the model, or of the image tower of a model of image and text.
+
+    Raises UnreadableConfigError where there is none that transformers knows.
+    """
+    config = load_config(source.folder)
     config = getattr(config, "vision_config", config)
+    if not isinstance(getattr(config, "model_type", None), str):
+        raise UnreadableConfigError("vision_config names no model_type")
     if not hasattr(config, "hidden_size") and hasattr(config, "hidden_sizes"):
         config.hidden_size = config.hidden_sizes[-1]
     return config
@@ -52,8 +43,8 @@ def check_vision_source(source: ModelSource, reduction: str, field: str) -> None
     """Raises InvalidInputError naming `field` where the weights are no image encoder's or cannot be pooled so."""
     try:
         config = vision_config(source)
-    except (OSError, ValueError, KeyError) as error:
-        raise invalid(field, f"{source.name!r}: config.json cannot be read: {str(error)[:300]}") from error
+    except UnreadableConfigError as error:
+        raise invalid(field, f"{source.name!r}: config.json cannot be read: {error}") from error
     known = config.model_type in _TOWERS or type(config) in transformers.MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING
     if not known or not getattr(config, "hidden_size", None):
         raise invalid(field, f"{source.name!r}: transformers has no image encoder for {config.model_type!r}")
@@ -62,6 +53,39 @@ def check_vision_source(source: ModelSource, reduction: str, field: str) -> None
             field.replace("pretrained_model_name_or_path", "reduce_output"),
             f"{reduction!r} is not for {config.model_type}, which pools by itself; use cls_pooled, or leave it out",
         )
+
+
+def require_fitting_transform(source: ModelSource, transform: ImageTransform, field: str) -> None:
+    """Raises InvalidInputError naming `field` where the model does not read images as its transform makes them.
+
+    Asked of the model on torch's meta device, which computes shapes alone; models whose code looks at values are
+    asked when they are loaded.
+    """
+    config = vision_config(source)
+    try:
+        with told_as(UnreadableConfigError):
+            with torch.device("meta"):
+                model = _random_model(config).eval()
+                pixels = torch.zeros(1, 3, *transform.crop)
+            with torch.inference_mode():
+                output = model(pixel_values=pixels, return_dict=True)
+            found = _width(output)
+    except UnreadableConfigError as error:
+        if "meta" in str(error):
+            return
+        sides = " x ".join(map(str, transform.crop))
+        hint = f"correct config.json or {PROCESSOR}, which makes images of {sides}"
+        raise invalid(field, f"{source.name!r} reads no images: {error}; {hint}") from error
+    if found != config.hidden_size:
+        raise invalid(
+            field, f"{source.name!r} gives vectors {found} wide, not {config.hidden_size} as config.json says"
+        )
+
+
+def _width(output: Any) -> int:
+    """Width of what a model gives: of its pooled output, else of its positions' vectors."""
+    pooled = getattr(output, "pooler_output", None)
+    return int((output.last_hidden_state if pooled is None else pooled.flatten(1)).shape[-1])
 
 
 def default_reduction(source: ModelSource) -> str:
@@ -86,7 +110,9 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
             output_loading_info=True,
             **({} if tower else {"trust_remote_code": False}),
         )
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError, SafetensorError) as error:
+    except Exception as error:  # transformers and the classes of its models raise whatever they stumble over
+        if ran_out_of_memory(error):
+            raise
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
     missing = {name for name in report["missing_keys"] if not name.startswith("pooler.")}
     if missing:
@@ -112,79 +138,3 @@ def _random_model(config: Any) -> nn.Module:
         getattr(transformers, tower)._from_config(config) if tower else transformers.AutoModel.from_config(config)
     )
     return made.float()
-
-
-def vision_transform(source: ModelSource, field: str) -> ImageTransform:
-    """What `preprocessor_config.json` does to images; raises InvalidInputError naming `field` for other processing."""
-    try:
-        values = _processor(source.folder)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise invalid(field, f"{source.name!r} has no readable {PROCESSOR}, which names its transform") from error
-    try:
-        return _transform(values)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise invalid(
-            field, f"{source.name!r}: {PROCESSOR} asks for a transform that is not known here ({str(error)[:120]})"
-        ) from error
-
-
-def _processor(folder: Path) -> dict[str, Any]:
-    """The image processor's configuration: a file of its own, or a part of the whole processor's."""
-    if not (folder / PROCESSOR).is_file() and (folder / PROCESSORS).is_file():
-        part: dict[str, Any] = read_json(folder / PROCESSORS)["image_processor"]
-        return part
-    values: dict[str, Any] = read_json(folder / PROCESSOR)
-    return values
-
-
-def _transform(values: dict[str, Any]) -> ImageTransform:
-    _refuse_unknown(values)
-    resize, cut = _sizes(values)
-    rescaled = values.get("do_rescale", True)
-    normalised = values.get("do_normalize", True)
-    return ImageTransform(
-        resize=resize,
-        crop=cut,
-        interpolation=_RESAMPLING[int(values.get("resample", 2))],
-        mean=tuple(values["image_mean"]) if normalised else (0.0, 0.0, 0.0),
-        std=tuple(values["image_std"]) if normalised else (1.0, 1.0, 1.0),
-        scale=1 / float(values.get("rescale_factor", 1 / 255)) if rescaled else 1.0,
-        spare="floor",
-    )
-
-
-def _sizes(values: dict[str, Any]) -> tuple[int | tuple[int, int], tuple[int, int]]:
-    """What images are resized to, and what is cut out of their middle."""
-    size, crop = values.get("size", 224), values.get("crop_size")
-    if str(values.get("image_processor_type", "")).startswith("ConvNext"):
-        return _convnext_sizes(values, size)
-    if isinstance(size, int):
-        size = {"shortest_edge": size} if values.get("do_center_crop") else {"height": size, "width": size}
-    resize = int(size["shortest_edge"]) if "shortest_edge" in size else (int(size["height"]), int(size["width"]))
-    if isinstance(crop, int):
-        crop = {"height": crop, "width": crop}
-    if values.get("do_center_crop") and crop:
-        return resize, (int(crop["height"]), int(crop["width"]))
-    if not isinstance(resize, int):
-        return resize, resize
-    raise ValueError("images of different shapes: size.shortest_edge without do_center_crop")
-
-
-def _convnext_sizes(values: dict[str, Any], size: Any) -> tuple[int | tuple[int, int], tuple[int, int]]:
-    """ConvNeXt's rule: images of 384 pixels are stretched, smaller ones cut from somewhat larger ones."""
-    side = int(size["shortest_edge"]) if isinstance(size, dict) else int(size)
-    if side >= _STRETCHED:
-        return (side, side), (side, side)
-    return int(side / float(values.get("crop_pct") or _CROPPED)), (side, side)
-
-
-def _refuse_unknown(values: dict[str, Any]) -> None:
-    """Raises ValueError for steps that an ImageTransform has not."""
-    size = values.get("size")
-    unknown = [key for key in _UNKNOWN_STEPS if values.get(key)]
-    unknown += ["do_resize: false"] if not values.get("do_resize", True) else []
-    unknown += ["size.longest_edge"] if isinstance(size, dict) and size.get("longest_edge") else []
-    if values.get("crop_pct") and not str(values.get("image_processor_type", "")).startswith("ConvNext"):
-        unknown.append("crop_pct")
-    if unknown:
-        raise ValueError(", ".join(unknown))

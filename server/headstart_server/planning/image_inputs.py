@@ -27,7 +27,12 @@ from headstart_server.encoders.image import (
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoders.torchvision_models import architecture, architectures
 from headstart_server.encoders.torchvision_weights import find_weights, without_weights
-from headstart_server.encoders.vision_transformers import check_vision_source, default_reduction, vision_transform
+from headstart_server.encoders.vision_processors import vision_transform
+from headstart_server.encoders.vision_transformers import (
+    check_vision_source,
+    default_reduction,
+    require_fitting_transform,
+)
 from headstart_server.planning.pretrained import PretrainedPlan, plan_caching, plan_precision, plan_training
 from headstart_server.planning.resolution import Resolution
 from headstart_server.spec.augmentations import settled
@@ -197,4 +202,6 @@ def _transformer(
     source = sources.find(name, encoder.revision, name_path)
     check_vision_source(source, encoder.reduce_output or "cls_pooled", name_path)
     reduction = resolution.settle(f"{path}.encoder.reduce_output", encoder.reduce_output, default_reduction(source))
-    return source, reduction, vision_transform(source, name_path)
+    transform = vision_transform(source, name_path)
+    require_fitting_transform(source, transform, name_path)
+    return source, reduction, transform

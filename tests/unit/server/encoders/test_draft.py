@@ -12,7 +12,8 @@ from headstart_server.encoders.draft import Draft, names_in_files, placed, witho
 from headstart_server.encoders.image import draft_image_encoder, load_image_encoder
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import draft_encoder, load_encoder
-from headstart_server.encoders.vision_transformers import default_reduction, vision_transform
+from headstart_server.encoders.vision_processors import vision_transform
+from headstart_server.encoders.vision_transformers import default_reduction
 from headstart_server.model.ecd import PretrainedInput
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn

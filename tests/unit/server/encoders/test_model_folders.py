@@ -3,13 +3,17 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.sources import ModelSource, ModelSources
+from headstart_server.encoders.text import require_own_tokenizer
 from headstart_server.encoders.text_preparation import load_preparation
+
+from tests.support.tiny_vision import save_vit
 
 _BARE = (
     *("bert", "roberta", "distilbert", "gpt2", "t5", "xlm-roberta", "albert", "electra", "deberta-v2", "xlnet"),
@@ -113,10 +117,28 @@ def test_a_tokenizer_of_another_model_is_refused(root: Path) -> None:
     assert "one of another model" in _tokenizer_refused(root / "tiny")
 
 
+def test_a_tokenizer_larger_than_the_table_of_tokens_is_refused(root: Path) -> None:
+    """Added tokens do not count: a text does not hold them by chance."""
+    source = ModelSource("tiny", root / "tiny")
+    tokenizer = load_preparation(source, 16, "place").tokenizer
+    rows = json.loads((root / "tiny" / "config.json").read_text())["vocab_size"]
+    tokenizer.add_tokens([f"added{number}" for number in range(rows)])
+    require_own_tokenizer(source, tokenizer, "place")
+    larger = SimpleNamespace(vocab_size=rows + 1)
+    with pytest.raises(InvalidInputError, match=f"has {rows + 1} tokens, its weights {rows}; give the model its own"):
+        require_own_tokenizer(source, larger, "place")
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "tokenizer_config.json"])
 def test_a_pointer_of_git_lfs_is_named(root: Path, name: str) -> None:
     (root / "tiny" / name).write_text(POINTER)
     assert f"{name} is a pointer of Git LFS" in _refused(root)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "preprocessor_config.json", "config.json"])
+def test_a_pointer_of_git_lfs_in_an_image_model_is_named(tmp_path: Path, name: str) -> None:
+    (save_vit(tmp_path / "tiny") / name).write_text(POINTER)
+    assert f"{name} is a pointer of Git LFS" in _refused(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,19 @@ def test_without_a_model_root_the_error_says_how_to_have_one(item: Publishing) -
         find_weights(ModelSources(), item, None, "f")
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("mine/weights.pth", "mine"), ("own.safetensors", "own.safetensors"), ("", None)]
+)
+def test_a_pointer_of_git_lfs_is_named(
+    tmp_path: Path, checkpoints: list[Path], item: Publishing, file: str, name: str | None
+) -> None:
+    path = tmp_path / "root" / (file or checkpoints[0].name)
+    path.parent.mkdir(parents=True)
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 437955512\n")
+    with pytest.raises(InvalidInputError, match=r"is a pointer of Git LFS, not the file itself; run git lfs pull"):
+        find_weights(ModelSources(tmp_path / "root"), item, name, "f")
+
+
 @pytest.mark.parametrize("where", ["root", "hub"])
 def test_a_damaged_file_of_torchvisions_is_refused_before_it_is_read(
     tmp_path: Path, hub_cache: Path, checkpoints: list[Path], item: Publishing, where: str

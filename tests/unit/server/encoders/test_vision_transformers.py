@@ -13,7 +13,12 @@ import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.image import ImageEncoder, dimension_of, load_image_encoder
 from headstart_server.encoders.sources import ModelSource, ModelSources
-from headstart_server.encoders.vision_transformers import check_vision_source, default_reduction, vision_transform
+from headstart_server.encoders.vision_processors import vision_transform
+from headstart_server.encoders.vision_transformers import (
+    check_vision_source,
+    default_reduction,
+    require_fitting_transform,
+)
 from PIL import Image
 from torch import Tensor
 
@@ -111,7 +116,17 @@ def changed(folder: Path, **values: Any) -> ModelSource:
         ({"crop_pct": 0.9}, "crop_pct"),
         ({"resample": 0}, "0"),
         ({"size": "large"}, "string indices"),
-        ({"image_mean": None}, "NoneType"),
+        ({"image_mean": None}, "image_mean is None"),
+        ({"image_mean": ["a", "b", "c"]}, "image_mean is 'a'"),
+        ({"image_std": [1, 1]}, "image_std is [1, 1]"),
+        ({"image_std": [1, 1, 0]}, "image_std is 0"),
+        ({"rescale_factor": 0}, "rescale_factor is 0"),
+        ({"rescale_factor": float("inf")}, "rescale_factor is inf"),
+        ({"resample": float("inf")}, "infinity"),
+        ({"do_normalize": "no"}, "do_normalize is 'no'"),
+        ({"size": {"height": 0, "width": 32}}, "size.height is 0"),
+        ({"size": {"height": 32, "width": 10**9}}, "size.width is 1000000000"),
+        ({"size": {"height": True, "width": 32}}, "size.height is True"),
     ],
 )
 def test_processing_that_is_not_known_here_is_refused_by_name(
@@ -141,6 +156,24 @@ def test_a_transform_within_a_whole_processor_is_the_same(tmp_path: Path) -> Non
     kept = ModelSource("tiny", tmp_path)
     assert vision_transform(kept, "f") == expected
     assert kept.identity != alone
+
+
+@pytest.mark.parametrize("side", [3, 16, 64])
+def test_images_of_a_size_that_the_model_does_not_read_are_refused(tmp_path: Path, side: int) -> None:
+    source = changed(save_vit(tmp_path / "vit"), size={"height": side, "width": side})
+    with pytest.raises(InvalidInputError, match=rf"reads no images.*preprocessor_config\.json.*{side} x {side}"):
+        require_fitting_transform(source, vision_transform(source, "f"), "f")
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_images_of_a_model_s_own_size_are_taken(folders: dict[str, Path], name: str) -> None:
+    source = ModelSource("tiny", folders[name])
+    require_fitting_transform(source, vision_transform(source, "f"), "f")
+
+
+def test_the_mean_of_convolutions_is_over_every_place(folders: dict[str, Path]) -> None:
+    expected = by_transformers(folders["convnext"]).last_hidden_state.mean((2, 3))
+    torch.testing.assert_close(embedded(folders["convnext"], "mean"), expected, rtol=0, atol=1e-4)
 
 
 def test_a_text_model_is_no_image_encoder(tiny_bert: Path) -> None:

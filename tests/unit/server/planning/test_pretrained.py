@@ -87,6 +87,16 @@ def test_a_frozen_encoder_may_go_unstored(sources: ModelSources) -> None:
     assert (plan.trainable, plan.cached) == (False, False)
 
 
+def test_the_class_token_of_a_model_that_reads_left_to_right_is_refused_when_it_is_planned(
+    tiny_models: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(tiny_models["gpt2"], tmp_path / "causal")
+    spec = _spec({"pretrained_model_name_or_path": "causal", "reduce_output": "cls"})
+    error = _refused(ModelSources(tmp_path), spec)
+    assert error.field == "input_features[0].encoder.reduce_output"
+    assert "has seen nothing of the text; use last or mean" in str(error)
+
+
 def test_whatever_changes_an_embedding_changes_its_space(sources: ModelSources, tmp_path: Path) -> None:
     plain = _plan(sources, _spec())[0].space.identifier
     assert _plan(sources, _spec())[0].space.identifier == plain

@@ -13,7 +13,7 @@ from headstart_server.data.images.reader import crop_of, default_crop, sized_of
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.torchvision_models import transform_of
-from headstart_server.encoders.vision_transformers import vision_transform
+from headstart_server.encoders.vision_processors import vision_transform
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
