@@ -29,7 +29,7 @@ quickstart: $(VENV)/.quickstart ## start a server, train on real weights, predic
 	@$(BIN)/python -m examples.quickstart.run
 
 test: $(VENV)/.dev ## run the tests
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be stopped and continued; writes docs/models.md
 	nice -n 19 $(BIN)/python -m tests.models.run

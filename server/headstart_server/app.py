@@ -22,9 +22,9 @@ def main(argv: list[str] | None = None) -> int:
                 file=sys.stderr,
             )
         return 2
-    configure_logs(json_lines=settings.log_json, level=settings.log_level)
     from headstart_server.composition import serve  # torch and transformers: seconds
 
+    configure_logs(json_lines=settings.log_json, level=settings.log_level)
     try:
         asyncio.run(serve(settings))
     except HeadstartError as error:

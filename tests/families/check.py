@@ -176,7 +176,7 @@ def _rows(lengths: tuple[int, ...], encoder: TextEncoder) -> list[list[int]]:
 def _plain(model: nn.Module, row: list[int], shortest: int) -> Tensor:
     """Token vectors [t, d] of one row, by the plain model alone; rows that it cannot read are padded as told."""
     with torch.no_grad():
-        padding = getattr(model.config, "pad_token_id", None) or 0
+        padding = getattr(getattr(model, "config", None), "pad_token_id", None) or 0
         if len(row) >= shortest:
             ids = torch.tensor([row])
             told = {"attention_mask": torch.ones_like(ids)} if padding in row and takes_mask(model) else {}

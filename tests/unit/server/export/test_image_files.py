@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import headstart_server.export
 import numpy as np
 import pytest
+from headstart.files import delimiters
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.reader import sized_of
 from headstart_server.data.images.transform import ImageTransform
@@ -29,6 +31,7 @@ TRANSFORMS = {
 def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """`image_files.py` as it lies in an artifact."""
     monkeypatch.syspath_prepend(RUNTIME)
+    monkeypatch.setitem(sys.modules, "delimiters", delimiters)  # of which an artifact holds a copy
     return importlib.import_module("image_files")
 
 

@@ -127,12 +127,11 @@ def test_views_follow_content_and_epochs_follow_rows(sources: ModelSources) -> N
 
 
 def test_a_blur_wider_than_the_images_is_refused(sources: ModelSources, tmp_path: Path) -> None:
-    """Of an encoder of 30 x 30 images; torchvision's have at least 224."""
+    """Of an encoder of 30 x 40 images; torchvision's have at least 224."""
     from transformers import ViTConfig, ViTImageProcessorPil
 
-    ViTConfig(image_size=30, hidden_size=16, num_attention_heads=2, num_hidden_layers=1).save_pretrained(
-        tmp_path / "vit"
-    )
+    config = ViTConfig(image_size=(30, 40), patch_size=10, hidden_size=16, num_attention_heads=2, num_hidden_layers=1)
+    config.save_pretrained(tmp_path / "vit")
     ViTImageProcessorPil(size={"height": 30, "width": 40}).save_pretrained(tmp_path / "vit")
     (tmp_path / "vit/model.safetensors").write_bytes(b"weights")
     encoder = {"type": "auto_transformer", "pretrained_model_name_or_path": "vit"}
