@@ -23,7 +23,7 @@ from tests.support.running_server import RunningServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
 
-pytestmark = pytest.mark.both_arithmetics
+pytestmark = [pytest.mark.both_arithmetics, pytest.mark.timeout(900)]  # a cluster and six processes import torch
 ROWS = reviews.columns(reviews.make_rows(20, seed=3), "review", "price", "category")
 
 
