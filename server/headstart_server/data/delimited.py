@@ -17,6 +17,7 @@ from headstart_server.data.canonical import check_names
 from headstart_server.data.encodings import encoding_of
 
 BLOCK_BYTES = 8 << 20
+LONGEST_NAME = 131_072
 _UTF16 = "where the file is UTF-16, save it as UTF-8"
 
 
@@ -83,6 +84,9 @@ def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
         raise invalid(field, f"the header is not readable: {error}; name the columns in the first line") from None
     if not any(name.strip() for name in names):
         raise invalid(field, "the first line is no header; it must name the columns")
+    if any(len(name) > LONGEST_NAME for name in names):  # csv's own limit is the whole process's, and others raise it
+        message = f"the header is not readable: a name is longer than {LONGEST_NAME} characters"
+        raise invalid(field, f"{message}; name the columns in the first line")
     if any("\0" in name for name in names):
         raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason="UNREADABLE_DATA")
     return names
