@@ -3,7 +3,8 @@
     python -m tests.matrix.run
 
 A column says how a path is read in training and, by every other path, how it is found when a model is asked: `same`,
-`refused` with the reason, or `DIFFERS` with an example. Ends with 1 where anything differs.
+`refused` with the reason, `not written` where the library does not hold such cells, or `DIFFERS` with an example. Ends
+with 1 where anything differs.
 """
 
 from __future__ import annotations
@@ -36,18 +37,20 @@ class Arrival:
     refused: str = ""
     failed: str = ""
     """An error that is no answer of the product's."""
+    unwritten: str = ""
+    """Why the library that writes such files does not hold such cells: then there is nothing to read."""
 
 
 def arrived(kind: Kind, folder: Path) -> list[Arrival]:
-    """The kind on every path whose library can write it."""
-    return [found for way in ways(kind, folder) if (found := _arrival(kind, way)) is not None]
+    """The kind on every path."""
+    return [_arrival(kind, way) for way in ways(kind, folder)]
 
 
-def _arrival(kind: Kind, way: Way) -> Arrival | None:
+def _arrival(kind: Kind, way: Way) -> Arrival:
     try:
         written = way.written()
-    except Exception:  # noqa: BLE001 - a library that cannot hold such cells is no path of ours
-        return None
+    except Exception as error:  # noqa: BLE001 - of any library; it is told, and no fault of ours
+        return Arrival(way.name, unwritten=f"{type(error).__name__}: {error}".splitlines()[0])
     try:
         return Arrival(way.name, _cells(kind, way.read(written)))
     except REFUSALS as error:
@@ -66,7 +69,7 @@ def differences(trained: Arrival, asked: Arrival) -> Iterator[str]:
     """Cells that a model trained on one path finds otherwise when they come by another; none where one is refused."""
     if asked.failed:
         yield asked.failed
-    if trained.refused or asked.refused or trained.failed or asked.failed:
+    if any(side.refused or side.failed or side.unwritten for side in (trained, asked)):
         return
     known = Spellings({item for cell in trained.cells for item in _items(cell)})
     if len(asked.cells) != len(trained.cells):
@@ -96,9 +99,16 @@ def report(kind: Kind, folder: Path) -> tuple[list[str], bool]:
         others = [meant(kind), *found]
         wrong = [line for other in others for line in differences(other, arrival)]
         good = good and not wrong
-        state = f"refused: {arrival.refused}" if arrival.refused else f"DIFFERS: {wrong[0]}" if wrong else "same"
-        lines.append(f"    {arrival.path:28}{state[:200]}")
+        lines.append(f"    {arrival.path:28}{_state(arrival, wrong)[:200]}")
     return lines, good
+
+
+def _state(arrival: Arrival, wrong: list[str]) -> str:
+    if arrival.unwritten:
+        return f"not written: {arrival.unwritten}"
+    if arrival.refused:
+        return f"refused: {arrival.refused}"
+    return f"DIFFERS: {wrong[0]}" if wrong else "same"
 
 
 def main() -> int:
