@@ -40,8 +40,6 @@ def print_plan(plan: TrainJobPlan) -> None:
         print(f"encode {progress.feature}: {progress.rows_total:,} rows: {encoded(progress)}")
     for progress in plan.test_encode:
         print(f"encode {progress.feature} (test, fp32): {progress.rows_total:,} rows: {encoded(progress)}")
-    for warning in plan.warnings:
-        print(f"warning {warning.reason}: {warning.message}")
     values = [
         (
             value.path,
