@@ -21,7 +21,7 @@ from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
 from headstart_server.planning.notes import metric_notes
 from headstart_server.planning.resolution import Origin
-from headstart_server.training.calibration import temperature_that_helps
+from headstart_server.training.calibration import rows_to_fit, temperature_that_helps
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
@@ -164,10 +164,15 @@ class Fitting:
         )
 
     def _calibrate(self, loop: Loop) -> None:
-        logits, targets = loop.evaluator.outputs_of(Part.VALIDATION)
-        for feature in self._prepared.data.outputs:
-            wanted = feature.spec.decoder.calibration is not False and feature.spec.type in ("category", "binary")
-            temperature = temperature_that_helps(logits[feature.name], targets[feature.name]) if wanted else 1.0
+        outputs = self._prepared.data.outputs
+        wanted = [each for each in outputs if each.spec.type in ("category", "binary")]
+        wanted = [each for each in wanted if each.spec.decoder.calibration is not False]
+        if not wanted:
+            return
+        most_rows = rows_to_fit(max(len(feature.classes) for feature in wanted))
+        logits, targets = loop.evaluator.outputs_of(Part.VALIDATION, most_rows)
+        for feature in wanted:
+            temperature = temperature_that_helps(logits[feature.name], targets[feature.name])
             loop.model.decoder(feature.name).temperature.fill_(self._world.told(temperature))
 
     def _test_as_predict(self, loop: Loop) -> Metrics:

@@ -16,10 +16,8 @@ def temperature_that_helps(logits: Tensor, targets: Tensor) -> float:
     """The temperature of `fit_temperature` where it makes rows likelier that it was not fitted on, else 1.0.
 
     Each of five folds of the rows is judged at the temperature that the others give. The gain in log-likelihood, row by
-    row, must be above its standard error: few rows of many classes say too little of how sure a model may be. Of very
-    many classes no more than 10 million logits are read, which are more rows than one number needs.
+    row, must be above its standard error: few rows of many classes say too little of how sure a model may be.
     """
-    logits, targets = _few_enough(logits, targets)
     if len(targets) < _LEAST_ROWS:
         return 1.0
     fold = torch.arange(len(targets), device=targets.device) % _FOLDS
@@ -35,13 +33,9 @@ def temperature_that_helps(logits: Tensor, targets: Tensor) -> float:
     return fit_temperature(logits, targets)
 
 
-def _few_enough(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """At most so many rows, at even distances, that their logits are 10 million: they are fitted in float64."""
-    most = max(_LEAST_ROWS, _MOST_VALUES // (logits.shape[1] if logits.ndim == 2 else 1))
-    if len(targets) <= most:
-        return logits, targets
-    rows = torch.linspace(0, len(targets) - 1, most, dtype=torch.float64).long().to(logits.device)
-    return logits[rows], targets[rows.to(targets.device)]
+def rows_to_fit(classes: int) -> int:
+    """How many rows of so many classes a temperature is fitted to at most: those of 10 million logits."""
+    return max(_LEAST_ROWS, _MOST_VALUES // max(1, classes))
 
 
 def _losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Evaluation of a part of the data by all processes of a world, no row twice."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -11,12 +11,13 @@ from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training.agreement import Agreement
 from headstart_server.training.feed import Feed
-from headstart_server.training.outputs import Outputs, measured
+from headstart_server.training.outputs import LossSums, Outputs, condensed, measured
 from headstart_server.training.parallel import Parallel
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
 
-_LOSS_VALUES = 16_000_000
+_BATCH_LOGITS = 16_000_000
+"""Of one process and batch: of very many classes fewer rows are evaluated at once."""
 
 
 class Evaluator:
@@ -37,7 +38,7 @@ class Evaluator:
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part, the same in every process; empty where the part is."""
-        return self._metrics(*self.outputs_of(part)) if self._feed.count(part) else {}
+        return self._metrics(part, calibrated=False) if self._feed.count(part) else {}
 
     def evaluate_as_predict(self, part: Part) -> Metrics:
         """Metrics of what Predict answers to the rows of one part: read and computed in fp32, and calibrated."""
@@ -47,47 +48,46 @@ class Evaluator:
         served = Evaluator(
             self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._agreement
         )
-        logits, targets = served.outputs_of(part)
-        for feature in self._outputs:  # one after the other: those of many classes take much memory
-            uncalibrated = logits.pop(feature.name).to(feed.device)
-            logits[feature.name] = self._parallel.model.decoder(feature.name).calibrated(uncalibrated).cpu()
-        return self._metrics(logits, targets)
+        return served._metrics(part, calibrated=True)
 
-    def outputs_of(self, part: Part) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """(logits, targets) of every row of a part, on the CPU."""
-        world = self._parallel.world
-        self._parallel.model.eval()
-        batches = list(self._feed.ordered(part, self._batch_size))
-        said = Outputs([feature.name for feature in self._outputs], self._feed, world)
-        # FSDP's hooks need tensors that know their version, which those of inference mode do not
-        with torch.inference_mode() if world.size == 1 else torch.no_grad():
-            stream = self._feed.stream(world.portion(rows)[0] for rows in batches)
-            for rows, (_, batch, _) in zip(batches, stream, strict=True):
-                with self._precision.autocast():
-                    logits = self._parallel(batch)
-                said.add(rows, {name: values.float().cpu() for name, values in logits.items()})
-                self._agreement.check()
+    def outputs_of(self, part: Part, most_rows: int | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """(logits, targets) of the rows of a part, or of so many of them at even distances, on the CPU."""
+        said = Outputs(self._outputs, self._feed, self._parallel.world)
+        for rows, logits, _ in self._answers(part, most_rows):
+            said.add(rows, {name: values.cpu() for name, values in logits.items()})
         return said.everybody()
 
-    def _metrics(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> Metrics:
-        metrics: Metrics = {"loss": 0.0}
-        if self._parallel.world.leads:
-            for name, loss in self._losses.items():
-                metrics[f"{name}.loss"] = mean_loss(loss, logits[name], targets[name], self._feed.device)
-            metrics["loss"] = sum(metrics.values())
-            metrics |= measured(self._outputs, logits, targets)
-        told: Metrics = self._parallel.world.told(metrics)
+    def _metrics(self, part: Part, *, calibrated: bool) -> Metrics:
+        world = self._parallel.world
+        said, losses = Outputs(self._outputs, self._feed, world), LossSums(self._losses, world)
+        for rows, logits, targets in self._answers(part):
+            if calibrated:
+                decoder = self._parallel.model.decoder
+                logits = {name: decoder(name).calibrated(values) for name, values in logits.items()}
+            counted = len(world.share(rows))
+            losses.add(*({name: values[:counted] for name, values in found.items()} for found in (logits, targets)))
+            said.add(rows, {each.name: condensed(each, logits[each.name]).cpu() for each in self._outputs})
+        means = losses.means()
+        metrics: Metrics = {"loss": sum(means.values()), **{f"{name}.loss": mean for name, mean in means.items()}}
+        answers, known = said.everybody()
+        if world.leads:
+            metrics |= measured(self._outputs, answers, known)
+        told: Metrics = world.told(metrics)
         return told
 
-
-def mean_loss(loss: Loss, logits: Tensor, targets: Tensor, device: torch.device) -> float:
-    """The loss of all rows [n, ...], computed on a device for as many rows at once as have 16 million logits."""
-    rows = max(1, _LOSS_VALUES // max(1, logits[0].numel()))
-    if len(targets) <= rows:
-        return float(loss(logits.to(device), targets.to(device)))
-    total = masses = 0.0
-    for block, target in zip(torch.split(logits, rows), torch.split(targets.to(device), rows), strict=True):
-        if mass := loss.mass(target):
-            total += float(loss(block.to(device), target)) * mass
-            masses += mass
-    return total / masses
+    def _answers(
+        self, part: Part, most_rows: int | None = None
+    ) -> Iterator[tuple[Tensor, dict[str, Tensor], Mapping[str, Tensor]]]:
+        """(rows, logits, targets) batch by batch: all rows of a batch, and what this process's portion of it gives."""
+        world = self._parallel.world
+        self._parallel.model.eval()
+        classes = sum(len(feature.classes) for feature in self._outputs)
+        most = max(world.size, world.size * _BATCH_LOGITS // max(1, classes))
+        batches = list(self._feed.ordered(part, min(self._batch_size, most), most_rows))
+        stream = self._feed.stream(world.portion(rows)[0] for rows in batches)
+        for rows, (_, batch, targets) in zip(batches, stream, strict=True):
+            # FSDP's hooks need tensors that know their version, which those of inference mode do not
+            with torch.inference_mode() if world.size == 1 else torch.no_grad(), self._precision.autocast():
+                logits = self._parallel(batch)
+            yield rows, {name: values.float() for name, values in logits.items()}, targets
+            self._agreement.check()

@@ -143,9 +143,14 @@ class Feed:
         """Row numbers batch by batch as the rows stand in the data."""
         yield from torch.split(self.parts[part], batch_size)
 
-    def ordered(self, part: Part, batch_size: int) -> Iterator[Tensor]:
-        """Row numbers batch by batch for evaluation, similar lengths together where there are texts."""
+    def ordered(self, part: Part, batch_size: int, most_rows: int | None = None) -> Iterator[Tensor]:
+        """Row numbers batch by batch for evaluation, similar lengths together where there are texts.
+
+        Of a part of more than `most_rows` so many rows, at even distances.
+        """
         rows = self.parts[part]
+        if most_rows is not None and len(rows) > most_rows:
+            rows = rows[torch.linspace(0, len(rows) - 1, most_rows, dtype=torch.float64).long()]
         if self.tokens:
             rows = rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True, stable=True)]
         yield from torch.split(rows, batch_size)

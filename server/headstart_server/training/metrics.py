@@ -25,26 +25,22 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.training.metric_names import is_defined
 
-_TOP_K = 3
 
-
-def metrics_of(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, float]:
-    """Metrics of one output over [n, ...] logits and targets; numbers are in the data's units."""
+def metrics_of(feature: FittedFeature, answers: Tensor, targets: Tensor) -> dict[str, float]:
+    """Metrics of one output over [n, ...] condensed answers and targets; numbers are in the data's units."""
     if len(targets) == 0:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", UserWarning
         )  # torchmetrics warns of splits without positives; the value says so
-        found = _FUNCTIONS[feature.spec.type](feature, logits.float(), targets)
+        found = _FUNCTIONS[feature.spec.type](feature, answers, targets)
     return {name: float(value) for name, value in found.items()}
 
 
-def _category(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    classes = len(feature.classes)
-    top = min(feature.spec.top_k or _TOP_K, classes)
-    predicted = logits.argmax(1)
-    hits = (logits.topk(top).indices == targets[:, None]).any(1).float().mean()
+def _category(feature: FittedFeature, ranked: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    classes, predicted = len(feature.classes), ranked[:, 0]
+    hits = (ranked[:, 1:] == targets[:, None]).any(1).float().mean()
     return {
         "accuracy": multiclass_accuracy(predicted, targets, classes, average="micro", validate_args=False),
         "f1_macro": _f1_macro(predicted, targets, classes),

@@ -16,6 +16,7 @@ from headstart_server.training.reports import Metrics, Reporter, StepReport
 
 _REPORT_SECONDS = 0.25
 _RUNNING_VALUES = 50_000_000
+_UNCONDENSED_VALUES = 5_000_000
 
 
 class Running:
@@ -23,8 +24,8 @@ class Running:
 
     def __init__(self, outputs: tuple[FittedFeature, ...], feed: Feed, world: World) -> None:
         self._outputs, self._world = outputs, world
-        self._said = Outputs([feature.name for feature in outputs], feed, world)
-        self._budget = _RUNNING_VALUES
+        self._said = Outputs(outputs, feed, world)
+        self._budget, self._uncondensed = _RUNNING_VALUES, 0
         self._losses: list[Tensor] = []
         self._rows: list[int] = []
 
@@ -32,7 +33,12 @@ class Running:
         """Takes note of one pass: all its rows, and what this process's model said of its own."""
         if self._budget > 0:
             self._said.add(rows, {name: values.detach() for name, values in logits.items()})
-            self._budget -= len(rows) * sum(values[0].numel() for values in logits.values())
+            values = len(rows) * sum(values[0].numel() for values in logits.values())
+            self._budget -= values
+            self._uncondensed += values
+            if self._uncondensed > _UNCONDENSED_VALUES:  # seldom: a stored epoch takes milliseconds
+                self._said.condense()
+                self._uncondensed = 0
 
     def note(self, loss: Tensor, rows: int) -> None:
         """Takes note of one step: the mean loss of its rows."""
@@ -44,9 +50,10 @@ class Running:
         rows = torch.tensor(self._rows, dtype=torch.float32)
         metrics: Metrics = {"loss": float((torch.stack(self._losses).float().cpu() * rows).sum() / rows.sum())}
         require_finite(metrics["loss"], epoch)
-        logits, targets = self._said.everybody()
+        self._said.condense()
+        answers, targets = self._said.everybody()
         if self._world.leads:
-            metrics |= measured(self._outputs, logits, targets)
+            metrics |= measured(self._outputs, answers, targets)
         told: Metrics = self._world.told(metrics)
         return told
 

@@ -9,17 +9,22 @@ import torch
 import torchmetrics.classification as reference
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.losses import Loss
+from headstart_server.model.world import World
 from headstart_server.training import metrics
-from headstart_server.training.calibration import fit_temperature, temperature_that_helps
-from headstart_server.training.evaluation import mean_loss
+from headstart_server.training.calibration import fit_temperature, rows_to_fit, temperature_that_helps
 from headstart_server.training.metric_names import metric_names, smaller_is_better
 from headstart_server.training.metrics import metrics_of
+from headstart_server.training.outputs import LossSums, condensed
 from scipy.optimize import minimize_scalar
 from sklearn import metrics as sklearn_metrics
 
 from tests.support.training import feature_of
 
 GENERATOR = np.random.default_rng(0)
+
+
+def _metrics_of(feature: FittedFeature, logits: torch.Tensor, targets: torch.Tensor) -> dict[str, float]:
+    return metrics_of(feature, condensed(feature, logits), targets)
 
 
 def _category(classes: int = 4, **changes: Any) -> FittedFeature:
@@ -30,7 +35,7 @@ def _category(classes: int = 4, **changes: Any) -> FittedFeature:
 def test_category_metrics_are_torchmetrics(classes: int, rows: int, top_k: int | None) -> None:
     logits = torch.randn(rows, classes, generator=torch.Generator().manual_seed(1))
     targets = torch.randint(classes, (rows,), generator=torch.Generator().manual_seed(2))
-    found = metrics_of(_category(classes, **({} if top_k is None else {"top_k": top_k})), logits, targets)
+    found = _metrics_of(_category(classes, **({} if top_k is None else {"top_k": top_k})), logits, targets)
     top = min(top_k or 3, classes)
     expected = {
         "accuracy": reference.MulticlassAccuracy(classes, average="micro")(logits, targets),
@@ -47,7 +52,7 @@ def test_binary_metrics_are_scikit_learns(threshold: float | None) -> None:
     feature = feature_of("out", "binary", ["0", "1"], output=True, decoder={"threshold": threshold})
     logits = torch.randn(300, generator=torch.Generator().manual_seed(3))
     truth = (torch.rand(300, generator=torch.Generator().manual_seed(4)) < 0.3).float()
-    found = metrics_of(feature, logits, truth)
+    found = _metrics_of(feature, logits, truth)
     scores, labels = logits.sigmoid().numpy(), truth.numpy()
     predicted = scores > (threshold or 0.5)
     assert found == pytest.approx(
@@ -65,7 +70,7 @@ def test_binary_metrics_are_scikit_learns(threshold: float | None) -> None:
 @pytest.mark.parametrize("truth", [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
 def test_a_split_of_one_class_has_no_area_under_its_curve(truth: list[float]) -> None:
     feature = feature_of("out", "binary", ["0", "1"], output=True)
-    found = metrics_of(feature, torch.tensor([0.1, -0.2, 3.0]), torch.tensor(truth))
+    found = _metrics_of(feature, torch.tensor([0.1, -0.2, 3.0]), torch.tensor(truth))
     assert "roc_auc" not in found
     assert all(math.isfinite(value) for value in found.values())
 
@@ -78,7 +83,7 @@ def test_number_metrics_are_in_the_datas_units(normalization: str) -> None:
 
     targets = column_of(feature, values.tolist())
     logits = targets + 0.1 * torch.randn(200, generator=torch.Generator().manual_seed(5))
-    found = metrics_of(feature, logits, targets)
+    found = _metrics_of(feature, logits, targets)
     from headstart_server.data.features.number import NumberStatistics, restore
 
     assert isinstance(feature.statistics, NumberStatistics)
@@ -98,29 +103,34 @@ def test_number_metrics_are_in_the_datas_units(normalization: str) -> None:
 @pytest.mark.parametrize("truth", [[0.1], [0.1, 0.1, 0.1], [-1e6, -1e6]])
 def test_targets_that_are_all_the_same_have_no_share_of_variance(truth: list[float]) -> None:
     feature = feature_of("out", "number", [1.0, 2.0], output=True)
-    found = metrics_of(feature, torch.linspace(0, 1, len(truth)), torch.tensor(truth))
+    found = _metrics_of(feature, torch.linspace(0, 1, len(truth)), torch.tensor(truth))
     assert "r2" not in found
     assert all(math.isfinite(value) for value in found.values())
 
 
+def test_what_is_kept_of_a_category_does_not_grow_with_its_classes() -> None:
+    logits = torch.randn(3, 5_000, generator=torch.Generator().manual_seed(1))
+    kept = condensed(_category(5_000), logits)
+    assert kept.shape == (3, 4)
+    assert kept[:, 0].tolist() == logits.argmax(1).tolist()
+
+
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.0, 5.0]])
-def test_a_loss_in_blocks_is_the_loss(weights: list[float] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_in_batches_is_the_loss(weights: list[float] | None) -> None:
     torch.manual_seed(0)
     logits, targets = torch.randn(50, 4), torch.randint(0, 4, (50,))
     classes = None if weights is None else torch.tensor(weights)
     loss = Loss(lambda some, truth: torch.nn.functional.cross_entropy(some, truth, weight=classes), classes)
-    monkeypatch.setattr("headstart_server.training.evaluation._LOSS_VALUES", 12)
-    found = mean_loss(loss, logits, targets, torch.device("cpu"))
-    assert found == pytest.approx(float(loss(logits, targets)), rel=1e-5)
+    found = LossSums({"out": loss}, World())
+    for some, truth in zip(logits.split(7), targets.split(7), strict=True):
+        found.add({"out": some}, {"out": truth})
+    assert found.means() == {"out": pytest.approx(float(loss(logits, targets)), rel=1e-6)}
 
 
-def test_of_very_many_classes_a_part_of_the_rows_is_calibrated(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = torch.Generator().manual_seed(2)
-    logits = torch.randn(4_000, 5, generator=generator)
-    targets = torch.distributions.Categorical(logits=logits).sample()
-    whole = temperature_that_helps(3 * logits, targets)
-    monkeypatch.setattr("headstart_server.training.calibration._MOST_VALUES", 5_000)
-    assert temperature_that_helps(3 * logits, targets) == pytest.approx(whole, rel=0.15)
+def test_of_very_many_classes_a_part_of_the_rows_is_calibrated() -> None:
+    assert rows_to_fit(2) > 1_000_000
+    assert rows_to_fit(15_000) * 15_000 <= 10_000_000
+    assert rows_to_fit(1_000_000_000) >= 20
 
 
 @pytest.mark.parametrize("labels", [1, 2, 5])
@@ -129,7 +139,7 @@ def test_set_metrics_are_torchmetrics(labels: int) -> None:
     feature = feature_of("out", "set", [" ".join(items)], output=True, decoder={"threshold": 0.4})
     logits = torch.randn(60, labels, generator=torch.Generator().manual_seed(6))
     truth = (torch.rand(60, labels, generator=torch.Generator().manual_seed(7)) < 0.4).to(torch.uint8)
-    found = metrics_of(feature, logits, truth)
+    found = _metrics_of(feature, logits, truth)
     predicted = (logits.sigmoid() > 0.4).numpy().astype(int)
     assert found["jaccard"] == pytest.approx(
         sklearn_metrics.jaccard_score(truth.numpy().ravel(), predicted.ravel()), abs=1e-6
@@ -143,7 +153,7 @@ def test_set_metrics_are_torchmetrics(labels: int) -> None:
 def test_vector_metrics_are_scikit_learns() -> None:
     feature = feature_of("out", "vector", ["1 2 3"], output=True)
     logits, truth = torch.randn(2, 20, 3, generator=torch.Generator().manual_seed(8))
-    assert metrics_of(feature, logits, truth) == pytest.approx(
+    assert _metrics_of(feature, logits, truth) == pytest.approx(
         {
             "mean_squared_error": sklearn_metrics.mean_squared_error(truth.numpy(), logits.numpy()),
             "mean_absolute_error": sklearn_metrics.mean_absolute_error(truth.numpy(), logits.numpy()),
@@ -153,7 +163,7 @@ def test_vector_metrics_are_scikit_learns() -> None:
 
 
 def test_an_empty_split_has_no_metrics() -> None:
-    assert metrics_of(_category(), torch.empty(0, 4), torch.empty(0, dtype=torch.int64)) == {}
+    assert _metrics_of(_category(), torch.empty(0, 4), torch.empty(0, dtype=torch.int64)) == {}
 
 
 def test_the_names_promised_are_the_names_given_and_have_a_direction() -> None:
@@ -164,7 +174,7 @@ def test_the_names_promised_are_the_names_given_and_have_a_direction() -> None:
         ("set", ["a b"], torch.eye(2), torch.eye(2)),
         ("vector", ["1 2"], torch.eye(2), torch.eye(2)),
     ):
-        found = metrics_of(feature_of("out", kind, values, output=True), logits, targets)
+        found = _metrics_of(feature_of("out", kind, values, output=True), logits, targets)
         assert {"loss", *found} == set(metric_names(kind))
     assert smaller_is_better("loss") and smaller_is_better("out.mean_squared_error")
     assert not smaller_is_better("out.accuracy") and not smaller_is_better("out.r2")
