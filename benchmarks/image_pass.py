@@ -9,8 +9,8 @@ from headstart_server.data.images.loader import workers_for
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.embedding import embed
+from headstart_server.engines.encoder_cache import EncoderCache
 from headstart_server.engines.image_embedding import ImageEncode
-from headstart_server.engines.shelf import EncoderShelf
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -81,7 +81,7 @@ class _Work:
         self.images, self.count = images, len(images.column)
         self.plan = mobilenet_plan(column, models)
         self._scratch, self._turn = scratch, 0
-        self._shelf = EncoderShelf()
+        self._encoder_cache = EncoderCache()
         self._loader = loader_of(self.plan, images)
         self._crops = crops_of(self._loader, column, self.count)
 
@@ -97,7 +97,7 @@ class _Work:
     def _both(self) -> None:
         self._turn += 1
         store = EmbeddingStore(self._scratch / str(self._turn)).space(self.plan.space)
-        encode = ImageEncode(self.plan, self.images, device(), self._shelf, lambda: None)
+        encode = ImageEncode(self.plan, self.images, device(), self._encoder_cache, lambda: None)
         embed(store, self.images.keys, encode, lambda progress: None, self._scratch)
         store.close()
 

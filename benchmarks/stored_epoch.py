@@ -40,7 +40,7 @@ def run(bench: Bench) -> Report:
     epochs = bench.pick(10, 5)
     ours = _ours(engine, train, validation, epochs)
     ours()  # fills the store
-    embeddings = EmbeddingPass(text_plan(), list(train["text"])).into(engine.workplace.layout.embeddings).float()
+    embeddings = EmbeddingPass(text_plan(), list(train["text"])).into(engine.runtime.layout.embeddings).float()
     names = sorted(set(train["label"]))
     labels = torch.tensor([names.index(label) for label in train["label"]])
     samples = interleaved(

@@ -10,10 +10,10 @@ from headstart_server.core.names import new_id
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import RowCounts
 from headstart_server.engines.local import LocalEngine
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
@@ -61,13 +61,13 @@ class Engine:
     """Trains over one state folder, again and again."""
 
     def __init__(self, folder: Path, sources: ModelSources | None = None) -> None:
-        self.workplace = Workplace.at(Storage(Layout(folder)), sources or ModelSources())
+        self.runtime = RuntimeContext.at(Storage(Layout(folder)), sources or ModelSources())
 
     def train(self, spec: dict[str, Any], train: Columns, validation: Columns) -> list[EpochReport]:
         """The epochs of one training, timed by the loop itself."""
         tables = [table_of_arrow(pa.table(dict(part)), "dataset") for part in (train, validation)]
         recorder = Recorder()
         sources = Sources(tuple(tables), ("dataset", "validation_dataset"))
-        assignment = Assignment(new_id(), "benchmark", TrainSpec.model_validate(spec), sources)
-        LocalEngine(assignment, self.workplace, recorder).run()
+        job = JobContext(new_id(), "benchmark", TrainSpec.model_validate(spec), sources)
+        LocalEngine(job, self.runtime, recorder).run()
         return recorder.epochs

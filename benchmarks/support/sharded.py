@@ -14,7 +14,7 @@ import torch.distributed as dist
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import fit_feature
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder
+from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
@@ -71,9 +71,9 @@ def _model(weights: Path, *, in_parts: bool) -> ECD:
     source = ModelSource("benchmark", weights)
     item = PretrainedInput(dimension_of(source), trainable=True)
     if in_parts:
-        draft = draft_encoder(source, "mean")
-        assert draft is not None
-        item.sketch(draft)
+        deferred = defer_encoder(source, "mean")
+        assert deferred is not None
+        item.defer(deferred)
     else:
         item.restore(load_encoder(source, "mean", use_pretrained=True, field="benchmark"))
     return ECD([text], [label], CombinerSpec(), {"text": item})

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, PIECES
+from headstart_server.engines.encode_pool import LEAST_ROWS, MOST_ROWS, PIECES
 
 _KEY_BYTES, _INDEX_BYTES = 16, 24
 _JITTER = 0.15

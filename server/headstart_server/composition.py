@@ -5,7 +5,7 @@ import os
 import signal
 import tempfile
 import threading
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import prometheus_client
@@ -17,24 +17,25 @@ from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
-from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.tidying import Limits
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
+from headstart_server.engines.retention import Limits
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.retention import Retention
+from headstart_server.rpc.admission import Admission
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
-from headstart_server.rpc.intake import Intake
 from headstart_server.rpc.listening import require_free_port
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
@@ -45,7 +46,6 @@ from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
-from headstart_server.upkeep import Upkeep
 
 _log = structlog.get_logger()
 _LEAVING_SECONDS = 2.0
@@ -66,36 +66,32 @@ class App:
         limits = ImageLimits(settings.max_image_bytes, settings.max_image_pixels, settings.max_image_ratio)
         self.storage = Storage(self.layout, settings.storage_url)
         self.storage.mark()
-        self.workplace = Workplace.at(self.storage, sources, limits)
+        self.runtime = RuntimeContext.at(self.storage, sources, limits)
         self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
+        runtime = RuntimeSettings(
+            state_dir=str(self.layout.root),
+            storage_url=self.storage.url,
+            model_root=str(model_root) if model_root else None,
+            hub_allowed=settings.allow_hub,
+            image_limits=limits,
+            limits=Limits.of(settings),
+        )
         self.supervisor = Supervisor(
             self.jobs,
             WorkerPool(settings.warm_workers),
             self.storage,
             SupervisorSettings(
-                model_root=str(model_root or ""),
-                hub_allowed=settings.allow_hub,
-                ray_address=settings.ray_address,
-                ray_grows=settings.ray_grows,
-                ray_timeout=settings.ray_timeout,
+                runtime=runtime,
+                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
-                image_limits=limits,
-                limits=Limits.of(settings),
             ),
         )
         self.batcher = Batcher()
-        surroundings = {
-            "version": own_version(),
-            "state_dir": str(self.layout.root),
-            "storage_url": self.storage.url,
-            "model_root": str(model_root or ""),
-            "hub_allowed": settings.allow_hub,
-            "image_limits": asdict(limits),
-            "precisions": settled_precisions(),
-        }
         self.artifacts = ArtifactRegistry(self.storage.artifacts)
-        self.exports = Exports(self.artifacts, surroundings, settings.concurrent_exports)
+        self.exports = Exports(
+            self.artifacts, replace(runtime, precisions=settled_precisions()), settings.concurrent_exports
+        )
         self.server = Server(self._endpoint(), self._servicers(sources))
 
     async def start(self) -> None:
@@ -111,12 +107,14 @@ class App:
         if self.settings.port_file is not None:
             with published_file(self.settings.port_file) as temporary:
                 temporary.write_text(str(self.server.port), encoding="ascii")
-        self._upkeep = asyncio.create_task(Upkeep(self.storage, self.settings, self.workplace.store, self.jobs).run())
+        self._retention = asyncio.create_task(
+            Retention(self.storage, self.settings, self.runtime.store, self.jobs).run()
+        )
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
 
     async def stop(self) -> None:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
-        self._upkeep.cancel()
+        self._retention.cancel()
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()
         await closing
@@ -131,12 +129,14 @@ class App:
         )
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
-        settings, layout, workplace = self.settings, self.layout, self.workplace
+        settings, layout, runtime = self.settings, self.layout, self.runtime
         uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
         models = ModelRegistry(self.storage.models)
-        images = workplace.image_limits
-        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, settings.model_pool_bytes, images)
-        intake = Intake(self.storage, settings.data_root, uploads, sources, workplace.device.type, images)
+        images = runtime.image_limits
+        pool = ModelPool(
+            models, runtime.encoder_store, runtime.store, runtime.device, settings.model_pool_bytes, images
+        )
+        admission = Admission(self.storage, settings.data_root, uploads, sources, runtime.device.type, images)
         limits = server_pb2.ServerLimits(
             max_message_bytes=settings.max_message_bytes,
             max_dataset_bytes=settings.max_dataset_bytes,
@@ -147,12 +147,12 @@ class App:
             max_image_ratio=images.max_ratio,
         )
         return {
-            "TrainingService": TrainingServicer(intake, self.supervisor, self.jobs, workplace.store, layout),
+            "TrainingService": TrainingServicer(admission, self.supervisor, self.jobs, runtime.store, layout),
             "PredictionService": PredictionServicer(pool, self.batcher, settings.max_predict_rows),
             "ExportService": ExportServicer(self.exports, self.artifacts, models),
             "DatasetService": DatasetServicer(uploads, self.jobs),
             "ModelService": ModelServicer(models, pool),
-            "EmbeddingService": EmbeddingServicer(workplace, settings.max_predict_rows),
+            "EmbeddingService": EmbeddingServicer(runtime, settings.max_predict_rows),
             "ServerService": ServerServicer(sources, limits),
         }
 

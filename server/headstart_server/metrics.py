@@ -1,8 +1,7 @@
 """Every Prometheus metric of the service, in one place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
@@ -32,20 +31,18 @@ BATCH_WAIT = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
 )
 
-_OUTCOMES = ("found", "repeated", "encoded", "shared")
-_passes: dict[tuple[str, str], dict[str, int]] = {}
+OUTCOMES = ("found", "repeated", "encoded", "shared")
+_passes: dict[tuple[str, str], Mapping[str, int]] = {}
 
 
-def count_encoded(data: dict[str, Any]) -> None:
-    """Adds what a pass did since its last report; counts start again with each pass."""
-    key = (data["feature"], data["space"])
-    last = _passes.get(key, {})
-    if any(data[outcome] < last.get(outcome, 0) for outcome in _OUTCOMES) or data["seen"] < last.get("seen", 0):
+def count_encoded(feature: str, space: str, counts: Mapping[str, int], *, done: bool) -> None:
+    """Adds what a pass did since its last report, by outcome; counts of rows start again with each pass."""
+    last = _passes.get((feature, space), {})
+    if any(count < last.get(outcome, 0) for outcome, count in counts.items()):
         last = {}
-    for outcome in _OUTCOMES:
-        ROWS.labels(outcome).inc(data[outcome] - last.get(outcome, 0))
-    done = data["seen"] >= data["total"]
-    _passes[key] = {} if done else {name: data[name] for name in (*_OUTCOMES, "seen")}
+    for outcome, count in counts.items():
+        ROWS.labels(outcome).inc(count - last.get(outcome, 0))
+    _passes[feature, space] = {} if done else counts
 
 
 class StoreCollector(Collector):

@@ -16,11 +16,11 @@ from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.export.artifacts import ArtifactRegistry
-from headstart_server.model.bundle import EncoderVault
+from headstart_server.model.bundle import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
-from headstart_server.training.checkpoint import Kept, Progress, load_checkpoint, save_checkpoint
+from headstart_server.training.checkpoint import CheckpointState, Progress, load_checkpoint, save_checkpoint
 
 from tests.support.archives import zipped
 from tests.support.artifacts import publish
@@ -104,11 +104,14 @@ def _artifacts(root: Path) -> Iterator[Kind]:
 
 def _models(root: Path, bert: Path) -> Iterator[Kind]:
     saved_bundle(root, bert, trainable=False)
-    registry, vault = ModelRegistry(SharedFolders(root / "models")), EncoderVault(SharedFolders(root / "vault"))
+    registry, encoder_store = (
+        ModelRegistry(SharedFolders(root / "models")),
+        EncoderStore(SharedFolders(root / "encoder_store")),
+    )
 
     def answer() -> Any:
         bundle = registry.get("m1")
-        state = bundle.model(vault, with_encoders=True).state_dict()
+        state = bundle.model(encoder_store, with_encoders=True).state_dict()
         return bundle.details, bundle.sample().to_pydict(), {name: value.tolist() for name, value in state.items()}
 
     def listed() -> Any:
@@ -116,7 +119,7 @@ def _models(root: Path, bert: Path) -> Iterator[Kind]:
 
     for name in ("bundle.json", "head.safetensors", "sample.arrow"):
         yield Kind(name, root / "models" / "m1" / name, answer, listed)
-    [kept] = (root / "vault").glob("[!.]*")
+    [kept] = (root / "encoder_store").glob("[!.]*")
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         yield Kind(f"kept {name}", kept / name, answer, listed)
 
@@ -151,7 +154,7 @@ def _stores(root: Path) -> Iterator[Kind]:
 
 def _checkpoints(root: Path) -> Iterator[Kind]:
     folders = SharedFolders(root)
-    state = Kept({"w": torch.arange(40.0)}, {"w": torch.ones(40)}, {"m": torch.zeros(9)}, {"step": 3})
+    state = CheckpointState({"w": torch.arange(40.0)}, {"w": torch.ones(40)}, {"m": torch.zeros(9)}, {"step": 3})
     save_checkpoint(folders, Progress(1, 3, None, 0), state)
 
     def resumed() -> Any:

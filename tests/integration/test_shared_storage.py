@@ -11,7 +11,7 @@ import headstart
 import numpy as np
 import pytest
 from headstart.v1 import training_pb2 as pb
-from headstart_server.storage.depot import Depot, depot_at
+from headstart_server.storage.object_store import ObjectStore, object_store_at
 
 from tests.support import reviews
 from tests.support.object_store import s3_server
@@ -27,8 +27,8 @@ def bucket() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def depot(bucket: str, data_root: Path) -> Depot:
-    found = depot_at(bucket, "url")
+def object_store(bucket: str, data_root: Path) -> ObjectStore:
+    found = object_store_at(bucket, "url")
     found.publish(data_root / "reviews.csv", "data/deep/reviews.csv")
     return found
 
@@ -40,7 +40,7 @@ def server_at(state: Path, bucket: str, model_root: Path) -> RunningServer:
 
 @pytest.fixture(scope="module")
 def pair(
-    bucket: str, depot: Depot, model_root: Path, tmp_path_factory: pytest.TempPathFactory
+    bucket: str, object_store: ObjectStore, model_root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[headstart.Client, headstart.Client]]:
     states = [tmp_path_factory.mktemp(name) for name in ("here", "there")]
     with (
@@ -57,7 +57,7 @@ def trained(client: headstart.Client, data: Any, **trainer: object) -> pb.TrainJ
 
 
 def test_what_one_server_has_made_the_other_lists_serves_exports_and_deletes(
-    pair: tuple[headstart.Client, headstart.Client], depot: Depot, tmp_path: Path
+    pair: tuple[headstart.Client, headstart.Client], object_store: ObjectStore, tmp_path: Path
 ) -> None:
     here, there = pair
     job = trained(here, headstart.ServerPath("deep/reviews.csv"))
@@ -74,7 +74,7 @@ def test_what_one_server_has_made_the_other_lists_serves_exports_and_deletes(
     assert (again.encode_progress.rows_encoded, again.encode_progress.rows_found) == (0, 240)
     here.models.delete(again.model)
     assert [model.name for model in there.models.list()] == [job.model]
-    assert not any(again.model.removeprefix("models/") in name for name in depot.files("state/models"))
+    assert not any(again.model.removeprefix("models/") in name for name in object_store.files("state/models"))
 
 
 def test_an_upload_to_one_server_is_trained_on_by_the_other(

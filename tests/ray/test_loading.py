@@ -54,8 +54,8 @@ def _table() -> pa.Table:
     return pa.table({"image": [png(row) for row in range(ROWS)], "label": [f"l{row % 2}" for row in range(ROWS)]})
 
 
-def _hands() -> list[int]:
-    found = subprocess.run(["pgrep", "-f", "ray::_Hand"], capture_output=True, text=True, check=False)
+def _workers() -> list[int]:
+    found = subprocess.run(["pgrep", "-f", "ray::_LoaderActor"], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
 
 
@@ -67,21 +67,21 @@ def _epochs(client: headstart.Client, wanted: dict[str, Any], *, kill: bool = Fa
         found.append(event.epoch_finished)
         if kill and event.epoch_finished.workers[0].image_workers:
             kill = False
-            os.kill(_hands()[0], signal.SIGKILL)
+            os.kill(_workers()[0], signal.SIGKILL)
     assert not kill
     return found
 
 
 def test_training_is_the_same_whoever_loads_its_images(client: headstart.Client) -> None:
     local = _epochs(client, _spec())
-    hands = _epochs(client, _spec(num_workers=2, image_workers=1), kill=True)
+    workers = _epochs(client, _spec(num_workers=2, image_workers=1), kill=True)
     own = _epochs(client, _spec(num_workers=2, image_workers=0))
-    for one, other, third in zip(local, hands, own, strict=True):
+    for one, other, third in zip(local, workers, own, strict=True):
         assert other.train["loss"] == pytest.approx(one.train["loss"], abs=1e-5)
         assert third.train["loss"] == pytest.approx(one.train["loss"], abs=1e-5)
         assert min(one.load_seconds, other.load_seconds, third.load_seconds) > 0
-    first, second = zip(*([worker.image_workers for worker in epoch.workers] for epoch in hands), strict=True)
+    first, second = zip(*([worker.image_workers for worker in epoch.workers] for epoch in workers), strict=True)
     assert set(second) == {1}, "its own"
     assert 0 in first[first.index(1) :], "the other's was killed"
     assert first[-1] == 1, "and replaced"
-    assert not _hands()
+    assert not _workers()

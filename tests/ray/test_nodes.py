@@ -17,7 +17,7 @@ import headstart
 import numpy as np
 import pytest
 from headstart.v1 import training_pb2 as pb
-from headstart_server.storage.depot import depot_at
+from headstart_server.storage.object_store import object_store_at
 
 from tests.support import reviews
 from tests.support.object_store import s3_server
@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSe
     with mock.patch.dict(os.environ, ENVIRONMENT), s3_server(HOST) as bucket, ray_nodes(4) as nodes:
         flags = ("--ray-address", nodes.address, "--storage-url", f"{bucket}/state", "--data-root", f"{bucket}/data")
         with server_with_ray(root, *flags) as running:
-            depot_at(bucket, "url").publish(root / "data" / "reviews.csv", "data/reviews.csv")
+            object_store_at(bucket, "url").publish(root / "data" / "reviews.csv", "data/reviews.csv")
             yield running, nodes
 
 

@@ -10,7 +10,7 @@ import torch
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder, save_text_encoder
 from headstart_server.encoders.text_preparation import load_preparation
-from headstart_server.model.bundle import Bundle, EncoderReference, EncoderVault, load_bundle, save_bundle
+from headstart_server.model.bundle import Bundle, EncoderReference, EncoderStore, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.folders import SharedFolders
@@ -45,7 +45,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
     reference = EncoderReference(
         kind="text",
         name="tiny",
-        digest="" if trainable else EncoderVault(SharedFolders(root / "vault")).keep(source),
+        digest="" if trainable else EncoderStore(SharedFolders(root / "encoder_store")).keep(source),
         folder="encoders/0" if trainable else "",
         reduction="mean",
         dimension=32,

@@ -11,9 +11,10 @@ from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.job_context import JobContext
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.local import LocalEngine
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.export.exporter import Exporter, Say
 from headstart_server.model.registry import ModelRegistry
@@ -23,19 +24,6 @@ from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
 
 from tests.support import reviews
-from tests.support.training import Reports
-
-
-class Listener(Reports):
-    """Hears a whole job and keeps nothing."""
-
-    def state(self, state: str) -> None: ...
-
-    def resolved(self, *_: object) -> None: ...
-
-    def encode(self, *_: object) -> None: ...
-
-    def model(self, *_: object) -> None: ...
 
 
 @dataclass
@@ -57,14 +45,14 @@ class Exports:
 def trained(root: Path, encoder: str, **changes: Any) -> Exports:
     """Trains on reviews with an encoder of `root`/models; `changes` are those of the encoder's spec."""
     layout = Layout(root / "state")
-    workplace = Workplace.at(Storage(layout), ModelSources(root / "models"))
+    runtime = RuntimeContext.at(Storage(layout), ModelSources(root / "models"))
     rows = reviews.make_rows(60)
     table = table_of_arrow(pa.table({name: [row[name] for row in rows] for name in rows[0]}), "dataset")
     spec = reviews.spec(epochs=1)
     named = {"type": "auto_transformer", "pretrained_model_name_or_path": encoder}
     spec["input_features"][0]["encoder"] |= {**named, **changes}
-    assignment = Assignment(new_id(), encoder, parse_values(spec), Sources((table,), ("dataset",)))
-    identifier = LocalEngine(assignment, workplace, Listener()).run()
+    job = JobContext(new_id(), encoder, parse_values(spec), Sources((table,), ("dataset",)))
+    identifier = LocalEngine(job, runtime, Silent()).run()
     models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
-    pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 1 << 30)
-    return Exports(models, pool, artifacts, Exporter(artifacts, workplace.vault), identifier)
+    pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 1 << 30)
+    return Exports(models, pool, artifacts, Exporter(artifacts, runtime.encoder_store), identifier)

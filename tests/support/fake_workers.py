@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from headstart_server.core.names import new_id
+from headstart_server.core.states import State
+from headstart_server.engines.events import to_plain
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
+from headstart_server.training.reports import StepReport
 
 Message = dict[str, Any]
 Script = Callable[["FakeWorker"], AsyncIterator[Message]]
@@ -30,9 +32,15 @@ def state(to: str) -> Message:
     return {"event": "state", "data": {"from": "", "to": to}}
 
 
-def step(number: int) -> Message:
+def step_report(number: int) -> StepReport:
     """Some progress."""
-    return {"event": "step", "data": {"step": number}}
+    return StepReport(1, number, 1_000, 0.5, 1e-3, 100.0, 1.0)
+
+
+def step(number: int) -> Message:
+    """A worker says that it made some progress."""
+    kind, data = to_plain(step_report(number))
+    return {"event": kind, "data": data}
 
 
 def failed(reason: str) -> Message:
@@ -64,7 +72,7 @@ async def trains_until_cancelled(worker: FakeWorker) -> AsyncIterator[Message]:
 
 
 async def hangs(worker: FakeWorker) -> AsyncIterator[Message]:
-    """A worker that hears nothing until it is killed."""
+    """A worker that reads nothing until it is killed."""
     yield state("PREPARING")
     await worker.killed.wait()
 
@@ -78,15 +86,15 @@ class FakeWorker:
         self.cancelled, self.killed = asyncio.Event(), asyncio.Event()
         self.stopped = False
 
-    async def run(self, assignment: Message) -> AsyncIterator[Message]:
+    async def run(self, job: Message) -> AsyncIterator[Message]:
         """Play the next script, as a process would: a cancellation that came before the job is forgotten."""
         self.cancelled.clear()
-        self.jobs.append(assignment["identifier"])
+        self.jobs.append(job["identifier"])
         async for message in self._scripts.pop(0)(self):
             yield message
 
     def cancel(self) -> None:
-        """Hear it."""
+        """Take note."""
         self.cancelled.set()
 
     def kill(self) -> None:

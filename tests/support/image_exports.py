@@ -12,9 +12,10 @@ from headstart_server.core.names import new_id
 from headstart_server.data.images.files import FolderFiles
 from headstart_server.data.tables import Sources, Table, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.job_context import JobContext
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.local import LocalEngine
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.export.exporter import Exporter
 from headstart_server.model.registry import ModelRegistry
@@ -23,7 +24,7 @@ from headstart_server.spec.parse import parse_values
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
 
-from tests.support.exports import Exports, Listener
+from tests.support.exports import Exports
 from tests.support.images import encoded, picture
 
 SIZES = [(40, 30), (64, 48), (31, 57), (40, 30), (90, 20)]
@@ -57,7 +58,7 @@ def read_rows(path: Path) -> Table:
 def trained_on_photos(root: Path, inputs: list[dict[str, Any]]) -> Exports:
     """Trains one epoch with the encoders of `root`/models."""
     layout = Layout(root / new_id())
-    workplace = Workplace.at(Storage(layout), ModelSources(root / "models"))
+    runtime = RuntimeContext.at(Storage(layout), ModelSources(root / "models"))
     spec = {
         "input_features": inputs,
         "output_features": [{"name": "kind", "type": "category"}],
@@ -65,8 +66,8 @@ def trained_on_photos(root: Path, inputs: list[dict[str, Any]]) -> Exports:
         "trainer": {"epochs": 1, "batch_size": 8},
     }
     table = read_rows(write_rows(root / new_id(), 40))
-    assignment = Assignment(new_id(), "photos", parse_values(spec), Sources((table,), ("dataset",)))
-    identifier = LocalEngine(assignment, workplace, Listener()).run()
+    job = JobContext(new_id(), "photos", parse_values(spec), Sources((table,), ("dataset",)))
+    identifier = LocalEngine(job, runtime, Silent()).run()
     models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
-    pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 1 << 30)
-    return Exports(models, pool, artifacts, Exporter(artifacts, workplace.vault), identifier)
+    pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 1 << 30)
+    return Exports(models, pool, artifacts, Exporter(artifacts, runtime.encoder_store), identifier)

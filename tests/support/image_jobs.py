@@ -19,12 +19,14 @@ from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.image import FEATURES, ImageEncoder
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoders.torchvision_weights import TorchvisionSource
+from headstart_server.engines.events import EncodeReport, JobEvent
 from headstart_server.engines.listener import Silent
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored import StoredInput, StoredInputs
-from headstart_server.engines.workplace import Workplace
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
+from headstart_server.training.reports import JobWarning
 from torch import Tensor, nn
 
 from tests.support.images import SMALL
@@ -88,18 +90,19 @@ def embedding_of(crop: Tensor) -> list[float]:
 
 
 @dataclass
-class Heard(Silent):
+class RecordingListener(Silent):
     """A listener that remembers."""
 
     warnings: list[tuple[str, str]] = field(default_factory=list)
-    progress: list[tuple[str, FillProgress]] = field(default_factory=list)
+    progress: list[tuple[str, EncodeReport]] = field(default_factory=list)
     checks: int = 0
 
-    def warning(self, reason: str, message: str) -> None:
-        self.warnings.append((reason, message))
-
-    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
-        self.progress.append((feature, progress))
+    def report(self, event: JobEvent) -> None:
+        match event:
+            case JobWarning():
+                self.warnings.append((event.reason, event.message))
+            case EncodeReport():
+                self.progress.append((event.feature, event))
 
     def check(self) -> None:
         self.checks += 1
@@ -128,9 +131,9 @@ class ImageJob:
             }
         )
         self.data: PreparedData = prepare(spec, sources, 0)
-        self.heard = Heard()
-        self.workplace = Workplace.at(Storage(Layout(root / "state")), ModelSources())
-        self.inputs = StoredInputs(self.data, self.workplace, self.heard, root / "scratch")
+        self.recorded = RecordingListener()
+        self.runtime = RuntimeContext.at(Storage(Layout(root / "state")), ModelSources())
+        self.inputs = StoredInputs(self.data, self.runtime, self.recorded, root / "scratch")
 
     def feature(self, name: str = "image") -> FittedFeature:
         return next(item for item in self.data.inputs if item.name == name)
@@ -139,10 +142,10 @@ class ImageJob:
         return self.inputs.of(self.feature(plan.name), plan)
 
     def last(self, feature: str = "image") -> FillProgress:
-        return [progress for name, progress in self.heard.progress if name == feature][-1]
+        return [progress for name, progress in self.recorded.progress if name == feature][-1]
 
     def has(self, plan: ImagePlan, keys: np.ndarray[Any, Any]) -> list[bool]:
         """Which keys the plan's space holds on disk."""
-        space = Workplace.at(self.workplace.storage, ModelSources()).store.space(plan.space)
+        space = RuntimeContext.at(self.runtime.storage, ModelSources()).store.space(plan.space)
         space.refresh()
         return list(map(bool, space.contains(keys)))

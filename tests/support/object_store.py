@@ -1,4 +1,4 @@
-"""Depots of every kind: among them an S3 server of this process, which others reach, too."""
+"""Object stores of every kind: among them an S3 server of this process, which others reach, too."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from unittest import mock
 import boto3
 import pytest
 from headstart_server.core.files import published_file
-from headstart_server.storage.depot import Depot, FolderDepot, ObjectDepot, depot_at
+from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, RemoteObjectStore, object_store_at
 from moto.server import ThreadedMotoServer
 
-DEPOTS = ("folder", "memory", "s3")
+OBJECT_STORES = ("folder", "memory", "s3")
 
 
-class MemoryDepot(ObjectDepot):
+class MemoryObjectStore(RemoteObjectStore):
     """A store that publishes whole objects, as others do: fsspec's shows files that are put before they are written,
     and gives everybody who reads one the same place in it."""
 
@@ -31,13 +31,13 @@ class MemoryDepot(ObjectDepot):
             temporary.write_bytes(data)
 
 
-def depot_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Depot:
-    """An empty depot of a kind; needs the fixture `bucket`."""
+def object_store_of(kind: str, request: pytest.FixtureRequest, root: Path) -> ObjectStore:
+    """An empty object_store of a kind; needs the fixture `bucket`."""
     if kind == "folder":
-        return FolderDepot(root / "depot")
+        return FolderObjectStore(root / "object_store")
     if kind == "memory":
-        return MemoryDepot.at(f"memory://{uuid.uuid4().hex}")
-    return depot_at(f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}", "url")
+        return MemoryObjectStore.at(f"memory://{uuid.uuid4().hex}")
+    return object_store_at(f"{request.getfixturevalue('bucket')}/{uuid.uuid4().hex}", "url")
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from unittest.mock import patch
 
 import numpy as np
 from headstart_server.core.layout import Layout
-from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.events import JobEvent
 from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Silent
 from headstart_server.engines.preparing import prepare_job
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
@@ -43,8 +44,9 @@ class Training(Silent):
     reports: list[EpochReport] = field(default_factory=list)
     resolved_spec: TrainSpec | None = None
 
-    def epoch(self, report: EpochReport) -> None:
-        self.reports.append(report)
+    def report(self, event: JobEvent) -> None:
+        if isinstance(event, EpochReport):
+            self.reports.append(event)
 
     @property
     def losses(self) -> list[float]:
@@ -99,21 +101,21 @@ def spec_of(trainer: dict[str, Any], preprocessing: dict[str, Any], **sections: 
 def trained(folder: Path, values: dict[str, Any]) -> Training:
     """Trains a spec as the local engine does, but publishes nothing."""
     spec, done = parse_yaml(json.dumps(values)), Training()
-    workplace = _workplace(folder)
+    runtime = _runtime(folder)
     with (
         patch("headstart_server.training.loop.Stepper", _recording_steps(done)),
         patch.object(Feed, "stream", _recording_rows(done, Feed.stream)),
     ):
-        prepared = prepare_job(Assignment("job", "", spec, sources_of(**columns())), workplace, done)
-        Fitting(prepared, {}, workplace, done).run()
+        prepared = prepare_job(JobContext("job", "", spec, sources_of(**columns())), runtime, done)
+        Fitting(prepared, {}, runtime, done).run()
     done.notes, done.resolved_spec = spec.notes, prepared.resolution.spec()
     return done
 
 
-def _workplace(folder: Path) -> Workplace:
+def _runtime(folder: Path) -> RuntimeContext:
     from headstart_server.encoders.sources import ModelSources
 
-    return Workplace.at(Storage(Layout(folder)), ModelSources(), use_gpu=False)
+    return RuntimeContext.at(Storage(Layout(folder)), ModelSources(), use_gpu=False)
 
 
 def _recording_steps(done: Training) -> type[Stepper]:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from headstart_server.engines.events import StateChange
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
@@ -39,4 +40,5 @@ async def submitted(supervisor: Supervisor, **changes: Any) -> str:
 
 def log_of(store: JobStore, identifier: str) -> list[str]:
     """Where a job has been."""
-    return [event.data["to"] for event in store.events(identifier, 0, limit=10_000) if event.kind == "state"]
+    events = (entry.event for entry in store.events(identifier, 0, limit=10_000))
+    return [event.to for event in events if isinstance(event, StateChange)]

@@ -11,7 +11,7 @@ import torch
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
 from headstart_server.data.splits import Part
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import dimension_of, draft_encoder, load_encoder
+from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
@@ -23,7 +23,7 @@ from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.parallel import Sharing, parallelise
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import EpochReport, StepReport
+from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport, TrainingEvent
 from headstart_server.training.settings import LoopSettings
 from headstart_server.training.timetable import Timetable
 
@@ -41,21 +41,20 @@ class Reports:
     stop_after: int | None = None
     epochs: list[EpochReport] = field(default_factory=list)
     steps: list[StepReport] = field(default_factory=list)
-    heard_before: list[EpochReport] = field(default_factory=list)
+    past: list[EpochReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     checks: int = 0
 
-    def step(self, report: StepReport) -> None:
-        self.steps.append(report)
-
-    def epoch(self, report: EpochReport) -> None:
-        self.epochs.append(report)
-
-    def past(self, report: EpochReport) -> None:
-        self.heard_before.append(report)
-
-    def warning(self, reason: str, message: str) -> None:
-        self.warnings.append(reason)
+    def report(self, event: TrainingEvent) -> None:
+        match event:
+            case StepReport():
+                self.steps.append(event)
+            case EpochReport():
+                self.epochs.append(event)
+            case PastEpoch():
+                self.past.append(event.report)
+            case JobWarning():
+                self.warnings.append(event.reason)
 
     def check(self) -> None:
         self.checks += 1
@@ -138,9 +137,9 @@ class Run:
         if self.text is not None:
             source = ModelSource("tiny", self.text)
             item = pretrained["text"] = PretrainedInput(dimension_of(source), trainable=self.trainable)
-            draft = draft_encoder(source, "mean") if in_parts and self.trainable else None
-            if draft is not None:
-                item.sketch(draft)
+            deferred = defer_encoder(source, "mean") if in_parts and self.trainable else None
+            if deferred is not None:
+                item.defer(deferred)
             else:
                 item.restore(load_encoder(source, "mean", use_pretrained=True, field="f"))
         return ECD(inputs, [output], self.combiner, pretrained)

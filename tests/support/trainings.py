@@ -29,7 +29,7 @@ def runs(bert: Path) -> dict[str, Run]:
         "balanced classes": Run(settings_of(batch_size=10), loss={"balance_classes": True, "label_smoothing": 0.1}),
         "number": Run(settings_of(batch_size=10), output="number"),
         "accumulation and clipping": Run(settings_of(batch_size=8, accumulation=3, clipping=("clipglobalnorm", 0.5))),
-        "in several passes": Run(settings_of(batch_size=21, pass_rows=4), loss={"balance_classes": True}),
+        "in several passes": Run(settings_of(batch_size=21, micro_batch_rows=4), loss={"balance_classes": True}),
         "clipped by value": Run(settings_of(batch_size=8, clipping=("clipvalue", 0.01))),
         "several evaluations in an epoch, penalty": Run(
             settings_of(
@@ -46,7 +46,7 @@ def runs(bert: Path) -> dict[str, Run]:
         "batch norm, fewer rows than workers": Run(settings_of(batch_size=21), combiner(batch), sgd),
         "trained encoder": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, learning_rate=1e-3),
         "trained encoder, in several passes": Run(
-            settings_of(batch_size=21, pass_rows=4), optimizer=sgd, text=bert, learning_rate=1e-3
+            settings_of(batch_size=21, micro_batch_rows=4), optimizer=sgd, text=bert, learning_rate=1e-3
         ),
         "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
     }

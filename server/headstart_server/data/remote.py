@@ -1,4 +1,4 @@
-"""Data in a depot: tables and archives are fetched once per version, images are read where they are."""
+"""Data in an object store: tables and archives are fetched once per version, images are read where they are."""
 
 import unicodedata
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from headstart_server.data.formats import Format, format_of
 from headstart_server.data.images.decode import BadImageError, ImageLimits, check_bytes
 from headstart_server.data.opening import Location, of_folders, open_location
 from headstart_server.data.tables import Table
-from headstart_server.storage.depot import Depot, Stored
+from headstart_server.storage.object_store import ObjectStore, Stored
 
 _LONGEST_NAME = 800
 """Bytes of a path in a cell; object stores take a little more for all of a name."""
 
 
 @dataclass(frozen=True)
-class DepotFiles:
-    """Images below some prefixes of a depot, tried in turn."""
+class ObjectStoreFiles:
+    """Images below some prefixes of an object store, tried in turn."""
 
-    depot: Depot
+    object_store: ObjectStore
     prefixes: tuple[str, ...]
 
     def read(self, name: str, limits: ImageLimits) -> bytes:
@@ -31,7 +31,7 @@ class DepotFiles:
             raise BadImageError(f"{name[:80]!r}... is too long for a path; give one, or the image's bytes")
         for prefix in self.prefixes:
             try:
-                data = self.depot.read(_joined(prefix, name), 0, limits.max_bytes + 1)
+                data = self.object_store.read(_joined(prefix, name), 0, limits.max_bytes + 1)
             except FileNotFoundError:
                 continue
             check_bytes(len(data), limits)
@@ -43,16 +43,16 @@ class DepotFiles:
 
 @dataclass(frozen=True)
 class RemoteRoot:
-    """A data root in a depot."""
+    """A data root in an object store."""
 
-    depot: Depot
+    object_store: ObjectStore
 
     def format_of(self, path: str, field: str) -> Format:
         """The format of a file, or `folder`; raises InvalidInputError naming `field` where nothing has that name."""
         name = _plain(path, field)
         if self._stored(name) is not None:
             return format_of(PurePosixPath(name).name, field)
-        if not self.depot.files(name):
+        if not self.object_store.files(name):
             raise invalid(field, f"{path[:200]!r} is no file below the data root; check the name")
         return Format.FOLDER
 
@@ -60,7 +60,7 @@ class RemoteRoot:
         """Of a file, or of all below a folder."""
         name = _plain(path, "path")
         stored = self._stored(name)
-        return stored.size if stored is not None else sum(file.size for file in self.depot.files(name).values())
+        return stored.size if stored is not None else sum(file.size for file in self.object_store.files(name).values())
 
     def open(self, path: str, file_format: Format, table_file: str, cache: Path, field: str) -> Table:
         """The table; what has to be fetched is kept below `cache`. Raises InvalidInputError naming `field`."""
@@ -68,10 +68,10 @@ class RemoteRoot:
         if file_format is not Format.FOLDER:
             return self._open_file(name, file_format, table_file, cache, field)
         above = f"{name}/" if name else ""
-        names = sorted(file.removeprefix(above) for file in self.depot.files(name))
+        names = sorted(file.removeprefix(above) for file in self.object_store.files(name))
         member = chosen_table(names, table_file, field)
         if member is None:
-            return of_folders(table_of_folders(names, field), DepotFiles(self.depot, (name,)), field)
+            return of_folders(table_of_folders(names, field), ObjectStoreFiles(self.object_store, (name,)), field)
         with table_named(member):
             table = self._open_file(f"{above}{member}", format_of(member, field), "", cache, field, above=name)
         return replace(table, member=member)
@@ -83,7 +83,7 @@ class RemoteRoot:
         if file_format in (Format.ZIP, Format.TAR, Format.TGZ):
             return table
         beside = "" if "/" not in name else name.rpartition("/")[0]
-        return replace(table, files=DepotFiles(self.depot, tuple(dict.fromkeys((beside, above, "")))))
+        return replace(table, files=ObjectStoreFiles(self.object_store, tuple(dict.fromkeys((beside, above, "")))))
 
     def _fetched(self, name: str, cache: Path, field: str) -> Path:
         """This version of a file, on this machine."""
@@ -94,12 +94,12 @@ class RemoteRoot:
         path = cache / f"fetched-{version}{''.join(PurePosixPath(name).suffixes[-2:])}"
         mark_used(path)
         if not path.exists():
-            self.depot.fetch(name, path)
+            self.object_store.fetch(name, path)
         return path
 
     def _stored(self, name: str) -> Stored | None:
         try:
-            return self.depot.about(name)
+            return self.object_store.about(name)
         except FileNotFoundError:
             return None
 

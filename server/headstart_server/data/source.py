@@ -10,7 +10,7 @@ from headstart_server.data.opening import Location, open_location
 from headstart_server.data.remote import RemoteRoot
 from headstart_server.data.tables import Sources, Table
 from headstart_server.data.verified import verified_file, verified_upload
-from headstart_server.storage.depot import depot_at
+from headstart_server.storage.object_store import object_store_at
 from headstart_server.storage.storage import Storage
 
 
@@ -63,7 +63,7 @@ class SourceRecord:
         return verified_file(path, self.sha256, self.role, "start the job again") if self.sha256 else path
 
     def _unverified(self, storage: Storage) -> Path:
-        if storage.depot is not None:
+        if storage.object_store is not None:
             if self.dataset:
                 return storage.datasets.path(self.dataset) / f"data.{self.format}"
             if self.shared and not Path(self.path).exists():
@@ -87,4 +87,4 @@ def open_sources(records: list[SourceRecord], storage: Storage) -> Sources:
 @lru_cache(maxsize=16)
 def remote_root(url: str) -> RemoteRoot:
     """The data root at a URL."""
-    return RemoteRoot(depot_at(url, "data_root"))
+    return RemoteRoot(object_store_at(url, "data_root"))

@@ -10,8 +10,8 @@ from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
 from headstart_server.core.locks import Lock, try_exclusive
 from headstart_server.embedding_store.claims import FolderClaims
-from headstart_server.embedding_store.depot_claims import DepotClaims
-from headstart_server.storage.depot import Depot
+from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
+from headstart_server.storage.object_store import ObjectStore
 
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -63,12 +63,12 @@ def delete_space(folder: Path) -> int:
             os.close(descriptor)
 
 
-def require_unclaimed(depot: Depot) -> None:
-    """Raises FailedPreconditionError while a job of any machine encodes into a space in a depot.
+def require_unclaimed(object_store: ObjectStore) -> None:
+    """Raises FailedPreconditionError while a job of any machine encodes into a space in an object store.
 
     A job that reads it goes on with the copies that it has, and encodes again what it lacks.
     """
-    if DepotClaims(depot.below("claims")).living():
+    if ObjectStoreClaims(object_store.below("claims")).living():
         raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from headstart_server.core.descriptions import damaged_description
 from headstart_server.core.errors import NotFoundError
 from headstart_server.embedding_store.shard import CorruptShardError, Shard
-from headstart_server.embedding_store.shelf import DistantFile
+from headstart_server.embedding_store.shard_storage import DistantFile
 from headstart_server.embedding_store.space import Space
-from headstart_server.storage.depot import Depot, Stored
 from headstart_server.storage.listing import SoundResources
+from headstart_server.storage.object_store import ObjectStore, Stored
 
 _THREADS = 8
 _REMEDY = "delete it; the next job that needs it describes it again"
@@ -56,12 +56,15 @@ def summarise(root: Path) -> list[SpaceSummary]:
     return list(_SOUND.read(names, lambda name: _summary(root / name)))
 
 
-def summarise_depot(depot: Depot) -> list[SpaceSummary]:
-    """Every space in a depot whose description is readable. Shards are immutable, so each header is read once ever."""
-    files = depot.files()
+def summarise_object_store(object_store: ObjectStore) -> list[SpaceSummary]:
+    """Every space in an object store whose description is readable.
+
+    Shards are immutable, so each header is read once ever.
+    """
+    files = object_store.files()
     spaces = sorted(name.removesuffix("/space.json") for name in files if name.count("/") == 1)
     named = [space for space in spaces if f"{space}/space.json" in files]
-    return list(_SOUND.read(named, lambda space: _depot_summary(depot, space, files)))
+    return list(_SOUND.read(named, lambda space: _object_store_summary(object_store, space, files)))
 
 
 def verify(root: Path) -> list[ShardCheck]:
@@ -110,14 +113,14 @@ def _summary(folder: Path) -> SpaceSummary:
     return SpaceSummary(folder.name, description, counted, size, len(rows), quarantined, last_use)
 
 
-def _depot_summary(depot: Depot, space: str, files: Mapping[str, Stored]) -> SpaceSummary:
+def _object_store_summary(object_store: ObjectStore, space: str, files: Mapping[str, Stored]) -> SpaceSummary:
     try:
-        description = _described(depot.read(f"{space}/space.json"), space)
+        description = _described(object_store.read(f"{space}/space.json"), space)
     except FileNotFoundError:
         raise NotFoundError(f"embeddingSpaces/{space} does not exist", field="name") from None
     shards = {name: stored for name, stored in files.items() if name.startswith(f"{space}/shards/")}
     with ThreadPoolExecutor(_THREADS) as pool:
-        heads = list(pool.map(lambda item: _head(depot, *item), shards.items()))  # type: ignore[arg-type]
+        heads = list(pool.map(lambda item: _head(object_store, *item), shards.items()))  # type: ignore[arg-type]
     merged = {part for _, parts in heads for part in parts}
     rows = sum(count for name, (count, _) in zip(shards, heads, strict=True) if name.rpartition("/")[2] not in merged)
     quarantined = sum(name.startswith(f"{space}/quarantine/") for name in files)
@@ -127,10 +130,10 @@ def _depot_summary(depot: Depot, space: str, files: Mapping[str, Stored]) -> Spa
 
 
 @lru_cache(maxsize=100_000)
-def _head(depot: Depot, name: str, stored: Stored) -> tuple[int, frozenset[str]]:
+def _head(object_store: ObjectStore, name: str, stored: Stored) -> tuple[int, frozenset[str]]:
     """(rows, shards whose rows lie there, too); nothing of a shard that is damaged or gone."""
     try:
-        shard = Shard.read(Path(name), DistantFile(depot, name, stored.size))
+        shard = Shard.read(Path(name), DistantFile(object_store, name, stored.size))
     except (CorruptShardError, FileNotFoundError):
         return 0, frozenset()
     return shard.rows, shard.parts

@@ -16,7 +16,7 @@ from headstart_server.core.pruning import mark_used
 from headstart_server.embedding_store.index import Index
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.shard import CorruptShardError, Shard
-from headstart_server.embedding_store.shelf import Shelf
+from headstart_server.embedding_store.shard_storage import ShardStorage
 from headstart_server.embedding_store.space import Space
 
 
@@ -31,11 +31,11 @@ class Gathered:
 class SpaceStore:
     """Embeddings of one space, as of the last `refresh`. Safe to use from several threads."""
 
-    def __init__(self, space: Space, folder: Path, threads: int, shelf: Shelf) -> None:
+    def __init__(self, space: Space, folder: Path, threads: int, shard_storage: ShardStorage) -> None:
         self.space = space
         self.folder = folder
-        self._shelf = shelf
-        self.claims = shelf.claims
+        self._shard_storage = shard_storage
+        self.claims = shard_storage.claims
         self.quarantined = 0
         self.last_use = time.monotonic()
         self._numbers = itertools.count()
@@ -57,7 +57,7 @@ class SpaceStore:
             self._closed = False
             self.last_use = time.monotonic()
             tried: set[str] = set()
-            while not self._follow(self._shelf.names(), tried):
+            while not self._follow(self._shard_storage.names(), tried):
                 continue  # a shard went between the listing and its opening: perhaps into a merged one
 
     def _follow(self, names: set[str], tried: set[str]) -> bool:
@@ -103,7 +103,7 @@ class SpaceStore:
             stored = embeddings.astype(np.float32)
             if not np.isfinite(stored).all():
                 raise ValueError("embeddings are not finite")
-        self._shelf.add(self.space.identifier, keys, stored)
+        self._shard_storage.add(self.space.identifier, keys, stored)
         self.refresh()
 
     def gather(self, keys: Keys, out: npt.NDArray[np.floating]) -> Gathered:
@@ -180,7 +180,7 @@ class SpaceStore:
     def _open(self, name: str) -> tuple[int, Keys] | None:
         """Opens a shard; returns its new number and its keys. A corrupt one is quarantined."""
         try:
-            shard = self._shelf.open(name)
+            shard = self._shard_storage.open(name)
             if (shard.space, shard.dimension) != (self.space.identifier, self.space.dimension):
                 raise CorruptShardError(f"{name}: belongs to another space")
             keys = shard.keys()
@@ -207,7 +207,7 @@ class SpaceStore:
             shard = self._shards.get(number)
             if shard is None:
                 return
-            if not self._shelf.is_copy(shard.path.name):
+            if not self._shard_storage.is_copy(shard.path.name):
                 with suppress(CorruptShardError, StoreFullError):
                     self._publish_sound_blocks(shard)
             self._quarantine(shard.path.name)
@@ -220,11 +220,11 @@ class SpaceStore:
         kept = [(keys[start : start + len(block)], block) for start, block in blocks if block is not None]
         if kept:
             sound_keys, sound = (np.concatenate(part) for part in zip(*kept, strict=True))
-            self._shelf.add(self.space.identifier, sound_keys, sound)
+            self._shard_storage.add(self.space.identifier, sound_keys, sound)
 
     def _quarantine(self, name: str) -> None:
         self.quarantined += 1
-        self._shelf.discard(name)
+        self._shard_storage.discard(name)
 
 
 def _rows_of(block: npt.NDArray[np.floating], rows: npt.NDArray[np.int32]) -> npt.NDArray[np.floating]:

@@ -1,6 +1,6 @@
 """The store: spaces, their shards, verified reads, quarantine. Any number of readers and writers, no lock.
 
-Layout, on a disk as in a depot: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
+Layout, on a disk as in an object store: `{root}/{space}/space.json`, `shards/*.safetensors`, `claims/`, `quarantine/`.
 """
 
 import os
@@ -12,18 +12,18 @@ from pathlib import Path
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.files import write_json
 from headstart_server.embedding_store.eviction import delete_space, require_unclaimed
-from headstart_server.embedding_store.inventory import SpaceSummary, read_space, summarise, summarise_depot
-from headstart_server.embedding_store.shelf import DepotShelf, FolderShelf, Shelf
+from headstart_server.embedding_store.inventory import SpaceSummary, read_space, summarise, summarise_object_store
+from headstart_server.embedding_store.shard_storage import FolderShardStorage, RemoteShardStorage, ShardStorage
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 
 
 class EmbeddingStore:
-    """All spaces below one folder, and in a depot, if machines share one."""
+    """All spaces below one folder, and in an object store, if machines share one."""
 
-    def __init__(self, root: Path, depot: Depot | None = None, *, threads: int | None = None) -> None:
-        self.root, self.depot = root, depot
+    def __init__(self, root: Path, object_store: ObjectStore | None = None, *, threads: int | None = None) -> None:
+        self.root, self.object_store = root, object_store
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._spaces: dict[str, SpaceStore] = {}
         self._lock = threading.Lock()
@@ -36,17 +36,17 @@ class EmbeddingStore:
                 self._spaces[identifier] = SpaceStore(space, self.root / identifier, self._threads, self._made(space))
             return self._spaces[identifier]
 
-    def _made(self, space: Space) -> Shelf:
-        """The shelf of a space, with its description beside it; a damaged one is mended."""
+    def _made(self, space: Space) -> ShardStorage:
+        """The shards' storage of a space, with its description beside it; a damaged one is mended."""
         folder = self.root / space.identifier
         if not _describes(lambda: (folder / "space.json").read_bytes(), space):
             write_json(folder / "space.json", space.describe())
-        if self.depot is None:
-            return FolderShelf(folder)
-        depot = self.depot.below(space.identifier)
-        if not _describes(lambda: depot.read("space.json"), space):
-            depot.publish(folder / "space.json", "space.json")
-        return DepotShelf(folder, depot)
+        if self.object_store is None:
+            return FolderShardStorage(folder)
+        object_store = self.object_store.below(space.identifier)
+        if not _describes(lambda: object_store.read("space.json"), space):
+            object_store.publish(folder / "space.json", "space.json")
+        return RemoteShardStorage(folder, object_store)
 
     def delete(self, identifier: str) -> None:
         """Removes a space, here and for all machines.
@@ -54,24 +54,24 @@ class EmbeddingStore:
         Raises NotFoundError where there is none, FailedPreconditionError while a job uses it.
         """
         folder = self.root / identifier
-        here, depot = folder.is_dir(), None if self.depot is None else self.depot.below(identifier)
-        if not here and (depot is None or not depot.files()):
+        here, object_store = folder.is_dir(), None if self.object_store is None else self.object_store.below(identifier)
+        if not here and (object_store is None or not object_store.files()):
             raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
         with self._lock:
             space = self._spaces.pop(identifier, None)
         if space is not None:
             space.close()
-        if depot is not None:
-            require_unclaimed(depot)
+        if object_store is not None:
+            require_unclaimed(object_store)
         if here:
             delete_space(folder)
-        if depot is not None:
-            depot.remove("space.json")
-            depot.remove(*depot.files())
+        if object_store is not None:
+            object_store.remove("space.json")
+            object_store.remove(*object_store.files())
 
     def summaries(self) -> list[SpaceSummary]:
-        """Every space: of all machines where they share a depot, else of this one's disk."""
-        return summarise(self.root) if self.depot is None else summarise_depot(self.depot)
+        """Every space: of all machines where they share an object store, else of this one's disk."""
+        return summarise(self.root) if self.object_store is None else summarise_object_store(self.object_store)
 
     def release_idle(self, seconds: float) -> None:
         """Closes the shards of spaces unused for so long, so that they can be evicted; the next use opens them."""

@@ -12,7 +12,7 @@ from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.draft import Draft
+from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
@@ -98,13 +98,13 @@ def load_image_encoder(
     return ImageEncoder(model, reduction, dimension_of(source), transform).in_fast_layout().eval()
 
 
-def draft_image_encoder(source: ImageSource, transform: ImageTransform, reduction: str) -> Draft | None:
+def defer_image_encoder(source: ImageSource, transform: ImageTransform, reduction: str) -> DeferredEncoder | None:
     """The encoder with its parameters yet to be read; None where the files do not hold them as the model does."""
     if not isinstance(source, ModelSource) or (unread := unread_model(source)) is None:
         return None
     model, names = unread
     encoder = ImageEncoder(model, reduction, dimension_of(source), transform).eval()
-    return Draft(encoder, source.folder, names)
+    return DeferredEncoder(encoder, source.folder, names)
 
 
 def save_image_encoder(folder: Path, encoder: ImageEncoder, source: ImageSource) -> None:

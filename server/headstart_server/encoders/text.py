@@ -13,7 +13,7 @@ from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.encoders.architecture_sharing import shares_batches
 from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError, known_sharing, measure_sharing
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
-from headstart_server.encoders.draft import Draft, names_in_files, names_of_part, without_parameters
+from headstart_server.encoders.deferred import DeferredEncoder, names_in_files, names_of_part, without_parameters
 from headstart_server.encoders.model_config import UnreadableConfigError, told_as
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
@@ -178,7 +178,7 @@ def require_seeing_class(encoder: TextEncoder, source: ModelSource, field: str) 
         raise _blind_class(source, field)
 
 
-def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
+def defer_encoder(source: ModelSource, reduction: str) -> DeferredEncoder | None:
     """The encoder with its parameters yet to be read; None where that does not suit it.
 
     Files may hold the parameters in another form, and padding may change embeddings: then a batch takes several passes.
@@ -193,7 +193,7 @@ def draft_encoder(source: ModelSource, reduction: str) -> Draft | None:
     if names is None:
         return None
     encoder = _whole(model, config, reduction)
-    return Draft(encoder, source.folder, names_of_part(model, encoder.model, names))
+    return DeferredEncoder(encoder, source.folder, names_of_part(model, encoder.model, names))
 
 
 def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:

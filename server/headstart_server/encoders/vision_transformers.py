@@ -9,7 +9,7 @@ from torch import nn
 from headstart_server.core.errors import invalid
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.draft import names_in_files, without_parameters
+from headstart_server.encoders.deferred import names_in_files, without_parameters
 from headstart_server.encoders.model_config import UnreadableConfigError, load_config, told_as
 from headstart_server.encoders.sources import PROCESSOR, ModelSource
 

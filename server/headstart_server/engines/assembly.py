@@ -15,14 +15,14 @@ from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.splits import Part, spread
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
-from headstart_server.encoders.draft import placed
+from headstart_server.encoders.deferred import placed
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import encode_crops
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored import StoredInput
-from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
@@ -45,13 +45,13 @@ class Assembly:
     plans: Mapping[str, PretrainedPlan]
     data: PreparedData
     stored: Mapping[str, StoredInput]
-    workplace: Workplace
+    runtime: RuntimeContext
     loading: Loading = local_loader
 
     def feed(self, model: ECD) -> Feed:
         """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
         where it has room."""
-        device = self.workplace.device
+        device = self.runtime.device
         columns = {name: item.embeddings for name, item in self.stored.items()}
         tokens, readers = {}, {}
         for feature in self.data.inputs:
@@ -81,7 +81,7 @@ class Assembly:
     def _tokens(self, plan: TextPlan, feature: FittedFeature) -> TokenColumn:
         """Token ids of every row, from the cache where this column was tokenised before."""
         column = TextColumn(self.data.texts(feature))
-        cache = TokenCache(self.workplace.layout.tokens)
+        cache = TokenCache(self.runtime.layout.tokens)
         path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
         tokens = cache.load(path)
         if tokens is None:
@@ -92,9 +92,9 @@ class Assembly:
     def model(self, *, in_parts: bool = False) -> ECD:
         """The model on its device: skip encoders for stored embeddings, real ones otherwise.
 
-        With `in_parts`, encoders that train are sketched, if their files can be read in parts.
+        With `in_parts`, encoders that train are deferred, if their files can be read in parts.
         """
-        device = self.workplace.device
+        device = self.runtime.device
         pretrained = {}
         sample = torch.from_numpy(spread(self.data.rows(Part.TRAIN), _STANDARDISED_ROWS))
         for feature in self.data.inputs:
@@ -102,9 +102,9 @@ class Assembly:
             if plan is None:
                 continue
             item = pretrained[feature.name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
-            draft = plan.draft_encoder() if in_parts and plan.trainable else None
-            if draft is not None:
-                item.sketch(draft)
+            deferred = plan.defer_encoder() if in_parts and plan.trainable else None
+            if deferred is not None:
+                item.defer(deferred)
             elif not plan.cached:
                 item.restore(plan.load_encoder().to(device))
             if not plan.trainable:
@@ -126,7 +126,7 @@ class Assembly:
         self, plan: PretrainedPlan, encoder: nn.Module, feature: FittedFeature, rows: npt.NDArray[np.int64]
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
         """(positions among `rows`, embeddings) by an encoder that is at hand."""
-        device = self.workplace.device
+        device = self.runtime.device
         if isinstance(plan, TextPlan) and isinstance(encoder, TextEncoder):
             tokens = self._tokens(plan, feature).select(rows)
             yield from encode_batches(encoder, tokens, plan.preparation.padding, device)

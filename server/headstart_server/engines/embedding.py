@@ -17,7 +17,7 @@ from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, at_precision
-from headstart_server.engines.shelf import EncoderShelf
+from headstart_server.engines.encoder_cache import EncoderCache
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.text_inputs import TextPlan
 
@@ -30,16 +30,16 @@ def text_encode(
     plan: TextPlan,
     texts: Callable[[npt.NDArray[np.int64]], list[str]],
     device: torch.device,
-    shelf: EncoderShelf | None = None,
+    encoder_cache: EncoderCache | None = None,
 ) -> Encode:
-    """The pass of one text encoder; the weights are loaded when the first row needs them, or lie on a shelf."""
-    shelf = shelf or EncoderShelf()
+    """The pass of one text encoder; the weights are loaded when the first row needs them, or lie in the cache."""
+    encoder_cache = encoder_cache or EncoderCache()
 
     def load() -> TextEncoder:
         return at_precision(plan.load_encoder(), plan.precision, device)
 
     def encode(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        encoder = shelf.get(plan.space.identifier, load)
+        encoder = encoder_cache.get(plan.space.identifier, load)
         assert isinstance(encoder, TextEncoder)
         tokens = plan.preparation.tokenize(texts(rows))
         for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, device):

@@ -13,9 +13,9 @@ from headstart_server.data.splits import Part
 from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
-from headstart_server.engines.workplace import Workplace
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
@@ -28,7 +28,7 @@ from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.outputs import load_metrics
 from headstart_server.training.parallel import Parallel, Sharing, parallelise
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import APPROXIMATE, EpochReport, Metrics
+from headstart_server.training.reports import APPROXIMATE, EpochReport, JobWarning, Metrics
 from headstart_server.training.settings import LoopSettings
 from headstart_server.training.threads import fitting_threads
 from headstart_server.training.timetable import Timetable
@@ -44,15 +44,15 @@ class Fitting:
         self,
         prepared: Prepared,
         stored: Mapping[str, StoredInput],
-        workplace: Workplace,
+        runtime: RuntimeContext,
         listener: Listener,
         world: World | None = None,
         loading: Loading = local_loader,
     ) -> None:
-        self._prepared, self._workplace, self._listener = prepared, workplace, listener
+        self._prepared, self._runtime, self._listener = prepared, runtime, listener
         self._world, self._trainer = world or World(), prepared.trainer
-        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace, loading)
-        outputs, device = prepared.data.outputs, workplace.device
+        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, runtime, loading)
+        outputs, device = prepared.data.outputs, runtime.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
         self._precision = Precision(prepared.trainer.precision, device)
         self._encoder_runs = any(not plan.cached for plan in prepared.plans.values())
@@ -62,7 +62,7 @@ class Fitting:
         torch.manual_seed(self._trainer.seed)
         if self._world.leads:
             load_metrics()
-        with memory_named(self._workplace, self._trainer.batch_size):
+        with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model(in_parts=self._prepared.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
             try:
@@ -97,7 +97,7 @@ class Fitting:
         if self._trainer.batch_size_given or not feed.runs_encoders:
             return wanted
         fit = fitting_batch_size(parallel, feed, self._losses, self._precision, wanted)
-        size = self._world.smallest(fit.size)
+        size = self._world.all_reduce_min(fit.size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
         reason += "fits" if size == wanted else "does not fit in half of the free memory"
         kept = wanted if self._prepared.backend.elastic else size
@@ -140,12 +140,12 @@ class Fitting:
             early_stop=trainer.early_stop,
             validation_metric=trainer.validation_metric,
             seed=trainer.seed,
-            checkpoints=self._workplace.storage.checkpoints(self._prepared.assignment.identifier)
+            checkpoints=self._runtime.storage.checkpoints(self._prepared.job.identifier)
             if trainer.checkpoint
             else None,
-            pass_rows=own_rows * self._world.size,
+            micro_batch_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
-            undefined_told=bool(metric_notes(self._prepared.data, trainer)),
+            undefined_warned=bool(metric_notes(self._prepared.data, trainer)),
             shuffle=trainer.shuffle,
             penalty=trainer.penalty,
             plateau=trainer.schedule.plateau,
@@ -173,17 +173,17 @@ class Fitting:
         logits, targets = loop.evaluator.outputs_of(Part.VALIDATION, most_rows)
         for feature in wanted:
             temperature = temperature_that_helps(logits[feature.name], targets[feature.name])
-            loop.model.decoder(feature.name).temperature.fill_(self._world.told(temperature))
+            loop.model.decoder(feature.name).temperature.fill_(self._world.broadcast_object(temperature))
 
     def _test_as_predict(self, loop: Loop) -> Metrics:
         """Test metrics of what Predict will answer, as far as the backend computes in fp32."""
         strategy, half = self._prepared.backend.strategy, self._precision.name != "fp32"
         if half and strategy in ("fsdp", "deepspeed") and loop.feed.count(Part.TEST):
-            self._listener.warning(
-                APPROXIMATE,
+            message = (
                 f"the model's test metrics are measured in {self._precision.name}, in which {strategy} keeps "
-                "computing, and Predict answers in fp32; where that matters, let Predict answer the test rows",
+                "computing, and Predict answers in fp32; where that matters, let Predict answer the test rows"
             )
+            self._listener.report(JobWarning(APPROXIMATE, message))
         # a compiled encoder would be compiled again for fp32, for a single pass
         with torch.compiler.set_stance("force_eager") if self._trainer.compile else nullcontext():
             return loop.evaluator.evaluate_as_predict(Part.TEST)
@@ -203,7 +203,7 @@ class Fitting:
 
 
 @contextmanager
-def memory_named(workplace: Workplace, batch_size: int) -> Iterator[None]:
+def memory_named(runtime: RuntimeContext, batch_size: int) -> Iterator[None]:
     """Raises TrainingFailedError, with what to do, for whatever inside fails for lack of memory."""
     try:
         yield
@@ -211,7 +211,7 @@ def memory_named(workplace: Workplace, batch_size: int) -> Iterator[None]:
         if not ran_out_of_memory(error):
             raise
         raise TrainingFailedError(
-            f"out of memory on {workplace.device} at batch size {batch_size}; lower "
+            f"out of memory on {runtime.device} at batch size {batch_size}; lower "
             "trainer.batch_size or max_sequence_length, or raise trainer.gradient_accumulation_steps",
             reason="OUT_OF_MEMORY",
             field="trainer.batch_size",

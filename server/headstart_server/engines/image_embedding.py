@@ -15,7 +15,7 @@ from headstart_server.embedding_store.fill import Encoded
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
 from headstart_server.engines.embedding import require_finite_embeddings
-from headstart_server.engines.shelf import EncoderShelf
+from headstart_server.engines.encoder_cache import EncoderCache
 from headstart_server.planning.image_inputs import ImagePlan
 
 
@@ -31,12 +31,18 @@ class ImageEncode:
         plan: ImagePlan,
         images: ScannedImages,
         device: torch.device,
-        shelf: EncoderShelf,
+        encoder_cache: EncoderCache,
         check: Callable[[], None],
         view: int | None = None,
         most_loaders: int | None = None,
     ) -> None:
-        self._plan, self._images, self._device, self._shelf, self._check = plan, images, device, shelf, check
+        self._plan, self._images, self._device, self._encoder_cache, self._check = (
+            plan,
+            images,
+            device,
+            encoder_cache,
+            check,
+        )
         self._view, self._most_loaders = view, most_loaders
         self.waited = 0.0
         """Seconds in which the encoder waited for images."""
@@ -44,7 +50,7 @@ class ImageEncode:
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """Encodes rows; yields (rows, embeddings) batch by batch."""
         plan = self._plan
-        encoder = self._shelf.get(plan.space.identifier, self._load)
+        encoder = self._encoder_cache.get(plan.space.identifier, self._load)
         assert isinstance(encoder, ImageEncoder)
         loaders = workers_for(len(rows))
         if self._most_loaders is not None:

@@ -1,25 +1,27 @@
 """The local engine: one job on one process, from tables to a published model."""
 
-from headstart_server.engines.assignment import Assignment
+from headstart_server.core.states import State
+from headstart_server.engines.events import StateChange
 from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import prepare_job, stored_inputs
 from headstart_server.engines.publishing import publish
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 
 
 class LocalEngine:
-    """Runs one assignment in this process."""
+    """Runs one job in this process."""
 
-    def __init__(self, assignment: Assignment, workplace: Workplace, listener: Listener) -> None:
-        self.assignment, self.workplace, self.listener = assignment, workplace, listener
+    def __init__(self, job: JobContext, runtime: RuntimeContext, listener: Listener) -> None:
+        self.job, self.runtime, self.listener = job, runtime, listener
 
     def run(self) -> str:
         """Prepares, encodes, trains and publishes; returns the model's id. Raises HeadstartError."""
-        self.listener.state("PREPARING")
-        prepared = prepare_job(self.assignment, self.workplace, self.listener)
-        stored = stored_inputs(prepared, self.workplace, self.listener)
-        self.listener.state("TRAINING")
-        model, report = Fitting(prepared, stored, self.workplace, self.listener).run()
-        self.listener.state("PUBLISHING")
-        return publish(prepared, self.workplace, self.listener, model, report)
+        self.listener.report(StateChange(State.PREPARING))
+        prepared = prepare_job(self.job, self.runtime, self.listener)
+        stored = stored_inputs(prepared, self.runtime, self.listener)
+        self.listener.report(StateChange(State.TRAINING))
+        model, report = Fitting(prepared, stored, self.runtime, self.listener).run()
+        self.listener.report(StateChange(State.PUBLISHING))
+        return publish(prepared, self.runtime, self.listener, model, report)

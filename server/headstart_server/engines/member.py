@@ -2,24 +2,27 @@
 
 import shutil
 from hashlib import blake2b
-from typing import Any
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.states import State
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import local_loader
-from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.assembly import Loading
+from headstart_server.engines.envelopes import JobEnvelope
+from headstart_server.engines.events import StateChange
 from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.preparing import Prepared, gathered_inputs, prepare_job
 from headstart_server.engines.publishing import publish
-from headstart_server.engines.tidying import Limits, tend_machine
+from headstart_server.engines.retention import tend_machine
+from headstart_server.engines.runtime_context import runtime_of
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 
 
 def train_together(
-    job: dict[str, Any],
+    envelope: JobEnvelope,
     world: World,
     plan: BackendPlan,
     listener: Listener,
@@ -28,23 +31,23 @@ def train_together(
 ) -> None:
     """Trains; rank 0 publishes, while the others are done.
 
-    `job` is an assignment as plain values, the same everywhere, and so is what a survey of its rows has found out. The
+    `envelope` is the same everywhere, and so is what a survey of its rows has found out. The
     embeddings are in the store already: preparing is silent, and encodes only what has been evicted since. `listener`
     hears of the training, in rank 0; `loading` makes what loads images.
     """
-    workplace = workplace_of(job, use_gpu=plan.use_gpu)
-    if not job["state_dir"]:  # this machine has no server to tidy up
-        tend_machine(workplace.storage, Limits(**job["limits"]))
-    assignment = assignment_of(job, workplace.storage)
-    prepared = prepare_job(assignment, workplace, Silent(), survey)
-    stored = gathered_inputs(prepared, workplace)
+    runtime = runtime_of(envelope.runtime, use_gpu=plan.use_gpu)
+    if envelope.runtime.state_dir is None:  # this machine has no server to tidy up
+        tend_machine(runtime.storage, envelope.runtime.limits)
+    job = job_context_of(envelope, runtime.storage)
+    prepared = prepare_job(job, runtime, Silent(), survey)
+    stored = gathered_inputs(prepared, runtime)
     require_same_rows(prepared, world)
-    model, report = Fitting(prepared, stored, workplace, listener, world, loading).run()
+    model, report = Fitting(prepared, stored, runtime, listener, world, loading).run()
     if world.leads:
-        listener.state("PUBLISHING")
-        publish(prepared, workplace, listener, model, report)
-    if not job["state_dir"]:
-        shutil.rmtree(workplace.layout.job(assignment.identifier), ignore_errors=True)
+        listener.report(StateChange(State.PUBLISHING))
+        publish(prepared, runtime, listener, model, report)
+    if envelope.runtime.state_dir is None:
+        shutil.rmtree(runtime.layout.job(job.identifier), ignore_errors=True)
 
 
 def require_same_rows(prepared: Prepared, world: World) -> None:

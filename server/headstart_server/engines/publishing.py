@@ -5,30 +5,31 @@ from datetime import UTC, datetime
 from functools import partial
 
 from headstart_server.core.names import new_id
+from headstart_server.engines.events import ModelPublished
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared, scratch_of
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sample import sample_of
-from headstart_server.engines.workplace import Workplace
 from headstart_server.model.bundle import save_bundle
 from headstart_server.model.ecd import ECD
 from headstart_server.training.reports import EpochReport
 
 
-def publish(prepared: Prepared, workplace: Workplace, listener: Listener, model: ECD, report: EpochReport) -> str:
+def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, model: ECD, report: EpochReport) -> str:
     """Saves the model with references to its frozen encoders; returns its id."""
     identifier, plans, data = new_id(), prepared.plans, prepared.data
     references = {}
     for index, (name, plan) in enumerate(plans.items()):
-        digest = "" if plan.trainable else workplace.vault.keep(plan.source)
+        digest = "" if plan.trainable else runtime.encoder_store.keep(plan.source)
         references[name] = plan.reference(digest, f"encoders/{index}" if plan.trainable else "")
     details = {
-        "job": prepared.assignment.identifier,
-        "display_name": prepared.assignment.display_name,
+        "job": prepared.job.identifier,
+        "display_name": prepared.job.display_name,
         "create_time": datetime.now(UTC).isoformat(),
         "metrics": report.__dict__,
     }
     save_bundle(
-        workplace.storage.models,
+        runtime.storage.models,
         identifier,
         prepared.resolution.spec(),
         model,
@@ -39,6 +40,6 @@ def publish(prepared: Prepared, workplace: Workplace, listener: Listener, model:
         sample_of(data),
         details,
     )
-    listener.model(identifier, report)
-    shutil.rmtree(scratch_of(prepared.assignment, workplace), ignore_errors=True)
+    listener.report(ModelPublished(identifier, report))
+    shutil.rmtree(scratch_of(prepared.job, runtime), ignore_errors=True)
     return identifier

@@ -1,8 +1,8 @@
-"""Images loaded by hands: processes elsewhere, on idle cores of other machines, ahead of the training and in its order.
+"""Images loaded by loader workers: processes on idle cores of any machine, ahead of the training and in its order.
 
-Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A hand that is lost
+Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A worker that is lost
 takes nothing with it: others load its batches again, and where there are none, whoever asked does, as it does what a
-hand's machine cannot read.
+worker's machine cannot read.
 """
 
 from collections import deque
@@ -21,35 +21,37 @@ from headstart_server.data.images.loader import ImageLoader, LoadedImages, load
 from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.engines.arrival import assignment_of, workplace_of
+from headstart_server.engines.envelopes import JobEnvelope
+from headstart_server.engines.job_context import job_context_of
+from headstart_server.engines.runtime_context import runtime_of
 
 _log = structlog.get_logger()
 _AHEAD = 2
-"""Batches asked of each hand."""
+"""Batches asked of each worker."""
 _MOST_BYTES = 1 << 30
 """Of batches asked for."""
 
 
-class HandLost(Exception):  # noqa: N818 - no error of the program's
+class WorkerLost(Exception):  # noqa: N818 - no error of the program's
     """The process is gone, or no use."""
 
 
-class Hands(Protocol):
+class LoaderWorkers(Protocol):
     """Processes that load batches, by number."""
 
     def ready(self) -> Sequence[int]:
         """Those that have started and are not known to be lost."""
 
-    def ask(self, hand: int, rows: list[int], epoch: int | None) -> Any:
+    def ask(self, worker: int, rows: list[int], epoch: int | None) -> Any:
         """Has one load a batch; returns a ticket for it."""
 
     def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
         """Those of some tickets whose batches are not ready yet."""
 
     def take(self, ticket: Any) -> LoadedImages:
-        """Waits for a batch; raises HandLost."""
+        """Waits for a batch; raises WorkerLost."""
 
-    def lose(self, hand: int) -> None:
+    def lose(self, worker: int) -> None:
         """Takes note that one is lost."""
 
     def close(self) -> None:
@@ -57,7 +59,7 @@ class Hands(Protocol):
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ImageReaderConfig:
     """How the images of an input are read, wherever they are."""
 
     keys: npt.NDArray[np.uint64]
@@ -66,23 +68,23 @@ class Recipe:
     seed: int
 
     @classmethod
-    def of(cls, reader: ImageReader) -> "Recipe":
+    def of(cls, reader: ImageReader) -> "ImageReaderConfig":
         """That of a training's reader."""
         return cls(reader.images.keys, reader.transform, reader.augmentation, reader.seed)
 
 
-class Hand:
+class LoaderWorker:
     """What one of the processes does: opens a job's images by itself, and loads batches of them."""
 
-    def __init__(self, job: dict[str, Any], recipes: Mapping[str, Recipe]) -> None:
-        workplace = workplace_of(job, use_gpu=False)
-        assignment = assignment_of(job, workplace.storage)
-        columns = {feature.name: feature.source for feature in assignment.spec.input_features}
+    def __init__(self, envelope: JobEnvelope, configs: Mapping[str, ImageReaderConfig]) -> None:
+        runtime = runtime_of(envelope.runtime, use_gpu=False)
+        job = job_context_of(envelope, runtime.storage)
+        columns = {feature.name: feature.source for feature in job.spec.input_features}
         self._readers = {}
-        for name, recipe in recipes.items():
-            column = ImageColumn(assignment.sources.tables, columns[name], workplace.image_limits)
-            images = ScannedImages(column, recipe.keys)
-            self._readers[name] = ImageReader(images, recipe.transform, recipe.augmentation, recipe.seed)
+        for name, config in configs.items():
+            column = ImageColumn(job.sources.tables, columns[name], runtime.image_limits)
+            images = ScannedImages(column, config.keys)
+            self._readers[name] = ImageReader(images, config.transform, config.augmentation, config.seed)
 
     def load(self, rows: list[int], epoch: int | None) -> LoadedImages:
         """One batch."""
@@ -91,55 +93,55 @@ class Hand:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A batch that is to come; without a hand, from the worker's own loader."""
+    """A batch that is to come; without a worker, from the worker's own loader."""
 
     rows: list[int]
-    hand: int | None = None
+    worker: int | None = None
     ticket: Any = None
 
 
 class RemoteLoader:
-    """Loads batches by hands, in order; by `own` as long as none has started, and what none of them can load."""
+    """Loads batches by workers, in order; by `own` as long as none has started, and what none of them can load."""
 
-    def __init__(self, hands: Hands, own: ImageLoader) -> None:
-        self._hands, self._own = hands, own
+    def __init__(self, workers: LoaderWorkers, own: ImageLoader) -> None:
+        self._workers, self._own = workers, own
         self._busy: dict[int, list[Any]] = {}
         self._largest = 1
         self.seconds = 0.0
 
     @property
     def workers(self) -> int:
-        """Hands that are there."""
-        return len(self._hands.ready())
+        """LoaderWorkers that are there."""
+        return len(self._workers.ready())
 
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         """See Loader."""
         wanted = (list(batch) for batch in batches)
         while (first := next(wanted, None)) is not None:
             rest = chain([first], wanted)
-            for loaded in self._by_hands(rest, epoch) if self._hands.ready() else self._by_itself(rest, epoch):
+            for loaded in self._by_workers(rest, epoch) if self._workers.ready() else self._by_itself(rest, epoch):
                 self.seconds += loaded.seconds
                 yield loaded
 
     def close(self) -> None:
-        """Ends the hands."""
-        self._hands.close()
+        """Ends the workers."""
+        self._workers.close()
         self._own.close()
 
     def _by_itself(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """Batches until there are hands."""
+        """Batches until there are workers."""
 
         def until_then() -> Iterator[list[int]]:
             for rows in wanted:
                 yield rows
-                if self._hands.ready():
+                if self._workers.ready():
                     return
 
         yield from self._own.stream(until_then(), epoch)
         self._own.close()  # its processes
 
-    def _by_hands(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """Batches until there are no hands any more."""
+    def _by_workers(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
+        """Batches until there are no workers any more."""
         asked: deque[_Asked] = deque()
         while True:
             while len(asked) < self._most_ahead() and (rows := next(wanted, None)) is not None:
@@ -150,39 +152,39 @@ class RemoteLoader:
             yield self._taken(asked.popleft(), epoch)
 
     def _most_ahead(self) -> int:
-        """Batches asked for at once: at least one, where there is a hand."""
+        """Batches asked for at once: at least one, where there is a worker."""
         sides = (reader.transform.crop for reader in self._own.readers.values())
         size = self._largest * sum(3 * height * width for height, width in sides)
-        return min(_AHEAD * len(self._hands.ready()), max(1, _MOST_BYTES // size))
+        return min(_AHEAD * len(self._workers.ready()), max(1, _MOST_BYTES // size))
 
     def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
-        """Asks the hand with the least to do."""
-        for hand, tickets in self._busy.items():
-            self._busy[hand] = self._hands.unfinished(tickets)
-        ready = self._hands.ready()
+        """Asks the worker with the least to do."""
+        for worker, tickets in self._busy.items():
+            self._busy[worker] = self._workers.unfinished(tickets)
+        ready = self._workers.ready()
         if not ready:
             return _Asked(rows)
-        hand = min(ready, key=lambda each: len(self._busy.get(each, ())))
-        ticket = self._hands.ask(hand, rows, epoch)
-        self._busy.setdefault(hand, []).append(ticket)
-        return _Asked(rows, hand, ticket)
+        worker = min(ready, key=lambda each: len(self._busy.get(each, ())))
+        ticket = self._workers.ask(worker, rows, epoch)
+        self._busy.setdefault(worker, []).append(ticket)
+        return _Asked(rows, worker, ticket)
 
     def _taken(self, asked: _Asked, epoch: int | None) -> LoadedImages:
-        """A batch, whoever has to load it in the end. What a hand cannot read, this machine may."""
-        while asked.hand is not None:
+        """A batch, whoever has to load it in the end. What a worker cannot read, this machine may."""
+        while asked.worker is not None:
             try:
-                return _sound(self._hands.take(asked.ticket))
-            except HandLost as error:
+                return _sound(self._workers.take(asked.ticket))
+            except WorkerLost as error:
                 _log.warning("a process that loaded images is no use; others load its batches", error=str(error))
-                self._hands.lose(asked.hand)
-                self._busy.pop(asked.hand, None)
+                self._workers.lose(asked.worker)
+                self._busy.pop(asked.worker, None)
                 asked = self._ask(asked.rows, epoch)
         return load(self._own.readers, asked.rows, epoch)
 
 
 def _sound(loaded: LoadedImages) -> LoadedImages:
-    """Raises HandLost for a batch with images that the hand's machine could not read."""
+    """Raises WorkerLost for a batch with images that the worker's machine could not read."""
     for name, bad in loaded.bad.items():
         for row, reason in bad.items():
-            raise HandLost(f"it cannot read the image of {name!r} in row {row + 1}: {reason}")
+            raise WorkerLost(f"it cannot read the image of {name!r} in row {row + 1}: {reason}")
     return loaded

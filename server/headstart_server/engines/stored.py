@@ -19,17 +19,18 @@ from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, 
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
-from headstart_server.engines.crew import Crew, CrewEncode, Errand
 from headstart_server.engines.embedding import Throttle, embed, new_matrix, text_encode
+from headstart_server.engines.encode_pool import EncodePool, EncodeTask, PoolEncode
+from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.engines.events import EncodeReport
 from headstart_server.engines.image_embedding import ImageEncode, find_undecodable
 from headstart_server.engines.listener import Listener
-from headstart_server.engines.shelf import EncoderShelf
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.preview import keys_of_input, rows_as_served
 from headstart_server.planning.text_inputs import TextPlan
-from headstart_server.training.reports import APPROXIMATE
+from headstart_server.training.reports import APPROXIMATE, JobWarning
 from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
 
@@ -50,10 +51,15 @@ class StoredInputs:
     """Gets the cached inputs of one job, and settles what to do with images that turn out to be unusable."""
 
     def __init__(
-        self, data: PreparedData, workplace: Workplace, listener: Listener, scratch: Path, crew: Crew | None = None
+        self,
+        data: PreparedData,
+        runtime: RuntimeContext,
+        listener: Listener,
+        scratch: Path,
+        encode_pool: EncodePool | None = None,
     ) -> None:
-        self._data, self._workplace, self._listener, self._scratch = data, workplace, listener, scratch
-        self._crew, self._shelf = crew, EncoderShelf()
+        self._data, self._runtime, self._listener, self._scratch = data, runtime, listener, scratch
+        self._encode_pool, self._encoder_cache = encode_pool, EncoderCache()
         self.dropped = False
         """Whether rows were left out because their image turned out to be unusable."""
 
@@ -63,22 +69,22 @@ class StoredInputs:
             return self._of_images(feature, plan)
         assert isinstance(plan, TextPlan)
         column = TextColumn(self._data.texts(feature))
-        encode = text_encode(plan, column.texts, self._workplace.device)
-        store = self._workplace.store.space(plan.space)
+        encode = text_encode(plan, column.texts, self._runtime.device)
+        store = self._runtime.store.space(plan.space)
         embeddings = embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch)
         return StoredInput(embeddings, served=self._served(feature, plan))
 
     def fill(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
-        """Has the crew encode what the store lacks of one cached input."""
-        assert self._crew is not None
+        """Has the encode pool encode what the store lacks of one cached input."""
+        assert self._encode_pool is not None
         if isinstance(plan, ImagePlan):
             self._fill_all_images(feature, plan)
             self._fill_served(feature, plan)
             return
-        rows = np.flatnonzero(self._data.parts != Part.DROPPED)  # of the others the crew would read other texts
+        rows = np.flatnonzero(self._data.parts != Part.DROPPED)  # of the others the encode pool would read other texts
         keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)[rows]
-        encode = CrewEncode(self._crew, Errand(feature), self._listener.check, {})
-        store = self._workplace.store.space(plan.space)
+        encode = PoolEncode(self._encode_pool, EncodeTask(feature), self._listener.check, {})
+        store = self._runtime.store.space(plan.space)
         fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode)), max(1, len(keys)))
         _require_stored(store, keys)
         self._fill_served(feature, plan)
@@ -101,7 +107,7 @@ class StoredInputs:
         done = self._fill_all_images(feature, plan)
         images, encode = self._data.images[feature.name], self._image_encode(plan, None)
         report = _going_on(done, self._report(plan, encode))
-        store = self._workplace.store.space(plan.space)
+        store = self._runtime.store.space(plan.space)
         embeddings = embed(store, images.keys, encode, report, self._scratch)
         views = self._views(feature, plan) if plan.views else None
         return StoredInput(embeddings, views, self._served(feature, plan))
@@ -116,13 +122,15 @@ class StoredInputs:
     def _fill_images(self, feature: FittedFeature, plan: ImagePlan, view: int | None = None) -> FillProgress:
         """Encodes what the store lacks of all rows, or of one view of the training rows; settles what is unusable."""
         images = self._data.images[feature.name]
-        encode: ImageEncode | CrewEncode = self._image_encode(plan, view)
-        if self._crew is not None:
-            encode = CrewEncode(self._crew, Errand(feature, view, images.keys), self._listener.check, images.bad)
-        store = self._workplace.store.space(_space(plan, view))
+        encode: ImageEncode | PoolEncode = self._image_encode(plan, view)
+        if self._encode_pool is not None:
+            encode = PoolEncode(
+                self._encode_pool, EncodeTask(feature, view, images.keys), self._listener.check, images.bad
+            )
+        store = self._runtime.store.space(_space(plan, view))
         rows = np.arange(len(images.keys)) if view is None else self._data.rows(Part.TRAIN)
         report = self._report(plan, encode, view)
-        window = WINDOW_ROWS if self._crew is None else max(1, len(rows))
+        window = WINDOW_ROWS if self._encode_pool is None else max(1, len(rows))
         done = fill(store, images.keys[rows], _of_rows(encode, rows), Throttle(report), window)
         if images.bad:
             report(done)
@@ -133,7 +141,7 @@ class StoredInputs:
     def _views(self, feature: FittedFeature, plan: ImagePlan) -> Views:
         """The stored views of the training rows, one matrix."""
         rows = self._data.rows(Part.TRAIN)
-        stores = [self._workplace.store.space(plan.view_space(view)) for view in range(plan.views)]
+        stores = [self._runtime.store.space(plan.view_space(view)) for view in range(plan.views)]
         dtype = np.result_type(*(store.dtype for store in stores))
         values = new_matrix(plan.views * len(rows), plan.dimension, dtype, self._scratch)
         for view, store in enumerate(stores):
@@ -153,46 +161,46 @@ class StoredInputs:
             return None
         encode, keys = self._encode_of(feature, plan), keys_of_input(self._data, feature)[rows]
         report = self._report(plan, encode if isinstance(encode, ImageEncode) else None, test=True)
-        store = self._workplace.store.space(plan.space)
+        store = self._runtime.store.space(plan.space)
         found = embed(store, keys, _of_rows(encode, rows), report, self._scratch)
         return ServedRows.of(found.float(), torch.from_numpy(rows), len(self._data.parts))
 
     def _fill_served(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
-        """Has the crew encode what `_served` gathers."""
+        """Has the encode pool encode what `_served` gathers."""
         rows, plan = self._rows_as_served(plan), plan.as_served()
         if len(rows) == 0:
             return
-        assert self._crew is not None
+        assert self._encode_pool is not None
         images = self._data.images.get(feature.name)
-        errand = Errand(feature, keys=None if images is None else images.keys, served=True)
-        encode = CrewEncode(self._crew, errand, self._listener.check, {} if images is None else images.bad)
-        store, keys = self._workplace.store.space(plan.space), keys_of_input(self._data, feature)[rows]
+        task = EncodeTask(feature, keys=None if images is None else images.keys, served=True)
+        encode = PoolEncode(self._encode_pool, task, self._listener.check, {} if images is None else images.bad)
+        store, keys = self._runtime.store.space(plan.space), keys_of_input(self._data, feature)[rows]
         fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode, test=True)), len(rows))
         _require_stored(store, keys)
 
     def _rows_as_served(self, plan: PretrainedPlan) -> npt.NDArray[np.int64]:
-        """Which test rows are read again; tells once where these are not all."""
+        """Which test rows are read again; warns once where these are not all."""
         if not plan.reads_test_rows_again:
             return np.empty(0, np.int64)
         rows, total = rows_as_served(self._data), len(self._data.rows(Part.TEST))
         if len(rows) < total:
-            self._listener.warning(
-                APPROXIMATE,
+            message = (
                 f"the model's test metrics take {len(rows):,} of {total:,} test rows of {plan.name!r} in fp32, as "
                 f"Predict reads them, and the others as they are stored, in {plan.precision}; set "
-                f"{plan.path}.preprocessing.embedding_precision to fp32 to have all of them exact",
+                f"{plan.path}.preprocessing.embedding_precision to fp32 to have all of them exact"
             )
+            self._listener.report(JobWarning(APPROXIMATE, message))
         return rows
 
     def _encode_of(self, feature: FittedFeature, plan: PretrainedPlan) -> Encode:
         if isinstance(plan, ImagePlan):
             return self._image_encode(plan, None)
         assert isinstance(plan, TextPlan)
-        return text_encode(plan, TextColumn(self._data.texts(feature)).texts, self._workplace.device)
+        return text_encode(plan, TextColumn(self._data.texts(feature)).texts, self._runtime.device)
 
     def _image_encode(self, plan: ImagePlan, view: int | None) -> ImageEncode:
-        images, device = self._data.images[plan.name], self._workplace.device
-        return ImageEncode(plan, images, device, self._shelf, self._listener.check, view)
+        images, device = self._data.images[plan.name], self._runtime.device
+        return ImageEncode(plan, images, device, self._encoder_cache, self._listener.check, view)
 
     def _settle(self, feature: FittedFeature) -> None:
         """Applies the policy to images found unusable."""
@@ -204,12 +212,12 @@ class StoredInputs:
         check_parts(self._data.parts)
         self.dropped |= policy == "drop"
         if note:
-            self._listener.warning("BAD_IMAGES", note)
+            self._listener.report(JobWarning("BAD_IMAGES", note))
 
     def _report(
         self,
         plan: PretrainedPlan,
-        encode: ImageEncode | CrewEncode | None = None,
+        encode: ImageEncode | PoolEncode | None = None,
         view: int | None = None,
         *,
         test: bool = False,
@@ -221,14 +229,15 @@ class StoredInputs:
         def report(progress: FillProgress) -> None:
             self._listener.check()
             waited = encode.waited if encode is not None else 0.0
-            workers = encode.workers if isinstance(encode, CrewEncode) else ()
-            self._listener.encode(name, replace(progress, waited=waited, workers=workers, test=test), space.identifier)
+            workers = encode.workers if isinstance(encode, PoolEncode) else ()
+            counted = replace(progress, waited=waited, workers=workers, test=test)
+            self._listener.report(EncodeReport.of(counted, name, space.identifier))
 
         return report
 
 
 def _require_stored(store: SpaceStore, keys: Keys) -> None:
-    """Raises TrainingFailedError where a crew has encoded other rows than it was given."""
+    """Raises TrainingFailedError where an encode pool has encoded other rows than it was given."""
     store.refresh()
     if not store.contains(keys).all():
         raise TrainingFailedError(

@@ -36,7 +36,7 @@ from headstart_server.export.parity import (
 )
 from headstart_server.export.refusal import NAMES, attempted, refusals_named, with_way_out
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
-from headstart_server.model.bundle import Bundle, EncoderVault
+from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.serving.predictor import Predictor
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
@@ -47,8 +47,8 @@ Say = Callable[[str, str], None]
 class Exporter:
     """Exports on the CPU, whose arithmetic every runtime shares."""
 
-    def __init__(self, artifacts: ArtifactRegistry, vault: EncoderVault) -> None:
-        self._artifacts, self._vault = artifacts, vault
+    def __init__(self, artifacts: ArtifactRegistry, encoder_store: EncoderStore) -> None:
+        self._artifacts, self._encoder_store = artifacts, encoder_store
 
     def export(
         self,
@@ -69,8 +69,8 @@ class Exporter:
             return known
         say("load", "loading the model with its encoders")
         with deletion_named(bundle):
-            model = bundle.model(self._vault, with_encoders=not head_only)
-            preparations = {name: bundle.preparation(name, self._vault) for name in bundle.encoders}
+            model = bundle.model(self._encoder_store, with_encoders=not head_only)
+            preparations = {name: bundle.preparation(name, self._encoder_store) for name in bundle.encoders}
             sample = bundle.sample()
         graph = ExportGraph(model, bundle.inputs, bundle.outputs, head_only=head_only).eval()
         if not head_only:

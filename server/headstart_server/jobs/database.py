@@ -3,19 +3,22 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.json_format import ParseError
+from pydantic import TypeAdapter
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from headstart_server.core.errors import DataLossError, FailedPreconditionError
+from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
+from headstart_server.engines.events import EncodeReport, JobFailure, SpecResolved
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
+from headstart_server.training.reports import EpochReport
 
 READS = "headstart_reads"
 """Execution option of connections that only read."""
@@ -53,8 +56,18 @@ EVENTS = Table(
     UniqueConstraint("job", "sequence"),
 )
 
-_JSON = ("spec", "sources", "resolved", "best_epoch", "error", "encode")
+_COLUMNS: dict[str, TypeAdapter[Any]] = {
+    "spec": TypeAdapter(dict[str, Any]),
+    "sources": TypeAdapter(list[SourceRecord]),
+    "resolved": TypeAdapter(SpecResolved | None),
+    "best_epoch": TypeAdapter(EpochReport | None),
+    "error": TypeAdapter(JobFailure | None),
+    "encode": TypeAdapter(dict[str, EncodeReport]),
+}
+"""Columns of JSON, by what they hold."""
 _TIMES = ("create_time", "update_time", "start_time", "end_time")
+_UNSET = {"resolved", "best_epoch", "error"}
+"""Columns that are empty until something is known."""
 
 
 def connect(url: str) -> Engine:
@@ -103,22 +116,35 @@ def unusable_named() -> Iterator[None]:
         ) from error
 
 
-def to_row(job: JobRecord) -> dict[str, Any]:
-    """A job as a row."""
-    row = {item.name: getattr(job, item.name) for item in fields(job)}
-    row["sources"] = [asdict(source) for source in job.sources]
-    row |= {name: json.dumps(row[name]) for name in _JSON}
-    row |= {name: row[name].isoformat() if row[name] else None for name in _TIMES}
-    return {**row, "state": job.state.value, "request_id": job.request_id or None}
+def to_row(job: JobRecord, since: JobRecord | None = None) -> dict[str, Any]:
+    """A job as a row; of one that was read before, what has changed `since`."""
+    row: dict[str, Any] = {}
+    for item in fields(job):
+        value = getattr(job, item.name)
+        if since is None or value is not getattr(since, item.name):
+            row[item.name] = _written(item.name, value)
+    return row
+
+
+def _written(name: str, value: Any) -> Any:
+    """A field of a job as its column holds it."""
+    if name in _COLUMNS:
+        return json.dumps(_COLUMNS[name].dump_python(value, mode="json"))
+    if name in _TIMES:
+        return value.isoformat() if value else None
+    if name == "state":
+        return value.value
+    return (value or None) if name == "request_id" else value
 
 
 def from_row(row: RowMapping) -> JobRecord:
     """A row as a job; raises DataLossError for one that is not what was written."""
     with damage_named(row["identifier"]):
         values: dict[str, Any] = dict(row)
-        values |= {name: json.loads(values[name]) for name in _JSON}
+        for name, column in _COLUMNS.items():
+            plain = json.loads(values[name])
+            values[name] = column.validate_python((plain or None) if name in _UNSET else plain)
         values |= {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}
-        values["sources"] = [SourceRecord(**source) for source in values["sources"]]
         return JobRecord(**{**values, "state": State(values["state"]), "request_id": values["request_id"] or ""})
 
 

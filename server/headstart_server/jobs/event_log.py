@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 from weakref import WeakValueDictionary
 
 from headstart_server import metrics
-from headstart_server.jobs.records import Event, JobRecord
-from headstart_server.jobs.states import State
+from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
+from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.training.reports import EpochReport
 
 P = ParamSpec("P")
 
@@ -32,40 +33,40 @@ class EventLog:
     ) -> JobRecord:
         """Calls one of the store's writing methods for a job; returns the job after it."""
         job, appended = await asyncio.to_thread(write, identifier, *args, **kwargs)
-        for kind, data in appended:
-            if kind in _COUNTED:
-                _COUNTED[kind](data)
+        for event in appended:
+            _count(event)
         changed = self._changed.pop(identifier, None)
         if changed is not None:
             changed.set()
         return job
 
-    async def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
+    async def watch(self, identifier: str, after: int) -> AsyncIterator[LogEntry]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
         await asyncio.to_thread(self._store.get, identifier)
         while not self.closed:
             changed = self._changed.setdefault(identifier, asyncio.Event())
-            events = await asyncio.to_thread(self._store.events, identifier, after)
-            for event in events:
-                yield event
-                after = event.sequence
-            if events and events[-1].kind == "state" and State(events[-1].data["to"]).terminal:
+            entries = await asyncio.to_thread(self._store.events, identifier, after)
+            for entry in entries:
+                yield entry
+                after = entry.sequence
+            if entries and isinstance(last := entries[-1].event, StateChange) and last.to.terminal:
                 return
-            if not events:
+            if not entries:
                 job = await asyncio.to_thread(self._store.get, identifier)
                 if job.state.terminal and job.last_sequence <= after:
                     return
                 await changed.wait()
 
 
-def _count_state(data: dict[str, Any]) -> None:
-    metrics.JOBS.labels(State(data["to"])).inc()
-    if data["from"]:
-        metrics.JOBS.labels(State(data["from"])).dec()
-
-
-_COUNTED: dict[str, Callable[[dict[str, Any]], None]] = {
-    "state": _count_state,
-    "epoch": lambda data: metrics.TRAINING_SPEED.set(data["rows_per_second"]),
-    "encode": lambda data: metrics.count_encoded(data),
-}
+def _count(event: JobEvent) -> None:
+    """Moves the metrics that follow jobs."""
+    match event:
+        case StateChange():
+            metrics.JOBS.labels(event.to).inc()
+            if event.before is not None:
+                metrics.JOBS.labels(event.before).dec()
+        case EpochReport():
+            metrics.TRAINING_SPEED.set(event.rows_per_second)
+        case EncodeReport():
+            counts = {outcome: getattr(event, outcome) for outcome in metrics.OUTCOMES}
+            metrics.count_encoded(event.feature, event.space, counts, done=event.seen >= event.total)

@@ -15,6 +15,7 @@ import structlog
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.engines.envelopes import ExportEnvelope, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.worker import Worker, outgoing
 
@@ -48,52 +49,53 @@ class ExportWorker(Worker):
             self._artifacts.abandon(self._writing)
         os._exit(0)
 
-    def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
+    def run(self, plain: dict[str, Any]) -> dict[str, Any]:
         """Runs one export; returns the artifact, or the error with its kind."""
-        structlog.contextvars.bind_contextvars(artifact=assignment["identifier"], model=assignment["model"])
+        envelope = export_envelope(plain)
+        structlog.contextvars.bind_contextvars(artifact=envelope.identifier, model=envelope.model)
         try:
-            return {"artifact": asdict(self._export(assignment))}
+            return {"artifact": asdict(self._export(envelope))}
         except HeadstartError as error:
             _log.warning("export failed", reason=error.reason, message=error.message, exc_info=error.__cause__)
-            return told(error)
+            return error_message(error)
         except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
             _log.exception("export failed unexpectedly")
             if ran_out_of_memory(error):
                 message = "the export ran out of memory; free some, or export the head alone (head_only)"
-                return told(FailedPreconditionError(message, reason="OUT_OF_MEMORY"))
+                return error_message(FailedPreconditionError(message, reason="OUT_OF_MEMORY"))
             message = f"the export failed unexpectedly ({type(error).__name__}); the server's log has the details"
-            return told(HeadstartError(message))
+            return error_message(HeadstartError(message))
         finally:
             self._writing = ""
             structlog.contextvars.clear_contextvars()
 
-    def _export(self, assignment: dict[str, Any]) -> Artifact:
+    def _export(self, envelope: ExportEnvelope) -> Artifact:
         """The artifact, made by a process that keeps nothing of it."""
-        from headstart_server.engines.arrival import workplace_of
+        from headstart_server.engines.runtime_context import runtime_of
         from headstart_server.export.exporter import Exporter, deletion_named
         from headstart_server.model.registry import ModelRegistry
         from headstart_server.serving.pool import ModelPool
 
-        workplace = workplace_of(assignment)
-        models, self._artifacts = ModelRegistry(workplace.storage.models), ArtifactRegistry(workplace.storage.artifacts)
-        self._writing = assignment["identifier"]
-        bundle = models.get(assignment["model"])
-        pool = ModelPool(models, workplace.vault, workplace.store, workplace.device, 0, workplace.image_limits)
-        exporter = Exporter(self._artifacts, workplace.vault)
+        runtime = runtime_of(envelope.runtime)
+        models, self._artifacts = ModelRegistry(runtime.storage.models), ArtifactRegistry(runtime.storage.artifacts)
+        self._writing = envelope.identifier
+        bundle = models.get(envelope.model)
+        pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 0, runtime.image_limits)
+        exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
             with deletion_named(bundle):
-                predictor = pool.get(assignment["model"])
+                predictor = pool.get(envelope.model)
             return exporter.export(
-                bundle, predictor, assignment["format"], assignment["head_only"], self._say, assignment["identifier"]
+                bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier
             )
         finally:
-            workplace.store.release_idle(0)
+            runtime.store.release_idle(0)
 
     def _say(self, stage: str, message: str) -> None:
         self.send({"event": "stage", "data": {"stage": stage, "message": message}})
 
 
-def told(error: HeadstartError) -> dict[str, Any]:
+def error_message(error: HeadstartError) -> dict[str, Any]:
     """An error as a message."""
     kind = type(error).__name__
     return {"error": {"kind": kind, "reason": error.reason, "message": error.message, "field": error.field}}

@@ -12,6 +12,7 @@ import structlog
 from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
 from headstart_server.core.names import new_id
+from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
 from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
 
@@ -46,15 +47,14 @@ class Exports:
     def __init__(
         self,
         artifacts: ArtifactRegistry,
-        surroundings: Mapping[str, Any],
+        runtime: RuntimeSettings,
         concurrent: int = 1,
         pool: WorkerPool | None = None,
         idle_seconds: float = 60.0,
     ) -> None:
-        """`surroundings` is what `engines.arrival.workplace_of` takes to find the server's folders."""
-        self._artifacts, self._surroundings, self._idle_seconds = artifacts, dict(surroundings), idle_seconds
+        self._artifacts, self._runtime, self._idle_seconds = artifacts, runtime, idle_seconds
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
-        self._room = asyncio.Semaphore(concurrent)
+        self._turns = asyncio.Semaphore(concurrent)
         self._before = 0
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None
@@ -62,19 +62,19 @@ class Exports:
     async def run(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact. Who stops listening ends the export.
 
-        Raises what the export's process tells: FailedPreconditionError where the model cannot be exported so or the
+        Raises what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
         process died, NotFoundError where the model was deleted.
         """
         known = await asyncio.to_thread(self._artifacts.find, order.model, order.format, head_only=order.head_only)
         if known is not None:
             yield known
             return
-        waiting = self._room.locked()
+        waiting = self._turns.locked()
         self._before += 1
         try:
             if waiting:
                 yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
-            async with self._room, aclosing(self._exported(order)) as found:
+            async with self._turns, aclosing(self._exported(order)) as found:
                 async for item in found:
                     yield item
         finally:
@@ -92,16 +92,10 @@ class Exports:
         worker = await self._pool.take()
         self._running.add(worker)
         identifier = new_id()
-        assignment = {
-            **self._surroundings,
-            "identifier": identifier,
-            "model": order.model,
-            "format": order.format,
-            "head_only": order.head_only,
-        }
+        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, self._runtime)
         done: dict[str, Any] | None = None
         try:
-            async with aclosing(worker.run(assignment)) as messages:
+            async with aclosing(worker.run(to_plain(envelope))) as messages:
                 async for message in messages:
                     if "done" in message:
                         done = message["done"]
@@ -110,7 +104,7 @@ class Exports:
             if done is None:
                 raise _died(await worker.how_it_died())
             if "error" in done:
-                raise heard(done["error"])
+                raise error_of(done["error"])
             yield artifact_of(done["artifact"])
         finally:
             self._running.discard(worker)
@@ -134,8 +128,8 @@ class Exports:
         await self._pool.release()
 
 
-def heard(error: Mapping[str, str]) -> HeadstartError:
-    """The error that the export's process told."""
+def error_of(error: Mapping[str, str]) -> HeadstartError:
+    """The error that the export's process ended with."""
     kind = getattr(errors, error["kind"], HeadstartError)
     if kind is InvalidInputError:
         return InvalidInputError(Violation(error["field"], error["message"]), reason=error["reason"])

@@ -57,12 +57,12 @@ class WorkerProcess:
         """Its process id."""
         return self._process.pid
 
-    async def run(self, assignment: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+    async def run(self, envelope: dict[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
         """Hands a job over and yields its messages; the last is `done`. Ends early if the process dies.
 
         Raises ValueError for a line that is no message.
         """
-        self._send({"run": assignment})
+        self._send({"run": envelope})
         while (message := await self._receive()) is not None:
             yield message
             if "done" in message:

@@ -1,16 +1,25 @@
-"""Jobs and events as values."""
+"""Jobs and their log as values."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
-from headstart_server.jobs.states import State
+from headstart_server.engines.events import (
+    EncodeReport,
+    JobEvent,
+    JobFailure,
+    ModelPublished,
+    SpecResolved,
+    StateChange,
+)
+from headstart_server.training.reports import EpochReport
 
 
 @dataclass(frozen=True)
 class JobRecord:
-    """A job as it is stored. JSON-like fields keep plain values."""
+    """A job as it is stored."""
 
     identifier: str
     request_id: str
@@ -20,49 +29,48 @@ class JobRecord:
     create_time: datetime
     update_time: datetime
     spec: dict[str, Any]
+    """As it was given, as `TrainSpec.compact` gives it."""
     sources: list[SourceRecord]
     start_time: datetime | None = None
     end_time: datetime | None = None
-    resolved: dict[str, Any] = field(default_factory=dict)
-    """`spec`, `values` and `rows` of the last SpecResolved event."""
+    resolved: SpecResolved | None = None
+    """The last."""
     model: str = ""
-    best_epoch: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, str] = field(default_factory=dict)
-    encode: dict[str, dict[str, Any]] = field(default_factory=dict)
+    best_epoch: EpochReport | None = None
+    error: JobFailure | None = None
+    encode: dict[str, EncodeReport] = field(default_factory=dict)
     """Last encode progress by feature."""
     last_sequence: int = 0
 
 
 @dataclass(frozen=True)
-class Event:
-    """One entry of a job's log. `kind` is state, encode, step, epoch, warning, model or resolved."""
+class LogEntry:
+    """One entry of a job's log; entries count from 1."""
 
     sequence: int
     time: datetime
-    kind: str
-    data: dict[str, Any]
+    event: JobEvent
 
 
-def apply(job: JobRecord, kind: str, data: dict[str, Any], now: datetime) -> JobRecord:
+def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
     """The job after an event."""
-    match kind:
-        case "state":
-            state = State(data["to"])
+    match event:
+        case StateChange(to=state):
             starts = state is State.PREPARING and job.start_time is None
             return replace(
                 job,
                 state=state,
                 start_time=now if starts else job.start_time,
                 end_time=now if state.terminal else None,
-                error=data.get("error", {}),
+                error=event.error,
             )
-        case "resolved":
-            return replace(job, resolved=data)
-        case "encode":
-            return job if data.get("test") else replace(job, encode={**job.encode, data["feature"]: data})
-        case "epoch":
-            return replace(job, best_epoch=data) if data["best"] else job
-        case "model":
-            return replace(job, model=data["model"], best_epoch=data["best_epoch"])
+        case SpecResolved():
+            return replace(job, resolved=event)
+        case EncodeReport():
+            return job if event.test else replace(job, encode={**job.encode, event.feature: event})
+        case EpochReport():
+            return replace(job, best_epoch=event) if event.best else job
+        case ModelPublished():
+            return replace(job, model=event.model, best_epoch=event.best_epoch)
         case _:
             return job

@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from headstart_server import metrics
 from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, NotFoundError
+from headstart_server.core.states import State
+from headstart_server.engines.events import JobEvent, JobFailure, StateChange, from_plain, kind_of, to_plain
 from headstart_server.jobs.database import (
     EVENTS,
     JOBS,
@@ -29,13 +31,12 @@ from headstart_server.jobs.database import (
     to_row,
     unusable_named,
 )
-from headstart_server.jobs.records import Event, JobRecord, apply
-from headstart_server.jobs.states import State, check_transition
+from headstart_server.jobs.records import JobRecord, LogEntry, apply
+from headstart_server.jobs.transitions import check_transition
+from headstart_server.training.reports import EpochReport, PastEpoch
 
 _log = structlog.get_logger()
-Report = tuple[str, dict[str, Any]]
-"""(kind, data) of an event."""
-Appended = tuple[JobRecord, list[Report]]
+Appended = tuple[JobRecord, list[JobEvent]]
 """A job after some events, and those events as they were stored."""
 
 
@@ -63,7 +64,7 @@ class JobStore:
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(JOBS).values(to_row(job)))
-                created, _ = self._append(connection, job, [("state", {"to": job.state})])
+                created, _ = self._append(connection, job, [StateChange(job.state)])
         except IntegrityError:
             known = self.known(job)
             if known is None:
@@ -111,7 +112,7 @@ class JobStore:
             if before:
                 query = query.where(JOBS.c.identifier < before)
             if states:
-                query = query.where(JOBS.c.state.in_([state.value for state in states]))
+                query = query.where(_in(states))
             with self._reading.connect() as connection:
                 rows = connection.execute(query).mappings().all()
             asked = limit - len(found)
@@ -120,6 +121,32 @@ class JobStore:
                 break
             before = rows[-1]["identifier"]
         return found
+
+    def oldest(self, states: Sequence[State]) -> list[JobRecord]:
+        """Every job in some states, oldest first; damaged ones are left out."""
+        query = select(JOBS).where(_in(states)).order_by(JOBS.c.identifier)
+        with self._reading.connect() as connection:
+            rows = connection.execute(query).mappings().all()
+        return list(filter(None, (self._sound(row, lambda job: job) for row in rows)))
+
+    def earliest(self, states: Sequence[State]) -> datetime | None:
+        """When the oldest job in some states was created; None where there is none."""
+        with self._reading.connect() as connection:
+            found = connection.execute(select(func.min(JOBS.c.create_time)).where(_in(states))).scalar()
+        return datetime.fromisoformat(found) if found else None
+
+    def user_of(self, dataset: str, states: Sequence[State]) -> str | None:
+        """The id of a job in some states that reads an uploaded data set; None where there is none."""
+        query = select(JOBS.c.identifier, JOBS.c.sources).where(
+            _in(states), JOBS.c.sources.contains(dataset, autoescape=True)
+        )
+        with self._reading.connect() as connection:
+            for identifier, sources in connection.execute(query):
+                with suppress(ValueError):  # of a damaged job, whose id names the data set at least
+                    if all(source.get("dataset") != dataset for source in json.loads(sources)):
+                        continue
+                return str(identifier)
+        return None
 
     def _sound(self, row: RowMapping, readable: Callable[[JobRecord], object]) -> JobRecord | None:
         """A row as a job; None for a damaged one."""
@@ -137,25 +164,25 @@ class JobStore:
         self._damaged = damaged
         metrics.DAMAGED.labels("trainJobs").set(len(damaged))
 
-    def append(self, identifier: str, kind: str, data: dict[str, Any]) -> Appended:
+    def append(self, identifier: str, event: JobEvent) -> Appended:
         """Appends an event and applies it to its job. Raises FailedPreconditionError for a state that the job cannot
         enter."""
         with self._engine.begin() as connection:
-            return self._append(connection, self._get(connection, identifier), [(kind, data)])
+            return self._append(connection, self._get(connection, identifier), [event])
 
-    def append_reports(self, identifier: str, reports: Sequence[Report]) -> Appended:
+    def append_reports(self, identifier: str, events: Sequence[JobEvent]) -> Appended:
         """Appends what a worker reports, in one transaction.
 
         A job that is being cancelled enters no state of its worker's any more; one that has ended takes no report.
-        `past` is an `epoch` that its worker told perhaps: it becomes one where there is none of it.
+        A `PastEpoch` becomes an epoch where the log has none of it: its worker may have died before it was sent.
         """
         with self._engine.begin() as connection:
             job = self._get(connection, identifier)
             if job.state.terminal:
                 return job, []
             if job.state is State.CANCELLING:
-                reports = [(kind, data) for kind, data in reports if kind != "state"]
-            return self._append(connection, job, self._unheard(connection, identifier, reports))
+                events = [event for event in events if not isinstance(event, StateChange)]
+            return self._append(connection, job, self._unlogged(connection, identifier, events))
 
     def cancel(self, identifier: str) -> Appended:
         """Ends a job that waits, and marks one that runs; raises FailedPreconditionError if it has ended."""
@@ -169,9 +196,9 @@ class JobStore:
                 return job, []
             waits = job.state in (State.QUEUED, State.PAUSED)
             after = State.CANCELLED if waits else State.CANCELLING
-            return self._append(connection, job, [("state", {"to": after})])
+            return self._append(connection, job, [StateChange(after)])
 
-    def end(self, identifier: str, state: State, error: dict[str, str] | None = None) -> Appended:
+    def end(self, identifier: str, state: State, error: JobFailure | None = None) -> Appended:
         """Ends a job that has not ended. One that fails while it is being cancelled is cancelled."""
         with self._engine.begin() as connection:
             job = self._get(connection, identifier)
@@ -179,10 +206,9 @@ class JobStore:
                 return job, []
             if job.state is State.CANCELLING and state is State.FAILED:
                 state, error = State.CANCELLED, None
-            data = {"to": state, **({"error": error} if error else {})}
-            return self._append(connection, job, [("state", data)])
+            return self._append(connection, job, [StateChange(state, error=error)])
 
-    def events(self, identifier: str, after: int, limit: int = 200) -> list[Event]:
+    def events(self, identifier: str, after: int, limit: int = 200) -> list[LogEntry]:
         """Events after a sequence number, in order."""
         query = (
             select(EVENTS)
@@ -194,7 +220,11 @@ class JobStore:
             rows = connection.execute(query).mappings().all()
         with damage_named(identifier):
             return [
-                Event(row["sequence"], datetime.fromisoformat(row["time"]), row["kind"], json.loads(row["data"]))
+                LogEntry(
+                    row["sequence"],
+                    datetime.fromisoformat(row["time"]),
+                    from_plain(row["kind"], json.loads(row["data"])),
+                )
                 for row in rows
             ]
 
@@ -209,37 +239,42 @@ class JobStore:
             connection.execute(delete(JOBS).where(JOBS.c.identifier == identifier))
         self._count_damaged(self._damaged - {identifier})
 
-    def _unheard(self, connection: Connection, identifier: str, reports: Sequence[Report]) -> Sequence[Report]:
-        if not any(kind == "past" for kind, _ in reports):
-            return reports
-        query = select(EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind == "epoch")
-        heard = {_evaluation(json.loads(data)) for data in connection.execute(query).scalars()}
-        found: list[Report] = []
-        for kind, data in reports:
-            if kind == "past" and _evaluation(data) in heard:
-                continue
-            if kind in ("epoch", "past"):
-                heard.add(_evaluation(data))
-            found.append(("epoch" if kind == "past" else kind, data))
+    def _unlogged(self, connection: Connection, identifier: str, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
+        """The events, each past epoch as an epoch or, where the log has it, left out."""
+        if not any(isinstance(event, PastEpoch) for event in events):
+            return events
+        query = select(EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind == kind_of(EpochReport))
+        logged = {_evaluation(json.loads(data)) for data in connection.execute(query).scalars()}
+        found: list[JobEvent] = []
+        for event in events:
+            epoch = event.report if isinstance(event, PastEpoch) else event
+            if isinstance(epoch, EpochReport):
+                evaluation = (epoch.epoch, epoch.evaluation)
+                if isinstance(event, PastEpoch) and evaluation in logged:
+                    continue
+                logged.add(evaluation)
+            found.append(epoch)
         return found
 
-    def _append(self, connection: Connection, job: JobRecord, reports: Sequence[Report]) -> Appended:
-        """Writes events and the job after them; a state's `from` is the one that the store knows."""
-        now = datetime.now(UTC)
-        appended: list[Report] = []
+    def _append(self, connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -> Appended:
+        """Writes events, and what they change of the job; a state's `before` is the one that the store knows."""
+        now, before = datetime.now(UTC), job
+        appended: list[JobEvent] = []
         rows = []
-        for kind, data in reports:
-            if kind == "state":
-                data = {**data, "from": job.state if job.last_sequence else ""}
+        for event in events:
+            if isinstance(event, StateChange):
+                event = replace(event, before=job.state if job.last_sequence else None)
                 if job.last_sequence:
-                    check_transition(job.state, State(data["to"]))
-            job = apply(replace(job, last_sequence=job.last_sequence + 1, update_time=now), kind, data, now)
+                    check_transition(job.state, event.to)
+            job = apply(replace(job, last_sequence=job.last_sequence + 1, update_time=now), event, now)
+            kind, data = to_plain(event)
             entry = {"job": job.identifier, "sequence": job.last_sequence, "time": now.isoformat(), "kind": kind}
             rows.append({**entry, "data": json.dumps(data)})
-            appended.append((kind, data))
+            appended.append(event)
         if rows:
             connection.execute(insert(EVENTS), rows)
-            connection.execute(update(JOBS).where(JOBS.c.identifier == job.identifier).values(to_row(job)))
+            changed = to_row(job, since=before)
+            connection.execute(update(JOBS).where(JOBS.c.identifier == job.identifier).values(changed))
         return job, appended
 
     def _get(self, connection: Connection, identifier: str, *, lock: bool = True) -> JobRecord:
@@ -249,6 +284,10 @@ class JobStore:
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
         return from_row(row)
+
+
+def _in(states: Sequence[State]) -> ColumnElement[bool]:
+    return JOBS.c.state.in_([state.value for state in states])
 
 
 def _evaluation(data: dict[str, Any]) -> tuple[int, int]:

@@ -5,24 +5,25 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
 
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
-from headstart_server.core.versions import own_version
-from headstart_server.data.images.decode import ImageLimits
+from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
-from headstart_server.engines.tidying import Limits
+from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
+from headstart_server.engines.events import JobFailure, StateChange
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
-from headstart_server.jobs.records import Event, JobRecord
-from headstart_server.jobs.states import State
+from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
+from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
+from headstart_server.training.reports import JobWarning
 
 _log = structlog.get_logger()
 _DRIVER_DEATHS = 3
@@ -32,16 +33,10 @@ _UNFINISHED = tuple(state for state in State if not state.terminal and state is 
 
 @dataclass(frozen=True)
 class SupervisorSettings:
-    """Limits, and what every assignment carries."""
+    """Limits, and what every envelope carries."""
 
-    model_root: str
-    hub_allowed: bool
-    image_limits: ImageLimits = field(default_factory=ImageLimits)
-    limits: Limits = field(default_factory=Limits)
-    """Of the disks of machines that have no server."""
-    ray_address: str = ""
-    ray_grows: bool = False
-    ray_timeout: int = 1800
+    runtime: RuntimeSettings
+    ray: RaySettings = field(default_factory=RaySettings)
     concurrent_jobs: int = 1
     max_queued: int = 1_000
     cancel_seconds: float = 10.0
@@ -66,13 +61,13 @@ class Supervisor:
     async def start(self) -> None:
         """Queues what an earlier server left unfinished, and starts to work."""
         await self._pool.start()
-        for job in reversed(await asyncio.to_thread(self._store.newest, 100_000, None, _UNFINISHED)):
+        for job in await asyncio.to_thread(self._store.oldest, _UNFINISHED):
             metrics.JOBS.labels(job.state).inc()
             if job.state is State.CANCELLING:
                 await self._log.write(self._store.end, job.identifier, State.CANCELLED)
                 continue
             if job.state is not State.QUEUED:
-                await self._log.write(self._store.append, job.identifier, "state", {"to": State.QUEUED})
+                await self._log.write(self._store.append, job.identifier, StateChange(State.QUEUED))
             self._enqueue(job.identifier)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrent_jobs)]
 
@@ -110,7 +105,7 @@ class Supervisor:
         await asyncio.to_thread(self._store.delete, identifier)
         await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
 
-    def watch(self, identifier: str, after: int) -> AsyncIterator[Event]:
+    def watch(self, identifier: str, after: int) -> AsyncIterator[LogEntry]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
         return self._log.watch(identifier, after)
 
@@ -164,7 +159,7 @@ class Supervisor:
                 _log.exception("supervisor failed a job", job=identifier)
                 with suppress(HeadstartError):  # it is gone
                     await self._end(
-                        identifier, State.FAILED, _error("INTERNAL", "the server failed; its log has the details")
+                        identifier, State.FAILED, JobFailure("INTERNAL", "the server failed; its log has the details")
                     )
 
     async def _run(self, identifier: str) -> None:
@@ -177,19 +172,19 @@ class Supervisor:
             if job.state is not State.QUEUED:
                 clean = True
                 return
-            done = await follow(worker, self._assignment(job), self._store, self._log)
+            done = await follow(worker, self._envelope(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
             del self._running[identifier]
             if not self._log.closed:
                 await self._pool.give_back(worker, clean=clean)
         if done is not None:
-            await self._end(identifier, State(done["state"]), done.get("error"))
+            await self._end(identifier, State(done["state"]), _failure(done))
         elif not self._log.closed:
             how = await worker.how_it_died()
             if not await self._goes_on(identifier, how):
                 message = f"the worker process {how}; what was encoded is kept, start the job again"
-                await self._end(identifier, State.FAILED, _error("WORKER_DIED", message))
+                await self._end(identifier, State.FAILED, JobFailure("WORKER_DIED", message))
 
     async def _goes_on(self, identifier: str, how: str) -> bool:
         """Queues a job again that trained on a cluster, of which this server's process drove no more than the course.
@@ -202,13 +197,13 @@ class Supervisor:
             return False
         self._deaths[identifier] += 1
         message = f"the process that drove the job {how}; it goes on from its last checkpoint"
-        await self._log.write(self._store.append, identifier, "warning", {"reason": "DRIVER_DIED", "message": message})
+        await self._log.write(self._store.append, identifier, JobWarning("DRIVER_DIED", message))
         if job.state is not State.QUEUED:
-            await self._log.write(self._store.append, identifier, "state", {"to": State.QUEUED})
+            await self._log.write(self._store.append, identifier, StateChange(State.QUEUED))
         self._enqueue(identifier)
         return True
 
-    async def _end(self, identifier: str, state: State, error: dict[str, str] | None) -> None:
+    async def _end(self, identifier: str, state: State, error: JobFailure | None) -> None:
         """Records the terminal state; tries until the store takes it, for nobody else will end the job."""
         self._deaths.pop(identifier, None)
         while True:
@@ -222,24 +217,10 @@ class Supervisor:
                 await asyncio.sleep(self._settings.retry_seconds)
         _log.info("job ended", job=identifier, state=job.state.value)
 
-    def _assignment(self, job: JobRecord) -> dict[str, Any]:
-        return {
-            "identifier": job.identifier,
-            "display_name": job.display_name,
-            "spec": job.spec,
-            "sources": [asdict(source) for source in job.sources],
-            "version": own_version(),
-            "state_dir": str(self._layout.root),
-            "storage_url": self._storage.url,
-            "model_root": self._settings.model_root,
-            "hub_allowed": self._settings.hub_allowed,
-            "limits": asdict(self._settings.limits),
-            "image_limits": asdict(self._settings.image_limits),
-            "ray_address": self._settings.ray_address,
-            "ray_grows": self._settings.ray_grows,
-            "ray_timeout": self._settings.ray_timeout,
-            "precisions": settled_precisions(),
-        }
+    def _envelope(self, job: JobRecord) -> JobEnvelope:
+        runtime = replace(self._settings.runtime, precisions=settled_precisions())
+        spec = TrainSpec.model_validate(job.spec)
+        return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray)
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:
         if self._running.get(identifier) is worker:
@@ -251,5 +232,6 @@ def _is_clean(done: dict[str, Any]) -> bool:
     return done.get("error", {}).get("reason") not in {"INTERNAL", "OUT_OF_MEMORY"}
 
 
-def _error(reason: str, message: str) -> dict[str, str]:
-    return {"reason": reason, "message": message, "field": ""}
+def _failure(done: dict[str, Any]) -> JobFailure | None:
+    """What a worker says that its job failed of."""
+    return JobFailure(**done["error"]) if "error" in done else None

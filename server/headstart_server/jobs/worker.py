@@ -9,8 +9,6 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any, TextIO
 
 import structlog
@@ -18,11 +16,9 @@ import structlog
 from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
-from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.engines.listener import RowCounts
-from headstart_server.planning.resolution import ResolvedValue
-from headstart_server.spec.model import TrainSpec
-from headstart_server.training.reports import EpochReport, StepReport
+from headstart_server.core.states import State
+from headstart_server.engines.envelopes import JobEnvelope, job_envelope
+from headstart_server.engines.events import JobEvent, StateChange, to_plain
 
 _log = structlog.get_logger()
 
@@ -56,7 +52,7 @@ class Worker:
         self.warm_up()
         self.send({"ready": True})
         while True:
-            self.send({"done": self._run(self._jobs.get())})
+            self.send({"done": self.run(self._jobs.get())})
 
     def warm_up(self) -> None:
         """Imports what is heavy, before the first job."""
@@ -84,13 +80,13 @@ class Worker:
                 self.cancelled.set()
         self.leave()
 
-    def _run(self, assignment: dict[str, Any]) -> dict[str, Any]:
+    def run(self, plain: dict[str, Any]) -> dict[str, Any]:
         """Runs one job; returns how it ended."""
-        from headstart_server.engines.arrival import release_idle_spaces
+        from headstart_server.engines.runtime_context import release_idle_spaces
 
-        structlog.contextvars.bind_contextvars(job=assignment["identifier"])
+        structlog.contextvars.bind_contextvars(job=plain["identifier"])
         try:
-            return {"state": "SUCCEEDED", "model": run_assignment(assignment, JobListener(self))}
+            return {"state": "SUCCEEDED", "model": run_job(job_envelope(plain), JobListener(self))}
         except CancelledError:
             return {"state": "CANCELLED"}
         except HeadstartError as error:
@@ -105,24 +101,25 @@ class Worker:
                 f"the training failed unexpectedly ({type(error).__name__}); the server's log has the details",
             )
         finally:
-            release_idle_spaces(0.0)  # whoever hears that the job has ended may delete what it used
+            release_idle_spaces(0.0)  # whoever learns that the job has ended may delete what it used
             structlog.contextvars.clear_contextvars()
 
 
-def run_assignment(job: dict[str, Any], listener: "JobListener") -> str:
-    """Hands the job to the engine that its spec names; returns the model's id."""
-    from headstart_server.engines.arrival import assignment_of, workplace_of
+def run_job(envelope: JobEnvelope, listener: "JobListener") -> str:
+    """Runs a job on the engine that its spec names; returns the model's id."""
+    from headstart_server.engines.job_context import job_context_of
+    from headstart_server.engines.runtime_context import runtime_of
 
-    workplace = workplace_of(job)
-    listener.state("PREPARING")
-    assignment = assignment_of(job, workplace.storage)
-    if assignment.spec.backend.type == "ray":
+    runtime = runtime_of(envelope.runtime)
+    listener.report(StateChange(State.PREPARING))
+    job = job_context_of(envelope, runtime.storage)
+    if job.spec.backend.type == "ray":
         from headstart_server.engines.ray.engine import RayEngine
 
-        return RayEngine(job, assignment, workplace, listener).run()
+        return RayEngine(envelope, job, runtime, listener).run()
     from headstart_server.engines.local import LocalEngine
 
-    return LocalEngine(assignment, workplace, listener).run()
+    return LocalEngine(job, runtime, listener).run()
 
 
 def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
@@ -130,56 +127,25 @@ def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
 
 
 class JobListener:
-    """Turns what the engine says into messages."""
+    """Turns what the engine reports into messages."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._state = ""
+        self._state: State | None = None
 
     def check(self) -> None:
         """Raises CancelledError when the job was cancelled."""
         if self._worker.cancelled.is_set():
             raise CancelledError("the job was cancelled")
 
-    def state(self, state: str) -> None:
-        """The job entered a state."""
-        self.check()
-        if state != self._state:
-            self._send("state", {"from": self._state, "to": state})
-            self._state = state
-
-    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
-        """The spec's values."""
-        self._send(
-            "resolved", {"spec": spec.compact(), "values": [asdict(value) for value in values], "rows": asdict(rows)}
-        )
-
-    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
-        """Progress of the embedding pass."""
-        data = {"feature": feature, "space": space, **asdict(progress)}
-        self._send("encode", {**data, "rows_per_second": progress.rows_per_second, "eta_seconds": progress.eta_seconds})
-
-    def step(self, report: StepReport) -> None:
-        """Progress within an epoch."""
-        self._send("step", asdict(report))
-
-    def epoch(self, report: EpochReport) -> None:
-        """An ended epoch."""
-        self._send("epoch", asdict(report))
-
-    def past(self, report: EpochReport) -> None:
-        """An epoch that may have been heard."""
-        self._send("past", asdict(report))
-
-    def warning(self, reason: str, message: str) -> None:
-        """Something to know."""
-        self._send("warning", {"reason": reason, "message": message})
-
-    def model(self, identifier: str, report: EpochReport) -> None:
-        """The published model."""
-        self._send("model", {"model": identifier, "best_epoch": asdict(report)})
-
-    def _send(self, kind: str, data: dict[str, Any]) -> None:
+    def report(self, event: JobEvent) -> None:
+        """Sends an event; a state that the job is in already is none. Raises CancelledError instead of a new state."""
+        if isinstance(event, StateChange):
+            self.check()
+            if event.to == self._state:
+                return
+            self._state = event.to
+        kind, data = to_plain(event)
         self._worker.send({"event": kind, "data": data})
 
 

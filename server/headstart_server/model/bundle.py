@@ -35,7 +35,7 @@ _SEAL = "seal"
 """Digest of all other details, which the model's own digest does not cover."""
 
 
-class EncoderVault:
+class EncoderStore:
     """Shared copies of frozen encoders, one per digest, so that models outlive the folder they came from."""
 
     def __init__(self, folders: SharedFolders) -> None:
@@ -78,7 +78,7 @@ class EncoderVault:
 
 @dataclass(frozen=True)
 class EncoderReference:
-    """Where the encoder of an input is: a digest in the vault, or a folder of the bundle if fine-tuned."""
+    """Where the encoder of an input is: a digest in the encoder store, or a folder of the bundle if fine-tuned."""
 
     kind: str
     """`text` or `image`."""
@@ -107,16 +107,16 @@ class Bundle:
     details: dict[str, Any]
     """Metrics, job, display name, creation time, digest, digests of its files."""
 
-    def source(self, feature: str, vault: EncoderVault) -> ImageSource:
+    def source(self, feature: str, encoder_store: EncoderStore) -> ImageSource:
         """The weights of a pretrained input; raises DataLossError if they are damaged."""
         reference = self.encoders[feature]
         if reference.folder:
             files = {name: digest for name, digest in self.details["files"].items() if name.startswith(_ENCODERS)}
             verify_files(self.folder, files, f"models/{self.folder.name}")
             return opened_source(reference.name, self.folder / reference.folder)
-        return vault.source(reference.digest, reference.name)
+        return encoder_store.source(reference.digest, reference.name)
 
-    def model(self, vault: EncoderVault, *, with_encoders: bool) -> ECD:
+    def model(self, encoder_store: EncoderStore, *, with_encoders: bool) -> ECD:
         """The network in evaluation mode, with real encoders or with skip encoders."""
         pretrained = {
             name: PretrainedInput(reference.dimension, trainable=False) for name, reference in self.encoders.items()
@@ -125,13 +125,13 @@ class Bundle:
         model.load_learned_state(load_file(self.folder / "head.safetensors"))
         if with_encoders:
             for name in self.encoders:
-                pretrained[name].restore(self.encoder(name, vault))
+                pretrained[name].restore(self.encoder(name, encoder_store))
         return model.eval()
 
-    def encoder(self, feature: str, vault: EncoderVault) -> TextEncoder | ImageEncoder:
+    def encoder(self, feature: str, encoder_store: EncoderStore) -> TextEncoder | ImageEncoder:
         """The encoder of a pretrained input, in float32, in evaluation mode."""
-        source, reduction = self.source(feature, vault), self.encoders[feature].reduction
-        preparation = self.preparation(feature, vault)
+        source, reduction = self.source(feature, encoder_store), self.encoders[feature].reduction
+        preparation = self.preparation(feature, encoder_store)
         if isinstance(preparation, ImageTransform):
             return load_image_encoder(source, preparation, reduction, use_pretrained=True, field=feature)
         assert isinstance(source, ModelSource)
@@ -142,12 +142,12 @@ class Bundle:
         with pa.ipc.open_file(str(self.folder / _SAMPLE)) as reader:
             return reader.read_all()
 
-    def preparation(self, feature: str, vault: EncoderVault) -> TextPreparation | ImageTransform:
+    def preparation(self, feature: str, encoder_store: EncoderStore) -> TextPreparation | ImageTransform:
         """The tokenizer of a text input, or the transform of an image input."""
         reference = self.encoders[feature]
         if reference.kind == "image":
             return ImageTransform.from_description(reference.transform)
-        source = self.source(feature, vault)
+        source = self.source(feature, encoder_store)
         assert isinstance(source, ModelSource)
         return load_preparation(source, reference.max_length, feature)
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.encoders.draft import Draft
+from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.tabular import build_tabular
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
@@ -71,7 +71,7 @@ class PretrainedInput(nn.Module):
         self.dimension = dimension
         self.trainable = trainable
         self.encoder: nn.Module = SkipEncoder(dimension)
-        self.draft: Draft | None = None
+        self.deferred: DeferredEncoder | None = None
         """Where the encoder's parameters are, as long as nobody has read them."""
         self.register_buffer("shift", torch.zeros(dimension))
         self.register_buffer("scale", torch.ones(dimension))
@@ -89,16 +89,16 @@ class PretrainedInput(nn.Module):
         """Puts the real encoder back: inputs are tokens or crops from now on. A frozen one gets no gradients."""
         self.encoder = encoder.requires_grad_(self.trainable)
 
-    def sketch(self, draft: Draft) -> None:
+    def defer(self, deferred: DeferredEncoder) -> None:
         """Puts an encoder in place whose parameters `read` will bring, once it is known which part of them is whose."""
-        self.restore(draft.encoder)
-        self.draft = draft
+        self.restore(deferred.encoder)
+        self.deferred = deferred
 
     def read(self, device: torch.device) -> None:
-        """Reads the parameters of a sketched encoder to a device."""
-        if self.draft is not None:
-            self.draft.read(device)
-            self.draft = None
+        """Reads the parameters of a deferred encoder to a device."""
+        if self.deferred is not None:
+            self.deferred.read(device)
+            self.deferred = None
 
     def tie(self) -> None:
         """Makes parameters one again that one of transformers' models shares, after each was given tensors."""

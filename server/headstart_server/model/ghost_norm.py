@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from headstart_server.model.world import SummedWithGradients, World
+from headstart_server.model.world import AllReduceSum, World
 
 
 class GhostBatchNorm1d(nn.Module):
@@ -55,7 +55,7 @@ class GhostBatchNorm1d(nn.Module):
         with torch.no_grad():
             own = [torch.stack([chunk.float().mean(0), chunk.float().var(0)]) for chunk in chunks]
             noted = torch.stack(own) if own else rows.new_empty((0, 2, rows.shape[1]), dtype=torch.float32)
-            for mean, variance in self.world.gathered_unevenly(noted).to(rows.device):
+            for mean, variance in self.world.all_gather_uneven(noted).to(rows.device):
                 self._follow(mean, variance)
         if not chunks:
             return self._with_running_statistics(rows)
@@ -66,12 +66,12 @@ class GhostBatchNorm1d(nn.Module):
 
     def _over_all_processes(self, rows: Tensor) -> Tensor:
         norm, counted = self.norm, 0 if self.idle else len(rows)
-        count = int(self.world.summed(torch.tensor(counted)))
+        count = int(self.world.all_reduce_sum(torch.tensor(counted)))
         if count == 1:
             return self._with_running_statistics(rows)
-        mean = SummedWithGradients.apply(rows[:counted].float().sum(0), self.world) / count
+        mean = AllReduceSum.apply(rows[:counted].float().sum(0), self.world) / count
         centred = rows.float() - mean
-        variance = SummedWithGradients.apply(centred[:counted].square().sum(0), self.world) / count
+        variance = AllReduceSum.apply(centred[:counted].square().sum(0), self.world) / count
         with torch.no_grad():
             self._follow(mean, variance * count / (count - 1))
         normalised: Tensor = centred * (variance + norm.eps).rsqrt() * norm.weight + norm.bias

@@ -49,7 +49,7 @@ class World:
         share = self.share(rows)
         return (share, len(share)) if len(share) else (rows[:1], 0)
 
-    def summed(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """The sum of everybody's tensors, which have one shape."""
         if self.size == 1:
             return values
@@ -57,7 +57,7 @@ class World:
         dist.all_reduce(total)
         return total
 
-    def smallest(self, value: int) -> int:
+    def all_reduce_min(self, value: int) -> int:
         """The smallest of everybody's numbers."""
         if self.size == 1:
             return value
@@ -65,7 +65,7 @@ class World:
         dist.all_reduce(found, dist.ReduceOp.MIN)
         return int(found)
 
-    def gathered(self, values: Tensor, counts: Sequence[int]) -> Tensor:
+    def all_gather(self, values: Tensor, counts: Sequence[int]) -> Tensor:
         """Everybody's rows one after another, by rank, on the CPU. `counts` are the rows of each rank."""
         values = values.cpu()
         if self.size == 1:
@@ -76,29 +76,29 @@ class World:
         dist.all_gather(parts, padded)
         return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
-    def gathered_unevenly(self, values: Tensor) -> Tensor:
-        """Like `gathered`, where nobody knows how many rows the others have."""
+    def all_gather_uneven(self, values: Tensor) -> Tensor:
+        """Like `all_gather`, where nobody knows how many rows the others have."""
         if self.size == 1:
             return values
-        count = self.gathered(torch.tensor([len(values)]), [1] * self.size)
-        return self.gathered(values, count.tolist())
+        count = self.all_gather(torch.tensor([len(values)]), [1] * self.size)
+        return self.all_gather(values, count.tolist())
 
     def digests(self, digest: bytes) -> list[bytes]:
         """Everybody's digest, by rank."""
         own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)[None]
-        return [bytes(row.tolist()) for row in self.gathered(own, [1] * self.size)]
+        return [bytes(row.tolist()) for row in self.all_gather(own, [1] * self.size)]
 
     def agrees(self, digest: bytes) -> bool:
         """Whether everybody has the same digest."""
         return len(set(self.digests(digest))) == 1
 
-    def spread(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Makes everybody's tensors those of rank 0, in place."""
         if self.size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor.detach(), src=0)
 
-    def told(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """What rank 0 has, as everybody hears it: plain values of JSON."""
         if self.size == 1:
             return value
@@ -111,25 +111,25 @@ class World:
         dist.broadcast(content, src=0)
         return json.loads(bytes(content.tolist()))
 
-    def heard(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """What everybody has, by rank: plain values of JSON."""
         if self.size == 1:
             return [value]
         written = torch.frombuffer(bytearray(json.dumps(value).encode() + b"\n"), dtype=torch.uint8)
-        lines = bytes(self.gathered_unevenly(written).tolist()).splitlines()
+        lines = bytes(self.all_gather_uneven(written).tolist()).splitlines()
         return [json.loads(line) for line in lines]
 
 
-class SummedWithGradients(torch.autograd.Function):
-    """`World.summed` through which gradients flow back: each process gets the sum of everybody's gradients."""
+class AllReduceSum(torch.autograd.Function):
+    """`World.all_reduce_sum` through which gradients flow back: each process gets the sum of everybody's gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, world: World) -> Tensor:
         """Sums."""
         ctx.world = world
-        return world.summed(values)
+        return world.all_reduce_sum(values)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """Sums what comes back."""
-        return ctx.world.summed(gradient), None
+        return ctx.world.all_reduce_sum(gradient), None

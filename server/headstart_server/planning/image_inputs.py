@@ -14,13 +14,13 @@ from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, DEFAULT_TYPES, encoder_type
-from headstart_server.encoders.draft import Draft
+from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.image import (
     FEATURES,
     ImageEncoder,
     ImageSource,
+    defer_image_encoder,
     dimension_of,
-    draft_image_encoder,
     load_image_encoder,
     save_image_encoder,
 )
@@ -80,9 +80,9 @@ class ImagePlan(PretrainedPlan):
             self.source, self.transform, self.reduction, use_pretrained=self.use_pretrained, field=self.path
         )
 
-    def _draft(self) -> Draft | None:
+    def _deferred(self) -> DeferredEncoder | None:
         """See PretrainedPlan."""
-        return draft_image_encoder(self.source, self.transform, self.reduction)
+        return defer_image_encoder(self.source, self.transform, self.reduction)
 
     @property
     def preparation_reference(self) -> dict[str, Any]:

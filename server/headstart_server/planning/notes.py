@@ -5,7 +5,7 @@ from headstart_server.data.splits import Part
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.planning.trainer import TrainerPlan
 from headstart_server.training.metric_names import is_defined
-from headstart_server.training.selection import UNDEFINED, undefined_told
+from headstart_server.training.selection import UNDEFINED, undefined_message
 
 Note = tuple[str, str]
 """(reason, message) of a warning."""
@@ -24,5 +24,5 @@ def metric_notes(data: PreparedData, trainer: TrainerPlan) -> list[Note]:
     name, _, metric = trainer.validation_metric.rpartition(".")
     for feature in data.outputs:
         if feature.name == name and not is_defined(metric, data.array(feature)[data.rows(Part.VALIDATION)]):
-            return [(UNDEFINED, undefined_told(trainer.validation_metric))]
+            return [(UNDEFINED, undefined_message(trainer.validation_metric))]
     return []

@@ -9,7 +9,7 @@ from torch import nn
 
 from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
-from headstart_server.encoders.draft import Draft
+from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.image import ImageSource
 from headstart_server.encoders.precision import fast_precision, why_fast
 from headstart_server.model.bundle import EncoderReference
@@ -64,12 +64,12 @@ class PretrainedPlan(ABC):
     def load_encoder(self) -> nn.Module:
         """The encoder as training begins with it, in float32."""
 
-    def draft_encoder(self) -> Draft | None:
+    def defer_encoder(self) -> DeferredEncoder | None:
         """`load_encoder`'s with its parameters yet to be read, part by part; None where that cannot be."""
-        return self._draft() if self.use_pretrained else None
+        return self._deferred() if self.use_pretrained else None
 
     @abstractmethod
-    def _draft(self) -> Draft | None:
+    def _deferred(self) -> DeferredEncoder | None:
         """Of the pretrained weights."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class PretrainedPlan(ABC):
         """Saves a fine-tuned encoder whole."""
 
     def reference(self, digest: str, folder: str) -> EncoderReference:
-        """Where a bundle finds the encoder: in the vault by digest, or fine-tuned in a folder of its own."""
+        """Where a bundle finds the encoder: in the encoder store by digest, or fine-tuned in a folder of its own."""
         return EncoderReference(
             kind=self.space.kind,
             name=self.source.name,

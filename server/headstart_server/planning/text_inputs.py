@@ -9,13 +9,13 @@ from torch import nn
 from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
-from headstart_server.encoders.draft import Draft
+from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import (
     TextEncoder,
     check_source,
+    defer_encoder,
     dimension_of,
-    draft_encoder,
     load_encoder,
     require_own_tokenizer,
     require_seeing_class,
@@ -55,9 +55,9 @@ class TextPlan(PretrainedPlan):
         require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
         return encoder
 
-    def _draft(self) -> Draft | None:
+    def _deferred(self) -> DeferredEncoder | None:
         """See PretrainedPlan."""
-        return draft_encoder(self.source, self.reduction)
+        return defer_encoder(self.source, self.reduction)
 
     @property
     def preparation_reference(self) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from headstart.v1 import dataset_pb2_grpc
 
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError, invalid
 from headstart_server.core.names import id_of, name_of
+from headstart_server.core.states import State
 from headstart_server.data.uploads import Dataset, Uploads
-from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.rpc.messages import check_name, page, timestamp
 
@@ -71,11 +71,8 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
         """Deletes, unless an unfinished job needs it."""
         identifier = id_of(DATASETS, request.name)
         unfinished = [state for state in State if not state.terminal]
-        for job in await asyncio.to_thread(self._jobs.newest, 100_000, None, unfinished):
-            if any(source.dataset == identifier for source in job.sources):
-                raise FailedPreconditionError(
-                    f"{request.name} is in use by trainJobs/{job.identifier}; wait or cancel it"
-                )
+        if job := await asyncio.to_thread(self._jobs.user_of, identifier, unfinished):
+            raise FailedPreconditionError(f"{request.name} is in use by trainJobs/{job}; wait or cancel it")
         await asyncio.to_thread(self._uploads.delete, identifier)
         return pb.DeleteDatasetResponse()
 

@@ -25,9 +25,9 @@ from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.encoders.precision import DTYPES
 from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.engines.encoder_cache import EncoderCache
 from headstart_server.engines.image_embedding import ImageEncode
-from headstart_server.engines.shelf import EncoderShelf
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.image_inputs import ImagePlan, plan_image
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
@@ -42,9 +42,9 @@ from headstart_server.spec.parse import parse_feature
 class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
     """Embeds rows, and looks after the store."""
 
-    def __init__(self, workplace: Workplace, max_rows: int) -> None:
-        self._workplace, self._max_rows = workplace, max_rows
-        self._shelf = EncoderShelf()
+    def __init__(self, runtime: RuntimeContext, max_rows: int) -> None:
+        self._runtime, self._max_rows = runtime, max_rows
+        self._encoder_cache = EncoderCache()
 
     async def Embed(self, request: pb.EmbedRequest, context: Any) -> pb.EmbedResponse:  # noqa: N802
         """Embeds one column."""
@@ -54,7 +54,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: pb.ListEmbeddingSpacesRequest, context: Any
     ) -> pb.ListEmbeddingSpacesResponse:
         """Lists."""
-        summaries = await asyncio.to_thread(self._workplace.store.summaries)
+        summaries = await asyncio.to_thread(self._runtime.store.summaries)
         ordered = sorted(summaries, key=_page_key, reverse=True)
         found, token = page(ordered, _page_key, request.page_size, request.page_token)
         return pb.ListEmbeddingSpacesResponse(embedding_spaces=map(_message, found), next_page_token=token)
@@ -63,7 +63,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         self, request: pb.DeleteEmbeddingSpaceRequest, context: Any
     ) -> pb.DeleteEmbeddingSpaceResponse:
         """Deletes."""
-        await asyncio.to_thread(self._workplace.store.delete, id_of(SPACES, request.name))
+        await asyncio.to_thread(self._runtime.store.delete, id_of(SPACES, request.name))
         return pb.DeleteEmbeddingSpaceResponse()
 
     def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
@@ -83,14 +83,14 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         if named:
             plan = _in_space(plan, named)
         keys, encode = (self._texts if feature.type == "text" else self._images)(feature, plan, table)
-        store = self._workplace.store.space(plan.space)
+        store = self._runtime.store.space(plan.space)
         reports: list[int] = []
         matrix = embed(
             store,
             keys,
             encode,
             lambda progress: reports.append(progress.found),
-            self._workplace.layout.job("embed"),
+            self._runtime.layout.job("embed"),
         )
         return pb.EmbedResponse(
             dimension=plan.dimension,
@@ -101,7 +101,7 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         )
 
     def _plan(self, feature: FeatureSpec) -> PretrainedPlan:
-        sources, device = self._workplace.sources, self._workplace.device
+        sources, device = self._runtime.sources, self._runtime.device
         resolution = Resolution.of(TrainSpec(input_features=[feature]))
         if feature.type == "text":
             return plan_text(feature, "feature", sources, resolution, device.type)
@@ -111,14 +111,14 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         assert isinstance(plan, TextPlan)
         fitted = FittedFeature(feature, unfitted(feature.preprocessing), output=False)
         column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
-        return keys_of_chunks(column.chunks), text_encode(plan, column.texts, self._workplace.device, self._shelf)
+        return keys_of_chunks(column.chunks), text_encode(plan, column.texts, self._runtime.device, self._encoder_cache)
 
     def _images(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, Encode]:
         assert isinstance(plan, ImagePlan)
-        column = ImageColumn([table], feature.source, self._workplace.image_limits)
+        column = ImageColumn([table], feature.source, self._runtime.image_limits)
         images = scan(column, np.arange(table.row_count))
         require_usable_images(images.bad, _where(feature))
-        encode = ImageEncode(plan, images, self._workplace.device, self._shelf, lambda: None)
+        encode = ImageEncode(plan, images, self._runtime.device, self._encoder_cache, lambda: None)
 
         def encode_all(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
             yield from encode(rows)

@@ -12,6 +12,7 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.rpc.jobs import JOBS, MODELS, epoch_message
 from headstart_server.rpc.messages import page, spec_message, timestamp
 from headstart_server.serving.pool import ModelPool
+from headstart_server.training.reports import EpochReport
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
@@ -51,7 +52,7 @@ def model_message(bundle: Bundle, size_bytes: int) -> pb.Model:
         job=name_of(JOBS, details["job"]),
         create_time=timestamp(details["create_time"]),
         spec=spec_message(bundle.spec.compact()),
-        metrics=epoch_message(details["metrics"]),
+        metrics=epoch_message(EpochReport(**details["metrics"])),
         inputs=[
             pb.InputColumn(column=item.spec.source, type=item.spec.type, feature=item.name) for item in bundle.inputs
         ],

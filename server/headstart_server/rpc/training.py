@@ -13,14 +13,15 @@ from headstart.v1 import training_pb2_grpc
 from headstart_server.core.errors import StoppingError, UnimplementedError, invalid
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import id_of, new_id
+from headstart_server.core.states import State
 from headstart_server.data.splits import Part
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.engines.events import EncodeReport
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.preview import PlannedPass, preview
-from headstart_server.rpc.intake import Intake, given_roles
+from headstart_server.rpc.admission import Admission, given_roles
 from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
 from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message
 from headstart_server.spec.parse import paths_as_written
@@ -33,9 +34,9 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     """Parses, calls the supervisor, converts."""
 
     def __init__(
-        self, intake: Intake, supervisor: Supervisor, store: JobStore, embeddings: EmbeddingStore, layout: Layout
+        self, admission: Admission, supervisor: Supervisor, store: JobStore, embeddings: EmbeddingStore, layout: Layout
     ) -> None:
-        self._intake, self._supervisor, self._store = intake, supervisor, store
+        self._admission, self._supervisor, self._store = admission, supervisor, store
         self._embeddings, self._layout = embeddings, layout
 
     async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
@@ -114,18 +115,18 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             job, kept = await self._supervisor.submit(record)
         finally:
             if not kept and self._layout.job(identifier).exists():
-                await asyncio.to_thread(self._intake.discard, identifier)
+                await asyncio.to_thread(self._admission.discard, identifier)
         return job
 
     def _admit(self, request: pb.TrainJobRequest, identifier: str) -> JobRecord:
         """The record of a new job; raises InvalidInputError for whatever cannot be trained."""
         for field in ("request_id", "display_name"):
             check_name(field, getattr(request, field), _MAX_NAME)
-        spec, reading = self._intake.read(request)
+        spec, reading = self._admission.read(request)
         now = datetime.now(UTC)
-        records = self._intake.files(request, self._layout.job(identifier))
+        records = self._admission.files(request, self._layout.job(identifier))
         with paths_as_written(reading):
-            self._intake.check(spec, records)
+            self._admission.check(spec, records)
         return JobRecord(
             identifier=identifier,
             request_id=request.request_id,
@@ -143,23 +144,22 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         try:
             return self._planned(request, self._layout.job(identifier))
         finally:
-            self._intake.discard(identifier)
+            self._admission.discard(identifier)
 
     def _planned(self, request: pb.TrainJobRequest, folder: Path) -> pb.TrainJobPlan:
-        spec, reading = self._intake.read(request)
+        spec, reading = self._admission.read(request)
         if not given_roles(request):
             warnings = [pb.JobWarning(reason="SPELLING", message=note) for note in spec.notes]
             return pb.TrainJobPlan(warnings=warnings, spec_yaml=spec_text(spec))
-        records = self._intake.files(request, folder)
-        intake = self._intake
+        records = self._admission.files(request, folder)
+        admission = self._admission
         with paths_as_written(reading):
-            looked = preview(spec, intake.tables(records), intake.sources, intake.device_type, intake.image_limits)
+            looked = preview(
+                spec, admission.tables(records), admission.sources, admission.device_type, admission.image_limits
+            )
         return pb.TrainJobPlan(
             resolved_spec=spec_message(looked.resolution.spec().compact()),
-            resolved_values=[
-                resolved_value({"path": item.path, "value": item.value, "origin": item.origin, "reason": item.reason})
-                for item in looked.resolution.resolved.values()
-            ],
+            resolved_values=map(resolved_value, looked.resolution.resolved.values()),
             train_rows=looked.rows(Part.TRAIN),
             validation_rows=looked.rows(Part.VALIDATION),
             test_rows=looked.rows(Part.TEST),
@@ -172,8 +172,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
 def _planned_pass(item: PlannedPass) -> pb.EncodeProgress:
     """What the store has of a pass, before it runs."""
-    speed = {"rows_per_second": 0.0, "eta_seconds": 0.0}
-    return encode_message({"feature": item.name, **item.progress.__dict__, "space": item.space, **speed})
+    return encode_message(EncodeReport.of(item.progress, item.name, item.space))
 
 
 def _digest(request: pb.TrainJobRequest) -> str:

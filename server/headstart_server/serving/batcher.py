@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from headstart_server import metrics
 from headstart_server.core.errors import OverloadedError
+from headstart_server.serving.places import Places
 from headstart_server.serving.predictor import Predictor, Reuse
-from headstart_server.serving.room import Room
 from headstart_server.serving.rows import Answer, Rows
 
 _MOST_IMAGES = 512
@@ -34,7 +34,7 @@ class Batcher:
         self._waiting_rows = 0
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
-        self._room = Room(_MOST_IMAGES)
+        self._places = Places(_MOST_IMAGES)
         self._running = False
 
     async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
@@ -48,7 +48,7 @@ class Batcher:
             if not piece.files:
                 answers.append(await self._answer(predictor, piece, reuse))
                 continue
-            async with self._room.taken(piece.count):
+            async with self._places.taken(piece.count):
                 loop = asyncio.get_running_loop()
                 loaded = await loop.run_in_executor(self._decoders, predictor.loaded, piece, reuse)
                 answers.append(await self._answer(predictor, loaded, reuse))

@@ -14,7 +14,7 @@ from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.layout import lay_for_short_texts
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
-from headstart_server.model.bundle import Bundle, EncoderVault
+from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.predictor import ImageInput, Predictor, TextInput
 
@@ -25,13 +25,13 @@ class ModelPool:
     def __init__(
         self,
         registry: ModelRegistry,
-        vault: EncoderVault,
+        encoder_store: EncoderStore,
         store: EmbeddingStore,
         device: torch.device,
         limit_bytes: int,
         image_limits: ImageLimits | None = None,
     ) -> None:
-        self._registry, self._vault, self._store, self._device = registry, vault, store, device
+        self._registry, self._encoder_store, self._store, self._device = registry, encoder_store, store, device
         self._limit, self._image_limits = limit_bytes, image_limits
         self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
         self._encoders: dict[str, tuple[TextEncoder | ImageEncoder, int]] = {}
@@ -68,11 +68,11 @@ class ModelPool:
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
             used.add(key)
             if key not in self._encoders:
-                encoder = self._placed(bundle.encoder(name, self._vault)).requires_grad_(False)
-                self._encoders[key] = (encoder, bundle.source(name, self._vault).size_bytes)
+                encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
+                self._encoders[key] = (encoder, bundle.source(name, self._encoder_store).size_bytes)
             space = Space.from_description(reference.space) if reference.space else None
-            pretrained[name] = _served(self._encoders[key][0], bundle.preparation(name, self._vault), space)
-        head = bundle.model(self._vault, with_encoders=False)
+            pretrained[name] = _served(self._encoders[key][0], bundle.preparation(name, self._encoder_store), space)
+        head = bundle.model(self._encoder_store, with_encoders=False)
         limits = self._image_limits
         return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._store, self._device, limits), used
 

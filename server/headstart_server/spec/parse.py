@@ -102,9 +102,9 @@ def _violation(detail: ErrorDetails) -> Violation:
 
 def _unknown_key(location: list[int | str]) -> str:
     key = str(location[-1])
-    lacking = KEYS.get(key)
-    if lacking:
-        return f"key {key!r} is not supported: {lacking}"
+    unsupported = KEYS.get(key)
+    if unsupported:
+        return f"key {key!r} is not supported: {unsupported}"
     known = sorted(_known_keys(location[:-1]))
     return f"unknown key {key[:80]!r}{choices(key, known, 'known keys')}"
 

@@ -1,9 +1,9 @@
 """Shared folders: models, artifacts and the like, published whole and by name, here and for every other machine.
 
-Each lies below one local folder. Where there is a depot, it is there first: files below `files/{name}/{token}/`, then
-`names/{name}.json`, which lists them and makes them a folder. What a killed publisher left has no such list. A machine
-that needs a folder fetches it, and notes which one it is a copy of, in `.{name}.token` beside it. Folders without such
-a note are from a time before the depot; they stay, and count.
+Each lies below one local folder. Where there is an object store, it is there first: files below
+`files/{name}/{token}/`, then `names/{name}.json`, which lists them and makes them a folder. What a killed publisher
+left has no such list. A machine that needs a folder fetches it, and notes which one it is a copy of, in `.{name}.token`
+beside it. Folders without such a note are from a time before the object store; they stay, and count.
 """
 
 import json
@@ -27,7 +27,7 @@ from headstart_server.core.files import (
     remove_folder,
 )
 from headstart_server.core.locks import wait_exclusive
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 
 _KNOWN_SECONDS = 5.0
 """How long a folder that was there is taken to be there still."""
@@ -41,24 +41,24 @@ class Team(Protocol):
     def leads(self) -> bool:
         """Whether this is the first of them."""
 
-    def told(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """What the first has, as everybody hears it."""
 
-    def heard(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         """What everybody has, once everybody has come here."""
 
 
 class SharedFolders:
     """Folders by name. Names are ids or digests: no slash, no leading dot."""
 
-    def __init__(self, root: Path, depot: Depot | None = None) -> None:
-        self.root, self._depot = root, depot
+    def __init__(self, root: Path, object_store: ObjectStore | None = None) -> None:
+        self.root, self._object_store = root, object_store
         self._known: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Of every folder, ascending."""
-        if self._depot is None:
+        if self._object_store is None:
             return sorted(self._here())
         return sorted(self._there() | {name for name in self._here() if not self._token(name)})
 
@@ -86,7 +86,7 @@ class SharedFolders:
         return folder
 
     def forget_copy(self, name: str) -> bool:
-        """Removes this machine's copy, which turned out to be damaged; returns whether the depot has another."""
+        """Removes this machine's copy, which turned out to be damaged; returns whether the object store has another."""
         if self._own(name):
             return False
         self._drop(name)
@@ -96,11 +96,11 @@ class SharedFolders:
         """One file of a folder, without fetching the others; raises FileNotFoundError."""
         if self._own(name) or ((self.root / name).is_dir() and self._lately_there(name)):
             return (self.root / name / file).read_bytes()
-        assert self._depot is not None
+        assert self._object_store is not None
         token, files = self._listed(name)
         if file not in files:
             raise FileNotFoundError(f"{name}/{file}")
-        return self._depot.read(f"files/{name}/{token}/{file}")
+        return self._object_store.read(f"files/{name}/{token}/{file}")
 
     def size_bytes(self, name: str) -> int:
         """Of all files of a folder, wherever it is; raises FileNotFoundError."""
@@ -112,11 +112,11 @@ class SharedFolders:
     def publish(self, name: str) -> Iterator[Path]:
         """Yields a temporary folder; on success it is `name` everywhere.
 
-        A folder of that name stays on a disk that nobody shares, and makes way in a depot.
+        A folder of that name stays on a disk that nobody shares, and makes way in an object store.
         """
         with published_folder(self.root / name) as temporary:
             yield temporary
-            if self._depot is not None:
+            if self._object_store is not None:
                 token = secrets.token_hex(6)
                 self._list(name, token, self._upload(name, token, temporary))
                 self._drop(name)
@@ -125,7 +125,7 @@ class SharedFolders:
     @contextmanager
     def renew(self, name: str) -> Iterator[Path]:
         """As `publish`, but a folder of that name makes way wherever it is: for one that turned out to be damaged."""
-        if self._depot is not None and not self._own(name):
+        if self._object_store is not None and not self._own(name):
             with self.publish(name) as folder:
                 yield folder
             return
@@ -136,18 +136,18 @@ class SharedFolders:
     def publish_together(self, name: str, team: Team) -> Iterator[Path]:
         """As `publish`, by several processes: each puts its own files into a folder, which may be everybody's.
 
-        It is published once all have; no machine keeps a copy of what lies in a depot.
+        It is published once all have; no machine keeps a copy of what lies in an object store.
         """
-        if self._depot is None:
+        if self._object_store is None:
             with published_folder(self.root / name) if team.leads else nullcontext(Path()) as temporary:
-                yield Path(team.told(str(temporary)))
-                team.heard(None)
+                yield Path(team.broadcast_object(str(temporary)))
+                team.all_gather_object(None)
             return
-        token = team.told(secrets.token_hex(6))
+        token = team.broadcast_object(secrets.token_hex(6))
         self.root.mkdir(parents=True, exist_ok=True)
         with disk_full_named(self.root), tempfile.TemporaryDirectory(TEMPORARY, f".{name}.", self.root) as own:
             yield Path(own)
-            parts = team.heard(self._upload(name, token, Path(own)))
+            parts = team.all_gather_object(self._upload(name, token, Path(own)))
         if team.leads:
             self._list(name, token, {file: size for files in parts for file, size in files.items()})
 
@@ -161,19 +161,19 @@ class SharedFolders:
         if self._own(name):
             remove_folder(self.root / name)
             return
-        assert self._depot is not None
+        assert self._object_store is not None
         with suppress(DataLossError):  # its files go all the same
             self._listed(name)
-        self._depot.remove(f"names/{name}.json")
+        self._object_store.remove(f"names/{name}.json")
         self._drop(name)
-        self._depot.remove(*self._depot.files(f"files/{name}"))
+        self._object_store.remove(*self._object_store.files(f"files/{name}"))
 
     def tidy(self, now: float) -> int:
-        """Removes from the depot what killed publishers left a day ago, and from here what others removed there.
+        """Removes from the object store what killed publishers left a day ago, and from here what others removed there.
 
-        Returns how many files went from the depot. `now` is in seconds since the epoch.
+        Returns how many files went from the object store. `now` is in seconds since the epoch.
         """
-        if self._depot is None:
+        if self._object_store is None:
             return 0
         living, damaged = set(), set()
         for name in self._there():
@@ -183,17 +183,17 @@ class SharedFolders:
                 damaged.add(name)
         left = [
             file
-            for file, stored in self._depot.files("files").items()
+            for file, stored in self._object_store.files("files").items()
             if "/".join(file.split("/")[1:3]) not in living
             and file.split("/")[1] not in damaged
             and now - stored.modified > _ABANDONED_SECONDS
         ]
-        self._depot.remove(*left)
+        self._object_store.remove(*left)
         self.forget_removed()
         return len(left)
 
     def forget_removed(self) -> None:
-        """Removes copies here of what others removed from the depot."""
+        """Removes copies here of what others removed from the object store."""
         copies = [copy for copy in self._here() if self._token(copy)]
         names = self._there() if copies else set()
         for copy in copies:
@@ -202,11 +202,11 @@ class SharedFolders:
 
     def _own(self, name: str) -> bool:
         """Whether a folder is this machine's alone."""
-        return self._depot is None or ((self.root / name).is_dir() and not self._token(name))
+        return self._object_store is None or ((self.root / name).is_dir() and not self._token(name))
 
     def _there(self) -> set[str]:
-        assert self._depot is not None
-        return {name.removeprefix("names/").removesuffix(".json") for name in self._depot.files("names")}
+        assert self._object_store is not None
+        return {name.removeprefix("names/").removesuffix(".json") for name in self._object_store.files("names")}
 
     def _here(self) -> list[str]:
         return [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
@@ -230,20 +230,20 @@ class SharedFolders:
 
     def _upload(self, name: str, token: str, folder: Path) -> dict[str, int]:
         """Returns the files with their sizes."""
-        assert self._depot is not None
+        assert self._object_store is not None
         files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
         for file, path in files.items():
-            self._depot.publish(path, f"files/{name}/{token}/{file}")
+            self._object_store.publish(path, f"files/{name}/{token}/{file}")
         return {file: path.stat().st_size for file, path in files.items()}
 
     def _list(self, name: str, token: str, files: dict[str, int]) -> None:
         """Makes uploaded files a folder."""
-        assert self._depot is not None
-        self._depot.write(f"names/{name}.json", json.dumps({"token": token, "files": files}).encode())
+        assert self._object_store is not None
+        self._object_store.write(f"names/{name}.json", json.dumps({"token": token, "files": files}).encode())
 
     def _fetch(self, name: str, token: str, files: dict[str, int]) -> None:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""
-        assert self._depot is not None
+        assert self._object_store is not None
         with self._lock, self._alone(name):
             if (self.root / name).is_dir() and self._token(name) == token:  # another process did
                 return
@@ -258,11 +258,11 @@ class SharedFolders:
             yield
 
     def _fetch_alone(self, name: str, token: str, files: dict[str, int]) -> None:
-        assert self._depot is not None
+        assert self._object_store is not None
         with disk_full_named(self.root), published_folder(self.root / name) as temporary:
             for file, size in files.items():
                 try:
-                    self._depot.fetch(f"files/{name}/{token}/{file}", temporary / file)
+                    self._object_store.fetch(f"files/{name}/{token}/{file}", temporary / file)
                 except FileNotFoundError:
                     self._listed(name)  # raises where it was removed just now
                     raise DataLossError(f"{name}/{file} is gone from the shared storage") from None
@@ -277,9 +277,9 @@ class SharedFolders:
 
     def _listed(self, name: str) -> tuple[str, dict[str, int]]:
         """(token, files with their sizes); raises FileNotFoundError, or DataLossError where that list is damaged."""
-        assert self._depot is not None
+        assert self._object_store is not None
         try:
-            found = json.loads(self._depot.read(f"names/{name}.json"))
+            found = json.loads(self._object_store.read(f"names/{name}.json"))
             token, files = str(found["token"]), {str(file): int(size) for file, size in found["files"].items()}
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise DataLossError(f"{name} is damaged in the shared storage: its list of files is unreadable") from error

@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 
 from headstart_server.core.layout import Layout
-from headstart_server.storage.depot import Depot, depot_at
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import ObjectStore, object_store_at
 
 FORMAT = 1
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -17,12 +17,12 @@ class Storage:
 
     def __init__(self, layout: Layout, url: str = "") -> None:
         self.layout, self.url = layout, url
-        self.depot: Depot | None = depot_at(url, "storage_url") if url else None
+        self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url else None
 
     def mark(self) -> None:
         """Leaves a mark in the shared storage, which shows that it can be written to; raises StorageError."""
-        if self.depot is not None:
-            self.depot.write("headstart.json", json.dumps({"format": FORMAT}).encode())
+        if self.object_store is not None:
+            self.object_store.write("headstart.json", json.dumps({"format": FORMAT}).encode())
 
     @cached_property
     def datasets(self) -> SharedFolders:
@@ -45,7 +45,7 @@ class Storage:
         return SharedFolders(self.layout.artifacts, self._below("artifacts"))
 
     @property
-    def embeddings(self) -> Depot | None:
+    def embeddings(self) -> ObjectStore | None:
         """The embedding store of all machines, if they share one; below the layout's folder is what this one has."""
         return self._below("embeddings")
 
@@ -56,19 +56,19 @@ class Storage:
     def fetched(self, name: str) -> Path:
         """A file of the shared storage at its place on this machine's disk; raises FileNotFoundError."""
         path = self.layout.root / name
-        if not path.exists() and self.depot is not None:
-            self.depot.fetch(name, path)
+        if not path.exists() and self.object_store is not None:
+            self.object_store.fetch(name, path)
         return path
 
     def forget_job(self, job: str) -> None:
         """Removes what a job has left in the shared storage."""
-        depot = self._below(f"jobs/{job}")
-        if depot is not None:
-            depot.remove(*depot.files())
+        object_store = self._below(f"jobs/{job}")
+        if object_store is not None:
+            object_store.remove(*object_store.files())
 
     def tidy(self, now: float) -> int:
         """Removes what killed publishers left; returns how many files went."""
-        left = 0 if self.depot is None else self.depot.remove_unpublished(now - _ABANDONED_SECONDS)
+        left = 0 if self.object_store is None else self.object_store.remove_unpublished(now - _ABANDONED_SECONDS)
         return left + sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
 
     def forget_removed(self) -> None:
@@ -76,5 +76,5 @@ class Storage:
         for folders in (self.datasets, self.encoders, self.models, self.artifacts):
             folders.forget_removed()
 
-    def _below(self, prefix: str) -> Depot | None:
-        return None if self.depot is None else self.depot.below(prefix)
+    def _below(self, prefix: str) -> ObjectStore | None:
+        return None if self.object_store is None else self.object_store.below(prefix)

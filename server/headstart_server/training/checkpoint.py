@@ -28,7 +28,7 @@ from headstart_server.training.plateau import Plateau
 from headstart_server.training.reports import EpochReport
 
 _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, SafetensorError)
-Room = Callable[[str, torch.Size, torch.dtype], Tensor]
+Allocator = Callable[[str, torch.Size, torch.dtype], Tensor]
 """Memory for a tensor of a checkpoint, by its name, shape and type."""
 _WHOLE = "state.safetensors"
 _FORMAT = 2
@@ -81,7 +81,7 @@ class RunningState:
         tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
         return tensors, {key: value for key, value in found.items() if key not in tensors}
 
-    def room(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    def allocate(self, name: str, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         """Memory for one of `save`'s tensors: for this process's part of it where its parameter is sharded."""
         section, _, rest = name.partition("/")
         if section == "optimizer":
@@ -124,11 +124,11 @@ class Checkpoint:
     progress: Progress
     values: dict[str, Any]
 
-    def read(self, section: str, room: Room) -> dict[str, Tensor]:
-        """Tensors of `model`, `best` or `running` by name, read into what `room(name, shape, type)` makes for each."""
+    def read(self, section: str, allocate: Allocator) -> dict[str, Tensor]:
+        """Tensors of `model`, `best` or `running` by name, read into what `allocate(name, shape, type)` gives."""
         prefix = f"{section}/"
         tensors = {
-            name: room(name.removeprefix(prefix), *described)
+            name: allocate(name.removeprefix(prefix), *described)
             for name, described in described_tensors(self.folder).items()
             if name.startswith(prefix)
         }
@@ -137,7 +137,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CheckpointState:
     """What a checkpoint keeps: of the model, of the best epoch's, of what runs beside them, and plain values."""
 
     model: Mapping[str, Tensor]
@@ -153,7 +153,12 @@ class Kept:
 
 
 def save_checkpoint(
-    folders: SharedFolders, progress: Progress, state: Kept, world: World = World(), *, in_parts: bool = False
+    folders: SharedFolders,
+    progress: Progress,
+    state: CheckpointState,
+    world: World = World(),
+    *,
+    in_parts: bool = False,
 ) -> None:
     """Publishes `epoch-N` (`epoch-N.STEPS` within the next) and removes the others. Returns when everybody has it.
 
@@ -174,7 +179,7 @@ def save_checkpoint(
     for other in _saved(folders) if world.leads else ():
         if other != name:
             folders.remove(other)
-    world.told(None)
+    world.broadcast_object(None)
 
 
 def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
@@ -201,14 +206,14 @@ def _saved(folders: SharedFolders) -> list[str]:
     return [name for name in folders.names() if name.startswith("epoch-")]
 
 
-def _save_parts(folder: Path, state: Kept, world: World) -> dict[str, str]:
+def _save_parts(folder: Path, state: CheckpointState, world: World) -> dict[str, str]:
     """Writes this process's file; returns the digests of everybody's."""
     write_parts(state.tensors, folder)
     own = {path.name: file_digest(path) for path in folder.glob(f"shard-{world.rank + 1:05d}-*.safetensors")}
-    return {file: digest for digests in world.heard(own) for file, digest in digests.items()}
+    return {file: digest for digests in world.all_gather_object(own) for file, digest in digests.items()}
 
 
-def _describe(folder: Path, progress: Progress, state: Kept, digests: Mapping[str, str]) -> None:
+def _describe(folder: Path, progress: Progress, state: CheckpointState, digests: Mapping[str, str]) -> None:
     content = {"format": _FORMAT, "progress": asdict(progress), "values": state.values, "files": digests}
     described = json.dumps({"content": content, "digest": fingerprint(content)})
     (folder / "progress.json").write_text(described, encoding="utf-8")

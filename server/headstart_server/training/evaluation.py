@@ -9,12 +9,12 @@ from torch import Tensor
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
-from headstart_server.training.agreement import Agreement
 from headstart_server.training.feed import Feed
 from headstart_server.training.outputs import LossSums, Outputs, condensed, measured
 from headstart_server.training.parallel import Parallel
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
+from headstart_server.training.step_sync import StepSync
 
 _BATCH_LOGITS = 16_000_000
 """Of one process and batch: of very many classes fewer rows are evaluated at once."""
@@ -31,10 +31,10 @@ class Evaluator:
         losses: Mapping[str, Loss],
         precision: Precision,
         batch_size: int,
-        agreement: Agreement,
+        step_sync: StepSync,
     ) -> None:
         self._parallel, self._feed, self._outputs, self._losses = parallel, feed, outputs, losses
-        self._precision, self._batch_size, self._agreement = precision, batch_size, agreement
+        self._precision, self._batch_size, self._step_sync = precision, batch_size, step_sync
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part, the same in every process; empty where the part is."""
@@ -46,7 +46,7 @@ class Evaluator:
             return {}
         feed, precision = replace(self._feed, as_predict=True), Precision("fp32", self._feed.device)
         served = Evaluator(
-            self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._agreement
+            self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._step_sync
         )
         return served._metrics(part, calibrated=True)
 
@@ -72,7 +72,7 @@ class Evaluator:
         answers, known = said.everybody()
         if world.leads:
             metrics |= measured(self._outputs, answers, known)
-        told: Metrics = world.told(metrics)
+        told: Metrics = world.broadcast_object(metrics)
         return told
 
     def _answers(
@@ -90,4 +90,4 @@ class Evaluator:
             with torch.inference_mode() if world.size == 1 else torch.no_grad(), self._precision.autocast():
                 logits = self._parallel(batch)
             yield rows, {name: values.float() for name, values in logits.items()}, targets
-            self._agreement.check()
+            self._step_sync.check()

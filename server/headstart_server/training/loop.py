@@ -14,19 +14,25 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training import plateau
-from headstart_server.training.agreement import Agreement
-from headstart_server.training.checkpoint import Kept, Progress, RunningState, load_checkpoint, save_checkpoint
+from headstart_server.training.checkpoint import (
+    CheckpointState,
+    Progress,
+    RunningState,
+    load_checkpoint,
+    save_checkpoint,
+)
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
-from headstart_server.training.honesty import require_same
+from headstart_server.training.micro_batches import MicroBatch, cut
 from headstart_server.training.parallel import Parallel, State
-from headstart_server.training.passes import Pass, cut
 from headstart_server.training.precision import Precision
-from headstart_server.training.reports import EpochReport, Metrics, Reporter, WorkerReport
+from headstart_server.training.replica_check import require_same
+from headstart_server.training.reports import EpochReport, JobWarning, Metrics, PastEpoch, Reporter, WorkerReport
 from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
 from headstart_server.training.settings import LoopSettings
+from headstart_server.training.step_sync import StepSync
 from headstart_server.training.stepping import Stepper
 
 _PAST_REPORTS = 1_000
@@ -78,9 +84,9 @@ class Loop:
         self._stepper = Stepper(
             self.optimizer, schedule, precision, clipping, settings.penalty, direct=not parallel.in_parts
         )
-        self._agreement = Agreement(self.world, reporter)
+        self._step_sync = StepSync(self.world, reporter)
         self.evaluator = Evaluator(
-            parallel, feed, outputs, losses, precision, settings.eval_batch_size, self._agreement
+            parallel, feed, outputs, losses, precision, settings.eval_batch_size, self._step_sync
         )
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
@@ -126,7 +132,7 @@ class Loop:
         )
         report = self._keep_best(report, passed)
         self._save()
-        self.reporter.epoch(report)
+        self.reporter.report(report)
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part with the current weights; empty where the part is."""
@@ -138,7 +144,7 @@ class Loop:
         settings, schedule = self.settings, self._stepper.schedule
         running, scale = Running(self.outputs, self.feed, self.world), self.progress.plateau.scale(settings.plateau)
         batches = self._batches(epoch)[start * settings.accumulation : stop * settings.accumulation]
-        passes = list(cut(batches, settings.accumulation, settings.pass_rows or settings.batch_size))
+        passes = list(cut(batches, settings.accumulation, settings.micro_batch_rows or settings.batch_size))
         portions = [self.world.portion(each.rows) for each in passes]
         meter = Meter(self.reporter, epoch, schedule.total_steps, settings.batch_size * settings.accumulation)
         step, rate, loaded = self.progress.step, 0.0, self.feed.load_seconds
@@ -154,7 +160,7 @@ class Loop:
             if each.last:
                 rate = self._stepper.step(step, scale)
                 step += 1
-            losses.append(self._agreement.after(loss.detach()))
+            losses.append(self._step_sync.after(loss.detach()))
             running.add(each.rows, logits)
             if each.last:
                 total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
@@ -174,7 +180,9 @@ class Loop:
             return list(self.feed.in_order(Part.TRAIN, settings.batch_size))
         return list(self.feed.shuffled(Part.TRAIN, settings.batch_size, settings.seed, epoch))
 
-    def _loss(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], of: Pass, counted: int) -> Tensor:
+    def _loss(
+        self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], of: MicroBatch, counted: int
+    ) -> Tensor:
         """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
         parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
         if counted < len(of.step_rows):
@@ -182,7 +190,7 @@ class Loop:
             parts = [part * share for part, share in zip(parts, shares, strict=True)]
         return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
-    def _share_of_mass(self, name: str, targets: Tensor, of: Pass, counted: int) -> float:
+    def _share_of_mass(self, name: str, targets: Tensor, of: MicroBatch, counted: int) -> float:
         loss = self.losses[name]
         if loss.class_weights is None or counted == 0:
             return counted / len(of.step_rows)
@@ -205,7 +213,7 @@ class Loop:
             "load_seconds": passed.loaded,
             "image_workers": loader.workers if loader is not None else 0,
         }
-        return self.world.heard(own)
+        return self.world.all_gather_object(own)
 
     def _seed(self, epoch: int, start: int) -> None:
         """Random numbers of each process's own, which depend on (seed, epoch, rank) and the first step alone."""
@@ -234,11 +242,11 @@ class Loop:
     def _keep_best(self, report: EpochReport, passed: _Stretch) -> EpochReport:
         """Notes the evaluation; returns its report, which says whether it is the best."""
         settings, before, best = self.settings, self.progress, self.progress.best
-        first = best is None and not settings.undefined_told
+        first = best is None and not settings.undefined_warned
         if first and (undefined := why_undefined(report, settings.validation_metric)):
-            self.reporter.warning(UNDEFINED, undefined)
+            self.reporter.report(JobWarning(UNDEFINED, undefined))
         if best is None and settings.plateau and (undefined := settings.plateau.why_undefined(report)):
-            self.reporter.warning(plateau.UNDEFINED, undefined)
+            self.reporter.report(JobWarning(plateau.UNDEFINED, undefined))
         better = is_better(report, best, settings.validation_metric)
         if better:
             self.best_state = self.parallel.snapshot()
@@ -261,30 +269,30 @@ class Loop:
         if self.settings.checkpoints is None:
             return
         now, last = time.monotonic(), self.progress.step >= self.settings.timetable.total_steps
-        if not self.world.told(last or now - self._saved >= self.settings.checkpoint_seconds):
+        if not self.world.broadcast_object(last or now - self._saved >= self.settings.checkpoint_seconds):
             return
         self._saved = now
         parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
-        kept = Kept(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
-        save_checkpoint(self.settings.checkpoints, self.progress, kept, self.world, in_parts=parallel.saves_in_parts)
+        state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
+        save_checkpoint(self.settings.checkpoints, self.progress, state, self.world, in_parts=parallel.saves_in_parts)
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
         found = checkpoint.progress.epoch if checkpoint is not None else 0
-        if found != self.world.told(found):
+        if found != self.world.broadcast_object(found):
             raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")
         if checkpoint is None:
             return
-        rooms, running = self.parallel.rooms(), RunningState(self.optimizer, self.precision.scaler)
-        model, best = (self.parallel.taken(checkpoint.read(part, rooms)) for part in ("model", "best"))
+        allocator, running = self.parallel.allocator(), RunningState(self.optimizer, self.precision.scaler)
+        model, best = (self.parallel.taken(checkpoint.read(part, allocator)) for part in ("model", "best"))
         self.parallel.restore(model)
-        running.load(checkpoint.read("running", running.room), checkpoint.values)
+        running.load(checkpoint.read("running", running.allocate), checkpoint.values)
         self.progress, self.best_state = self._continued(checkpoint.progress), best
         where = f" and {self.progress.into} steps" if self.progress.into else ""
-        told = f"training goes on after epoch {self.progress.epoch}{where}, from its checkpoint"
-        self.reporter.warning("RESUMED", told)
+        message = f"training goes on after epoch {self.progress.epoch}{where}, from its checkpoint"
+        self.reporter.report(JobWarning("RESUMED", message))
         for report in checkpoint.progress.past:
-            self.reporter.past(report)
+            self.reporter.report(PastEpoch(report))
 
     def _continued(self, progress: Progress) -> Progress:
         """Where a run goes on. Steps are counted anew: a batch size that is fitted to the memory may be another one."""

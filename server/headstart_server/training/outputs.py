@@ -34,7 +34,7 @@ class Outputs:
         """(answers, targets) of every row of every batch, on the CPU, in every process."""
         shares = [torch.cat(parts) for parts in zip(*map(self._world.shares, self._batches), strict=True)]
         counts, rows = [len(share) for share in shares], torch.cat(shares)
-        answers = {name: self._world.gathered(torch.cat(kept), counts) for name, kept in self._answers.items()}
+        answers = {name: self._world.all_gather(torch.cat(kept), counts) for name, kept in self._answers.items()}
         targets = {
             name: values.index_select(0, rows.to(values.device)).cpu() for name, values in self._feed.targets.items()
         }
@@ -75,7 +75,7 @@ class LossSums:
 
     def means(self) -> dict[str, float]:
         """By output; the same in every process. Not a number where no row counts."""
-        total = self._world.summed(self._sums)
+        total = self._world.all_reduce_sum(self._sums)
         return dict(zip(self._losses, (total[:, 0] / total[:, 1]).tolist(), strict=True))
 
 

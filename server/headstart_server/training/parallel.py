@@ -22,7 +22,7 @@ from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.ghost_norm import GhostBatchNorm1d
 from headstart_server.model.world import World
 from headstart_server.training.blocks import recompute, repeated_blocks
-from headstart_server.training.checkpoint import Room
+from headstart_server.training.checkpoint import Allocator
 from headstart_server.training.precision import Precision
 from headstart_server.training.stepping import Clipping
 
@@ -125,7 +125,7 @@ class Parallel(Protocol):
     def kept(self, state: State) -> State:
         """What this process writes of a snapshot into a checkpoint."""
 
-    def rooms(self) -> Room:
+    def allocator(self) -> Allocator:
         """Makes room for what is read of a checkpoint."""
 
     def taken(self, state: State) -> State:
@@ -177,7 +177,7 @@ class Alone:
         """Averages over processes."""
         noted = [] if self.world.size == 1 else _noted(self.model)
         if noted:
-            mean = self.world.summed(torch.cat(noted)) / self.world.size
+            mean = self.world.all_reduce_sum(torch.cat(noted)) / self.world.size
             for own, told in zip(noted, torch.split(mean, [len(tensor) for tensor in noted]), strict=True):
                 own.copy_(told)
 
@@ -197,7 +197,7 @@ class Alone:
         """All that it has."""
         return state
 
-    def rooms(self) -> Room:
+    def allocator(self) -> Allocator:
         """Memory of the CPU."""
         return lambda _, shape, dtype: torch.empty(shape, dtype=dtype)
 
@@ -235,7 +235,7 @@ class Replicated(Alone):
 class Sharded(Alone):
     """A part of every parameter in every process, by torch's FSDP2 (`fully_shard`), block by block of an encoder.
 
-    Rank 0's weights are everybody's at the start, but for sketched encoders, of which every process reads its part.
+    Rank 0's weights are everybody's at the start, but for deferred encoders, of which every process reads its part.
     Parameters are put together for the moment in which their block runs. The learned state's tensors are DTensors.
     """
 
@@ -245,9 +245,9 @@ class Sharded(Alone):
         super().__init__(model, world)
         state = model.learned_state()
         names = [key for key, tensor in state.items() if not tensor.is_meta]
-        if len(set(world.heard(fingerprint({"real": names})))) > 1:
+        if len(set(world.all_gather_object(fingerprint({"real": names})))) > 1:
             raise RuntimeError("one process could not read its part of an encoder as the others do")
-        world.spread(state[name] for name in names)
+        world.broadcast(state[name] for name in names)
         device = state[names[0]].device
         mesh = init_device_mesh(device.type, (world.size,))
         offloads = sharing.offload and device.type == "cuda"
@@ -279,7 +279,7 @@ class Sharded(Alone):
             for key, tensor in self.model.learned_state().items():
                 _part(tensor).copy_(_part(state[key]))
 
-    def rooms(self) -> Room:
+    def allocator(self) -> Allocator:
         """Memory for this process's part."""
         own = self.snapshot()
         return lambda name, *_: torch.empty_like(own[name])

@@ -1,4 +1,4 @@
-"""What the loop says while it runs, and to whom."""
+"""What the loop reports while it runs, and to whom."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -51,20 +51,31 @@ class EpochReport:
     """Passes over the training rows so far."""
 
 
+@dataclass(frozen=True)
+class PastEpoch:
+    """An evaluation before a resumption, of which nobody knows here whether it was reported."""
+
+    report: EpochReport
+
+
+@dataclass(frozen=True)
+class JobWarning:
+    """Something to know that does not stop the run."""
+
+    reason: str
+    """In capitals, for programs."""
+    message: str
+    """For people."""
+
+
+TrainingEvent = StepReport | EpochReport | PastEpoch | JobWarning
+
+
 class Reporter(Protocol):
-    """Listens to a run. `check` raises CancelledError when the run is to stop."""
+    """Follows a run."""
 
-    def step(self, report: StepReport) -> None:
-        """A few times a second."""
-
-    def epoch(self, report: EpochReport) -> None:
-        """After each evaluation."""
-
-    def past(self, report: EpochReport) -> None:
-        """An epoch before a resumption, of which nobody knows here whether it was heard."""
-
-    def warning(self, reason: str, message: str) -> None:
-        """Something to know that does not stop the run."""
+    def report(self, event: TrainingEvent) -> None:
+        """Steps a few times a second, each evaluation once."""
 
     def check(self) -> None:
-        """Called after every step."""
+        """Raises CancelledError when the run is to stop. Called after every step."""

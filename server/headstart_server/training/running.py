@@ -54,7 +54,7 @@ class Running:
         answers, targets = self._said.everybody()
         if self._world.leads:
             metrics |= measured(self._outputs, answers, targets)
-        told: Metrics = self._world.told(metrics)
+        told: Metrics = self._world.broadcast_object(metrics)
         return told
 
 
@@ -79,7 +79,7 @@ class Meter:
         rows_left = (self._total_steps - step) * self._rows_per_step
         mean = float(torch.stack(self._losses).mean())
         require_finite(mean, self._epoch)
-        self._reporter.step(
+        self._reporter.report(
             StepReport(self._epoch, step, self._total_steps, mean, rate, speed, eta_seconds=rows_left / speed)
         )
         self._since, self._losses, self._rows = now, [], 0

@@ -30,15 +30,15 @@ def is_better(report: EpochReport, best: EpochReport | None, metric: str) -> boo
 
 
 def why_undefined(report: EpochReport, metric: str) -> str | None:
-    """What to tell where the rows of the validation split do not define the metric; None where they do.
+    """The warning where the rows of the validation split do not define the metric; None where they do.
 
     Such a metric is absent. One that is not a number comes of a training that diverges, which is another matter.
     """
-    return None if metric in report.validation else undefined_told(metric)
+    return None if metric in report.validation else undefined_message(metric)
 
 
-def undefined_told(metric: str) -> str:
-    """What to tell of a metric that the rows of the validation split do not define."""
+def undefined_message(metric: str) -> str:
+    """The warning about a metric that the rows of the validation split do not define."""
     return (
         f"validation_metric {metric!r} is not defined on the rows of the validation split (roc_auc needs both classes, "
         "r2 targets that differ): the best epoch is chosen by the validation loss instead; validate on more rows, or "

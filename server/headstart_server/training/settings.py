@@ -25,7 +25,7 @@ class LoopSettings:
     validation_metric: str
     seed: int
     checkpoints: SharedFolders | None
-    pass_rows: int = 0
+    micro_batch_rows: int = 0
     """At most how many rows all processes together run at once; 0: a batch."""
     checkpoint_seconds: float = 0.0
     """Least time between two checkpoints; the last evaluation always has one."""
@@ -33,5 +33,5 @@ class LoopSettings:
     """Whether each epoch draws an order of its own."""
     penalty: Penalty | None = None
     plateau: PlateauRule | None = None
-    undefined_told: bool = False
-    """Whether it is told already that the validation rows do not define the metric."""
+    undefined_warned: bool = False
+    """Whether a warning says already that the validation rows do not define the metric."""

@@ -31,7 +31,7 @@ class ZeRO(Alone):
 
     def __init__(self, model: ECD, world: World, stage: int, *, half: bool) -> None:
         super().__init__(model, world)
-        world.spread(model.learned_state().values())
+        world.broadcast(model.learned_state().values())
         self.in_parts = stage == 3
         self._stage, self._half = stage, half
         self._engine: Any = None
@@ -102,7 +102,7 @@ class ZeRO(Alone):
         parts = self._parts()
         for key, tensor in state.items():
             if key in parts:
-                gathered = self.world.gathered(tensor, [len(tensor)] * self.world.size)
+                gathered = self.world.all_gather(tensor, [len(tensor)] * self.world.size)
                 tensor = gathered[: parts[key].ds_numel].view(parts[key].ds_shape)
             yield key, tensor
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 from hypothesis import HealthCheck, settings
 
-from tests.support.object_store import DEPOTS, depot_of, s3_server
+from tests.support.object_store import OBJECT_STORES, object_store_of, s3_server
 from tests.support.together import Together
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -46,7 +46,7 @@ def bucket() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=DEPOTS)
-def depot(request: pytest.FixtureRequest, tmp_path: Path) -> Depot:
+@pytest.fixture(params=OBJECT_STORES)
+def object_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     """Every kind, empty: what is true of one is true of all."""
-    return depot_of(request.param, request, tmp_path)
+    return object_store_of(request.param, request, tmp_path)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from headstart_server.data.images.quiet import quiet
-from headstart_server.data.images.strangers import stranger
+from headstart_server.data.images.file_signatures import stranger
+from headstart_server.data.images.pillow_warnings import silenced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 _REDUCING_GAP = 2
@@ -88,7 +88,7 @@ def check_bytes(size: int, limits: ImageLimits) -> None:
 def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     check_bytes(len(data), limits)
     try:
-        with quiet(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with silenced(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.width, image.height, limits)
             yield image
     except BadImageError:

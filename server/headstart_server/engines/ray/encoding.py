@@ -18,7 +18,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from headstart_server.core.errors import HeadstartError, StorageError, TrainingFailedError
-from headstart_server.engines.crew import CrewMember, Done, Errand, pieces
+from headstart_server.engines.encode_pool import EncodeResult, EncodeTask, EncodeWorker, pieces
+from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.ray.cluster import brief
 from headstart_server.engines.ray.nodes import Lookout
 from headstart_server.planning.backend import BackendPlan
@@ -31,15 +32,15 @@ _STORAGE_WAITS = (5.0, 20.0)
 """Seconds between attempts on a storage that cannot be reached."""
 
 
-class RayCrew:
+class RayEncodePool:
     """As many actors as the job has workers, each with what a worker reserves. They live as long as one pass."""
 
-    def __init__(self, job: dict[str, Any], plan: BackendPlan, lookout: Lookout) -> None:
-        self._job, self._plan, self._lookout = job, plan, lookout
+    def __init__(self, envelope: JobEnvelope, plan: BackendPlan, lookout: Lookout) -> None:
+        self._envelope, self._plan, self._lookout = envelope, plan, lookout
 
-    def work(self, errand: Errand, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[Done]:
-        """See Crew."""
-        stream = _Stream(self._dataset(errand, pieces(rows, self._plan.workers)))
+    def work(self, task: EncodeTask, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[EncodeResult]:
+        """See EncodePool."""
+        stream = _Stream(self._dataset(task, pieces(rows, self._plan.workers)))
         stream.start()
 
         def look() -> None:
@@ -49,14 +50,14 @@ class RayCrew:
         while (found := stream.next(look)) is not None:
             yield found
 
-    def _dataset(self, errand: Errand, work: list[npt.NDArray[np.int64]]) -> Dataset:
+    def _dataset(self, task: EncodeTask, work: list[npt.NDArray[np.int64]]) -> Dataset:
         context = DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         others = dict(self._plan.resources)
         cpus, gpus, memory = others.pop("CPU"), others.pop("GPU", None), others.pop("memory", None)
         return ray.data.from_arrow([pa.table({"row": rows}) for rows in work]).map_batches(
             _Actor,
-            fn_constructor_args=(self._job, ray.put(errand), self._plan.use_gpu, cpus),
+            fn_constructor_args=(self._envelope, ray.put(task), self._plan.use_gpu, cpus),
             batch_size=len(work[0]),  # one piece; None is refused for GPUs
             batch_format="pyarrow",
             compute=ActorPoolStrategy(
@@ -73,10 +74,10 @@ class RayCrew:
 class _Actor:
     """One process of the pool."""
 
-    def __init__(self, job: dict[str, Any], errand: Any, use_gpu: bool, cpus: float) -> None:
-        self._member: CrewMember | HeadstartError
+    def __init__(self, envelope: JobEnvelope, task: Any, use_gpu: bool, cpus: float) -> None:
+        self._member: EncodeWorker | HeadstartError
         try:
-            self._member = CrewMember(job, ray.get(errand), use_gpu=use_gpu, cores=max(1, int(cpus)))
+            self._member = EncodeWorker(envelope, ray.get(task), use_gpu=use_gpu, cores=max(1, int(cpus)))
         except StorageError:
             raise
         except HeadstartError as error:  # the answer to the first piece
@@ -89,9 +90,9 @@ class _Actor:
             return _packed(self._patiently(batch["row"].to_numpy()))
         except HeadstartError as error:
             said = {"message": error.message, "reason": error.reason, "field": error.field}
-            return pa.table({"done": [""], "error": [json.dumps(said)], "rows": [b""]})
+            return pa.table({"result": [""], "error": [json.dumps(said)], "rows": [b""]})
 
-    def _patiently(self, rows: npt.NDArray[np.int64]) -> Done:
+    def _patiently(self, rows: npt.NDArray[np.int64]) -> EncodeResult:
         """Tries again where the shared storage could not be reached; what was published is then encoded twice."""
         if isinstance(self._member, HeadstartError):
             raise self._member
@@ -103,18 +104,18 @@ class _Actor:
         return self._member(rows, self._name)
 
 
-def _packed(done: Done) -> pa.Table:
-    plain = {**asdict(replace(done, rows=done.rows[:0])), "rows": [], "bad": list(done.bad.items())}
-    return pa.table({"done": [json.dumps(plain)], "error": [""], "rows": [done.rows.tobytes()]})
+def _packed(result: EncodeResult) -> pa.Table:
+    plain = {**asdict(replace(result, rows=result.rows[:0])), "rows": [], "bad": list(result.bad.items())}
+    return pa.table({"result": [json.dumps(plain)], "error": [""], "rows": [result.rows.tobytes()]})
 
 
-def _unpacked(batch: pa.Table) -> Done:
+def _unpacked(batch: pa.Table) -> EncodeResult:
     """Raises TrainingFailedError where the answer is one."""
     [row] = batch.to_pylist()
     if row["error"]:
         raise TrainingFailedError(**json.loads(row["error"]))
-    plain = json.loads(row["done"])
-    return Done(**{**plain, "rows": np.frombuffer(row["rows"], np.int64), "bad": dict(plain["bad"])})
+    plain = json.loads(row["result"])
+    return EncodeResult(**{**plain, "rows": np.frombuffer(row["rows"], np.int64), "bad": dict(plain["bad"])})
 
 
 class _Stream(threading.Thread):
@@ -134,8 +135,8 @@ class _Stream(threading.Thread):
         except Exception as error:  # noqa: BLE001 - raised by the thread that waits for this one
             self._found.put(error)
 
-    def next(self, check: Callable[[], None]) -> Done | None:
-        """The next piece of work that is done; None at the end. Raises TrainingFailedError, or what `check` does."""
+    def next(self, check: Callable[[], None]) -> EncodeResult | None:
+        """The next piece of work that is result; None at the end. Raises TrainingFailedError, or what `check` does."""
         while True:
             check()
             try:

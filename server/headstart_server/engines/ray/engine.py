@@ -7,6 +7,7 @@ say. Every worker reads the rows by itself and trains its part of each batch; ra
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -15,21 +16,24 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from headstart_server.core.errors import CancelledError, FailedPreconditionError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
+from headstart_server.core.states import State
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import MOST_WORKERS
 from headstart_server.encoders.precision import fast_precision, settled_precisions
-from headstart_server.engines.assignment import Assignment
+from headstart_server.engines.envelopes import JobEnvelope, to_plain
+from headstart_server.engines.events import StateChange
+from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import fill_store, prepare_job
 from headstart_server.engines.ray.cluster import brief, cluster
-from headstart_server.engines.ray.ears import require_hearing, start_ears
-from headstart_server.engines.ray.encoding import RayCrew
+from headstart_server.engines.ray.encoding import RayEncodePool
 from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
+from headstart_server.engines.ray.report_channel import require_channel, start_channel
 from headstart_server.engines.ray.worker import member
-from headstart_server.engines.relay import replay
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.backend import BackendPlan
-from headstart_server.storage.depot import ObjectDepot
+from headstart_server.storage.object_store import RemoteObjectStore
+from headstart_server.training.reports import JobWarning
 
 _POLL_SECONDS = 0.2
 _RESTARTS = 3
@@ -39,44 +43,47 @@ _ASK_SECONDS, _WAIT_SECONDS = 60.0, 30 * 86_400.0
 
 
 class RayEngine:
-    """Runs one assignment on a cluster. `job` is the assignment as plain values, as it travels to the workers."""
+    """Runs one job on a cluster, whose workers open its envelope by themselves."""
 
-    def __init__(self, job: dict[str, Any], assignment: Assignment, workplace: Workplace, listener: Listener) -> None:
-        self._job, self._assignment, self._workplace, self._listener = job, assignment, workplace, listener
+    def __init__(self, envelope: JobEnvelope, job: JobContext, runtime: RuntimeContext, listener: Listener) -> None:
+        self._envelope, self._job, self._runtime, self._listener = envelope, job, runtime, listener
 
     def run(self) -> str:
         """Prepares, encodes, trains and publishes; returns the model's id. Raises HeadstartError."""
-        self._listener.state("PREPARING")
+        self._listener.report(StateChange(State.PREPARING))
         fit = None
         try:
-            with cluster(self._job.get("ray_address", "")):
-                ears, asked = start_ears(), asked_nodes()
-                plan, survey, lookout = self._prepare(asked, ears)
-                self._listener.state("TRAINING")
-                fit = _Fit(self._trainer(plan, survey, ears))
-                if (published := self._outcome(fit, ears, lookout)) is not None:
+            with cluster(self._envelope.ray.address):
+                channel, asked = start_channel(), asked_nodes()
+                plan, survey, lookout = self._prepare(asked, channel)
+                self._listener.report(StateChange(State.TRAINING))
+                fit = _Fit(self._trainer(plan, survey, channel))
+                if (published := self._outcome(fit, channel, lookout)) is not None:
                     return published
                 raise _failure(fit.error, plan)
         finally:
             if fit is not None:
                 fit.join(_LEAVING_SECONDS)
 
-    def _prepare(self, asked: Asked, ears: Any) -> tuple[BackendPlan, Survey, Lookout]:
+    def _prepare(self, asked: Asked, channel: Any) -> tuple[BackendPlan, Survey, Lookout]:
         """Resolves the job and has the store filled; keeps nothing of the data, which every worker reads by itself."""
-        prepared = prepare_job(self._assignment, self._workplace, self._listener)
+        prepared = prepare_job(self._job, self._runtime, self._listener)
         plan = prepared.backend
         if plan.use_gpu:
             fast_precision("cuda")
-        self._job["precisions"] = settled_precisions()
+        settled = replace(self._envelope.runtime, precisions=settled_precisions())
+        self._envelope = replace(self._envelope, runtime=settled)
         lookout = Lookout(plan, self._listener, self._require_resources(plan))
         require_able(asked, plan.resources)
-        require_hearing(ears)
-        crew = RayCrew(self._shared_job(), plan, lookout)
-        return plan, fill_store(prepared, self._workplace, self._listener, crew), lookout
+        require_channel(channel)
+        encode_pool = RayEncodePool(self._shared_envelope(), plan, lookout)
+        return plan, fill_store(prepared, self._runtime, self._listener, encode_pool), lookout
 
-    def _shared_job(self) -> dict[str, Any]:
+    def _shared_envelope(self) -> JobEnvelope:
         """The job as workers get it: with a state directory of their own where the storage is shared otherwise."""
-        return {**self._job, "state_dir": ""} if self._workplace.storage.depot is not None else self._job
+        if self._runtime.storage.object_store is None:
+            return self._envelope
+        return replace(self._envelope, runtime=self._envelope.runtime.elsewhere())
 
     def _require_resources(self, plan: BackendPlan) -> str:
         """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for.
@@ -84,7 +91,7 @@ class RayEngine:
         Returns what it lacks until it has grown.
         """
         missing = shortage(plan)
-        if missing and not self._job.get("ray_grows"):
+        if missing and not self._envelope.ray.grows:
             raise FailedPreconditionError(
                 f"{missing}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
                 "autoscaler does that, start the server with --ray-grows)",
@@ -92,28 +99,30 @@ class RayEngine:
                 field="backend.trainer.num_workers",
             )
         if missing:
-            self._listener.warning(WAITING, f"{missing}; the job waits until it has grown")
+            self._warn(f"{missing}; the job waits until it has grown")
             return missing
         free = ray.available_resources()
         for name, each in plan.resources:
             amount = each * plan.least_workers
             if amount > free.get(name, 0.0):
-                self._listener.warning(
-                    WAITING,
+                self._warn(
                     f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
                     "the job waits until others have ended",
                 )
         return missing
 
-    def _trainer(self, plan: BackendPlan, survey: Survey, ears: Any) -> TorchTrainer:
+    def _warn(self, message: str) -> None:
+        self._listener.report(JobWarning(WAITING, message))
+
+    def _trainer(self, plan: BackendPlan, survey: Survey, channel: Any) -> TorchTrainer:
         return TorchTrainer(
             member,
             train_loop_config={
-                "job": self._shared_job(),
+                "envelope": to_plain(self._shared_envelope()),
                 "plan": plan,
                 "survey": ray.put(survey),
-                "ears": ears,
-                "hands": _hands(plan),
+                "channel": channel,
+                "workers": _workers(plan),
             },
             scaling_config=ScalingConfig(
                 num_workers=(plan.least_workers, plan.workers) if plan.elastic else plan.workers,
@@ -121,24 +130,24 @@ class RayEngine:
                 resources_per_worker=dict(plan.resources),
             ),
             run_config=RunConfig(
-                name=self._assignment.identifier,
+                name=self._job.identifier,
                 **self._ray_storage(),
                 failure_config=_restarts(plan),
             ),
             torch_config=TorchConfig(
                 backend="gloo" if plan.shares_gpus or not plan.use_gpu else "cpu:gloo,cuda:nccl",
-                timeout_s=self._job["ray_timeout"],
+                timeout_s=self._envelope.ray.timeout,
             ),
         )
 
     def _ray_storage(self) -> dict[str, Any]:
         """Where Ray Train keeps what it has to know after a driver's restart."""
-        storage, job = self._workplace.storage, f"jobs/{self._assignment.identifier}/ray"
-        if isinstance(storage.depot, ObjectDepot):
-            return {"storage_path": storage.depot.path(job), "storage_filesystem": storage.depot.arrow()}
+        storage, job = self._runtime.storage, f"jobs/{self._job.identifier}/ray"
+        if isinstance(storage.object_store, RemoteObjectStore):
+            return {"storage_path": storage.object_store.path(job), "storage_filesystem": storage.object_store.arrow()}
         return {"storage_path": f"{storage.url or storage.layout.root}/{job}"}
 
-    def _outcome(self, fit: "_Fit", ears: Any, lookout: Lookout) -> str | None:
+    def _outcome(self, fit: "_Fit", channel: Any, lookout: Lookout) -> str | None:
         """Listens until the workers are done, or one of them has met an error that no restart mends, which it raises.
 
         Returns the model's id; None where the workers have failed without such an error.
@@ -147,11 +156,11 @@ class RayEngine:
         ended = None
         while fit.is_alive() and ended is None:
             fit.join(_POLL_SECONDS)
-            self._hear(ears)
+            self._receive(channel)
             lookout.look()
-            ended = ray.get(ears.ended.remote())
-        self._hear(ears)
-        if published := ray.get(ears.published.remote()):
+            ended = ray.get(channel.ended.remote())
+        self._receive(channel)
+        if published := ray.get(channel.published.remote()):
             return str(published)
         if ended is not None and ended["reason"] == CancelledError.reason:
             raise CancelledError("the job was cancelled")
@@ -159,15 +168,15 @@ class RayEngine:
             raise JobFailedError(ended["message"], reason=ended["reason"], field=ended["field"])
         return None
 
-    def _hear(self, ears: Any) -> None:
-        """Passes on what rank 0 said, and a cancellation to it."""
-        for kind, said in ray.get(ears.heard.remote()):
-            with suppress(CancelledError):  # heard of again below
-                replay(self._listener, kind, said)
+    def _receive(self, channel: Any) -> None:
+        """Passes on what rank 0 reported, and a cancellation to it."""
+        for event in ray.get(channel.receive.remote()):
+            with suppress(CancelledError):  # noticed again below
+                self._listener.report(event)
         try:
             self._listener.check()
         except CancelledError:
-            ears.cancel.remote()
+            channel.cancel.remote()
 
 
 def _failure(error: Exception | None, plan: BackendPlan) -> Exception:
@@ -194,7 +203,7 @@ def _restarts(plan: BackendPlan) -> FailureConfig:
     return FailureConfig(max_failures=_RESTARTS, controller_failure_limit=-1 if plan.elastic else _RESTARTS)
 
 
-def _hands(plan: BackendPlan) -> int:
+def _workers(plan: BackendPlan) -> int:
     """How many processes load images for all workers together."""
     if plan.image_workers is not None:
         return plan.image_workers

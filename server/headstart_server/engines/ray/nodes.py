@@ -14,6 +14,7 @@ from headstart_server.core.versions import own_version
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.ray.cluster import brief
 from headstart_server.planning.backend import BackendPlan
+from headstart_server.training.reports import JobWarning
 
 Resources = tuple[tuple[str, float], ...]
 """What a worker reserves, by Ray's names."""
@@ -47,7 +48,7 @@ class Lookout:
         before, self._short = self._short, shortage(self._plan)
         self._looked = time.monotonic()
         if self._short and not before:
-            self._listener.warning(WAITING, f"{self._short}; the job waits for others to join")
+            self._listener.report(JobWarning(WAITING, f"{self._short}; the job waits for others to join"))
 
 
 Asked = list[tuple[dict[str, Any], Any]]

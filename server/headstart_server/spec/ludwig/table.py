@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
+from headstart_server.spec.ludwig.normalization import SHORT_FORMS
 from headstart_server.spec.ludwig.outputs import OUTPUT_SPELLINGS
 from headstart_server.spec.ludwig.preprocessing import PREPROCESSING_SPELLINGS
 from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, rewritten
-from headstart_server.spec.ludwig.short_forms import SHORT_FORMS
 from headstart_server.spec.ludwig.trainer import TRAINER_SPELLINGS
 
 SPELLINGS: tuple[Spelling, ...] = (

@@ -14,7 +14,7 @@ from headstart_server.data.images.decode import BadImageError, ImageLimits
 from headstart_server.data.images.scan import scan
 from headstart_server.data.remote import RemoteRoot
 from headstart_server.data.source import SourceRecord
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 from headstart_server.storage.storage import Storage
 
 from tests.support.images import png
@@ -31,12 +31,14 @@ def test_a_file_that_is_not_on_this_machine_is_named_with_what_to_do(tmp_path: P
 
 
 @pytest.mark.parametrize("path", ["set", "set/train.csv", "./set//train.csv", "classes"])
-def test_tables_and_folders_in_a_depot_are_read_with_their_images(depot: Depot, tmp_path: Path, path: str) -> None:
+def test_tables_and_folders_in_an_object_store_are_read_with_their_images(
+    object_store: ObjectStore, tmp_path: Path, path: str
+) -> None:
     for folder in ("set", "classes"):
-        depot.write(f"{folder}/cats/1.png", png(1))
-        depot.write(f"{folder}/dogs/2.png", png(2))
-    depot.write("set/train.csv", TABLE)
-    root = RemoteRoot(depot)
+        object_store.write(f"{folder}/cats/1.png", png(1))
+        object_store.write(f"{folder}/dogs/2.png", png(2))
+    object_store.write("set/train.csv", TABLE)
+    root = RemoteRoot(object_store)
     table = root.open(path, root.format_of(path, "dataset"), "", tmp_path, "dataset")
     assert table.row_count == 2
     column = ImageColumn([table], table.columns[0], ImageLimits())
@@ -44,19 +46,19 @@ def test_tables_and_folders_in_a_depot_are_read_with_their_images(depot: Depot, 
     assert root.size_bytes(path) > 0
 
 
-def test_another_version_of_a_table_is_fetched_anew(depot: Depot, tmp_path: Path) -> None:
-    root = RemoteRoot(depot)
+def test_another_version_of_a_table_is_fetched_anew(object_store: ObjectStore, tmp_path: Path) -> None:
+    root = RemoteRoot(object_store)
     for content, rows in ((TABLE, 2), (TABLE + b"cats/3.png,cat\n", 3)):
-        depot.write("train.csv", content)
+        object_store.write("train.csv", content)
         assert root.open("train.csv", root.format_of("train.csv", "f"), "", tmp_path, "f").row_count == rows
 
 
-def test_images_that_are_missing_empty_or_lead_out_are_bad_images(depot: Depot, tmp_path: Path) -> None:
+def test_images_that_are_missing_empty_or_lead_out_are_bad_images(object_store: ObjectStore, tmp_path: Path) -> None:
     cells = ["gone.png", "empty.png", "../secret.png", "/etc/passwd", "x" * 2_000, "fine.png"]
-    depot.write("train.csv", "\n".join(["photo", *cells]).encode())
-    depot.write("empty.png", b"")
-    depot.write("fine.png", png())
-    root = RemoteRoot(depot)
+    object_store.write("train.csv", "\n".join(["photo", *cells]).encode())
+    object_store.write("empty.png", b"")
+    object_store.write("fine.png", png())
+    root = RemoteRoot(object_store)
     table = root.open("train.csv", root.format_of("train.csv", "f"), "", tmp_path, "f")
     column = ImageColumn([table], "photo", ImageLimits())
     assert sorted(scan(column, np.arange(len(cells))).bad) == [0, 1, 2, 3, 4]
@@ -65,10 +67,10 @@ def test_images_that_are_missing_empty_or_lead_out_are_bad_images(depot: Depot, 
 
 
 @pytest.mark.parametrize("path", ["", "/etc/passwd", "../x.csv", "a/../../x.csv", "nothing.csv"])
-def test_paths_that_lead_out_or_nowhere_are_refused(depot: Depot, path: str) -> None:
-    depot.write("a/train.csv", TABLE)
+def test_paths_that_lead_out_or_nowhere_are_refused(object_store: ObjectStore, path: str) -> None:
+    object_store.write("a/train.csv", TABLE)
     with pytest.raises(InvalidInputError) as caught:
-        RemoteRoot(depot).format_of(path, "dataset.path")
+        RemoteRoot(object_store).format_of(path, "dataset.path")
     assert caught.value.violations[0].field == "dataset.path"
 
 

@@ -8,8 +8,8 @@ import pytest
 from headstart_server.core.errors import DataLossError, InvalidInputError, NotFoundError, StoreFullError, TooLargeError
 from headstart_server.data import uploads as uploads_module
 from headstart_server.data.uploads import Dataset, Uploads
-from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import ObjectStore
 
 DATA = b"review,label\ngood,1\nbad,0\n"
 
@@ -149,15 +149,16 @@ def test_the_right_bytes_mend_a_damaged_data_set(content: bytes | None, uploads:
     assert _hidden(uploads, tmp_path) == []
 
 
-def test_the_right_bytes_mend_a_data_set_in_shared_storage(depot: Depot, tmp_path: Path) -> None:
+def test_the_right_bytes_mend_a_data_set_in_shared_storage(object_store: ObjectStore, tmp_path: Path) -> None:
     uploads, others = (
-        Uploads(SharedFolders(tmp_path / name / "datasets", depot), tmp_path / "tables", 1_000) for name in ("a", "b")
+        Uploads(SharedFolders(tmp_path / name / "datasets", object_store), tmp_path / "tables", 1_000)
+        for name in ("a", "b")
     )
     dataset = _upload(uploads, DATA)
     uploads.path(dataset).write_bytes(DATA[:-9])
     assert uploads.find(dataset.sha256) == dataset  # the copy here comes again
-    [name] = [name for name in depot.files() if name.endswith("data.csv")]
-    depot.write(name, DATA.replace(b"good", b"goop"))
+    [name] = [name for name in object_store.files() if name.endswith("data.csv")]
+    object_store.write(name, DATA.replace(b"good", b"goop"))
     assert others.find(dataset.sha256) is None
     assert _upload(others, DATA) == dataset
     assert others.path(dataset).read_bytes() == DATA

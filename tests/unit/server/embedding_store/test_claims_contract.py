@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 from headstart_server.core.errors import StorageError
-from headstart_server.embedding_store import depot_claims
+from headstart_server.embedding_store import object_store_claims
 from headstart_server.embedding_store.claims import Claims, FolderClaims
-from headstart_server.embedding_store.depot_claims import DepotClaims
-from headstart_server.storage.depot import Depot, FolderDepot
+from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
+from headstart_server.storage.object_store import FolderObjectStore, ObjectStore
 
-from tests.support.object_store import DEPOTS, depot_of
+from tests.support.object_store import OBJECT_STORES, object_store_of
 from tests.support.stores import keys_of
 
 Make = Callable[[], Claims]
 KEYS = keys_of([f"row {number}" for number in range(60)])
 
 
-@pytest.fixture(params=["locks", *DEPOTS])
+@pytest.fixture(params=["locks", *OBJECT_STORES])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Claims over one place, as another process would open them."""
     if request.param == "locks":
         return lambda: FolderClaims(tmp_path / "claims")
-    depot = depot_of(request.param, request, tmp_path)
-    return lambda: DepotClaims(depot)
+    object_store = object_store_of(request.param, request, tmp_path)
+    return lambda: ObjectStoreClaims(object_store)
 
 
 def test_a_claim_takes_what_nobody_has_and_gives_it_back(make: Make) -> None:
@@ -85,45 +85,47 @@ def test_no_key_is_ever_claimed_by_two_at_once(make: Make) -> None:
     assert taken.sum() > len(KEYS)
 
 
-def test_a_claim_whose_process_was_killed_counts_for_a_minute(depot: Depot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_whose_process_was_killed_counts_for_a_minute(
+    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, content in (("0dead", b"H"), ("zdead", b"A")):
-        depot.write(f"{name}.claim", content + KEYS[:10].tobytes())
-        depot.write(f"{name}.beat", b"")
-    assert DepotClaims(depot).living() == 10
-    monkeypatch.setattr(depot_claims, "_DEAD_SECONDS", -1.0)
-    assert DepotClaims(depot).living() == 0
-    with DepotClaims(depot).claim(KEYS) as mine:
+        object_store.write(f"{name}.claim", content + KEYS[:10].tobytes())
+        object_store.write(f"{name}.beat", b"")
+    assert ObjectStoreClaims(object_store).living() == 10
+    monkeypatch.setattr(object_store_claims, "_DEAD_SECONDS", -1.0)
+    assert ObjectStoreClaims(object_store).living() == 0
+    with ObjectStoreClaims(object_store).claim(KEYS) as mine:
         assert mine.all()
-        assert not any("dead" in name for name in depot.files())
+        assert not any("dead" in name for name in object_store.files())
 
 
 def test_one_that_died_undecided_is_waited_for_no_longer_than_it_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(depot_claims, "_DEAD_SECONDS", 1.0)
-    monkeypatch.setattr(depot_claims, "_BEAT_SECONDS", 0.1)
-    depot = FolderDepot(tmp_path)
-    depot.write("zdead.claim", b"A" + KEYS[:10].tobytes())
-    depot.write("zdead.beat", b"")
-    with DepotClaims(depot).claim(KEYS) as mine:
+    monkeypatch.setattr(object_store_claims, "_DEAD_SECONDS", 1.0)
+    monkeypatch.setattr(object_store_claims, "_BEAT_SECONDS", 0.1)
+    object_store = FolderObjectStore(tmp_path)
+    object_store.write("zdead.claim", b"A" + KEYS[:10].tobytes())
+    object_store.write("zdead.beat", b"")
+    with ObjectStoreClaims(object_store).claim(KEYS) as mine:
         assert mine.all()
 
 
 def test_a_heart_that_cannot_be_heard_is_told_and_beats_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(depot_claims, "_BEAT_SECONDS", 0.01)
-    heard = threading.Semaphore(0)
+    monkeypatch.setattr(object_store_claims, "_BEAT_SECONDS", 0.01)
+    recorded = threading.Semaphore(0)
 
-    class Deaf(FolderDepot):
+    class Deaf(FolderObjectStore):
         def write(self, name: str, data: bytes) -> None:
             if name.endswith(".beat") and threading.current_thread() is not threading.main_thread():
-                heard.release()
+                recorded.release()
                 raise StorageError("cannot be reached")
             super().write(name, data)
 
-    with DepotClaims(Deaf(tmp_path)).claim(KEYS) as mine:
+    with ObjectStoreClaims(Deaf(tmp_path)).claim(KEYS) as mine:
         assert mine.all()
         for _ in range(3):
-            assert heard.acquire(timeout=30)
+            assert recorded.acquire(timeout=30)
     assert "a claim could not be kept alive" in capsys.readouterr().out

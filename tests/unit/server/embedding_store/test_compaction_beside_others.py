@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.embedding_store import compaction, listing
-from headstart_server.embedding_store import shelf as shelf_module
+from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.compaction import Compacted, compact
 from headstart_server.embedding_store.eviction import delete_space, evict
 from headstart_server.embedding_store.inventory import summarise
@@ -136,7 +136,7 @@ def test_a_listing_from_just_before_a_merge_is_taken_again(tmp_path: Path, monke
         compact(tmp_path, 2)
         return names
 
-    monkeypatch.setattr(shelf_module, "shard_names", merged_since)
+    monkeypatch.setattr(shard_storage_module, "shard_names", merged_since)
     assert holds(store_at(tmp_path), keys)
     assert listings == 2
 

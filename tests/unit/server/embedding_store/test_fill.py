@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from headstart_server.core.errors import CancelledError, StoreFullError
 from headstart_server.embedding_store import fill as fill_module
-from headstart_server.embedding_store import shelf as shelf_module
+from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.fill import FillProgress, fill, survey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ def test_a_failing_encoder_releases_its_claim(tmp_path: Path) -> None:
 def test_a_full_disk_fails_clearly_and_loses_nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fill_module, "SHARD_BYTES", 1)
     keys = keys_of([f"row {number}" for number in range(12)])
-    store, real, left = store_at(tmp_path), shelf_module.write_shard, [2]
+    store, real, left = store_at(tmp_path), shard_storage_module.write_shard, [2]
 
     def filling(*arguments: object) -> None:
         left[0] -= 1
@@ -129,7 +129,7 @@ def test_a_full_disk_fails_clearly_and_loses_nothing_published(tmp_path: Path, m
             raise StoreFullError("no space left")
         real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shelf_module, "write_shard", filling)
+    monkeypatch.setattr(shard_storage_module, "write_shard", filling)
     with pytest.raises(StoreFullError):
         fill(store, keys, FakeEncoder(keys), _silent)
     again = store_at(tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.embedding_store import shard as shard_module
-from headstart_server.embedding_store import shelf as shelf_module
+from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -198,7 +198,7 @@ def test_a_damaged_shard_on_a_full_disk_is_still_no_crash(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise StoreFullError("full")
 
-    monkeypatch.setattr(shelf_module, "write_shard", full)
+    monkeypatch.setattr(shard_storage_module, "write_shard", full)
     assert gathered(store, keys)[1] == [0, 1, 2, 3, 4]
     assert store.quarantined == 1
 

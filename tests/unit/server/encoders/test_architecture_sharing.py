@@ -10,7 +10,7 @@ import torch
 import transformers
 from headstart_server.encoders.architecture_sharing import shares_batches
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import draft_encoder
+from headstart_server.encoders.text import defer_encoder
 from headstart_server.encoders.text_models import class_config, text_model_class
 
 from tests.families.tiny import config_classes, perturbed, tiny_config
@@ -62,4 +62,4 @@ def test_a_look_draws_none_of_the_numbers_that_training_draws() -> None:
 def test_what_padding_changes_is_not_read_in_parts(tmp_path: Path, name: str) -> None:
     config = tiny_config(config_classes()[name])
     perturbed(text_model_class(config)(config)).save_pretrained(tmp_path)
-    assert draft_encoder(ModelSource("tiny", tmp_path), "mean") is None
+    assert defer_encoder(ModelSource("tiny", tmp_path), "mean") is None

@@ -1,15 +1,15 @@
 """The fast precision is measured once per machine, kept, and the same in every process: another is another space."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from headstart_server.composition import App
 from headstart_server.core.errors import StoreFullError
-from headstart_server.core.versions import own_version
+from headstart_server.core.states import State
 from headstart_server.encoders import precision
 from headstart_server.encoders.precision import (
     DTYPES,
@@ -19,11 +19,13 @@ from headstart_server.encoders.precision import (
     settled_precisions,
     why_fast,
 )
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.local import LocalEngine
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
-from headstart_server.jobs.worker import run_assignment
+from headstart_server.jobs.worker import run_job
 from headstart_server.settings import Settings
+
+from tests.support.envelopes import job_of
 
 
 @pytest.fixture(autouse=True)
@@ -123,29 +125,13 @@ def test_a_worker_takes_the_servers_answer_and_measures_nothing(
 ) -> None:
     monkeypatch.setattr(LocalEngine, "run", lambda _: fast_precision("cpu"))
     (tmp_path / "rows.csv").write_text("x,y\n1,a\n2,b\n")
-    source = {"role": "dataset", "path": str(tmp_path / "rows.csv"), "format": "csv", "table_file": "", "folders": []}
-    assignment: dict[str, Any] = {
-        "identifier": "j",
-        "display_name": "",
-        "spec": {
-            "input_features": [{"name": "x", "type": "number"}],
-            "output_features": [{"name": "y", "type": "category"}],
-        },
-        "sources": [source],
-        "state_dir": str(tmp_path),
-        "model_root": "",
-        "hub_allowed": False,
-        "precisions": {"cpu": "fp16"},
-        "version": own_version(),
-        "storage_url": "",
-        "image_limits": {},
+    spec = {
+        "input_features": [{"name": "x", "type": "number"}],
+        "output_features": [{"name": "y", "type": "category"}],
     }
-
-    class Listener:
-        def state(self, _: str) -> None:
-            return None
-
-    assert run_assignment(assignment, Listener()) == "fp16"  # type: ignore[arg-type]
+    envelope = job_of(tmp_path, tmp_path / "rows.csv", spec)
+    envelope = replace(envelope, runtime=replace(envelope.runtime, precisions={"cpu": "fp16"}))
+    assert run_job(envelope, Silent()) == "fp16"  # type: ignore[arg-type]
     assert len(measured) == 3
 
 
@@ -162,7 +148,7 @@ async def test_a_server_settles_it_and_hands_it_to_its_workers(
     for _ in range(2):
         _restart(monkeypatch)
         app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0))
-        assert app.supervisor._assignment(job)["precisions"] == {"cpu": "bf16"}
+        assert app.supervisor._envelope(job).runtime.precisions == {"cpu": "bf16"}
         app.batcher.close()
         app.jobs.close()
     assert len(measured) == 2
@@ -180,7 +166,7 @@ def test_a_setting_is_taken_for_every_device_and_nothing_is_measured(tmp_path: P
     assert len(measured) == 3 and not list(tmp_path.iterdir())
 
 
-def test_a_measurement_is_told_as_one(tmp_path: Path) -> None:
+def test_a_measurement_is_reported_as_one(tmp_path: Path) -> None:
     settle_precision(tmp_path / "precision.json", "auto")
     assert "measures" in why_fast("cpu")
 
@@ -189,7 +175,7 @@ def test_a_measurement_is_told_as_one(tmp_path: Path) -> None:
 async def test_a_server_hands_its_setting_to_its_workers(tmp_path: Path, answer: str) -> None:
     job = JobRecord("j", "", "", "", State.QUEUED, datetime.now(UTC), datetime.now(UTC), {}, [])
     app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0, fast_precision=answer))
-    assert app.supervisor._assignment(job)["precisions"] == {"cpu": answer, "cuda": answer}
+    assert app.supervisor._envelope(job).runtime.precisions == {"cpu": answer, "cuda": answer}
     app.batcher.close()
     app.jobs.close()
 

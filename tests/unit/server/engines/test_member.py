@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headstart_server.engines.listener import RowCounts, Silent
+from headstart_server.engines.events import JobEvent, SpecResolved
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.member import train_together
 from headstart_server.engines.tuning import BatchFit
 from headstart_server.model.world import World
@@ -17,33 +18,34 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport
 
 from tests.support import reviews
-from tests.support.arriving import job_of
+from tests.support.envelopes import job_of
 from tests.support.tiny_models import save_bert
 
 
 @dataclass
-class Told(Silent):
+class Recorded(Silent):
     """Losses by epoch, and what became of the batch size."""
 
     losses: list[tuple[float, float]] = field(default_factory=list)
     batch: ResolvedValue | None = None
 
-    def epoch(self, report: EpochReport) -> None:
-        self.losses.append((report.train["loss"], report.validation["loss"]))
+    def report(self, event: JobEvent) -> None:
+        match event:
+            case EpochReport():
+                self.losses.append((event.train["loss"], event.validation["loss"]))
+            case SpecResolved():
+                self.batch = next(value for value in event.values if value.path == "trainer.batch_size")
 
-    def resolved(self, spec: TrainSpec, values: Any, rows: RowCounts) -> None:
-        self.batch = next(value for value in values if value.path == "trainer.batch_size")
 
-
-def _trained(root: Path, data: Path, backend: dict[str, Any]) -> tuple[Told, BackendPlan]:
+def _trained(root: Path, data: Path, backend: dict[str, Any]) -> tuple[Recorded, BackendPlan]:
     spec = reviews.spec(epochs=2, learning_rate=1e-3, validation_metric="loss")
     encoder = {"type": "bert", "pretrained_model_name_or_path": "tiny-bert", "trainable": True}
     spec["input_features"][0]["encoder"] = encoder
     spec["backend"] = backend
-    told, parsed = Told(), TrainSpec.model_validate(spec)
+    recorded, parsed = Recorded(), TrainSpec.model_validate(spec)
     plan = plan_backend(parsed, Resolution.of(parsed), "cpu")
-    train_together(job_of(root, data, spec), World(), plan, told)
-    return told, plan
+    train_together(job_of(root, data, spec), World(), plan, recorded)
+    return recorded, plan
 
 
 def test_an_automatic_batch_stays_whole_however_little_memory_there_is(

@@ -13,7 +13,7 @@ import torch
 from headstart_server.data.images import loader as loader_module
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, _Rows
 from headstart_server.engines import remote_loader as remote_loader_module
-from headstart_server.engines.remote_loader import HandLost, RemoteLoader
+from headstart_server.engines.remote_loader import RemoteLoader, WorkerLost
 
 from tests.support.images import png, reader
 
@@ -21,7 +21,7 @@ ROWS = 24
 BATCHES = [[3, 1], [0, 2, 4], [5], list(range(6, ROWS)), [23, 23], [7], [8, 9], [10]]
 READERS = {"image": reader([png(seed) for seed in range(ROWS)], "random_horizontal_flip", "random_rotate")}
 OWN = ImageLoader(READERS, 0)
-"""What a worker has where no hand is."""
+"""What a worker has where no worker is."""
 _TURNS = threading.Lock()
 
 
@@ -39,7 +39,7 @@ def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Threads:
-    """Hands that are threads. `mortal` says after how many batches which of them dies."""
+    """LoaderWorkers that are threads. `mortal` says after how many batches which of them dies."""
 
     count: int
     mortal: dict[int, int] = field(default_factory=dict)
@@ -61,16 +61,16 @@ class Threads:
             return []
         return self.alive
 
-    def ask(self, hand: int, rows: list[int], epoch: int | None) -> Any:
-        self.asked.append(hand)
-        dies = self.mortal.get(hand, len(BATCHES) + 1) < self.asked.count(hand)
-        return self.pools[hand].submit(self._load, dies, rows, epoch)
+    def ask(self, worker: int, rows: list[int], epoch: int | None) -> Any:
+        self.asked.append(worker)
+        dies = self.mortal.get(worker, len(BATCHES) + 1) < self.asked.count(worker)
+        return self.pools[worker].submit(self._load, dies, rows, epoch)
 
     def _load(self, dies: bool, rows: list[int], epoch: int | None) -> LoadedImages:
         if self.gate is not None:
             self.gate.wait(30)
         if dies:
-            raise HandLost("killed")
+            raise WorkerLost("killed")
         if self.blind:
             return LoadedImages([], {}, {"image": dict.fromkeys(rows, "there is no such file")}, 0.0)
         return load(READERS, rows, epoch)
@@ -81,8 +81,8 @@ class Threads:
     def take(self, ticket: Future[LoadedImages]) -> LoadedImages:
         return ticket.result(30)
 
-    def lose(self, hand: int) -> None:
-        self.alive = [each for each in self.alive if each != hand]
+    def lose(self, worker: int) -> None:
+        self.alive = [each for each in self.alive if each != worker]
 
     def close(self) -> None:
         for pool in self.pools:
@@ -98,52 +98,52 @@ def _require_same(found: Iterator[LoadedImages] | list[LoadedImages], epoch: int
 @pytest.mark.parametrize("epoch", [None, 2])
 @pytest.mark.parametrize("count", [1, 3])
 def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> None:
-    hands = Threads(count)
-    loader = RemoteLoader(hands, OWN)
+    workers = Threads(count)
+    loader = RemoteLoader(workers, OWN)
     _require_same(loader.stream(BATCHES, epoch), epoch)
-    assert sorted(set(hands.asked)) == list(range(count))
-    assert len(hands.asked) == len(BATCHES)
+    assert sorted(set(workers.asked)) == list(range(count))
+    assert len(workers.asked) == len(BATCHES)
     assert loader.seconds > 0 and loader.workers == count
     loader.close()
 
 
 def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    hands = Threads(2)
-    loader = RemoteLoader(hands, OWN)
+    workers = Threads(2)
+    loader = RemoteLoader(workers, OWN)
     stream = loader.stream(BATCHES, 1)
     next(stream)
-    assert len(hands.asked) == 4
+    assert len(workers.asked) == 4
     next(stream)
-    assert len(hands.asked) == 5
+    assert len(workers.asked) == 5
     monkeypatch.setattr(remote_loader_module, "_MOST_BYTES", 1)
     list(stream)
     small = Threads(2)
     first = RemoteLoader(small, OWN).stream(BATCHES, 1)
     next(first)
     assert len(small.asked) == 1, "a batch's size counts before the next is asked for"
-    for each in (hands, small):
+    for each in (workers, small):
         each.close()
 
 
 def test_the_hand_with_the_least_to_do_is_asked() -> None:
     gate = threading.Event()
-    hands = Threads(3, gate=gate)
-    loader = RemoteLoader(hands, OWN)
+    workers = Threads(3, gate=gate)
+    loader = RemoteLoader(workers, OWN)
     stream = loader.stream(BATCHES, 1)
     waiting = threading.Thread(target=next, args=(stream,))
     waiting.start()
-    while len(hands.asked) < 6:
+    while len(workers.asked) < 6:
         waiting.join(0.01)
-    assert hands.asked == [0, 1, 2, 0, 1, 2]
+    assert workers.asked == [0, 1, 2, 0, 1, 2]
     gate.set()
     waiting.join()
-    hands.close()
+    workers.close()
 
 
 @pytest.mark.parametrize("mortal", [{0: 0}, {0: 1, 1: 2}, {0: 0, 1: 0, 2: 0}, {0: 1, 1: 1, 2: 1}])
 def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]) -> None:
-    hands = Threads(3, mortal)
-    loader = RemoteLoader(hands, OWN)
+    workers = Threads(3, mortal)
+    loader = RemoteLoader(workers, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
     assert loader.workers == 3 - len(mortal)
     _require_same(loader.stream(BATCHES, 2), 2)
@@ -151,10 +151,10 @@ def test_what_a_lost_hand_had_is_loaded_by_others_or_here(mortal: dict[int, int]
 
 
 def test_who_asks_loads_as_long_as_nobody_has_started() -> None:
-    hands = Threads(2, late=7)
-    loader = RemoteLoader(hands, OWN)
+    workers = Threads(2, late=7)
+    loader = RemoteLoader(workers, OWN)
     _require_same(loader.stream(BATCHES, 1), 1)
-    assert 0 < len(hands.asked) < len(BATCHES)
+    assert 0 < len(workers.asked) < len(BATCHES)
     loader.close()
 
 

@@ -12,10 +12,10 @@ from headstart_server.engines.assembly import Assembly
 from headstart_server.engines.preparing import fill_store, stored_inputs
 
 from tests.support import reviews
-from tests.support.arriving import job_of
-from tests.support.image_jobs import Heard
+from tests.support.envelopes import job_of
+from tests.support.image_jobs import RecordingListener
 from tests.support.tiny_models import save_bert
-from tests.unit.server.engines.test_crew import Turns, equal_inputs, prepared_of
+from tests.unit.server.engines.test_encode_pool import Turns, equal_inputs, prepared_of
 
 RARE = 40
 ROWS = 400
@@ -40,28 +40,28 @@ SAMPLED = [{"sample_size": 100}, {"sample_ratio": 0.25}, {"undersample_majority"
 
 @pytest.mark.parametrize("preprocessing", SAMPLED, ids=str)
 def test_a_row_that_is_not_drawn_is_not_encoded(tmp_path: Path, reviewed: Path, preprocessing: dict[str, Any]) -> None:
-    heard = Heard()
-    alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, _spec(**preprocessing)), heard)
-    stored = stored_inputs(alone, own, heard)["review"].embeddings
+    recorded = RecordingListener()
+    alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, _spec(**preprocessing)), recorded)
+    stored = stored_inputs(alone, own, recorded)["review"].embeddings
     kept = np.flatnonzero(alone.data.parts != Part.DROPPED)
-    assert heard.progress[-1][1].encoded == len(kept) < ROWS
+    assert recorded.progress[-1][1].encoded == len(kept) < ROWS
     assert len(np.unique(stored.numpy()[kept], axis=0)) > 1
     job = job_of(tmp_path / "together", reviewed, _spec(**preprocessing))
-    prepared, workplace = prepared_of(job, Heard())
-    crew = Turns(job)
-    survey = fill_store(prepared, workplace, Heard(), crew)
-    assert sorted(crew.given) == kept.tolist()
-    member, _ = prepared_of(job, Heard(), survey=survey)
-    equal_inputs(member, alone, workplace, own)
+    prepared, runtime = prepared_of(job, RecordingListener())
+    encode_pool = Turns(job)
+    survey = fill_store(prepared, runtime, RecordingListener(), encode_pool)
+    assert sorted(encode_pool.given) == kept.tolist()
+    member, _ = prepared_of(job, RecordingListener(), survey=survey)
+    equal_inputs(member, alone, runtime, own)
 
 
 def test_a_row_that_is_drawn_again_is_encoded_once_and_tells_of_it(tmp_path: Path, reviewed: Path) -> None:
-    heard = Heard()
-    prepared, workplace = prepared_of(job_of(tmp_path, reviewed, _spec(oversample_minority=1.0)), heard)
-    stored = stored_inputs(prepared, workplace, heard)
-    last = heard.progress[-1][1]
+    recorded = RecordingListener()
+    prepared, runtime = prepared_of(job_of(tmp_path, reviewed, _spec(oversample_minority=1.0)), recorded)
+    stored = stored_inputs(prepared, runtime, recorded)
+    last = recorded.progress[-1][1]
     assert (last.encoded, last.repeated, last.total) == (ROWS, 0, ROWS)
-    rows = Assembly(prepared.spec, prepared.plans, prepared.data, stored, workplace)
+    rows = Assembly(prepared.spec, prepared.plans, prepared.data, stored, runtime)
     feed = rows.feed(rows.model())
     verdict = prepared.data.array(prepared.data.outputs[0])[feed.parts[Part.TRAIN].numpy()]
     once = len(prepared.data.rows(Part.TRAIN))
@@ -70,6 +70,6 @@ def test_a_row_that_is_drawn_again_is_encoded_once_and_tells_of_it(tmp_path: Pat
     assert resolved.reason == "224 of an epoch's 504 rows are rows of rarer labels drawn again"
     assert feed.count(Part.VALIDATION) == len(prepared.data.rows(Part.VALIDATION)) == 40
     job = job_of(tmp_path, reviewed, _spec(oversample_minority=1.0))
-    survey = fill_store(prepared, workplace, Heard(), Turns(job))
-    member, _ = prepared_of(job, Heard(), survey=survey)
+    survey = fill_store(prepared, runtime, RecordingListener(), Turns(job))
+    member, _ = prepared_of(job, RecordingListener(), survey=survey)
     assert np.array_equal(member.data.epoch_rows(), prepared.data.epoch_rows())

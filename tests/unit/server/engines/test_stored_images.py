@@ -71,7 +71,7 @@ def test_bad_images_are_left_out_or_replaced_and_never_stored(policy: str, tmp_p
         assert (job.data.parts == Part.DROPPED).tolist() == [file == bad and policy == "drop" for file in files]
         assert not any(job.has(plan, keys[[1, 3]]))
         assert sum(plan.encoded) == encoded
-        [(reason, message)] = job.heard.warnings
+        [(reason, message)] = job.recorded.warnings
         assert reason == "BAD_IMAGES"
         assert "2 images cannot be used" in message
         assert "row 2 of dataset" in message
@@ -100,7 +100,7 @@ def test_a_row_that_one_input_leaves_out_is_left_out_of_the_other(tmp_path: Path
     found = job.stored(plan_of("right")).embeddings
     assert _close(found[[0, 2, 4]], [_expected(png(3)), _expected(png(4)), _expected(png(6))])
     assert (job.data.parts == Part.DROPPED).tolist() == [False, True, False, True, False]
-    assert ["row 4" in message and "row 2" not in message for _, message in job.heard.warnings] == [False, True]
+    assert ["row 4" in message and "row 2" not in message for _, message in job.recorded.warnings] == [False, True]
 
 
 def test_two_inputs_of_one_encoder_share_what_is_stored(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_images_that_are_read_in_every_epoch_are_decoded_once_before(policy: str
     job.inputs.check_images(plans)  # type: ignore[arg-type]
     assert [job.data.images["left"].read(row) is None for row in range(4)] == [False, True, False, True]
     assert [job.data.images["right"].read(row) is None for row in range(4)] == [False, False, True, False]
-    assert job.heard.checks > 0
+    assert job.recorded.checks > 0
 
 
 def test_waiting_is_part_of_the_time_and_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +217,7 @@ def test_waiting_is_part_of_the_time_and_told_apart(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(image_embedding, "LOADED_IMAGES", 8)
     job = ImageJob(tmp_path, sources_of_images("t" * 40 + "v", {"image": [png(seed) for seed in range(41)]}))
     job.stored(plan_of())
-    assert all(progress.waited <= progress.seconds for _, progress in job.heard.progress)
+    assert all(progress.waited <= progress.seconds for _, progress in job.recorded.progress)
     assert job.last().waited > 0
 
 
@@ -228,11 +228,11 @@ def test_a_cancelled_pass_keeps_what_it_published(tmp_path: Path, monkeypatch: p
     keys = job.data.images["image"].keys
 
     def stop() -> None:
-        job.heard.checks += 1
-        if job.heard.checks > 6:
+        job.recorded.checks += 1
+        if job.recorded.checks > 6:
             raise CancelledError("enough")
 
-    monkeypatch.setattr(job.heard, "check", stop)
+    monkeypatch.setattr(job.recorded, "check", stop)
     with pytest.raises(CancelledError):
         job.stored(plan)
     kept = sum(job.has(plan, keys))

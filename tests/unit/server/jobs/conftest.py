@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.layout import Layout
+from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.storage.storage import Storage
@@ -35,7 +36,7 @@ async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
 
     async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
         pool = FakePool(*scripts)
-        wanted = SupervisorSettings(model_root="", hub_allowed=False, **{"retry_seconds": 0.01, **settings})
+        wanted = SupervisorSettings(RuntimeSettings(str(tmp_path)), **{"retry_seconds": 0.01, **settings})
         supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted)  # type: ignore[arg-type]
         started.append(supervisor)
         await supervisor.start()

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
+from headstart_server.engines.events import StateChange
 from headstart_server.jobs.database import JOBS
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.rpc.jobs import event_message, job_message
 
@@ -35,7 +36,7 @@ def stored(store: JobStore) -> list[JobRecord]:
     jobs = []
     for _ in range(3):
         job, _ = store.create(job_record(spec=SPEC, sources=[SourceRecord("dataset", "/data/rows.csv", "csv")]))
-        store.append(job.identifier, "state", {"to": State.PREPARING})
+        store.append(job.identifier, StateChange(State.PREPARING))
         jobs.append(store.end(job.identifier, State.CANCELLED)[0])
     return sorted(jobs, key=lambda job: job.identifier, reverse=True)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from headstart_server.jobs.states import State
+from headstart_server.core.states import State
 from headstart_server.jobs.store import JobStore
+from headstart_server.training.reports import JobWarning
 
 from tests.support.fake_workers import FakeWorker, says, state, step, succeeds
 from tests.support.supervised import Start, ended, log_of, submitted, until
@@ -17,8 +18,8 @@ ON_RAY = {"backend": {"type": "ray"}}
 async def test_a_worker_that_dies_fails_its_job_alone_and_says_how(start: Start, store: JobStore) -> None:
     supervisor, _ = await start(says(state("PREPARING"), step(1)))
     job = await ended(supervisor, store, await submitted(supervisor))
-    assert (job.state, job.error["reason"]) == (State.FAILED, "WORKER_DIED")
-    assert "exited with code 3" in job.error["message"]
+    assert job.error is not None and (job.state, job.error.reason) == (State.FAILED, "WORKER_DIED")
+    assert "exited with code 3" in job.error.message
     assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
 
 
@@ -30,15 +31,15 @@ async def test_a_job_on_a_cluster_goes_on_when_the_process_that_drives_it_dies(s
     assert log_of(store, identifier) == [
         *("QUEUED", "PREPARING", "TRAINING", "QUEUED", "PREPARING", "TRAINING", "PUBLISHING", "SUCCEEDED")
     ]
-    warnings = [event.data for event in store.events(identifier, 0) if event.kind == "warning"]
-    assert [warning["reason"] for warning in warnings] == ["DRIVER_DIED", "DRIVER_DIED"]
-    assert "exited with code 3; it goes on from its last checkpoint" in warnings[0]["message"]
+    warnings = [entry.event for entry in store.events(identifier, 0) if isinstance(entry.event, JobWarning)]
+    assert [warning.reason for warning in warnings] == ["DRIVER_DIED", "DRIVER_DIED"]
+    assert "exited with code 3; it goes on from its last checkpoint" in warnings[0].message
 
 
 async def test_a_driver_that_dies_again_and_again_fails_its_job(start: Start, store: JobStore) -> None:
     supervisor, pool = await start(*[says(state("PREPARING"))] * 4)
     job = await ended(supervisor, store, await submitted(supervisor, spec=ON_RAY))
-    assert (job.state, job.error["reason"]) == (State.FAILED, "WORKER_DIED")
+    assert job.error is not None and (job.state, job.error.reason) == (State.FAILED, "WORKER_DIED")
     assert len(pool.taken) == 4
 
 

@@ -7,12 +7,13 @@ import gc
 
 import pytest
 from headstart_server.core.errors import NotFoundError
+from headstart_server.core.states import State
+from headstart_server.engines.events import JobEvent, StateChange
 from headstart_server.jobs.event_log import EventLog
-from headstart_server.jobs.records import Event, JobRecord
-from headstart_server.jobs.states import State
-from headstart_server.jobs.store import JobStore, Report
+from headstart_server.jobs.records import JobRecord, LogEntry
+from headstart_server.jobs.store import JobStore
 
-from tests.support.fake_workers import job_record
+from tests.support.fake_workers import job_record, step_report
 
 
 class CountedStore:
@@ -25,7 +26,7 @@ class CountedStore:
     def get(self, identifier: str) -> JobRecord:
         return self._store.get(identifier)
 
-    def events(self, identifier: str, after: int) -> list[Event]:
+    def events(self, identifier: str, after: int) -> list[LogEntry]:
         found = self._store.events(identifier, after)
         self.pages.append(len(found))
         return found
@@ -33,12 +34,12 @@ class CountedStore:
 
 def running(store: JobStore) -> str:
     job, _ = store.create(job_record())
-    store.append(job.identifier, "state", {"to": "PREPARING"})
+    store.append(job.identifier, StateChange(State.PREPARING))
     return job.identifier
 
 
-def steps(count: int) -> list[Report]:
-    return [("step", {"step": number}) for number in range(count)]
+def steps(count: int) -> list[JobEvent]:
+    return list(map(step_report, range(count)))
 
 
 async def read(log: EventLog, identifier: str, after: int = 0) -> list[int]:

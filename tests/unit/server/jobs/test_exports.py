@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, HeadstartError, NotFoundError
+from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
-from headstart_server.jobs.export_worker import told
-from headstart_server.jobs.exports import ExportOrder, Exports, Stage, heard
+from headstart_server.jobs.export_worker import error_message
+from headstart_server.jobs.exports import ExportOrder, Exports, Stage, error_of
 from headstart_server.jobs.process import ProcessSettings, WorkerPool
 from headstart_server.storage.folders import SharedFolders
 
@@ -23,7 +24,7 @@ def say(**message):
 say(ready=True)
 for line in sys.stdin:
     job = json.loads(line)["run"]
-    folder = os.path.join(job["root"], "." + job["identifier"] + ".0.tmp")
+    folder = os.path.join(job["runtime"]["state_dir"], "." + job["identifier"] + ".0.tmp")
     os.makedirs(folder)
     say(event="stage", data={"stage": "load", "message": str(os.getpid())})
 """
@@ -45,11 +46,11 @@ def exports_by(root: Path, end: str, concurrent: int = 1) -> Exports:
     """Exports by such a process."""
     command = (sys.executable, "-I", "-c", _START + end)
     pool = WorkerPool(0, process=ProcessSettings(command=command))
-    return Exports(ArtifactRegistry(SharedFolders(root)), {"root": str(root)}, concurrent, pool)
+    return Exports(ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), concurrent, pool)
 
 
-async def heard_of(exports: Exports) -> list[Stage | Artifact]:
-    """All that an export tells."""
+async def items_of(exports: Exports) -> list[Stage | Artifact]:
+    """All that an export yields."""
     return [item async for item in exports.run(ORDER)]
 
 
@@ -66,7 +67,7 @@ async def gone(pid: int) -> None:
 
 async def test_a_process_that_exported_well_is_used_again(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _EXPORTS)
-    first, second = await heard_of(exports), await heard_of(exports)
+    first, second = await items_of(exports), await items_of(exports)
     assert isinstance(first[-1], Artifact) and isinstance(second[-1], Artifact)
     assert first[0] == second[0], "the same process"
     await exports.close()
@@ -75,7 +76,7 @@ async def test_a_process_that_exported_well_is_used_again(tmp_path: Path) -> Non
 async def test_a_process_that_dies_is_a_refusal_and_leaves_nothing_behind(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _DIES)
     with pytest.raises(FailedPreconditionError, match=r"killed .*memory.*head_only") as caught:
-        await heard_of(exports)
+        await items_of(exports)
     assert caught.value.reason == "EXPORT_DIED"
     assert list(tmp_path.iterdir()) == []
     await exports.close()
@@ -126,7 +127,7 @@ async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_start
 async def test_idle_processes_end_after_a_while(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _EXPORTS)
     exports._idle_seconds = 0.0
-    first = (await heard_of(exports))[0]
+    first = (await items_of(exports))[0]
     assert isinstance(first, Stage)
     await gone(int(first.message))
     await exports.close()
@@ -135,7 +136,7 @@ async def test_idle_processes_end_after_a_while(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [FailedPreconditionError, NotFoundError, DataLossError, HeadstartError])
 def test_errors_cross_the_boundary_as_they_are(kind: type[HeadstartError]) -> None:
     error = kind("why", reason="R", field="model")
-    found = heard(told(error)["error"])
+    found = error_of(error_message(error)["error"])
     assert (type(found), found.message, found.reason, found.field) == (kind, "why", "R", "model")
 
 

@@ -7,7 +7,8 @@ import itertools
 import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server.core.errors import FailedPreconditionError
-from headstart_server.jobs.states import State, check_transition
+from headstart_server.core.states import State
+from headstart_server.jobs.transitions import check_transition
 
 ALLOWED = {
     "QUEUED": "PREPARING CANCELLED FAILED",

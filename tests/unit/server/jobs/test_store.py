@@ -12,21 +12,32 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
+from headstart_server.engines.events import (
+    EncodeReport,
+    JobEvent,
+    JobFailure,
+    ModelPublished,
+    RowCounts,
+    SpecResolved,
+    StateChange,
+)
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
-from headstart_server.jobs.store import JobStore, Report
+from headstart_server.jobs.store import JobStore
+from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
-from tests.support.fake_workers import job_record
+from tests.support.fake_workers import job_record, step_report
 
 _WRITER = """
 import sys
 from headstart_server.jobs.store import JobStore
+from headstart_server.training.reports import JobWarning
 store = JobStore(sys.argv[1])
 print("open", flush=True)
 sys.stdin.readline()
 for step in range(40):
-    store.append(sys.argv[2], "step", {"writer": sys.argv[3], "step": step})
+    store.append(sys.argv[2], JobWarning(sys.argv[3], str(step)))
 """
 
 
@@ -34,12 +45,21 @@ def created(store: JobStore, *states: str) -> JobRecord:
     """A stored job that went through some states."""
     job, _ = store.create(job_record())
     for state in states:
-        job, _ = store.append(job.identifier, "state", {"to": state})
+        job, _ = store.append(job.identifier, StateChange(State(state)))
     return job
 
 
-def steps(*numbers: int) -> list[Report]:
-    return [("step", {"step": number}) for number in numbers]
+def steps(*numbers: int) -> list[JobEvent]:
+    return list(map(step_report, numbers))
+
+
+def numbers(store: JobStore, job: JobRecord, after: int, limit: int = 200) -> list[int]:
+    events = (entry.event for entry in store.events(job.identifier, after, limit))
+    return [event.step for event in events if isinstance(event, StepReport)]
+
+
+def epoch(number: int, evaluation: int = 0, *, best: bool = False) -> EpochReport:
+    return EpochReport(number, 10 * number, {}, {}, best=best, rows_per_second=1.0, evaluation=evaluation)
 
 
 def sequences(store: JobStore, job: JobRecord, after: int = 0) -> list[int]:
@@ -70,16 +90,16 @@ def test_events_come_in_pages(store: JobStore) -> None:
     job = created(store)
     store.append_reports(job.identifier, steps(*range(300)))
     assert len(store.events(job.identifier, 0)) == 200
-    assert [event.data["step"] for event in store.events(job.identifier, 250, limit=3)] == [249, 250, 251]
+    assert numbers(store, job, 250, limit=3) == [249, 250, 251]
 
 
 def test_writers_in_many_threads_leave_no_gap(store: JobStore) -> None:
     job = created(store)
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda number: store.append(job.identifier, "step", {"step": number}), range(40)))
+        list(threads.map(lambda number: store.append(job.identifier, step_report(number)), range(40)))
     events = store.events(job.identifier, 1)
     assert [event.sequence for event in events] == list(range(2, 42))
-    assert sorted(event.data["step"] for event in events) == list(range(40))
+    assert sorted(numbers(store, job, 1)) == list(range(40))
 
 
 def test_two_processes_on_one_file_leave_no_gap(store: JobStore, database: Path) -> None:
@@ -101,7 +121,8 @@ def test_two_processes_on_one_file_leave_no_gap(store: JobStore, database: Path)
     events = store.events(job.identifier, 1)
     assert [event.sequence for event in events] == list(range(2, 82))
     for name in "ab":
-        assert [event.data["step"] for event in events if event.data["writer"] == name] == list(range(40))
+        written = [entry.event for entry in events if isinstance(entry.event, JobWarning)]
+        assert [event.message for event in written if event.reason == name] == list(map(str, range(40)))
 
 
 def test_one_of_two_racing_ends_wins_and_the_other_changes_nothing(store: JobStore) -> None:
@@ -115,9 +136,9 @@ def test_one_of_two_racing_ends_wins_and_the_other_changes_nothing(store: JobSto
 
         with ThreadPoolExecutor(2) as threads:
             list(threads.map(end, [State.CANCELLED, State.FAILED]))
-        ends = [event for event in store.events(job.identifier, 0) if State(event.data["to"]).terminal]
-        assert len(ends) == 1
-        assert store.get(job.identifier).state == ends[0].data["to"]
+        states = [entry.event for entry in store.events(job.identifier, 0) if isinstance(entry.event, StateChange)]
+        [last] = [event.to for event in states if event.to.terminal]
+        assert store.get(job.identifier).state == last
 
 
 def test_reading_waits_for_no_writer(store: JobStore, database: Path) -> None:
@@ -163,42 +184,40 @@ def test_requests_without_an_id_are_never_the_same(store: JobStore) -> None:
 def test_a_batch_of_reports_is_written_whole_or_not_at_all(store: JobStore) -> None:
     job = created(store, "PREPARING")
     with pytest.raises(FailedPreconditionError):
-        store.append_reports(job.identifier, [*steps(1, 2), ("state", {"to": "SUCCEEDED"})])
+        store.append_reports(job.identifier, [*steps(1, 2), StateChange(State.SUCCEEDED)])
     assert sequences(store, job) == [1, 2]
     assert store.get(job.identifier) == job
 
 
 def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
     job = created(store)
-    _, appended = store.append_reports(job.identifier, [("state", {"from": "TRAINING", "to": "PREPARING"})])
-    assert appended == [("state", {"from": "QUEUED", "to": "PREPARING"})]
-    assert store.events(job.identifier, 1)[0].data == appended[0][1]
+    _, appended = store.append_reports(job.identifier, [StateChange(State.PREPARING, State.TRAINING)])
+    assert appended == [StateChange(State.PREPARING, State.QUEUED)]
+    assert [entry.event for entry in store.events(job.identifier, 1)] == appended
 
 
-def test_an_epoch_that_was_perhaps_heard_is_in_the_log_once(store: JobStore) -> None:
+def test_an_epoch_that_was_perhaps_reported_is_in_the_log_once(store: JobStore) -> None:
     job = created(store, "PREPARING")
-    epochs = [{"epoch": number, "best": number == 2, "rows_per_second": 1.0} for number in range(1, 5)]
-    store.append_reports(job.identifier, [("epoch", epochs[0])])
-    resumed: list[Report] = [("warning", {}), *(("past", data) for data in epochs[:3])]
-    after, appended = store.append_reports(job.identifier, [*resumed, ("epoch", epochs[3])])
-    assert appended == [("warning", {}), *(("epoch", data) for data in epochs[1:])]
+    epochs, warning = [epoch(number, best=number == 2) for number in range(1, 5)], JobWarning("RESUMED", "")
+    store.append_reports(job.identifier, [epochs[0]])
+    resumed: list[JobEvent] = [warning, *map(PastEpoch, epochs[:3])]
+    after, appended = store.append_reports(job.identifier, [*resumed, epochs[3]])
+    assert appended == [warning, *epochs[1:]]
     assert after.best_epoch == epochs[1]
     assert store.append_reports(job.identifier, resumed[1:])[1] == []
 
 
 def test_each_evaluation_of_an_epoch_is_in_the_log_once(store: JobStore) -> None:
     job = created(store, "PREPARING")
-    told = [
-        {"epoch": 1 + number // 2, "evaluation": number, "best": False, "rows_per_second": 1.0} for number in (1, 2, 3)
-    ]
-    store.append_reports(job.identifier, [("epoch", told[0])])
-    _, appended = store.append_reports(job.identifier, [("past", data) for data in told])
-    assert appended == [("epoch", data) for data in told[1:]]
+    reports = [epoch(1 + number // 2, number) for number in (1, 2, 3)]
+    store.append_reports(job.identifier, [reports[0]])
+    _, appended = store.append_reports(job.identifier, list(map(PastEpoch, reports)))
+    assert appended == reports[1:]
 
 
 def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
-    after, appended = store.append_reports(job.identifier, [("state", {"to": "TRAINING"}), *steps(1)])
+    after, appended = store.append_reports(job.identifier, [StateChange(State.TRAINING), *steps(1)])
     assert after.state is State.CANCELLING
     assert appended == steps(1)
 
@@ -207,7 +226,7 @@ def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> N
 def test_an_ended_job_takes_no_report(store: JobStore, end: State) -> None:
     job = created(store, "PREPARING")
     ended, _ = store.end(job.identifier, end)
-    reports = [("state", {"to": "TRAINING"}), *steps(1), ("model", {"model": "m", "best_epoch": {}})]
+    reports = [StateChange(State.TRAINING), *steps(1), ModelPublished("m", epoch(1))]
     assert store.append_reports(job.identifier, reports) == (ended, [])
     assert store.end(job.identifier, State.CANCELLED) == (ended, [])
     assert (store.get(job.identifier), sequences(store, job)) == (ended, [1, 2, 3])
@@ -221,7 +240,7 @@ def test_cancelling_ends_what_waits_and_marks_what_runs(store: JobStore, states:
     job = created(store, *states)
     cancelled, appended = store.cancel(job.identifier)
     assert cancelled.state is after
-    assert appended == [("state", {"from": job.state, "to": after})]
+    assert appended == [StateChange(after, job.state)]
 
 
 def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> None:
@@ -235,25 +254,26 @@ def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> No
 
 def test_a_cancelled_job_that_fails_on_its_way_out_is_cancelled(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
-    ended, _ = store.end(job.identifier, State.FAILED, {"reason": "X", "message": "y", "field": ""})
-    assert (ended.state, ended.error) == (State.CANCELLED, {})
+    ended, _ = store.end(job.identifier, State.FAILED, JobFailure("X", "y"))
+    assert (ended.state, ended.error) == (State.CANCELLED, None)
 
 
 def test_what_events_say_of_a_job_is_kept(store: JobStore) -> None:
     job = created(store, "PREPARING")
     started = job.start_time
-    for kind, data in (
-        ("resolved", {"spec": {}, "values": [], "rows": {}}),
-        ("encode", {"feature": "a", "seen": 1}),
-        ("encode", {"feature": "b", "seen": 2}),
-        ("encode", {"feature": "a", "seen": 3}),
-        ("epoch", {"best": True, "epoch": 1}),
-        ("epoch", {"best": False, "epoch": 2}),
+    resolved = SpecResolved({}, [], RowCounts(3, 2, 1))
+    for event in (
+        resolved,
+        EncodeReport(9, seen=1, feature="a"),
+        EncodeReport(9, seen=2, feature="b"),
+        EncodeReport(9, seen=3, feature="a"),
+        epoch(1, best=True),
+        epoch(2),
     ):
-        job, _ = store.append(job.identifier, kind, data)
-    assert {name: item["seen"] for name, item in job.encode.items()} == {"a": 3, "b": 2}
-    assert (job.best_epoch["epoch"], job.resolved["rows"], job.end_time) == (1, {}, None)
-    error = {"reason": "X", "message": "y", "field": ""}
+        job, _ = store.append(job.identifier, event)
+    assert {name: item.seen for name, item in job.encode.items()} == {"a": 3, "b": 2}
+    assert (job.best_epoch, job.resolved, job.end_time) == (epoch(1, best=True), resolved, None)
+    error = JobFailure("X", "y")
     ended, _ = store.end(job.identifier, State.FAILED, error)
     assert (ended.error, ended.start_time) == (error, started)
     assert ended.end_time is not None

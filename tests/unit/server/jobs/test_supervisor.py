@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, OverloadedError
+from headstart_server.core.states import State
+from headstart_server.engines.events import JobFailure, StateChange
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
 from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.training.reports import StepReport
 
 from tests.support.fake_workers import (
     CANCELLED,
@@ -35,7 +37,7 @@ async def test_a_job_goes_from_queue_to_end_with_all_that_its_worker_says(start:
     assert log_of(store, identifier) == ["QUEUED", "PREPARING", "TRAINING", "PUBLISHING", "SUCCEEDED"]
     events = store.events(identifier, 0, limit=10_000)
     assert [event.sequence for event in events] == list(range(1, job.last_sequence + 1))
-    assert [event.data["step"] for event in events if event.kind == "step"] == list(range(1_000))
+    assert [entry.event.step for entry in events if isinstance(entry.event, StepReport)] == list(range(1_000))
     assert pool.taken[0].jobs == [identifier]
 
 
@@ -74,7 +76,8 @@ async def test_a_worker_that_makes_no_sense_fails_its_job_alone(
 ) -> None:
     supervisor, _ = await start(says(state("PREPARING"), nonsense))
     job = await ended(supervisor, store, await submitted(supervisor))
-    assert (job.state, job.error["reason"]) == (State.FAILED, "INTERNAL")
+    assert job.error is not None
+    assert (job.state, job.error.reason in ("INTERNAL", "WORKER_DIED")) == (State.FAILED, True)
     assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
 
 
@@ -195,7 +198,7 @@ async def test_an_end_that_the_store_does_not_take_is_written_when_it_does(
 ) -> None:
     end, failures = store.end, iter(range(3))
 
-    def sometimes(identifier: str, to: State, error: dict[str, str] | None = None) -> Appended:
+    def sometimes(identifier: str, to: State, error: JobFailure | None = None) -> Appended:
         if next(failures, None) is not None:
             raise OSError("disk full")
         return end(identifier, to, error)
@@ -225,7 +228,7 @@ async def test_closing_ends_the_workers_and_leaves_the_jobs_to_the_next_server(s
 
 async def test_a_job_that_was_being_cancelled_is_cancelled_at_the_next_start(start: Start, store: JobStore) -> None:
     job, _ = store.create(job_record())
-    store.append(job.identifier, "state", {"to": "PREPARING"})
+    store.append(job.identifier, StateChange(State.PREPARING))
     store.cancel(job.identifier)
     _, pool = await start()
     assert store.get(job.identifier).state is State.CANCELLED

@@ -1,34 +1,38 @@
-"""The worker's side: how each end of a job is told to the server."""
+"""The worker's side: how each end of a job is reported to the server."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from headstart_server.core.errors import CancelledError, TrainingFailedError
+from headstart_server.core.states import State
+from headstart_server.engines.envelopes import JobEnvelope, RuntimeSettings, to_plain
+from headstart_server.engines.events import StateChange
 from headstart_server.jobs import worker
 from headstart_server.jobs.worker import JobListener, Worker
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.reports import JobWarning
 
 
 def _failing(error: Exception) -> Callable[..., str]:
-    def run(assignment: dict[str, Any], listener: JobListener) -> str:
+    def run(job: JobEnvelope, listener: JobListener) -> str:
         raise error
 
     return run
 
 
-def _greedy(assignment: dict[str, Any], listener: JobListener) -> str:
+def _greedy(job: JobEnvelope, listener: JobListener) -> str:
     return str(torch.empty(1 << 60, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(
     ("run", "state", "reason"),
     [
-        (lambda assignment, listener: "m1", "SUCCEEDED", ""),
+        (lambda job, listener: "m1", "SUCCEEDED", ""),
         (_failing(CancelledError("stop")), "CANCELLED", ""),
         (_failing(TrainingFailedError("nan", reason="NON_FINITE_LOSS", field="f")), "FAILED", "NON_FINITE_LOSS"),
         (_failing(MemoryError()), "FAILED", "OUT_OF_MEMORY"),
@@ -37,23 +41,25 @@ def _greedy(assignment: dict[str, Any], listener: JobListener) -> str:
     ],
     ids=["succeeded", "cancelled", "failed", "memory", "allocator", "unforeseen"],
 )
-def test_each_end_of_a_job_is_told(
+def test_each_end_of_a_job_is_reported(
     monkeypatch: pytest.MonkeyPatch, run: Callable[..., str], state: str, reason: str
 ) -> None:
-    monkeypatch.setattr(worker, "run_assignment", run)
-    done = Worker(io.StringIO(), io.StringIO())._run({"identifier": "j"})
+    monkeypatch.setattr(worker, "run_job", run)
+    done = Worker(io.StringIO(), io.StringIO()).run(
+        to_plain(JobEnvelope("j", "", TrainSpec(), [], RuntimeSettings(None)))
+    )
     assert (done["state"], done.get("error", {}).get("reason", "")) == (state, reason)
     assert "secret" not in json.dumps(done)
 
 
-def test_what_a_listener_hears_is_one_line_each() -> None:
+def test_what_a_listener_receives_is_one_line_each() -> None:
     out = io.StringIO()
     listener = JobListener(Worker(io.StringIO(), out))
-    listener.state("PREPARING")
-    listener.state("PREPARING")
-    listener.warning("WHY", "two\nlines")
+    listener.report(StateChange(State.PREPARING))
+    listener.report(StateChange(State.PREPARING))
+    listener.report(JobWarning("WHY", "two\nlines"))
     assert [json.loads(line) for line in out.getvalue().splitlines()] == [
-        {"event": "state", "data": {"from": "", "to": "PREPARING"}},
+        {"event": "state", "data": {"from": None, "to": "PREPARING", "error": None}},
         {"event": "warning", "data": {"reason": "WHY", "message": "two\nlines"}},
     ]
 
@@ -63,6 +69,6 @@ def test_a_cancelled_job_stops_at_its_next_check() -> None:
     listener = JobListener(process)
     listener.check()
     process.cancelled.set()
-    for check in (listener.check, lambda: listener.state("TRAINING")):
+    for check in (listener.check, lambda: listener.report(StateChange(State.TRAINING))):
         with pytest.raises(CancelledError):
             check()

@@ -9,7 +9,7 @@ import torch
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_preparation import load_preparation
-from headstart_server.model.bundle import EncoderVault
+from headstart_server.model.bundle import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 
@@ -25,7 +25,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
     folder = shutil.copytree(tiny_models[family], tmp_path / "weights")
     bundle, model, batch = saved_bundle(tmp_path, folder, trainable=trainable)
     shutil.rmtree(folder)
-    again = bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=True)
+    again = bundle.model(EncoderStore(SharedFolders(tmp_path / "encoder_store")), with_encoders=True)
     with torch.no_grad():
         one, other = model(batch), again(batch)
         assert torch.allclose(one["out"], other["out"], atol=1e-6)
@@ -39,7 +39,7 @@ def test_a_bundle_read_back_predicts_what_the_model_predicted(
 
 def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -> None:
     bundle, model, batch = saved_bundle(tmp_path, tiny_bert, trainable=False)
-    head = bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=False)
+    head = bundle.model(EncoderStore(SharedFolders(tmp_path / "encoder_store")), with_encoders=False)
     tokens = batch["t"]
     with torch.no_grad():
         embeddings = model.pretrained()["t"].encoder(tokens.ids, tokens.mask)
@@ -50,7 +50,7 @@ def test_without_encoders_it_takes_embeddings(tmp_path: Path, tiny_bert: Path) -
 @pytest.mark.parametrize("trainable", [False, True])
 def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path, trainable: bool) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=trainable)
-    preparation = bundle.preparation("t", EncoderVault(SharedFolders(tmp_path / "vault")))
+    preparation = bundle.preparation("t", EncoderStore(SharedFolders(tmp_path / "encoder_store")))
     expected = load_preparation(ModelSource("tiny", tiny_bert), 16, "f").tokenize(TEXTS)
     assert preparation.tokenize(TEXTS).ids.tolist() == expected.ids.tolist()
     assert preparation.padding == 0
@@ -60,23 +60,23 @@ def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path
 def test_a_frozen_encoder_is_kept_once_however_many_models_use_it(tmp_path: Path, tiny_bert: Path) -> None:
     for name in ("m1", "m2"):
         saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
-    [kept] = (tmp_path / "vault").iterdir()
+    [kept] = (tmp_path / "encoder_store").iterdir()
     assert (kept / "model.safetensors").read_bytes() == (tiny_bert / "model.safetensors").read_bytes()
     assert not list((tmp_path / "models").glob("*/encoders"))
 
 
 def test_a_kept_encoder_has_the_digests_of_its_source(tmp_path: Path, tiny_bert: Path) -> None:
-    vault, source = EncoderVault(SharedFolders(tmp_path)), ModelSource("tiny", tiny_bert)
-    kept = vault.source(vault.keep(source), "tiny")
+    encoder_store, source = EncoderStore(SharedFolders(tmp_path)), ModelSource("tiny", tiny_bert)
+    kept = encoder_store.source(encoder_store.keep(source), "tiny")
     assert kept.weights_digest == source.weights_digest
     assert kept.tokenizer_digest == source.tokenizer_digest
 
 
 def test_an_encoder_that_is_gone_is_named(tmp_path: Path, tiny_bert: Path) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
-    shutil.rmtree(tmp_path / "vault")
+    shutil.rmtree(tmp_path / "encoder_store")
     with pytest.raises(FailedPreconditionError, match="'tiny'"):
-        bundle.model(EncoderVault(SharedFolders(tmp_path / "vault")), with_encoders=True)
+        bundle.model(EncoderStore(SharedFolders(tmp_path / "encoder_store")), with_encoders=True)
 
 
 def test_a_bundle_is_safetensors_json_and_arrow_alone(tmp_path: Path, tiny_bert: Path) -> None:

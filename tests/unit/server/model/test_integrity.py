@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, NotFoundError
-from headstart_server.model.bundle import EncoderVault
+from headstart_server.model.bundle import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 
@@ -55,12 +55,12 @@ def test_an_altered_description_is_refused(tmp_path: Path, tiny_bert: Path, chan
 @pytest.mark.parametrize("harm", [_flip, _remove])
 def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(tmp_path: Path, tiny_bert: Path, harm: object) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=True)
-    vault = EncoderVault(SharedFolders(tmp_path / "vault"))
-    bundle.model(vault, with_encoders=True)
+    encoder_store = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
+    bundle.model(encoder_store, with_encoders=True)
     harm(tmp_path / "models" / "m1" / "encoders" / "0" / "model.safetensors")  # type: ignore[operator]
     again = ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
     with pytest.raises(DataLossError, match=r"models/m1 is damaged: encoders/0/model\.safetensors"):
-        again.model(vault, with_encoders=True)
+        again.model(encoder_store, with_encoders=True)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
@@ -69,11 +69,14 @@ def test_a_damaged_kept_encoder_is_refused_by_every_model_that_uses_it(
     tmp_path: Path, tiny_bert: Path, name: str, harm: object
 ) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
-    vault = EncoderVault(SharedFolders(tmp_path / "vault"))
-    bundle.preparation("t", vault)
-    [kept] = (tmp_path / "vault").iterdir()
+    encoder_store = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
+    bundle.preparation("t", encoder_store)
+    [kept] = (tmp_path / "encoder_store").iterdir()
     harm(kept / name)  # type: ignore[operator]
-    for use in (lambda: bundle.model(vault, with_encoders=True), lambda: bundle.preparation("t", vault)):
+    for use in (
+        lambda: bundle.model(encoder_store, with_encoders=True),
+        lambda: bundle.preparation("t", encoder_store),
+    ):
         with pytest.raises(DataLossError, match="the kept encoder 'tiny'"):
             use()
 
@@ -93,10 +96,13 @@ def test_a_whole_file_is_read_once_per_process(
     tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved_bundle(tmp_path, tiny_bert, trainable=True)
-    registry, vault = ModelRegistry(SharedFolders(tmp_path / "models")), EncoderVault(SharedFolders(tmp_path / "vault"))
-    registry.get("m1").model(vault, with_encoders=True)
+    registry, encoder_store = (
+        ModelRegistry(SharedFolders(tmp_path / "models")),
+        EncoderStore(SharedFolders(tmp_path / "encoder_store")),
+    )
+    registry.get("m1").model(encoder_store, with_encoders=True)
     monkeypatch.setattr("headstart_server.core.digests.hashlib.file_digest", _never)
-    registry.get("m1").source("t", vault)
+    registry.get("m1").source("t", encoder_store)
 
 
 def _never(*_: object) -> None:

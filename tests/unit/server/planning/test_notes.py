@@ -10,13 +10,14 @@ import pytest
 from headstart_server.data.splits import Part, assign
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.arrival import assignment_of, workplace_of
+from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.preparing import prepare_job
+from headstart_server.engines.runtime_context import runtime_of
 from headstart_server.planning.preview import preview
 from headstart_server.spec.model import TrainSpec
 
-from tests.support.arriving import job_of
-from tests.support.image_jobs import Heard
+from tests.support.envelopes import job_of
+from tests.support.image_jobs import RecordingListener
 
 TRAIN = {"x": [float(row) for row in range(12)]}
 
@@ -65,14 +66,14 @@ def test_what_is_moved_to_training_is_told_by_the_plan_and_by_the_job(tmp_path: 
     (tmp_path / "rows.csv").write_text("\n".join(rows))
     spec = spec_of_groups(type="hash", column="user", probabilities=[0.4, 0.5, 0.1])
     spec["trainer"] = {"random_seed": seed}
-    job = job_of(tmp_path / "state", tmp_path / "rows.csv", spec)
-    workplace, heard = workplace_of(job), Heard()
-    assignment = assignment_of(job, workplace.storage)
-    prepared = prepare_job(assignment, workplace, heard)
-    planned = preview(assignment.spec, assignment.sources, ModelSources(), "cpu")
-    assert planned.notes == heard.warnings
-    told = [message for reason, message in heard.warnings if reason == "LABELS_KEPT_IN_TRAINING"]
-    split = assign(assignment.sources.tables[0], assignment.spec.preprocessing.split, [0.4, 0.5, 0.1], seed)
+    envelope = job_of(tmp_path / "state", tmp_path / "rows.csv", spec)
+    runtime, recorded = runtime_of(envelope.runtime), RecordingListener()
+    job = job_context_of(envelope, runtime.storage)
+    prepared = prepare_job(job, runtime, recorded)
+    planned = preview(job.spec, job.sources, ModelSources(), "cpu")
+    assert planned.notes == recorded.warnings
+    told = [message for reason, message in recorded.warnings if reason == "LABELS_KEPT_IN_TRAINING"]
+    split = assign(job.sources.tables[0], job.spec.preprocessing.split, [0.4, 0.5, 0.1], seed)
     moved = bool(split[40] != Part.TRAIN)
     assert ["10 rows were moved to training, with all rows of the same 'user'" in each for each in told] == [
         True

@@ -12,8 +12,10 @@ import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server.core.errors import InvalidInputError, OverloadedError, invalid
 from headstart_server.core.layout import Layout
+from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
-from headstart_server.jobs.records import Event, JobRecord
+from headstart_server.engines.events import StateChange
+from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.rpc.training import TrainingServicer
 from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.model import TrainSpec
@@ -23,7 +25,7 @@ from tests.support.fake_workers import job_record
 NOBODY: Any = None
 
 
-class FakeIntake:
+class FakeAdmission:
     """Writes an inline table, then checks as told; `hold` makes it wait before that."""
 
     def __init__(self, error: Exception | None = None) -> None:
@@ -71,11 +73,11 @@ class FakeSupervisor:
         return (job, True) if self._known is None else (self._known, False)
 
     async def watch(self, identifier: str, after: int) -> Any:
-        yield Event(1, job_record().create_time, "state", {"from": "", "to": "QUEUED"})
+        yield LogEntry(1, job_record().create_time, StateChange(State.QUEUED))
 
 
-def servicer_of(root: Path, intake: FakeIntake, supervisor: FakeSupervisor) -> TrainingServicer:
-    return TrainingServicer(intake, supervisor, NOBODY, NOBODY, Layout(root))  # type: ignore[arg-type]
+def servicer_of(root: Path, admission: FakeAdmission, supervisor: FakeSupervisor) -> TrainingServicer:
+    return TrainingServicer(admission, supervisor, NOBODY, NOBODY, Layout(root))  # type: ignore[arg-type]
 
 
 async def create(servicer: TrainingServicer) -> str:
@@ -91,7 +93,7 @@ def left(root: Path) -> list[str]:
 
 async def test_a_new_job_keeps_its_inline_rows(tmp_path: Path) -> None:
     supervisor = FakeSupervisor()
-    name = await create(servicer_of(tmp_path, FakeIntake(), supervisor))
+    name = await create(servicer_of(tmp_path, FakeAdmission(), supervisor))
     assert name == f"trainJobs/{supervisor.submitted[0].identifier}"
     assert left(tmp_path) == [f"jobs/{supervisor.submitted[0].identifier}/dataset.arrow"]
 
@@ -109,25 +111,25 @@ async def test_a_refused_job_leaves_no_rows_behind(
     tmp_path: Path, error: Exception | None, supervisor: FakeSupervisor
 ) -> None:
     with pytest.raises((InvalidInputError, OverloadedError, RuntimeError)):
-        await create(servicer_of(tmp_path, FakeIntake(error), supervisor))
+        await create(servicer_of(tmp_path, FakeAdmission(error), supervisor))
     assert left(tmp_path) == []
 
 
 async def test_a_repeated_request_follows_the_first_and_leaves_no_rows_behind(tmp_path: Path) -> None:
     known = job_record()
-    name = await create(servicer_of(tmp_path, FakeIntake(), FakeSupervisor(known)))
+    name = await create(servicer_of(tmp_path, FakeAdmission(), FakeSupervisor(known)))
     assert name == f"trainJobs/{known.identifier}"
     assert left(tmp_path) == []
 
 
 async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path: Path) -> None:
-    intake, supervisor = FakeIntake(), FakeSupervisor()
-    intake.go_on.clear()
-    caller = asyncio.create_task(create(servicer_of(tmp_path, intake, supervisor)))
-    assert await asyncio.to_thread(intake.written.wait, 30)
+    admission, supervisor = FakeAdmission(), FakeSupervisor()
+    admission.go_on.clear()
+    caller = asyncio.create_task(create(servicer_of(tmp_path, admission, supervisor)))
+    assert await asyncio.to_thread(admission.written.wait, 30)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    intake.go_on.set()
+    admission.go_on.set()
     async with asyncio.timeout(20):
         while left(tmp_path):
             await asyncio.sleep(0.01)
@@ -135,7 +137,7 @@ async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path:
 
 
 async def test_a_plan_leaves_no_rows_behind(tmp_path: Path) -> None:
-    servicer = servicer_of(tmp_path, FakeIntake(invalid("dataset", "is bad")), FakeSupervisor())
+    servicer = servicer_of(tmp_path, FakeAdmission(invalid("dataset", "is bad")), FakeSupervisor())
     with pytest.raises(InvalidInputError):
         await servicer.PlanTrainJob(pb.TrainJobRequest(dataset=pb.DatasetSource(path="x")), None)
     assert left(tmp_path) == []

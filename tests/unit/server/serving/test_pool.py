@@ -13,7 +13,7 @@ from headstart_server.core.errors import NotFoundError
 from headstart_server.core.files import folder_size
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.model.bundle import Bundle, EncoderVault
+from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor, Reuse
@@ -38,7 +38,7 @@ class CountingRegistry(ModelRegistry):
 def opened(root: Path, limit_bytes: int = 1 << 30) -> tuple[ModelPool, CountingRegistry]:
     registry = CountingRegistry(root / "models")
     store = EmbeddingStore(root / "embeddings", threads=1)
-    return ModelPool(registry, EncoderVault(SharedFolders(root / "vault")), store, CPU, limit_bytes), registry
+    return ModelPool(registry, EncoderStore(SharedFolders(root / "encoder_store")), store, CPU, limit_bytes), registry
 
 
 def save(root: Path, weights: Path, *names: str, trainable: bool = False) -> int:

@@ -161,7 +161,7 @@ def test_what_ludwig_has_and_headstart_lacks_is_said_with_a_way_out(key: str) ->
     assert REFUSED[key] in violation.message
 
 
-def test_no_key_is_both_lacking_and_known() -> None:
+def test_no_key_is_both_unsupported_and_known() -> None:
     def keys(schema: Any) -> set[str]:
         if isinstance(schema, dict):
             own = set(schema.get("properties", {}))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from headstart_server.core.errors import DataLossError, StorageError
 from headstart_server.storage import folders as folders_module
-from headstart_server.storage.depot import Depot, FolderDepot
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import FolderObjectStore, ObjectStore
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +24,8 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["alone", "shared"])
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> SharedFolders:
-    depot = FolderDepot(tmp_path / "depot") if request.param == "shared" else None
-    return SharedFolders(tmp_path / "here", depot)
+    object_store = FolderObjectStore(tmp_path / "object_store") if request.param == "shared" else None
+    return SharedFolders(tmp_path / "here", object_store)
 
 
 def publish(folders: SharedFolders, name: str, text: str = "x") -> None:
@@ -65,66 +65,66 @@ def test_what_fails_while_it_is_written_is_not_published(here: SharedFolders) ->
     assert list(here.root.glob("*")) == []
 
 
-def test_another_machine_fetches_once_and_sees_removals(depot: Depot, tmp_path: Path) -> None:
-    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+def test_another_machine_fetches_once_and_sees_removals(object_store: ObjectStore, tmp_path: Path) -> None:
+    here, there = SharedFolders(tmp_path / "here", object_store), SharedFolders(tmp_path / "there", object_store)
     publish(here, "one")
     assert there.names() == ["one"]
     assert there.read("one", "a.txt") == b"x"
     assert not there.root.exists()
     assert whole(there.path("one"))
-    depot.remove(*depot.files("files"))
+    object_store.remove(*object_store.files("files"))
     assert whole(there.path("one"))
     here.remove("one")
     with pytest.raises(FileNotFoundError):
         there.path("one")
 
 
-def test_an_upload_that_was_cut_short_is_no_folder_and_is_tidied(depot: Depot, tmp_path: Path) -> None:
-    here = SharedFolders(tmp_path / "here", depot)
+def test_an_upload_that_was_cut_short_is_no_folder_and_is_tidied(object_store: ObjectStore, tmp_path: Path) -> None:
+    here = SharedFolders(tmp_path / "here", object_store)
     publish(here, "whole")
-    depot.write("files/half/0123456789ab/a.txt", b"x")
+    object_store.write("files/half/0123456789ab/a.txt", b"x")
     assert here.names() == ["whole"]
     assert "half" not in here
     assert here.tidy(time.time()) == 0
     assert here.tidy(time.time() + 25 * 3600) == 1
-    assert not any("half" in name for name in depot.files())
-    assert whole(SharedFolders(tmp_path / "there", depot).path("whole"))
+    assert not any("half" in name for name in object_store.files())
+    assert whole(SharedFolders(tmp_path / "there", object_store).path("whole"))
     publish(here, "half", "now whole")
     assert here.read("half", "a.txt") == b"now whole"
 
 
 def test_what_others_removed_is_tidied_here(tmp_path: Path) -> None:
-    depot = FolderDepot(tmp_path / "depot")
-    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+    object_store = FolderObjectStore(tmp_path / "object_store")
+    here, there = SharedFolders(tmp_path / "here", object_store), SharedFolders(tmp_path / "there", object_store)
     publish(here, "one")
     there.remove("one")
     here.tidy(time.time() + 25 * 3600)
     assert list(here.root.iterdir()) == []
 
 
-def test_two_machines_may_publish_the_same(depot: Depot, tmp_path: Path) -> None:
-    machines = [SharedFolders(tmp_path / name, depot) for name in ("here", "there", "third")]
+def test_two_machines_may_publish_the_same(object_store: ObjectStore, tmp_path: Path) -> None:
+    machines = [SharedFolders(tmp_path / name, object_store) for name in ("here", "there", "third")]
     for machine in machines[:2]:
         publish(machine, "digest")
     assert all(whole(machine.path("digest")) for machine in machines)
     machines[0].tidy(time.time() + 25 * 3600)
-    assert len(depot.files("files")) == 2
-    assert whole(SharedFolders(tmp_path / "fourth", depot).path("digest"))
+    assert len(object_store.files("files")) == 2
+    assert whole(SharedFolders(tmp_path / "fourth", object_store).path("digest"))
 
 
-def test_files_that_are_gone_or_cut_are_named(depot: Depot, tmp_path: Path) -> None:
-    publish(SharedFolders(tmp_path / "here", depot), "one")
-    [name] = [name for name in depot.files("files") if name.endswith("b.bin")]
-    depot.write(name, b"cut")
+def test_files_that_are_gone_or_cut_are_named(object_store: ObjectStore, tmp_path: Path) -> None:
+    publish(SharedFolders(tmp_path / "here", object_store), "one")
+    [name] = [name for name in object_store.files("files") if name.endswith("b.bin")]
+    object_store.write(name, b"cut")
     with pytest.raises(DataLossError, match=r"one/deep/er/b.bin .* has not the size"):
-        SharedFolders(tmp_path / "there", depot).path("one")
-    depot.remove(name)
+        SharedFolders(tmp_path / "there", object_store).path("one")
+    object_store.remove(name)
     with pytest.raises(DataLossError, match=r"one/deep/er/b.bin is gone"):
-        SharedFolders(tmp_path / "there", depot).path("one")
+        SharedFolders(tmp_path / "there", object_store).path("one")
     assert not (tmp_path / "there" / "one").exists()
 
 
-class Refusing(FolderDepot):
+class Refusing(FolderObjectStore):
     """Refuses the second file."""
 
     def publish(self, source: Path, name: str) -> None:
@@ -134,16 +134,16 @@ class Refusing(FolderDepot):
 
 
 def test_a_folder_that_cannot_be_uploaded_is_published_nowhere(tmp_path: Path) -> None:
-    here = SharedFolders(tmp_path / "here", Refusing(tmp_path / "depot"))
+    here = SharedFolders(tmp_path / "here", Refusing(tmp_path / "object_store"))
     with pytest.raises(StorageError):
         publish(here, "one")
     assert here.names() == []
     assert not (tmp_path / "here" / "one").exists()
 
 
-def test_what_a_machine_had_before_the_depot_it_keeps(tmp_path: Path) -> None:
+def test_what_a_machine_had_before_the_object_store_it_keeps(tmp_path: Path) -> None:
     publish(SharedFolders(tmp_path / "here"), "old")
-    here = SharedFolders(tmp_path / "here", FolderDepot(tmp_path / "depot"))
+    here = SharedFolders(tmp_path / "here", FolderObjectStore(tmp_path / "object_store"))
     publish(here, "new")
     assert here.names() == ["new", "old"]
     assert here.tidy(time.time() + 25 * 3600) == 0
@@ -154,8 +154,8 @@ def test_what_a_machine_had_before_the_depot_it_keeps(tmp_path: Path) -> None:
     assert here.names() == ["new"]
 
 
-def test_a_damaged_copy_is_forgotten_and_fetched_again(depot: Depot, tmp_path: Path) -> None:
-    here = SharedFolders(tmp_path / "here", depot)
+def test_a_damaged_copy_is_forgotten_and_fetched_again(object_store: ObjectStore, tmp_path: Path) -> None:
+    here = SharedFolders(tmp_path / "here", object_store)
     publish(here, "one")
     (here.path("one") / "a.txt").write_text("rotten")
     assert here.forget_copy("one")
@@ -163,8 +163,8 @@ def test_a_damaged_copy_is_forgotten_and_fetched_again(depot: Depot, tmp_path: P
     assert whole(here.path("one"))
 
 
-def test_a_name_that_is_published_again_is_new_for_everybody(depot: Depot, tmp_path: Path) -> None:
-    here, there = SharedFolders(tmp_path / "here", depot), SharedFolders(tmp_path / "there", depot)
+def test_a_name_that_is_published_again_is_new_for_everybody(object_store: ObjectStore, tmp_path: Path) -> None:
+    here, there = SharedFolders(tmp_path / "here", object_store), SharedFolders(tmp_path / "there", object_store)
     publish(here, "epoch-1", "first")
     assert (there.path("epoch-1") / "a.txt").read_text() == "first"
     publish(there, "epoch-1", "second")
@@ -204,10 +204,10 @@ class Member:
     def leads(self) -> bool:
         return self.rank == 0
 
-    def told(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         return self.crowd.together(self.rank, value)[0]
 
-    def heard(self, value: Any) -> list[Any]:
+    def all_gather_object(self, value: Any) -> list[Any]:
         if self.crowd.lost(self.rank):
             raise ConnectionError("the others are gone")
         found = self.crowd.together(self.rank, value)
@@ -227,9 +227,11 @@ def _publish_together(folders: list[SharedFolders], crowd: Crowd) -> list[BaseEx
         return list(pool.map(publish, range(len(folders))))
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["directory", "depot"])
-def test_several_publish_one_folder(depot: Depot, tmp_path: Path, shared: bool) -> None:
-    folders = [SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), depot) for rank in range(3)]
+@pytest.mark.parametrize("shared", [True, False], ids=["directory", "object_store"])
+def test_several_publish_one_folder(object_store: ObjectStore, tmp_path: Path, shared: bool) -> None:
+    folders = [
+        SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), object_store) for rank in range(3)
+    ]
     assert _publish_together(folders, Crowd(3)) == [None] * 3
     for each in folders:
         assert each.names() == ["epoch-1"]
@@ -237,29 +239,31 @@ def test_several_publish_one_folder(depot: Depot, tmp_path: Path, shared: bool) 
         assert found == {f"part-{rank}": str(rank) for rank in range(3)}
 
 
-@pytest.mark.parametrize("shared", [True, False], ids=["directory", "depot"])
-def test_what_not_all_have_published_is_no_folder(depot: Depot, tmp_path: Path, shared: bool) -> None:
-    folders = [SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), depot) for rank in range(2)]
+@pytest.mark.parametrize("shared", [True, False], ids=["directory", "object_store"])
+def test_what_not_all_have_published_is_no_folder(object_store: ObjectStore, tmp_path: Path, shared: bool) -> None:
+    folders = [
+        SharedFolders(tmp_path) if shared else SharedFolders(tmp_path / str(rank), object_store) for rank in range(2)
+    ]
     found = _publish_together(folders, Crowd(2, gone=2))
     assert [type(error) for error in found] == [ConnectionError] * 2
     assert folders[0].names() == folders[1].names() == []
     if not shared:
-        assert len(depot.files("files")) == 2, "what they had uploaded is seen by nobody"
+        assert len(object_store.files("files")) == 2, "what they had uploaded is seen by nobody"
         assert folders[0].tidy(time.time() + 2 * 24 * 3600) == 2
 
 
-def test_processes_of_one_machine_fetch_a_folder_once(depot: Depot, tmp_path: Path) -> None:
-    publish(SharedFolders(tmp_path / "there", depot), "a")
+def test_processes_of_one_machine_fetch_a_folder_once(object_store: ObjectStore, tmp_path: Path) -> None:
+    publish(SharedFolders(tmp_path / "there", object_store), "a")
     fetched: list[str] = []
 
     class Counting:
         def __getattr__(self, name: str) -> Any:
-            return getattr(depot, name)
+            return getattr(object_store, name)
 
         def fetch(self, name: str, path: Path) -> None:
             fetched.append(name)
             time.sleep(0.05)
-            depot.fetch(name, path)
+            object_store.fetch(name, path)
 
     same = [SharedFolders(tmp_path / "here", Counting()) for _ in range(4)]  # type: ignore[arg-type]
     with ThreadPoolExecutor(4) as pool:

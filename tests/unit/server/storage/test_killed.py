@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from headstart_server.embedding_store import fill as fill_module
-from headstart_server.embedding_store import shelf as shelf_module
+from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.fill import fill
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.storage.depot import depot_at
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import object_store_at
 
 from tests.support.stores import FakeEncoder, embedding_of, gathered, keys_of, space_of
 
@@ -22,7 +22,7 @@ BIG = b"x" * (8 << 20)
 
 
 def _publish(url: str, root: Path) -> None:
-    folders = SharedFolders(root, depot_at(url, "url"))
+    folders = SharedFolders(root, object_store_at(url, "url"))
     number = 0
     while True:
         with folders.publish(f"f{number}") as folder:
@@ -34,7 +34,7 @@ def _publish(url: str, root: Path) -> None:
 def _fill(url: str, root: Path) -> None:
     fill_module.SHARD_BYTES = 1
     encoder = FakeEncoder(KEYS, batch=1)
-    fill(EmbeddingStore(root, depot_at(url, "url")).space(space_of()), KEYS, encoder, lambda _: time.sleep(0.05))
+    fill(EmbeddingStore(root, object_store_at(url, "url")).space(space_of()), KEYS, encoder, lambda _: time.sleep(0.05))
 
 
 def _killed(work: object, url: str, root: Path, until: object) -> None:
@@ -50,30 +50,37 @@ def _killed(work: object, url: str, root: Path, until: object) -> None:
 
 def test_folders_are_whole_or_not_there_though_their_publisher_is_killed(bucket: str, tmp_path: Path) -> None:
     url = f"{bucket}/killed-folders"
-    depot = depot_at(url, "url")
-    _killed(_publish, url, tmp_path / "here", lambda: len(depot.files("names")) == 1 and len(depot.files("files")) > 3)
-    there = SharedFolders(tmp_path / "there", depot)
+    object_store = object_store_at(url, "url")
+    _killed(
+        _publish,
+        url,
+        tmp_path / "here",
+        lambda: len(object_store.files("names")) == 1 and len(object_store.files("files")) > 3,
+    )
+    there = SharedFolders(tmp_path / "there", object_store)
     names = there.names()
     assert names
-    assert len(depot.files("files")) > 3 * len(names)  # it was killed on the way
+    assert len(object_store.files("files")) > 3 * len(names)  # it was killed on the way
     for name in names:
         assert all((there.path(name) / f"{part}.bin").read_bytes() == BIG for part in range(3))
     assert there.tidy(time.time() + 25 * 3600) > 0
-    assert len(depot.files("files")) == 3 * len(names)
+    assert len(object_store.files("files")) == 3 * len(names)
 
 
 def test_what_a_killed_pass_had_published_stays_and_another_machine_encodes_the_rest(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{bucket}/killed-fill"
-    depot = depot_at(url, "url")
+    object_store = object_store_at(url, "url")
     shards = f"{space_of().identifier}/shards"
-    _killed(_fill, url, tmp_path / "here", lambda: len(depot.files(shards)) >= 5)
-    published = len(depot.files(shards))
+    _killed(_fill, url, tmp_path / "here", lambda: len(object_store.files(shards)) >= 5)
+    published = len(object_store.files(shards))
     assert 5 <= published < 60
-    monkeypatch.setattr("headstart_server.embedding_store.depot_claims._DEAD_SECONDS", 1.5)
-    encoder, store = FakeEncoder(KEYS), EmbeddingStore(tmp_path / "there", depot).space(space_of())
+    monkeypatch.setattr("headstart_server.embedding_store.object_store_claims._DEAD_SECONDS", 1.5)
+    encoder, store = FakeEncoder(KEYS), EmbeddingStore(tmp_path / "there", object_store).space(space_of())
     progress = fill(store, KEYS, encoder, lambda _: None)
     assert (progress.found, progress.encoded) == (published, 60 - published)
     assert np.array_equal(gathered(store, KEYS)[0], embedding_of(KEYS))
-    assert shelf_module.DepotShelf(tmp_path / "third", depot.below(space_of().identifier)).names()
+    assert shard_storage_module.RemoteShardStorage(
+        tmp_path / "third", object_store.below(space_of().identifier)
+    ).names()

@@ -10,12 +10,12 @@ import torch
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import StoreFullError
 from headstart_server.storage import tensor_files
-from headstart_server.storage.depot import Depot
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import ObjectStore
 from headstart_server.storage.tensor_files import read_into
 from headstart_server.training import checkpoint as checkpoint_module
 from headstart_server.training.checkpoint import (
-    Kept,
+    CheckpointState,
     Progress,
     RunningState,
     load_checkpoint,
@@ -39,7 +39,7 @@ def _running(*, moved: bool = False) -> RunningState:
 
 def _save(root: Path, epoch: int = 2, model: dict[str, torch.Tensor] | None = None) -> None:
     model = model or {"a": torch.arange(6.0), "b": torch.ones((), dtype=torch.int64)}
-    kept = Kept(model, {"a": torch.zeros(6)}, *_running(moved=True).save())
+    kept = CheckpointState(model, {"a": torch.zeros(6)}, *_running(moved=True).save())
     save_checkpoint(SharedFolders(root), Progress(epoch, 10, REPORT, 1), kept)
 
 
@@ -63,11 +63,11 @@ def test_optimizer_scaler_and_random_numbers_go_on(tmp_path: Path) -> None:
     running = _running(moved=True)
     running.scaler.load_state_dict({**running.scaler.state_dict(), "scale": 32.0, "_growth_tracker": 7})
     torch.manual_seed(77)
-    save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), Kept({}, {}, *running.save()))
+    save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), CheckpointState({}, {}, *running.save()))
     expected = torch.rand(3)
     found, fresh = load_checkpoint(SharedFolders(tmp_path)), _running()
     assert found is not None
-    fresh.load(found.read("running", fresh.room), found.values)
+    fresh.load(found.read("running", fresh.allocate), found.values)
     assert torch.equal(torch.rand(3), expected)
     assert fresh.scaler.state_dict()["scale"] == 32.0
     one, other = running.optimizer.state_dict()["state"][0], fresh.optimizer.state_dict()["state"][0]
@@ -157,27 +157,33 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-1"]
 
 
-def test_another_machine_goes_on_from_a_checkpoint_in_the_shared_storage(tmp_path: Path, depot: Depot) -> None:
-    here, there = (SharedFolders(tmp_path / name, depot) for name in ("here", "there"))
+def test_another_machine_goes_on_from_a_checkpoint_in_the_shared_storage(
+    tmp_path: Path, object_store: ObjectStore
+) -> None:
+    here, there = (SharedFolders(tmp_path / name, object_store) for name in ("here", "there"))
     for epoch in (1, 2):
         running = _running(moved=True)
-        save_checkpoint(here, Progress(epoch, 10, REPORT, 1), Kept({"a": torch.arange(6.0)}, {}, *running.save()))
+        save_checkpoint(
+            here, Progress(epoch, 10, REPORT, 1), CheckpointState({"a": torch.arange(6.0)}, {}, *running.save())
+        )
     found = load_checkpoint(there)
     assert found is not None
     assert (found.progress.epoch, found.progress.step) == (2, 10)
     assert torch.equal(found.read("model", _empty)["a"], torch.arange(6.0))
     fresh = _running()
-    fresh.load(found.read("running", fresh.room), found.values)
+    fresh.load(found.read("running", fresh.allocate), found.values)
     assert here.names() == there.names() == ["epoch-2"]
 
 
-def test_a_checkpoint_whose_upload_was_cut_short_is_passed_over(tmp_path: Path, depot: Depot) -> None:
-    here = SharedFolders(tmp_path / "here", depot)
-    save_checkpoint(here, Progress(1, 5, None, 0), Kept({"a": torch.zeros(3)}, {}, *_running(moved=True).save()))
-    depot.write("files/epoch-2/0123456789ab/state.safetensors", b"half of it")
-    [name] = [name for name in depot.files() if name.startswith("names/")]
-    depot.write("names/epoch-3.json", depot.read(name))  # names files of another folder
-    found = load_checkpoint(SharedFolders(tmp_path / "there", depot))
+def test_a_checkpoint_whose_upload_was_cut_short_is_passed_over(tmp_path: Path, object_store: ObjectStore) -> None:
+    here = SharedFolders(tmp_path / "here", object_store)
+    save_checkpoint(
+        here, Progress(1, 5, None, 0), CheckpointState({"a": torch.zeros(3)}, {}, *_running(moved=True).save())
+    )
+    object_store.write("files/epoch-2/0123456789ab/state.safetensors", b"half of it")
+    [name] = [name for name in object_store.files() if name.startswith("names/")]
+    object_store.write("names/epoch-3.json", object_store.read(name))  # names files of another folder
+    found = load_checkpoint(SharedFolders(tmp_path / "there", object_store))
     assert found is not None
     assert found.progress.epoch == 1
 
@@ -204,7 +210,7 @@ def test_a_full_disk_is_named_where_processes_write_their_parts(
         raise CheckpointException("save", {0: (OSError(errno.ENOSPC, "No space left on device"), [])})  # type: ignore[dict-item]
 
     monkeypatch.setattr(tensor_files, "save", full)
-    kept = Kept({"a": torch.zeros(2)}, {}, *_running(moved=True).save())
+    kept = CheckpointState({"a": torch.zeros(2)}, {}, *_running(moved=True).save())
     with pytest.raises(StoreFullError):
         save_checkpoint(SharedFolders(tmp_path), Progress(1, 1, None, 0), kept, in_parts=True)
     assert load_checkpoint(SharedFolders(tmp_path)) is None
@@ -227,7 +233,9 @@ def test_a_checkpoint_of_before_evaluations_were_counted_reads_as_one_per_epoch(
 def test_the_checkpoint_that_is_furthest_is_read(tmp_path: Path) -> None:
     for progress in (Progress(1, 8, None, 0), Progress(1, 11, None, 0, into=3), Progress(1, 18, None, 0, into=10)):
         folder = tmp_path / progress.name
-        save_checkpoint(SharedFolders(tmp_path / "one"), progress, Kept({}, {}, *_running(moved=True).save()))
+        save_checkpoint(
+            SharedFolders(tmp_path / "one"), progress, CheckpointState({}, {}, *_running(moved=True).save())
+        )
         shutil.copytree(tmp_path / "one" / progress.name, folder)
     shutil.rmtree(tmp_path / "one")
     found = load_checkpoint(SharedFolders(tmp_path))

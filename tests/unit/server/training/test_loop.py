@@ -90,7 +90,7 @@ def test_a_resumed_run_gives_identical_losses(tmp_path: Path, changes: dict[str,
     seen = [*first.reporter.epochs, *second.reporter.epochs]
     assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
     assert second.reporter.warnings == (["RESUMED"] if first.reporter.epochs else [])
-    assert second.reporter.heard_before == first.reporter.epochs
+    assert second.reporter.past == first.reporter.epochs
 
 
 _PLATEAU = PlateauRule(3, 0, 0.5, "out.accuracy", "validation")
@@ -119,7 +119,7 @@ def test_a_run_that_goes_on_within_an_epoch_gives_identical_losses(
     torch.manual_seed(999)
     second = Run(kept, combiner=combiner)
     assert _untimed(second.loop().run()) == expected
-    assert second.reporter.heard_before == first.reporter.epochs
+    assert second.reporter.past == first.reporter.epochs
     seen = [*first.reporter.epochs, *second.reporter.epochs]
     assert list(map(_untimed, seen)) == list(map(_untimed, whole.reporter.epochs))
     assert [report.evaluation for report in seen] == list(range(1, len(seen) + 1))
@@ -133,7 +133,7 @@ def test_a_run_goes_on_within_an_epoch_though_its_batches_are_others_now(tmp_pat
         Run(before, reporter=Reports(stop_after=37)).loop().run()
     after = Run(replace(before, batch_size=16))
     after.loop().run()
-    assert [(report.epoch, report.step) for report in after.reporter.heard_before] == [(1, 3), (1, 6), (1, 8), (2, 11)]
+    assert [(report.epoch, report.step) for report in after.reporter.past] == [(1, 3), (1, 6), (1, 8), (2, 11)]
     assert [(report.epoch, report.step) for report in after.reporter.epochs] == [(2, 7), (2, 8)]
 
 
@@ -149,7 +149,7 @@ def test_a_checkpoint_keeps_the_last_reports(tmp_path: Path, monkeypatch: pytest
     first.loop().run()
     second = Run(settings_of(epochs=4, checkpoints=SharedFolders(tmp_path)))
     second.loop().run()
-    assert second.reporter.heard_before == first.reporter.epochs[1:]
+    assert second.reporter.past == first.reporter.epochs[1:]
 
 
 @pytest.mark.parametrize("family", ["bert", "t5"])
@@ -219,10 +219,10 @@ def test_without_early_stopping_all_epochs_run() -> None:
     ("rows", "cut"),
     [
         (32, {"batch_size": 8, "accumulation": 4}),
-        (32, {"batch_size": 32, "pass_rows": 5}),
+        (32, {"batch_size": 32, "micro_batch_rows": 5}),
         (64, {"batch_size": 16, "accumulation": 100}),
         (64, {"batch_size": 10, "accumulation": 7}),  # the last batch has 4 rows, which count no more than others
-        (50, {"batch_size": 10, "accumulation": 5, "pass_rows": 4}),
+        (50, {"batch_size": 10, "accumulation": 5, "micro_batch_rows": 4}),
     ],
 )
 def test_a_step_is_the_same_however_its_rows_are_cut(rows: int, cut: dict[str, int], loss: dict[str, Any]) -> None:

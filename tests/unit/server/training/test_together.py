@@ -14,8 +14,8 @@ import torch
 from headstart_server.core.errors import CancelledError, TrainingFailedError
 from headstart_server.data.splits import Part
 from headstart_server.model.world import World
-from headstart_server.storage.depot import depot_at
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.object_store import object_store_at
 from headstart_server.training.parallel import Alone, Sharing
 
 from tests.support.together import Together
@@ -179,13 +179,15 @@ def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, pair: Toge
         require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)
 
 
-def _through_a_depot(world: World, root: Path, strategy: str, epochs: int) -> Trained:
+def _through_an_object_store(world: World, root: Path, strategy: str, epochs: int) -> Trained:
     """Each process has a disk of its own, as machines have."""
-    folders = SharedFolders(root / f"disk-{world.size}-{world.rank}", depot_at(str(root / "depot"), "root"))
+    folders = SharedFolders(
+        root / f"disk-{world.size}-{world.rank}", object_store_at(str(root / "object_store"), "root")
+    )
     run = Run(settings_of(epochs=epochs, checkpoints=folders, batch_size=16), total_epochs=4)
     trained = _train(world, run, strategy)
     if strategy == "fsdp" and epochs == 2:
-        files = [file.rpartition("/")[2] for file in depot_at(str(root / "depot"), "root").files("files")]
+        files = [file.rpartition("/")[2] for file in object_store_at(str(root / "object_store"), "root").files("files")]
         shards = [f"shard-{rank + 1:05d}-model-00001-of-00001.safetensors" for rank in range(world.size)]
         assert sorted(files) == ["progress.json", *shards]
     return trained
@@ -194,10 +196,10 @@ def _through_a_depot(world: World, root: Path, strategy: str, epochs: int) -> Tr
 def test_processes_with_disks_of_their_own_write_one_checkpoint(tmp_path: Path, pair: Together, four: Together) -> None:
     unbroken = _interrupted(World(), tmp_path / "unbroken", "ddp", 4)
     expected = replace(unbroken, losses=unbroken.losses[2:])
-    pair(_through_a_depot, tmp_path, "fsdp", 2)
-    shutil.copytree(tmp_path / "depot", tmp_path / "alone" / "depot")
-    require_alike(four(_through_a_depot, tmp_path, "fsdp", 4), expected)
-    require_alike([_through_a_depot(World(), tmp_path / "alone", "ddp", 4)], expected)
+    pair(_through_an_object_store, tmp_path, "fsdp", 2)
+    shutil.copytree(tmp_path / "object_store", tmp_path / "alone" / "object_store")
+    require_alike(four(_through_an_object_store, tmp_path, "fsdp", 4), expected)
+    require_alike([_through_an_object_store(World(), tmp_path / "alone", "ddp", 4)], expected)
 
 
 def _apart(world: World, root: Path) -> None:

@@ -12,7 +12,7 @@ import zlib
 import numpy as np
 import pytest
 from headstart_server.data.images.decode import FORMATS, BadImageError, ImageLimits, decode, inspect
-from headstart_server.data.images.quiet import quiet
+from headstart_server.data.images.pillow_warnings import silenced
 from PIL import Image, ImageOps
 
 from tests.support.images import encoded, picture
@@ -245,12 +245,12 @@ def test_no_thread_leaves_the_warnings_of_others_off() -> None:
     meeting = threading.Barrier(2)
 
     def first() -> None:
-        with quiet():
+        with silenced():
             meeting.wait()  # the other one is in
             meeting.wait()
 
     def second() -> None:
-        with quiet():
+        with silenced():
             meeting.wait()
             meeting.wait()
             thread.join()  # leaves after the first

@@ -30,7 +30,7 @@ _CHECKED_IMAGES = 2_000
 """Rows with images that are looked at before a job is accepted; more are looked at by the job."""
 
 
-class Intake:
+class Admission:
     """Turns a request into a spec and files, refusing what cannot be trained before a job exists."""
 
     def __init__(
@@ -110,10 +110,10 @@ class Intake:
 
     def _share(self, path: Path) -> str:
         """Publishes a file of the state directory where machines share storage; returns its name there."""
-        if self._storage.depot is None:
+        if self._storage.object_store is None:
             return ""
         name = path.relative_to(self._storage.layout.root).as_posix()
-        self._storage.depot.publish(path, name)
+        self._storage.object_store.publish(path, name)
         return name
 
     def _folders(self, *first: Path) -> list[str]:

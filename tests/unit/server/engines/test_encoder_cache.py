@@ -1,14 +1,14 @@
-"""The shelf spares loading the same encoder again, and holds one at a time."""
+"""The cache spares loading the same encoder again, and holds one at a time."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 from headstart_server.encoders.text import TextEncoder
-from headstart_server.engines.shelf import EncoderShelf
+from headstart_server.engines.encoder_cache import EncoderCache
 from torch import nn
 
 
 def test_the_encoder_used_last_is_loaded_once_however_many_want_it() -> None:
-    shelf = EncoderShelf()
+    encoder_cache = EncoderCache()
     loads: list[str] = []
 
     def get(space: str) -> TextEncoder:
@@ -16,7 +16,7 @@ def test_the_encoder_used_last_is_loaded_once_however_many_want_it() -> None:
             loads.append(space)
             return TextEncoder(nn.Identity(), "mean", len(space))
 
-        return shelf.get(space, load)
+        return encoder_cache.get(space, load)
 
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(get, ["a"] * 8))

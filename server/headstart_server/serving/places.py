@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
-class Room:
+class Places:
     """Places on one event loop, given out in the order of asking."""
 
     def __init__(self, places: int) -> None:

@@ -10,14 +10,14 @@ _DECODER = r"PIL\."
 
 
 class _Inside:
-    """Threads within `quiet`, and how to undo what the first of them did."""
+    """Threads within `silenced`, and how to undo what the first of them did."""
 
     threads = 0
     undo = warnings.catch_warnings()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silenced() -> Iterator[None]:
     """Drops Pillow's warnings. The first thread in sets the filter and the last one out removes it, for filters are the
     whole process's: `catch_warnings` on each thread would leave one thread's filter behind for good."""
     with _LOCK:

@@ -1,4 +1,4 @@
-"""The honesty check: all processes hold the same model, or the job says who does not."""
+"""The replica check: all processes hold the same model, or the job says who does not."""
 
 from collections import Counter
 from collections.abc import Iterable

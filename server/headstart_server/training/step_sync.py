@@ -11,7 +11,7 @@ _CUDA_STEPS = 8
 """Steps between two looks at the flag on a GPU: reading it waits until the GPU has caught up."""
 
 
-class Agreement:
+class StepSync:
     """Rank 0 hears of cancellation; all leave at the same step, so that none waits for the others for ever."""
 
     def __init__(self, world: World, reporter: Reporter) -> None:
@@ -26,7 +26,7 @@ class Agreement:
             return loss
         self._listen()
         parts = torch.stack([loss.float(), loss.new_tensor(self._cancelled is not None, dtype=torch.float32)])
-        total, cancelled = self._world.summed(parts).unbind()
+        total, cancelled = self._world.all_reduce_sum(parts).unbind()
         self._looked += 1
         if loss.device.type == "cpu" or self._looked % _CUDA_STEPS == 0:
             self._leave_if(cancelled)

@@ -1,4 +1,4 @@
-"""The shelf: the frozen encoder that was used last, at hand for the next call on the same space."""
+"""The cache: the frozen encoder that was used last, at hand for the next call on the same space."""
 
 import threading
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from torch import nn
 
 
-class EncoderShelf:
+class EncoderCache:
     """Holds one encoder: a search embeds a text per call, and loading weights takes far longer. Thread-safe."""
 
     def __init__(self) -> None:
@@ -15,7 +15,7 @@ class EncoderShelf:
         self._encoder: nn.Module | None = None
 
     def get(self, space: str, load: Callable[[], nn.Module]) -> nn.Module:
-        """The encoder of a space, loaded unless it is the one on the shelf; whoever holds the one before keeps it."""
+        """The encoder of a space, loaded unless it is the one in the cache; whoever holds the one before keeps it."""
         with self._lock:
             if self._encoder is None or self._space != space:
                 self._encoder = None

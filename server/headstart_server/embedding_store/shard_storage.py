@@ -1,4 +1,4 @@
-"""Shelves: where the shards of one space lie. On this machine's disk alone, or in a depot, with copies here."""
+"""Where the shards of one space lie: on this machine's disk alone, or in an object store, with copies here."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -11,14 +11,14 @@ from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
 from headstart_server.core.pruning import mark_used
 from headstart_server.embedding_store.claims import Claims, FolderClaims
-from headstart_server.embedding_store.depot_claims import DepotClaims
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.listing import shard_names
+from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
 from headstart_server.embedding_store.shard import OpenFile, Shard, write_shard
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 
 
-class Shelf(Protocol):
+class ShardStorage(Protocol):
     """The shards of one space, by name."""
 
     claims: Claims
@@ -42,7 +42,7 @@ class Shelf(Protocol):
         """Takes a damaged shard out of use; a copy is removed, and comes again when it is wanted."""
 
 
-class FolderShelf:
+class FolderShardStorage:
     """`{folder}/shards`, `claims/`, `quarantine/`. Any number of processes, on machines that mount the folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -50,104 +50,104 @@ class FolderShelf:
         self.claims: Claims = FolderClaims(folder / "claims")
 
     def names(self) -> set[str]:
-        """See Shelf."""
+        """See ShardStorage."""
         return shard_names(self._shards)
 
     def open(self, name: str) -> Shard:
-        """See Shelf."""
+        """See ShardStorage."""
         path = self._shards / name
         file = OpenFile(path)
         share(file.descriptor)
         return Shard.read(path, file)
 
     def add(self, space: str, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
-        """See Shelf."""
+        """See ShardStorage."""
         write_shard(self._shards / f"{new_id()}.safetensors", space, keys, embeddings)
 
     def is_copy(self, name: str) -> bool:
-        """See Shelf."""
+        """See ShardStorage."""
         return False
 
     def discard(self, name: str) -> None:
-        """See Shelf: moves it to quarantine."""
+        """See ShardStorage: moves it to quarantine."""
         folder = self._folder / "quarantine"
         with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
             folder.mkdir(exist_ok=True)
             mark_used((self._shards / name).rename(folder / name))
 
 
-class DepotShelf:
-    """A depot's `shards/`, `claims/` and `quarantine/`, with copies of the shards that were read below a folder here.
+class RemoteShardStorage:
+    """An object store's `shards/`, `claims/` and `quarantine/`, and copies of the shards that were read.
 
     A shard that is not here is known by its keys alone until somebody asks for an embedding of it.
     """
 
-    def __init__(self, folder: Path, depot: Depot) -> None:
-        self._shards, self._depot, self._here = folder / "shards", depot, FolderShelf(folder)
-        self.claims: Claims = DepotClaims(depot.below("claims"))
+    def __init__(self, folder: Path, object_store: ObjectStore) -> None:
+        self._shards, self._object_store, self._here = folder / "shards", object_store, FolderShardStorage(folder)
+        self.claims: Claims = ObjectStoreClaims(object_store.below("claims"))
         self._sizes: dict[str, int] = {}
-        """Of what the depot had when it was listed."""
+        """Of what the object store had when it was listed."""
 
     def names(self) -> set[str]:
-        """See Shelf. Those that are only here, from a time before the depot, count too."""
-        files = self._depot.files("shards").items()
+        """See ShardStorage. Those that are only here, from a time before the object store, count too."""
+        files = self._object_store.files("shards").items()
         self._sizes = {name.removeprefix("shards/"): stored.size for name, stored in files}
         return self._here.names() | self._sizes.keys()
 
     def open(self, name: str) -> Shard:
-        """See Shelf."""
+        """See ShardStorage."""
         try:
             return self._here.open(name)
         except FileNotFoundError:
             if name not in self._sizes:
                 raise
-            return Shard.read(self._shards / name, _BroughtFile(self._depot, name, self._sizes[name], self))
+            return Shard.read(self._shards / name, _BroughtFile(self._object_store, name, self._sizes[name], self))
 
     def add(self, space: str, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
-        """See Shelf. It is here first: what cannot be published is at least not lost to this machine."""
+        """See ShardStorage. It is here first: what cannot be published is at least not lost to this machine."""
         name = f"{new_id()}.safetensors"
         write_shard(self._shards / name, space, keys, embeddings)
-        self._depot.publish(self._shards / name, f"shards/{name}")
+        self._object_store.publish(self._shards / name, f"shards/{name}")
 
     def is_copy(self, name: str) -> bool:
-        """See Shelf: where the depot has other bytes."""
+        """See ShardStorage: where the object store has other bytes."""
         try:
-            return self._depot.read(f"shards/{name}") != (self._shards / name).read_bytes()
+            return self._object_store.read(f"shards/{name}") != (self._shards / name).read_bytes()
         except FileNotFoundError:
             return False
 
     def discard(self, name: str) -> None:
-        """See Shelf. What is damaged in the depot, too, moves to quarantine there."""
+        """See ShardStorage. What is damaged in the object store, too, moves to quarantine there."""
         copy = self.is_copy(name)
         try:
             if not copy:
-                self._depot.write(f"quarantine/{name}", self._depot.read(f"shards/{name}"))
-                self._depot.remove(f"shards/{name}")
-        except FileNotFoundError:  # it is only here, from a time before the depot; or another machine was faster
+                self._object_store.write(f"quarantine/{name}", self._object_store.read(f"shards/{name}"))
+                self._object_store.remove(f"shards/{name}")
+        except FileNotFoundError:  # it is only here, from a time before the object store; or another machine was faster
             self._here.discard(name)
         (self._shards / name).unlink(missing_ok=True)
 
     def bring(self, name: str) -> OpenFile:
-        """A copy of a shard, open and kept from eviction; raises FileNotFoundError where the depot has it no more."""
+        """A copy of a shard, open and kept from eviction; raises FileNotFoundError if the object store lost it."""
         path = self._shards / name
         if not path.exists():
-            self._depot.fetch(f"shards/{name}", path)
+            self._object_store.fetch(f"shards/{name}", path)
         file = OpenFile(path)
         share(file.descriptor)
         return file
 
 
 class DistantFile:
-    """A shard's file in a depot, read by ranges."""
+    """A shard's file in an object store, read by ranges."""
 
     descriptor = -1
 
-    def __init__(self, depot: Depot, name: str, size: int) -> None:
-        self._depot, self._name, self.size = depot, name, size
+    def __init__(self, object_store: ObjectStore, name: str, size: int) -> None:
+        self._object_store, self._name, self.size = object_store, name, size
 
     def read(self, size: int, start: int) -> bytes:
         """See ReadableFile."""
-        return self._depot.read(self._name, start, max(0, min(size, self.size - start)))
+        return self._object_store.read(self._name, start, max(0, min(size, self.size - start)))
 
     def bring(self) -> None:
         """It stays there."""
@@ -156,9 +156,9 @@ class DistantFile:
 class _BroughtFile(DistantFile):
     """A shard's file that is read by ranges until it is wanted here, then from a copy."""
 
-    def __init__(self, depot: Depot, name: str, size: int, shelf: DepotShelf) -> None:
-        super().__init__(depot, f"shards/{name}", size)
-        self._shard, self._shelf = name, shelf
+    def __init__(self, object_store: ObjectStore, name: str, size: int, shard_storage: RemoteShardStorage) -> None:
+        super().__init__(object_store, f"shards/{name}", size)
+        self._shard, self._shard_storage = name, shard_storage
         self._here: OpenFile | None = None
 
     def read(self, size: int, start: int) -> bytes:
@@ -168,4 +168,4 @@ class _BroughtFile(DistantFile):
     def bring(self) -> None:
         """See ReadableFile."""
         if self._here is None:
-            self._here = self._shelf.bring(self._shard)
+            self._here = self._shard_storage.bring(self._shard)

@@ -1,4 +1,4 @@
-"""Upkeep bounds what lies in a state directory and takes nothing from a job in progress."""
+"""Retention bounds what lies in a state directory and takes nothing from a job in progress."""
 
 import asyncio
 import os
@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from headstart_server import upkeep as upkeep_module
+from headstart_server import retention as retention_module
 from headstart_server.core.errors import NotFoundError
 from headstart_server.core.layout import Layout
+from headstart_server.core.states import State
 from headstart_server.data.formats import Format
 from headstart_server.data.opening import Location, open_location
 from headstart_server.data.tables import open_table
@@ -23,11 +24,10 @@ from headstart_server.embedding_store.compaction import LEAST_SHARDS
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.states import State
+from headstart_server.retention import Retention
 from headstart_server.settings import Settings
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
-from headstart_server.upkeep import Upkeep
 
 from tests.support.stores import gathered, keys_of, small_shards, space_of
 
@@ -41,8 +41,9 @@ class FakeJobs:
 
     jobs: list[tuple[State, float]] = field(default_factory=list)
 
-    def newest(self, limit: int, before: str | None = None, states: Sequence[State] = ()) -> list[JobRecord]:
-        return [_job(state, time) for state, time in self.jobs if state in states]
+    def earliest(self, states: Sequence[State]) -> datetime | None:
+        times = [time for state, time in self.jobs if state in states]
+        return datetime.fromtimestamp(min(times), UTC) if times else None
 
     def get(self, identifier: str) -> JobRecord:
         if identifier != "known":
@@ -55,9 +56,9 @@ def _job(state: State, seconds: float) -> JobRecord:
     return JobRecord("j", "", "", "", state, moment, moment, {}, [])
 
 
-def _upkeep(root: Path, *jobs: tuple[State, float], **settings: object) -> Upkeep:
+def _retention(root: Path, *jobs: tuple[State, float], **settings: object) -> Retention:
     layout = Layout(root)
-    return Upkeep(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), FakeJobs(list(jobs)))  # type: ignore[arg-type]
+    return Retention(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), FakeJobs(list(jobs)))  # type: ignore[arg-type]
 
 
 def _file(path: Path, used: float, size: int = 10) -> Path:
@@ -81,46 +82,46 @@ def _caches(root: Path, used: float) -> list[Path]:
 
 def test_tables_tokens_and_quarantine_go_when_unused_for_long(tmp_path: Path) -> None:
     old, young = _caches(tmp_path / "old", NOW - 31 * DAY), _caches(tmp_path / "young", NOW - 29 * DAY)
-    _upkeep(tmp_path / "old").prune_caches(NOW)
-    _upkeep(tmp_path / "young").prune_caches(NOW)
+    _retention(tmp_path / "old").prune_caches(NOW)
+    _retention(tmp_path / "young").prune_caches(NOW)
     assert not any(path.exists() for path in old) and all(path.exists() for path in young)
-    _upkeep(tmp_path / "young", cache_days=10).prune_caches(NOW)
+    _retention(tmp_path / "young", cache_days=10).prune_caches(NOW)
     assert not any(path.exists() for path in young)
 
 
 def test_without_an_age_they_stay_and_a_size_bounds_them_together(tmp_path: Path) -> None:
     paths = _caches(tmp_path, NOW - 1000 * DAY)
-    assert _upkeep(tmp_path, cache_days=0).prune_caches(NOW).files == 0
-    _upkeep(tmp_path, cache_days=0, max_cache_bytes=20).prune_caches(NOW)
+    assert _retention(tmp_path, cache_days=0).prune_caches(NOW).files == 0
+    _retention(tmp_path, cache_days=0, max_cache_bytes=20).prune_caches(NOW)
     assert sum(path.exists() for path in paths) == 2
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.PREPARING, State.TRAINING, State.CANCELLING])
 def test_what_was_used_since_a_job_in_progress_began_stays(tmp_path: Path, state: State) -> None:
     used, unused = _file(Layout(tmp_path).tables / "a", NOW - 40 * DAY), _file(Layout(tmp_path).tables / "b", DAY)
-    _upkeep(tmp_path, (state, NOW - 41 * DAY), (state, NOW - DAY), max_cache_bytes=1).prune_caches(NOW)
+    _retention(tmp_path, (state, NOW - 41 * DAY), (state, NOW - DAY), max_cache_bytes=1).prune_caches(NOW)
     assert (used.exists(), unused.exists()) == (True, False)
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PAUSED])
 def test_jobs_that_do_not_run_keep_nothing(tmp_path: Path, state: State) -> None:
     path = _file(Layout(tmp_path).tables / "a", NOW - 40 * DAY)
-    _upkeep(tmp_path, (state, NOW - 41 * DAY)).prune_caches(NOW)
+    _retention(tmp_path, (state, NOW - 41 * DAY)).prune_caches(NOW)
     assert not path.exists()
 
 
 def test_what_was_used_within_the_hour_stays(tmp_path: Path) -> None:
     path = _file(Layout(tmp_path).tables / "a", NOW - 3_000)
-    _upkeep(tmp_path, max_cache_bytes=1).prune_caches(NOW)
+    _retention(tmp_path, max_cache_bytes=1).prune_caches(NOW)
     assert path.exists()
-    _upkeep(tmp_path, max_cache_bytes=1).prune_caches(NOW + 1_000)
+    _retention(tmp_path, max_cache_bytes=1).prune_caches(NOW + 1_000)
     assert not path.exists()
 
 
 def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path: Path) -> None:
     tables = Layout(tmp_path).tables
     old, young = _file(tables / ".a.arrow.1.tmp", NOW - 1.1 * DAY), _file(tables / ".b.arrow.2.tmp", NOW - 0.9 * DAY)
-    _upkeep(tmp_path, cache_days=0).prune_caches(NOW)
+    _retention(tmp_path, cache_days=0).prune_caches(NOW)
     assert (old.exists(), young.exists()) == (False, True)
 
 
@@ -132,7 +133,7 @@ def test_half_published_folders_of_killed_processes_go_after_a_day(tmp_path: Pat
             _file(path / "inside" / "file", NOW - age * DAY)
             for part in (path / "inside", path):
                 os.utime(part, (NOW - age * DAY, NOW - age * DAY))
-        _upkeep(tmp_path).prune_caches(NOW)
+        _retention(tmp_path).prune_caches(NOW)
         assert [path.exists() for path in paths] == [False, True, True]
 
 
@@ -148,7 +149,7 @@ def test_opening_a_table_or_tokens_is_a_use(tmp_path: Path) -> None:
         os.utime(path, (1, 1))
     open_table(tmp_path / "rows.csv", Format.CSV, layout.tables, "dataset")
     assert cache.load(tokens) is not None
-    _upkeep(tmp_path).prune_caches(time.time() + 29 * DAY)
+    _retention(tmp_path).prune_caches(time.time() + 29 * DAY)
     assert table.exists() and tokens.exists()
 
 
@@ -164,7 +165,7 @@ def test_opening_an_archive_is_a_use_of_all_that_was_made_of_it(tmp_path: Path) 
     for path in tables.iterdir():
         os.utime(path, (1, 1))
     open_location(location, tables, "dataset")
-    _upkeep(tmp_path).prune_caches(time.time() + 29 * DAY)
+    _retention(tmp_path).prune_caches(time.time() + 29 * DAY)
     assert sorted(path.suffix for path in tables.iterdir()) == made
 
 
@@ -172,7 +173,7 @@ def test_a_table_that_a_job_reads_outlives_its_file(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     (tmp_path / "rows.csv").write_text("a\n" + "\n".join(map(str, range(1_000))))
     table = open_table(tmp_path / "rows.csv", Format.CSV, layout.tables, "dataset")
-    _upkeep(tmp_path).prune_caches(time.time() + 31 * DAY)
+    _retention(tmp_path).prune_caches(time.time() + 31 * DAY)
     assert not list(layout.tables.iterdir())
     assert table.rows.column("a").cast(pa.float64()).to_pylist() == list(range(1_000))
     assert open_table(tmp_path / "rows.csv", Format.CSV, layout.tables, "dataset").row_count == 1_000
@@ -184,7 +185,7 @@ def test_quarantine_begins_when_a_shard_is_found_damaged(tmp_path: Path) -> None
     path.write_bytes(b"x")
     os.utime(path, (1, 1))
     EmbeddingStore(layout.embeddings).space(space_of()).refresh()
-    _upkeep(tmp_path).prune_caches(time.time() + DAY)
+    _retention(tmp_path).prune_caches(time.time() + DAY)
     assert (path.parent.parent / "quarantine" / path.name).exists()
 
 
@@ -192,7 +193,7 @@ def test_a_round_evicts_and_merges(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     paths = small_shards(layout.embeddings, LEAST_SHARDS + 1)
     space = EmbeddingStore(layout.embeddings).space(space_of())
-    _upkeep(tmp_path, max_store_bytes=LEAST_SHARDS * paths[0].stat().st_size).tend()
+    _retention(tmp_path, max_store_bytes=LEAST_SHARDS * paths[0].stat().st_size).tend()
     assert len(list(space.shard_folder.iterdir())) == 1
     space.refresh()
     assert gathered(space, keys_of([f"row {number}" for number in range(1, LEAST_SHARDS + 1)]))[1] == []
@@ -200,7 +201,7 @@ def test_a_round_evicts_and_merges(tmp_path: Path) -> None:
 
 
 async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upkeep_module, "_PERIOD_SECONDS", 0.0)
+    monkeypatch.setattr(retention_module, "_PERIOD_SECONDS", 0.0)
     rounds, enough = 0, asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -211,8 +212,8 @@ async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: p
             loop.call_soon_threadsafe(enough.set)
         raise OSError("disk gone")
 
-    monkeypatch.setattr(upkeep_module, "compact", fail)
-    running = asyncio.create_task(_upkeep(tmp_path).run())
+    monkeypatch.setattr(retention_module, "compact", fail)
+    running = asyncio.create_task(_retention(tmp_path).run())
     await asyncio.wait_for(enough.wait(), 10)
     running.cancel()
 
@@ -245,9 +246,9 @@ def test_what_a_killed_process_left_goes_a_day_later_wherever_it_lies(
     kept = [
         _file(tmp_path / place, NOW - 20 * DAY) for place in ("datasets/d/data.csv", "jobs/known/a", "jobs/embed/a")
     ]
-    upkeep = _upkeep(tmp_path)
-    upkeep.tidy(NOW)
-    upkeep.prune_caches(NOW)
+    retention = _retention(tmp_path)
+    retention.tidy(NOW)
+    retention.prune_caches(NOW)
     assert left.exists() is stays
     assert all(path.exists() for path in kept)
 
@@ -258,7 +259,7 @@ def test_an_upload_that_is_still_open_stays_however_old_it_is(tmp_path: Path) ->
         upload.write(b"a,b\n")
         [path] = (tmp_path / "datasets").iterdir()
         os.utime(path, (NOW - 9 * DAY,) * 2)
-        _upkeep(tmp_path).prune_caches(NOW)
+        _retention(tmp_path).prune_caches(NOW)
         upload.write(b"1,2\n")
         assert upload.finish().row_count == 1
 

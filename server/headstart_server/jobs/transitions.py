@@ -1,31 +1,8 @@
-"""Where a job can be, and where it can go from there."""
-
-from enum import StrEnum
+"""From which state a job can go where."""
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.states import State
 
-
-class State(StrEnum):
-    """Names as in the contract, without the prefix."""
-
-    QUEUED = "QUEUED"
-    PREPARING = "PREPARING"
-    ENCODING = "ENCODING"
-    TRAINING = "TRAINING"
-    PUBLISHING = "PUBLISHING"
-    PAUSED = "PAUSED"
-    CANCELLING = "CANCELLING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-    @property
-    def terminal(self) -> bool:
-        """Whether the job has ended."""
-        return self in _TERMINAL
-
-
-_TERMINAL = {State.SUCCEEDED, State.FAILED, State.CANCELLED}
 _RUNNING = (State.PREPARING, State.ENCODING, State.TRAINING, State.PUBLISHING)
 _NEXT: dict[State, set[State]] = {
     State.QUEUED: {State.PREPARING, State.CANCELLED, State.FAILED},

@@ -1,8 +1,8 @@
-"""Claims in a depot, where no locks tell who is alive: by announcing first, and by a beating heart.
+"""Claims in an object store, where no locks tell who is alive: by announcing first, and by a beating heart.
 
 Lamport's bakery (A New Solution of Dijkstra's Concurrent Programming Problem, 1974) over files: whoever wants keys
 announces them, looks at what others have announced, gives way to tokens below its own and waits for those above to
-decide, then holds what is left. It needs a depot in which a listing shows whatever was published before it.
+decide, then holds what is left. It needs an object store in which a listing shows whatever was published before it.
 """
 
 import secrets
@@ -18,23 +18,23 @@ import structlog
 from headstart_server.core.errors import HeadstartError
 from headstart_server.embedding_store.claims import contained
 from headstart_server.embedding_store.key import Keys, pack, unpack
-from headstart_server.storage.depot import Depot
+from headstart_server.storage.object_store import ObjectStore
 
 _log = structlog.get_logger()
 _BEAT_SECONDS = 10.0
 _DEAD_SECONDS = 60.0
-"""Time by the depot's clock without a beat after which a claim counts for nothing."""
+"""Time by the object store's clock without a beat after which a claim counts for nothing."""
 _POLL_SECONDS = 0.2
 _ANNOUNCED, _HELD = b"A", b"H"
 
 
-class DepotClaims:
-    """The claims on one space, in a depot of its own. A killed process loses its claim after a minute."""
+class ObjectStoreClaims:
+    """The claims on one space, in an object store of its own. A killed process loses its claim after a minute."""
 
     poll_seconds = 2.0
 
-    def __init__(self, depot: Depot) -> None:
-        self._depot = depot
+    def __init__(self, object_store: ObjectStore) -> None:
+        self._object_store = object_store
 
     def living(self) -> int:
         """How many keys are claimed right now."""
@@ -49,18 +49,18 @@ class DepotClaims:
             yield np.zeros(0, bool)
             return
         token = secrets.token_hex(8)
-        heart = _Heart(self._depot, token)
+        heart = _Heart(self._object_store, token)
         try:
-            self._depot.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
+            self._object_store.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
             heart.beat()
             heart.start()
             mine = self._decided(token, keys)
-            self._depot.write(f"{token}.claim", _HELD + pack(keys[mine]).tobytes())
+            self._object_store.write(f"{token}.claim", _HELD + pack(keys[mine]).tobytes())
             yield mine
         finally:
             heart.stop()
             try:
-                self._depot.remove(f"{token}.claim", f"{token}.beat")
+                self._object_store.remove(f"{token}.claim", f"{token}.beat")
             except HeadstartError as error:  # it dies by itself, and hides no other error
                 _log.warning("a claim could not be removed", error=error.message)
 
@@ -87,22 +87,22 @@ class DepotClaims:
         beats = self._beats()
         now = beats.get(token, max(beats.values(), default=0.0))
         dead = {other for other, beat in beats.items() if now - beat >= _DEAD_SECONDS}
-        self._depot.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))
+        self._object_store.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))
         return beats.keys() - dead - {token}
 
     def _now(self) -> float:
-        """By the depot's clock."""
+        """By the object store's clock."""
         name = f"{secrets.token_hex(8)}.clock"
-        self._depot.write(name, b"")
+        self._object_store.write(name, b"")
         try:
-            return self._depot.about(name).modified
+            return self._object_store.about(name).modified
         finally:
-            self._depot.remove(name)
+            self._object_store.remove(name)
 
     def _beats(self) -> dict[str, float]:
-        """When each claim was last known to be alive, by the depot's clock."""
+        """When each claim was last known to be alive, by the object store's clock."""
         found: dict[str, float] = {}
-        for name, stored in self._depot.files().items():
+        for name, stored in self._object_store.files().items():
             token, _, kind = name.partition(".")
             if kind not in ("claim", "beat"):
                 continue
@@ -112,7 +112,7 @@ class DepotClaims:
     def _read(self, token: str) -> tuple[bytes, Keys]:
         """(state, keys) of a claim; held and without keys where it is gone."""
         try:
-            data = self._depot.read(f"{token}.claim")
+            data = self._object_store.read(f"{token}.claim")
         except FileNotFoundError:
             return _HELD, np.empty((0, 2), np.uint64)
         return data[:1], unpack(np.frombuffer(data, np.uint8, offset=1))
@@ -121,14 +121,14 @@ class DepotClaims:
 class _Heart(threading.Thread):
     """Tells others that a claim's process lives."""
 
-    def __init__(self, depot: Depot, token: str) -> None:
+    def __init__(self, object_store: ObjectStore, token: str) -> None:
         super().__init__(daemon=True)
-        self._depot, self._name = depot, f"{token}.beat"
+        self._object_store, self._name = object_store, f"{token}.beat"
         self._stopped = threading.Event()
 
     def beat(self) -> None:
         """Once."""
-        self._depot.write(self._name, b"")
+        self._object_store.write(self._name, b"")
 
     def run(self) -> None:
         """Again and again; where it cannot be told, others may take the claim over, and rows are encoded twice."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import StorageError
 from headstart_server.core.layout import Layout
-from headstart_server.engines.tidying import DAY_SECONDS, Limits, tend_machine
+from headstart_server.engines.retention import DAY_SECONDS, Limits, tend_machine
 from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
 
@@ -32,8 +32,8 @@ def _job(layout: Layout, name: str, begun: float, written: float) -> Path:
 
 
 def _machine(tmp_path: Path) -> Storage:
-    (tmp_path / "depot").mkdir(exist_ok=True)
-    return Storage(Layout(tmp_path / "disk"), str(tmp_path / "depot"))
+    (tmp_path / "object_store").mkdir(exist_ok=True)
+    return Storage(Layout(tmp_path / "disk"), str(tmp_path / "object_store"))
 
 
 def test_what_is_old_goes_and_what_is_used_stays(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_shards_stay_below_the_stores_limit(tmp_path: Path) -> None:
 
 
 def test_copies_of_what_was_removed_elsewhere_go(tmp_path: Path) -> None:
-    storage, other = _machine(tmp_path), Storage(Layout(tmp_path / "other"), str(tmp_path / "depot"))
+    storage, other = _machine(tmp_path), Storage(Layout(tmp_path / "other"), str(tmp_path / "object_store"))
     for name in ("kept", "removed"):
         with other.datasets.publish(name) as folder:
             (folder / "rows.csv").write_text("a\n1\n")

@@ -1,4 +1,4 @@
-"""Drafts: encoders whose parameters have yet to be read, by processes of which each holds a part of them."""
+"""DeferredEncoders: encoders whose parameters have yet to be read, by processes of which each holds a part of them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ META = torch.device("meta")
 
 
 @dataclass(frozen=True)
-class Draft:
+class DeferredEncoder:
     """An encoder whose `model`, one of transformers, is on the meta device, and where its weights are.
 
     `names` are those of the files by those of the model's state.

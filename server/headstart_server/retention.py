@@ -1,4 +1,4 @@
-"""Upkeep of the state directory, once a minute: the store, the caches beside it, and what was left lying about."""
+"""Retention in the state directory, once a minute: the store, the caches beside it, and what was left lying about."""
 
 import asyncio
 import time
@@ -7,9 +7,10 @@ import structlog
 
 from headstart_server.core.errors import DataLossError, HeadstartError, NotFoundError
 from headstart_server.core.pruning import Pruned
+from headstart_server.core.states import State
 from headstart_server.embedding_store.compaction import compact
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.tidying import (
+from headstart_server.engines.retention import (
     DAY_SECONDS,
     RECENT_SECONDS,
     Limits,
@@ -18,7 +19,6 @@ from headstart_server.engines.tidying import (
     remove_abandoned,
     remove_jobless,
 )
-from headstart_server.jobs.states import State
 from headstart_server.jobs.store import JobStore
 from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
@@ -32,7 +32,7 @@ _ABANDONED_SECONDS = DAY_SECONDS
 _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
-class Upkeep:
+class Retention:
     """Keeps one state directory below its settings' limits."""
 
     def __init__(self, storage: Storage, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
@@ -47,14 +47,14 @@ class Upkeep:
             try:
                 await asyncio.to_thread(self.tend)
             except (HeadstartError, OSError):
-                _log.exception("upkeep failed")
+                _log.exception("retention failed")
             await asyncio.sleep(_PERIOD_SECONDS)
 
     def tend(self) -> None:
         """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
         self._store.release_idle(_PERIOD_SECONDS)
         limit_store(self._layout, self._limits)
-        if self._storage.depot is None:  # else shards here are copies of those there
+        if self._storage.object_store is None:  # else shards here are copies of those there
             compacted = compact(self._layout.embeddings)
             if compacted.merged:
                 _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
@@ -65,7 +65,7 @@ class Upkeep:
 
     def tidy(self, now: float) -> None:
         """Removes what killed processes left in the shared storage, and of jobs and plans that never came to be."""
-        if self._storage.depot is not None and (left := self._storage.tidy(now)):
+        if self._storage.object_store is not None and (left := self._storage.tidy(now)):
             _log.info("removed what killed publishers left in the shared storage", files=left)
         remove_jobless(self._storage, now - _ABANDONED_SECONDS, self._is_job)
 
@@ -86,8 +86,8 @@ class Upkeep:
         A job opens its files after it was created, which marks them as used: whatever was used since the oldest job in
         progress was created stays.
         """
-        jobs = self._jobs.newest(1_000_000, None, _IN_PROGRESS)
-        in_use_since = min([now - RECENT_SECONDS, *(job.create_time.timestamp() for job in jobs)])
+        oldest = self._jobs.earliest(_IN_PROGRESS)
+        in_use_since = min(now - RECENT_SECONDS, oldest.timestamp() if oldest else now)
         found = prune_caches(self._layout, self._limits, now, in_use_since)
         remove_abandoned(self._layout, min(in_use_since, now - _ABANDONED_SECONDS))
         return found

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from headstart_server.serving.room import Room
+from headstart_server.serving.places import Places
 
 
 class Crowd:
     """Callers who hold places until they are let go."""
 
-    def __init__(self, room: Room) -> None:
-        self.room, self.inside, self.held = room, [], 0
+    def __init__(self, places: Places) -> None:
+        self.places, self.inside, self.held = places, [], 0
         self.go = {}
 
     def come(self, name: str, places: int) -> asyncio.Task[None]:
         self.go[name] = asyncio.Event()
 
         async def stay() -> None:
-            async with self.room.taken(places):
+            async with self.places.taken(places):
                 self.inside.append(name)
                 await self.go[name].wait()
             self.inside.remove(name)
@@ -32,7 +32,7 @@ async def settled() -> None:
 
 
 async def test_who_finds_no_room_waits_and_nobody_overtakes() -> None:
-    crowd = Crowd(Room(10))
+    crowd = Crowd(Places(10))
     tasks = [crowd.come(name, places) for name, places in (("a", 6), ("b", 6), ("c", 1))]
     await settled()
     assert crowd.inside == ["a"]
@@ -45,7 +45,7 @@ async def test_who_finds_no_room_waits_and_nobody_overtakes() -> None:
 
 
 async def test_more_places_than_there_are_take_all_of_them() -> None:
-    crowd = Crowd(Room(10))
+    crowd = Crowd(Places(10))
     first, large, last = crowd.come("first", 1), crowd.come("large", 99), crowd.come("last", 1)
     await settled()
     crowd.go["first"].set()
@@ -57,7 +57,7 @@ async def test_more_places_than_there_are_take_all_of_them() -> None:
 
 
 async def test_places_of_those_who_leave_are_given_to_others() -> None:
-    crowd = Crowd(Room(10))
+    crowd = Crowd(Places(10))
     holding, waiting, last = crowd.come("holding", 10), crowd.come("waiting", 10), crowd.come("last", 10)
     await settled()
     waiting.cancel()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from headstart_server.core.errors import (
     TrainingFailedError,
 )
 from headstart_server.data.splits import Part
-from headstart_server.engines.arrival import assignment_of, workplace_of
-from headstart_server.engines.crew import LEAST_ROWS, MOST_ROWS, CrewMember, Done, Errand, pieces
+from headstart_server.engines.encode_pool import LEAST_ROWS, MOST_ROWS, EncodeResult, EncodeTask, EncodeWorker, pieces
+from headstart_server.engines.envelopes import JobEnvelope
+from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.preparing import Prepared, fill_store, gathered_inputs, prepare_job, stored_inputs
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.runtime_context import RuntimeContext, runtime_of
 
 from tests.support import reviews
-from tests.support.arriving import job_of
-from tests.support.image_jobs import Heard
+from tests.support.envelopes import job_of
+from tests.support.image_jobs import RecordingListener
 from tests.support.images import broken_jpeg, png
 from tests.support.tiny_models import save_bert
 from tests.support.tiny_vision import save_vit
@@ -32,25 +33,25 @@ from tests.support.tiny_vision import save_vit
 
 @dataclass
 class Turns:
-    """A crew of members that take turns in this process; remembers what each was given."""
+    """An encode pool of members that take turns in this process; remembers what each was given."""
 
-    job: dict[str, Any]
+    envelope: JobEnvelope
     size: int = 2
     given: list[int] = field(default_factory=list)
     damage: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]] = lambda rows: rows
 
-    def work(self, errand: Errand, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[Done]:
-        members = [CrewMember(self.job, errand, use_gpu=False, cores=1) for _ in range(self.size)]
+    def work(self, task: EncodeTask, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[EncodeResult]:
+        members = [EncodeWorker(self.envelope, task, use_gpu=False, cores=1) for _ in range(self.size)]
         for number, piece in enumerate(pieces(rows, self.size)):
             check()
             self.given += piece.tolist()
             yield members[number % self.size](self.damage(piece), f"actor {number % self.size}")
 
 
-def prepared_of(job: dict[str, Any], heard: Heard, **options: Any) -> tuple[Prepared, Workplace]:
-    workplace = workplace_of(job)
-    assignment = assignment_of(job, workplace.storage)
-    return prepare_job(assignment, workplace, heard, **options), workplace
+def prepared_of(envelope: JobEnvelope, recorded: RecordingListener, **options: Any) -> tuple[Prepared, RuntimeContext]:
+    runtime = runtime_of(envelope.runtime)
+    job = job_context_of(envelope, runtime.storage)
+    return prepare_job(job, runtime, recorded, **options), runtime
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def photo_spec(policy: str, **preprocessing: Any) -> dict[str, Any]:
     }
 
 
-def equal_inputs(one: Prepared, other: Prepared, own: Workplace, others: Workplace) -> None:
+def equal_inputs(one: Prepared, other: Prepared, own: RuntimeContext, others: RuntimeContext) -> None:
     """Both have the same rows in the same parts, and the same embeddings of them."""
     assert np.array_equal(one.data.parts, other.data.parts)
     left, right = gathered_inputs(one, own), gathered_inputs(other, others)
@@ -93,40 +94,40 @@ def equal_inputs(one: Prepared, other: Prepared, own: Workplace, others: Workpla
             np.testing.assert_allclose(item.views.values.numpy(), right[name].views.values.numpy(), atol=1e-5)
 
 
-def test_a_crew_encodes_each_text_once_and_shares_the_work_evenly(tmp_path: Path, reviewed: Path) -> None:
-    job, heard = job_of(tmp_path / "together", reviewed, reviews.spec()), Heard()
-    prepared, workplace = prepared_of(job, heard)
-    crew = Turns(job)
-    survey = fill_store(prepared, workplace, heard, crew)
-    last = heard.progress[-1][1]
+def test_a_pool_encodes_each_text_once_and_shares_the_work_evenly(tmp_path: Path, reviewed: Path) -> None:
+    job, recorded = job_of(tmp_path / "together", reviewed, reviews.spec()), RecordingListener()
+    prepared, runtime = prepared_of(job, recorded)
+    encode_pool = Turns(job)
+    survey = fill_store(prepared, runtime, recorded, encode_pool)
+    last = recorded.progress[-1][1]
     assert (last.total, last.encoded, last.repeated, last.found) == (440, 400, 40, 0)
-    assert len(set(crew.given)) == len(crew.given) == 400
+    assert len(set(encode_pool.given)) == len(encode_pool.given) == 400
     assert [worker["rows"] for worker in last.workers] == [208, 192]
-    member, _ = prepared_of(job, Heard(), survey=survey)
-    alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, reviews.spec()), heard)
-    stored_inputs(alone, own, Heard())
-    equal_inputs(member, alone, workplace, own)
+    member, _ = prepared_of(job, RecordingListener(), survey=survey)
+    alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, reviews.spec()), recorded)
+    stored_inputs(alone, own, RecordingListener())
+    equal_inputs(member, alone, runtime, own)
     again = Turns(job)
-    fill_store(prepared, workplace, heard, again)
+    fill_store(prepared, runtime, recorded, again)
     assert again.given == []
-    assert heard.progress[-1][1].found == 440
+    assert recorded.progress[-1][1].found == 440
 
 
-def test_a_crew_reads_test_rows_again_as_predict_does(tmp_path: Path, reviewed: Path) -> None:
+def test_a_pool_reads_test_rows_again_as_predict_does(tmp_path: Path, reviewed: Path) -> None:
     spec = reviews.spec()
     spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
-    job, heard = job_of(tmp_path / "together", reviewed, spec), Heard()
-    prepared, workplace = prepared_of(job, heard)
-    crew, rows = Turns(job), prepared.data.rows(Part.TEST)
-    survey = fill_store(prepared, workplace, heard, crew)
-    last = heard.progress[-1][1]
-    assert (heard.progress[-1][0], last.test, last.total) == ("review (test, fp32)", True, len(rows))
-    assert set(crew.given[400:]) <= set(rows.tolist())
-    member, _ = prepared_of(job, Heard(), survey=survey)
-    served = gathered_inputs(member, workplace)["review"].served
+    job, recorded = job_of(tmp_path / "together", reviewed, spec), RecordingListener()
+    prepared, runtime = prepared_of(job, recorded)
+    encode_pool, rows = Turns(job), prepared.data.rows(Part.TEST)
+    survey = fill_store(prepared, runtime, recorded, encode_pool)
+    last = recorded.progress[-1][1]
+    assert (recorded.progress[-1][0], last.test, last.total) == ("review (test, fp32)", True, len(rows))
+    assert set(encode_pool.given[400:]) <= set(rows.tolist())
+    member, _ = prepared_of(job, RecordingListener(), survey=survey)
+    served = gathered_inputs(member, runtime)["review"].served
     spec["input_features"][0]["preprocessing"] = {"embedding_precision": "fp32"}
-    exact, own = prepared_of(job_of(tmp_path / "exact", reviewed, spec), Heard())
-    expected = stored_inputs(exact, own, Heard())["review"]
+    exact, own = prepared_of(job_of(tmp_path / "exact", reviewed, spec), RecordingListener())
+    expected = stored_inputs(exact, own, RecordingListener())["review"]
     assert served is not None
     assert expected.served is None
     np.testing.assert_allclose(served.values.numpy(), expected.embeddings.numpy()[rows], atol=1e-5)
@@ -140,71 +141,71 @@ def test_test_rows_beyond_a_bound_are_taken_as_stored_and_told(
     monkeypatch.setattr("headstart_server.planning.preview.MOST_TEST_ROWS", rows)
     spec = reviews.spec()
     spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
-    heard = Heard()
-    prepared, workplace = prepared_of(job_of(tmp_path / "state", reviewed, spec), heard)
-    served = stored_inputs(prepared, workplace, heard)["review"].served
+    recorded = RecordingListener()
+    prepared, runtime = prepared_of(job_of(tmp_path / "state", reviewed, spec), recorded)
+    served = stored_inputs(prepared, runtime, recorded)["review"].served
     total = len(prepared.data.rows(Part.TEST))
     assert served is not None
     assert len(served.values) == min(rows, total)
-    told_of = [message for reason, message in heard.warnings if reason == "TEST_METRICS_APPROXIMATE"]
+    told_of = [message for reason, message in recorded.warnings if reason == "TEST_METRICS_APPROXIMATE"]
     assert [f"{rows} of {total} test rows" in message for message in told_of] == [True] * told
 
 
 @pytest.mark.parametrize("policy", ["drop", "default"])
 @pytest.mark.parametrize("views", [0, 2])
-def test_what_a_crew_finds_unusable_is_settled_as_by_one_process(
+def test_what_a_pool_finds_unusable_is_settled_as_by_one_process(
     tmp_path: Path, photos: Path, policy: str, views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart_server.engines.crew.LEAST_ROWS", 3)
+    monkeypatch.setattr("headstart_server.engines.encode_pool.LEAST_ROWS", 3)
     spec = photo_spec(policy, **({"cached_views": views} if views else {}))
     if views:
         spec["input_features"][0]["augmentation"] = [{"type": "random_horizontal_flip"}]
-    heard, lone = Heard(), Heard()
+    recorded, lone = RecordingListener(), RecordingListener()
     job = job_of(tmp_path / "together", photos, spec)
-    prepared, workplace = prepared_of(job, heard)
-    survey = fill_store(prepared, workplace, heard, Turns(job))
-    member, _ = prepared_of(job, Heard(), survey=survey)
+    prepared, runtime = prepared_of(job, recorded)
+    survey = fill_store(prepared, runtime, recorded, Turns(job))
+    member, _ = prepared_of(job, RecordingListener(), survey=survey)
     alone, own = prepared_of(job_of(tmp_path / "alone", photos, spec), lone)
     stored_inputs(alone, own, lone)
     assert member.trainer.batch_size == alone.trainer.batch_size
-    assert heard.warnings == lone.warnings
-    assert len(heard.warnings) == 1
-    assert max(progress.encoded for _, progress in heard.progress) == 9
-    equal_inputs(member, alone, workplace, own)
+    assert recorded.warnings == lone.warnings
+    assert len(recorded.warnings) == 1
+    assert max(progress.encoded for _, progress in recorded.progress) == 9
+    equal_inputs(member, alone, runtime, own)
 
 
 def test_bad_images_end_a_job_as_in_one_process(tmp_path: Path, photos: Path) -> None:
-    job, heard = job_of(tmp_path / "together", photos, photo_spec("fail")), Heard()
-    prepared, workplace = prepared_of(job, heard)
+    job, recorded = job_of(tmp_path / "together", photos, photo_spec("fail")), RecordingListener()
+    prepared, runtime = prepared_of(job, recorded)
     with pytest.raises(InvalidInputError, match=r"row 11 of dataset.*row 12 of dataset"):
-        fill_store(prepared, workplace, heard, Turns(job))
+        fill_store(prepared, runtime, recorded, Turns(job))
 
 
-def test_a_crew_that_has_read_other_rows_is_found_out(tmp_path: Path, reviewed: Path) -> None:
-    job, heard = job_of(tmp_path / "together", reviewed, reviews.spec()), Heard()
-    prepared, workplace = prepared_of(job, heard)
+def test_a_pool_that_has_read_other_rows_is_found_out(tmp_path: Path, reviewed: Path) -> None:
+    job, recorded = job_of(tmp_path / "together", reviewed, reviews.spec()), RecordingListener()
+    prepared, runtime = prepared_of(job, recorded)
     others = Turns(job, damage=lambda rows: np.minimum(rows, 100))
     with pytest.raises(TrainingFailedError, match=r"see the same files") as caught:
-        fill_store(prepared, workplace, heard, others)
+        fill_store(prepared, runtime, recorded, others)
     assert caught.value.reason == "WORKERS_DISAGREE"
 
 
 def test_a_cancelled_pass_stops_between_pieces_and_keeps_what_is_done(tmp_path: Path, reviewed: Path) -> None:
-    job, heard = job_of(tmp_path / "together", reviewed, reviews.spec()), Heard()
-    prepared, workplace = prepared_of(job, heard)
-    crew = Turns(job)
+    job, recorded = job_of(tmp_path / "together", reviewed, reviews.spec()), RecordingListener()
+    prepared, runtime = prepared_of(job, recorded)
+    encode_pool = Turns(job)
 
     def check() -> None:
-        if len(crew.given) >= 2 * LEAST_ROWS:
+        if len(encode_pool.given) >= 2 * LEAST_ROWS:
             raise CancelledError("stop")
 
-    heard.check = check  # type: ignore[method-assign]
+    recorded.check = check  # type: ignore[method-assign]
     with pytest.raises(CancelledError):
-        fill_store(prepared, workplace, heard, crew)
-    prepared, workplace = prepared_of(job, Heard())
+        fill_store(prepared, runtime, recorded, encode_pool)
+    prepared, runtime = prepared_of(job, RecordingListener())
     rest = Turns(job)
-    fill_store(prepared, workplace, Heard(), rest)
-    assert len(rest.given) == 400 - len(crew.given)
+    fill_store(prepared, runtime, RecordingListener(), rest)
+    assert len(rest.given) == 400 - len(encode_pool.given)
 
 
 @pytest.mark.parametrize(("rows", "processes", "expected"), [(0, 4, []), (10, 4, [10]), (200, 2, [64, 64, 64, 8])])
@@ -220,9 +221,10 @@ def test_many_rows_make_pieces_of_bounded_size_for_everybody() -> None:
 
 
 def test_a_machine_with_another_version_is_refused(tmp_path: Path, reviewed: Path) -> None:
-    job = {**job_of(tmp_path / "state", reviewed, reviews.spec()), "version": "0.0.0-other"}
+    envelope = job_of(tmp_path / "state", reviewed, reviews.spec())
+    envelope = replace(envelope, runtime=replace(envelope.runtime, version="0.0.0-other"))
     with pytest.raises(FailedPreconditionError, match=r"the server 0\.0\.0-other; install the server's") as caught:
-        workplace_of(job)
+        runtime_of(envelope.runtime)
     assert caught.value.reason == "VERSIONS_DIFFER"
 
 
@@ -230,8 +232,8 @@ def test_a_machine_whose_gpu_torch_cannot_use_is_named(
     tmp_path: Path, reviewed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    job = job_of(tmp_path / "state", reviewed, reviews.spec())
+    envelope = job_of(tmp_path / "state", reviewed, reviews.spec())
     with pytest.raises(FailedPreconditionError, match="was given a GPU that torch cannot use there") as caught:
-        workplace_of(job, use_gpu=True)
+        runtime_of(envelope.runtime, use_gpu=True)
     assert (caught.value.reason, caught.value.field) == ("NO_GPU", "backend.trainer.use_gpu")
-    assert workplace_of(job).device.type == "cpu"
+    assert runtime_of(envelope.runtime).device.type == "cpu"

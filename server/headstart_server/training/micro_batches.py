@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Pass:
+class MicroBatch:
     """One forward and backward pass of all processes together."""
 
     rows: Tensor
@@ -19,11 +19,11 @@ class Pass:
     """Whether the step follows."""
 
 
-def cut(batches: Sequence[Tensor], accumulation: int, most_rows: int) -> Iterator[Pass]:
-    """Passes of at most so many rows over batches of which `accumulation` share a step, at the end those left over."""
+def cut(batches: Sequence[Tensor], accumulation: int, most_rows: int) -> Iterator[MicroBatch]:
+    """Micro-batches of at most so many rows; `accumulation` batches share a step, at the end those left over."""
     for start in range(0, len(batches), accumulation):
         together = batches[start : start + accumulation]
         step_rows = together[0] if len(together) == 1 else torch.cat(list(together))
         parts = [part for rows in together for part in torch.tensor_split(rows, -(-len(rows) // most_rows))]
         for part in parts:
-            yield Pass(part, step_rows, last=part is parts[-1])
+            yield MicroBatch(part, step_rows, last=part is parts[-1])

@@ -1,4 +1,4 @@
-"""The way between rank 0 and the driver: an actor that hears what the one says, and tells it what the other wants."""
+"""The way between rank 0 and the driver: an actor that keeps reports for the one and a cancellation for the other."""
 
 import threading
 from typing import Any
@@ -7,43 +7,43 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import CancelledError
+from headstart_server.engines.events import EncodeReport, JobEvent, ModelPublished
 from headstart_server.engines.ray.cluster import no_cluster_named
-from headstart_server.engines.relay import Relay
 
 _CANCEL_SECONDS = 0.5
 
 
-def start_ears() -> Any:
+def start_channel() -> Any:
     """Starts an actor on this machine that hears what rank 0 says."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(Ears).options(num_cpus=0, scheduling_strategy=here).remote()
+    return ray.remote(ReportChannel).options(num_cpus=0, scheduling_strategy=here).remote()
 
 
-def require_hearing(ears: Any) -> None:
+def require_channel(channel: Any) -> None:
     """Raises FailedPreconditionError where they could not be started."""
     with no_cluster_named("has no Headstart of this version in its Python"):
-        ray.get(ears.published.remote())
+        ray.get(channel.published.remote())
 
 
-class Ears:
+class ReportChannel:
     """What rank 0 says, kept until the driver asks; and what the driver has to tell the workers."""
 
     def __init__(self) -> None:
-        self._said: list[tuple[str, dict[str, Any]]] = []
+        self._reports: list[JobEvent] = []
         self._published = ""
         self._cancelled = False
         self._ended: dict[str, str] | None = None
 
-    def hear(self, kind: str, said: dict[str, Any]) -> None:
+    def send(self, event: JobEvent) -> None:
         """Takes note of one report."""
-        self._said.append((kind, said))
-        if kind == "model":
-            self._published = said["identifier"]
+        self._reports.append(event)
+        if isinstance(event, ModelPublished):
+            self._published = event.model
 
-    def heard(self) -> list[tuple[str, dict[str, Any]]]:
-        """Everything since the last call."""
-        said, self._said = self._said, []
-        return said
+    def receive(self) -> list[JobEvent]:
+        """Returns the reports sent since the last call."""
+        reports, self._reports = self._reports, []
+        return reports
 
     def published(self) -> str:
         """The model's id, once there is one."""
@@ -66,27 +66,36 @@ class Ears:
         return self._ended
 
 
-class Speaker:
-    """Rank 0's way to the driver's ears; looks for a cancellation beside the training. Use as a context."""
+class ChannelReporter:
+    """Rank 0's listener, which sends to the driver; looks for a cancellation beside the training. Use as a context.
 
-    def __init__(self, ears: Any) -> None:
-        self._ears = ears
+    Of the embedding pass it sends nothing: the driver has reported that.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
         self._cancelled, self._closed = threading.Event(), threading.Event()
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> "ChannelReporter":
         threading.Thread(target=self._look, daemon=True).start()
-        return Relay(lambda kind, said: self._ears.hear.remote(kind, said), self._check)
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        ray.get(self._ears.cancelled.remote())  # calls are answered in order: everything that was said has arrived
+        ray.get(self._channel.cancelled.remote())  # calls are answered in order: everything that was sent has arrived
 
-    def _check(self) -> None:
+    def report(self, event: JobEvent) -> None:
+        """Sends it."""
+        if not isinstance(event, EncodeReport):
+            self._channel.send.remote(event)
+
+    def check(self) -> None:
+        """Raises CancelledError when the job was cancelled."""
         if self._cancelled.is_set():
             raise CancelledError("the job was cancelled")
 
     def _look(self) -> None:
         while not self._closed.wait(_CANCEL_SECONDS):
-            if ray.get(self._ears.cancelled.remote()):
+            if ray.get(self._channel.cancelled.remote()):
                 self._cancelled.set()
                 return

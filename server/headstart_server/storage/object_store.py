@@ -1,4 +1,4 @@
-"""Depots: files by name that every machine sees, each there whole or not at all.
+"""Object stores: files by name that every machine sees, each there whole or not at all.
 
 Names are paths with slashes. A directory that machines mount is one, and so is a bucket of an object store.
 """
@@ -25,15 +25,15 @@ _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
 
 @dataclass(frozen=True)
 class Stored:
-    """A file in a depot."""
+    """A file in an object store."""
 
     size: int
     """In bytes."""
     modified: float
-    """When it was published, in seconds since the epoch, by the depot's clock."""
+    """When it was published, in seconds since the epoch, by the object store's clock."""
 
 
-class Depot(Protocol):
+class ObjectStore(Protocol):
     """Files by name. What is published is seen by everybody at once. Raises StorageError where it cannot be reached."""
 
     def files(self, prefix: str = "") -> dict[str, Stored]:
@@ -60,22 +60,22 @@ class Depot(Protocol):
     def remove_unpublished(self, before: float) -> int:
         """Removes what killed processes were writing at a moment; returns how many files. Not where nobody sees it."""
 
-    def below(self, prefix: str) -> "Depot":
-        """What lies below a prefix, as a depot."""
+    def below(self, prefix: str) -> "ObjectStore":
+        """What lies below a prefix, as an object store."""
 
 
-def depot_at(url: str, field: str) -> Depot:
-    """The depot at a URL (`s3://bucket/prefix`, `gs://...`) or in a directory.
+def object_store_at(url: str, field: str) -> ObjectStore:
+    """The object store at a URL (`s3://bucket/prefix`, `gs://...`) or in a directory.
 
     Raises InvalidInputError naming `field`.
     """
     scheme, separator, _ = url.partition("://")
     if not separator:
-        return FolderDepot(Path(url))
+        return FolderObjectStore(Path(url))
     if scheme == "file":
-        return FolderDepot(Path(url.removeprefix("file://")))
+        return FolderObjectStore(Path(url.removeprefix("file://")))
     try:
-        return ObjectDepot.at(url)
+        return RemoteObjectStore.at(url)
     except ImportError as error:
         package = _PACKAGES.get(scheme, f"fsspec's package for {scheme}")
         raise invalid(field, f"{url!r} needs another library: pip install '{package}' ({error})") from error
@@ -84,14 +84,14 @@ def depot_at(url: str, field: str) -> Depot:
         raise invalid(field, message) from error
 
 
-class FolderDepot:
+class FolderObjectStore:
     """A directory, on this machine or mounted by many."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def files(self, prefix: str = "") -> dict[str, Stored]:
-        """See Depot."""
+        """See ObjectStore."""
         found = {}
         with _reached("list", self._root / prefix):
             for path in (self._root / prefix).rglob("*"):
@@ -104,7 +104,7 @@ class FolderDepot:
         return found
 
     def about(self, name: str) -> Stored:
-        """See Depot."""
+        """See ObjectStore."""
         path = self._root / name
         with _reached("read", path):
             if not path.is_file():
@@ -113,34 +113,34 @@ class FolderDepot:
             return Stored(stat.st_size, stat.st_mtime)
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("read", self._root / name), (self._root / name).open("rb") as file:
             file.seek(start)
             return file.read(-1 if size is None else size)
 
     def write(self, name: str, data: bytes) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("write", self._root / name), published_file(self._root / name) as temporary:
             temporary.write_bytes(data)
 
     def publish(self, source: Path, name: str) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("write", self._root / name), published_file(self._root / name) as temporary:
             shutil.copyfile(source, temporary)
 
     def fetch(self, name: str, target: Path) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("read", self._root / name), published_file(target) as temporary:
             shutil.copyfile(self._root / name, temporary)
 
     def remove(self, *names: str) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         for name in names:
             with _reached("remove", self._root / name):
                 (self._root / name).unlink(missing_ok=True)
 
     def remove_unpublished(self, before: float) -> int:
-        """See Depot."""
+        """See ObjectStore."""
         left = 0
         with _reached("list", self._root):
             for path in self._root.rglob(f".*{TEMPORARY}"):
@@ -150,12 +150,12 @@ class FolderDepot:
                         left += 1
         return left
 
-    def below(self, prefix: str) -> "FolderDepot":
-        """See Depot."""
-        return FolderDepot(self._root / prefix)
+    def below(self, prefix: str) -> "FolderObjectStore":
+        """See ObjectStore."""
+        return FolderObjectStore(self._root / prefix)
 
 
-class ObjectDepot:
+class RemoteObjectStore:
     """A place in an object store, through fsspec. Its stores publish an object when its last byte has arrived."""
 
     def __init__(self, system: Any, root: str) -> None:
@@ -171,7 +171,7 @@ class ObjectDepot:
         return cls(system, root)
 
     def files(self, prefix: str = "") -> dict[str, Stored]:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("list", self.path(prefix)):
             found = self._system.find(self.path(prefix), detail=True)
             return {
@@ -181,7 +181,7 @@ class ObjectDepot:
             }
 
     def about(self, name: str) -> Stored:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("read", self.path(name)):
             info = self._system.info(self.path(name))
             if info["type"] != "file":
@@ -189,7 +189,7 @@ class ObjectDepot:
             return Stored(int(info["size"]), _modified(info))
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        """See Depot."""
+        """See ObjectStore."""
         if size == 0:
             return b""
         with _reached("read", self.path(name)):
@@ -205,22 +205,22 @@ class ObjectDepot:
             return data
 
     def write(self, name: str, data: bytes) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("write", self.path(name)):
             self._system.pipe_file(self.path(name), data)
 
     def publish(self, source: Path, name: str) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with _reached("write", self.path(name)):
             self._system.put_file(str(source), self.path(name))
 
     def fetch(self, name: str, target: Path) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         with published_file(target) as temporary, _reached("read", self.path(name)):
             self._system.get_file(self.path(name), str(temporary))
 
     def remove(self, *names: str) -> None:
-        """See Depot."""
+        """See ObjectStore."""
         for name in names:
             with _reached("remove", self.path(name)):
                 try:
@@ -229,11 +229,11 @@ class ObjectDepot:
                     continue
 
     def remove_unpublished(self, before: float) -> int:
-        """See Depot: an object is there whole or not at all, and its store aborts what was begun."""
+        """See ObjectStore: an object is there whole or not at all, and its store aborts what was begun."""
         return 0
 
     def below(self, prefix: str) -> Self:
-        """See Depot."""
+        """See ObjectStore."""
         return type(self)(self._system, self.path(prefix))
 
     def path(self, name: str) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from headstart_server.encoders.draft import Draft, names_in_files, placed, without_parameters
-from headstart_server.encoders.image import draft_image_encoder, load_image_encoder
+from headstart_server.encoders.deferred import DeferredEncoder, names_in_files, placed, without_parameters
+from headstart_server.encoders.image import defer_image_encoder, load_image_encoder
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import draft_encoder, load_encoder
+from headstart_server.encoders.text import defer_encoder, load_encoder
 from headstart_server.encoders.vision_processors import vision_transform
 from headstart_server.encoders.vision_transformers import default_reduction
 from headstart_server.model.ecd import PretrainedInput
@@ -24,18 +24,18 @@ from tests.support.tiny_models import bert_config, bert_tokenizer
 CPU = torch.device("cpu")
 
 
-def _require_equal(draft: Draft | None, whole: nn.Module, *inputs: Tensor) -> None:
-    """A draft, once read, is the whole encoder: in its names, values, buffers, tied parameters and results."""
-    assert draft is not None
-    assert all(parameter.is_meta for parameter in draft.encoder.parameters())
-    assert not any(buffer.is_meta for buffer in draft.encoder.buffers())
-    draft.read(CPU)
-    torch.testing.assert_close(draft.encoder.state_dict(), whole.state_dict(), rtol=0, atol=0)
-    torch.testing.assert_close(dict(draft.encoder.named_buffers()), dict(whole.named_buffers()), rtol=0, atol=0)
-    assert [name for name, _ in draft.encoder.named_parameters()] == [name for name, _ in whole.named_parameters()]
+def _require_equal(deferred: DeferredEncoder | None, whole: nn.Module, *inputs: Tensor) -> None:
+    """A deferred, once read, is the whole encoder: in its names, values, buffers, tied parameters and results."""
+    assert deferred is not None
+    assert all(parameter.is_meta for parameter in deferred.encoder.parameters())
+    assert not any(buffer.is_meta for buffer in deferred.encoder.buffers())
+    deferred.read(CPU)
+    torch.testing.assert_close(deferred.encoder.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(dict(deferred.encoder.named_buffers()), dict(whole.named_buffers()), rtol=0, atol=0)
+    assert [name for name, _ in deferred.encoder.named_parameters()] == [name for name, _ in whole.named_parameters()]
     with torch.inference_mode():
         # Products round by where in memory their operands happen to lie.
-        torch.testing.assert_close(draft.encoder(*inputs), whole(*inputs), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(deferred.encoder(*inputs), whole(*inputs), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", tiny_models.SAVERS)
@@ -46,7 +46,7 @@ def test_text_encoders(tiny_models: dict[str, Path], tmp_path: Path, family: str
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     source = ModelSource("tiny", folder)
     whole = load_encoder(source, "mean", use_pretrained=True, field="f")
-    _require_equal(draft_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6], [7, 7, 2, 1]]))
+    _require_equal(defer_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6], [7, 7, 2, 1]]))
 
 
 @pytest.mark.parametrize("name", tiny_vision.SAVERS)
@@ -54,7 +54,7 @@ def test_image_encoders(tmp_path: Path, name: str) -> None:
     source = ModelSource("tiny", tiny_vision.SAVERS[name](tmp_path / name))
     transform, reduction = vision_transform(source, "f"), default_reduction(source)
     whole = load_image_encoder(source, transform, reduction, use_pretrained=True, field="f")
-    _require_equal(draft_image_encoder(source, transform, reduction), whole, torch.rand(2, 3, *transform.crop) * 255)
+    _require_equal(defer_image_encoder(source, transform, reduction), whole, torch.rand(2, 3, *transform.crop) * 255)
 
 
 def test_weights_below_the_name_of_a_base_model_and_of_tensorflows_norms(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_weights_below_the_name_of_a_base_model_and_of_tensorflows_norms(tmp_pat
     save_file(renamed, tmp_path / "model.safetensors", metadata={"format": "pt"})
     source = ModelSource("tiny", tmp_path)
     whole = load_encoder(source, "mean", use_pretrained=True, field="f")
-    _require_equal(draft_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6]]))
+    _require_equal(defer_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6]]))
 
 
 def test_weights_in_several_files(tiny_bert: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_weights_in_several_files(tiny_bert: Path, tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
     source = ModelSource("tiny", tmp_path)
     whole = load_encoder(source, "mean", use_pretrained=True, field="f")
-    _require_equal(draft_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6]]))
+    _require_equal(defer_encoder(source, "mean"), whole, torch.tensor([[3, 5, 4, 6]]))
 
 
 def test_what_does_not_hold_the_weights_as_the_model_does_is_not_read_in_parts(tiny_bert: Path, tmp_path: Path) -> None:
@@ -93,13 +93,13 @@ def test_what_does_not_hold_the_weights_as_the_model_does_is_not_read_in_parts(t
     for kind, changed in others.items():
         folder = shutil.copytree(tiny_bert, tmp_path / kind)
         save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
-        assert draft_encoder(ModelSource("tiny", folder), "mean") is None
+        assert defer_encoder(ModelSource("tiny", folder), "mean") is None
     twice = shutil.copytree(tiny_bert, tmp_path / "twice")
     save_file({name: state[name]}, twice / "other.safetensors")
-    assert draft_encoder(ModelSource("tiny", twice), "mean") is None
+    assert defer_encoder(ModelSource("tiny", twice), "mean") is None
     damaged = shutil.copytree(tiny_bert, tmp_path / "damaged")
     (damaged / "model.safetensors").write_bytes(b"no such thing")
-    assert draft_encoder(ModelSource("tiny", damaged), "mean") is None
+    assert defer_encoder(ModelSource("tiny", damaged), "mean") is None
 
 
 def test_weights_that_transformers_converts_are_not_read_in_parts(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_what_is_real_is_moved_and_the_rest_stays_away() -> None:
 def test_a_shared_parameter_that_was_given_tensors_is_one_again(tiny_models: dict[str, Path], tmp_path: Path) -> None:
     source = ModelSource("tiny", tiny_models["t5"])
     whole = load_encoder(source, "mean", use_pretrained=True, field="f")
-    draft = draft_encoder(source, "mean")
-    assert draft is not None
+    deferred = defer_encoder(source, "mean")
+    assert deferred is not None
     item = PretrainedInput(whole.dimension, trainable=True)
-    item.sketch(draft)
+    item.defer(deferred)
     item.encoder.load_state_dict(whole.state_dict(), assign=True)
     item.tie()
     assert len(list(item.encoder.parameters())) == len(list(whole.parameters()))

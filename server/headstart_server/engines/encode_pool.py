@@ -7,7 +7,7 @@ row numbers on the way out and counts on the way back, never rows or embeddings.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,13 @@ from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import Encode, Encoded
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space_store import SpaceStore
-from headstart_server.engines.arrival import assignment_of, workplace_of
 from headstart_server.engines.embedding import text_encode
+from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.image_embedding import ImageEncode
-from headstart_server.engines.shelf import EncoderShelf
-from headstart_server.engines.tidying import Limits, tend_machine
-from headstart_server.engines.workplace import Workplace
+from headstart_server.engines.job_context import job_context_of
+from headstart_server.engines.retention import tend_machine
+from headstart_server.engines.runtime_context import RuntimeContext, runtime_of
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.resolution import Resolution
@@ -40,7 +41,7 @@ PIECES = 8
 
 
 @dataclass(frozen=True)
-class Errand:
+class EncodeTask:
     """One pass: which input, and which of its stored views; `served` is of test rows, as Predict reads them."""
 
     feature: FittedFeature
@@ -51,7 +52,7 @@ class Errand:
 
 
 @dataclass(frozen=True)
-class Done:
+class EncodeResult:
     """A piece of work that is in the store."""
 
     rows: npt.NDArray[np.int64]
@@ -64,11 +65,11 @@ class Done:
     """Rows whose image turned out to be unusable."""
 
 
-class Crew(Protocol):
+class EncodePool(Protocol):
     """Processes that encode and publish."""
 
-    def work(self, errand: Errand, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[Done]:
-        """Has rows encoded and published; yields what is done as it gets done, in any order.
+    def work(self, task: EncodeTask, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[EncodeResult]:
+        """Has rows encoded and published; yields each result as it comes, in any order.
 
         Calls `check`, which may raise to stop it, once in a while.
         """
@@ -93,22 +94,24 @@ class _Tally:
         return {"rows": self.rows, "rows_per_second": speed, "data_wait_seconds": self.waited}
 
 
-class CrewEncode:
-    """An encoder for `fill` that leaves the work to a crew. Rows found unusable are noted in `bad`."""
+class PoolEncode:
+    """An encoder for `fill` that leaves the work to an encode pool. Rows found unusable are noted in `bad`."""
 
-    def __init__(self, crew: Crew, errand: Errand, check: Callable[[], None], bad: dict[int, str]) -> None:
-        self._crew, self._errand, self._check, self._bad = crew, errand, check, bad
+    def __init__(
+        self, encode_pool: EncodePool, task: EncodeTask, check: Callable[[], None], bad: dict[int, str]
+    ) -> None:
+        self._encode_pool, self._task, self._check, self._bad = encode_pool, task, check, bad
         self._tallies: dict[str, _Tally] = {}
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """Yields rows that are published."""
-        for done in self._crew.work(self._errand, rows, self._check):
-            tally = self._tallies.setdefault(done.worker, _Tally())
-            tally.rows += len(done.rows)
-            tally.seconds += done.seconds
-            tally.waited += done.waited
-            self._bad.update(done.bad)
-            yield done.rows, None
+        for result in self._encode_pool.work(self._task, rows, self._check):
+            tally = self._tallies.setdefault(result.worker, _Tally())
+            tally.rows += len(result.rows)
+            tally.seconds += result.seconds
+            tally.waited += result.waited
+            self._bad.update(result.bad)
+            yield result.rows, None
 
     @property
     def workers(self) -> tuple[dict[str, float], ...]:
@@ -121,24 +124,24 @@ class CrewEncode:
         return sum(tally.waited for tally in self._tallies.values()) / max(1, len(self._tallies))
 
 
-class CrewMember:
-    """One process of a crew, for one errand."""
+class EncodeWorker:
+    """One process of an encode pool, for one task."""
 
-    def __init__(self, job: dict[str, Any], errand: Errand, *, use_gpu: bool, cores: int) -> None:
-        workplace = workplace_of(job, use_gpu=use_gpu)
-        if not job["state_dir"]:  # this machine has no server to tidy up
-            tend_machine(workplace.storage, Limits(**job["limits"]))
-        assignment = assignment_of(job, workplace.storage)
-        spec, resolution = apply_defaults(assignment.spec), Resolution.of(assignment.spec)
-        plan = plan_inputs(spec, workplace.sources, resolution, workplace.device.type)[errand.feature.name]
-        plan = plan.as_served() if errand.served else plan
+    def __init__(self, envelope: JobEnvelope, task: EncodeTask, *, use_gpu: bool, cores: int) -> None:
+        runtime = runtime_of(envelope.runtime, use_gpu=use_gpu)
+        if envelope.runtime.state_dir is None:  # this machine has no server to tidy up
+            tend_machine(runtime.storage, envelope.runtime.limits)
+        job = job_context_of(envelope, runtime.storage)
+        spec, resolution = apply_defaults(job.spec), Resolution.of(job.spec)
+        plan = plan_inputs(spec, runtime.sources, resolution, runtime.device.type)[task.feature.name]
+        plan = plan.as_served() if task.served else plan
         if isinstance(plan, ImagePlan):
-            self._input: _Input = _Images(plan, errand, assignment.sources, workplace, cores)
+            self._input: _Input = _Images(plan, task, job.sources, runtime, cores)
         else:
             assert isinstance(plan, TextPlan)
-            self._input = _Texts(plan, errand, assignment.sources, workplace)
+            self._input = _Texts(plan, task, job.sources, runtime)
 
-    def __call__(self, rows: npt.NDArray[np.int64], worker: str) -> Done:
+    def __call__(self, rows: npt.NDArray[np.int64], worker: str) -> EncodeResult:
         """Encodes rows and publishes them as one shard."""
         started, source = time.monotonic(), self._input
         encoded = [batch for batch in source.encode(rows) if batch[1] is not None]
@@ -150,12 +153,12 @@ class CrewMember:
             rows = found[order]
         else:
             rows = rows[:0]
-        waited, bad = source.told()
-        return Done(rows, worker, time.monotonic() - started, waited, bad)
+        waited, bad = source.since_last_call()
+        return EncodeResult(rows, worker, time.monotonic() - started, waited, bad)
 
 
 class _Input(Protocol):
-    """The rows of one input, as a member of a crew reads them."""
+    """The rows of one input, as a member of an encode pool reads them."""
 
     store: SpaceStore
     encode: Encode
@@ -163,35 +166,37 @@ class _Input(Protocol):
     def keys(self, rows: npt.NDArray[np.int64]) -> Keys:
         """Of what this process has read."""
 
-    def told(self) -> tuple[float, dict[int, str]]:
+    def since_last_call(self) -> tuple[float, dict[int, str]]:
         """(seconds waited, rows found unusable), since the last call."""
 
 
 class _Texts:
-    def __init__(self, plan: TextPlan, errand: Errand, sources: Sources, workplace: Workplace) -> None:
-        chunks = sources.rows.chunks(errand.feature.spec.source)
-        self._column = TextColumn((start, errand.feature.texts(values)) for start, values in chunks)
-        self.store = workplace.store.space(plan.space)
-        self.encode: Encode = text_encode(plan, self._column.texts, workplace.device)
+    def __init__(self, plan: TextPlan, task: EncodeTask, sources: Sources, runtime: RuntimeContext) -> None:
+        chunks = sources.rows.chunks(task.feature.spec.source)
+        self._column = TextColumn((start, task.feature.texts(values)) for start, values in chunks)
+        self.store = runtime.store.space(plan.space)
+        self.encode: Encode = text_encode(plan, self._column.texts, runtime.device)
 
     def keys(self, rows: npt.NDArray[np.int64]) -> Keys:
         """See _Input."""
         return keys_of_texts(pa.array(self._column.texts(rows), pa.large_string()))
 
-    def told(self) -> tuple[float, dict[int, str]]:
+    def since_last_call(self) -> tuple[float, dict[int, str]]:
         """See _Input."""
         return 0.0, {}
 
 
 class _Images:
-    def __init__(self, plan: ImagePlan, errand: Errand, sources: Sources, workplace: Workplace, cores: int) -> None:
-        assert errand.keys is not None
-        column = ImageColumn(sources.tables, errand.feature.spec.source, workplace.image_limits)
-        self._images = ScannedImages(column, errand.keys)
-        space = plan.space if errand.view is None else plan.view_space(errand.view)
-        self.store = workplace.store.space(space)
+    def __init__(
+        self, plan: ImagePlan, task: EncodeTask, sources: Sources, runtime: RuntimeContext, cores: int
+    ) -> None:
+        assert task.keys is not None
+        column = ImageColumn(sources.tables, task.feature.spec.source, runtime.image_limits)
+        self._images = ScannedImages(column, task.keys)
+        space = plan.space if task.view is None else plan.view_space(task.view)
+        self.store = runtime.store.space(space)
         self._encode = ImageEncode(
-            plan, self._images, workplace.device, EncoderShelf(), lambda: None, errand.view, most_loaders=cores - 1
+            plan, self._images, runtime.device, EncoderCache(), lambda: None, task.view, most_loaders=cores - 1
         )
         self.encode: Encode = self._encode
 
@@ -199,7 +204,7 @@ class _Images:
         """See _Input."""
         return self._images.keys[rows]
 
-    def told(self) -> tuple[float, dict[int, str]]:
+    def since_last_call(self) -> tuple[float, dict[int, str]]:
         """See _Input."""
         waited, self._encode.waited = self._encode.waited, 0.0
         bad, self._images.bad = self._images.bad, {}

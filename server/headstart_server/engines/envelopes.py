@@ -1,0 +1,93 @@
+"""What travels from the server to the processes that train and export: frozen values, which JSON carries unchanged."""
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, TypeAdapter
+
+from headstart_server.core.versions import own_version
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.source import SourceRecord
+from headstart_server.engines.retention import Limits
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class RuntimeSettings:
+    """What a process needs to build its `RuntimeContext`."""
+
+    state_dir: str | None
+    """The server's; None on machines that have no server and keep copies of a shared storage in a folder of their
+    own."""
+    storage_url: str = ""
+    """Where machines share what they publish; empty: in the state directory alone."""
+    model_root: str | None = None
+    """The folder with pretrained models, if there is one."""
+    hub_allowed: bool = False
+    image_limits: ImageLimits = field(default_factory=ImageLimits)
+    limits: Limits = field(default_factory=Limits)
+    """Of the disks of machines that have no server."""
+    precisions: dict[str, str] = field(default_factory=dict)
+    """Which arithmetic is taken for fast, by device type, where that is settled."""
+    version: str = field(default_factory=own_version)
+    """Of Headstart, as the server has it."""
+
+    def elsewhere(self) -> "RuntimeSettings":
+        """For machines that share the storage but not the state directory."""
+        return replace(self, state_dir=None)
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """How jobs reach a Ray cluster."""
+
+    address: str = ""
+    """Empty: `RAY_ADDRESS`, or a cluster on this machine for each job."""
+    grows: bool = False
+    """Whether nodes are added when jobs need them."""
+    timeout: int = 1800
+    """Seconds for which workers wait for each other."""
+
+
+@dataclass(frozen=True)
+class JobEnvelope:
+    """One job, for the process that drives it, its ranks and its actors."""
+
+    identifier: str
+    display_name: str
+    spec: Annotated[TrainSpec, PlainSerializer(TrainSpec.compact)]
+    sources: list[SourceRecord]
+    runtime: RuntimeSettings
+    ray: RaySettings = field(default_factory=RaySettings)
+
+
+@dataclass(frozen=True)
+class ExportEnvelope:
+    """One export, for the process that makes it."""
+
+    identifier: str
+    """Of the artifact to be."""
+    model: str
+    format: str
+    """`onnx` or `torchscript`."""
+    head_only: bool
+    runtime: RuntimeSettings
+
+
+_JOB, _EXPORT = TypeAdapter(JobEnvelope), TypeAdapter(ExportEnvelope)
+
+
+def to_plain(envelope: JobEnvelope | ExportEnvelope) -> dict[str, Any]:
+    """An envelope as values of JSON."""
+    plain: dict[str, Any] = (_JOB if isinstance(envelope, JobEnvelope) else _EXPORT).dump_python(envelope, mode="json")  # type: ignore[arg-type]
+    return plain
+
+
+def job_envelope(plain: dict[str, Any]) -> JobEnvelope:
+    """The envelope that was made plain; raises pydantic's ValidationError for what is none."""
+    return _JOB.validate_python(plain)
+
+
+def export_envelope(plain: dict[str, Any]) -> ExportEnvelope:
+    """The envelope that was made plain; raises pydantic's ValidationError for what is none."""
+    return _EXPORT.validate_python(plain)

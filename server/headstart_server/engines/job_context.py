@@ -1,0 +1,25 @@
+"""One job as an engine gets it: its envelope, opened."""
+
+from dataclasses import dataclass
+
+from headstart_server.data.source import open_sources
+from headstart_server.data.tables import Sources
+from headstart_server.engines.envelopes import JobEnvelope
+from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """What to train on which rows."""
+
+    identifier: str
+    display_name: str
+    spec: TrainSpec
+    sources: Sources
+
+
+def job_context_of(envelope: JobEnvelope, storage: Storage) -> JobContext:
+    """Opens the tables; raises what `SourceRecord.open` does."""
+    sources = open_sources(envelope.sources, storage)
+    return JobContext(envelope.identifier, envelope.display_name, envelope.spec, sources)

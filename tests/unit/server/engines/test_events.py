@@ -1,0 +1,74 @@
+"""What a job reports is read as it was written, whatever it is, and what is none is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import pytest
+from headstart_server.core.states import State
+from headstart_server.engines.events import (
+    EncodeReport,
+    JobEvent,
+    JobFailure,
+    ModelPublished,
+    RowCounts,
+    SpecResolved,
+    StateChange,
+    from_plain,
+    kind_of,
+    to_plain,
+)
+from headstart_server.planning.resolution import Origin, ResolvedValue
+from headstart_server.spec.model import TrainSpec
+from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
+
+from tests.support import reviews
+
+EPOCH = EpochReport(
+    2, 8, {"loss": 0.1 + 0.2}, {"loss": float("inf")}, workers=[{"rows": 4, "rows_per_second": 2.0}], best=True
+)
+VALUES = [
+    ResolvedValue("trainer.batch_size", 16, Origin.MEASURED, "it fits"),
+    ResolvedValue("trainer.early_stop", None, Origin.DEFAULT),
+    ResolvedValue("preprocessing.split", {"type": "hash", "probabilities": [0.7, 0.2, 0.1]}, Origin.GIVEN),
+]
+EVENTS: list[JobEvent] = [
+    StateChange(State.QUEUED),
+    StateChange(State.FAILED, State.TRAINING, JobFailure("NON_FINITE_LOSS", "naïve\n", "trainer.learning_rate")),
+    SpecResolved(TrainSpec.model_validate(reviews.spec()).compact(), VALUES, RowCounts(10, 2, 3)),
+    EncodeReport(10, seen=4, found=3, encoded=1, workers=({"rows": 1.0},), test=True, feature="text", space="s"),
+    StepReport(1, 2, 3, 0.5, 1e-3, 100.0, 4.0),
+    EPOCH,
+    PastEpoch(EPOCH),
+    JobWarning("RESUMED", "after epoch 1"),
+    ModelPublished("m1", EPOCH),
+]
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_an_event_is_read_as_it_was_written(event: JobEvent) -> None:
+    kind, data = to_plain(event)
+    assert from_plain(kind, json.loads(json.dumps(data))) == event
+
+
+def test_every_kind_is_tried_above() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(JobEvent))
+    assert len({kind_of(type(event)) for event in EVENTS}) == len(get_args(JobEvent))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("nonsense", {}),
+        ("state", {"to": "NOWHERE"}),
+        ("state", {}),
+        ("step", {"step": 1}),
+        ("epoch", [1]),
+        ("model", {"model": "m1"}),
+        ("encode", {"total": "many"}),
+    ],
+)
+def test_what_is_no_event_is_refused(kind: str, data: Any) -> None:
+    with pytest.raises(ValueError, match=r"kind of event|validation error"):
+        from_plain(kind, data)
