@@ -54,7 +54,7 @@ test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 
 test-deepspeed: $(VENV)/.dev ## install DeepSpeed, and run what needs it
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,deepspeed]'
-	$(BIN)/python -m pytest tests/unit/server/training/test_zero.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
+	$(BIN)/python -m pytest tests/unit/server/training/test_deepspeed.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
 
 check: lint types imports contract test ## all that CI runs
 

@@ -8,9 +8,9 @@ import torch
 from headstart_server.data.images.loader import workers_for
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.embedding import embed
-from headstart_server.engines.encoder_cache import EncoderCache
-from headstart_server.engines.image_embedding import ImageEncode
+from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoding.images import ImageEncode
+from headstart_server.encoding.texts import embed
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset

@@ -9,7 +9,7 @@ from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.embedding import embed, text_encode
+from headstart_server.encoding.texts import embed, text_encode
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.spec.model import FeatureSpec, TrainSpec

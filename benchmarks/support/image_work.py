@@ -12,7 +12,7 @@ from headstart_server.data.opening import Location, open_location
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, Crops, encode_crops
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.image_embedding import in_batches
+from headstart_server.encoding.images import in_batches
 from headstart_server.planning.image_inputs import ImagePlan, plan_image
 from headstart_server.planning.resolution import Resolution
 from headstart_server.spec.model import FeatureSpec, TrainSpec

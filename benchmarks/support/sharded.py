@@ -19,7 +19,8 @@ from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
 from headstart_server.training.optimizer import build_optimizer
-from headstart_server.training.parallel import Parallel, Sharing, parallelise
+from headstart_server.training.parallel.base import Parallel, Sharing
+from headstart_server.training.parallel.strategies import parallelise
 from torch import Tensor
 
 from benchmarks.support.memory import PeakMemory, allocated

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from headstart_server.engines.encode_pool import LEAST_ROWS, MOST_ROWS, PIECES
+from headstart_server.encoding.encode_pool import LEAST_ROWS, MOST_ROWS, PIECES
 
 _KEY_BYTES, _INDEX_BYTES = 16, 24
 _JITTER = 0.15
@@ -108,10 +108,10 @@ def simulate(
     how it could be: each worker reads, hashes and gathers its own part.
     """
     share = rows / cluster.workers if parted else rows
-    hands = cluster.workers if parted else 1
+    processes = cluster.workers if parted else 1
     survey = Stage(
         "survey",
-        rows * (costs.read + costs.hash + costs.find) / hands,
+        rows * (costs.read + costs.hash + costs.find) / processes,
         share * (_KEY_BYTES + _INDEX_BYTES + costs.row_bytes),
     )
     gather = Stage(

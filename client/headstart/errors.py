@@ -31,8 +31,8 @@ class Violation:
 def explained(message: str, violations: Sequence[Violation]) -> str:
     """Return a message with one line per violation; what the message says already is said once."""
     lines = [str(violation) for violation in violations]
-    told = AND_MORE.sub("", message)
-    if lines and "; ".join(lines).startswith(told):  # the server's message is nothing but its violations
+    plain = AND_MORE.sub("", message)
+    if lines and "; ".join(lines).startswith(plain):  # the server's message is nothing but its violations
         return lines[0] if len(lines) == 1 else "\n  ".join([f"{len(lines)} things are wrong:", *lines])
     return "\n  ".join([message, *lines])
 

@@ -29,7 +29,7 @@ REFUSALS = (HeadstartError, ClientError)
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Outcome:
     """What was read of a kind's cells on one path: per cell a text, a tuple of items, or None; or why nothing was."""
 
     path: str
@@ -41,22 +41,22 @@ class Arrival:
     """Why the library that writes such files does not hold such cells: then there is nothing to read."""
 
 
-def arrived(kind: Kind, folder: Path) -> list[Arrival]:
+def outcomes(kind: Kind, folder: Path) -> list[Outcome]:
     """The kind on every path."""
-    return [_arrival(kind, way) for way in ways(kind, folder)]
+    return [_outcome(kind, way) for way in ways(kind, folder)]
 
 
-def _arrival(kind: Kind, way: Way) -> Arrival:
+def _outcome(kind: Kind, way: Way) -> Outcome:
     try:
         written = way.written()
     except Exception as error:  # noqa: BLE001 - of any library; it is told, and no fault of ours
-        return Arrival(way.name, unwritten=f"{type(error).__name__}: {error}".splitlines()[0])
+        return Outcome(way.name, unwritten=f"{type(error).__name__}: {error}".splitlines()[0])
     try:
-        return Arrival(way.name, _cells(kind, way.read(written)))
+        return Outcome(way.name, _cells(kind, way.read(written)))
     except REFUSALS as error:
-        return Arrival(way.name, refused=str(error).splitlines()[0])
+        return Outcome(way.name, refused=str(error).splitlines()[0])
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what this looks for
-        return Arrival(way.name, failed=f"{type(error).__name__}: {error}")
+        return Outcome(way.name, failed=f"{type(error).__name__}: {error}")
 
 
 def _cells(kind: Kind, texts: Texts) -> tuple[Any, ...]:
@@ -65,7 +65,7 @@ def _cells(kind: Kind, texts: Texts) -> tuple[Any, ...]:
     return tuple(None if text is None else tuple(split_items(text, kind.separator)) for text in texts)
 
 
-def differences(trained: Arrival, asked: Arrival) -> Iterator[str]:
+def differences(trained: Outcome, asked: Outcome) -> Iterator[str]:
     """Cells that a model trained on one path finds otherwise when they come by another; none where one is refused."""
     if asked.failed:
         yield asked.failed
@@ -86,28 +86,28 @@ def _items(cell: Any) -> tuple[str, ...]:
     return cell if isinstance(cell, tuple) else (cell,)
 
 
-def meant(kind: Kind) -> Arrival:
+def meant(kind: Kind) -> Outcome:
     """What the cells mean, as the table of kinds has it."""
-    return Arrival("meant", kind.texts)
+    return Outcome("meant", kind.texts)
 
 
 def report(kind: Kind, folder: Path) -> tuple[list[str], bool]:
     """Lines for one kind, and whether nothing differs."""
-    found = arrived(kind, folder)
+    found = outcomes(kind, folder)
     lines, good = [f"{kind.name}"], True
-    for arrival in found:
+    for outcome in found:
         others = [meant(kind), *found]
-        wrong = [line for other in others for line in differences(other, arrival)]
+        wrong = [line for other in others for line in differences(other, outcome)]
         good = good and not wrong
-        lines.append(f"    {arrival.path:28}{_state(arrival, wrong)[:200]}")
+        lines.append(f"    {outcome.path:28}{_state(outcome, wrong)[:200]}")
     return lines, good
 
 
-def _state(arrival: Arrival, wrong: list[str]) -> str:
-    if arrival.unwritten:
-        return f"not written: {arrival.unwritten}"
-    if arrival.refused:
-        return f"refused: {arrival.refused}"
+def _state(outcome: Outcome, wrong: list[str]) -> str:
+    if outcome.unwritten:
+        return f"not written: {outcome.unwritten}"
+    if outcome.refused:
+        return f"refused: {outcome.refused}"
     return f"DIFFERS: {wrong[0]}" if wrong else "same"
 
 

@@ -34,7 +34,7 @@ def _train_until(client: headstart.Client, wanted: dict[str, Any], enough: Calla
     run = client.train(wanted, headstart.ServerPath("reviews.csv"))
     found = Followed(run.name)
     for event in client.watch(run.name):
-        found.hear(event)
+        found.add(event)
         if enough(found):
             client.jobs.cancel(run.name)
             break

@@ -112,7 +112,7 @@ def test_a_job_survives_the_process_that_drives_it(server: tuple[RunningServer, 
         killer.join()
         print(f"{time.monotonic() - started:.0f} s; killed: {killed}; {found.warnings}")
     assert found.warnings.count("DRIVER_DIED") == 1 and "RESUMED" in found.warnings
-    assert sorted(found.losses) == list(range(1, EPOCHS + 1)), "told later, where nobody was there to hear of them"
+    assert sorted(found.losses) == list(range(1, EPOCHS + 1)), "reported later, where nobody followed them"
     for epoch, losses in found.losses.items():
         assert losses == pytest.approx(local.losses[epoch], abs=1e-5)
     assert all(node.is_cut_off for node in nodes.training()), "nobody trains for a driver that is gone"

@@ -22,7 +22,7 @@ from headstart_server.encoders.torchvision_weights import TorchvisionSource
 from headstart_server.engines.events import EncodeReport, JobEvent
 from headstart_server.engines.listener import Silent
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.engines.stored import StoredInput, StoredInputs
+from headstart_server.engines.stored_inputs import StoredInput, StoredInputs
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage

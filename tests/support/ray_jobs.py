@@ -52,7 +52,7 @@ class Followed:
         sizes = [max(1, workers) for workers in self.workers]
         return [size for before, size in zip([0, *sizes], sizes, strict=False) if size != before]
 
-    def hear(self, event: pb.TrainJobEvent) -> None:
+    def add(self, event: pb.TrainJobEvent) -> None:
         """Takes note of one event."""
         match event.WhichOneof("event"):
             case "epoch_finished":
@@ -69,7 +69,7 @@ def follow(run: headstart.TrainRun) -> Followed:
     """Reads a job to its end."""
     found = Followed(run.name)
     for event in run:
-        found.hear(event)
+        found.add(event)
     run.result()
     return found
 

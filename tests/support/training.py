@@ -21,7 +21,8 @@ from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
 from headstart_server.training.feed import Feed, TokenFeed
 from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
-from headstart_server.training.parallel import Sharing, parallelise
+from headstart_server.training.parallel.base import Sharing
+from headstart_server.training.parallel.strategies import parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport, TrainingEvent
 from headstart_server.training.settings import LoopSettings

@@ -1,4 +1,4 @@
-"""The members of zip and tar files as their libraries read them, within bounded memory whatever a stranger wrote."""
+"""The members of zip and tar files as their libraries read them, within bounded memory whatever somebody wrote."""
 
 import os
 import tarfile

@@ -26,7 +26,7 @@ _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_b
 def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> Iterator[pa.RecordBatch]:
     """The batch in canonical batches that are small enough to decode; `first_row` counts its rows in errors.
 
-    Buffers are checked first: Arrow trusts the offsets that a stranger sends. Raises InvalidInputError by column.
+    Buffers are checked first: Arrow trusts the offsets that somebody sends. Raises InvalidInputError by column.
     """
     validated(batch, field)
     check_names(batch.schema.names, field)

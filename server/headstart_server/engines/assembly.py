@@ -22,7 +22,7 @@ from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.engines.stored import StoredInput
+from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan

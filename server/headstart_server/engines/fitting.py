@@ -14,7 +14,7 @@ from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.engines.stored import StoredInput
+from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
@@ -26,7 +26,8 @@ from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.outputs import load_metrics
-from headstart_server.training.parallel import Parallel, Sharing, parallelise
+from headstart_server.training.parallel.base import Parallel, Sharing
+from headstart_server.training.parallel.strategies import parallelise
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import APPROXIMATE, EpochReport, JobWarning, Metrics
 from headstart_server.training.settings import LoopSettings

@@ -11,12 +11,12 @@ from headstart_server.core.states import State
 from headstart_server.data.dataset import PreparedData, Survey, prepare
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.splits import Part
-from headstart_server.engines.encode_pool import EncodePool
+from headstart_server.encoding.encode_pool import EncodePool
 from headstart_server.engines.events import RowCounts, SpecResolved, StateChange
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.engines.stored import StoredInput, StoredInputs
+from headstart_server.engines.stored_inputs import StoredInput, StoredInputs
 from headstart_server.planning.backend import BackendPlan, plan_backend
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.notes import notes_of

@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 from headstart_server.core.memory import available_bytes
 from headstart_server.model.losses import LossFunction
 from headstart_server.training.feed import Feed
-from headstart_server.training.parallel import Parallel
+from headstart_server.training.parallel.base import Parallel
 from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5

@@ -41,7 +41,7 @@ from headstart_server.serving.predictor import Predictor
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
 Say = Callable[[str, str], None]
-"""Hears (stage, message)."""
+"""Takes (stage, message)."""
 
 
 class Exporter:

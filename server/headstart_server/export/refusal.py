@@ -63,5 +63,5 @@ def cause_of(error: BaseException) -> str:
     said = [line for line in said if line != "RuntimeError:"]
     if not said:
         return type(error).__name__
-    told = _PATH.sub("...", said[-1] if lines[0].startswith(("The following", "Traceback")) else said[0])
-    return f"{type(error).__name__}: {told.removeprefix(f'{type(error).__name__}: ')[:300]}"
+    found = _PATH.sub("...", said[-1] if lines[0].startswith(("The following", "Traceback")) else said[0])
+    return f"{type(error).__name__}: {found.removeprefix(f'{type(error).__name__}: ')[:300]}"

@@ -1,4 +1,4 @@
-"""The processes that train one model together: which rows are whose, and what they tell each other."""
+"""The processes that train one model together: which rows are whose, and what they exchange."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class World:
-    """Process `rank` of `size`. A world of one tells nobody anything.
+    """Process `rank` of `size`. A world of one exchanges nothing.
 
     A larger one talks through torch.distributed's default process group, which needs a backend for CPU tensors; all its
     processes call the same methods in the same order.
@@ -99,7 +99,7 @@ class World:
                 dist.broadcast(tensor.detach(), src=0)
 
     def broadcast_object(self, value: Any) -> Any:
-        """What rank 0 has, as everybody hears it: plain values of JSON."""
+        """What rank 0 has, as everybody receives it: plain values of JSON."""
         if self.size == 1:
             return value
         written = bytearray(json.dumps(value).encode()) if self.leads else bytearray()

@@ -24,9 +24,9 @@ from headstart_server.embedding_store.fill import Encode, Encoded
 from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.encoders.precision import DTYPES
-from headstart_server.engines.embedding import embed, text_encode
-from headstart_server.engines.encoder_cache import EncoderCache
-from headstart_server.engines.image_embedding import ImageEncode
+from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoding.images import ImageEncode
+from headstart_server.encoding.texts import embed, text_encode
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.image_inputs import ImagePlan, plan_image
 from headstart_server.planning.pretrained import PretrainedPlan

@@ -42,7 +42,7 @@ class Team(Protocol):
         """Whether this is the first of them."""
 
     def broadcast_object(self, value: Any) -> Any:
-        """What the first has, as everybody hears it."""
+        """What the first has, as everybody receives it."""
 
     def all_gather_object(self, value: Any) -> list[Any]:
         """What everybody has, once everybody has come here."""

@@ -45,7 +45,7 @@ class Progress:
     epochs_without_improvement: int
     """Evaluations, of which an epoch has one unless it is asked for more."""
     past: Sequence[EpochReport] = ()
-    """The last evaluations' reports: who listened may have died before he heard them."""
+    """The last evaluations' reports: whoever followed the run may have died before they arrived."""
     evaluation: int = 0
     """Evaluations so far."""
     into: int = 0

@@ -11,7 +11,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training.feed import Feed
 from headstart_server.training.outputs import LossSums, Outputs, condensed, measured
-from headstart_server.training.parallel import Parallel
+from headstart_server.training.parallel.base import Parallel
 from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
 from headstart_server.training.step_sync import StepSync
@@ -72,8 +72,8 @@ class Evaluator:
         answers, known = said.everybody()
         if world.leads:
             metrics |= measured(self._outputs, answers, known)
-        told: Metrics = world.broadcast_object(metrics)
-        return told
+        everywhere: Metrics = world.broadcast_object(metrics)
+        return everywhere
 
     def _answers(
         self, part: Part, most_rows: int | None = None

@@ -24,7 +24,7 @@ from headstart_server.training.checkpoint import (
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
 from headstart_server.training.micro_batches import MicroBatch, cut
-from headstart_server.training.parallel import Parallel, State
+from headstart_server.training.parallel.base import Parallel, State
 from headstart_server.training.precision import Precision
 from headstart_server.training.replica_check import require_same
 from headstart_server.training.reports import EpochReport, JobWarning, Metrics, PastEpoch, Reporter, WorkerReport

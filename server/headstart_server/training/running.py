@@ -54,8 +54,8 @@ class Running:
         answers, targets = self._said.everybody()
         if self._world.leads:
             metrics |= measured(self._outputs, answers, targets)
-        told: Metrics = self._world.broadcast_object(metrics)
-        return told
+        everywhere: Metrics = self._world.broadcast_object(metrics)
+        return everywhere
 
 
 class Meter:

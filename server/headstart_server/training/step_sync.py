@@ -12,7 +12,7 @@ _CUDA_STEPS = 8
 
 
 class StepSync:
-    """Rank 0 hears of cancellation; all leave at the same step, so that none waits for the others for ever."""
+    """Rank 0 learns of a cancellation; all leave at the same step, so that none waits for the others for ever."""
 
     def __init__(self, world: World, reporter: Reporter) -> None:
         self._world, self._reporter = world, reporter

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from headstart_server.data.images.file_signatures import stranger
+from headstart_server.data.images.file_signatures import kind_of_file
 from headstart_server.data.images.pillow_warnings import silenced
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
@@ -94,7 +94,7 @@ def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     except BadImageError:
         raise
     except UnidentifiedImageError:
-        raise BadImageError(stranger(data)) from None
+        raise BadImageError(kind_of_file(data)) from None
     except Image.DecompressionBombError:
         raise BadImageError(
             f"it has far more than {limits.max_pixels} pixels (the server's max_image_pixels); scale it down"

@@ -26,7 +26,7 @@ _LFS = b"version https://git-lfs"
 _SHOWN = 24
 
 
-def stranger(data: bytes) -> str:
+def kind_of_file(data: bytes) -> str:
     """What a file is that no decoder knows, and what to do."""
     if not data:
         return "the file is empty; replace it"

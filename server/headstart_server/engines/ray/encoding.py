@@ -18,7 +18,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from headstart_server.core.errors import HeadstartError, StorageError, TrainingFailedError
-from headstart_server.engines.encode_pool import EncodeResult, EncodeTask, EncodeWorker, pieces
+from headstart_server.encoding.encode_pool import EncodeResult, EncodeTask, pieces
+from headstart_server.engines.encode_worker import EncodeWorker
 from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.ray.cluster import brief
 from headstart_server.engines.ray.nodes import Lookout
@@ -75,13 +76,13 @@ class _Actor:
     """One process of the pool."""
 
     def __init__(self, envelope: JobEnvelope, task: Any, use_gpu: bool, cpus: float) -> None:
-        self._member: EncodeWorker | HeadstartError
+        self._encode_worker: EncodeWorker | HeadstartError
         try:
-            self._member = EncodeWorker(envelope, ray.get(task), use_gpu=use_gpu, cores=max(1, int(cpus)))
+            self._encode_worker = EncodeWorker(envelope, ray.get(task), use_gpu=use_gpu, cores=max(1, int(cpus)))
         except StorageError:
             raise
         except HeadstartError as error:  # the answer to the first piece
-            self._member = error
+            self._encode_worker = error
         self._name = ray.get_runtime_context().get_actor_id()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -94,14 +95,14 @@ class _Actor:
 
     def _patiently(self, rows: npt.NDArray[np.int64]) -> EncodeResult:
         """Tries again where the shared storage could not be reached; what was published is then encoded twice."""
-        if isinstance(self._member, HeadstartError):
-            raise self._member
+        if isinstance(self._encode_worker, HeadstartError):
+            raise self._encode_worker
         for wait in _STORAGE_WAITS:
             try:
-                return self._member(rows, self._name)
+                return self._encode_worker(rows, self._name)
             except StorageError:
                 time.sleep(wait)
-        return self._member(rows, self._name)
+        return self._encode_worker(rows, self._name)
 
 
 def _packed(result: EncodeResult) -> pa.Table:

@@ -1,7 +1,7 @@
 """The Ray engine: one job on the workers of a Ray cluster, by Ray Train.
 
-The server's worker process is the driver: it prepares the job, fills the store, and tells the server what the workers
-say. Every worker reads the rows by itself and trains its part of each batch; rank 0 publishes.
+The server's worker process is the driver: it prepares the job, fills the store, and passes the workers' reports
+on to the server. Every worker reads the rows by itself and trains its part of each batch; rank 0 publishes.
 """
 
 import os
@@ -29,7 +29,7 @@ from headstart_server.engines.ray.cluster import brief, cluster
 from headstart_server.engines.ray.encoding import RayEncodePool
 from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
 from headstart_server.engines.ray.report_channel import require_channel, start_channel
-from headstart_server.engines.ray.worker import member
+from headstart_server.engines.ray.worker import train_rank
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.storage.object_store import RemoteObjectStore
@@ -116,7 +116,7 @@ class RayEngine:
 
     def _trainer(self, plan: BackendPlan, survey: Survey, channel: Any) -> TorchTrainer:
         return TorchTrainer(
-            member,
+            train_rank,
             train_loop_config={
                 "envelope": to_plain(self._shared_envelope()),
                 "plan": plan,

@@ -80,10 +80,10 @@ class RayLoaderWorkers:
     def take(self, ticket: Any) -> LoadedImages:
         """See LoaderWorkers."""
         try:
-            told: tuple[LoadedImages, dict[str, Any]] = ray.get(ticket)
+            answer: tuple[LoadedImages, dict[str, Any]] = ray.get(ticket)
         except RayError as error:  # its process or its machine has gone, what it made with it, or it failed
             raise WorkerLost(brief(error)) from error
-        loaded, crops = told
+        loaded, crops = answer
         return loaded._replace(crops={name: torch.from_numpy(np.array(values)) for name, values in crops.items()})
 
     def lose(self, worker: int) -> None:

@@ -101,7 +101,7 @@ def _ask(node: str) -> Any:
 
 def _version() -> str:
     """Runs on a node: imports all that a worker runs."""
-    import headstart_server.engines.member  # noqa: F401
+    import headstart_server.engines.rank  # noqa: F401
 
     return own_version()
 

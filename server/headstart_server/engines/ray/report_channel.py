@@ -14,7 +14,7 @@ _CANCEL_SECONDS = 0.5
 
 
 def start_channel() -> Any:
-    """Starts an actor on this machine that hears what rank 0 says."""
+    """Starts an actor on this machine that keeps what rank 0 reports."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(ReportChannel).options(num_cpus=0, scheduling_strategy=here).remote()
 
@@ -26,7 +26,7 @@ def require_channel(channel: Any) -> None:
 
 
 class ReportChannel:
-    """What rank 0 says, kept until the driver asks; and what the driver has to tell the workers."""
+    """Reports of rank 0, kept until the driver asks for them, and the driver's cancellation, for the workers."""
 
     def __init__(self) -> None:
         self._reports: list[JobEvent] = []

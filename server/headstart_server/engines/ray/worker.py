@@ -14,10 +14,10 @@ from headstart_server.engines.ray.report_channel import ChannelReporter
 from headstart_server.model.world import World
 
 
-def member(config: dict[str, Any]) -> None:
+def train_rank(config: dict[str, Any]) -> None:
     """One worker's part. A job that has ended, well or for good, is not begun again after a restart."""
     from headstart_server.engines.envelopes import job_envelope
-    from headstart_server.engines.member import train_together
+    from headstart_server.engines.rank import train_together
     from headstart_server.engines.ray.loading import ClusterLoading
 
     channel, world = config["channel"], World.joined()

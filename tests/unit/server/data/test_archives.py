@@ -1,4 +1,4 @@
-"""Archives from strangers: read in place, refused by member with what to do, bounded in memory whatever they claim."""
+"""Archives from outside: read in place, refused by member with what to do, bounded in memory whatever they claim."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from headstart_server.core.errors import (
     TrainingFailedError,
 )
 from headstart_server.data.splits import Part
-from headstart_server.engines.encode_pool import LEAST_ROWS, MOST_ROWS, EncodeResult, EncodeTask, EncodeWorker, pieces
+from headstart_server.encoding.encode_pool import LEAST_ROWS, MOST_ROWS, EncodeResult, EncodeTask, pieces
+from headstart_server.engines.encode_worker import EncodeWorker
 from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.preparing import Prepared, fill_store, gathered_inputs, prepare_job, stored_inputs

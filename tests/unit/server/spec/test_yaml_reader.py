@@ -1,4 +1,4 @@
-"""The YAML reader takes whatever a stranger sends and answers with a mapping or with an InvalidInputError."""
+"""The YAML reader takes whatever somebody sends and answers with a mapping or with an InvalidInputError."""
 
 from typing import Any
 

@@ -12,7 +12,8 @@ from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec
-from headstart_server.training.parallel import Sharing, parallelise
+from headstart_server.training.parallel.base import Sharing
+from headstart_server.training.parallel.strategies import parallelise
 from torch import Tensor, nn
 
 from tests.support.training import feature_of

@@ -16,7 +16,7 @@ from headstart_server.data.splits import Part
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import object_store_at
-from headstart_server.training.parallel import Alone, Sharing
+from headstart_server.training.parallel.base import Alone, Sharing
 
 from tests.support.together import Together
 from tests.support.training import Reports, Run, settings_of

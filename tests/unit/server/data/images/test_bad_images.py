@@ -52,7 +52,7 @@ WHOLE = {
     "animated WebP": encoded(picture(40, 30), "WEBP", **ANIMATED),
     "progressive JPEG": encoded(picture(40, 30), "JPEG", progressive=True),
 }
-STRANGERS = {
+OTHER_FILES = {
     "empty": (b"", "the file is empty; replace it"),
     "text": (b"just some words\n", "it is a text file, not an image; it begins with 'just some words"),
     "HTML": (b"<!DOCTYPE html><html><body>404</body></html>", "it is markup (HTML or SVG)"),
@@ -75,9 +75,9 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("kind", STRANGERS)
+@pytest.mark.parametrize("kind", OTHER_FILES)
 def test_what_is_no_image_is_named(kind: str) -> None:
-    data, message = STRANGERS[kind]
+    data, message = OTHER_FILES[kind]
     assert message in refusal(data)
     with pytest.raises(BadImageError):
         inspect(data, LIMITS)

@@ -19,11 +19,11 @@ from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, 
 from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
-from headstart_server.engines.embedding import Throttle, embed, new_matrix, text_encode
-from headstart_server.engines.encode_pool import EncodePool, EncodeTask, PoolEncode
-from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.encoding.encode_pool import EncodePool, EncodeTask, PoolEncode
+from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoding.images import ImageEncode, find_undecodable
+from headstart_server.encoding.texts import Throttle, embed, new_matrix, text_encode
 from headstart_server.engines.events import EncodeReport
-from headstart_server.engines.image_embedding import ImageEncode, find_undecodable
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.image_inputs import ImagePlan

@@ -14,8 +14,8 @@ from headstart_server.data.images.scan import ScannedImages
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
-from headstart_server.engines.embedding import require_finite_embeddings
-from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoding.texts import require_finite_embeddings
 from headstart_server.planning.image_inputs import ImagePlan
 
 

@@ -33,7 +33,7 @@ def train_together(
 
     `envelope` is the same everywhere, and so is what a survey of its rows has found out. The
     embeddings are in the store already: preparing is silent, and encodes only what has been evicted since. `listener`
-    hears of the training, in rank 0; `loading` makes what loads images.
+    receives the training's reports, in rank 0; `loading` makes what loads images.
     """
     runtime = runtime_of(envelope.runtime, use_gpu=plan.use_gpu)
     if envelope.runtime.state_dir is None:  # this machine has no server to tidy up

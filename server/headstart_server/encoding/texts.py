@@ -17,7 +17,7 @@ from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, at_precision
-from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.encoding.encoder_cache import EncoderCache
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.text_inputs import TextPlan
 

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 
 from headstart_server.encoders.text import TextEncoder
-from headstart_server.engines.encoder_cache import EncoderCache
+from headstart_server.encoding.encoder_cache import EncoderCache
 from torch import nn
 
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.world import World
-from headstart_server.training.parallel import Alone, State
+from headstart_server.training.parallel.base import Alone, State
 from headstart_server.training.precision import Precision
 from headstart_server.training.stepping import Clipping
 

@@ -9,7 +9,7 @@ import torch
 from headstart_server.model.world import World
 from headstart_server.spec.model import OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
-from headstart_server.training.parallel import Sharing
+from headstart_server.training.parallel.base import Sharing
 
 from tests.support.together import Together
 from tests.support.training import Reports, Run, settings_of

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from headstart_server.engines.events import JobEvent, SpecResolved
 from headstart_server.engines.listener import Silent
-from headstart_server.engines.member import train_together
+from headstart_server.engines.rank import train_together
 from headstart_server.engines.tuning import BatchFit
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan, plan_backend
