@@ -9,7 +9,7 @@ from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.encoding.texts import embed, text_encode
+from headstart_server.encoding.texts import TextEncode, embed
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.spec.model import FeatureSpec, TrainSpec
@@ -34,7 +34,7 @@ class EmbeddingPass:
     def __init__(self, plan: TextPlan, texts: list[str]) -> None:
         self.plan = plan
         self._column = TextColumn([(0, pa.array(texts, pa.large_string()))])
-        self._encode = text_encode(plan, self._column.texts, device())
+        self._encode = TextEncode(plan, self._column.texts, device())
         list(self._encode(np.arange(1)))
 
     def into(self, store: Path) -> Tensor:

@@ -15,6 +15,7 @@ from headstart.v1 import server_pb2
 
 from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.executors import Executors
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.data.images.decode import ImageLimits
@@ -31,8 +32,6 @@ from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.retention import Retention
-from headstart_server.rpc.admission import Admission
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
@@ -42,6 +41,14 @@ from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
 from headstart_server.rpc.server_info import ServerServicer
 from headstart_server.rpc.training import TrainingServicer
+from headstart_server.service.admission import Admission
+from headstart_server.service.datasets import DatasetService
+from headstart_server.service.embeddings import EmbeddingService
+from headstart_server.service.exporting import ExportService
+from headstart_server.service.models import ModelService
+from headstart_server.service.prediction import PredictionService
+from headstart_server.service.retention import Retention
+from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings
@@ -67,6 +74,7 @@ class App:
         self.storage = Storage(self.layout, settings.storage_url)
         self.storage.mark()
         self.runtime = RuntimeContext.at(self.storage, sources, limits)
+        self.executors = Executors()
         self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
@@ -86,11 +94,15 @@ class App:
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
             ),
+            self.executors,
         )
         self.batcher = Batcher()
         self.artifacts = ArtifactRegistry(self.storage.artifacts)
         self.exports = Exports(
-            self.artifacts, replace(runtime, precisions=settled_precisions()), settings.concurrent_exports
+            self.artifacts,
+            replace(runtime, precisions=settled_precisions()),
+            self.executors.files,
+            settings.concurrent_exports,
         )
         self.server = Server(self._endpoint(), self._servicers(sources))
 
@@ -121,6 +133,7 @@ class App:
         await self.exports.close()
         self.jobs.close()
         self.batcher.close()
+        self.executors.close()
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings
@@ -129,15 +142,38 @@ class App:
         )
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
-        settings, layout, runtime = self.settings, self.layout, self.runtime
+        settings, layout, runtime, executors = self.settings, self.layout, self.runtime, self.executors
         uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
-        models = ModelRegistry(self.storage.models)
-        images = runtime.image_limits
+        models, images = ModelRegistry(self.storage.models), runtime.image_limits
         pool = ModelPool(
             models, runtime.encoder_store, runtime.store, runtime.device, settings.model_pool_bytes, images
         )
-        admission = Admission(self.storage, settings.data_root, uploads, sources, runtime.device.type, images)
-        limits = server_pb2.ServerLimits(
+        admission = Admission(
+            self.storage,
+            settings.data_root,
+            uploads,
+            sources,
+            runtime.device.type,
+            images,
+            settings.max_plan_bytes,
+        )
+        training = TrainingService(admission, self.supervisor, self.jobs, runtime.store, layout, executors)
+        most_rows = settings.max_predict_rows
+        return {
+            "TrainingService": TrainingServicer(training),
+            "PredictionService": PredictionServicer(PredictionService(pool, self.batcher, most_rows, executors)),
+            "ExportService": ExportServicer(ExportService(self.exports, self.artifacts, models, executors)),
+            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors)),
+            "ModelService": ModelServicer(ModelService(models, pool, executors)),
+            "EmbeddingService": EmbeddingServicer(
+                EmbeddingService(runtime, self.batcher, most_rows, executors), executors.rows
+            ),
+            "ServerService": ServerServicer(sources, self._limits(), executors.files),
+        }
+
+    def _limits(self) -> server_pb2.ServerLimits:
+        settings, images = self.settings, self.runtime.image_limits
+        return server_pb2.ServerLimits(
             max_message_bytes=settings.max_message_bytes,
             max_dataset_bytes=settings.max_dataset_bytes,
             max_predict_rows=settings.max_predict_rows,
@@ -145,16 +181,8 @@ class App:
             max_image_bytes=images.max_bytes,
             max_image_pixels=images.max_pixels,
             max_image_ratio=images.max_ratio,
+            max_plan_bytes=settings.max_plan_bytes,
         )
-        return {
-            "TrainingService": TrainingServicer(admission, self.supervisor, self.jobs, runtime.store, layout),
-            "PredictionService": PredictionServicer(pool, self.batcher, settings.max_predict_rows),
-            "ExportService": ExportServicer(self.exports, self.artifacts, models),
-            "DatasetService": DatasetServicer(uploads, self.jobs),
-            "ModelService": ModelServicer(models, pool),
-            "EmbeddingService": EmbeddingServicer(runtime, settings.max_predict_rows),
-            "ServerService": ServerServicer(sources, limits),
-        }
 
 
 async def serve(settings: Settings) -> None:

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")
     max_message_bytes: int = Field(64 << 20, ge=1 << 20, description="largest gRPC message")
     max_dataset_bytes: int = Field(64 << 30, ge=1, description="largest uploaded file")
+    max_plan_bytes: int = Field(1 << 30, ge=1, description="most data that PlanTrainJob reads")
     max_image_bytes: int = Field(64 << 20, ge=1, description="largest image file")
     max_image_pixels: int = Field(64_000_000, ge=1, le=178_956_970, description="most pixels of an image")
     max_image_ratio: int = Field(100, ge=1, description="most times an image's longer side may be its shorter")

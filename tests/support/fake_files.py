@@ -57,7 +57,7 @@ class FakeDatasets(DatasetServiceServicer):
 
     def GetDataset(self, request: dataset_pb2.GetDatasetRequest, context: grpc.ServicerContext) -> dataset_pb2.Dataset:
         """Find a file by its digest."""
-        digest = request.name.removeprefix("datasets/sha256:")
+        digest = request.name.removeprefix("datasets/sha256:").partition(".")[0]
         if digest not in self.contents:
             not_found(request.name).abort(context)
         return self._dataset(digest)

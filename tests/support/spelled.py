@@ -108,7 +108,7 @@ def trained(folder: Path, values: dict[str, Any]) -> Training:
     ):
         prepared = prepare_job(JobContext("job", "", spec, sources_of(**columns())), runtime, done)
         Fitting(prepared, {}, runtime, done).run()
-    done.notes, done.resolved_spec = spec.notes, prepared.resolution.spec()
+    done.notes, done.resolved_spec = spec.notes, prepared.plan.resolution.spec()
     return done
 
 

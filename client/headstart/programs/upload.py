@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart.errors import HeadstartError, NotFound
 from headstart.files.content import Content, FileContent, digest_of
+from headstart.files.endings import ARCHIVES, TABLES
 from headstart.files.packing import folder_content
 from headstart.programs.retry import Patience, RetryPolicy, persistently
 from headstart.v1.dataset_pb2 import Dataset, DatasetHeader, GetDatasetRequest, UploadDatasetRequest
@@ -32,7 +33,7 @@ def upload(
     header = DatasetHeader(display_name=content.name, format=format, sha256=digest)
 
     def attempt(patience: Patience) -> Program[Dataset]:
-        known = yield from _find(digest)
+        known = yield from _find(digest, format_ending(content.name, format))
         patience.reached()
         return known or (yield from _send(_Parts(content, header, progress)))
 
@@ -50,9 +51,17 @@ def upload_path(
     return (yield from upload(content, policy, format, progress))
 
 
-def _find(digest: str) -> Program[Dataset | None]:
+def format_ending(name: str, format: Dataset.Format) -> str:
+    """Return what ends the name of a data set by digest: its format, as far as it can be told from here."""
+    if format:
+        return "." + Dataset.Format.Name(format).removeprefix("FORMAT_").lower()
+    known = (ending for ending in (*TABLES, *ARCHIVES) if name.lower().endswith(ending))
+    return max(known, key=len, default="")
+
+
+def _find(digest: str, ending: str) -> Program[Dataset | None]:
     try:
-        return (yield from call(GET_DATASET, GetDatasetRequest(name=f"datasets/sha256:{digest}")))
+        return (yield from call(GET_DATASET, GetDatasetRequest(name=f"datasets/sha256:{digest}{ending}")))
     except NotFound:
         return None
 

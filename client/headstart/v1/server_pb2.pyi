@@ -41,7 +41,7 @@ class ServerInfo(_message.Message):
     def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[EncoderInfo, _Mapping]]] = ..., pretrained_models: _Optional[_Iterable[str]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., hub_allowed: bool = ...) -> None: ...
 
 class ServerLimits(_message.Message):
-    __slots__ = ("max_message_bytes", "max_dataset_bytes", "max_predict_rows", "max_spec_bytes", "max_queued_jobs", "max_image_bytes", "max_image_pixels", "max_image_ratio")
+    __slots__ = ("max_message_bytes", "max_dataset_bytes", "max_predict_rows", "max_spec_bytes", "max_queued_jobs", "max_image_bytes", "max_image_pixels", "max_image_ratio", "max_plan_bytes")
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_DATASET_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_PREDICT_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class ServerLimits(_message.Message):
     MAX_IMAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_PIXELS_FIELD_NUMBER: _ClassVar[int]
     MAX_IMAGE_RATIO_FIELD_NUMBER: _ClassVar[int]
+    MAX_PLAN_BYTES_FIELD_NUMBER: _ClassVar[int]
     max_message_bytes: int
     max_dataset_bytes: int
     max_predict_rows: int
@@ -58,7 +59,8 @@ class ServerLimits(_message.Message):
     max_image_bytes: int
     max_image_pixels: int
     max_image_ratio: int
-    def __init__(self, max_message_bytes: _Optional[int] = ..., max_dataset_bytes: _Optional[int] = ..., max_predict_rows: _Optional[int] = ..., max_spec_bytes: _Optional[int] = ..., max_queued_jobs: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., max_image_ratio: _Optional[int] = ...) -> None: ...
+    max_plan_bytes: int
+    def __init__(self, max_message_bytes: _Optional[int] = ..., max_dataset_bytes: _Optional[int] = ..., max_predict_rows: _Optional[int] = ..., max_spec_bytes: _Optional[int] = ..., max_queued_jobs: _Optional[int] = ..., max_image_bytes: _Optional[int] = ..., max_image_pixels: _Optional[int] = ..., max_image_ratio: _Optional[int] = ..., max_plan_bytes: _Optional[int] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("name", "description", "memory_bytes", "fast_precision")

@@ -82,6 +82,12 @@ class NotExportableError(FailedPreconditionError):
     reason = "NOT_EXPORTABLE"
 
 
+class PermissionDeniedError(HeadstartError):
+    """The caller may not do this."""
+
+    reason = "PERMISSION_DENIED"
+
+
 class OutOfRangeError(HeadstartError):
     """An offset lies past the end."""
 

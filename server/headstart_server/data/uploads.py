@@ -51,10 +51,16 @@ class Uploads:
     def __init__(self, folders: SharedFolders, tables: Path, max_bytes: int) -> None:
         self._folders, self._tables, self.max_bytes = folders, tables, max_bytes
         self._sound = SoundResources("datasets")
+        self._digests: dict[str, tuple[str, str]] = {}
+        """(SHA-256, format) by id."""
+
+    def format_of(self, display_name: str, file_format: str) -> Format:
+        """The format that an upload is in; raises InvalidInputError where neither the one nor the other says it."""
+        return format_of(f"data.{file_format}" if file_format else display_name, "header.format")
 
     def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
-        """Begins an upload; raises InvalidInputError if the format cannot be told."""
-        chosen = format_of(f"data.{file_format}" if file_format else display_name, "header.format")
+        """Begins an upload; raises InvalidInputError as `format_of`."""
+        chosen = self.format_of(display_name, file_format)
         return Upload(self, self._folders.root, display_name, chosen, sha256.lower())
 
     def get(self, identifier: str) -> Dataset:
@@ -81,12 +87,22 @@ class Uploads:
         """Every data set whose description is sound, newest first."""
         return self._sound.read(reversed(self._folders.names()), self.get)
 
-    def find(self, sha256: str, file_format: str | None = None) -> Dataset | None:
+    def find(self, sha256: str, file_format: Format | None = None) -> Dataset | None:
         """The data set with these bytes, which are still there; None where there is none, or only a damaged one."""
         return next((item for item in self._named(sha256, file_format) if self._is_sound(item)), None)
 
-    def _named(self, sha256: str, file_format: str | None) -> Iterator[Dataset]:
-        return (item for item in self.all() if item.sha256 == sha256 and file_format in (None, item.format))
+    def _named(self, sha256: str, file_format: Format | None) -> Iterator[Dataset]:
+        """Data sets that were uploaded with these bytes, newest first; each description is indexed once."""
+        names = self._folders.names()
+        for name in set(names) - self._digests.keys():
+            with suppress(NotFoundError, DataLossError):  # `all` says what is wrong with it
+                dataset = self.get(name)
+                self._digests[name] = (dataset.sha256, dataset.format)
+        for name in reversed(names):
+            digest, stored_format = self._digests.get(name, ("", ""))
+            if digest == sha256 and file_format in (None, stored_format):
+                with suppress(NotFoundError, DataLossError):  # deleted or damaged meanwhile
+                    yield self.get(name)
 
     def _is_sound(self, dataset: Dataset) -> bool:
         try:

@@ -36,13 +36,8 @@ class ImageEncode:
         view: int | None = None,
         most_loaders: int | None = None,
     ) -> None:
-        self._plan, self._images, self._device, self._encoder_cache, self._check = (
-            plan,
-            images,
-            device,
-            encoder_cache,
-            check,
-        )
+        self._plan, self._images, self._device = plan, images, device
+        self._encoder_cache, self._check = encoder_cache, check
         self._view, self._most_loaders = view, most_loaders
         self.waited = 0.0
         """Seconds in which the encoder waited for images."""
@@ -50,8 +45,7 @@ class ImageEncode:
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """Encodes rows; yields (rows, embeddings) batch by batch."""
         plan = self._plan
-        encoder = self._encoder_cache.get(plan.space.identifier, self._load)
-        assert isinstance(encoder, ImageEncoder)
+        encoder = self.load()
         loaders = workers_for(len(rows))
         if self._most_loaders is not None:
             loaders = min(loaders, self._most_loaders)
@@ -69,8 +63,16 @@ class ImageEncode:
     def _reader(self) -> ImageReader:
         return self._plan.reader(self._images) if self._view is None else self._plan.view_reader(self._images)
 
-    def _load(self) -> ImageEncoder:
-        return self._plan.load_encoder().fused().at(self._plan.precision, self._device)
+    def load(self) -> ImageEncoder:
+        """The encoder, from the cache or loaded: seconds."""
+        plan = self._plan
+
+        def load() -> ImageEncoder:
+            return plan.load_encoder().fused().at(plan.precision, self._device)
+
+        encoder = self._encoder_cache.get(plan.space.identifier, load)
+        assert isinstance(encoder, ImageEncoder)
+        return encoder
 
     def _usable(self, batches: Waited[LoadedImages]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
         for batch in batches:

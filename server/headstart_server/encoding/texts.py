@@ -26,27 +26,37 @@ _ATTEMPTS = 3
 _MEMORY_SHARE = 0.5
 
 
-def text_encode(
-    plan: TextPlan,
-    texts: Callable[[npt.NDArray[np.int64]], list[str]],
-    device: torch.device,
-    encoder_cache: EncoderCache | None = None,
-) -> Encode:
-    """The pass of one text encoder; the weights are loaded when the first row needs them, or lie in the cache."""
-    encoder_cache = encoder_cache or EncoderCache()
+class TextEncode:
+    """The pass of one text encoder, whose weights are loaded when the first row needs them, or lie in a cache."""
 
-    def load() -> TextEncoder:
-        return at_precision(plan.load_encoder(), plan.precision, device)
+    def __init__(
+        self,
+        plan: TextPlan,
+        texts: Callable[[npt.NDArray[np.int64]], list[str]],
+        device: torch.device,
+        encoder_cache: EncoderCache | None = None,
+    ) -> None:
+        self._plan, self._texts, self._device = plan, texts, device
+        self._encoder_cache = encoder_cache or EncoderCache()
 
-    def encode(rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        encoder = encoder_cache.get(plan.space.identifier, load)
+    def load(self) -> TextEncoder:
+        """The encoder, from the cache or loaded: seconds."""
+        plan = self._plan
+
+        def load() -> TextEncoder:
+            return at_precision(plan.load_encoder(), plan.precision, self._device)
+
+        encoder = self._encoder_cache.get(plan.space.identifier, load)
         assert isinstance(encoder, TextEncoder)
-        tokens = plan.preparation.tokenize(texts(rows))
-        for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, device):
+        return encoder
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
+        """Encodes rows; yields (rows, embeddings) batch by batch."""
+        encoder, plan = self.load(), self._plan
+        tokens = plan.preparation.tokenize(self._texts(rows))
+        for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, self._device):
             require_finite_embeddings(embeddings, plan)
             yield rows[positions], embeddings
-
-    return encode
 
 
 def require_finite_embeddings(embeddings: npt.NDArray[np.float32], plan: PretrainedPlan) -> None:

@@ -17,7 +17,7 @@ from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoding.encode_pool import EncodeResult, EncodeTask
 from headstart_server.encoding.encoder_cache import EncoderCache
 from headstart_server.encoding.images import ImageEncode
-from headstart_server.encoding.texts import text_encode
+from headstart_server.encoding.texts import TextEncode
 from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.retention import tend_machine
@@ -80,7 +80,7 @@ class _Texts:
         chunks = sources.rows.chunks(task.feature.spec.source)
         self._column = TextColumn((start, task.feature.texts(values)) for start, values in chunks)
         self.store = runtime.store.space(plan.space)
-        self.encode: Encode = text_encode(plan, self._column.texts, runtime.device)
+        self.encode: Encode = TextEncode(plan, self._column.texts, runtime.device)
 
     def keys(self, rows: npt.NDArray[np.int64]) -> Keys:
         """See _Input."""

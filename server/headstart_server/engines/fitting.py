@@ -51,12 +51,14 @@ class Fitting:
         loading: Loading = local_loader,
     ) -> None:
         self._prepared, self._runtime, self._listener = prepared, runtime, listener
-        self._world, self._trainer = world or World(), prepared.trainer
-        self._assembly = Assembly(prepared.spec, prepared.plans, prepared.data, stored, runtime, loading)
-        outputs, device = prepared.data.outputs, runtime.device
+        self._world, self._trainer = world or World(), prepared.plan.trainer
+        self._assembly = Assembly(
+            prepared.plan.spec, prepared.plan.inputs, prepared.plan.data, stored, runtime, loading
+        )
+        outputs, device = prepared.plan.data.outputs, runtime.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
-        self._precision = Precision(prepared.trainer.precision, device)
-        self._encoder_runs = any(not plan.cached for plan in prepared.plans.values())
+        self._precision = Precision(prepared.plan.trainer.precision, device)
+        self._encoder_runs = any(not plan.cached for plan in prepared.plan.inputs.values())
 
     def run(self) -> tuple[ECD, EpochReport]:
         """Trains; returns the best epoch's model, whole in rank 0, and its report."""
@@ -64,7 +66,7 @@ class Fitting:
         if self._world.leads:
             load_metrics()
         with memory_named(self._runtime, self._trainer.batch_size):
-            model = self._assembly.model(in_parts=self._prepared.backend.strategy == "fsdp")
+            model = self._assembly.model(in_parts=self._prepared.plan.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
             try:
                 parallel, report = self._fit(model, feed)
@@ -73,7 +75,7 @@ class Fitting:
         return self._whole_model(parallel), report
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
-        backend, half = self._prepared.backend, self._precision.name == "bf16"
+        backend, half = self._prepared.plan.backend, self._precision.name == "bf16"
         sharing = Sharing(
             backend.strategy,
             backend.zero_stage,
@@ -101,9 +103,9 @@ class Fitting:
         size = self._world.all_reduce_min(fit.size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
         reason += "fits" if size == wanted else "does not fit in half of the free memory"
-        kept = wanted if self._prepared.backend.elastic else size
+        kept = wanted if self._prepared.plan.backend.elastic else size
         reason += f", so it takes several passes of {size}" if size < kept else ""
-        self._prepared.resolution.record("trainer.batch_size", kept, Origin.MEASURED, reason)
+        self._prepared.plan.resolution.record("trainer.batch_size", kept, Origin.MEASURED, reason)
         self._prepared.report(self._listener)
         return size
 
@@ -117,7 +119,7 @@ class Fitting:
     def _loop(self, parallel: Parallel, feed: Feed, own_rows: int) -> Loop:
         """`own_rows` is what each process runs at once. A batch is what all would that were asked for: where there are
         fewer, they run it in several passes, and learn the same, however much memory they have."""
-        trainer, backend = self._trainer, self._prepared.backend
+        trainer, backend = self._trainer, self._prepared.plan.backend
         batch_size = (trainer.batch_size if backend.elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
@@ -126,7 +128,7 @@ class Fitting:
         )
         optimizer = build_optimizer(
             parallel.model,
-            self._prepared.spec.trainer.optimizer,
+            self._prepared.plan.spec.trainer.optimizer,
             trainer.learning_rate,
             trainer.head_learning_rate,
             fused=not parallel.in_parts,
@@ -146,12 +148,12 @@ class Fitting:
             else None,
             micro_batch_rows=own_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
-            undefined_warned=bool(metric_notes(self._prepared.data, trainer)),
+            undefined_warned=bool(metric_notes(self._prepared.plan.data, trainer)),
             shuffle=trainer.shuffle,
             penalty=trainer.penalty,
             plateau=trainer.schedule.plateau,
         )
-        outputs = self._prepared.data.outputs
+        outputs = self._prepared.plan.data.outputs
         return Loop(
             parallel,
             feed,
@@ -165,7 +167,7 @@ class Fitting:
         )
 
     def _calibrate(self, loop: Loop) -> None:
-        outputs = self._prepared.data.outputs
+        outputs = self._prepared.plan.data.outputs
         wanted = [each for each in outputs if each.spec.type in ("category", "binary")]
         wanted = [each for each in wanted if each.spec.decoder.calibration is not False]
         if not wanted:
@@ -178,7 +180,7 @@ class Fitting:
 
     def _test_as_predict(self, loop: Loop) -> Metrics:
         """Test metrics of what Predict will answer, as far as the backend computes in fp32."""
-        strategy, half = self._prepared.backend.strategy, self._precision.name != "fp32"
+        strategy, half = self._prepared.plan.backend.strategy, self._precision.name != "fp32"
         if half and strategy in ("fsdp", "deepspeed") and loop.feed.count(Part.TEST):
             message = (
                 f"the model's test metrics are measured in {self._precision.name}, in which {strategy} keeps "

@@ -17,7 +17,7 @@ from headstart_server.training.reports import EpochReport
 
 def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, model: ECD, report: EpochReport) -> str:
     """Saves the model with references to its frozen encoders; returns its id."""
-    identifier, plans, data = new_id(), prepared.plans, prepared.data
+    identifier, plans, data = new_id(), prepared.plan.inputs, prepared.plan.data
     references = {}
     for index, (name, plan) in enumerate(plans.items()):
         digest = "" if plan.trainable else runtime.encoder_store.keep(plan.source)
@@ -31,7 +31,7 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, mod
     save_bundle(
         runtime.storage.models,
         identifier,
-        prepared.resolution.spec(),
+        prepared.plan.resolution.spec(),
         model,
         data.inputs,
         data.outputs,

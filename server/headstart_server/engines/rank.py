@@ -56,11 +56,11 @@ def require_same_rows(prepared: Prepared, world: World) -> None:
     Each reads the files by itself: one that could not read an image, or has another kind of GPU, would train on
     something else, and nothing later would tell.
     """
-    data, trainer = prepared.data, prepared.trainer
+    data, trainer = prepared.plan.data, prepared.plan.trainer
     seen = blake2b(digest_size=16)
     for column in (data.parts, *(data.array(feature) for feature in data.outputs)):
         seen.update(column.tobytes())
-    weights = [plan.space.identifier if plan.cached else plan.source.identity for plan in prepared.plans.values()]
+    weights = [plan.space.identifier if plan.cached else plan.source.identity for plan in prepared.plan.inputs.values()]
     seen.update(repr((weights, trainer.batch_size, trainer.precision, trainer.learning_rate)).encode())
     if not world.agrees(seen.digest()):
         raise TrainingFailedError(

@@ -22,13 +22,13 @@ from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoding.encode_pool import EncodePool, EncodeTask, PoolEncode
 from headstart_server.encoding.encoder_cache import EncoderCache
 from headstart_server.encoding.images import ImageEncode, find_undecodable
-from headstart_server.encoding.texts import Throttle, embed, new_matrix, text_encode
+from headstart_server.encoding.texts import TextEncode, Throttle, embed, new_matrix
 from headstart_server.engines.events import EncodeReport
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.image_inputs import ImagePlan
+from headstart_server.planning.passes import keys_of_input, rows_as_served
 from headstart_server.planning.pretrained import PretrainedPlan
-from headstart_server.planning.preview import keys_of_input, rows_as_served
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.training.reports import APPROXIMATE, JobWarning
 from headstart_server.training.served import ServedRows
@@ -69,7 +69,7 @@ class StoredInputs:
             return self._of_images(feature, plan)
         assert isinstance(plan, TextPlan)
         column = TextColumn(self._data.texts(feature))
-        encode = text_encode(plan, column.texts, self._runtime.device)
+        encode = TextEncode(plan, column.texts, self._runtime.device)
         store = self._runtime.store.space(plan.space)
         embeddings = embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch)
         return StoredInput(embeddings, served=self._served(feature, plan))
@@ -196,7 +196,7 @@ class StoredInputs:
         if isinstance(plan, ImagePlan):
             return self._image_encode(plan, None)
         assert isinstance(plan, TextPlan)
-        return text_encode(plan, TextColumn(self._data.texts(feature)).texts, self._runtime.device)
+        return TextEncode(plan, TextColumn(self._data.texts(feature)).texts, self._runtime.device)
 
     def _image_encode(self, plan: ImagePlan, view: int | None) -> ImageEncode:
         images, device = self._data.images[plan.name], self._runtime.device

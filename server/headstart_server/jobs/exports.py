@@ -11,6 +11,7 @@ import structlog
 
 from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
+from headstart_server.core.executors import Executor
 from headstart_server.core.names import new_id
 from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
@@ -48,11 +49,12 @@ class Exports:
         self,
         artifacts: ArtifactRegistry,
         runtime: RuntimeSettings,
+        files: Executor,
         concurrent: int = 1,
         pool: WorkerPool | None = None,
         idle_seconds: float = 60.0,
     ) -> None:
-        self._artifacts, self._runtime, self._idle_seconds = artifacts, runtime, idle_seconds
+        self._artifacts, self._runtime, self._files, self._idle_seconds = artifacts, runtime, files, idle_seconds
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
         self._turns = asyncio.Semaphore(concurrent)
         self._before = 0
@@ -65,7 +67,7 @@ class Exports:
         Raises what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
         process died, NotFoundError where the model was deleted.
         """
-        known = await asyncio.to_thread(self._artifacts.find, order.model, order.format, head_only=order.head_only)
+        known = await self._files.run(self._artifacts.find, order.model, order.format, head_only=order.head_only)
         if known is not None:
             yield known
             return
@@ -116,7 +118,7 @@ class Exports:
         clean = done is not None and "artifact" in done
         await self._pool.give_back(worker, clean=clean)
         if done is None:
-            await asyncio.to_thread(self._artifacts.abandon, identifier)
+            await self._files.run(self._artifacts.abandon, identifier)
         elif clean:
             if self._rest is not None:
                 self._rest.cancel()

@@ -12,6 +12,7 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
+from headstart_server.core.executors import Executors
 from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
 from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
@@ -48,10 +49,13 @@ class SupervisorSettings:
 class Supervisor:
     """Runs on the server's event loop; database calls run on threads."""
 
-    def __init__(self, store: JobStore, pool: WorkerPool, storage: Storage, settings: SupervisorSettings) -> None:
+    def __init__(
+        self, store: JobStore, pool: WorkerPool, storage: Storage, settings: SupervisorSettings, executors: Executors
+    ) -> None:
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
+        self._executors = executors
         self._layout = storage.layout
-        self._log = EventLog(store)
+        self._log = EventLog(store, executors.store)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}
@@ -61,7 +65,7 @@ class Supervisor:
     async def start(self) -> None:
         """Queues what an earlier server left unfinished, and starts to work."""
         await self._pool.start()
-        for job in await asyncio.to_thread(self._store.oldest, _UNFINISHED):
+        for job in await self._executors.store.run(self._store.oldest, _UNFINISHED):
             metrics.JOBS.labels(job.state).inc()
             if job.state is State.CANCELLING:
                 await self._log.write(self._store.end, job.identifier, State.CANCELLED)
@@ -97,13 +101,13 @@ class Supervisor:
     async def delete(self, identifier: str) -> None:
         """Deletes an ended job with its events and checkpoints; its name goes last, so that it can be tried again."""
         try:
-            ended = (await asyncio.to_thread(self._store.get, identifier)).state.terminal
+            ended = (await self._executors.store.run(self._store.get, identifier)).state.terminal
         except DataLossError:  # who deletes it wants it gone
             ended = True
         if ended:
-            await asyncio.to_thread(self._storage.forget_job, identifier)
-        await asyncio.to_thread(self._store.delete, identifier)
-        await asyncio.to_thread(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+            await self._executors.files.run(self._storage.forget_job, identifier)
+        await self._executors.store.run(self._store.delete, identifier)
+        await self._executors.files.run(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
 
     def watch(self, identifier: str, after: int) -> AsyncIterator[LogEntry]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
@@ -116,14 +120,14 @@ class Supervisor:
 
     async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
         if len(self._waiting) >= self._settings.max_queued:
-            known = await asyncio.to_thread(self._store.known, job)
+            known = await self._executors.store.run(self._store.known, job)
             if known is not None:
                 return known, False
             raise OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
         self._waiting.add(job.identifier)
         new = False
         try:
-            stored, new = await asyncio.to_thread(self._store.create, job)
+            stored, new = await self._executors.store.run(self._store.create, job)
         finally:
             if not new:
                 self._waiting.discard(job.identifier)
@@ -168,7 +172,7 @@ class Supervisor:
         done: dict[str, Any] | None = None
         clean = False
         try:
-            job = await asyncio.to_thread(self._store.get, identifier)
+            job = await self._executors.store.run(self._store.get, identifier)
             if job.state is not State.QUEUED:
                 clean = True
                 return
@@ -191,7 +195,7 @@ class Supervisor:
 
         A job that trained in the process that died would most likely kill the next one, too.
         """
-        job = await asyncio.to_thread(self._store.get, identifier)
+        job = await self._executors.store.run(self._store.get, identifier)
         on_cluster = job.spec.get("backend", {}).get("type") == "ray"
         if not on_cluster or job.state is State.CANCELLING or self._deaths[identifier] >= _DRIVER_DEATHS:
             return False

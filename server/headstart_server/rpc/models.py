@@ -1,6 +1,5 @@
 """ModelService."""
 
-import asyncio
 from typing import Any
 
 from headstart.v1 import model_pb2 as pb
@@ -8,39 +7,34 @@ from headstart.v1 import model_pb2_grpc
 
 from headstart_server.core.names import id_of, name_of
 from headstart_server.model.bundle import Bundle
-from headstart_server.model.registry import ModelRegistry
+from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import JOBS, MODELS, epoch_message
 from headstart_server.rpc.messages import page, spec_message, timestamp
-from headstart_server.serving.pool import ModelPool
+from headstart_server.service.models import ModelService
 from headstart_server.training.reports import EpochReport
 
 
 class ModelServicer(model_pb2_grpc.ModelServiceServicer):
-    """Reads published models."""
+    """Parses, calls the use case, converts."""
 
-    def __init__(self, registry: ModelRegistry, pool: ModelPool) -> None:
-        self._registry, self._pool = registry, pool
+    def __init__(self, models: ModelService) -> None:
+        self._models = models
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
         """Reads."""
-        return await asyncio.to_thread(lambda: self._message(self._registry.get(id_of(MODELS, request.name))))
+        return model_message(*await self._models.get(caller_of(context), id_of(MODELS, request.name)))
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Lists."""
-        everything = await asyncio.to_thread(lambda: list(self._registry.all()))
+        everything = await self._models.all(caller_of(context))
         bundles, token = page(everything, lambda item: item.folder.name, request.page_size, request.page_token)
-        models = await asyncio.to_thread(lambda: list(map(self._message, bundles)))
+        models = [model_message(bundle, size) for bundle, size in await self._models.sized(bundles)]
         return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> pb.DeleteModelResponse:  # noqa: N802
         """Deletes."""
-        identifier = id_of(MODELS, request.name)
-        await asyncio.to_thread(self._registry.delete, identifier)
-        await asyncio.to_thread(self._pool.forget, identifier)
+        await self._models.delete(caller_of(context), id_of(MODELS, request.name))
         return pb.DeleteModelResponse()
-
-    def _message(self, bundle: Bundle) -> pb.Model:
-        return model_message(bundle, self._registry.size_bytes(bundle))
 
 
 def model_message(bundle: Bundle, size_bytes: int) -> pb.Model:

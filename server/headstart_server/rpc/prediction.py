@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,14 +11,13 @@ from headstart.v1 import prediction_pb2_grpc, table_pb2
 
 from headstart_server.core.errors import HeadstartError, invalid
 from headstart_server.core.names import id_of
-from headstart_server.data.tables import table_of_arrow
+from headstart_server.core.principal import Principal
+from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.tables import arrow_table
-from headstart_server.serving.batcher import Batcher
-from headstart_server.serving.decode import Decoded, decode
-from headstart_server.serving.pool import ModelPool
-from headstart_server.serving.predictor import Predictor, Reuse
-from headstart_server.serving.rows import Rows
+from headstart_server.service.prediction import PredictionService, PredictOrder
+from headstart_server.serving.decode import Decoded
+from headstart_server.serving.predictor import Reuse
 
 _INLINE_ROWS = 16
 _READ_AHEAD = 2
@@ -30,26 +30,27 @@ _REUSE = {
 
 
 class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
-    """Parses rows, shares batches, converts answers."""
+    """Parses, calls the use case, converts."""
 
-    def __init__(self, pool: ModelPool, batcher: Batcher, max_rows: int) -> None:
-        self._pool, self._batcher, self._max_rows = pool, batcher, max_rows
+    def __init__(self, predictions: PredictionService) -> None:
+        self._predictions = predictions
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
         """Predicts one table."""
-        return await self._predict(request)
+        return await self._predict(request, caller_of(context))
 
     async def PredictStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.PredictRequest], context: Any
     ) -> AsyncIterator[pb.PredictResponse]:
         """Predicts tables in order, each as soon as it is ready; a few are read ahead."""
+        caller = caller_of(context)
         answers: asyncio.Queue[asyncio.Task[pb.PredictResponse] | None] = asyncio.Queue(_READ_AHEAD)
         tasks: set[asyncio.Task[Any]] = set()
 
         async def read() -> None:
             try:
                 async for request in request_iterator:
-                    task = asyncio.create_task(self._predict(request))
+                    task = asyncio.create_task(self._predict(request, caller))
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
@@ -67,44 +68,30 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
                 unfinished.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
+    async def _predict(self, request: pb.PredictRequest, caller: Principal) -> pb.PredictResponse:
         identifier = id_of(MODELS, request.model, "model")
         if request.top_k < 0:
             raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
         if request.embedding_reuse not in _REUSE:
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
-        predictor = self._pool.loaded(identifier)
-        if predictor is None:
-            predictor = await asyncio.to_thread(self._pool.get, identifier)
-        self._batcher.require_room()
-        rows = await self._rows(request.table, predictor)
-        answer = await self._batcher.predict(predictor, rows, _REUSE[request.embedding_reuse])
-        response = pb.PredictResponse(
-            rows_found=int(answer.rows_found.sum()), model=request.model, warnings=rows.warnings
-        )
+        read = partial(arrow_table, request.table, "table")
+        order = PredictOrder(identifier, read, _REUSE[request.embedding_reuse], _is_small(request.table))
+        answer = await self._predictions.predict(caller, order)
         wanted = request.probabilities if request.HasField("probabilities") else True
-        for feature in predictor.outputs:
-            decoded = decode(feature, answer.outputs[feature.name])
-            response.outputs.append(_message(decoded, probabilities=wanted, top_k=request.top_k))
-        return response
+        return pb.PredictResponse(
+            rows_found=answer.rows_found,
+            model=request.model,
+            warnings=answer.warnings,
+            outputs=[_message(decoded, probabilities=wanted, top_k=request.top_k) for decoded in answer.outputs],
+        )
 
-    async def _rows(self, table: table_pb2.Table, predictor: Predictor) -> Rows:
-        """Parses and tokenises: at once where it takes less time than a change of threads, which images never do."""
-        first = table.columns[0] if table.columns else None
-        kind = first.WhichOneof("values") if first is not None else None
-        count = len(getattr(first, kind).values) if first is not None and kind else 0
-        images = any(column.WhichOneof("values") == "bytes" for column in table.columns)
-        if 0 < count <= _INLINE_ROWS and not images:
-            return self._parse(table, predictor)
-        return await asyncio.to_thread(self._parse, table, predictor)
 
-    def _parse(self, table: table_pb2.Table, predictor: Predictor) -> Rows:
-        rows = arrow_table(table, "table")
-        if rows.num_rows > self._max_rows:
-            raise invalid(
-                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; use PredictStream"
-            )
-        return predictor.rows(table_of_arrow(rows, "table"))
+def _is_small(table: table_pb2.Table) -> bool:
+    """Whether reading the rows takes less time than a change of threads, which images never do."""
+    first = table.columns[0] if table.columns else None
+    kind = first.WhichOneof("values") if first is not None else None
+    count = len(getattr(first, kind).values) if first is not None and kind else 0
+    return 0 < count <= _INLINE_ROWS and all(column.WhichOneof("values") != "bytes" for column in table.columns)
 
 
 async def _failed(error: HeadstartError) -> pb.PredictResponse:

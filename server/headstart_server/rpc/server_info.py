@@ -1,6 +1,5 @@
 """ServerService."""
 
-import asyncio
 import math
 import platform
 import time
@@ -12,6 +11,7 @@ import torch
 from headstart.v1 import server_pb2 as pb
 from headstart.v1 import server_pb2_grpc
 
+from headstart_server.core.executors import Executor
 from headstart_server.core.memory import available_bytes
 from headstart_server.core.versions import version_of
 from headstart_server.encoders.catalog import encoder_types
@@ -29,16 +29,20 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     """Describes the server: what cannot change is described once, the models on hand every few seconds."""
 
     def __init__(
-        self, sources: ModelSources, limits: pb.ServerLimits, clock: Callable[[], float] = time.monotonic
+        self,
+        sources: ModelSources,
+        limits: pb.ServerLimits,
+        files: Executor,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sources, self._clock = sources, clock
+        self._sources, self._files, self._clock = sources, files, clock
         self._on_hand, self._looked = list[str](), -math.inf
         self._lasting = _lasting(sources, limits)
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Any) -> pb.ServerInfo:  # noqa: N802
         """Describes."""
         if self._clock() - self._looked > _LOOK_SECONDS:
-            self._on_hand = await asyncio.to_thread(self._sources.on_hand)
+            self._on_hand = await self._files.run(self._sources.on_hand)
             self._looked = self._clock()
         info = pb.ServerInfo(pretrained_models=self._on_hand)
         info.MergeFrom(self._lasting)

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from headstart_server import metrics
 from headstart_server.core.errors import OverloadedError
@@ -12,6 +15,7 @@ from headstart_server.serving.places import Places
 from headstart_server.serving.predictor import Predictor, Reuse
 from headstart_server.serving.rows import Answer, Rows
 
+T = TypeVar("T")
 _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
 
@@ -26,7 +30,7 @@ class _Waiting:
 
 
 class Batcher:
-    """One executor thread, so that concurrent callers never fight over the cores."""
+    """One computing thread, so that concurrent callers never fight over the cores."""
 
     def __init__(self, max_batch_rows: int = 256, max_waiting_rows: int = 65_536) -> None:
         self._max_batch, self._max_waiting = max_batch_rows, max_waiting_rows
@@ -36,6 +40,7 @@ class Batcher:
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._places = Places(_MOST_IMAGES)
         self._running = False
+        self._others = threading.Lock()
 
     async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
         """The answer to some rows; raises OverloadedError when too many wait.
@@ -53,6 +58,14 @@ class Batcher:
                 loaded = await loop.run_in_executor(self._decoders, predictor.loaded, piece, reuse)
                 answers.append(await self._answer(predictor, loaded, reuse))
         return Answer.join(answers)
+
+    def run_between(self, function: Callable[[], T]) -> T:
+        """Calls a function on the computing thread, between batches of predictions; waits for it on this one.
+
+        Only one such call is ahead of a batch at a time.
+        """
+        with self._others:
+            return self._executor.submit(function).result()
 
     def require_room(self, rows: int = 1) -> None:
         """Raises OverloadedError when too many rows wait for more; asked before texts are tokenised, too."""

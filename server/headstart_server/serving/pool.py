@@ -18,6 +18,9 @@ from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.predictor import ImageInput, Predictor, TextInput
 
+_Encoders = dict[str, tuple[TextEncoder | ImageEncoder, int]]
+"""Encoders and their sizes in bytes, by the digest of their weights and how their output is reduced."""
+
 
 class ModelPool:
     """Thread-safe. A model is loaded once however many callers wait for it."""
@@ -34,17 +37,22 @@ class ModelPool:
         self._registry, self._encoder_store, self._store, self._device = registry, encoder_store, store, device
         self._limit, self._image_limits = limit_bytes, image_limits
         self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
-        self._encoders: dict[str, tuple[TextEncoder | ImageEncoder, int]] = {}
+        self._encoders: _Encoders = {}
         self._lock = threading.Lock()
+        self._loading: dict[str, threading.Lock] = {}
+        """Of models that somebody loads."""
 
     def get(self, identifier: str) -> Predictor:
-        """The live model; raises NotFoundError. Loading takes up to a few seconds."""
+        """The live model; raises NotFoundError. Loading takes up to a few seconds, for which no other model waits."""
         with self._lock:
-            if identifier not in self._models:
-                self._models[identifier] = self._load(self._registry.get(identifier))
-                self._evict()
-            self._models.move_to_end(identifier)
-            return self._models[identifier][0]
+            loading = self._loading.setdefault(identifier, threading.Lock())
+        with loading:
+            found = self.loaded(identifier)
+            if found is None:
+                found = self._add(identifier, *self._load(self._registry.get(identifier)))
+        with self._lock:
+            self._loading.pop(identifier, None)
+        return found
 
     def loaded(self, identifier: str) -> Predictor | None:
         """The live model if it is loaded, without waiting."""
@@ -61,20 +69,29 @@ class ModelPool:
             self._models.pop(identifier, None)
             self._drop_unused_encoders()
 
-    def _load(self, bundle: Bundle) -> tuple[Predictor, set[str]]:
+    def _add(self, identifier: str, predictor: Predictor, encoders: _Encoders) -> Predictor:
+        with self._lock:
+            self._encoders |= encoders
+            self._models[identifier] = (predictor, set(encoders))
+            self._evict()
+        return predictor
+
+    def _load(self, bundle: Bundle) -> tuple[Predictor, _Encoders]:
+        """A model, and the encoders that it uses: those that others use, too, are taken from them."""
         pretrained: dict[str, TextInput | ImageInput] = {}
-        used = set()
+        used: _Encoders = {}
         for name, reference in bundle.encoders.items():
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
-            used.add(key)
-            if key not in self._encoders:
-                encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
-                self._encoders[key] = (encoder, bundle.source(name, self._encoder_store).size_bytes)
+            used[key] = self._encoders.get(key) or self._encoder(bundle, name)
             space = Space.from_description(reference.space) if reference.space else None
-            pretrained[name] = _served(self._encoders[key][0], bundle.preparation(name, self._encoder_store), space)
+            pretrained[name] = _served(used[key][0], bundle.preparation(name, self._encoder_store), space)
         head = bundle.model(self._encoder_store, with_encoders=False)
         limits = self._image_limits
         return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._store, self._device, limits), used
+
+    def _encoder(self, bundle: Bundle, name: str) -> tuple[TextEncoder | ImageEncoder, int]:
+        encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
+        return encoder, bundle.source(name, self._encoder_store).size_bytes
 
     def _placed(self, encoder: TextEncoder | ImageEncoder) -> TextEncoder | ImageEncoder:
         """The encoder on its device, laid out for quick answers."""

@@ -68,7 +68,7 @@ class RayEngine:
     def _prepare(self, asked: Asked, channel: Any) -> tuple[BackendPlan, Survey, Lookout]:
         """Resolves the job and has the store filled; keeps nothing of the data, which every worker reads by itself."""
         prepared = prepare_job(self._job, self._runtime, self._listener)
-        plan = prepared.backend
+        plan = prepared.plan.backend
         if plan.use_gpu:
             fast_precision("cuda")
         settled = replace(self._envelope.runtime, precisions=settled_precisions())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import DataLossError, InvalidInputError, NotFoundError, StoreFullError, TooLargeError
 from headstart_server.data import uploads as uploads_module
+from headstart_server.data.formats import Format
 from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import ObjectStore
@@ -162,3 +163,15 @@ def test_the_right_bytes_mend_a_data_set_in_shared_storage(object_store: ObjectS
     assert others.find(dataset.sha256) is None
     assert _upload(others, DATA) == dataset
     assert others.path(dataset).read_bytes() == DATA
+
+
+def test_equal_bytes_in_two_formats_are_found_by_format(uploads: Uploads) -> None:
+    both = b"a\tb\n1\t2\n3\t4\n"
+    as_csv, as_tsv = _upload(uploads, both, "f.csv"), _upload(uploads, both, "f.tsv")
+    assert as_csv.identifier != as_tsv.identifier
+    for found in (as_csv, as_tsv):
+        assert uploads.find(found.sha256, Format(found.format)) == found
+    assert uploads.find(as_csv.sha256, Format.PARQUET) is None
+    uploads.delete(as_tsv.identifier)
+    assert uploads.find(as_csv.sha256) == as_csv
+    assert uploads.find(as_csv.sha256, Format.TSV) is None

@@ -86,7 +86,7 @@ def photo_spec(policy: str, **preprocessing: Any) -> dict[str, Any]:
 
 def equal_inputs(one: Prepared, other: Prepared, own: RuntimeContext, others: RuntimeContext) -> None:
     """Both have the same rows in the same parts, and the same embeddings of them."""
-    assert np.array_equal(one.data.parts, other.data.parts)
+    assert np.array_equal(one.plan.data.parts, other.plan.data.parts)
     left, right = gathered_inputs(one, own), gathered_inputs(other, others)
     for name, item in left.items():
         np.testing.assert_allclose(item.embeddings.numpy(), right[name].embeddings.numpy(), atol=1e-5)
@@ -119,7 +119,7 @@ def test_a_pool_reads_test_rows_again_as_predict_does(tmp_path: Path, reviewed: 
     spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
     job, recorded = job_of(tmp_path / "together", reviewed, spec), RecordingListener()
     prepared, runtime = prepared_of(job, recorded)
-    encode_pool, rows = Turns(job), prepared.data.rows(Part.TEST)
+    encode_pool, rows = Turns(job), prepared.plan.data.rows(Part.TEST)
     survey = fill_store(prepared, runtime, recorded, encode_pool)
     last = recorded.progress[-1][1]
     assert (recorded.progress[-1][0], last.test, last.total) == ("review (test, fp32)", True, len(rows))
@@ -139,13 +139,13 @@ def test_a_pool_reads_test_rows_again_as_predict_does(tmp_path: Path, reviewed: 
 def test_test_rows_beyond_a_bound_are_taken_as_stored_and_told(
     tmp_path: Path, reviewed: Path, monkeypatch: pytest.MonkeyPatch, rows: int, told: bool
 ) -> None:
-    monkeypatch.setattr("headstart_server.planning.preview.MOST_TEST_ROWS", rows)
+    monkeypatch.setattr("headstart_server.planning.passes.MOST_TEST_ROWS", rows)
     spec = reviews.spec()
     spec["input_features"][0]["preprocessing"] = {"embedding_precision": "bf16"}
     recorded = RecordingListener()
     prepared, runtime = prepared_of(job_of(tmp_path / "state", reviewed, spec), recorded)
     served = stored_inputs(prepared, runtime, recorded)["review"].served
-    total = len(prepared.data.rows(Part.TEST))
+    total = len(prepared.plan.data.rows(Part.TEST))
     assert served is not None
     assert len(served.values) == min(rows, total)
     told_of = [message for reason, message in recorded.warnings if reason == "TEST_METRICS_APPROXIMATE"]
@@ -157,7 +157,7 @@ def test_test_rows_beyond_a_bound_are_taken_as_stored_and_told(
 def test_what_a_pool_finds_unusable_is_settled_as_by_one_process(
     tmp_path: Path, photos: Path, policy: str, views: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart_server.engines.encode_pool.LEAST_ROWS", 3)
+    monkeypatch.setattr("headstart_server.encoding.encode_pool.LEAST_ROWS", 3)
     spec = photo_spec(policy, **({"cached_views": views} if views else {}))
     if views:
         spec["input_features"][0]["augmentation"] = [{"type": "random_horizontal_flip"}]
@@ -168,7 +168,7 @@ def test_what_a_pool_finds_unusable_is_settled_as_by_one_process(
     member, _ = prepared_of(job, RecordingListener(), survey=survey)
     alone, own = prepared_of(job_of(tmp_path / "alone", photos, spec), lone)
     stored_inputs(alone, own, lone)
-    assert member.trainer.batch_size == alone.trainer.batch_size
+    assert member.plan.trainer.batch_size == alone.plan.trainer.batch_size
     assert recorded.warnings == lone.warnings
     assert len(recorded.warnings) == 1
     assert max(progress.encoded for _, progress in recorded.progress) == 9

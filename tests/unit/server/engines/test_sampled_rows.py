@@ -43,7 +43,7 @@ def test_a_row_that_is_not_drawn_is_not_encoded(tmp_path: Path, reviewed: Path, 
     recorded = RecordingListener()
     alone, own = prepared_of(job_of(tmp_path / "alone", reviewed, _spec(**preprocessing)), recorded)
     stored = stored_inputs(alone, own, recorded)["review"].embeddings
-    kept = np.flatnonzero(alone.data.parts != Part.DROPPED)
+    kept = np.flatnonzero(alone.plan.data.parts != Part.DROPPED)
     assert recorded.progress[-1][1].encoded == len(kept) < ROWS
     assert len(np.unique(stored.numpy()[kept], axis=0)) > 1
     job = job_of(tmp_path / "together", reviewed, _spec(**preprocessing))
@@ -61,15 +61,15 @@ def test_a_row_that_is_drawn_again_is_encoded_once_and_tells_of_it(tmp_path: Pat
     stored = stored_inputs(prepared, runtime, recorded)
     last = recorded.progress[-1][1]
     assert (last.encoded, last.repeated, last.total) == (ROWS, 0, ROWS)
-    rows = Assembly(prepared.spec, prepared.plans, prepared.data, stored, runtime)
+    rows = Assembly(prepared.plan.spec, prepared.plan.inputs, prepared.plan.data, stored, runtime)
     feed = rows.feed(rows.model())
-    verdict = prepared.data.array(prepared.data.outputs[0])[feed.parts[Part.TRAIN].numpy()]
-    once = len(prepared.data.rows(Part.TRAIN))
+    verdict = prepared.plan.data.array(prepared.plan.data.outputs[0])[feed.parts[Part.TRAIN].numpy()]
+    once = len(prepared.plan.data.rows(Part.TRAIN))
     assert np.bincount(verdict).tolist() == [252, 252] and once == 280
-    resolved = prepared.resolution.resolved["preprocessing.oversample_minority"]
+    resolved = prepared.plan.resolution.resolved["preprocessing.oversample_minority"]
     assert resolved.reason == "224 of an epoch's 504 rows are rows of rarer labels drawn again"
-    assert feed.count(Part.VALIDATION) == len(prepared.data.rows(Part.VALIDATION)) == 40
+    assert feed.count(Part.VALIDATION) == len(prepared.plan.data.rows(Part.VALIDATION)) == 40
     job = job_of(tmp_path, reviewed, _spec(oversample_minority=1.0))
     survey = fill_store(prepared, runtime, RecordingListener(), Turns(job))
     member, _ = prepared_of(job, RecordingListener(), survey=survey)
-    assert np.array_equal(member.data.epoch_rows(), prepared.data.epoch_rows())
+    assert np.array_equal(member.plan.data.epoch_rows(), prepared.plan.data.epoch_rows())

@@ -12,7 +12,7 @@ from headstart_server.data.images.reader import default_crop
 from headstart_server.data.images.scan import keys_of_images
 from headstart_server.data.splits import Part
 from headstart_server.data.tables import Sources
-from headstart_server.engines import image_embedding
+from headstart_server.encoding import images as image_encoding
 from headstart_server.training.feed import Feed
 from torch import Tensor
 
@@ -214,7 +214,7 @@ def test_images_that_are_read_in_every_epoch_are_decoded_once_before(policy: str
 
 def test_waiting_is_part_of_the_time_and_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With more rows than one load, so that later reports have waited for several."""
-    monkeypatch.setattr(image_embedding, "LOADED_IMAGES", 8)
+    monkeypatch.setattr(image_encoding, "LOADED_IMAGES", 8)
     job = ImageJob(tmp_path, sources_of_images("t" * 40 + "v", {"image": [png(seed) for seed in range(41)]}))
     job.stored(plan_of())
     assert all(progress.waited <= progress.seconds for _, progress in job.recorded.progress)
@@ -222,7 +222,7 @@ def test_waiting_is_part_of_the_time_and_told_apart(tmp_path: Path, monkeypatch:
 
 
 def test_a_cancelled_pass_keeps_what_it_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_embedding, "LOADED_IMAGES", 8)
+    monkeypatch.setattr(image_encoding, "LOADED_IMAGES", 8)
     files = [png(seed) for seed in range(64)]
     job, plan = ImageJob(tmp_path, sources_of_images("t" * 63 + "v", {"image": files})), plan_of()
     keys = job.data.images["image"].keys

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.jobs.store import JobStore
@@ -37,7 +38,7 @@ async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
     async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
         pool = FakePool(*scripts)
         wanted = SupervisorSettings(RuntimeSettings(str(tmp_path)), **{"retry_seconds": 0.01, **settings})
-        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted)  # type: ignore[arg-type]
+        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted, Executors())  # type: ignore[arg-type]
         started.append(supervisor)
         await supervisor.start()
         return supervisor, pool

@@ -7,6 +7,7 @@ import gc
 
 import pytest
 from headstart_server.core.errors import NotFoundError
+from headstart_server.core.executors import Executor
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, StateChange
 from headstart_server.jobs.event_log import EventLog
@@ -14,6 +15,8 @@ from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
 
 from tests.support.fake_workers import job_record, step_report
+
+THREADS = Executor("store", 4, 100)
 
 
 class CountedStore:
@@ -47,7 +50,7 @@ async def read(log: EventLog, identifier: str, after: int = 0) -> list[int]:
 
 
 async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStore) -> None:
-    log, identifier = EventLog(store), running(store)
+    log, identifier = EventLog(store, THREADS), running(store)
     watchers = [asyncio.create_task(read(log, identifier, after)) for after in (0, 0, 3)]
     for _ in range(5):
         await asyncio.sleep(0.01)
@@ -58,7 +61,7 @@ async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStor
 
 async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobStore) -> None:
     counted, identifier = CountedStore(store), running(store)
-    log = EventLog(counted)  # type: ignore[arg-type]
+    log = EventLog(counted, THREADS)  # type: ignore[arg-type]
     watch = log.watch(identifier, 0)
     assert (await anext(watch)).sequence == 1
     for _ in range(5):
@@ -70,7 +73,7 @@ async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobS
 
 
 async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
-    log = EventLog(store)
+    log = EventLog(store, THREADS)
     for _ in range(3):
         identifier = running(store)
         await log.write(store.end, identifier, State.CANCELLED)
@@ -87,14 +90,14 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
 
 
 async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:
-    log, identifier = EventLog(store), running(store)
+    log, identifier = EventLog(store, THREADS), running(store)
     await log.write(store.end, identifier, State.CANCELLED)
     assert await read(log, identifier, after=3) == []
     assert await read(log, identifier, after=99) == []
 
 
 async def test_closing_ends_every_watch(store: JobStore) -> None:
-    log, identifier = EventLog(store), running(store)
+    log, identifier = EventLog(store, THREADS), running(store)
     watcher = asyncio.create_task(read(log, identifier))
     await asyncio.sleep(0.05)
     log.close()
@@ -104,4 +107,4 @@ async def test_closing_ends_every_watch(store: JobStore) -> None:
 
 async def test_a_job_that_is_not_there_cannot_be_watched(store: JobStore) -> None:
     with pytest.raises(NotFoundError):
-        await read(EventLog(store), "nothing")
+        await read(EventLog(store, THREADS), "nothing")

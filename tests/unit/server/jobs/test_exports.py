@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, HeadstartError, NotFoundError
+from headstart_server.core.executors import Executors
 from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.export_worker import error_message
@@ -46,7 +47,9 @@ def exports_by(root: Path, end: str, concurrent: int = 1) -> Exports:
     """Exports by such a process."""
     command = (sys.executable, "-I", "-c", _START + end)
     pool = WorkerPool(0, process=ProcessSettings(command=command))
-    return Exports(ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), concurrent, pool)
+    return Exports(
+        ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), Executors().files, concurrent, pool
+    )
 
 
 async def items_of(exports: Exports) -> list[Stage | Artifact]:

@@ -12,7 +12,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning import pretrained as pretrained_module
 from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.inputs import plan_inputs
-from headstart_server.planning.preview import check_spec
+from headstart_server.planning.job_plan import check_spec
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.parse import parse_values

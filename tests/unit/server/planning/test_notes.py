@@ -13,7 +13,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.job_context import job_context_of
 from headstart_server.engines.preparing import prepare_job
 from headstart_server.engines.runtime_context import runtime_of
-from headstart_server.planning.preview import preview
+from headstart_server.planning.job_plan import plan_job
 from headstart_server.spec.model import TrainSpec
 
 from tests.support.envelopes import job_of
@@ -32,7 +32,7 @@ def notes(output: dict[str, Any], metric: str, values: list[Any], parts: str) ->
     }
     columns = {**TRAIN, output["name"]: values, "part": ["tve".index(part) for part in parts]}
     sources = Sources((table_of_arrow(pa.table(columns), "dataset"),), ("dataset",))
-    return [reason for reason, _ in preview(TrainSpec.model_validate(spec), sources, ModelSources(), "cpu").notes]
+    return [reason for reason, _ in plan_job(TrainSpec.model_validate(spec), sources, ModelSources(), "cpu").notes]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_moved_to_training_is_told_by_the_plan_and_by_the_job(tmp_path: 
     runtime, recorded = runtime_of(envelope.runtime), RecordingListener()
     job = job_context_of(envelope, runtime.storage)
     prepared = prepare_job(job, runtime, recorded)
-    planned = preview(job.spec, job.sources, ModelSources(), "cpu")
+    planned = plan_job(job.spec, job.sources, ModelSources(), "cpu")
     assert planned.notes == recorded.warnings
     told = [message for reason, message in recorded.warnings if reason == "LABELS_KEPT_IN_TRAINING"]
     split = assign(job.sources.tables[0], job.spec.preprocessing.split, [0.4, 0.5, 0.1], seed)
@@ -78,4 +78,4 @@ def test_what_is_moved_to_training_is_told_by_the_plan_and_by_the_job(tmp_path: 
     assert ["10 rows were moved to training, with all rows of the same 'user'" in each for each in told] == [
         True
     ] * moved
-    assert prepared.data.parts[40:50].tolist() == [0] * 10
+    assert prepared.plan.data.parts[40:50].tolist() == [0] * 10

@@ -12,7 +12,8 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning import pretrained as pretrained_module
 from headstart_server.planning.inputs import plan_inputs
-from headstart_server.planning.preview import check_spec, preview
+from headstart_server.planning.job_plan import check_spec, plan_job
+from headstart_server.planning.passes import planned_passes
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.defaults import apply_defaults
@@ -151,15 +152,15 @@ def test_defaults_of_a_type_count(sources: ModelSources) -> None:
 ROWS = 40
 
 
-def test_a_preview_says_what_a_job_would_do(sources: ModelSources, tmp_path: Path) -> None:
+def test_a_plan_says_what_a_job_would_do(sources: ModelSources, tmp_path: Path) -> None:
     texts = [f"film {number % 10}" for number in range(ROWS)]
-    looked = preview(_spec(), sources_of(t=texts, y=["a", "b"] * (ROWS // 2)), sources, "cpu")
+    looked = plan_job(_spec(), sources_of(t=texts, y=["a", "b"] * (ROWS // 2)), sources, "cpu")
     assert sum(looked.rows(part) for part in (0, 1, 2)) == ROWS  # type: ignore[arg-type]
     store = EmbeddingStore(tmp_path / "store")
-    space = store.space(looked.plans["t"].space)
+    space = store.space(looked.inputs["t"].space)
     known = keys_of(["film 0", "film 1"])
     space.add(known, embedding_of(known, HIDDEN))
-    progress = looked.passes(store)[0].progress
+    progress = planned_passes(looked, store)[0].progress
     assert (progress.total, progress.found, progress.repeated, progress.encoded) == (ROWS, 8, 24, 8)
     assert looked.resolution.spec().trainer.batch_size is not None
 
@@ -174,7 +175,7 @@ def test_a_spec_is_checked_before_its_data_is_known(sources: ModelSources) -> No
 @pytest.mark.parametrize("encoder", [{}, {"trainable": True}])
 def test_a_resolved_spec_can_be_sent_again(sources: ModelSources, encoder: dict[str, Any]) -> None:
     tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q"] * 20)
-    resolved = preview(_spec(encoder), tables, sources, "cpu").resolution.spec()
+    resolved = plan_job(_spec(encoder), tables, sources, "cpu").resolution.spec()
     assert parse_values(resolved.compact()) == resolved
 
 
@@ -199,17 +200,17 @@ def test_a_spec_with_settings_of_its_own_is_resolved_to_one_that_can_be_sent_aga
     tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q", "p", "p"] * 10)
     for sampling in ({}, {"oversample_minority": 1.0}, {"undersample_majority": 1.0, "sample_ratio": 0.9}):
         spec = _sampled(sampling, trainer=trainer)
-        resolved = preview(spec, tables, sources, "cpu").resolution.spec()
+        resolved = plan_job(spec, tables, sources, "cpu").resolution.spec()
         assert parse_values(resolved.compact()) == resolved
-        assert preview(resolved, tables, sources, "cpu").resolution.spec() == resolved
+        assert plan_job(resolved, tables, sources, "cpu").resolution.spec() == resolved
         assert (resolved.trainer.epochs is None) == ("train_steps" in trainer)
 
 
-def test_a_preview_tells_of_rows_that_are_drawn_again_or_left_out(sources: ModelSources) -> None:
+def test_a_plan_tells_of_rows_that_are_drawn_again_or_left_out(sources: ModelSources) -> None:
     tables = sources_of(t=["a b", "c d"] * 50, y=["p", "q", "p", "p"] * 25, part=["train"] * 80 + ["validation"] * 20)
     split = {"split": {"type": "fixed", "column": "part"}}
     more, fewer = (
-        preview(_sampled({**split, key: 1.0}), tables, sources, "cpu")
+        plan_job(_sampled({**split, key: 1.0}), tables, sources, "cpu")
         for key in ("oversample_minority", "undersample_majority")
     )
     assert (more.rows(Part.TRAIN), fewer.rows(Part.TRAIN)) == (120, 40)
@@ -228,7 +229,7 @@ def test_weights_of_unknown_labels_are_found_before_a_job_exists(sources: ModelS
     tables = sources_of(t=["a b", "c d"] * 20, y=["p", "q"] * 20)
     output = {"name": "y", "type": "category", "loss": {"class_weights": {"r": 2.0}}}
     with pytest.raises(InvalidInputError) as caught:
-        preview(_spec(output_features=[output]), tables, sources, "cpu")
+        plan_job(_spec(output_features=[output]), tables, sources, "cpu")
     assert caught.value.field == "output_features[0].loss.class_weights"
 
 
@@ -245,7 +246,7 @@ def test_tied_inputs_read_one_space(sources: ModelSources) -> None:
     assert plans["u"].space == plans["t"].space
 
 
-def test_a_preview_tells_what_was_read_otherwise(sources: ModelSources) -> None:
+def test_a_plan_tells_what_was_read_otherwise(sources: ModelSources) -> None:
     spec = parse_yaml(json.dumps({**_spec().compact(), "training": {"epochs": 2}}))
     tables = sources_of(t=["good", "bad"] * 30, y=["a", "b"] * 30)
-    assert preview(spec, tables, sources, "cpu").notes[0] == ("SPELLING", "training: read as trainer")
+    assert plan_job(spec, tables, sources, "cpu").notes[0] == ("SPELLING", "training: read as trainer")

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from headstart.v1 import export_pb2 as pb
 from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.exports import ExportOrder, Stage
 from headstart_server.rpc.export import ExportServicer
+from headstart_server.service.exporting import ExportService
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.artifacts import CONTENT, publish
@@ -50,7 +52,7 @@ def registry(tmp_path: Path) -> ArtifactRegistry:
 def servicer(registry: ArtifactRegistry, exports: Any = None) -> ExportServicer:
     """The service over these artifacts."""
     anything: Any = AnyModel()
-    return ExportServicer(exports, registry, anything)
+    return ExportServicer(ExportService(exports, registry, anything, Executors()))
 
 
 async def test_a_download_stays_whole_while_its_artifact_is_deleted(registry: ArtifactRegistry) -> None:

@@ -65,8 +65,8 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, caplog: pytest.LogCaptureFixture) -> None:
     services: dict[str, Any] = {
-        "PredictionService": PredictionServicer(NOBODY, NOBODY, 1),
-        "DatasetService": DatasetServicer(NOBODY, NOBODY),
+        "PredictionService": PredictionServicer(NOBODY),
+        "DatasetService": DatasetServicer(NOBODY),
     }
     # A request without fields takes any field for one of a later release.
     bodies = [body for kind, body in NO_MESSAGES.items() if "UTF-8" not in kind or not method.endswith("GetServerInfo")]

@@ -18,6 +18,7 @@ from headstart.v1 import (
     training_pb2,
     training_pb2_grpc,
 )
+from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.data.uploads import Uploads
 from headstart_server.export.artifacts import ArtifactRegistry
@@ -27,6 +28,10 @@ from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.training import TrainingServicer
+from headstart_server.service.datasets import DatasetService
+from headstart_server.service.exporting import ExportService
+from headstart_server.service.models import ModelService
+from headstart_server.service.training import TrainingService
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.fake_workers import job_record
@@ -42,16 +47,19 @@ def jobs(tmp_path: Path) -> JobStore:
 
 @pytest.fixture
 async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Channel]:
-    layout = Layout(tmp_path)
+    layout, executors = Layout(tmp_path), Executors()
     uploads = Uploads(SharedFolders(layout.datasets), layout.tables, 1 << 20)
     async with served(
-        TrainingService=TrainingServicer(NOBODY, NOBODY, jobs, NOBODY, layout),
-        DatasetService=DatasetServicer(uploads, jobs),
-        ModelService=ModelServicer(ModelRegistry(SharedFolders(layout.models)), NOBODY),
+        TrainingService=TrainingServicer(TrainingService(NOBODY, NOBODY, jobs, NOBODY, layout, executors)),
+        DatasetService=DatasetServicer(DatasetService(uploads, jobs, executors)),
+        ModelService=ModelServicer(ModelService(ModelRegistry(SharedFolders(layout.models)), NOBODY, executors)),
         ExportService=ExportServicer(
-            NOBODY,
-            ArtifactRegistry(SharedFolders(layout.artifacts)),
-            ModelRegistry(SharedFolders(layout.models)),
+            ExportService(
+                NOBODY,
+                ArtifactRegistry(SharedFolders(layout.artifacts)),
+                ModelRegistry(SharedFolders(layout.models)),
+                executors,
+            )
         ),
     ) as opened:
         yield opened

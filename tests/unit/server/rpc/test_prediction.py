@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import table_pb2
 from headstart.v1.prediction_pb2_grpc import PredictionServiceStub
+from headstart_server.core.executors import Executors
 from headstart_server.rpc.prediction import PredictionServicer
+from headstart_server.service.prediction import PredictionService
 from headstart_server.serving.batcher import Batcher
 
 from tests.support.fake_predictor import FakeModelPool, FakePredictor
@@ -22,10 +25,15 @@ def predictor() -> FakePredictor:
     return FakePredictor()
 
 
+def servicer_of(predictor: FakePredictor, batcher: Batcher) -> PredictionServicer:
+    pool: Any = FakeModelPool(predictor)
+    return PredictionServicer(PredictionService(pool, batcher, 100, Executors()))
+
+
 @pytest.fixture
 async def stub(predictor: FakePredictor) -> AsyncIterator[PredictionServiceStub]:
     batcher = Batcher()
-    servicer = PredictionServicer(FakeModelPool(predictor), batcher, max_rows=100)  # type: ignore[arg-type]
+    servicer = servicer_of(predictor, batcher)
     async with served(PredictionService=servicer) as channel:
         yield PredictionServiceStub(channel)
     predictor.release()
@@ -69,7 +77,7 @@ async def test_answers_before_a_bad_request_arrive_and_its_error_names_the_field
 
 async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(predictor: FakePredictor) -> None:
     batcher = Batcher(max_batch_rows=1, max_waiting_rows=1)
-    servicer = PredictionServicer(FakeModelPool(predictor), batcher, max_rows=100)  # type: ignore[arg-type]
+    servicer = servicer_of(predictor, batcher)
     predictor.hold()
     async with served(PredictionService=servicer) as channel:
         stub = PredictionServiceStub(channel)

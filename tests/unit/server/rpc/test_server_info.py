@@ -7,6 +7,7 @@ import importlib.metadata
 import pytest
 import torchvision
 from headstart.v1 import server_pb2 as pb
+from headstart_server.core.executors import Executors
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.rpc import server_info
 from headstart_server.rpc.server_info import ServerServicer
@@ -38,7 +39,7 @@ async def described(servicer: ServerServicer) -> pb.ServerInfo:
 async def test_models_on_hand_are_looked_for_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CountedSources, "looks", 0)
     clock = Clock()
-    servicer = ServerServicer(CountedSources(), pb.ServerLimits(), clock)
+    servicer = ServerServicer(CountedSources(), pb.ServerLimits(), Executors().files, clock)
     assert list((await described(servicer)).pretrained_models) == ["model-0"]
     clock.now += 1
     assert list((await described(servicer)).pretrained_models) == ["model-0"]
@@ -55,7 +56,7 @@ async def test_what_cannot_change_is_found_out_once(monkeypatch: pytest.MonkeyPa
         return version(package)
 
     monkeypatch.setattr(importlib.metadata, "version", remembered)
-    servicer = ServerServicer(ModelSources(), pb.ServerLimits())
+    servicer = ServerServicer(ModelSources(), pb.ServerLimits(), Executors().files)
     before = len(asked)
     first, second = await described(servicer), await described(servicer)
     assert (before > 0, len(asked)) == (True, before)
@@ -65,7 +66,7 @@ async def test_what_cannot_change_is_found_out_once(monkeypatch: pytest.MonkeyPa
 
 async def test_free_memory_is_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
     free = iter([3, 2])
-    servicer = ServerServicer(ModelSources(), pb.ServerLimits(max_predict_rows=7))
+    servicer = ServerServicer(ModelSources(), pb.ServerLimits(max_predict_rows=7), Executors().files)
     monkeypatch.setattr(server_info, "available_bytes", lambda: next(free))
     infos = [await described(servicer) for _ in range(2)]
     assert [info.devices[0].memory_bytes for info in infos] == [3, 2]
@@ -74,7 +75,7 @@ async def test_free_memory_is_as_it_is_now(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 async def test_every_family_of_torchvisions_models_is_named_with_its_variants_the_default_first() -> None:
-    encoders = (await described(ServerServicer(ModelSources(), pb.ServerLimits()))).encoders
+    encoders = (await described(ServerServicer(ModelSources(), pb.ServerLimits(), Executors().files))).encoders
     images = {item.type: list(item.variants) for item in encoders if list(item.feature_types) == ["image"]}
     assert sum(map(len, images.values())) == len(torchvision.models.list_models(module=torchvision.models))
     assert images["resnet"] == ["18", "34", "50", "101", "152"]

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headstart.v1 import training_pb2 as pb
 from headstart_server.core.errors import InvalidInputError, OverloadedError, invalid
+from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
+from headstart_server.core.principal import ANONYMOUS
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import StateChange
 from headstart_server.jobs.records import JobRecord, LogEntry
-from headstart_server.rpc.training import TrainingServicer
-from headstart_server.spec.ludwig.rewriting import Reading
+from headstart_server.service.admission import DataPath, TrainOrder
+from headstart_server.service.training import TrainingService
 from headstart_server.spec.model import TrainSpec
 
 from tests.support.fake_workers import job_record
@@ -26,19 +27,15 @@ NOBODY: Any = None
 
 
 class FakeAdmission:
-    """Writes an inline table, then checks as told; `hold` makes it wait before that."""
+    """Writes an inline table, then checks as asked; `go_on` makes it wait before that."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error
         self._written: list[Path] = []
         self.written, self.go_on = threading.Event(), threading.Event()
         self.go_on.set()
-        self.sources, self.device_type = NOBODY, "cpu"
 
-    def read(self, request: pb.TrainJobRequest) -> tuple[TrainSpec, Reading]:
-        return TrainSpec(), Reading()
-
-    def files(self, request: pb.TrainJobRequest, folder: Path) -> list[SourceRecord]:
+    def files(self, order: TrainOrder, folder: Path) -> list[SourceRecord]:
         folder.mkdir(parents=True)
         self._written.append(folder)
         (folder / "dataset.arrow").write_bytes(b"rows")
@@ -49,12 +46,12 @@ class FakeAdmission:
         for folder in self._written:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def check(self, spec: TrainSpec, records: list[SourceRecord]) -> None:
+    def check(self, order: TrainOrder, records: list[SourceRecord]) -> None:
         assert self.go_on.wait(30)
         if self._error is not None:
             raise self._error
 
-    def tables(self, records: list[SourceRecord]) -> Any:
+    def plan(self, order: TrainOrder, records: list[SourceRecord]) -> Any:
         raise self._error or AssertionError
 
 
@@ -76,15 +73,17 @@ class FakeSupervisor:
         yield LogEntry(1, job_record().create_time, StateChange(State.QUEUED))
 
 
-def servicer_of(root: Path, admission: FakeAdmission, supervisor: FakeSupervisor) -> TrainingServicer:
-    return TrainingServicer(admission, supervisor, NOBODY, NOBODY, Layout(root))  # type: ignore[arg-type]
+def service_of(root: Path, admission: FakeAdmission, supervisor: FakeSupervisor) -> TrainingService:
+    return TrainingService(admission, supervisor, NOBODY, NOBODY, Layout(root), Executors())  # type: ignore[arg-type]
 
 
-async def create(servicer: TrainingServicer) -> str:
-    """The name of the job that is followed."""
-    async for event in servicer.TrainJob(pb.TrainJobRequest(), None):
-        return event.job
-    raise AssertionError
+def order() -> TrainOrder:
+    return TrainOrder("", "digest", "", TrainSpec(), data={"dataset": DataPath("x")})
+
+
+async def create(service: TrainingService) -> str:
+    """The id of the new job."""
+    return (await service.create(ANONYMOUS, order)).identifier
 
 
 def left(root: Path) -> list[str]:
@@ -93,8 +92,8 @@ def left(root: Path) -> list[str]:
 
 async def test_a_new_job_keeps_its_inline_rows(tmp_path: Path) -> None:
     supervisor = FakeSupervisor()
-    name = await create(servicer_of(tmp_path, FakeAdmission(), supervisor))
-    assert name == f"trainJobs/{supervisor.submitted[0].identifier}"
+    name = await create(service_of(tmp_path, FakeAdmission(), supervisor))
+    assert name == supervisor.submitted[0].identifier
     assert left(tmp_path) == [f"jobs/{supervisor.submitted[0].identifier}/dataset.arrow"]
 
 
@@ -111,21 +110,21 @@ async def test_a_refused_job_leaves_no_rows_behind(
     tmp_path: Path, error: Exception | None, supervisor: FakeSupervisor
 ) -> None:
     with pytest.raises((InvalidInputError, OverloadedError, RuntimeError)):
-        await create(servicer_of(tmp_path, FakeAdmission(error), supervisor))
+        await create(service_of(tmp_path, FakeAdmission(error), supervisor))
     assert left(tmp_path) == []
 
 
 async def test_a_repeated_request_follows_the_first_and_leaves_no_rows_behind(tmp_path: Path) -> None:
     known = job_record()
-    name = await create(servicer_of(tmp_path, FakeAdmission(), FakeSupervisor(known)))
-    assert name == f"trainJobs/{known.identifier}"
+    name = await create(service_of(tmp_path, FakeAdmission(), FakeSupervisor(known)))
+    assert name == known.identifier
     assert left(tmp_path) == []
 
 
 async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path: Path) -> None:
     admission, supervisor = FakeAdmission(), FakeSupervisor()
     admission.go_on.clear()
-    caller = asyncio.create_task(create(servicer_of(tmp_path, admission, supervisor)))
+    caller = asyncio.create_task(create(service_of(tmp_path, admission, supervisor)))
     assert await asyncio.to_thread(admission.written.wait, 30)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
@@ -137,7 +136,7 @@ async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path:
 
 
 async def test_a_plan_leaves_no_rows_behind(tmp_path: Path) -> None:
-    servicer = servicer_of(tmp_path, FakeAdmission(invalid("dataset", "is bad")), FakeSupervisor())
+    service = service_of(tmp_path, FakeAdmission(invalid("dataset", "is bad")), FakeSupervisor())
     with pytest.raises(InvalidInputError):
-        await servicer.PlanTrainJob(pb.TrainJobRequest(dataset=pb.DatasetSource(path="x")), None)
+        await service.plan(ANONYMOUS, order)
     assert left(tmp_path) == []

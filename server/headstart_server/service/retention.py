@@ -20,12 +20,11 @@ from headstart_server.engines.retention import (
     remove_jobless,
 )
 from headstart_server.jobs.store import JobStore
+from headstart_server.service.embeddings import SCRATCH
 from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
-EMBED_SCRATCH = "embed"
-"""The folder beside those of jobs in which `Embed` keeps large answers."""
 _PERIOD_SECONDS = 60.0
 _TIDY_SECONDS = 3_600.0
 _ABANDONED_SECONDS = DAY_SECONDS
@@ -70,7 +69,7 @@ class Retention:
         remove_jobless(self._storage, now - _ABANDONED_SECONDS, self._is_job)
 
     def _is_job(self, identifier: str) -> bool:
-        if identifier == EMBED_SCRATCH:
+        if identifier == SCRATCH:
             return True
         try:
             self._jobs.get(identifier)

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from headstart_server import retention as retention_module
 from headstart_server.core.errors import NotFoundError
 from headstart_server.core.layout import Layout
 from headstart_server.core.states import State
@@ -24,7 +23,8 @@ from headstart_server.embedding_store.compaction import LEAST_SHARDS
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.jobs.records import JobRecord
-from headstart_server.retention import Retention
+from headstart_server.service import retention as retention_module
+from headstart_server.service.retention import Retention
 from headstart_server.settings import Settings
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage

@@ -1,0 +1,66 @@
+"""Threads by purpose, each with a bound, so that slow work of one kind never holds up quick work of another."""
+
+import asyncio
+import contextvars
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from headstart_server.core.errors import OverloadedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Executor:
+    """Some threads, and a line before them that is no longer than a bound."""
+
+    def __init__(self, name: str, threads: int, most_waiting: int) -> None:
+        self._name, self._most = name, threads + most_waiting
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._calls = 0
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Calls a function on one of the threads, with the caller's context variables.
+
+        A call whose caller is cancelled before its turn is never made. Raises OverloadedError where the line is full.
+        """
+        if self._calls >= self._most:
+            message = f"{self._calls} calls wait for the server's {self._name} threads already; try again later"
+            raise OverloadedError(message)
+        self._calls += 1
+        try:
+            call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        finally:
+            self._calls -= 1
+
+    def close(self) -> None:
+        """Lets running calls end; those that wait are never made."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class Executors:
+    """Those of one server."""
+
+    def __init__(self) -> None:
+        cores = os.cpu_count() or 1
+        self.store = Executor("store", 4, 10_000)
+        """The job database: milliseconds each."""
+        self.files = Executor("file", 8, 1_000)
+        """Reading, writing, listing and converting files."""
+        self.rows = Executor("row", cores, 1_000)
+        """Parsing, checking and tokenising the rows of requests."""
+        self.embedding = Executor("embedding", 16, 500)
+        """Embedding rows: most of the time they wait for their turn to compute."""
+        self.planning = Executor("planning", 2, 200)
+        """Reading a job's data before there is a job: up to a minute."""
+        self.loading = Executor("loading", 2, 1_000)
+        """Loading models: seconds."""
+
+    def close(self) -> None:
+        """Ends all of them."""
+        for executor in (self.store, self.files, self.rows, self.embedding, self.planning, self.loading):
+            executor.close()

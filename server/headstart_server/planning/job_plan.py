@@ -1,0 +1,94 @@
+"""The plan of a job: its spec resolved against its data, by one function for admission, worker and ranks."""
+
+from dataclasses import dataclass
+
+from headstart_server.data.dataset import PreparedData, Survey, prepare
+from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.splits import Part
+from headstart_server.data.tables import Sources
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.inputs import plan_inputs
+from headstart_server.planning.notes import Note, notes_of
+from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.resolution import Resolution
+from headstart_server.planning.sampling import record_sampling
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
+from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job whose rows are read and whose settings are resolved as far as rules can."""
+
+    spec: TrainSpec
+    """With its defaults applied."""
+    resolution: Resolution
+    inputs: dict[str, PretrainedPlan]
+    """Of pretrained inputs, by name."""
+    data: PreparedData
+    trainer: TrainerPlan
+    backend: BackendPlan
+
+    @property
+    def notes(self) -> list[Note]:
+        """Every warning that the spec and the data show."""
+        return notes_of(self.data, self.trainer, self.backend)
+
+    def rows(self, part: Part) -> int:
+        """Rows of a part; of training, those of an epoch."""
+        return len(self.data.epoch_rows() if part is Part.TRAIN else self.data.rows(part))
+
+
+def plan_job(
+    spec: TrainSpec,
+    tables: Sources,
+    sources: ModelSources,
+    device_type: str,
+    limits: ImageLimits | None = None,
+    survey: Survey | None = None,
+) -> JobPlan:
+    """Reads and profiles the rows, and resolves everything but measured values.
+
+    `device_type` is that of this process; a survey holds what the driver of several processes has found out about the
+    rows. Raises InvalidInputError with what is wrong.
+    """
+    merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    backend = plan_backend(merged, resolution, device_type)
+    device_type = backend.device_type(device_type)
+    inputs = plan_inputs(merged, sources, resolution, device_type)
+    data = prepare(merged, tables, seed_of(merged), limits, survey)
+    record_sampling(merged, resolution, data)
+    trainer = _plan_trainer(merged, resolution, len(data.epoch_rows()), device_type, inputs, backend)
+    if survey is not None:  # only now, as one process finds out after it has resolved its settings
+        data.parts[:] = survey.settled
+    return JobPlan(merged, resolution, inputs, data, trainer, backend)
+
+
+def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
+    """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
+    merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    backend = plan_backend(merged, resolution, device_type)
+    device_type = backend.device_type(device_type)
+    inputs = plan_inputs(merged, sources, resolution, device_type)
+    _plan_trainer(merged, resolution, 1, device_type, inputs, backend)
+
+
+def _plan_trainer(
+    merged: TrainSpec,
+    resolution: Resolution,
+    rows: int,
+    device_type: str,
+    inputs: dict[str, PretrainedPlan],
+    backend: BackendPlan,
+) -> TrainerPlan:
+    return plan_trainer(
+        merged,
+        resolution,
+        rows,
+        device_type,
+        encoder_runs=any(not plan.cached for plan in inputs.values()),
+        encoder_trains=any(plan.trainable for plan in inputs.values()),
+        workers=backend.workers,
+    )

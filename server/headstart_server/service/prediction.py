@@ -1,0 +1,68 @@
+"""Predictions of published models."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from headstart_server.core.errors import invalid
+from headstart_server.core.executors import Executors
+from headstart_server.core.principal import Principal, Scope
+from headstart_server.data.tables import table_of_arrow
+from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.decode import Decoded, decode
+from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.rows import Rows
+
+
+@dataclass(frozen=True)
+class PredictOrder:
+    """Rows for a model."""
+
+    model: str
+    read: Callable[[], pa.Table]
+    """Raises InvalidInputError for what is no table."""
+    reuse: Reuse = Reuse.EXACT
+    few: bool = False
+    """Whether reading and tokenising the rows takes less time than a change of threads."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to some rows."""
+
+    outputs: list[Decoded]
+    rows_found: int
+    """Rows that no encoder had to read."""
+    warnings: tuple[str, ...]
+
+
+class PredictionService:
+    """Use cases of predictions. Runs on the server's event loop."""
+
+    def __init__(self, pool: ModelPool, batcher: Batcher, max_rows: int, executors: Executors) -> None:
+        self._pool, self._batcher, self._max_rows, self._executors = pool, batcher, max_rows, executors
+
+    async def predict(self, caller: Principal, order: PredictOrder) -> Prediction:
+        """Predicts; raises NotFoundError, InvalidInputError, or OverloadedError when too many rows wait."""
+        caller.require(Scope.PREDICT)
+        predictor = self._pool.loaded(order.model)
+        if predictor is None:
+            predictor = await self._executors.loading.run(self._pool.get, order.model)
+        self._batcher.require_room()
+        if order.few:
+            rows = self._rows(order, predictor)
+        else:
+            rows = await self._executors.rows.run(self._rows, order, predictor)
+        answer = await self._batcher.predict(predictor, rows, order.reuse)
+        outputs = [decode(feature, answer.outputs[feature.name]) for feature in predictor.outputs]
+        return Prediction(outputs, int(answer.rows_found.sum()), rows.warnings)
+
+    def _rows(self, order: PredictOrder, predictor: Predictor) -> Rows:
+        rows = order.read()
+        if rows.num_rows > self._max_rows:
+            raise invalid(
+                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; use PredictStream"
+            )
+        return predictor.rows(table_of_arrow(rows, "table"))

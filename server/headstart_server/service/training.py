@@ -1,0 +1,146 @@
+"""Jobs: admit, plan, follow, cancel, delete."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from headstart_server.core.errors import StoppingError
+from headstart_server.core.executors import Executors
+from headstart_server.core.layout import Layout
+from headstart_server.core.names import new_id
+from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.states import State
+from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.engines.events import spec_resolved
+from headstart_server.jobs.records import JobRecord, LogEntry
+from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.supervisor import Supervisor
+from headstart_server.planning.job_plan import JobPlan
+from headstart_server.planning.passes import PlannedPass, planned_passes, planned_test_passes
+from headstart_server.service.admission import Admission, TrainOrder
+from headstart_server.spec.model import TrainSpec
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """What a job would do, as far as the order names data."""
+
+    spec: TrainSpec
+    plan: JobPlan | None = None
+    passes: Sequence[PlannedPass] = ()
+    test_passes: Sequence[PlannedPass] = ()
+
+
+class TrainingService:
+    """Use cases of jobs. Runs on the server's event loop."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        supervisor: Supervisor,
+        store: JobStore,
+        embeddings: EmbeddingStore,
+        layout: Layout,
+        executors: Executors,
+    ) -> None:
+        self._admission, self._supervisor, self._store = admission, supervisor, store
+        self._embeddings, self._layout, self._executors = embeddings, layout, executors
+
+    async def create(self, caller: Principal, order: Callable[[], TrainOrder]) -> JobRecord:
+        """The stored job of an order, which is read on a thread; of a repeated one, the job that there is.
+
+        What was written for a job that does not come to be, or whose caller goes before it is stored, is removed.
+        Raises InvalidInputError for whatever cannot be trained, AlreadyExistsError, or OverloadedError.
+        """
+        caller.require(Scope.TRAIN)
+        gone = asyncio.Event()
+        try:
+            return await asyncio.shield(self._create(order, gone))
+        except asyncio.CancelledError:
+            gone.set()
+            raise
+
+    async def follow(self, caller: Principal, identifier: str, after: int) -> AsyncIterator[LogEntry]:
+        """A job's events after a sequence number, then live to its end.
+
+        Raises NotFoundError, and StoppingError where the server stops before the job has ended.
+        """
+        caller.require(Scope.READ)
+        async for entry in self._supervisor.watch(identifier, after):
+            yield entry
+        if self._supervisor.interrupted:
+            raise StoppingError("the server is stopping; watch the job again when it is back", retry_after=1)
+
+    async def get(self, caller: Principal, identifier: str) -> JobRecord:
+        """One job; raises NotFoundError or DataLossError."""
+        caller.require(Scope.READ)
+        return await self._executors.store.run(self._store.get, identifier)
+
+    async def newest(
+        self,
+        caller: Principal,
+        limit: int,
+        before: str | None,
+        states: Sequence[State],
+        readable: Callable[[JobRecord], object],
+    ) -> list[JobRecord]:
+        """See JobStore.newest."""
+        caller.require(Scope.READ)
+        return await self._executors.store.run(self._store.newest, limit, before, states, readable)
+
+    async def cancel(self, caller: Principal, identifier: str) -> JobRecord:
+        """Asks a job to stop; raises NotFoundError, or FailedPreconditionError if it has ended."""
+        caller.require(Scope.TRAIN)
+        return await self._supervisor.cancel(identifier)
+
+    async def delete(self, caller: Principal, identifier: str) -> None:
+        """Deletes an ended job with its log; raises NotFoundError or FailedPreconditionError."""
+        caller.require(Scope.TRAIN)
+        await self._supervisor.delete(identifier)
+
+    async def plan(self, caller: Principal, order: Callable[[], TrainOrder]) -> PlannedJob:
+        """What the job of an order would do; nothing is kept of it. Raises InvalidInputError."""
+        caller.require(Scope.TRAIN)
+        return await self._executors.planning.run(self._plan, order)
+
+    async def _create(self, order: Callable[[], TrainOrder], gone: asyncio.Event) -> JobRecord:
+        identifier, kept = new_id(), False
+        try:
+            record = await self._executors.planning.run(self._admit, order, identifier)
+            if gone.is_set():
+                raise asyncio.CancelledError
+            job, kept = await self._supervisor.submit(record)
+        finally:
+            if not kept and self._layout.job(identifier).exists():
+                await self._executors.files.run(self._admission.discard, identifier)
+        return job
+
+    def _admit(self, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
+        """The record of a new job."""
+        order, now = read(), datetime.now(UTC)
+        records = self._admission.files(order, self._layout.job(identifier))
+        plan = self._admission.check(order, records)
+        return JobRecord(
+            identifier=identifier,
+            request_id=order.request_id,
+            request_digest=order.digest,
+            display_name=order.display_name,
+            state=State.QUEUED,
+            create_time=now,
+            update_time=now,
+            spec=order.spec.compact(),
+            sources=records,
+            resolved=spec_resolved(plan) if plan is not None else None,
+        )
+
+    def _plan(self, read: Callable[[], TrainOrder]) -> PlannedJob:
+        order, identifier = read(), f"plan-{new_id()}"
+        if not order.data:
+            return PlannedJob(order.spec)
+        try:
+            plan = self._admission.plan(order, self._admission.files(order, self._layout.job(identifier)))
+        finally:
+            self._admission.discard(identifier)
+        passes, tests = planned_passes(plan, self._embeddings), planned_test_passes(plan, self._embeddings)
+        return PlannedJob(order.spec, plan, passes, tests)

@@ -1,0 +1,71 @@
+"""Every use case asks for a scope, and refuses a caller who lacks it before anything else happens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import PermissionDeniedError
+from headstart_server.core.principal import ANONYMOUS, Principal, Scope
+from headstart_server.service.datasets import DatasetService
+from headstart_server.service.embeddings import EmbeddingService
+from headstart_server.service.exporting import ExportService
+from headstart_server.service.models import ModelService
+from headstart_server.service.prediction import PredictionService
+from headstart_server.service.training import TrainingService
+
+NOTHING: Any = None
+NEEDED: dict[type, dict[str, Scope]] = {
+    TrainingService: {
+        "create": Scope.TRAIN,
+        "plan": Scope.TRAIN,
+        "cancel": Scope.TRAIN,
+        "delete": Scope.TRAIN,
+        "follow": Scope.READ,
+        "get": Scope.READ,
+        "newest": Scope.READ,
+    },
+    DatasetService: {
+        "upload": Scope.TRAIN,
+        "delete": Scope.TRAIN,
+        "get": Scope.READ,
+        "find": Scope.READ,
+        "all": Scope.READ,
+    },
+    PredictionService: {"predict": Scope.PREDICT},
+    EmbeddingService: {"embed": Scope.PREDICT, "spaces": Scope.READ, "delete": Scope.MANAGE},
+    ExportService: {
+        "export": Scope.EXPORT,
+        "download": Scope.EXPORT,
+        "delete": Scope.EXPORT,
+        "get": Scope.READ,
+        "all": Scope.READ,
+    },
+    ModelService: {"get": Scope.READ, "all": Scope.READ, "delete": Scope.MANAGE},
+}
+CASES = [(service, method, scope) for service, methods in NEEDED.items() for method, scope in methods.items()]
+
+
+@pytest.mark.parametrize(("service", "method", "scope"), CASES)
+async def test_a_caller_without_the_scope_is_refused(service: type, method: str, scope: Scope) -> None:
+    useless = object.__new__(service)  # whatever it reaches for, it does not have
+    everything_else = Principal("t", frozenset(Scope) - {scope})
+    function = getattr(service, method)
+    parameters = function.__code__.co_argcount - 2
+    call = function(useless, everything_else, *[NOTHING] * parameters)
+    with pytest.raises(PermissionDeniedError, match=f"needs the scope '{scope}'"):
+        if hasattr(call, "__anext__"):
+            await anext(call)
+        else:
+            await call
+
+
+def test_every_use_case_is_tried_above() -> None:
+    for service, methods in NEEDED.items():
+        public = {name for name, value in vars(service).items() if callable(value) and not name.startswith("_")}
+        assert public - {"sized"} == set(methods)
+
+
+def test_a_server_without_credentials_lets_everybody_do_everything() -> None:
+    for scope in Scope:
+        ANONYMOUS.require(scope)
