@@ -68,7 +68,7 @@ def read(name: str, folder: Path, precision: str) -> dict[str, float]:
     """Seconds by step, their sum, and peak memory over the size of the matrix."""
     table = pa.ipc.open_file(pa.memory_map(str(folder / "texts.arrow"))).read_all()
     chunks = table.column("text").chunks
-    fitted = PretrainedInput(_WIDTH, trainable=False)
+    fitted = PretrainedInput(_WIDTH)
     peak, laps = PeakMemory(), Laps()
     matrix = {OURS: _ours, DICT: _dict, NUMPY: _numpy}[name](folder, precision, chunks, laps)
     fitted.standardise(matrix.index_select(0, torch.from_numpy(spread(np.arange(len(matrix)), _FIT_ROWS))))

@@ -15,6 +15,7 @@ from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import fit_feature
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
@@ -70,7 +71,7 @@ def _model(weights: Path, *, in_parts: bool) -> ECD:
         for name, kind, output in (("text", "text", False), ("label", "category", True))
     )
     source = ModelSource("benchmark", weights)
-    item = PretrainedInput(dimension_of(source), trainable=True)
+    item = PretrainedInput(dimension_of(source), Tuning.FULL)
     if in_parts:
         deferred = defer_encoder(source, "mean")
         assert deferred is not None

@@ -33,6 +33,7 @@ from headstart_server.encoders.text_models import (
 )
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import PretrainedInput, Tokens
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
@@ -279,7 +280,7 @@ def _reference_pooled(source: ModelSource) -> nn.Module:
 
 def _check_training(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
     """One step on a padded batch; what is saved of it is what is loaded."""
-    item = PretrainedInput(encoder.dimension, trainable=True)
+    item = PretrainedInput(encoder.dimension, Tuning.FULL)
     item.restore(load_encoder(source, "mean", use_pretrained=True, field="name"))
     item.train()
     ids, mask = TokenColumn.of(_rows((9, 13, 5, 9), encoder)).padded(np.arange(4), encoder.padding)

@@ -76,7 +76,7 @@ def _graph(encoder: TextEncoder) -> ExportGraph:
     torch.manual_seed(1)
     inputs = (feature_of("t", "text", ["a", "b"]),)
     outputs = (feature_of("y", "category", ["a", "b", "c"], output=True),)
-    item = PretrainedInput(encoder.dimension, trainable=False)
+    item = PretrainedInput(encoder.dimension)
     model = ECD(inputs, outputs, CombinerSpec.model_validate({"num_fc_layers": 1, "output_size": 16}), {"t": item})
     item.restore(encoder)
     return ExportGraph(model.eval(), inputs, outputs, head_only=False).eval()

@@ -117,7 +117,7 @@ def _graph(encoder: ImageEncoder, crops: Tensor) -> ExportGraph:
     torch.manual_seed(1)
     inputs = (feature_of("photo", "image", ["a.jpg", "b.jpg"]),)
     outputs = (feature_of("kind", "category", ["a", "b", "c"], output=True),)
-    item = PretrainedInput(encoder.dimension, trainable=False)
+    item = PretrainedInput(encoder.dimension)
     model = ECD(inputs, outputs, CombinerSpec.model_validate({"num_fc_layers": 1, "output_size": 16}), {"photo": item})
     item.restore(encoder)
     with torch.inference_mode():

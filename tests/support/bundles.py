@@ -10,6 +10,7 @@ import torch
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder, save_text_encoder
 from headstart_server.encoders.text_preparation import load_preparation
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.bundle import Bundle, EncoderReference, EncoderStore, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.spec.model import TrainSpec
@@ -33,7 +34,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
     preparation = load_preparation(source, 16, "f")
     inputs = (feature_of("t", "text", TEXTS), feature_of("x", "number", [1.0, 2.0, 4.0]))
     outputs = (feature_of("out", "category", ["a", "b", "c"], output=True),)
-    item = PretrainedInput(32, trainable=trainable)
+    item = PretrainedInput(32, Tuning.FULL if trainable else Tuning.FROZEN)
     model = ECD(inputs, outputs, SPEC.combiner, {"t": item})
     item.restore(load_encoder(source, "mean", use_pretrained=True, field="f"))
     with torch.no_grad():
@@ -41,7 +42,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
             if parameter.requires_grad:
                 parameter.add_(0.05 * torch.randn_like(parameter))
         item.shift.add_(0.1)
-        model.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
+        model.head.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
     reference = EncoderReference(
         kind="text",
         name="tiny",

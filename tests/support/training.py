@@ -13,6 +13,7 @@ from headstart_server.data.splits import Part
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
@@ -137,7 +138,9 @@ class Run:
         pretrained = {}
         if self.text is not None:
             source = ModelSource("tiny", self.text)
-            item = pretrained["text"] = PretrainedInput(dimension_of(source), trainable=self.trainable)
+            item = pretrained["text"] = PretrainedInput(
+                dimension_of(source), Tuning.FULL if self.trainable else Tuning.FROZEN
+            )
             deferred = defer_encoder(source, "mean") if in_parts and self.trainable else None
             if deferred is not None:
                 item.defer(deferred)

@@ -101,13 +101,13 @@ class Assembly:
             plan = self.plans.get(feature.name)
             if plan is None:
                 continue
-            item = pretrained[feature.name] = PretrainedInput(plan.dimension, trainable=plan.trainable)
-            deferred = plan.defer_encoder() if in_parts and plan.trainable else None
+            item = pretrained[feature.name] = PretrainedInput(plan.dimension, plan.tuning)
+            deferred = plan.defer_encoder() if in_parts and plan.tuning.trains else None
             if deferred is not None:
                 item.defer(deferred)
             elif not plan.cached:
                 item.restore(plan.load_encoder().to(device))
-            if not plan.trainable:
+            if not plan.tuning.trains:
                 item.standardise(
                     self.stored[feature.name].embeddings.index_select(0, sample)
                     if plan.cached

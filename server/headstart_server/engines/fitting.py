@@ -176,7 +176,7 @@ class Fitting:
         logits, targets = loop.evaluator.outputs_of(Part.VALIDATION, most_rows)
         for feature in wanted:
             temperature = temperature_that_helps(logits[feature.name], targets[feature.name])
-            loop.model.decoder(feature.name).temperature.fill_(self._world.broadcast_object(temperature))
+            loop.model.head.calibrate(feature.name, self._world.broadcast_object(temperature))
 
     def _test_as_predict(self, loop: Loop) -> Metrics:
         """Test metrics of what Predict will answer, as far as the backend computes in fp32."""

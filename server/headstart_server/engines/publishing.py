@@ -20,8 +20,8 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, mod
     identifier, plans, data = new_id(), prepared.plan.inputs, prepared.plan.data
     references = {}
     for index, (name, plan) in enumerate(plans.items()):
-        digest = "" if plan.trainable else runtime.encoder_store.keep(plan.source)
-        references[name] = plan.reference(digest, f"encoders/{index}" if plan.trainable else "")
+        digest = runtime.encoder_store.keep(plan.source) if plan.tuning.shares_weights else ""
+        references[name] = plan.reference(digest, "" if plan.tuning.shares_weights else f"encoders/{index}")
     details = {
         "job": prepared.job.identifier,
         "display_name": prepared.job.display_name,

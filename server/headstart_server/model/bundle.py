@@ -24,6 +24,7 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.model.head import HEADS, NeuralHead
 from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.folders import SharedFolders
@@ -104,6 +105,8 @@ class Bundle:
     inputs: tuple[FittedFeature, ...]
     outputs: tuple[FittedFeature, ...]
     encoders: dict[str, EncoderReference]
+    head: str
+    """Its kind."""
     details: dict[str, Any]
     """Metrics, job, display name, creation time, digest, digests of its files."""
 
@@ -118,11 +121,10 @@ class Bundle:
 
     def model(self, encoder_store: EncoderStore, *, with_encoders: bool) -> ECD:
         """The network in evaluation mode, with real encoders or with skip encoders."""
-        pretrained = {
-            name: PretrainedInput(reference.dimension, trainable=False) for name, reference in self.encoders.items()
-        }
-        model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained)
-        model.load_learned_state(load_file(self.folder / "head.safetensors"))
+        pretrained = {name: PretrainedInput(reference.dimension) for name, reference in self.encoders.items()}
+        model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained, self.head)
+        state = load_file(self.folder / "head.safetensors")
+        model.load_learned_state({_current_name(name): tensor for name, tensor in state.items()})
         if with_encoders:
             for name in self.encoders:
                 pretrained[name].restore(self.encoder(name, encoder_store))
@@ -188,6 +190,7 @@ def save_bundle(
                 "inputs": [feature.to_json() for feature in inputs],
                 "outputs": [feature.to_json() for feature in outputs],
                 "encoders": {name: reference.__dict__ for name, reference in references.items()},
+                "head": {"kind": model.head.kind},
             }
         )
         details = _plain({**details, "digest": _content_digest(content, files), "files": files})
@@ -234,8 +237,25 @@ def described_bundle(folder: Path, description: bytes) -> Bundle:
         inputs=tuple(map(FittedFeature.from_json, content["inputs"])),
         outputs=tuple(map(FittedFeature.from_json, content["outputs"])),
         encoders={name: EncoderReference(**value) for name, value in content["encoders"].items()},
+        head=_head_kind(content, folder.name),
         details=details,
     )
+
+
+def _head_kind(content: dict[str, Any], name: str) -> str:
+    kind: str = content.get("head", {}).get("kind", NeuralHead.kind)  # bundles of before have none
+    if kind not in HEADS:
+        raise FailedPreconditionError(
+            f"models/{name} has a head of kind {kind!r}, which this version does not know; serve it with the "
+            "version that trained it, or a later one",
+            reason="UNKNOWN_HEAD",
+        )
+    return kind
+
+
+def _current_name(tensor: str) -> str:
+    """Of a tensor: combiner and decoders had no head around them before."""
+    return f"head.{tensor}" if tensor.startswith(("combiner.", "decoders.")) else tensor
 
 
 def _content_digest(content: dict[str, Any], files: dict[str, str]) -> str:

@@ -10,8 +10,8 @@ from transformers import PreTrainedModel
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.tabular import build_tabular
-from headstart_server.model.combiner import ConcatCombiner
-from headstart_server.model.decoders import Decoder
+from headstart_server.encoders.tuning import Tuning
+from headstart_server.model.head import HEADS, NeuralHead
 from headstart_server.spec.model import CombinerSpec
 
 
@@ -66,10 +66,10 @@ class PretrainedInput(nn.Module):
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, dimension: int, *, trainable: bool) -> None:
+    def __init__(self, dimension: int, tuning: Tuning = Tuning.FROZEN) -> None:
         super().__init__()
         self.dimension = dimension
-        self.trainable = trainable
+        self.tuning = tuning
         self.encoder: nn.Module = SkipEncoder(dimension)
         self.deferred: DeferredEncoder | None = None
         """Where the encoder's parameters are, as long as nobody has read them."""
@@ -87,7 +87,7 @@ class PretrainedInput(nn.Module):
 
     def restore(self, encoder: nn.Module) -> None:
         """Puts the real encoder back: inputs are tokens or crops from now on. A frozen one gets no gradients."""
-        self.encoder = encoder.requires_grad_(self.trainable)
+        self.encoder = encoder.requires_grad_(self.tuning.trains)
 
     def defer(self, deferred: DeferredEncoder) -> None:
         """Puts an encoder in place whose parameters `read` will bring, once it is known which part of them is whose."""
@@ -133,14 +133,14 @@ class PretrainedInput(nn.Module):
     def train(self, mode: bool = True) -> "PretrainedInput":
         """A frozen encoder stays in evaluation mode: its dropout would change stored embeddings."""
         super().train(mode)
-        if not self.trainable:
+        if not self.tuning.trains:
             self.encoder.eval()
         return self
 
     def forward(self, value: Tensor | Tokens) -> Tensor:
         """Embeddings, tokens or crops to standardised embeddings [b, d]."""
         inputs = value if isinstance(value, Tokens) else (value,)
-        if self.trainable:
+        if self.tuning.trains:
             embedded: Tensor = self.encoder(*inputs)
         else:
             with torch.no_grad():
@@ -150,7 +150,7 @@ class PretrainedInput(nn.Module):
 
 
 class ECD(nn.Module):
-    """Encoder-combiner-decoder. Inputs and outputs keep the spec's order."""
+    """Encoder-combiner-decoder: the encoders of the inputs, and a head of some kind. Both keep the spec's order."""
 
     def __init__(
         self,
@@ -158,6 +158,7 @@ class ECD(nn.Module):
         outputs: Sequence[FittedFeature],
         combiner: CombinerSpec,
         pretrained: Mapping[str, PretrainedInput],
+        head: str = NeuralHead.kind,
     ) -> None:
         super().__init__()
         self.input_names = [feature.name for feature in inputs]
@@ -169,8 +170,7 @@ class ECD(nn.Module):
             for index, feature in enumerate(inputs)
         )
         widths: list[Any] = [encoder.dimension for encoder in self.encoders]
-        self.combiner = ConcatCombiner(sum(widths), combiner)
-        self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)
+        self.head = HEADS[head](widths, outputs, combiner)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits by output name."""
@@ -178,18 +178,12 @@ class ECD(nn.Module):
             value.vectors if isinstance(value := batch[name], Embedded) else encoder(value)
             for name, encoder in zip(self.input_names, self.encoders, strict=True)
         ]
-        combined = self.combiner(encoded)
-        return {name: decoder(combined) for name, decoder in zip(self.output_names, self.decoders, strict=True)}
+        logits: dict[str, Tensor] = self.head(encoded)
+        return logits
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Calibrated probabilities (values for numbers and vectors) by output name."""
-        return {name: self.decoder(name).probabilities(logits[name]) for name in self.output_names}
-
-    def decoder(self, output: str) -> Decoder:
-        """The decoder of an output."""
-        decoder = self.decoders[self.output_names.index(output)]
-        assert isinstance(decoder, Decoder)
-        return decoder
+        return self.head.probabilities(logits)
 
     def pretrained(self) -> dict[str, PretrainedInput]:
         """Pretrained inputs by name."""
@@ -201,7 +195,7 @@ class ECD(nn.Module):
         frozen = tuple(
             f"encoders.{index}.encoder."
             for index, encoder in enumerate(self.encoders)
-            if isinstance(encoder, PretrainedInput) and not encoder.trainable
+            if isinstance(encoder, PretrainedInput) and not encoder.tuning.trains
         )
         return {key: value for key, value in self.state_dict().items() if not frozen or not key.startswith(frozen)}
 

@@ -110,16 +110,16 @@ def plan_image(
     feature: FeatureSpec, path: str, sources: ModelSources, resolution: Resolution, device_type: str, seed: int
 ) -> ImagePlan:
     """Plans one image input; raises InvalidInputError."""
-    use_pretrained, trainable = plan_training(feature.encoder, path, resolution)
+    use_pretrained, tuning = plan_training(feature.encoder, path, resolution)
     source, reduction, transform = _source(feature, path, sources, resolution, use_pretrained=use_pretrained)
     augmentation = _augmentation(feature, path, transform)
     views = feature.preprocessing.cached_views or 0
     varies = "images are augmented anew in every epoch" if augmentation is not None and not views else ""
-    cached = plan_caching(feature.preprocessing, path, resolution, trainable=trainable, varies=varies)
+    cached = plan_caching(feature.preprocessing, path, resolution, tuning, varies=varies)
     if views and not cached:
         raise invalid(
             f"{path}.preprocessing.cached_views",
-            f"{views}, but nothing is cached: {'the encoder is trainable' if trainable else 'it is switched off'}; "
+            f"{views}, but nothing is cached: {'the encoder is trainable' if tuning.trains else 'it is switched off'}; "
             "leave it out, and every epoch augments images anew",
         )
     resolution.settle(f"{path}.preprocessing.bad_image_policy", feature.preprocessing.bad_image_policy, "fail")
@@ -130,10 +130,10 @@ def plan_image(
         reduction=reduction,
         dimension=dimension_of(source),
         use_pretrained=use_pretrained,
-        trainable=trainable,
+        tuning=tuning,
         cached=cached,
         precision="fp32"
-        if trainable
+        if tuning.trains
         else plan_precision(feature.preprocessing, path, resolution, device_type, images=True),
         transform=transform,
         augmentation=augmentation,

@@ -89,6 +89,6 @@ def _plan_trainer(
         rows,
         device_type,
         encoder_runs=any(not plan.cached for plan in inputs.values()),
-        encoder_trains=any(plan.trainable for plan in inputs.values()),
+        encoder_trains=any(plan.tuning.trains for plan in inputs.values()),
         workers=backend.workers,
     )

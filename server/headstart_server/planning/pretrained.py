@@ -12,6 +12,7 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.image import ImageSource
 from headstart_server.encoders.precision import fast_precision, why_fast
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.bundle import EncoderReference
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import EncoderSpec, PreprocessingSpec
@@ -32,7 +33,7 @@ class PretrainedPlan(ABC):
     reduction: str
     dimension: int
     use_pretrained: bool
-    trainable: bool
+    tuning: Tuning
     cached: bool
     precision: str
 
@@ -85,20 +86,21 @@ class PretrainedPlan(ABC):
             folder=folder,
             reduction=self.reduction,
             dimension=self.dimension,
-            space={} if self.trainable else self.space.describe(),
+            space={} if self.tuning.trains else self.space.describe(),
             **self.preparation_reference,
         )
 
 
-def plan_training(encoder: EncoderSpec, path: str, resolution: Resolution) -> tuple[bool, bool]:
-    """Whether training begins with the weights, and whether it changes them."""
+def plan_training(encoder: EncoderSpec, path: str, resolution: Resolution) -> tuple[bool, Tuning]:
+    """Whether training begins with the weights, and what it changes of them."""
     use_pretrained = resolution.settle(f"{path}.encoder.use_pretrained", encoder.use_pretrained, True)
     reason = "" if use_pretrained else "random weights must be trained"
-    return use_pretrained, resolution.settle(f"{path}.encoder.trainable", encoder.trainable, not use_pretrained, reason)
+    trainable = resolution.settle(f"{path}.encoder.trainable", encoder.trainable, not use_pretrained, reason)
+    return use_pretrained, Tuning.FULL if trainable else Tuning.FROZEN
 
 
 def plan_caching(
-    preprocessing: PreprocessingSpec, path: str, resolution: Resolution, *, trainable: bool, varies: str = ""
+    preprocessing: PreprocessingSpec, path: str, resolution: Resolution, tuning: Tuning, *, varies: str = ""
 ) -> bool:
     """Whether embeddings are stored: refused where they would be wrong, because the encoder learns or images vary.
 
@@ -108,10 +110,10 @@ def plan_caching(
     reason = "a frozen encoder gives the same embedding every time"
     if varies:
         reason = varies
-    if trainable:
+    if tuning.trains:
         reason = "the encoder changes at every step"
-    cached = resolution.settle(path, preprocessing.cache_encoder_embeddings, not (trainable or varies), reason)
-    if cached and trainable:
+    cached = resolution.settle(path, preprocessing.cache_encoder_embeddings, not (tuning.trains or varies), reason)
+    if cached and tuning.trains:
         raise invalid(
             path,
             "true, but the encoder is trainable: every step would make the stored embeddings wrong; set it to false",

@@ -76,8 +76,8 @@ def plan_text(
 ) -> TextPlan:
     """Plans one text input; raises InvalidInputError."""
     source, reduction = _source(feature.encoder, path, sources, resolution)
-    use_pretrained, trainable = plan_training(feature.encoder, path, resolution)
-    cached = plan_caching(feature.preprocessing, path, resolution, trainable=trainable)
+    use_pretrained, tuning = plan_training(feature.encoder, path, resolution)
+    cached = plan_caching(feature.preprocessing, path, resolution, tuning)
     preparation = _preparation(feature, path, source, resolution)
     return TextPlan(
         name=feature.name,
@@ -87,9 +87,9 @@ def plan_text(
         reduction=reduction,
         dimension=dimension_of(source, reduction),
         use_pretrained=use_pretrained,
-        trainable=trainable,
+        tuning=tuning,
         cached=cached,
-        precision="fp32" if trainable else plan_precision(feature.preprocessing, path, resolution, device_type),
+        precision="fp32" if tuning.trains else plan_precision(feature.preprocessing, path, resolution, device_type),
     )
 
 

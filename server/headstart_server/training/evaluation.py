@@ -62,8 +62,7 @@ class Evaluator:
         said, losses = Outputs(self._outputs, self._feed, world), LossSums(self._losses, world)
         for rows, logits, targets in self._answers(part):
             if calibrated:
-                decoder = self._parallel.model.decoder
-                logits = {name: decoder(name).calibrated(values) for name, values in logits.items()}
+                logits = self._parallel.model.head.calibrated(logits)
             counted = len(world.share(rows))
             losses.add(*({name: values[:counted] for name, values in found.items()} for found in (logits, targets)))
             said.add(rows, {each.name: condensed(each, logits[each.name]).cpu() for each in self._outputs})

@@ -162,6 +162,6 @@ class Alone:
 
 def _noted(model: ECD) -> list[Tensor]:
     """Running means and variances of batch norms in encoders that train. Ghost norms see to theirs at every step."""
-    encoders = [item.encoder for item in model.pretrained().values() if item.trainable]
+    encoders = [item.encoder for item in model.pretrained().values() if item.tuning.trains]
     norms = [module for encoder in encoders for module in encoder.modules() if isinstance(module, _BatchNorm)]
     return [value for norm in norms for value in (norm.running_mean, norm.running_var) if value is not None]

@@ -26,7 +26,7 @@ class Replicated(Alone):
             model,
             device_ids=[device] if device.type == "cuda" else None,
             **_BUFFERS_STAY,
-            find_unused_parameters=any(item.trainable for item in model.pretrained().values()),
+            find_unused_parameters=any(item.tuning.trains for item in model.pretrained().values()),
         )
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:

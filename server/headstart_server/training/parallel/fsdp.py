@@ -40,7 +40,7 @@ class Sharded(Alone):
         half = MixedPrecisionPolicy(torch.bfloat16, torch.float32)
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
-                policy = half if sharing.half and item.trainable else MixedPrecisionPolicy()
+                policy = half if sharing.half and item.tuning.trains else MixedPrecisionPolicy()
                 fully_shard(block, mesh=mesh, mp_policy=policy, offload_policy=offload)
         self._in_passes = sharing.in_passes
         self._sharded = fully_shard(model, mesh=mesh, offload_policy=offload)

@@ -14,7 +14,7 @@ def parallelise(model: ECD, world: World, sharing: Sharing) -> Parallel:
     """The model as a world trains it. Optimizers are built over what its parameters are then."""
     if sharing.recompute:
         for item in model.pretrained().values():
-            if item.trainable:
+            if item.tuning.trains:
                 recompute(item.encoder)
     if sharing.strategy != "ddp" and world.size > 1:
         _require_one_pass(model, sharing.strategy)

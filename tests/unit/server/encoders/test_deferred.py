@@ -12,6 +12,7 @@ from headstart_server.encoders.deferred import DeferredEncoder, names_in_files, 
 from headstart_server.encoders.image import defer_image_encoder, load_image_encoder
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import defer_encoder, load_encoder
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.encoders.vision_processors import vision_transform
 from headstart_server.encoders.vision_transformers import default_reduction
 from headstart_server.model.ecd import PretrainedInput
@@ -137,7 +138,7 @@ def test_a_shared_parameter_that_was_given_tensors_is_one_again(tiny_models: dic
     whole = load_encoder(source, "mean", use_pretrained=True, field="f")
     deferred = defer_encoder(source, "mean")
     assert deferred is not None
-    item = PretrainedInput(whole.dimension, trainable=True)
+    item = PretrainedInput(whole.dimension, Tuning.FULL)
     item.defer(deferred)
     item.encoder.load_state_dict(whole.state_dict(), assign=True)
     item.tie()

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_preparation import load_preparation
-from headstart_server.model.bundle import EncoderStore
+from headstart_server.model.bundle import EncoderStore, described_bundle
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
+from safetensors.torch import load_file, save_file
 
 from tests.support.bundles import SPEC, TEXTS, saved_bundle
 from tests.support.training import feature_of
@@ -105,3 +107,24 @@ def test_the_registry_finds_lists_and_deletes(tmp_path: Path, tiny_bert: Path) -
     for lost in (registry.get, registry.delete):
         with pytest.raises(NotFoundError):
             lost("m1")
+
+
+def test_a_bundle_of_before_heads_had_kinds_is_read(tmp_path: Path, tiny_bert: Path) -> None:
+    bundle, model, batch = saved_bundle(tmp_path, tiny_bert, trainable=False)
+    path = bundle.folder / "head.safetensors"
+    save_file({name.removeprefix("head."): tensor for name, tensor in load_file(path).items()}, path)
+    again = bundle.model(EncoderStore(SharedFolders(tmp_path / "encoder_store")), with_encoders=True)
+    with torch.no_grad():
+        assert torch.equal(again(batch)["out"], model(batch)["out"])
+
+
+def test_a_head_of_a_later_version_is_named(tmp_path: Path, tiny_bert: Path) -> None:
+    bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
+    content = json.loads((bundle.folder / "bundle.json").read_bytes())
+    assert content["head"] == {"kind": "neural"}
+    details = content.pop("details")
+    content["head"]["kind"] = "forest"
+    details = {**details, "digest": fingerprint({**content, "files": details["files"]})}
+    details["seal"] = fingerprint({key: value for key, value in details.items() if key != "seal"})
+    with pytest.raises(FailedPreconditionError, match="a head of kind 'forest', which this version does not know"):
+        described_bundle(bundle.folder, json.dumps({**content, "details": details}).encode())

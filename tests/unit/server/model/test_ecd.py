@@ -9,6 +9,7 @@ from headstart_server.encoders.activations import ACTIVATIONS
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.combiner import ConcatCombiner
 from headstart_server.model.decoders import Decoder
 from headstart_server.model.ecd import ECD, PretrainedInput, SkipEncoder, Tokens
@@ -40,7 +41,7 @@ def _batch(folder: Path, texts: list[str]) -> Tokens:
 
 
 def _model(folder: Path, *, trainable: bool = False) -> tuple[ECD, PretrainedInput]:
-    item = PretrainedInput(32, trainable=trainable)
+    item = PretrainedInput(32, Tuning.FULL if trainable else Tuning.FROZEN)
     output = feature_of("out", "category", OUTPUTS["category"], output=True)
     model = ECD([feature_of("t", "text", ["a"])], [output], CombinerSpec(num_fc_layers=1, norm="ghost"), {"t": item})
     item.restore(_encoder(folder))
@@ -73,7 +74,7 @@ def test_half_precision_embeddings_are_computed_with_in_float32() -> None:
 
 
 def test_standardised_embeddings_have_mean_nothing_and_a_typical_length_of_their_own() -> None:
-    item = PretrainedInput(16, trainable=False)
+    item = PretrainedInput(16)
     embeddings = torch.randn(5_000, 16, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 17) + 100
     embeddings[:, 3] = 7.0
     item.standardise(embeddings)
@@ -94,7 +95,7 @@ def test_a_frozen_encoder_stays_in_evaluation_and_gets_no_gradient(tiny_bert: Pa
     assert torch.equal(item(tokens), item(tokens))
     model({"t": tokens})["out"].sum().backward()
     assert all(parameter.grad is None for parameter in item.encoder.parameters())
-    assert all(parameter.grad is not None for parameter in model.decoders.parameters())
+    assert all(parameter.grad is not None for parameter in model.head.decoders.parameters())
 
 
 def test_a_trainable_encoder_trains(tiny_bert: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_learned_state_fits_a_model_with_skip_encoders(tiny_bert: Path) -> Non
         [feature_of("t", "text", ["a"])],
         [feature_of("out", "category", OUTPUTS["category"], output=True)],
         CombinerSpec(num_fc_layers=1, norm="ghost"),
-        {"t": PretrainedInput(32, trainable=False)},
+        {"t": PretrainedInput(32)},
     )
     skipping.load_learned_state(model.learned_state())
     embeddings = torch.randn(3, 32)
@@ -211,7 +212,7 @@ def test_no_layers_are_no_change() -> None:
 @pytest.mark.parametrize("differing", [0, 3])
 def test_what_training_hardly_saw_does_next_to_nothing(differing: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    item, texts = PretrainedInput(64, trainable=False), torch.randn(100, 64, generator=generator)
+    item, texts = PretrainedInput(64), torch.randn(100, 64, generator=generator)
     embeddings = texts[0].expand(1_000, 64).clone()
     embeddings[:differing] = texts[1 : differing + 1]
     item.standardise(embeddings.half())
@@ -222,13 +223,13 @@ def test_what_training_hardly_saw_does_next_to_nothing(differing: int) -> None:
 def test_rows_of_which_there_are_few_are_not_far_away(differing: int) -> None:
     torch.manual_seed(0)
     embeddings = torch.nn.functional.normalize(torch.randn(2, 64), dim=1)[torch.arange(1000).lt(differing).long()]
-    item = PretrainedInput(64, trainable=False)
+    item = PretrainedInput(64)
     item.standardise(embeddings)
     assert item(embeddings).norm(dim=1).max() <= 5.0 + 1e-4
 
 
 def test_columns_of_ordinary_texts_are_scaled_by_their_deviation_alone() -> None:
-    item = PretrainedInput(32, trainable=False)
+    item = PretrainedInput(32)
     embeddings = torch.randn(400, 32, generator=torch.Generator().manual_seed(1))
     embeddings[7, 5] = 1e4  # one column that is out of the ordinary in one row
     item.standardise(embeddings)

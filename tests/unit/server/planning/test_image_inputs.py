@@ -57,14 +57,14 @@ def origin(resolution: Resolution, path: str) -> tuple[Any, Origin]:
 def test_a_family_takes_its_smallest_variant_and_the_weights_on_hand(root: Path) -> None:
     plan, resolution = planned(root, {"type": "squeezenet"})
     assert origin(resolution, "encoder.model_variant") == ("1_1", Origin.RULE)
-    assert (plan.dimension, plan.reduction, plan.trainable, plan.cached) == (512, "features", False, True)
+    assert (plan.dimension, plan.reduction, plan.tuning.trains, plan.cached) == (512, "features", False, True)
     assert plan.transform.crop == (224, 224)
     assert origin(resolution, "encoder.pretrained_model_name_or_path")[0] == plan.source.name
 
 
 def test_random_weights_are_trained_with_the_published_transform(root: Path) -> None:
     plan, _ = planned(root, {"type": "vit", "model_variant": "h_14", "use_pretrained": False})
-    assert (plan.trainable, plan.cached, plan.precision) == (True, False, "fp32")
+    assert (plan.tuning.trains, plan.cached, plan.precision) == (True, False, "fp32")
     assert plan.transform.crop == (518, 518)
 
 

@@ -60,7 +60,7 @@ def _refused(sources: ModelSources, spec: TrainSpec) -> InvalidInputError:
 
 def test_a_frozen_encoder_is_stored_by_default(sources: ModelSources) -> None:
     plan, resolution = _plan(sources, _spec())
-    assert (plan.trainable, plan.cached, plan.use_pretrained) == (False, True, True)
+    assert (plan.tuning.trains, plan.cached, plan.use_pretrained) == (False, True, True)
     assert (plan.reduction, plan.dimension, plan.precision) == ("mean", HIDDEN, "bf16")
     assert plan.preparation.max_length == POSITIONS
     origins = {value.path.rsplit(".", 1)[-1]: value.origin for value in resolution.resolved.values()}
@@ -79,13 +79,13 @@ def test_a_trainable_encoder_is_not_stored(sources: ModelSources) -> None:
 
 def test_random_weights_are_trained(sources: ModelSources) -> None:
     plan, resolution = _plan(sources, _spec({"use_pretrained": False}))
-    assert (plan.trainable, plan.cached, plan.use_pretrained) == (True, False, False)
+    assert (plan.tuning.trains, plan.cached, plan.use_pretrained) == (True, False, False)
     assert resolution.resolved["input_features[0].encoder.trainable"].reason
 
 
 def test_a_frozen_encoder_may_go_unstored(sources: ModelSources) -> None:
     plan, _ = _plan(sources, _spec(preprocessing={"cache_encoder_embeddings": False}))
-    assert (plan.trainable, plan.cached) == (False, False)
+    assert (plan.tuning.trains, plan.cached) == (False, False)
 
 
 def test_the_class_token_of_a_model_that_reads_left_to_right_is_refused_when_it_is_planned(
@@ -146,7 +146,7 @@ def test_mistakes_of_all_inputs_are_told_at_once(sources: ModelSources) -> None:
 def test_defaults_of_a_type_count(sources: ModelSources) -> None:
     spec = _spec(defaults={"text": {"encoder": {"reduce_output": "max", "trainable": True}}})
     plan, _ = _plan(sources, spec)
-    assert (plan.reduction, plan.trainable) == ("max", True)
+    assert (plan.reduction, plan.tuning.trains) == ("max", True)
 
 
 ROWS = 40

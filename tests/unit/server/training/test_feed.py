@@ -149,7 +149,7 @@ def test_standardising_once_is_standardising_at_every_step() -> None:
     from tests.support.training import feature_of
 
     inputs, output = [feature_of("t", "text", ["a"])], run.features()[1]
-    pretrained = PretrainedInput(4, trainable=False)
+    pretrained = PretrainedInput(4)
     embeddings = torch.randn(20, 4, generator=torch.Generator().manual_seed(0)).half()
     pretrained.standardise(embeddings)
     skipping = ECD(inputs, [output], CombinerSpec(), {"t": pretrained})

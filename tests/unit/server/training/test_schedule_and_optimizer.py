@@ -180,6 +180,6 @@ def test_a_head_over_a_skipped_encoder_is_optimised_alone() -> None:
     from tests.support.training import feature_of
 
     output = Run(settings_of()).features()[1]
-    model = ECD([feature_of("t", "text", ["a"])], [output], CombinerSpec(), {"t": PretrainedInput(4, trainable=False)})
+    model = ECD([feature_of("t", "text", ["a"])], [output], CombinerSpec(), {"t": PretrainedInput(4)})
     [group] = build_optimizer(model, OptimizerSpec(), 1e-5, 1e-3).param_groups
     assert len(group["params"]) == 2

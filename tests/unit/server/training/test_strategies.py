@@ -9,6 +9,7 @@ import pytest
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.encoders.batch_sharing import BatchSharing
 from headstart_server.encoders.text_encoder import TextEncoder
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.world import World
 from headstart_server.spec.model import CombinerSpec
@@ -35,7 +36,7 @@ class Two:
 
 def model(sharing: BatchSharing) -> ECD:
     """A model over a text encoder whose batches are as given."""
-    item = PretrainedInput(4, trainable=True)
+    item = PretrainedInput(4, Tuning.FULL)
     encoder = TextEncoder(Words(), "mean", 4)
     encoder.sharing = sharing
     item.restore(encoder)

@@ -101,7 +101,7 @@ def _disagree(world: World, strategy: str, late: bool) -> str:
         def spoil(epoch: int, start: int) -> None:
             seed(epoch, start)
             if world.rank == 1 and epoch == 2:
-                loop.model.decoder("out").projection.bias.data += 1e-3
+                loop.model.head.decoders[0].projection.bias.data += 1e-3
 
         loop._seed = spoil  # type: ignore[method-assign]
     with pytest.raises(TrainingFailedError) as failed:

@@ -1,0 +1,78 @@
+"""Heads: what turns encoded features into predictions. A kind is a class here or in a file of its own, and a line in
+`HEADS`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.model.combiner import ConcatCombiner
+from headstart_server.model.decoders import Decoder
+from headstart_server.spec.model import CombinerSpec
+
+
+class Head(nn.Module, ABC):
+    """Steps with the loop by its parameters; its state is a state dict; it is exported by being traced."""
+
+    kind: ClassVar[str]
+    """As bundles name it."""
+
+    @abstractmethod
+    def forward(self, encoded: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Encoded features [b, d] in the order of the inputs, to logits by output."""
+
+    @abstractmethod
+    def calibrated(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Logits whose probabilities are calibrated."""
+
+    @abstractmethod
+    def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Calibrated probabilities by output; values for numbers and vectors."""
+
+    @abstractmethod
+    def calibrate(self, output: str, temperature: float) -> None:
+        """Sets the temperature of an output's probabilities."""
+
+
+class NeuralHead(Head):
+    """A combiner, and a decoder per output."""
+
+    kind = "neural"
+
+    def __init__(self, widths: Sequence[int], outputs: Sequence[FittedFeature], combiner: CombinerSpec) -> None:
+        super().__init__()
+        self.output_names = [feature.name for feature in outputs]
+        self.combiner = ConcatCombiner(sum(widths), combiner)
+        self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)
+
+    def forward(self, encoded: Sequence[Tensor]) -> dict[str, Tensor]:
+        """See Head."""
+        combined = self.combiner(list(encoded))
+        return {name: decoder(combined) for name, decoder in self._decoders()}
+
+    def calibrated(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See Head."""
+        return {name: decoder.calibrated(logits[name]) for name, decoder in self._decoders()}
+
+    def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """See Head."""
+        return {name: decoder.probabilities(logits[name]) for name, decoder in self._decoders()}
+
+    def calibrate(self, output: str, temperature: float) -> None:
+        """See Head."""
+        dict(self._decoders())[output].temperature.fill_(temperature)
+
+    def _decoders(self) -> list[tuple[str, Decoder]]:
+        found = []
+        for name, decoder in zip(self.output_names, self.decoders, strict=True):
+            assert isinstance(decoder, Decoder)
+            found.append((name, decoder))
+        return found
+
+
+HEADS: dict[str, Callable[[Sequence[int], Sequence[FittedFeature], CombinerSpec], Head]] = {
+    NeuralHead.kind: NeuralHead,
+}
+"""By kind: builds a head over inputs of these widths."""
