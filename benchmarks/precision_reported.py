@@ -41,7 +41,7 @@ def run(bench: Bench) -> Report:
         for name, found in (("all-MiniLM-L6-v2, mean", _texts(bench)), ("mobilenet_v2", _images(bench)))
     ]
     return Report(
-        "precision_told",
+        "precision_reported",
         "How far embeddings computed in bf16 are from those in fp32.",
         "text/sst2 and image/cats_dogs",
         [Table(_COLUMNS, rows)],
