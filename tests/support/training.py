@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation

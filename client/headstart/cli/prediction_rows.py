@@ -10,10 +10,10 @@ from typing import Any
 
 from headstart.errors import InvalidArgument, Violation
 from headstart.files.image_rows import ImageFile, image_files, image_rows, is_images
+from headstart.files.memory_images import image_inputs
 from headstart.files.row_files import batches, read_batches
 from headstart.v1.model_pb2 import Model
 from headstart.v1.table_pb2 import Table
-from headstart.values.image_cells import image_inputs
 from headstart.values.table import Rows
 
 ROW = re.compile(r"\brow (\d+)\b")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from headstart.files.memory_images import table_with_images
 from headstart.v1.embedding_pb2 import EmbedRequest
 from headstart.v1.spec_pb2 import Feature
 from headstart.v1.table_pb2 import Table
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike, feature_of
-from headstart.values.image_cells import table_with_images
 from headstart.values.table import Rows
 from headstart.wire.methods import EMBED
 from headstart.wire.steps import Program, call, compute

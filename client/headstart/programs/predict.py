@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from headstart.errors import HeadstartError, Internal, InvalidArgument
+from headstart.files.memory_images import holds_paths, image_inputs, may_name_images, table_with_images
 from headstart.v1.model_pb2 import GetModelRequest
 from headstart.v1.prediction_pb2 import PredictRequest
 from headstart.v1.table_pb2 import Table
-from headstart.values.image_cells import holds_paths, image_inputs, may_name_images, table_with_images
 from headstart.values.names import full_name
 from headstart.values.predictions import Predictions
 from headstart.values.table import Rows, columns_of, row_count

@@ -24,8 +24,9 @@ from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.policy import settle_bad_images
 from headstart_server.data.images.scan import ScannedImages, scan
+from headstart_server.data.parts import Part, Parts
 from headstart_server.data.sampling import groups_of, labels_of, oversampling_of, sample, undersample
-from headstart_server.data.splits import Part, Parts, assign, keep_labels_in_training
+from headstart_server.data.splits import assign, keep_labels_in_training
 from headstart_server.data.tables import Sources, Table
 from headstart_server.spec.model import FeatureSpec, SplitSpec, TrainSpec
 

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from headstart_server.data.balance import Oversampling, left_out
 from headstart_server.data.canonical import as_strings
-from headstart_server.data.splits import Part, Parts
+from headstart_server.data.parts import Part, Parts
 from headstart_server.data.tables import Sources
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sampling_rules import balanced_output

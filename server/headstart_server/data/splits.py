@@ -1,7 +1,6 @@
 """Splits rows into training, validation and test: seeded, reproducible, independent of the machine."""
 
 import hashlib
-from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -10,20 +9,9 @@ import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
 from headstart_server.data.canonical import as_strings
+from headstart_server.data.parts import Part, Parts
 from headstart_server.data.tables import Table
 from headstart_server.spec.model import SplitSpec
-
-Parts = npt.NDArray[np.int8]
-
-
-class Part(IntEnum):
-    """Where a row goes."""
-
-    DROPPED = -1
-    TRAIN = 0
-    VALIDATION = 1
-    TEST = 2
-
 
 WORDS = {"train": 0, "training": 0, "0": 0, "validation": 1, "valid": 1, "val": 1, "dev": 1, "1": 1, "test": 2, "2": 2}
 
@@ -60,11 +48,6 @@ def keep_labels_in_training(
         moved = rows[:1] if groups is None else np.flatnonzero(groups == groups[rows[0]])
         parts[moved[parts[moved] != Part.DROPPED]] = Part.TRAIN
     return int((parts == Part.TRAIN).sum()) - before
-
-
-def spread(rows: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most `count` rows at even distances."""
-    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).astype(np.int64)]
 
 
 def _strings(table: Table, column: str | None) -> pa.Array:

@@ -12,7 +12,7 @@ from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.loader import Loader, local_loader
 from headstart_server.data.images.reader import ImageReader
-from headstart_server.data.splits import Part, spread
+from headstart_server.data.parts import Part, spread
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.encoders.deferred import placed

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from headstart_server.core.states import State
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.resolution import ResolvedValue

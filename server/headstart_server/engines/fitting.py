@@ -9,7 +9,7 @@ import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.data.images.loader import local_loader
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared

@@ -5,7 +5,7 @@ import pyarrow as pa
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.images.decode import BadImageError
 from headstart_server.data.images.scan import ScannedImages
-from headstart_server.data.splits import Part, spread
+from headstart_server.data.parts import Part, spread
 
 _ROWS = 64
 _IMAGES = 16

@@ -13,7 +13,7 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.dataset import PreparedData, check_parts, image_where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.policy import settle_bad_images
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys, keys_of_chunks

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headstart_server.data.dataset import PreparedData, Survey, prepare
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.backend import BackendPlan, plan_backend

@@ -1,7 +1,7 @@
 """What is to be known of a job before it trains: told by its plan, and by the job itself when it begins."""
 
 from headstart_server.data.dataset import PreparedData
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.planning.trainer import TrainerPlan
 from headstart_server.training.metric_names import is_defined

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.splits import Part, spread
+from headstart_server.data.parts import Part, spread
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress, survey
 from headstart_server.embedding_store.key import Keys, keys_of_chunks

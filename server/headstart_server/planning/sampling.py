@@ -1,7 +1,7 @@
 """Tells which rows are drawn, where a spec asks for other than all of them once."""
 
 from headstart_server.data.dataset import PreparedData
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
 

@@ -11,7 +11,7 @@ from headstart.v1 import training_pb2_grpc
 from headstart_server.core.errors import UnimplementedError, invalid
 from headstart_server.core.names import id_of
 from headstart_server.core.states import State
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.engines.events import EncodeReport
 from headstart_server.planning.passes import PlannedPass
 from headstart_server.rpc.callers import caller_of

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training.feed import Feed
 from headstart_server.training.outputs import LossSums, Outputs, condensed, measured

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.images.loader import LoadedImages, Loader
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
 from headstart_server.training.served import ServedRows

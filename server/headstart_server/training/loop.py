@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.model.losses import Loss
 from headstart_server.training import plateau
 from headstart_server.training.checkpoint import (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,26 @@ import pyarrow as pa
 from headstart_server.data.embedded_files import path_of
 from headstart_server.data.images.decode import BadImageError, ImageLimits
 from headstart_server.data.images.files import ImageFiles
-from headstart_server.data.tables import Table
+
+
+class ImageTable(Protocol):
+    """What a column of images needs of a table."""
+
+    @property
+    def rows(self) -> pa.Table:
+        """Its rows."""
+
+    @property
+    def files(self) -> ImageFiles | None:
+        """Where the paths in image columns lead."""
+
+    @property
+    def file(self) -> Path | None:
+        """The Arrow file that holds the rows, if one does."""
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows."""
 
 
 @dataclass
@@ -24,7 +43,7 @@ class _Piece:
     values: pa.ChunkedArray | None = field(repr=False)
 
     @classmethod
-    def of(cls, table: Table, column: str) -> "_Piece":
+    def of(cls, table: ImageTable, column: str) -> "_Piece":
         return cls(column, table.files, table.file, table.rows.column(column))
 
     def value(self, row: int) -> Any:
@@ -40,7 +59,7 @@ class _Piece:
 class ImageColumn:
     """The encoded images of one input: bytes that lie in the cells, or files that the cells name."""
 
-    def __init__(self, tables: Sequence[Table], column: str, limits: ImageLimits) -> None:
+    def __init__(self, tables: Sequence[ImageTable], column: str, limits: ImageLimits) -> None:
         self.limits = limits
         self._pieces = [_Piece.of(table, column) for table in tables]
         self._starts = np.cumsum([0, *(table.row_count for table in tables)])

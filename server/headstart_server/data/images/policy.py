@@ -8,7 +8,7 @@ import numpy.typing as npt
 from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.data.features.cells import Where
 from headstart_server.data.images.scan import ScannedImages
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 
 _NAMED = 10
 

@@ -7,7 +7,7 @@ import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.number import NumberStatistics
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.spec.model import TrainSpec
 from hypothesis import given

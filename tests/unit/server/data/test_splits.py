@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.splits import Part, assign, keep_labels_in_training
+from headstart_server.data.parts import Part
+from headstart_server.data.splits import assign, keep_labels_in_training
 from headstart_server.spec.model import SplitSpec
 from hypothesis import given
 from hypothesis import strategies as st

@@ -16,7 +16,7 @@ from headstart_server.core.errors import (
     InvalidInputError,
     TrainingFailedError,
 )
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.encoding.encode_pool import LEAST_ROWS, MOST_ROWS, EncodeResult, EncodeTask, pieces
 from headstart_server.engines.encode_worker import EncodeWorker
 from headstart_server.engines.envelopes import JobEnvelope

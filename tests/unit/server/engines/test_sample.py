@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 from headstart_server.data.dataset import prepare
 from headstart_server.data.images.files import FolderFiles
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources, Table
 from headstart_server.engines.sample import sample_of
 from headstart_server.spec.model import FeatureSpec, TrainSpec

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.engines.assembly import Assembly
 from headstart_server.engines.preparing import fill_store, stored_inputs
 

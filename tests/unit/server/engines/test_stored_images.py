@@ -10,7 +10,7 @@ from headstart_server.core.errors import CancelledError, InvalidInputError
 from headstart_server.data.images.files import FolderFiles
 from headstart_server.data.images.reader import default_crop
 from headstart_server.data.images.scan import keys_of_images
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoding import images as image_encoding
 from headstart_server.training.feed import Feed

@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from headstart_server.data.splits import Part, assign
+from headstart_server.data.parts import Part
+from headstart_server.data.splits import assign
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.job_context import job_context_of

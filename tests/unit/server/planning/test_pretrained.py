@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning import pretrained as pretrained_module

@@ -8,7 +8,7 @@ import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.images.loader import LoadedImages
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.model.ecd import Embedded, Tokens
 from headstart_server.training.feed import Feed, TokenFeed

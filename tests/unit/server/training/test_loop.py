@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.spec.model import CombinerSpec, OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.penalty import Penalty

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.core.errors import CancelledError, TrainingFailedError
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import object_store_at

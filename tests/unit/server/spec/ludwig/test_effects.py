@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from headstart_server.data.dataset import PreparedData, prepare
-from headstart_server.data.splits import Part
+from headstart_server.data.parts import Part
 from headstart_server.encoders.tabular import Category, OneHot
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
