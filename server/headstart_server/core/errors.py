@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from headstart_server.core.reasons import Reason
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -20,7 +22,7 @@ class Violation:
 class HeadstartError(Exception):
     """Base of all errors that a user may see. `reason` is stable and upper-case."""
 
-    reason = "INTERNAL"
+    reason: str = Reason.INTERNAL
 
     def __init__(self, message: str, *, reason: str | None = None, field: str = "") -> None:
         super().__init__(message)
@@ -39,7 +41,7 @@ class InvalidInputError(HeadstartError):
     `unlisted` counts those that the caller did not even write down.
     """
 
-    reason = "INVALID_INPUT"
+    reason = Reason.INVALID_INPUT
 
     def __init__(
         self, violations: list[Violation] | Violation, *, reason: str | None = None, unlisted: int = 0
@@ -61,43 +63,43 @@ def rest(count: int) -> Violation:
 class NotFoundError(HeadstartError):
     """A named resource does not exist."""
 
-    reason = "NOT_FOUND"
+    reason = Reason.NOT_FOUND
 
 
 class AlreadyExistsError(HeadstartError):
     """The name or request id is taken by something else."""
 
-    reason = "ALREADY_EXISTS"
+    reason = Reason.ALREADY_EXISTS
 
 
 class FailedPreconditionError(HeadstartError):
     """The request is fine but the resource is not in a state for it."""
 
-    reason = "FAILED_PRECONDITION"
+    reason = Reason.FAILED_PRECONDITION
 
 
 class NotExportableError(FailedPreconditionError):
     """One format does not hold the model; the message ends where the way out would begin."""
 
-    reason = "NOT_EXPORTABLE"
+    reason = Reason.NOT_EXPORTABLE
 
 
 class PermissionDeniedError(HeadstartError):
     """The caller may not do this."""
 
-    reason = "PERMISSION_DENIED"
+    reason = Reason.PERMISSION_DENIED
 
 
 class OutOfRangeError(HeadstartError):
     """An offset lies past the end."""
 
-    reason = "OUT_OF_RANGE"
+    reason = Reason.OUT_OF_RANGE
 
 
 class OverloadedError(HeadstartError):
     """A limit on concurrent work is reached; try again after `retry_after` seconds."""
 
-    reason = "OVERLOADED"
+    reason = Reason.OVERLOADED
 
     def __init__(self, message: str, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(message, reason=reason)
@@ -107,7 +109,7 @@ class OverloadedError(HeadstartError):
 class StoppingError(HeadstartError):
     """The server is going away, and comes back or is replaced; try again after `retry_after` seconds."""
 
-    reason = "STOPPING"
+    reason = Reason.STOPPING
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -117,43 +119,43 @@ class StoppingError(HeadstartError):
 class TooLargeError(HeadstartError):
     """Input above a size limit; trying again will not help."""
 
-    reason = "TOO_LARGE"
+    reason = Reason.TOO_LARGE
 
 
 class UnimplementedError(HeadstartError):
     """A place in the contract that this release leaves empty."""
 
-    reason = "UNIMPLEMENTED"
+    reason = Reason.UNIMPLEMENTED
 
 
 class CancelledError(HeadstartError):
     """The job was asked to stop."""
 
-    reason = "CANCELLED"
+    reason = Reason.CANCELLED
 
 
 class TrainingFailedError(HeadstartError):
     """Training cannot go on: `reason` names why (`OUT_OF_MEMORY`, `NON_FINITE_LOSS`, ...), the message what to do."""
 
-    reason = "TRAINING_FAILED"
+    reason = Reason.TRAINING_FAILED
 
 
 class StoreFullError(HeadstartError):
     """No room is left on the disk that holds the state directory."""
 
-    reason = "DISK_FULL"
+    reason = Reason.DISK_FULL
 
 
 class StorageError(HeadstartError):
     """The storage that machines share cannot be reached, or refuses; trying again may help."""
 
-    reason = "STORAGE_UNAVAILABLE"
+    reason = Reason.STORAGE_UNAVAILABLE
 
 
 class DataLossError(HeadstartError):
     """Files of the state directory are not what was written to them."""
 
-    reason = "DATA_LOSS"
+    reason = Reason.DATA_LOSS
 
 
 def invalid(field: str, message: str, *, reason: str | None = None) -> InvalidInputError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart_server.core.errors import StoreFullError, invalid
+from headstart_server.core.reasons import Reason
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 TEMPORARY = ".tmp"
@@ -99,7 +100,9 @@ def resolve_below(root: Path, relative: str, field: str) -> Path:
     """The real path of `relative` below `root`; refuses absolute paths, `..` and symlinks that leave the root."""
     candidate = Path(relative)
     if not relative or "\0" in relative or candidate.is_absolute() or ".." in candidate.parts:
-        raise invalid(field, f"{relative[:200]!r} must be a relative path without '..'", reason="PATH_OUTSIDE_ROOT")
+        raise invalid(
+            field, f"{relative[:200]!r} must be a relative path without '..'", reason=Reason.PATH_OUTSIDE_ROOT
+        )
     real_root = root.resolve()
     try:
         real = (root / candidate).resolve()
@@ -107,7 +110,7 @@ def resolve_below(root: Path, relative: str, field: str) -> Path:
     except (OSError, RuntimeError, UnicodeError) as error:
         raise invalid(field, f"{relative[:200]!r} cannot be resolved; check the name") from error
     if not real.is_relative_to(real_root):
-        raise invalid(field, f"{relative[:200]!r} leaves the configured root", reason="PATH_OUTSIDE_ROOT")
+        raise invalid(field, f"{relative[:200]!r} leaves the configured root", reason=Reason.PATH_OUTSIDE_ROOT)
     return real
 
 

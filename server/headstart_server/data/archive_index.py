@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
+from headstart_server.core.reasons import Reason
 
 MAX_RATIO = 200
 """Of a member's size to its packed size, and of all members' to the archive's; above it they are taken for a bomb."""
@@ -58,7 +59,7 @@ def write_index(index: Path, members: Iterator[Member], archive: Path, field: st
     batches, waiting = [], []
     for number, member in enumerate(members):
         if number >= MAX_MEMBERS:
-            raise invalid(field, f"holds more than {MAX_MEMBERS} files; split it", reason="TOO_LARGE")
+            raise invalid(field, f"holds more than {MAX_MEMBERS} files; split it", reason=Reason.TOO_LARGE)
         waiting.append(_checked(member, length, field))
         if len(waiting) == _BLOCK:
             batches.append(_batch(waiting))
@@ -92,7 +93,7 @@ def data_offset(descriptor: int, header: int) -> int:
 def refused(name: str, why: str, field: str) -> InvalidInputError:
     """The error about a member that makes an archive unsafe."""
     message = f"its member {name[:200]!r} {why}; unpack it, remove that member, and pack the rest again"
-    return invalid(field, message, reason="UNSAFE_ARCHIVE")
+    return invalid(field, message, reason=Reason.UNSAFE_ARCHIVE)
 
 
 def _checked(member: Member, length: int, field: str) -> Member:
@@ -101,7 +102,7 @@ def _checked(member: Member, length: int, field: str) -> Member:
         raise refused(member.name, "would be unpacked outside of its folder", field)
     if member.offset < 0 or member.stored < 0 or member.offset + member.stored > length:
         message = f"is cut off within {member.name[:200]!r}; send it again"
-        raise invalid(field, message, reason="UNREADABLE_DATA")
+        raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
     if member.size > _FREE_BYTES and member.size > MAX_RATIO * max(1, member.stored):
         raise refused(member.name, f"grows more than {MAX_RATIO} times when it is unpacked", field)
     return member._replace(name=plain_name(name))
@@ -118,7 +119,7 @@ def _check_spans(table: pa.Table, length: int, field: str) -> None:
     """Members that share bytes, or that are much larger together than the archive, are a bomb of harmless parts."""
     if sum(table.column("size").to_pylist()) > _FREE_TOTAL + MAX_RATIO * length:
         message = f"its members grow more than {MAX_RATIO} times when they are unpacked; send a plain tar"
-        raise invalid(field, message, reason="BOMB")
+        raise invalid(field, message, reason=Reason.BOMB)
     offsets, ends = _spans(table)
     order = np.argsort(offsets, kind="stable")
     shared = np.flatnonzero(ends[order][:-1] > offsets[order][1:])

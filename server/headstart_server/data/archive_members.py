@@ -8,6 +8,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.archive_index import DEFLATED, PLAIN, STORED, Member, refused
 
 _MAX_DIRECTORY_BYTES = 128 << 20
@@ -22,7 +23,7 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 def zip_members(path: Path, field: str) -> Iterator[Member]:
     """Every file of a zip; raises InvalidInputError, or what zipfile raises."""
     message = f"its directory has more than {_MAX_DIRECTORY_BYTES} bytes; send a tar, or split it"
-    too_large = invalid(field, message, reason="TOO_LARGE")
+    too_large = invalid(field, message, reason=Reason.TOO_LARGE)
     with _Headers(path, _MAX_DIRECTORY_BYTES, too_large) as source, zipfile.ZipFile(source) as file:
         for info in file.infolist():
             if info.is_dir():
@@ -39,7 +40,7 @@ def zip_members(path: Path, field: str) -> Iterator[Member]:
 def tar_members(path: Path, field: str) -> Iterator[Member]:
     """Every file of a tar; raises InvalidInputError, or what tarfile raises."""
     message = f"the headers of one member take more than {_MAX_HEADER_BYTES} bytes; pack it again"
-    too_large = invalid(field, message, reason="TOO_LARGE")
+    too_large = invalid(field, message, reason=Reason.TOO_LARGE)
     with _Headers(path, _MAX_HEADER_BYTES, too_large) as source, tarfile.open(fileobj=source, mode="r:") as file:
         place = -1
         while (member := file.next()) is not None:
@@ -79,7 +80,7 @@ def _require_end(source: _Headers, offset: int, field: str) -> None:
     block = os.pread(source.fileno(), tarfile.BLOCKSIZE, offset)
     if len(block) < tarfile.BLOCKSIZE or block.strip(b"\0"):
         message = f"is cut off or damaged at byte {offset}: no member and no end is there; pack or send it again"
-        raise invalid(field, message, reason="UNREADABLE_DATA")
+        raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str:

@@ -21,6 +21,7 @@ from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import HeadstartError, InvalidInputError, invalid
 from headstart_server.core.files import published_file
+from headstart_server.core.reasons import Reason
 from headstart_server.data.archive_index import DEFLATED, MAX_RATIO, PLAIN, data_offset, name_digest, write_index
 from headstart_server.data.archive_members import tar_members, zip_members
 
@@ -131,7 +132,7 @@ def _unreadable(kind: str, error: Exception, field: str) -> InvalidInputError:
     reason = (error.strerror or "") if isinstance(error, OSError) and error.errno else ""
     reason = reason or (str(error) if isinstance(error, known) else type(error).__name__)
     message = f"is no readable {kind} archive: {' '.join(reason.split())[:200]}; pack it again"
-    return invalid(field, message, reason="UNREADABLE_DATA")
+    return invalid(field, message, reason=Reason.UNREADABLE_DATA)
 
 
 def _inflated(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
@@ -161,7 +162,7 @@ def _decompressed(path: Path, target: Path, field: str) -> Path:
                 size += len(piece)
                 if size > most:
                     message = f"grows more than {MAX_RATIO} times when it is unpacked; send a plain tar"
-                    raise invalid(field, message, reason="BOMB")
+                    raise invalid(field, message, reason=Reason.BOMB)
                 sink.write(piece)
         seal(target)
     return target

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.embedded_files import file_cells, holds_files
 from headstart_server.data.expansion import decoded_bytes
 from headstart_server.data.typed_texts import is_spelled, spelled
@@ -39,7 +40,7 @@ def validated(rows: pa.Table | pa.RecordBatch, field: str) -> Any:
     try:
         rows.validate(full=True)
     except pa.ArrowException as error:
-        raise invalid(field, f"is damaged: {str(error)[:300]}", reason="UNREADABLE_DATA") from None
+        raise invalid(field, f"is damaged: {str(error)[:300]}", reason=Reason.UNREADABLE_DATA) from None
     return rows
 
 
@@ -51,7 +52,7 @@ def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:
 def check_names(names: list[str], field: str) -> None:
     """Refuses columns of one name, and more columns than a table may have."""
     if len(names) > MAX_COLUMNS:
-        raise invalid(field, f"holds {len(names)} columns; keep at most {MAX_COLUMNS}", reason="TOO_MANY_COLUMNS")
+        raise invalid(field, f"holds {len(names)} columns; keep at most {MAX_COLUMNS}", reason=Reason.TOO_MANY_COLUMNS)
     name, times = next(iter(Counter(names).most_common(1)), ("", 1))
     if times > 1:
         raise invalid(field, f"column {name[:200]!r} occurs {times} times; rename one of them")
@@ -69,7 +70,7 @@ def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.Re
         message = (
             f"column {name[:200]!r}, row {first_row + 1}: one cell takes more than {MAX_CELL_BYTES} bytes; split it"
         )
-        raise invalid(field, message, reason="TOO_LARGE")
+        raise invalid(field, message, reason=Reason.TOO_LARGE)
     columns = [_column(name, column, field) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
     yield pa.RecordBatch.from_arrays([column for column, _ in columns], schema=pa.schema([kind for _, kind in columns]))
 
@@ -86,7 +87,7 @@ def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field
     except (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError) as error:
         message = f"of type {str(column.type)[:200]} is not readable: {str(error)[:200]}; convert it to text or numbers"
         if not isinstance(error, pa.ArrowNotImplementedError):
-            raise invalid(field, f"column {name[:200]!r} {message}", reason="UNREADABLE_DATA") from None
+            raise invalid(field, f"column {name[:200]!r} {message}", reason=Reason.UNREADABLE_DATA) from None
         nothing = pa.nulls(len(column), pa.large_string())
         return nothing, pa.field(name, nothing.type, metadata={_UNREADABLE: message.encode()})
     return canonical, pa.field(name, canonical.type)
@@ -183,7 +184,7 @@ def as_strings(values: pa.Array, *, keep_nan: bool = False) -> pa.Array:
         return pc.cast(values, pa.large_string())
     except pa.ArrowInvalid:
         raise invalid(
-            "", "holds bytes that are not UTF-8 text; encode them as text first", reason="BAD_COLUMN"
+            "", "holds bytes that are not UTF-8 text; encode them as text first", reason=Reason.BAD_COLUMN
         ) from None
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
+from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import (
@@ -152,7 +153,7 @@ def _keep_labels(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[tuple
             whole = f", with all rows of the same {split.column!r}" if groups is not None else ""
             notes.append(
                 (
-                    "LABELS_KEPT_IN_TRAINING",
+                    Notice.LABELS_KEPT_IN_TRAINING,
                     f"{moved} rows were moved to training{whole}: the split left it no row of some labels of "
                     f"{feature.source!r}, which validation or test rows alone would have had",
                 )
@@ -177,7 +178,7 @@ def _look_at_images(
             found = images[feature.name] = scan(column, np.flatnonzero(parts != Part.DROPPED))
             policy = feature.preprocessing.bad_image_policy or "fail"
             notes.append(settle_bad_images(found, policy, parts, image_where(index, feature, sources)))
-    return images, tuple(("BAD_IMAGES", note) for note in notes if note)
+    return images, tuple((Notice.BAD_IMAGES, note) for note in notes if note)
 
 
 def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:
@@ -196,7 +197,7 @@ def _require_columns(spec: TrainSpec, sources: Sources) -> None:
             except InvalidInputError as error:
                 violations.extend(error.violations)
     if violations:
-        raise InvalidInputError(violations, reason="MISSING_COLUMN")
+        raise InvalidInputError(violations, reason=Reason.MISSING_COLUMN)
 
 
 def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
@@ -249,7 +250,7 @@ def _require_repeats(labels: npt.NDArray[np.int64], field: str, message: str) ->
     """Refuses labels of which none occurs twice."""
     present = labels[labels >= 0]
     if len(present) > 1 and len(np.unique(present)) == len(present):
-        raise invalid(field, message, reason="NO_REPEATED_LABEL")
+        raise invalid(field, message, reason=Reason.NO_REPEATED_LABEL)
 
 
 def check_parts(parts: Parts) -> None:
@@ -259,7 +260,7 @@ def check_parts(parts: Parts) -> None:
             raise invalid(
                 "preprocessing.split" if (parts != Part.DROPPED).any() else "output_features",
                 f"leaves no {name} row of {len(parts)} rows; give more rows with labels, or other probabilities",
-                reason="NO_ROWS",
+                reason=Reason.NO_ROWS,
             )
 
 
@@ -280,7 +281,7 @@ def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFe
             errors.append(error)
     if errors:
         violations = [violation for error in errors for violation in error.violations]
-        raise InvalidInputError(violations, reason=errors[0].reason if len(errors) == 1 else "BAD_DATA")
+        raise InvalidInputError(violations, reason=errors[0].reason if len(errors) == 1 else Reason.BAD_DATA)
     return fitted, arrays
 
 

@@ -13,6 +13,7 @@ import pyarrow.csv as pa_csv
 from headstart.files.delimiters import LEAD_CHARACTERS, delimiter_of
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import check_names
 from headstart_server.data.encodings import encoding_of
 
@@ -41,7 +42,7 @@ def read_delimited(path: Path, field: str, delimiter: str | None) -> Iterator[pa
         raise _located(str(error), names, field, row) from None
     if last is not None and any(end in last for end in ("\n", "\r", delimiter)) and not _ends_quoted(path):
         message = f"row {row} opens a quote that is never closed, and holds the rest of the file; close it"
-        raise invalid(field, message, reason="UNREADABLE_DATA")
+        raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
 
 
 def _delimiter(path: Path, encoding: str) -> str:
@@ -88,7 +89,7 @@ def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
         message = f"the header is not readable: a name is longer than {LONGEST_NAME} characters"
         raise invalid(field, f"{message}; name the columns in the first line")
     if any("\0" in name for name in names):
-        raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason="UNREADABLE_DATA")
+        raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason=Reason.UNREADABLE_DATA)
     return names
 
 
@@ -100,7 +101,7 @@ def _refuse_nul(batch: pa.RecordBatch, row: int, field: str) -> None:
         found = pc.fill_null(pc.match_substring(column, "\0"), False)
         if pc.any(found).as_py():
             place = f"column {name[:200]!r}, row {row + 1 + pc.index(found, True).as_py()}"
-            raise invalid(field, f"{place}: holds a NUL byte; remove it, or {_UTF16}", reason="UNREADABLE_DATA")
+            raise invalid(field, f"{place}: holds a NUL byte; remove it, or {_UTF16}", reason=Reason.UNREADABLE_DATA)
 
 
 _RAGGED = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
@@ -123,4 +124,4 @@ def _located(message: str, names: list[str], field: str, row: int) -> InvalidInp
         )
     else:
         message = f"not readable: {message[:300]}"
-    return invalid(field, message, reason="UNREADABLE_DATA")
+    return invalid(field, message, reason=Reason.UNREADABLE_DATA)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 
 RATIO = 100
 FLOOR_BYTES = 2 << 30
@@ -27,7 +28,7 @@ def too_far(field: str, allowed: int) -> InvalidInputError:
     return invalid(
         field,
         f"expands to more than {allowed} bytes, {RATIO} times its own size; send less repetitive data, or split it",
-        reason="EXPANDS_TOO_FAR",
+        reason=Reason.EXPANDS_TOO_FAR,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.archive_index import plain_name
 from headstart_server.data.splits import WORDS
@@ -36,7 +37,9 @@ def listed(folder: Path, field: str) -> list[str]:
                     found.append(os.path.relpath(path, folder))
     for name in found:
         if _not_text(name):
-            raise invalid(field, f"its file {name[:200]!r} has a name that is not UTF-8; rename it", reason="BAD_NAME")
+            raise invalid(
+                field, f"its file {name[:200]!r} has a name that is not UTF-8; rename it", reason=Reason.BAD_NAME
+            )
     return sorted(found)
 
 
@@ -58,10 +61,10 @@ def chosen_table(names: list[str], wanted: str, field: str) -> str | None:
                 return candidate
         what = "is no table" if wanted in names else "is not in it"
         message = f"{wanted[:200]!r} {what}{choices(wanted, tables, 'its tables')}"
-        raise invalid(f"{field}.table_file", message, reason="MISSING_TABLE")
+        raise invalid(f"{field}.table_file", message, reason=Reason.MISSING_TABLE)
     if len(tables) > 1:
         message = f"holds {len(tables)} tables; name one of them: {', '.join(tables[:20])}"
-        raise invalid(f"{field}.table_file", message, reason="MISSING_TABLE")
+        raise invalid(f"{field}.table_file", message, reason=Reason.MISSING_TABLE)
     if tables and tables[0].lower().endswith(".json") and _in_classes(names):
         return None
     return tables[0] if tables else None
@@ -100,7 +103,9 @@ def table_of_folders(names: Iterable[str], field: str) -> pa.Table:
         first = next((name for name in images if name.count("/") < above + 1), "")
         what = f"{first[:200]!r} in no folder of a class" if images else "no images"
         raise invalid(
-            field, f"holds no table and {what}; add a CSV file, or sort images as CLASS/NAME.jpg", reason="EMPTY_DATA"
+            field,
+            f"holds no table and {what}; add a CSV file, or sort images as CLASS/NAME.jpg",
+            reason=Reason.EMPTY_DATA,
         )
     paths = pa.array(images, pa.large_string())
     if _has_parts(images, above, field):
@@ -119,7 +124,7 @@ def _has_parts(images: list[str], above: int, field: str) -> bool:
             f"has folders {', '.join(sorted(parts))}, but {others[0][:200]!r} is in no class of theirs; "
             "sort all images as train/CLASS/NAME.jpg, or leave that one out"
         )
-        raise invalid(field, message, reason="MIXED_FOLDERS")
+        raise invalid(field, message, reason=Reason.MIXED_FOLDERS)
     return not others
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import canonical_batches
 from headstart_server.data.columnar import read_arrow, read_parquet
 from headstart_server.data.delimited import read_delimited
@@ -69,11 +70,13 @@ def read_batches(path: Path, file_format: Format, field: str) -> Iterator[pa.Rec
     """
     size = path.stat().st_size
     if size == 0:
-        raise invalid(field, "the file is empty; it needs a header and at least one row", reason="EMPTY_DATA")
+        raise invalid(field, "the file is empty; it needs a header and at least one row", reason=Reason.EMPTY_DATA)
     try:
         yield from bounded(_canonical(_READERS[file_format](path, field), field), size, field)
     except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:
-        raise invalid(field, f"not readable as {file_format}: {str(error)[:300]}", reason="UNREADABLE_DATA") from error
+        raise invalid(
+            field, f"not readable as {file_format}: {str(error)[:300]}", reason=Reason.UNREADABLE_DATA
+        ) from error
 
 
 def _canonical(batches: Iterator[pa.RecordBatch], field: str) -> Iterator[pa.RecordBatch]:

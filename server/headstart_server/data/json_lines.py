@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import check_names, text_of
 from headstart_server.data.encodings import encoding_of
 
@@ -60,18 +61,18 @@ def _items(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(item, object) of one JSON array of objects, items counted from 1; it is read as a whole, and so is bounded."""
     if path.stat().st_size > MAX_ARRAY_BYTES:
         message = f"is one JSON array of more than {MAX_ARRAY_BYTES} bytes; write one object a line instead"
-        raise invalid(field, message, reason="TOO_LARGE")
+        raise invalid(field, message, reason=Reason.TOO_LARGE)
     try:
         items = json.loads(path.read_text(encoding=encoding_of(path), errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raise invalid(field, f"is not JSON: {str(error)[:200]}", reason="UNREADABLE_DATA") from None
+        raise invalid(field, f"is not JSON: {str(error)[:200]}", reason=Reason.UNREADABLE_DATA) from None
     for number, item in enumerate(items, 1):
         if not isinstance(item, dict):
             message = f"item {number} is not a JSON object but {type(item).__name__}"
-            raise invalid(field, message, reason="UNREADABLE_DATA")
+            raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
         if _deeper(item):
             message = f"item {number} is nested more than {MAX_DEPTH} deep; flatten it"
-            raise invalid(field, message, reason="UNREADABLE_DATA")
+            raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
         yield number, item
 
 
@@ -134,4 +135,4 @@ def _encodable(text: str) -> bool:
 
 
 def _refused(field: str, number: int, message: str) -> InvalidInputError:
-    return invalid(field, f"line {number} {message}", reason="UNREADABLE_DATA")
+    return invalid(field, f"line {number} {message}", reason=Reason.UNREADABLE_DATA)

@@ -10,6 +10,7 @@ from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file
+from headstart_server.core.reasons import Reason
 from headstart_server.data.archives import Archive, open_archive
 from headstart_server.data.folders import SPLIT_COLUMN, chosen_table, listed, table_named, table_of_folders
 from headstart_server.data.formats import ARCHIVES, Format, format_of
@@ -87,5 +88,5 @@ def _extracted(archive: Archive, member: str, cache: Path, field: str) -> Path:
             seal(target)
         except OSError as error:
             message = f"its table {member[:200]!r} is damaged ({error.strerror or error}); pack it again"
-            raise invalid(field, message, reason="UNREADABLE_DATA") from error
+            raise invalid(field, message, reason=Reason.UNREADABLE_DATA) from error
     return target

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.pruning import mark_used
+from headstart_server.core.reasons import Reason
 from headstart_server.data.folders import chosen_table, table_named, table_of_folders
 from headstart_server.data.formats import Format, format_of
 from headstart_server.data.images.decode import BadImageError, ImageLimits, check_bytes
@@ -108,7 +109,7 @@ def _plain(path: str, field: str) -> str:
     """A name below the root; refuses what leaves it."""
     if not path or path.startswith("/") or "\0" in path or ".." in path.split("/"):
         message = f"{path[:200]!r} must be a relative path without '..'"
-        raise invalid(field, message, reason="PATH_OUTSIDE_ROOT")
+        raise invalid(field, message, reason=Reason.PATH_OUTSIDE_ROOT)
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.formats import Format
 from headstart_server.data.opening import Location, open_location
 from headstart_server.data.remote import RemoteRoot
@@ -74,7 +75,7 @@ class SourceRecord:
         return FailedPreconditionError(
             f"{self.role}: its file is not on this machine; put the data where all machines see it (an upload with "
             "--storage-url, a data root by URL, or a directory that all of them mount)",
-            reason="DATA_NOT_HERE",
+            reason=Reason.DATA_NOT_HERE,
             field=self.role,
         )
 

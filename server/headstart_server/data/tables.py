@@ -12,6 +12,7 @@ from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.files import published_file
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import CHUNK_ROWS, as_strings, canonical_batches, validated, why_unreadable
 from headstart_server.data.expansion import bounded
@@ -60,9 +61,9 @@ class Table:
         if column not in self.columns:
             where = f"the table {self.member[:200]!r} of {self.field}" if self.member else self.field
             message = f"column {column!r} is not in {where}{choices(column, self.columns, 'its columns')}"
-            raise invalid(field, message, reason="MISSING_COLUMN")
+            raise invalid(field, message, reason=Reason.MISSING_COLUMN)
         if why := why_unreadable(self.rows.schema.field(column)):
-            raise invalid(field, f"column {column!r} {why}", reason="UNREADABLE_DATA")
+            raise invalid(field, f"column {column!r} {why}", reason=Reason.UNREADABLE_DATA)
 
 
 def open_table(path: Path, file_format: Format | None, cache: Path, field: str) -> Table:
@@ -77,7 +78,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
         _convert(path, file_format, converted, field)
         rows = _read(converted)
     if rows is None or rows.num_rows == 0:
-        raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
+        raise invalid(field, "holds no rows; it needs at least one below the header", reason=Reason.EMPTY_DATA)
     return Table(rows, field, file=converted)
 
 
@@ -87,7 +88,7 @@ def table_of_arrow(rows: pa.Table, field: str) -> Table:
     parts = (part for batch in whole for part in canonical_batches(batch, field))
     batches = list(bounded(parts, rows.nbytes, field))
     if not batches or rows.num_rows == 0:
-        raise invalid(field, "holds no rows", reason="EMPTY_DATA")
+        raise invalid(field, "holds no rows", reason=Reason.EMPTY_DATA)
     return Table(pa.Table.from_batches(batches), field)
 
 
@@ -113,7 +114,7 @@ def _convert(path: Path, file_format: Format, converted: Path, field: str) -> No
                     writer = pa.ipc.new_file(sink, schema)
                 writer.write_batch(_conform(batch, schema, field))
             if writer is None:
-                raise invalid(field, "holds no rows; it needs at least one below the header", reason="EMPTY_DATA")
+                raise invalid(field, "holds no rows; it needs at least one below the header", reason=Reason.EMPTY_DATA)
             writer.close()
     seal(converted)
 
@@ -123,7 +124,7 @@ def _conform(batch: pa.RecordBatch, schema: pa.Schema, field: str) -> pa.RecordB
     if batch.schema.equals(schema):
         return batch
     if batch.schema.names != schema.names:
-        raise invalid(field, "its parts have different columns", reason="UNREADABLE_DATA")
+        raise invalid(field, "its parts have different columns", reason=Reason.UNREADABLE_DATA)
     return batch.cast(schema)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.encoders.torchvision_models import architectures
 
@@ -85,5 +86,5 @@ def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
     name = _LUDWIG_NAMES.get(name, name)
     if name not in suited:
         message = f"{name[:80]!r} is no encoder for {feature_type} features{choices(name, suited, 'known')}"
-        raise invalid(field, message, reason="UNKNOWN_ENCODER")
+        raise invalid(field, message, reason=Reason.UNKNOWN_ENCODER)
     return suited[name]

@@ -17,6 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from headstart_server.core.digests import files_digest, fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import resolve_below
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.encoders.config_bounds import require_modest_config
 from headstart_server.encoders.model_folder import require_whole_folder
@@ -124,7 +125,7 @@ class ModelSources:
             )
         folder = local or self._in_hub(name, revision, field)
         if folder is None:
-            raise invalid(field, self._not_found(name), reason="UNKNOWN_MODEL")
+            raise invalid(field, self._not_found(name), reason=Reason.UNKNOWN_MODEL)
         source = ModelSource(name, folder)
         if not (folder / "config.json").is_file():
             raise invalid(field, f"{name[:120]!r} has no config.json; give a folder in transformers' layout")

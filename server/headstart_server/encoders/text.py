@@ -10,6 +10,7 @@ import torch
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.reasons import Reason
 from headstart_server.encoders.architecture_sharing import shares_batches
 from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError, known_sharing, measure_sharing
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
@@ -78,7 +79,7 @@ def require_own_tokenizer(source: ModelSource, tokenizer: Any, field: str) -> No
 
 
 def _no_encoder(source: ModelSource, model_type: str, error: ValueError, field: str) -> InvalidInputError:
-    return invalid(field, f"{source.name!r} ({model_type}) is no text encoder: {error}", reason="NO_TEXT_ENCODER")
+    return invalid(field, f"{source.name!r} ({model_type}) is no text encoder: {error}", reason=Reason.NO_TEXT_ENCODER)
 
 
 def _blind_class(source: ModelSource, field: str) -> InvalidInputError:

@@ -4,6 +4,7 @@ import importlib.util
 from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_models import UNLIMITED
 
@@ -104,7 +105,7 @@ def _no_files(source: ModelSource, missing: str, field: str) -> InvalidInputErro
     return invalid(
         field,
         f"{source.name!r} has no tokenizer files: {missing} is missing; copy them beside its weights",
-        reason="NO_TOKENIZER",
+        reason=Reason.NO_TOKENIZER,
     )
 
 

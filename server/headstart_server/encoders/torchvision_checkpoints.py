@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.encoders.model_folder import require_fetched
 from headstart_server.encoders.torchvision_models import head_of, headless
 
@@ -100,7 +101,7 @@ def _require_same(
             field,
             f"{name[:120]!r} is no checkpoint of torchvision's {architecture}: it {' and '.join(what)[:300]}; "
             "give the type and model_variant that it was trained as",
-            reason="WRONG_WEIGHTS",
+            reason=Reason.WRONG_WEIGHTS,
         )
 
 
@@ -111,7 +112,7 @@ def _require_finite(weights: Mapping[str, Tensor], name: str, field: str) -> Non
                 field,
                 f"{name[:120]!r} has weights in {key} that are not finite; its training diverged, or the file is "
                 "damaged: give another checkpoint",
-                reason="WRONG_WEIGHTS",
+                reason=Reason.WRONG_WEIGHTS,
             )
 
 
@@ -135,7 +136,7 @@ def _without_prefixes(key: str) -> str:
 def _unreadable(error: Exception, name: str, field: str) -> InvalidInputError:
     if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
         message = f"{name[:120]!r} holds more than tensors, which is never loaded; save the model's state_dict alone"
-        return invalid(field, message, reason="UNSAFE_WEIGHTS")
+        return invalid(field, message, reason=Reason.UNSAFE_WEIGHTS)
     reason = "it is no checkpoint" if isinstance(error, UnpicklingError) else _brief(error) or "it is cut off"
     return invalid(field, f"{name[:120]!r} cannot be read ({reason}); fetch or save the file again")
 

@@ -17,6 +17,7 @@ import torch
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import read_json, resolve_below
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.model_folder import require_fetched
@@ -95,7 +96,7 @@ def find_weights(sources: ModelSources, item: Architecture, name: str | None, fi
         return _own(sources, item, item.name, field)
     if sources.hub_allowed:
         return _downloaded(item, wanted[0], field)
-    raise invalid(field, _not_found(sources, item, wanted), reason="UNKNOWN_MODEL")
+    raise invalid(field, _not_found(sources, item, wanted), reason=Reason.UNKNOWN_MODEL)
 
 
 def without_weights(item: Architecture) -> TorchvisionSource:
@@ -117,7 +118,7 @@ def _own(sources: ModelSources, item: Architecture, name: str, field: str) -> To
             field,
             f"no weights called {name[:120]!r} in the model root: give a file ending in "
             f"{', '.join(CHECKPOINT_ENDINGS)}, or a folder that holds one{known}",
-            reason="UNKNOWN_MODEL",
+            reason=Reason.UNKNOWN_MODEL,
         )
     require_fetched(path, repr(name[:120]), field)
     published = {_file_name(weights): weights for weights in item.published.values()}
@@ -155,7 +156,7 @@ def _verify(path: Path, field: str) -> None:
             field,
             f"{path.name} has the SHA-256 {digest[:16]}..., not one beginning with {expected} as its name says: it is "
             "damaged, or not torchvision's file; fetch it again, or give weights of your own a name of their own",
-            reason="WRONG_DIGEST",
+            reason=Reason.WRONG_DIGEST,
         )
 
 

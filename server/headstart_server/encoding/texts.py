@@ -12,6 +12,7 @@ from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import available_bytes
+from headstart_server.core.reasons import Reason
 from headstart_server.embedding_store.fill import Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.space_store import SpaceStore
@@ -65,7 +66,7 @@ def require_finite_embeddings(embeddings: npt.NDArray[np.float32], plan: Pretrai
         field = f"{plan.path}.preprocessing.embedding_precision"
         raise TrainingFailedError(
             f"the encoder gives numbers that are not finite in {plan.precision}; set {field} to fp32",
-            reason="NON_FINITE_EMBEDDING",
+            reason=Reason.NON_FINITE_EMBEDDING,
             field=field,
         )
 
@@ -98,7 +99,7 @@ def embed(
             return torch.from_numpy(matrix)
         wanted = wanted[unreadable]
     raise TrainingFailedError(
-        "stored embeddings stay unreadable; check the disk of the state directory", reason="STORE_CORRUPT"
+        "stored embeddings stay unreadable; check the disk of the state directory", reason=Reason.STORE_CORRUPT
     )
 
 

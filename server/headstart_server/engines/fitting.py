@@ -8,6 +8,7 @@ import torch
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import local_loader
 from headstart_server.data.parts import Part
 from headstart_server.engines.assembly import Assembly, Loading
@@ -216,6 +217,6 @@ def memory_named(runtime: RuntimeContext, batch_size: int) -> Iterator[None]:
         raise TrainingFailedError(
             f"out of memory on {runtime.device} at batch size {batch_size}; lower "
             "trainer.batch_size or max_sequence_length, or raise trainer.gradient_accumulation_steps",
-            reason="OUT_OF_MEMORY",
+            reason=Reason.OUT_OF_MEMORY,
             field="trainer.batch_size",
         ) from error

@@ -4,6 +4,7 @@ import shutil
 from hashlib import blake2b
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import local_loader
@@ -66,6 +67,6 @@ def require_same_rows(prepared: Prepared, world: World) -> None:
         raise TrainingFailedError(
             "the workers have read different rows or resolved different settings; check that their machines see the "
             "same files and have GPUs of one kind, and train again",
-            reason="WORKERS_DISAGREE",
+            reason=Reason.WORKERS_DISAGREE,
             field="backend",
         )

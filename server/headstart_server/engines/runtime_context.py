@@ -11,6 +11,7 @@ import torch
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.layout import Layout
+from headstart_server.core.reasons import Reason
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -65,14 +66,14 @@ def runtime_of(settings: RuntimeSettings, *, use_gpu: bool | None = None) -> Run
         raise FailedPreconditionError(
             f"a machine of the cluster has Headstart {own_version()}, the server {settings.version}; install the "
             "server's version on all of them",
-            reason="VERSIONS_DIFFER",
+            reason=Reason.VERSIONS_DIFFER,
             field="backend",
         )
     if use_gpu and not torch.cuda.is_available():
         raise FailedPreconditionError(
             f"{socket.gethostname()} was given a GPU that torch cannot use there; install torch for its CUDA driver on "
             "the machines that have GPUs, or set backend.trainer.use_gpu to false",
-            reason="NO_GPU",
+            reason=Reason.NO_GPU,
             field="backend.trainer.use_gpu",
         )
     for device_type, precision in settings.precisions.items():

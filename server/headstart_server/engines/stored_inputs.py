@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.dataset import PreparedData, check_parts, image_where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.policy import settle_bad_images
@@ -212,7 +213,7 @@ class StoredInputs:
         check_parts(self._data.parts)
         self.dropped |= policy == "drop"
         if note:
-            self._listener.report(JobWarning("BAD_IMAGES", note))
+            self._listener.report(JobWarning(Notice.BAD_IMAGES, note))
 
     def _report(
         self,
@@ -243,7 +244,7 @@ def _require_stored(store: SpaceStore, keys: Keys) -> None:
         raise TrainingFailedError(
             "the workers have encoded other rows than this server read; check that their machines see the same files "
             "and the same embedding store, and train again",
-            reason="WORKERS_DISAGREE",
+            reason=Reason.WORKERS_DISAGREE,
             field="backend",
         )
 

@@ -12,6 +12,7 @@ from headstart.files import delimiters
 from tokenizers import Tokenizer
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.data import spellings
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
@@ -116,7 +117,7 @@ def require_portable_tokenizers(preparations: Mapping[str, TextPreparation | Ima
             raise FailedPreconditionError(
                 f"the tokenizer of {name!r} has no portable form (tokenizer.json), without which nobody could feed the "
                 "exported encoder; export the head alone (head_only), which takes the embeddings that Embed gives",
-                reason="NOT_EXPORTABLE",
+                reason=Reason.NOT_EXPORTABLE,
             )
 
 

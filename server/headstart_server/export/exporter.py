@@ -17,6 +17,7 @@ from torch import Tensor
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import FailedPreconditionError, NotExportableError, NotFoundError
 from headstart_server.core.names import new_id
+from headstart_server.core.reasons import Reason
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text_preparation import TextPreparation
@@ -191,7 +192,7 @@ def _require_parity(parity: Parity, file_format: str) -> None:
         raise NotExportableError(
             f"the {NAMES[file_format]} graph differs from the live model by {parity.max_difference:.2e} "
             f"({worst['case']}), more than {TOLERANCE:g}; it is not published",
-            reason="PARITY",
+            reason=Reason.PARITY,
         )
 
 

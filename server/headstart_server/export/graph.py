@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.images.transform import ImageTransform
@@ -43,7 +44,7 @@ class ExportGraph(nn.Module):
                 raise FailedPreconditionError(
                     f"the encoder of {name!r} gives a text another embedding when it is padded, so it reads texts of "
                     "one length at a time, which a graph cannot; export with head_only, and embed texts with Embed",
-                    reason="NOT_EXPORTABLE",
+                    reason=Reason.NOT_EXPORTABLE,
                 )
 
     @property

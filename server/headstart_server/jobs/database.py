@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from headstart_server.core.errors import DataLossError, FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import EncodeReport, JobFailure, SpecResolved
@@ -112,7 +113,7 @@ def unusable_named() -> Iterator[None]:
         raise FailedPreconditionError(
             f"the job database cannot be used: {str(cause).splitlines()[0][:300]}; check --database-url, restore "
             "headstart.sqlite from a backup, or move it away: models, data sets and embeddings do not need it",
-            reason="BAD_DATABASE",
+            reason=Reason.BAD_DATABASE,
         ) from error
 
 

@@ -15,6 +15,7 @@ import structlog
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.reasons import Reason
 from headstart_server.engines.envelopes import ExportEnvelope, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.worker import Worker, outgoing
@@ -62,7 +63,7 @@ class ExportWorker(Worker):
             _log.exception("export failed unexpectedly")
             if ran_out_of_memory(error):
                 message = "the export ran out of memory; free some, or export the head alone (head_only)"
-                return error_message(FailedPreconditionError(message, reason="OUT_OF_MEMORY"))
+                return error_message(FailedPreconditionError(message, reason=Reason.OUT_OF_MEMORY))
             message = f"the export failed unexpectedly ({type(error).__name__}); the server's log has the details"
             return error_message(HeadstartError(message))
         finally:

@@ -13,6 +13,7 @@ from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
 from headstart_server.core.executors import Executor
 from headstart_server.core.names import new_id
+from headstart_server.core.reasons import Reason
 from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
 from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
@@ -144,5 +145,5 @@ def _died(how: str) -> FailedPreconditionError:
     return FailedPreconditionError(
         f"the process that exported the model {how}; nothing was published; free memory and try again, or export the "
         "head alone (head_only)",
-        reason="EXPORT_DIED",
+        reason=Reason.EXPORT_DIED,
     )

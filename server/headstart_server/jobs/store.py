@@ -17,6 +17,7 @@ from sqlalchemy.exc import IntegrityError
 
 from headstart_server import metrics
 from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, NotFoundError
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, JobFailure, StateChange, from_plain, kind_of, to_plain
 from headstart_server.jobs.database import (
@@ -85,7 +86,7 @@ class JobStore:
             raise AlreadyExistsError(
                 f"request_id {job.request_id!r} was used for trainJobs/{row['identifier']} with another body; "
                 "use a new request_id",
-                reason="REQUEST_ID_REUSED",
+                reason=Reason.REQUEST_ID_REUSED,
                 field="request_id",
             )
         return from_row(row)

@@ -13,6 +13,7 @@ import structlog
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
 from headstart_server.core.executors import Executors
+from headstart_server.core.reasons import Notice, Reason
 from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
 from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
@@ -163,7 +164,9 @@ class Supervisor:
                 _log.exception("supervisor failed a job", job=identifier)
                 with suppress(HeadstartError):  # it is gone
                     await self._end(
-                        identifier, State.FAILED, JobFailure("INTERNAL", "the server failed; its log has the details")
+                        identifier,
+                        State.FAILED,
+                        JobFailure(Reason.INTERNAL, "the server failed; its log has the details"),
                     )
 
     async def _run(self, identifier: str) -> None:
@@ -188,7 +191,7 @@ class Supervisor:
             how = await worker.how_it_died()
             if not await self._goes_on(identifier, how):
                 message = f"the worker process {how}; what was encoded is kept, start the job again"
-                await self._end(identifier, State.FAILED, JobFailure("WORKER_DIED", message))
+                await self._end(identifier, State.FAILED, JobFailure(Reason.WORKER_DIED, message))
 
     async def _goes_on(self, identifier: str, how: str) -> bool:
         """Queues a job again that trained on a cluster, of which this server's process drove no more than the course.
@@ -201,7 +204,7 @@ class Supervisor:
             return False
         self._deaths[identifier] += 1
         message = f"the process that drove the job {how}; it goes on from its last checkpoint"
-        await self._log.write(self._store.append, identifier, JobWarning("DRIVER_DIED", message))
+        await self._log.write(self._store.append, identifier, JobWarning(Notice.DRIVER_DIED, message))
         if job.state is not State.QUEUED:
             await self._log.write(self._store.append, identifier, StateChange(State.QUEUED))
         self._enqueue(identifier)
@@ -233,7 +236,7 @@ class Supervisor:
 
 def _is_clean(done: dict[str, Any]) -> bool:
     """Whether a worker that ended a job so may run another: its own errors leave nothing behind, unknown ones may."""
-    return done.get("error", {}).get("reason") not in {"INTERNAL", "OUT_OF_MEMORY"}
+    return done.get("error", {}).get("reason") not in {Reason.INTERNAL, Reason.OUT_OF_MEMORY}
 
 
 def _failure(done: dict[str, Any]) -> JobFailure | None:

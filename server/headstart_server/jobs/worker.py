@@ -16,6 +16,7 @@ import structlog
 from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.envelopes import JobEnvelope, job_envelope
 from headstart_server.engines.events import JobEvent, StateChange, to_plain
@@ -100,9 +101,9 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
             _log.exception("job failed unexpectedly")
             if ran_out_of_memory(error):
-                return _failed("OUT_OF_MEMORY", "the worker ran out of memory; use less data or smaller batches")
+                return _failed(Reason.OUT_OF_MEMORY, "the worker ran out of memory; use less data or smaller batches")
             return _failed(
-                "INTERNAL",
+                Reason.INTERNAL,
                 f"the training failed unexpectedly ({type(error).__name__}); the server's log has the details",
             )
         finally:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import DataLossError, FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
@@ -248,7 +249,7 @@ def _head_kind(content: dict[str, Any], name: str) -> str:
         raise FailedPreconditionError(
             f"models/{name} has a head of kind {kind!r}, which this version does not know; serve it with the "
             "version that trained it, or a later one",
-            reason="UNKNOWN_HEAD",
+            reason=Reason.UNKNOWN_HEAD,
         )
     return kind
 

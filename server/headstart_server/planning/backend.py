@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Notice, Reason
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.spec.model import TrainSpec
 
@@ -63,7 +64,7 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         raise invalid(
             "backend.type",
             "'ray' needs Ray on the server, which is not installed there: pip install 'headstart[ray]', or use 'local'",
-            reason="RAY_NOT_INSTALLED",
+            reason=Reason.RAY_NOT_INSTALLED,
         )
     trainer, path = spec.backend.trainer, "backend.trainer"
     workers = resolution.settle(f"{path}.num_workers", trainer.num_workers, 1)
@@ -88,7 +89,7 @@ def plan_backend(spec: TrainSpec, resolution: Resolution, device_type: str) -> B
         image_workers=trainer.image_workers,
         use_gpu=use_gpu,
         resources=tuple(resources.items()),
-        warnings=(("HOROVOD", _HOROVOD),) * horovod,
+        warnings=((Notice.HOROVOD, _HOROVOD),) * horovod,
     )
 
 
@@ -118,7 +119,7 @@ def _require_known(spec: TrainSpec) -> None:
 def _require_deepspeed(spec: TrainSpec) -> None:
     """Raises InvalidInputError where DeepSpeed is missing, or asked for what it does not do."""
     if importlib.util.find_spec("deepspeed") is None:
-        raise invalid("backend.trainer.strategy", _DEEPSPEED, reason="DEEPSPEED_NOT_INSTALLED")
+        raise invalid("backend.trainer.strategy", _DEEPSPEED, reason=Reason.DEEPSPEED_NOT_INSTALLED)
     clipping = spec.trainer.gradient_clipping
     for kind in ("clipnorm", "clipvalue"):
         if getattr(clipping, kind) is not None:

@@ -1,5 +1,6 @@
 """What is to be known of a job before it trains: told by its plan, and by the job itself when it begins."""
 
+from headstart_server.core.reasons import Notice
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.parts import Part
 from headstart_server.planning.backend import BackendPlan
@@ -15,7 +16,7 @@ def notes_of(data: PreparedData, trainer: TrainerPlan, backend: BackendPlan) -> 
     """Every warning of a job that its spec and its data show."""
     dropped = []
     if data.dropped_rows:
-        dropped.append(("ROWS_DROPPED", f"{data.dropped_rows} rows with missing cells are left out"))
+        dropped.append((Notice.ROWS_DROPPED, f"{data.dropped_rows} rows with missing cells are left out"))
     return [*dropped, *data.notes, *backend.warnings, *trainer.warnings, *metric_notes(data, trainer)]
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from dataclasses import dataclass
 
+from headstart_server.core.reasons import Notice
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
@@ -65,7 +66,8 @@ def plan_trainer(
     A given batch size is that of each worker, and the learning rate is scaled with the rows that all of them add to a
     step; an automatic one is shared among them, and the rate stays.
     """
-    trainer, warnings = spec.trainer, [("SPELLING", note) for note in spec.notes]
+    trainer = spec.trainer
+    warnings: list[tuple[str, str]] = [(Notice.SPELLING, note) for note in spec.notes]
     settle = resolution.settle
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
     rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains)
@@ -108,7 +110,7 @@ def _rate_scale(spec: TrainSpec, resolution: Resolution, workers: int, warnings:
     scale = rules.rate_scale(scaling, workers) if spec.trainer.batch_size is not None else 1.0
     if scale != 1.0:
         message = f"the learning rate is multiplied by {scale:g} ({scaling} in {workers} workers)"
-        warnings.append(("LEARNING_RATE_SCALED", message))
+        warnings.append((Notice.LEARNING_RATE_SCALED, message))
     return scale
 
 
@@ -127,7 +129,7 @@ def _train_steps(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[s
         return 0
     if trainer.epochs is not None:
         message = f"train_steps, {trainer.train_steps}, decides when training ends; epochs, {trainer.epochs}, does not"
-        warnings.append(("EPOCHS_WITHOUT_EFFECT", message))
+        warnings.append((Notice.EPOCHS_WITHOUT_EFFECT, message))
     return resolution.record("trainer.train_steps", trainer.train_steps, Origin.GIVEN)
 
 
@@ -172,11 +174,11 @@ def _precision(
     if fast == "fp32":
         reason = f"this {device_type} computes bf16 no faster than fp32 (measured), so training runs in fp32"
         resolution.record("trainer.use_mixed_precision", False, Origin.MEASURED, reason)
-        warnings.append(("MIXED_PRECISION_NOT_FASTER", reason))
+        warnings.append((Notice.MIXED_PRECISION_NOT_FASTER, reason))
     if fast == "fp16" and spec.backend.trainer.strategy == "deepspeed":
         reason = "DeepSpeed computes here in fp32 or in bf16, which this GPU lacks; training runs in fp32"
         resolution.record("trainer.use_mixed_precision", False, Origin.RULE, reason)
-        warnings.append(("MIXED_PRECISION_NOT_FASTER", reason))
+        warnings.append((Notice.MIXED_PRECISION_NOT_FASTER, reason))
         return "fp32"
     return fast
 
@@ -192,7 +194,7 @@ def _compile(spec: TrainSpec, resolution: Resolution, warnings: list[tuple[str, 
     if wanted and not _has_compiler():
         reason = "torch.compile needs a C++ compiler on the server (install g++); training runs uncompiled"
         resolution.record("trainer.compile", False, Origin.RULE, reason)
-        warnings.append(("NO_COMPILER", reason))
+        warnings.append((Notice.NO_COMPILER, reason))
         return False
     return wanted
 

@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 
 
 def require_free_port(host: str, port: int, flag: str) -> None:
@@ -43,7 +44,7 @@ def _no_password() -> str:
 
 
 def _refused(message: str) -> FailedPreconditionError:
-    return FailedPreconditionError(message, reason="CANNOT_LISTEN")
+    return FailedPreconditionError(message, reason=Reason.CANNOT_LISTEN)
 
 
 def _brief(error: Exception) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 
 Deserializer = Callable[[bytes], Any]
 
@@ -46,5 +47,5 @@ def _refusal(request: Unreadable) -> InvalidInputError:
         "",
         f"the request body of {request.size} bytes is no message of this method, or holds a string that is not UTF-8; "
         "send the type that protos/headstart/v1 names, and bytes in fields of type bytes alone",
-        reason="UNREADABLE_REQUEST",
+        reason=Reason.UNREADABLE_REQUEST,
     )

@@ -10,6 +10,7 @@ from headstart.v1 import training_pb2_grpc
 
 from headstart_server.core.errors import UnimplementedError, invalid
 from headstart_server.core.names import id_of
+from headstart_server.core.reasons import Notice
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
 from headstart_server.engines.events import EncodeReport
@@ -141,7 +142,7 @@ def _digest(request: pb.TrainJobRequest) -> str:
 def _plan_message(planned: PlannedJob) -> pb.TrainJobPlan:
     plan = planned.plan
     if plan is None:
-        warnings = [pb.JobWarning(reason="SPELLING", message=note) for note in planned.spec.notes]
+        warnings = [pb.JobWarning(reason=Notice.SPELLING, message=note) for note in planned.spec.notes]
         return pb.TrainJobPlan(warnings=warnings, spec_yaml=spec_text(planned.spec))
     return pb.TrainJobPlan(
         resolved_spec=spec_message(plan.resolution.spec().compact()),

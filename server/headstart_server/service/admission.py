@@ -10,6 +10,7 @@ import pyarrow as pa
 from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import invalid
 from headstart_server.core.files import published_file, resolve_below
+from headstart_server.core.reasons import Reason
 from headstart_server.data.formats import CONTAINERS, Format, format_of
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord, open_sources, remote_root
@@ -128,7 +129,7 @@ class Admission:
                 "dataset",
                 f"holds {size:,} bytes, and a plan reads at most {self._max_plan_bytes:,}; plan with a part of the "
                 "rows, or start the job, which reports the same while it prepares",
-                reason="TOO_LARGE_TO_PLAN",
+                reason=Reason.TOO_LARGE_TO_PLAN,
             )
         with paths_as_written(order.reading):
             return self._planned(order.spec, self._tables(records))

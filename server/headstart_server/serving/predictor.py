@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import Where, missing
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.column import ImageColumn
@@ -104,7 +105,7 @@ class Predictor:
             except InvalidInputError as error:
                 violations.extend(error.violations)
         if violations:
-            raise InvalidInputError(violations, reason="MISSING_COLUMN")
+            raise InvalidInputError(violations, reason=Reason.MISSING_COLUMN)
         arrays, tokens, keys, files = {}, {}, {}, {}
         warnings: list[str] = []
         for feature in self.inputs:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import LoadedImages, Loader
 from headstart_server.data.parts import Part
 from headstart_server.encoders.tokens import TokenColumn
@@ -185,7 +186,7 @@ def _require_images(images: LoadedImages) -> None:
         if bad:
             row, reason = next(iter(bad.items()))
             raise TrainingFailedError(
-                f"the image of {name!r} in row {row + 1} cannot be read any more: {reason}", reason="BAD_IMAGE"
+                f"the image of {name!r} in row {row + 1} cannot be read any more: {reason}", reason=Reason.BAD_IMAGE
             )
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from headstart_server.core.reasons import Notice
 from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part
@@ -290,7 +291,7 @@ class Loop:
         self.progress, self.best_state = self._continued(checkpoint.progress), best
         where = f" and {self.progress.into} steps" if self.progress.into else ""
         message = f"training goes on after epoch {self.progress.epoch}{where}, from its checkpoint"
-        self.reporter.report(JobWarning("RESUMED", message))
+        self.reporter.report(JobWarning(Notice.RESUMED, message))
         for report in checkpoint.progress.past:
             self.reporter.report(PastEpoch(report))
 

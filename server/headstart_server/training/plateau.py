@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass, replace
 
+from headstart_server.core.reasons import Notice
 from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.reports import EpochReport
 
-UNDEFINED = "PLATEAU_METRIC_UNDEFINED"
+UNDEFINED = Notice.PLATEAU_METRIC_UNDEFINED
 _THRESHOLD = 1e-4
 """By what part a value has to be better than the best."""
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.model.world import World
 
 _DIGEST_BYTES = 16
@@ -31,7 +32,7 @@ def require_same(world: World, state: Iterable[tuple[str, Tensor]], when: str) -
         raise TrainingFailedError(
             f"{when}, {named} of {world.size} workers held other parameters than the rest; a result that depends on "
             "who is asked is not published. Check the memory and the software of those machines, and train again",
-            reason="WORKERS_DISAGREE",
+            reason=Reason.WORKERS_DISAGREE,
             field="backend",
         )
 

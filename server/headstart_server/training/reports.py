@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-APPROXIMATE = "TEST_METRICS_APPROXIMATE"
+from headstart_server.core.reasons import Notice
+
+APPROXIMATE = Notice.TEST_METRICS_APPROXIMATE
 """The reason of a warning: some test rows are not measured as Predict answers them."""
 Metrics = dict[str, float]
 """Values by `output.metric`, and `loss` for the total."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.world import World
 from headstart_server.training.feed import Feed
@@ -91,6 +92,6 @@ def require_finite(loss: float, epoch: int) -> None:
         raise TrainingFailedError(
             f"the training loss became {loss} in epoch {epoch}; lower trainer.learning_rate, set "
             "trainer.gradient_clipping.clipglobalnorm, or turn trainer.use_mixed_precision off",
-            reason="NON_FINITE_LOSS",
+            reason=Reason.NON_FINITE_LOSS,
             field="trainer.learning_rate",
         )

@@ -2,11 +2,12 @@
 
 import math
 
+from headstart_server.core.reasons import Notice
 from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.reports import EpochReport
 
 LOSS = "loss"
-UNDEFINED = "VALIDATION_METRIC_UNDEFINED"
+UNDEFINED = Notice.VALIDATION_METRIC_UNDEFINED
 
 
 def is_better(report: EpochReport, best: EpochReport | None, metric: str) -> bool:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features import category
 from headstart_server.data.features.cells import Where, shown
@@ -43,12 +44,12 @@ def fit(
     """Fits on training rows. Raises InvalidInputError for more than two values, or an output with one class only."""
     counts = category.count(chunks)
     if not counts:
-        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
     true_values, false_values = _sides(sorted(counts), preprocessing, where)
     if output and not (true_values and false_values):
         raise where.column_error(
             f"holds one class only, {next(iter(counts))[:80]!r}, in the training rows; a classifier needs both",
-            "ONE_CLASS_ONLY",
+            Reason.ONE_CLASS_ONLY,
         )
     positive = sum(counts[value] for value in true_values)
     rate = positive / sum(counts.values())
@@ -80,7 +81,9 @@ def transform(values: pa.Array, statistics: BinaryStatistics, where: Where, star
     if unknown.any():
         row = int(np.argmax(unknown))
         expected = f"{statistics.true_label!r} or {statistics.false_label!r}"
-        raise where.error(start + row, f"{shown(str(texts[row]))} is neither {expected}; correct it", "UNSEEN_LABEL")
+        raise where.error(
+            start + row, f"{shown(str(texts[row]))} is neither {expected}; correct it", Reason.UNSEEN_LABEL
+        )
     return mapped
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where, shown
@@ -56,14 +57,14 @@ def fit(
     """Fits on training rows. Raises InvalidInputError if all are missing, or an output has a single label."""
     counts = count(chunks)
     if not counts:
-        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
     fill = _fill(counts, preprocessing)
     if output:
         labels = _label_order(counts)
         if len(labels) < 2:
             raise where.column_error(
                 f"holds one class only, {labels[0][:80]!r}, in the training rows; a classifier needs two or more",
-                "ONE_CLASS_ONLY",
+                Reason.ONE_CLASS_ONLY,
             )
         return CategoryStatistics(tuple(labels), tuple(counts[label] for label in labels), fill, True)
     frequent = [
@@ -87,7 +88,7 @@ def transform(values: pa.Array, statistics: CategoryStatistics, where: Where, st
         known = ", ".join(repr(label[:40]) for label in statistics.vocabulary[:10])
         what = "the label is missing" if given is None else f"label {shown(given)} does not occur in the training rows"
         raise where.error(
-            start + row, f"{what}; correct it, or add training rows with it (known: {known})", "UNSEEN_LABEL"
+            start + row, f"{what}; correct it, or add training rows with it (known: {known})", Reason.UNSEEN_LABEL
         )
     filled: npt.NDArray[np.int64] = pc.fill_null(indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return filled
@@ -108,7 +109,7 @@ def check_class_weights(weights: Mapping[str, float], statistics: CategoryStatis
         more = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         known = choices(unknown[0][:80], [label[:80] for label in statistics.vocabulary], "labels")
         raise invalid(
-            field, f"{unknown[0][:80]!r} is no label of the training rows{more}{known}", reason="UNKNOWN_LABEL"
+            field, f"{unknown[0][:80]!r} is no label of the training rows{more}{known}", reason=Reason.UNKNOWN_LABEL
         )
 
 

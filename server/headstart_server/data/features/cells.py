@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a")
@@ -24,11 +25,11 @@ class Where:
     column: str
     locate: Callable[[int], str]
 
-    def error(self, row: int, message: str, reason: str = "BAD_CELL") -> InvalidInputError:
+    def error(self, row: int, message: str, reason: str = Reason.BAD_CELL) -> InvalidInputError:
         """An error about one cell; `row` counts from 0."""
         return invalid(self.field, f"column {self.column!r}, {self.locate(row)}: {message}", reason=reason)
 
-    def column_error(self, message: str, reason: str = "BAD_COLUMN") -> InvalidInputError:
+    def column_error(self, message: str, reason: str = Reason.BAD_COLUMN) -> InvalidInputError:
         """An error about the whole column."""
         return invalid(self.field, f"column {self.column!r} {message}", reason=reason)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import Where, missing
 
 
@@ -16,5 +17,5 @@ class ImageStatistics:
 def fit(chunks: Iterable[tuple[int, pa.Array]], where: Where) -> ImageStatistics:
     """Raises InvalidInputError if every training row is missing."""
     if all(missing(chunk).all() for _, chunk in chunks):
-        raise where.column_error("has no image in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no image in any training row; remove the feature", Reason.ALL_MISSING)
     return ImageStatistics()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import Where, numbers
 from headstart_server.spec.model import PreprocessingSpec
 
@@ -29,7 +30,7 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     values = np.concatenate([numbers(chunk, start, where) for start, chunk in chunks] or [np.empty(0)])
     present = values[~np.isnan(values)]
     if present.size == 0:
-        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
     normalization = preprocessing.normalization or "zscore"
     minimum = float(present.min())
     if normalization == "log1p" and minimum <= -1:

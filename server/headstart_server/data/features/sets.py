@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.features.cells import Where, split_items
 from headstart_server.data.spellings import Spellings
@@ -41,7 +42,7 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
         for text in as_strings(chunk).to_pylist():
             counts.update(set(split_items(text, preprocessing.separator)) if text else ())
     if not counts:
-        raise where.column_error("holds no item in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("holds no item in any training row; remove the feature", Reason.ALL_MISSING)
     frequent = [
         item
         for item, times in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 from headstart_server.data.features.cells import Where
 from headstart_server.spec.model import PreprocessingSpec
@@ -22,7 +23,7 @@ class TextStatistics:
 def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where) -> TextStatistics:
     """Raises InvalidInputError if every training row is missing."""
     if all(chunk.null_count == len(chunk) for _, chunk in chunks):
-        raise where.column_error("has no value in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
     return unfitted(preprocessing)
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 from headstart_server.data.features.cells import Where, missing, shown, split_items
 from headstart_server.spec.model import PreprocessingSpec
@@ -35,7 +36,7 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
         if size is not None:
             break
     if not size:
-        raise where.column_error("has no vector in any training row; remove the feature", "ALL_MISSING")
+        raise where.column_error("has no vector in any training row; remove the feature", Reason.ALL_MISSING)
     return VectorStatistics(size, preprocessing.separator)
 
 

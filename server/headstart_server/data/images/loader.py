@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.images.decode import BadImageError
 from headstart_server.data.images.reader import ImageReader
 
@@ -107,7 +108,7 @@ class ImageLoader:
             self.close()
             raise TrainingFailedError(
                 "a process that loads images died, which is what happens when the machine runs out of memory",
-                reason="OUT_OF_MEMORY",
+                reason=Reason.OUT_OF_MEMORY,
             ) from error
 
     def _started(self) -> Iterator[LoadedImages]:

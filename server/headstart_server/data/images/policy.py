@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import Where
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.data.parts import Part
@@ -41,4 +42,4 @@ def require_usable_images(bad: Mapping[int, str], where: Where) -> None:
     if bad:
         errors = [where.error(row, reason) for row, reason in sorted(bad.items())[:MAX_VIOLATIONS]]
         violations = [violation for error in errors for violation in error.violations]
-        raise InvalidInputError(violations, reason="BAD_IMAGE", unlisted=len(bad) - len(violations))
+        raise InvalidInputError(violations, reason=Reason.BAD_IMAGE, unlisted=len(bad) - len(violations))

@@ -12,6 +12,7 @@ import ray
 import ray.exceptions
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 
 _JOIN_SECONDS = 10.0
 _TOKEN_SETTINGS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE")
@@ -55,7 +56,7 @@ def no_cluster_named(what: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         message = f"the Ray cluster {what}: {brief(error)}"
-        raise FailedPreconditionError(message, reason="NO_CLUSTER", field="backend") from error
+        raise FailedPreconditionError(message, reason=Reason.NO_CLUSTER, field="backend") from error
 
 
 def brief(error: Exception) -> str:

@@ -18,6 +18,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 
 from headstart_server.core.errors import HeadstartError, StorageError, TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.encoding.encode_pool import EncodeResult, EncodeTask, pieces
 from headstart_server.engines.encode_worker import EncodeWorker
 from headstart_server.engines.envelopes import JobEnvelope
@@ -146,6 +147,6 @@ class _Stream(threading.Thread):
                 continue
             if isinstance(found, Exception):
                 raise TrainingFailedError(
-                    f"the embedding pass failed: {brief(found)}", reason="WORKERS_FAILED"
+                    f"the embedding pass failed: {brief(found)}", reason=Reason.WORKERS_FAILED
                 ) from found
             return None if found is None else _unpacked(found)

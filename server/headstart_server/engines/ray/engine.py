@@ -16,6 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from headstart_server.core.errors import CancelledError, FailedPreconditionError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.data.dataset import Survey
 from headstart_server.data.images.loader import MOST_WORKERS
@@ -95,7 +96,7 @@ class RayEngine:
             raise FailedPreconditionError(
                 f"{missing}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
                 "autoscaler does that, start the server with --ray-grows)",
-                reason="CLUSTER_TOO_SMALL",
+                reason=Reason.CLUSTER_TOO_SMALL,
                 field="backend.trainer.num_workers",
             )
         if missing:
@@ -188,7 +189,7 @@ def _failure(error: Exception | None, plan: BackendPlan) -> Exception:
         message = f"the workers could not be started: {brief(error)}"
     else:
         return error or AssertionError("the workers ended without a model and without an error")
-    failure = JobFailedError(message, reason="WORKERS_FAILED")
+    failure = JobFailedError(message, reason=Reason.WORKERS_FAILED)
     failure.__cause__ = error
     return failure
 

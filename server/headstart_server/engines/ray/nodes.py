@@ -10,6 +10,7 @@ from ray.exceptions import GetTimeoutError, RaySystemError, RayTaskError, Runtim
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Notice, Reason
 from headstart_server.core.versions import own_version
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.ray.cluster import brief
@@ -21,7 +22,7 @@ Resources = tuple[tuple[str, float], ...]
 _BROKEN = (RaySystemError, RayTaskError, RuntimeEnvSetupError, WorkerCrashedError)
 _ANSWER_SECONDS = 60.0
 _LOOK_SECONDS = 5.0
-WAITING = "WAITING_FOR_RESOURCES"
+WAITING = Notice.WAITING_FOR_RESOURCES
 _log = structlog.get_logger()
 
 
@@ -82,7 +83,7 @@ def require_able(asked: Asked, worker: Resources) -> None:
             _log.warning("a node cannot be asked", node=address, error=brief(error))
         else:
             if version != own_version():
-                raise _unfit(address, f"it has version {version}, the server {own_version()}", "VERSIONS_DIFFER")
+                raise _unfit(address, f"it has version {version}, the server {own_version()}", Reason.VERSIONS_DIFFER)
 
 
 def _nodes() -> list[dict[str, Any]]:
@@ -106,7 +107,7 @@ def _version() -> str:
     return own_version()
 
 
-def _unfit(address: str, why: str, reason: str = "NODE_UNFIT") -> FailedPreconditionError:
+def _unfit(address: str, why: str, reason: str = Reason.NODE_UNFIT) -> FailedPreconditionError:
     return FailedPreconditionError(
         f"the node {address} of the Ray cluster cannot run Headstart: {why.rstrip('.')}; install the server's packages "
         "there, or reserve something that only fitting nodes have (backend.trainer.resources_per_worker)",

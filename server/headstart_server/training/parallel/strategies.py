@@ -1,6 +1,7 @@
 """Chooses how a world shares a model."""
 
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.model.ecd import ECD
 from headstart_server.model.world import World
@@ -37,6 +38,6 @@ def _require_one_pass(model: ECD, strategy: str) -> None:
             raise FailedPreconditionError(
                 f"the encoder of {name!r} reads texts of one length at a time, which {strategy} cannot; "
                 "set backend.trainer.strategy to ddp",
-                reason="STRATEGY_UNSUITED",
+                reason=Reason.STRATEGY_UNSUITED,
                 field="backend.trainer.strategy",
             )

@@ -1,0 +1,41 @@
+"""Writes docs/errors.md from the code: python -m tests.contract.reasons"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headstart_server.core.reasons import Notice, Reason
+from headstart_server.rpc.errors import CODES
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
+_HEAD = """# Errors and warnings
+
+Written by `python -m tests.contract.reasons` from `core/reasons.py` and `rpc/errors.py`.
+
+A call that fails has a gRPC status, a message for people, and `google.rpc` details: `ErrorInfo` with one of the reasons
+below (and the field, where one is to blame), `BadRequest` with what is wrong with each field, and `RetryInfo` where
+trying again helps. A job that fails has the same reason in `JobError`. Reasons never change their meaning; new ones may
+come.
+"""
+
+
+def document() -> str:
+    """The page."""
+    statuses: dict[str, str] = {}
+    for kind, code in CODES.items():
+        statuses.setdefault(kind.reason, code.name)
+    errors = [f"| `{item}` | {statuses.get(item, '')} | {item.meaning} |" for item in Reason]
+    warnings = [f"| `{item}` | {item.meaning} |" for item in Notice]
+    parts = [
+        _HEAD,
+        "## Reasons of errors\n\nOne without a status comes with that which fits: INVALID_ARGUMENT where the request is to "
+        "blame,\nFAILED_PRECONDITION where the server's state is.\n",
+        "\n".join(["| reason | status | meaning |", "|---|---|---|", *errors]),
+        "\n## Reasons of warnings\n",
+        "\n".join(["| reason | meaning |", "|---|---|", *warnings]),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document(), encoding="utf-8")
