@@ -54,8 +54,8 @@ def run(bench: Bench) -> Report:
     results = [
         _row("GetTrainJob", "idle", idle),
         _row("GetTrainJob", "busy", busy),
-        _row("a job's event, from its time to its arrival", "idle", before),
-        _row("a job's event, from its time to its arrival", "busy", during),
+        _row("a job's event, from its time until it is here", "idle", before),
+        _row("a job's event, from its time until it is here", "busy", during),
     ]
     return Report(
         "responsiveness",

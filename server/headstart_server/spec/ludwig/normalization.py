@@ -69,7 +69,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-SHORT_FORMS: tuple[Spelling, ...] = (
+NORMALIZATION: tuple[Spelling, ...] = (
     Spelling(
         "input_features[]",
         "augmentation",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
-from headstart_server.spec.ludwig.normalization import SHORT_FORMS
+from headstart_server.spec.ludwig.normalization import NORMALIZATION
 from headstart_server.spec.ludwig.outputs import OUTPUT_SPELLINGS
 from headstart_server.spec.ludwig.preprocessing import PREPROCESSING_SPELLINGS
 from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, rewritten
@@ -19,7 +19,7 @@ SPELLINGS: tuple[Spelling, ...] = (
     *FEATURE_SPELLINGS,
     *OUTPUT_SPELLINGS,
     *TRAINER_SPELLINGS,
-    *SHORT_FORMS,
+    *NORMALIZATION,
     *LAST_SPELLINGS,
 )
 
@@ -37,4 +37,4 @@ def with_current_spelling(values: Section) -> tuple[Section, Reading]:
 
 def with_long_forms(values: Section) -> Section:
     """The values with every short form written out, and no other spelling read."""
-    return rewritten(values, SHORT_FORMS)[0]
+    return rewritten(values, NORMALIZATION)[0]

@@ -187,7 +187,7 @@ def test_an_archive_in_an_archive_stays_closed(tmp_path: Path) -> None:
     assert archive.names == ["inner.zip"]
 
 
-def test_what_upkeep_took_and_what_is_damaged_is_made_again(tmp_path: Path) -> None:
+def test_what_retention_took_and_what_is_damaged_is_made_again(tmp_path: Path) -> None:
     data = tarred(FILES, "w:gz")
     opened(tmp_path, data, "tgz")
     index, unpacked = (next((tmp_path / "cache").glob(f"*.{ending}")) for ending in ("index", "tar"))

@@ -46,7 +46,7 @@ def _damage(path: Path, place: int) -> None:
 
 
 @given(st.lists(st.integers(0, 60), max_size=80))
-def test_any_request_is_gathered_in_its_order_and_what_is_lacking_is_said(
+def test_any_request_is_gathered_in_its_order_and_what_it_lacks_is_said(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[int]
 ) -> None:
     store, _ = _filled(tmp_path_factory.mktemp("store"), 20, 1, 25)
