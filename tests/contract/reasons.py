@@ -28,8 +28,8 @@ def document() -> str:
     warnings = [f"| `{item}` | {item.meaning} |" for item in Notice]
     parts = [
         _HEAD,
-        "## Reasons of errors\n\nOne without a status comes with that which fits: INVALID_ARGUMENT where the request is "
-        "to blame,\nFAILED_PRECONDITION where the server's state is.\n",
+        "## Reasons of errors\n\nOne without a status comes with that which fits: INVALID_ARGUMENT where the request is"
+        " to blame,\nFAILED_PRECONDITION where the server's state is.\n",
         "\n".join(["| reason | status | meaning |", "|---|---|---|", *errors]),
         "\n## Reasons of warnings\n",
         "\n".join(["| reason | meaning |", "|---|---|", *warnings]),

@@ -15,7 +15,7 @@ GIVEN_UP = {
     "errand": "encode task",
     "handlost": "worker lost",
     "depot": "object store",
-    "vault(?!gemma)": "encoder store",
+    "vault(?!_?gemma)": "encoder store",
     "workplace": "runtime context",
     "arrival": "job context",
     "honesty": "replica check",
