@@ -51,6 +51,7 @@ class ObjectStoreClaims:
         token = secrets.token_hex(8)
         heart = _Heart(self._object_store, token)
         try:
+            # announced before anybody is looked at: of two who want a key at once, one at least sees the other
             self._object_store.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
             heart.beat()
             heart.start()
@@ -74,9 +75,9 @@ class ObjectStoreClaims:
                 state, theirs = self._read(other)
                 overlap = contained(keys, theirs)
                 if state == _ANNOUNCED and other > token and (mine & overlap).any():
-                    waiting.add(other)
+                    waiting.add(other)  # it gives way to the lower token once it sees it, and says then what it holds
                 else:
-                    mine &= ~overlap
+                    mine &= ~overlap  # the lower token, or whoever holds keys already, has them
             undecided = waiting & self._others(token)
             if undecided:
                 time.sleep(_POLL_SECONDS)
@@ -85,6 +86,7 @@ class ObjectStoreClaims:
     def _others(self, token: str) -> set[str]:
         """Tokens of living claims but one's own; what the dead left is removed."""
         beats = self._beats()
+        # one's own beat is the object store's clock as of a moment ago: machines' clocks are compared with nobody's
         now = beats.get(token, max(beats.values(), default=0.0))
         dead = {other for other, beat in beats.items() if now - beat >= _DEAD_SECONDS}
         self._object_store.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))

@@ -25,7 +25,6 @@ class TrainerPlan:
     batch_size_given: bool
     eval_batch_size: int
     learning_rate: float
-    learning_rate_given: bool
     head_learning_rate: float
     schedule: SchedulePlan
     precision: str
@@ -83,7 +82,6 @@ def plan_trainer(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
         ),
         learning_rate=scale * learning_rate,
-        learning_rate_given=given,
         head_learning_rate=scale * (learning_rate if given else max(rate, rules.HEAD_LEARNING_RATE)),
         schedule=plan_schedule(spec, resolution, encoder_trains=encoder_trains),
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),

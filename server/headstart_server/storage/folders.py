@@ -148,6 +148,7 @@ class SharedFolders:
         with disk_full_named(self.root), tempfile.TemporaryDirectory(TEMPORARY, f".{name}.", self.root) as own:
             yield Path(own)
             parts = team.all_gather_object(self._upload(name, token, Path(own)))
+        # the list is written last, by one, and only where everybody's files are there: a folder is whole or not at all
         if team.leads:
             self._list(name, token, {file: size for files in parts for file, size in files.items()})
 
@@ -164,6 +165,7 @@ class SharedFolders:
         assert self._object_store is not None
         with suppress(DataLossError):  # its files go all the same
             self._listed(name)
+        # the list goes first: without it the folder is gone for everybody, and what is left is swept after a day
         self._object_store.remove(f"names/{name}.json")
         self._drop(name)
         self._object_store.remove(*self._object_store.files(f"files/{name}"))

@@ -145,6 +145,7 @@ class Loop:
         settings, schedule = self.settings, self._stepper.schedule
         running, scale = Running(self.outputs, self.feed, self.world), self.progress.plateau.scale(settings.plateau)
         batches = self._batches(epoch)[start * settings.accumulation : stop * settings.accumulation]
+        # every process goes through all batches of the epoch, in one order, and runs its portion of each micro-batch
         passes = list(cut(batches, settings.accumulation, settings.micro_batch_rows or settings.batch_size))
         portions = [self.world.portion(each.rows) for each in passes]
         meter = Meter(self.reporter, epoch, schedule.total_steps, settings.batch_size * settings.accumulation)
@@ -156,11 +157,13 @@ class Loop:
                 with self.precision.autocast():
                     logits = self.parallel(batch)
                     loss = self._loss(logits, targets, each, counted)
-                # gradients are averaged over processes, whose losses add up to that of the step's rows
+                # each loss is its rows' part of the mean over all rows of the step, so that gradients have to be added
+                # up; DDP and FSDP divide their sum by the number of processes, which this takes back
                 self.parallel.backward(loss if self.world.size == 1 else loss * self.world.size, self.precision)
             if each.last:
                 rate = self._stepper.step(step, scale)
                 step += 1
+            # nothing below waits for the device but what reads a loss: `Meter` does so a few times a second
             losses.append(self._step_sync.after(loss.detach()))
             running.add(each.rows, logits)
             if each.last:
@@ -168,7 +171,7 @@ class Loop:
                 running.note(total, len(each.step_rows))
                 meter.note(step, total, rate, len(each.step_rows))
                 losses = []
-                if step == 1:
+                if step == 1:  # whatever differs between machines shows in the first step
                     self._require_same("after the first step")
         self.progress = replace(self.progress, step=step)
         rows, own_rows = sum(len(each.rows) for each in passes), sum(counted for _, counted in portions)
@@ -186,6 +189,8 @@ class Loop:
     ) -> Tensor:
         """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
         parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
+        # each part is a mean over the rows here: times their share of the step's rows (or of their classes' weights), the
+        # parts of all processes and micro-batches add up to the mean that one process over the whole step would compute
         if counted < len(of.step_rows):
             shares = [self._share_of_mass(name, targets[name], of, counted) for name in self.losses]
             parts = [part * share for part, share in zip(parts, shares, strict=True)]

@@ -80,10 +80,6 @@ class FittedFeature:
             raise TypeError(f"{self.spec.type} is no text")
         return text.transform(values, self.statistics)
 
-    def where(self, path: str, locate: Callable[[int], str]) -> Where:
-        """Names this feature's cells in errors."""
-        return Where(path, self.spec.source, locate)
-
     @property
     def classes(self) -> list[str]:
         """Class labels of an output; for binary: false, true."""

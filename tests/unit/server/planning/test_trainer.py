@@ -58,7 +58,7 @@ def test_given_values_are_taken() -> None:
     )
     assert (plan.clipping, plan.evaluate_training_set, plan.early_stop) == (("clipvalue", 0.1), True, 7)
     assert (plan.seed, plan.checkpoint, plan.head_learning_rate) == (0, False, 0.5)
-    assert plan.batch_size_given and plan.learning_rate_given
+    assert plan.batch_size_given
     given = [value for value in resolution.resolved.values() if value.origin is Origin.GIVEN]
     assert {"trainer.epochs", "trainer.early_stop", "trainer.random_seed"} <= {value.path for value in given}
 
