@@ -189,8 +189,8 @@ class Loop:
     ) -> Tensor:
         """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
         parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
-        # each part is a mean over the rows here: times their share of the step's rows (or of their classes' weights), the
-        # parts of all processes and micro-batches add up to the mean that one process over the whole step would compute
+        # each part is a mean over the rows here: times their share of the step's rows (or of the weights of their
+        # classes) all parts, of processes and micro-batches, add up to the mean of one process over the whole step
         if counted < len(of.step_rows):
             shares = [self._share_of_mass(name, targets[name], of, counted) for name in self.losses]
             parts = [part * share for part, share in zip(parts, shares, strict=True)]
