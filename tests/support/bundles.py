@@ -41,7 +41,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
             if parameter.requires_grad:
                 parameter.add_(0.05 * torch.randn_like(parameter))
         item.shift.add_(0.1)
-        model.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
+        model.decoder("out").temperature.fill_(1.5)
     reference = EncoderReference(
         kind="text",
         name="tiny",
