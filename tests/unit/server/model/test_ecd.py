@@ -184,7 +184,7 @@ def test_features_are_joined_in_the_specs_order() -> None:
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "ghost", "none"])
 @pytest.mark.parametrize("layers", [0, 2])
-def test_combiners_of_every_norm_give_their_width(norm: str, layers: int) -> None:
+def test_combiners_of_every_norm_give_their_width(norm: Any, layers: int) -> None:
     combiner = ConcatCombiner(6, CombinerSpec(norm=norm, num_fc_layers=layers, output_size=5, dropout=0.5))
     assert combiner.dimension == (6 if layers == 0 else 5)
     rows = torch.randn(9, 6)
