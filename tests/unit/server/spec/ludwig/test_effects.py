@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.splits import Part
 from headstart_server.encoders.tabular import Category, OneHot
 from headstart_server.model.ecd import ECD
@@ -19,7 +20,7 @@ from headstart_server.spec.parse import parse_yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.support.tables import sources_of
+from tests.support.tables import WHERE, sources_of
 
 ROWS = 60
 COLUMNS: dict[str, list[Any]] = {
@@ -55,10 +56,10 @@ def model_of(values: dict[str, Any]) -> ECD:
     return ECD(data.inputs, data.outputs, parse_yaml(json.dumps(values)).combiner, {})
 
 
-def layers(stack: nn.Module) -> list[str]:
+def layers(stack: Any) -> list[str]:
     """A stack as words: `7-64`, `ReLU`, `Dropout 0.5`, ..."""
     words = []
-    for module in stack:  # type: ignore[attr-defined]
+    for module in stack:
         match module:
             case nn.Linear():
                 words.append(f"{module.in_features}-{module.out_features}")
@@ -155,7 +156,9 @@ def test_an_input_that_is_not_active_is_left_out() -> None:
 )
 def test_items_of_a_set(tokenizer: str, items: set[str]) -> None:
     data = data_of(of([{"name": "tags", "type": "set", "preprocessing": {"tokenizer": tokenizer}}]))
-    assert set(data.inputs[0].statistics.vocabulary) - {"<UNK>"} >= items  # type: ignore[union-attr]
+    statistics = data.inputs[0].statistics
+    assert isinstance(statistics, SetStatistics)
+    assert set(statistics.vocabulary) - {"<UNK>"} >= items
 
 
 @pytest.mark.parametrize(("preprocessing", "mean"), [({"normalization": None}, 9.5), ({}, 0.0)])
@@ -165,7 +168,7 @@ def test_numbers_are_plain_where_normalization_is_null(preprocessing: dict[str, 
         of([{"name": "r", "type": "number", "preprocessing": preprocessing}], preprocessing={"split": split})
     )
     values = torch.from_numpy(
-        data.inputs[0].transform(sources_of(**COLUMNS).rows.rows.column("r").combine_chunks(), None)
+        data.inputs[0].transform(sources_of(**COLUMNS).rows.rows.column("r").combine_chunks(), WHERE)
     )
     assert values[data.rows(Part.TRAIN)].mean().item() == pytest.approx(mean, abs=1e-5)
 
