@@ -1,6 +1,7 @@
 """The embedding pass: rows per second of real text, beside sentence-transformers, a straight loop and bare products."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from headstart_server.encoders.precision import DTYPES
@@ -40,8 +41,10 @@ def run(bench: Bench) -> Report:
     work = encoder_flops(config, [len(row) for row in tokens_of(texts)])
     contenders = _contenders(texts, bench.scratch)
     for precision in dict.fromkeys(("fp32", auto_precision())):
-        products = MatrixProducts(config, precision)
-        contenders[_PRODUCTS + precision] = (precision, lambda products=products: work / products.flops_per_second())
+        contenders[_PRODUCTS + precision] = (
+            precision,
+            partial(_products_alone, MatrixProducts(config, precision), work),
+        )
     samples = interleaved({name: measure for name, (_, measure) in contenders.items()}, 3)
     precisions = {name: precision for name, (precision, _) in contenders.items()}
     ludwig = Ludwig.found(bench.scratch)
@@ -73,11 +76,12 @@ def _contenders(texts: list[str], scratch: Path) -> dict[str, tuple[str, Callabl
     found["sentence-transformers, bf16"] = ("bf16", _sentence_transformers(texts, "bf16"))
     for precision in dict.fromkeys(("fp32", auto)):
         model = plain_model(precision)
-        found[f"straight loop, {precision}"] = (
-            precision,
-            lambda model=model: elapsed(lambda: straight_loop(model, texts)),
-        )
+        found[f"straight loop, {precision}"] = (precision, partial(elapsed, partial(straight_loop, model, texts)))
     return found
+
+
+def _products_alone(products: MatrixProducts, work: float) -> float:
+    return work / products.flops_per_second()
 
 
 def _ours(texts: list[str], precision: str, scratch: Path) -> Callable[[], float]:

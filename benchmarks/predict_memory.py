@@ -94,7 +94,7 @@ class _Server:
         try:
             send(texts)
         except headstart.HeadstartError as error:
-            answer = error.code.name
+            answer = error.code.name if error.code else "failed"
         seconds = time.perf_counter() - start
         memory = (self._field("VmHWM") - self.idle) / _MEGABYTE
         return {

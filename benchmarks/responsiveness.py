@@ -154,7 +154,7 @@ class _Load:
 
     def _export(self, client: headstart.Client, model: str, turn: int) -> str:
         format = "onnx" if turn % 2 == 0 else "torchscript"
-        artifact = client.export(model, format=format).artifact
+        artifact: Any = client.export(model, format=format).artifact
         client.artifacts.delete(artifact.name)  # so that the next is made anew
         return "exports"
 

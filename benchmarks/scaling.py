@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def _measured(bench: Bench) -> Costs:
     laps = _million(bench, count)
     texts = distinct_texts(found)[: bench.pick(2_048, 256)]
     encoding = EmbeddingPass(text_plan(), texts)
-    encode = min(elapsed(lambda number=number: encoding.into(bench.scratch / f"e{number}")) for number in range(2))  # type: ignore[misc]
+    encode = min(elapsed(partial(encoding.into, bench.scratch / f"e{number}")) for number in range(2))
     repeated = {
         "text": list(found.train["text"]) * bench.pick(20, 2),
         "label": list(found.train["label"]) * bench.pick(20, 2),

@@ -100,8 +100,8 @@ def _bare(embeddings: Tensor, labels: Tensor, epochs: int) -> float:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
 
     def epoch() -> None:
-        for rows in torch.randperm(len(inputs), device=device()).split(_BATCH):
-            nn.functional.cross_entropy(model(inputs[rows]), targets[rows]).backward()
+        for rows in torch.split(torch.randperm(len(inputs), device=device()), _BATCH):
+            torch.autograd.backward(nn.functional.cross_entropy(model(inputs[rows]), targets[rows]))
             optimizer.step()
             optimizer.zero_grad()
         synchronise()

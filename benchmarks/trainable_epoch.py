@@ -84,7 +84,7 @@ def _plain(train: Columns, precision: str) -> Callable[[], float]:
                     pooled = mean_pooled(model(**batch).last_hidden_state, batch["attention_mask"])
                     loss = nn.functional.cross_entropy(head(pooled), labels[chosen])
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
                 optimizer.step()
             synchronise()
 

@@ -1,6 +1,5 @@
 """The product's engine in this process: the same code that a worker runs, without the server around it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,53 +7,29 @@ import pyarrow as pa
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
 from headstart_server.data.tables import Sources, table_of_arrow
-from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines.events import JobEvent
 from headstart_server.engines.job_context import JobContext
-from headstart_server.engines.listener import RowCounts
+from headstart_server.engines.listener import Silent
 from headstart_server.engines.local import LocalEngine
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
-from headstart_server.training.reports import EpochReport, StepReport
+from headstart_server.training.reports import EpochReport
 
 from benchmarks.support.corpus import Columns
 
 
-class Recorder:
+class Recorder(Silent):
     """Listens to one training and keeps its epochs."""
 
     def __init__(self) -> None:
         self.epochs: list[EpochReport] = []
 
-    def state(self, state: str) -> None:
-        """Not of interest."""
-
-    def resolved(self, spec: TrainSpec, values: Sequence[ResolvedValue], rows: RowCounts) -> None:
-        """Not of interest."""
-
-    def encode(self, feature: str, progress: FillProgress, space: str) -> None:
-        """Not of interest."""
-
-    def model(self, identifier: str, report: EpochReport) -> None:
-        """Not of interest."""
-
-    def step(self, report: StepReport) -> None:
-        """Not of interest."""
-
-    def epoch(self, report: EpochReport) -> None:
-        """Keeps it."""
-        self.epochs.append(report)
-
-    def past(self, report: EpochReport) -> None:
-        """Not of interest."""
-
-    def warning(self, reason: str, message: str) -> None:
-        """Not of interest."""
-
-    def check(self) -> None:
-        """Never cancelled."""
+    def report(self, event: JobEvent) -> None:
+        """Keeps an epoch; nothing else is of interest."""
+        if isinstance(event, EpochReport):
+            self.epochs.append(event)
 
 
 class Engine:

@@ -37,7 +37,7 @@ class MatrixProducts:
             )
             for rows, columns in shapes
         ]
-        self.flops = sum(2.0 * _TOKENS * rows * columns for rows, columns in shapes)
+        self.flops: float = sum(2.0 * _TOKENS * rows * columns for rows, columns in shapes)
 
     def flops_per_second(self, seconds: float = 1.0) -> float:
         """Measured over about `seconds`."""

@@ -60,10 +60,10 @@ def follow(
 ) -> FollowedJob:
     """Runs a job over files of the server's data root, `below` or their own folder, to its end."""
     job = FollowedJob()
-    train, test = (path and path.relative_to(below or path.parent) for path in (train, test))
+    given, held_out = (path and path.relative_to(below or path.parent) for path in (train, test))
     start = time.perf_counter()
     run = client.train(
-        spec, headstart.ServerPath(str(train)), test=None if test is None else headstart.ServerPath(str(test))
+        spec, headstart.ServerPath(str(given)), test=None if held_out is None else headstart.ServerPath(str(held_out))
     )
     for event in run:
         _note(job, event)

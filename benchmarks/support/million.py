@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from headstart_server.data.tables import CHUNK_ROWS
+from headstart_server.data.canonical import CHUNK_ROWS
+from headstart_server.data.parts import spread
 from headstart_server.embedding_store.fill import SHARD_BYTES, FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoding.texts import embed
-from headstart_server.engines.assembly import spread
 from headstart_server.model.ecd import PretrainedInput
 from torch import Tensor
 

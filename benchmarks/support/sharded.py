@@ -67,7 +67,7 @@ def _model(weights: Path, *, in_parts: bool) -> ECD:
     where = Where("benchmark", "text", lambda row: f"row {row}")
     columns = {"text": pa.array(["a", "b"], pa.large_string()), "label": pa.array(["p", "q"], pa.large_string())}
     text, label = (
-        fit_feature(FeatureSpec(name=name, type=kind), [(0, columns[name])], where, output=output)  # type: ignore[arg-type]
+        fit_feature(FeatureSpec(name=name, type=kind), [(0, columns[name])], where, output=output)
         for name, kind, output in (("text", "text", False), ("label", "category", True))
     )
     source = ModelSource("benchmark", weights)
@@ -85,7 +85,8 @@ def _step(parallel: Parallel, optimizer: torch.optim.Optimizer) -> None:
     ids = torch.randint(10, 1_000, (_ROWS, _TOKENS), generator=torch.Generator().manual_seed(parallel.world.rank))
     with parallel.synced(last=True, idle=False):
         logits = parallel({"text": Tokens(ids, None)})["label"]
-        torch.nn.functional.cross_entropy(logits, torch.zeros(_ROWS, dtype=torch.int64)).backward()  # type: ignore[no-untyped-call]
+        loss = torch.nn.functional.cross_entropy(logits, torch.zeros(_ROWS, dtype=torch.int64))
+        torch.autograd.backward(loss)
     optimizer.step()
     for parameter in parallel.model.parameters():
         parameter.grad = None

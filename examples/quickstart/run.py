@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import headstart
 import yaml
@@ -18,7 +19,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 STATE = Path(".headstart/quickstart")
-NEW_ROWS = {
+NEW_ROWS: dict[str, list[Any]] = {
     "review": ["The handle snapped within a week and nobody replied.", "Quiet, sturdy and a joy to use every day!"],
     "price": [89.0, 24.5],
     "category": ["garden", "kitchen"],

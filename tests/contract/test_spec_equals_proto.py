@@ -13,7 +13,7 @@ from headstart_server.rpc.messages import spec_message, spec_values
 from headstart_server.spec import model
 from headstart_server.spec.parse import parse_values
 
-PAIRS: dict[str, tuple[type[model.Section], Descriptor]] = {
+PAIRS: dict[str, tuple[type[model.Section], Any]] = {
     message.name: (twin, message)
     for twin, message in (
         (model.TrainSpec, spec_pb2.TrainSpec.DESCRIPTOR),
@@ -52,7 +52,7 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 def _wire_type(field: FieldDescriptor) -> Any:
     """(shape, type): shape is `one`, `list` or `map`."""
-    if _is_map(field):
+    if field.message_type is not None and _is_map(field):
         key, value = field.message_type.fields
         assert SCALARS[key.cpp_type] is str
         return "map", value.message_type or SCALARS[value.cpp_type]
@@ -118,7 +118,7 @@ def test_unset_can_be_told_from_zero_in_both(name: str) -> None:
             assert default == field.default_value, field.name
 
 
-def _sample(message: Descriptor, depth: int = 0) -> dict[str, Any]:
+def _sample(message: Any, depth: int = 0) -> dict[str, Any]:
     """A value for every field, of the wire's types."""
     values: dict[str, Any] = {}
     for field in message.fields:

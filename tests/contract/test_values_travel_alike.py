@@ -33,7 +33,7 @@ def test_every_path_means_the_same(kind: Kind, tmp_path: Path) -> None:
 
 
 _ZONES = st.sampled_from([dt.UTC, dt.timezone(dt.timedelta(hours=-5, minutes=-30))])
-_DAYS = {"min_value": dt.datetime(1, 1, 2), "max_value": dt.datetime(9999, 12, 30)}
+_DAYS: dict[str, Any] = {"min_value": dt.datetime(1, 1, 2), "max_value": dt.datetime(9999, 12, 30)}
 TYPES = {
     "integers": st.integers(-(2**62), 2**62),
     "floats": st.floats(allow_nan=False, allow_infinity=False, width=64),

@@ -51,7 +51,8 @@ def _difference(encoder: TextEncoder, rows: list[list[int]], file_format: str, f
 
         def run(tensors: tuple[Tensor, Tensor]) -> np.ndarray:
             with torch.inference_mode():
-                return module(list(tensors))[0].numpy()
+                found: np.ndarray = module(list(tensors))[0].numpy()
+            return found
 
     largest = 0.0
     with torch.inference_mode():

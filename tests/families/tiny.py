@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import transformers
 from torch import nn
+
+Model = TypeVar("Model", bound=nn.Module)
 
 VOCABULARY = 96
 POSITIONS = 48
@@ -118,7 +120,7 @@ def tiny_config(kind: type[Any], **given: Any) -> Any:
     return kind(**{**chosen, **_GIVEN.get(kind.model_type, {}), **given})
 
 
-def perturbed(model: nn.Module, seed: int = 0) -> nn.Module:
+def perturbed(model: Model, seed: int = 0) -> Model:
     """The model with every parameter drawn so that neither biases nor padding rows are zero, in evaluation mode."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

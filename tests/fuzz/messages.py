@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -37,7 +38,7 @@ def random_message(kind: type[Message], generator: random.Random, depth: int = 0
     return message
 
 
-def _fill(message: Message, field: FieldDescriptor, generator: random.Random, depth: int) -> None:
+def _fill(message: Message, field: Any, generator: random.Random, depth: int) -> None:
     target = getattr(message, field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         value = field.message_type.fields_by_name["value"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import headstart
@@ -21,6 +22,7 @@ from headstart.v1 import (
     training_pb2,
 )
 from headstart.values.table import columns_of, table_of
+from headstart.wire.steps import Compute
 from headstart_server.rpc.messages import spec_message
 from headstart_server.spec.parse import parse_values
 
@@ -65,7 +67,7 @@ def _named(kind: type[Message]) -> Message:
     return message
 
 
-def _valid(model: str, *, arrow: bool) -> dict[str, list[Message]]:
+def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
     rows = reviews.make_rows(8)
     inputs = table_of(columns_of(reviews.columns(rows, "review", "price", "category")))
     tables = [inputs, *([_as_arrow(rows)] if arrow else [])]
@@ -102,7 +104,8 @@ def _request(spec: headstart.Spec, rows: list[reviews.Row]) -> training_pb2.Trai
         except StopIteration as done:
             request: training_pb2.TrainJobRequest = done.value
             return request
-        answer = step.function()  # type: ignore[union-attr]  # nothing is uploaded
+        assert isinstance(step, Compute), "nothing is uploaded"
+        answer = step.function()
 
 
 def _as_arrow(rows: list[reviews.Row]) -> table_pb2.Table:

@@ -47,4 +47,4 @@ def test_a_small_file_that_would_fill_the_disk_is_refused(client: headstart.Clie
 def test_a_spreadsheets_encoding_is_read(ending: str, client: headstart.Client, tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_bytes("a,b\r\nü,2\r\n".encode(ending))
     dataset = client.upload_dataset(tmp_path / "data.csv")
-    assert (dataset.columns, dataset.row_count) == (["a", "b"], 1)
+    assert (list(dataset.columns), dataset.row_count) == (["a", "b"], 1)

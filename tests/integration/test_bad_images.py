@@ -20,6 +20,7 @@ from torchvision.models import get_model
 
 from tests.support.images import broken_jpeg, encoded, picture, png
 from tests.support.running_server import RunningServer
+from tests.support.stubs import stub_of
 
 ROWS = 24
 LABELS = ["a", "b"] * (ROWS // 2)
@@ -194,15 +195,15 @@ def test_an_answer_does_not_depend_on_who_else_asks(client: headstart.Client, mo
 
 def test_what_is_neither_bytes_nor_a_file_is_refused(server: RunningServer, model: str) -> None:
     """The client looks for files itself, so this one speaks for other languages."""
-    columns = {
+    columns: dict[str, dict[str, Any]] = {
         "'a.png' is text, and there are no files": {"strings": table_pb2.StringValues(values=["a.png"])},
         "row 1: 1.0 is a number, not an image": {"doubles": table_pb2.DoubleValues(values=[1.0])},
     }
     with grpc.insecure_channel(server.address) as channel:
         for message, values in columns.items():
-            table = table_pb2.Table(columns=[table_pb2.Column(name="image", **values)])  # type: ignore[arg-type]
+            table = table_pb2.Table(columns=[table_pb2.Column(name="image", **values)])
             with pytest.raises(grpc.RpcError, match=message) as refused:
-                PredictionServiceStub(channel).Predict(prediction_pb2.PredictRequest(model=model, table=table))
+                stub_of(PredictionServiceStub, channel).Predict(prediction_pb2.PredictRequest(model=model, table=table))
             assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 

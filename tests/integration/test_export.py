@@ -14,6 +14,8 @@ from headstart.v1 import export_pb2 as pb
 from headstart.v1 import export_pb2_grpc
 
 from tests.support import reviews
+from tests.support.running_server import RunningServer
+from tests.support.stubs import stub_of
 
 pytestmark = pytest.mark.both_arithmetics
 NASTY = [
@@ -52,7 +54,7 @@ def run_alone(folder: Path, file_format: str, rows: Path) -> subprocess.Complete
 
 
 @pytest.fixture(scope="module", params=["frozen", "trainable"])
-def model(request: pytest.FixtureRequest, server) -> str:
+def model(request: pytest.FixtureRequest, server: RunningServer) -> str:
     """A trained model."""
     wanted = reviews.spec(epochs=2)
     wanted["input_features"][0]["encoder"]["trainable"] = request.param == "trainable"
@@ -79,7 +81,7 @@ def test_artifact_alone_answers_as_the_live_model(
 
 
 @pytest.fixture(scope="module")
-def versatile(server, tmp_path_factory: pytest.TempPathFactory) -> str:
+def versatile(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model with inputs of every kind that TorchScript reads, and outputs of every kind."""
     wanted = reviews.spec(epochs=2)
     wanted["input_features"].append({"name": "sold", "type": "binary"})
@@ -101,7 +103,7 @@ def with_sales(rows: list[reviews.Row]) -> list[reviews.Row]:
 
 @pytest.mark.parametrize("file_format", ABSENT)
 def test_artifact_writes_the_csv_that_headstart_predict_writes(
-    versatile: str, server, client: headstart.Client, tmp_path: Path, file_format: str
+    versatile: str, server: RunningServer, client: headstart.Client, tmp_path: Path, file_format: str
 ) -> None:
     path = reviews.write_csv(tmp_path / "rows.csv", with_sales(reviews.make_rows(150, seed=9)))
     client.export(versatile, format=file_format, output_dir=tmp_path / "artifact")
@@ -153,10 +155,12 @@ def test_bad_cells_are_named_in_one_line_and_nothing_is_written(
 
 @pytest.mark.parametrize("file_format", [pb.ExportRequest.FORMAT_ONNX, pb.ExportRequest.FORMAT_TORCHSCRIPT])
 @pytest.mark.parametrize("stage", ["load", "trace", "check"])
-def test_deleting_a_model_while_it_is_exported_has_a_clear_status(server, stage: str, file_format: int) -> None:
+def test_deleting_a_model_while_it_is_exported_has_a_clear_status(
+    server: RunningServer, stage: str, file_format: pb.ExportRequest.Format
+) -> None:
     with server.client() as client, grpc.insecure_channel(server.address) as channel:
         model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
-        stub = export_pb2_grpc.ExportServiceStub(channel)
+        stub = stub_of(export_pb2_grpc.ExportServiceStub, channel)
         events = []
         try:
             for event in stub.Export(pb.ExportRequest(model=model, format=file_format)):

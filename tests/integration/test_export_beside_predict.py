@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -18,6 +18,7 @@ from headstart.v1 import export_pb2_grpc
 
 from tests.support import reviews
 from tests.support.running_server import RunningServer
+from tests.support.stubs import stub_of
 from tests.support.tiny_models import save_bert, save_distilbert
 
 
@@ -75,7 +76,7 @@ def test_predict_answers_alike_while_another_model_is_exported(two: tuple[Runnin
     server, live, other = two
     rows = reviews.columns(reviews.make_rows(8), "review", "price", "category")
     done = threading.Event()
-    answers: list[list[list[float]]] = []
+    answers: list[Sequence[Sequence[float]]] = []
 
     def predict() -> None:
         with server.client() as client:
@@ -98,7 +99,7 @@ def begin(server: RunningServer, model: str) -> grpc.Call:
     """An export that has begun."""
     channel = grpc.insecure_channel(server.address)
     request = pb.ExportRequest(model=model, format=pb.ExportRequest.FORMAT_TORCHSCRIPT)
-    call = export_pb2_grpc.ExportServiceStub(channel).Export(request)
+    call: grpc.Call = stub_of(export_pb2_grpc.ExportServiceStub, channel).Export(request)
     stages = (event.progress.stage for event in call)
     assert next(stage for stage in stages if stage != "wait") == "load"  # one before it may be ending still
     return call

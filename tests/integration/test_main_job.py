@@ -10,13 +10,15 @@ import pytest
 from headstart.v1 import training_pb2 as pb
 
 from tests.support import reviews
+from tests.support.running_server import RunningServer
 
 pytestmark = pytest.mark.both_arithmetics
 ROWS = reviews.make_rows(240)
+FinishedJob = tuple[pb.TrainJob, list[pb.TrainJobEvent]]
 
 
 @pytest.fixture(scope="module")
-def job(server, tmp_path_factory: pytest.TempPathFactory) -> tuple[pb.TrainJob, list[pb.TrainJobEvent]]:
+def job(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> FinishedJob:
     """A finished job and its events."""
     path = reviews.write_csv(tmp_path_factory.mktemp("upload") / "reviews.csv", ROWS)
     with server.client() as client:
@@ -30,7 +32,7 @@ def encoded(job: pb.TrainJob) -> tuple[int, int]:
     return job.encode_progress.rows_encoded, job.encode_progress.rows_found
 
 
-def test_events_are_a_log_without_gaps_from_queued_to_succeeded(job) -> None:
+def test_events_are_a_log_without_gaps_from_queued_to_succeeded(job: FinishedJob) -> None:
     found, events = job
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     states = [pb.TrainJob.State.Name(event.state_change.to) for event in events if event.HasField("state_change")]
@@ -41,11 +43,11 @@ def test_events_are_a_log_without_gaps_from_queued_to_succeeded(job) -> None:
     assert found.last_sequence == events[-1].sequence
 
 
-def test_job_learns_what_the_text_says(job) -> None:
+def test_job_learns_what_the_text_says(job: FinishedJob) -> None:
     assert job[0].best_epoch.test["verdict.accuracy"] > 0.9
 
 
-def test_every_auto_has_a_value_and_an_origin(job) -> None:
+def test_every_auto_has_a_value_and_an_origin(job: FinishedJob) -> None:
     values = {value.path: value for value in job[0].resolved_values}
     assert values["trainer.epochs"].origin == pb.ResolvedValue.ORIGIN_GIVEN
     assert values["trainer.batch_size"].origin == pb.ResolvedValue.ORIGIN_RULE
@@ -54,7 +56,7 @@ def test_every_auto_has_a_value_and_an_origin(job) -> None:
     assert job[0].resolved_spec.trainer.batch_size == int(values["trainer.batch_size"].value_json)
 
 
-def test_predictions_are_probabilities_of_known_classes(job, client: headstart.Client) -> None:
+def test_predictions_are_probabilities_of_known_classes(job: FinishedJob, client: headstart.Client) -> None:
     inputs = reviews.columns(ROWS[:50], "review", "price", "category")
     predictions = client.predict(job[0].model, inputs, top_k=2)
     output = predictions["verdict"]
@@ -63,7 +65,7 @@ def test_predictions_are_probabilities_of_known_classes(job, client: headstart.C
     assert sum(a == b for a, b in zip(output.values, expected, strict=True)) >= 45
 
 
-def test_bulk_predictions_keep_the_order_of_rows(job, client: headstart.Client) -> None:
+def test_bulk_predictions_keep_the_order_of_rows(job: FinishedJob, client: headstart.Client) -> None:
     inputs = reviews.columns(ROWS, "review", "price", "category")
     whole = client.predict(job[0].model, inputs)["verdict"].values
     batches = [{name: cells[start : start + 7] for name, cells in inputs.items()} for start in range(0, 240, 7)]
@@ -72,7 +74,7 @@ def test_bulk_predictions_keep_the_order_of_rows(job, client: headstart.Client) 
 
 
 def test_same_rows_renamed_reordered_and_rewritten_are_not_encoded_again(
-    job, client: headstart.Client, tmp_path: Path
+    job: FinishedJob, client: headstart.Client, tmp_path: Path
 ) -> None:
     rows = [dict(row) for row in ROWS]
     random.Random(1).shuffle(rows)
@@ -80,7 +82,7 @@ def test_same_rows_renamed_reordered_and_rewritten_are_not_encoded_again(
     assert encoded(client.train(reviews.spec(), path).result()) == (0, 240)
 
 
-def test_only_new_rows_are_encoded(job, client: headstart.Client, tmp_path: Path) -> None:
+def test_only_new_rows_are_encoded(job: FinishedJob, client: headstart.Client, tmp_path: Path) -> None:
     path = reviews.write_csv(tmp_path / "more.csv", [*ROWS, *reviews.make_rows(3, seed=99)])
     assert encoded(client.train(reviews.spec(), path).result()) == (3, 240)
 
@@ -100,7 +102,7 @@ def test_inline_rows_train(client: headstart.Client) -> None:
     assert client.train(reviews.spec(), reviews.columns(ROWS[:80], *names)).result().model
 
 
-def test_a_plan_says_what_the_store_has(job, client: headstart.Client) -> None:
+def test_a_plan_says_what_the_store_has(job: FinishedJob, client: headstart.Client) -> None:
     plan = client.plan(reviews.spec(), headstart.ServerPath("reviews.csv"))
     assert plan.train_rows + plan.validation_rows + plan.test_rows == 240
     assert [(item.rows_found, item.rows_total) for item in plan.encode] == [(240, 240)]

@@ -64,8 +64,8 @@ def test_what_one_server_has_made_the_other_lists_serves_exports_and_deletes(
     assert job.encode_progress.rows_encoded > 0
     [listed] = there.models.list()
     assert listed == here.models.get(job.model)
-    probabilities = [np.array(client.predict(job.model, ROWS)["verdict"].probabilities) for client in (here, there)]
-    np.testing.assert_allclose(*probabilities, atol=1e-6)
+    one, other = (np.array(client.predict(job.model, ROWS)["verdict"].probabilities) for client in (here, there))
+    np.testing.assert_allclose(one, other, atol=1e-6)
     exported = there.export(job.model, "onnx").artifact
     assert here.export(job.model, "onnx").artifact.name == exported.name
     [space] = there.embedding_spaces.list()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import headstart
 import pytest
@@ -42,7 +43,7 @@ def test_a_running_prediction_a_stream_and_a_job_end_with_the_grace(
         model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
         name = start_long(client)
         workers = worker_pids(server)
-        calls = [
+        calls: list[Future[Any]] = [
             callers.submit(client.predict, model, ROWS),
             callers.submit(lambda: list(client.predict_stream(model, never()))),
         ]

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -144,7 +145,7 @@ def _check_export(graph: ExportGraph, file_format: str, folder: Path, found: Fin
         found.failures.append(f"{file_format} differs by {difference:.1e}")
 
 
-def _exported(graph: ExportGraph, file_format: str, folder: Path):  # type: ignore[no-untyped-def]
+def _exported(graph: ExportGraph, file_format: str, folder: Path) -> Callable[[Tensor], np.ndarray]:
     """A function of pixels that runs the artifact."""
     if file_format == "onnx":
         path = folder / "onnx" / "model.onnx"
@@ -160,7 +161,8 @@ def _exported(graph: ExportGraph, file_format: str, folder: Path):  # type: igno
 
     def run(pixels: Tensor) -> np.ndarray:
         with torch.inference_mode():
-            return module([pixels])[0].numpy()
+            found: np.ndarray = module([pixels])[0].numpy()
+            return found
 
     return run
 

@@ -56,7 +56,7 @@ def test_a_job_takes_the_workers_that_there_are(cluster: Cluster, tmp_path: Path
             added.append(cluster.remove_node(added[0], allow_graceful=False))
         return sizes == [1, 2, 1]
 
-    endless = {"epochs": 100_000, "early_stop": -1}
+    endless: dict[str, Any] = {"epochs": 100_000, "early_stop": -1}
     wanted = spec(2, **endless)
     wanted["backend"]["trainer"] |= {"num_workers": {"min": 1, "max": 2}, "resources_per_worker": {"CPU": 1.0}}
     with server_with_ray(tmp_path, "--ray-address", cluster.address) as server, server.client() as client:

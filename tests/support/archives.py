@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
 
 def tarred(files: dict[str, bytes], mode: str = "w", **options: int) -> bytes:
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode=mode, **options) as archive:  # type: ignore[call-overload]
+    opened: Callable[..., tarfile.TarFile] = tarfile.open
+    with opened(fileobj=out, mode=mode, **options) as archive:
         for name, data in files.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)

@@ -42,7 +42,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
             if parameter.requires_grad:
                 parameter.add_(0.05 * torch.randn_like(parameter))
         item.shift.add_(0.1)
-        model.head.decoders[0].temperature.fill_(1.5)  # type: ignore[operator,union-attr]
+        model.head.calibrate("out", 1.5)
     reference = EncoderReference(
         kind="text",
         name="tiny",

@@ -60,4 +60,5 @@ def loaded(root: Path, item: Architecture, name: str | None) -> ImageEncoder:
 def features(encoder: ImageEncoder) -> Tensor:
     """Of a fixed image."""
     with torch.inference_mode():
-        return encoder(CROPS)
+        found: Tensor = encoder(CROPS)
+        return found

@@ -27,4 +27,5 @@ def uploaded(server: FakeServer) -> dict[str, bytes]:
     """The one archive that was uploaded, as Python's own reader sees it."""
     [content] = server.datasets.contents.values()
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as file:
-        return {member.name: file.extractfile(member).read() for member in file}  # type: ignore[union-attr]
+        opened: Any = file.extractfile
+        return {member.name: opened(member).read() for member in file}

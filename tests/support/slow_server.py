@@ -18,5 +18,6 @@ def _slowly(self: Predictor, *arguments: Any) -> Any:
 
 
 if __name__ == "__main__":
-    Predictor.predict = _slowly  # type: ignore[method-assign]
+    predictors: Any = Predictor
+    predictors.predict = _slowly
     sys.exit(main())

@@ -17,10 +17,11 @@ from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Silent
 from headstart_server.engines.preparing import prepare_job
 from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.model.ecd import Batch
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
-from headstart_server.training.feed import Batch, Feed, Targets
+from headstart_server.training.feed import Feed, Targets
 from headstart_server.training.reports import EpochReport
 from headstart_server.training.stepping import Stepper
 from torch import Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ DIMENSION = 8
 
 def space_of(**changes: object) -> Space:
     """A space; fp32 unless told otherwise."""
-    values = {
+    values: dict[str, Any] = {
         "kind": "text",
         "weights": "w",
         "preparation": "p",
@@ -28,7 +29,7 @@ def space_of(**changes: object) -> Space:
         "precision": "fp32",
         "dimension": DIMENSION,
     }
-    return Space(**{**values, **changes})  # type: ignore[arg-type]
+    return Space(**{**values, **changes})
 
 
 def store_at(root: Path, **changes: object) -> SpaceStore:

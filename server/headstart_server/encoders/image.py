@@ -47,7 +47,8 @@ class ImageEncoder(nn.Module):
             return features
         output = self.model(pixel_values=values, return_dict=True)
         if self.reduction == "cls_pooled":
-            return output.pooler_output.flatten(1)  # type: ignore[no-any-return]
+            pooled: Tensor = output.pooler_output
+            return pooled.flatten(1)
         states: Tensor = output.last_hidden_state  # [b, t, d], or of convolutions [b, d, h, w]
         return pool(states.flatten(2).transpose(1, 2) if states.dim() == 4 else states, None, self.reduction)
 

@@ -83,6 +83,14 @@ class Set(nn.Module):
         return dropped
 
 
+class Dense(nn.Sequential):
+    """Fully connected layers over the values of a number or a vector."""
+
+    def __init__(self, parts: list[nn.Module], dimension: int) -> None:
+        super().__init__(*parts)
+        self.dimension = dimension
+
+
 def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
     """The learned encoder of a tabular input, with an attribute `dimension`. Raises for an unknown type."""
     spec = feature.spec.encoder
@@ -97,7 +105,7 @@ def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
         case SetStatistics(vocabulary=vocabulary):
             return Set(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
         case VectorStatistics(size=size):
-            base: nn.Module = Vector(size)
+            base: Vector | Scalar = Vector(size)
         case _:
             base = Scalar()
     if feature.spec.type in ("number", "binary", "vector"):
@@ -111,9 +119,9 @@ def _embedding_size(values: int) -> int:
     return min(_MAX_EMBEDDING, max(2, width))
 
 
-def _dense(base: nn.Module, spec: EncoderSpec) -> nn.Module:
+def _dense(base: Vector | Scalar, spec: EncoderSpec) -> Dense:
     parts: list[nn.Module] = [base]
-    width = int(base.dimension)  # type: ignore[arg-type]
+    width = base.dimension
     for layer in dense_layers(spec, _DENSE_WIDTH):
         assert layer.output_size is not None and layer.activation is not None
         parts += [
@@ -122,6 +130,4 @@ def _dense(base: nn.Module, spec: EncoderSpec) -> nn.Module:
             nn.Dropout(layer.dropout or 0.0),
         ]
         width = layer.output_size
-    encoder = nn.Sequential(*parts)
-    encoder.dimension = width  # type: ignore[assignment]
-    return encoder
+    return Dense(parts, width)

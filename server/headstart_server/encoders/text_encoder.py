@@ -84,7 +84,8 @@ class TextEncoder(nn.Module):
     def save(self, folder: Path) -> None:
         """Saves the model in float32, in transformers' layout; of an encoder-decoder the encoder's weights."""
         if not self._names:
-            self.model.save_pretrained(folder)  # type: ignore[operator]
+            model: Any = self.model
+            model.save_pretrained(folder)
             return
         self.config.save_pretrained(folder)
         state = self.model.state_dict()

@@ -146,12 +146,11 @@ def model_options(kind: Any, reduction: str) -> dict[str, bool]:
     return {} if pooled else {"add_pooling_layer": False}
 
 
-def encoder_part(model: nn.Module) -> tuple[nn.Module, str]:
+def encoder_part(model: Any) -> tuple[nn.Module, str]:
     """What encodes a text, and the beginning of its names in the model: the encoder of an encoder-decoder, else all."""
-    config: Any = model.config
-    if not getattr(config, "is_encoder_decoder", False) or not hasattr(model, "get_encoder"):
+    if not getattr(model.config, "is_encoder_decoder", False) or not hasattr(model, "get_encoder"):
         return model, ""
-    part: nn.Module = model.get_encoder()  # type: ignore[operator]
+    part: nn.Module = model.get_encoder()
     prefix = next((name for name, module in model.named_modules() if module is part and name), "")
     return (part, f"{prefix}.") if prefix else (model, "")
 

@@ -65,8 +65,8 @@ def load_features(
     wanted = model.state_dict()
     state = _features(architecture, checkpoint, wanted)
     _require_same(wanted, state, architecture, name, field)
-    weights = OrderedDict({key: _in_float32(state.get(key)) for key in wanted})
-    weights._metadata = getattr(wanted, "_metadata", {})  # type: ignore[attr-defined] # else MNASNet reads none
+    weights: Any = OrderedDict({key: _in_float32(state.get(key)) for key in wanted})
+    weights._metadata = getattr(wanted, "_metadata", {})  # else MNASNet reads none
     _require_finite(weights, name, field)
     try:
         model.load_state_dict(weights, assign=True)

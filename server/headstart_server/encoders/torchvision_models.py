@@ -78,9 +78,14 @@ def transform_of(weights: Any) -> ImageTransform:
         resize=int(preset.resize_size[0]),
         crop=(int(preset.crop_size[0]), int(preset.crop_size[-1])),
         interpolation=preset.interpolation.value,
-        mean=tuple(map(float, preset.mean)),  # type: ignore[arg-type]
-        std=tuple(map(float, preset.std)),  # type: ignore[arg-type]
+        mean=_colours(preset.mean),
+        std=_colours(preset.std),
     )
+
+
+def _colours(values: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 @cache

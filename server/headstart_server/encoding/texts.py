@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +87,7 @@ def embed(
     matrix = None
     wanted = np.arange(len(keys))
     for _ in range(_ATTEMPTS):
-        fill(store, keys[wanted], lambda rows, wanted=wanted: _renumbered(encode, rows, wanted), Throttle(report))  # type: ignore[misc]
+        fill(store, keys[wanted], partial(_renumbered, encode, wanted=wanted), Throttle(report))
         if matrix is None or store.dtype != matrix.dtype:
             matrix = new_matrix(len(keys), store.space.dimension, store.dtype, scratch)
             wanted = np.arange(len(keys))

@@ -79,7 +79,8 @@ _JOB, _EXPORT = TypeAdapter(JobEnvelope), TypeAdapter(ExportEnvelope)
 
 def to_plain(envelope: JobEnvelope | ExportEnvelope) -> dict[str, Any]:
     """An envelope as values of JSON."""
-    plain: dict[str, Any] = (_JOB if isinstance(envelope, JobEnvelope) else _EXPORT).dump_python(envelope, mode="json")  # type: ignore[arg-type]
+    adapter: TypeAdapter[Any] = _JOB if isinstance(envelope, JobEnvelope) else _EXPORT
+    plain: dict[str, Any] = adapter.dump_python(envelope, mode="json")
     return plain
 
 

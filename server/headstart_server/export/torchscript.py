@@ -5,7 +5,7 @@ strings with nothing but torch, where every text input's tokenizer is BERT's kin
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -85,7 +85,8 @@ def export_torchscript(
     """Writes the graph traced at `examples`; returns whether it also reads raw cells (`predict`)."""
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracer warnings are settled by the parity check at other shapes
-        traced = torch.jit.trace(_Listed(graph), (list(examples),), check_trace=False)  # type: ignore[no-untyped-call]
+        trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+        traced = trace(_Listed(graph), (list(examples),), check_trace=False)
         readers = None if graph.head_only else _readers(graph.features, preparations)
         module = traced
         if readers is not None:
@@ -102,7 +103,8 @@ def load_torchscript(path: Path) -> torch.jit.ScriptModule:
     """Reads an exported module back."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.jit.load(str(path))  # type: ignore[no-untyped-call,no-any-return]
+        load: Callable[[str], torch.jit.ScriptModule] = torch.jit.load
+        return load(str(path))
 
 
 def _copy_without_sources(source: Path, target: Path) -> None:

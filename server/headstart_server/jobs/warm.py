@@ -16,7 +16,7 @@ def warm_up() -> None:
         fast_precision("cuda")
     weight = torch.zeros(4, 4, requires_grad=True)
     optimizer = torch.optim.AdamW([weight], fused=True)
-    (torch.randn(2, 4) @ weight).sum().backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward((torch.randn(2, 4) @ weight).sum())
     optimizer.step()
     assert transformers.BertModel and transformers.AutoTokenizer
 

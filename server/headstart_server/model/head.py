@@ -62,7 +62,11 @@ class NeuralHead(Head):
 
     def calibrate(self, output: str, temperature: float) -> None:
         """See Head."""
-        dict(self._decoders())[output].temperature.fill_(temperature)
+        self.decoder(output).temperature.fill_(temperature)
+
+    def decoder(self, output: str) -> Decoder:
+        """The decoder of an output."""
+        return dict(self._decoders())[output]
 
     def _decoders(self) -> list[tuple[str, Decoder]]:
         found = []

@@ -30,7 +30,7 @@ class Precision:
         """Backpropagates, scaled for fp16."""
         if self.name == "fp16":
             loss = self.scaler.scale(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
 
     def unscale(self, optimizer: Optimizer) -> None:
         """Gradients in true size, before they are clipped."""

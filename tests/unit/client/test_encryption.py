@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,7 +33,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     key, pem = certificate(tmp_path, "server")
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
-        add_ServerServiceServicer_to_server(FakeInfo(), server)  # type: ignore[no-untyped-call]
+        add: Callable[..., None] = add_ServerServiceServicer_to_server
+        add(FakeInfo(), server)
         credentials = grpc.ssl_server_credentials([(key.read_bytes(), pem.read_bytes())])
         port = server.add_secure_port("localhost:0", credentials)
         server.start()

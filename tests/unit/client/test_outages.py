@@ -38,7 +38,8 @@ def _run(
         give_up_after=100, connect_timeout=1, restart_timeout=10, initial_delay=1, clock=clock, jitter=lambda: 0.0
     )
     running = Outages(policy, timeout).ridden_out(flow())
-    found, step = [], next(running, None)
+    found: list[Any] = []
+    step = next(running, None)
     while step is not None:
         step = _next(running, step, found, answers, clock)
     return found

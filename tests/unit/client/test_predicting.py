@@ -134,9 +134,9 @@ def test_batches_without_an_answer_are_an_error(server: FakeServer, client: head
 
 def test_leaving_a_stream_half_read_leaves_the_client_usable(client: headstart.Client) -> None:
     endless = iter(lambda: {"review": ["a"]}, None)
-    stream = client.predict_stream("m1", endless)
+    stream: Any = client.predict_stream("m1", endless)
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert client.predict("m1", {"review": ["a"]}).row_count == 1
 
 

@@ -138,7 +138,7 @@ class ZeROOptimizer(Optimizer):
         groups: list[dict[str, Any]] = self._engine.optimizer.param_groups
         return groups
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> Any:
         """Steps, and forgets the gradients."""
         del closure
         self._engine.step()

@@ -33,7 +33,8 @@ def test_a_given_reason_replaces_the_default_of_that_error_alone() -> None:
 
 
 def test_every_reason_is_upper_case_and_its_own() -> None:
-    reasons = [kind.reason for kind in (HeadstartError, *_subclasses(HeadstartError))]
+    kinds: list[type[HeadstartError]] = [HeadstartError, *_subclasses(HeadstartError)]
+    reasons = [kind.reason for kind in kinds]
     assert all(reason == reason.upper() for reason in reasons)
     assert len(set(reasons)) == len(reasons)
 

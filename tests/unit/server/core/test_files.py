@@ -2,6 +2,8 @@
 
 import errno
 import json
+import secrets
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,7 +65,7 @@ def test_a_published_folder_is_never_replaced(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_named_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "fixed")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "fixed")
     (tmp_path / ".file.fixed.tmp").symlink_to("/dev/full")
     with pytest.raises(StoreFullError, match="no space left"), published_file(tmp_path / "file") as temporary:
         temporary.write_bytes(b"x" * (1 << 20))
@@ -149,7 +151,7 @@ def test_a_folder_leaves_its_name_before_any_of_its_files_goes(tmp_path: Path, m
         assert path.name.startswith(".") and path.name.endswith(files.TEMPORARY)
         removed.append(path)
 
-    monkeypatch.setattr(files.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
     remove_folder(folder)
     assert len(removed) == 1
     with pytest.raises(FileNotFoundError):

@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_it_is_never_negative(cgroup: Path) -> None:
     assert memory.available_bytes() == 0
 
 
-_ALLOCATIONS = {
+_ALLOCATIONS: dict[str, Callable[[], object]] = {
     "Python": lambda: bytearray(1 << 62),
     "the system": lambda: mmap.mmap(-1, 1 << 50),
     "numpy": lambda: np.empty(1 << 60, np.uint8),

@@ -1,6 +1,7 @@
 """Resource names: what is made is accepted, what has another form is refused; ids sort by time."""
 
 import time
+from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
@@ -63,7 +64,7 @@ def test_choices_end_an_error_with_the_names_there_are() -> None:
     assert len(long) < 420 and long.endswith(" and 95 more")
 
 
-def test_everything_lies_below_the_state_directory(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_everything_lies_below_the_state_directory(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     names = ["database", "datasets", "tables", "embeddings", "tokens", "encoders", "models", "artifacts"]
     places = [*(getattr(layout, name) for name in names), layout.job("abc")]

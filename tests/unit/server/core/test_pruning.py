@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headstart_server.core.pruning import Pruned, mark_used, prune
@@ -42,9 +43,9 @@ def test_without_limits_everything_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"used_before": ALWAYS, "limit_bytes": 0}, {"used_before": 0.0, "limit_bytes": 1}])
-def test_what_may_be_in_use_stays_past_every_limit(tmp_path: Path, limits: dict[str, float]) -> None:
+def test_what_may_be_in_use_stays_past_every_limit(tmp_path: Path, limits: dict[str, Any]) -> None:
     paths = _files(tmp_path, 10, 20, 30)
-    prune(paths, in_use_since=20, **limits)  # type: ignore[arg-type]
+    prune(paths, in_use_since=20, **limits)
     assert _left(paths) == [False, True, True]
 
 

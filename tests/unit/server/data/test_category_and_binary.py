@@ -20,7 +20,8 @@ LABELS = st.lists(
 
 
 def _transform(feature: FittedFeature, values: list[Any]) -> list[Any]:
-    return feature.transform(cells(values), WHERE).tolist()
+    found: list[Any] = feature.transform(cells(values), WHERE).tolist()
+    return found
 
 
 @given(LABELS)

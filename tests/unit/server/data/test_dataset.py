@@ -240,5 +240,7 @@ def _prepared_mixed() -> PreparedData:
         {"name": "s", "type": "set"},
         {"name": "t", "type": "text"},
     )
-    columns = {"x": [1.0] * ROWS, "v": ["1 2"] * ROWS, "s": ["p q"] * ROWS, "t": [None, *["words"] * (ROWS - 1)]}
-    return prepare(spec, sources_of(**columns, label=LABELS, part=FIXED), 0)
+    texts = [None, *["words"] * (ROWS - 1)]
+    return prepare(
+        spec, sources_of(x=[1.0] * ROWS, v=["1 2"] * ROWS, s=["p q"] * ROWS, t=texts, label=LABELS, part=FIXED), 0
+    )

@@ -1,5 +1,8 @@
 """Splits are complete, disjoint, seeded, reproducible, and keep what each kind promises."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from headstart_server.core.errors import InvalidInputError
@@ -18,9 +21,9 @@ WORDS = st.lists(st.one_of(st.none(), st.sampled_from("abcde")), min_size=1, max
 KINDS = st.sampled_from(["random", "stratify", "hash"])
 
 
-def _assign(values: list[str | None], kind: str, probabilities: list[float], seed: int) -> np.ndarray:
+def _assign(values: Sequence[str | None], kind: Any, probabilities: list[float], seed: int) -> np.ndarray:
     table = table_of(key=[value or "" for value in values], row=list(range(len(values))))
-    split = SplitSpec(type=kind, column=None if kind == "random" else "key")  # type: ignore[arg-type]
+    split = SplitSpec(type=kind, column=None if kind == "random" else "key")
     return assign(table, split, probabilities, seed)
 
 

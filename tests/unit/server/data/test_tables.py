@@ -63,7 +63,7 @@ def test_rows_are_validated_before_anything_measures_or_copies_them() -> None:
             calls.append(name)
             return getattr(self._rows, name)
 
-    table_of_arrow(Recorded(pa.table({"a": [["x"], ["y", "z"]]})), "table")  # type: ignore[arg-type]
+    table_of_arrow(Recorded(pa.table({"a": [["x"], ["y", "z"]]})), "table")
     assert calls[0] == "validate"
     assert "nbytes" in calls[1:]
 

@@ -3,6 +3,7 @@
 import shutil
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.embedding_store import compaction, listing
 from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.compaction import Compacted, compact
-from headstart_server.embedding_store.eviction import delete_space, evict
+from headstart_server.embedding_store.eviction import delete_space, evict, remove_open
 from headstart_server.embedding_store.inventory import summarise
 from headstart_server.embedding_store.listing import shard_names
 from headstart_server.embedding_store.shard import Shard, write_shard
@@ -52,9 +53,9 @@ def test_two_compactions_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyP
     keys = one_row_shards(tmp_path, 4)
     found: list[Compacted] = []
 
-    def publish(*arguments: object, **options: object) -> None:
+    def publish(*arguments: Any, **options: Any) -> None:
         found.append(compact(tmp_path, 2))
-        write_shard(*arguments, **options)  # type: ignore[arg-type]
+        write_shard(*arguments, **options)
 
     monkeypatch.setattr(compaction, "write_shard", publish)
     assert compact(tmp_path, 2).merged == 1
@@ -65,13 +66,13 @@ def test_two_compactions_do_not_meet(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_neither_eviction_nor_deletion_comes_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = one_row_shards(tmp_path, 4)
     folder = tmp_path / space_of().identifier
-    real = compaction.remove_open
+    real = remove_open
 
-    def publish(*arguments: object, **options: object) -> None:
+    def publish(*arguments: Any, **options: Any) -> None:
         assert evict(tmp_path, 0).shards == 0
         with pytest.raises(FailedPreconditionError, match="in use"):
             delete_space(folder)
-        write_shard(*arguments, **options)  # type: ignore[arg-type]
+        write_shard(*arguments, **options)
 
     def remove(path: Path, descriptor: int) -> bool:
         removed = real(path, descriptor)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from headstart_server.core.errors import CancelledError, StoreFullError
 from headstart_server.embedding_store import fill as fill_module
 from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.fill import FillProgress, fill, survey
+from headstart_server.embedding_store.shard import write_shard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,13 +123,13 @@ def test_a_failing_encoder_releases_its_claim(tmp_path: Path) -> None:
 def test_a_full_disk_fails_clearly_and_loses_nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fill_module, "SHARD_BYTES", 1)
     keys = keys_of([f"row {number}" for number in range(12)])
-    store, real, left = store_at(tmp_path), shard_storage_module.write_shard, [2]
+    store, real, left = store_at(tmp_path), write_shard, [2]
 
-    def filling(*arguments: object) -> None:
+    def filling(*arguments: Any) -> None:
         left[0] -= 1
         if left[0] < 0:
             raise StoreFullError("no space left")
-        real(*arguments)  # type: ignore[arg-type]
+        real(*arguments)
 
     monkeypatch.setattr(shard_storage_module, "write_shard", filling)
     with pytest.raises(StoreFullError):

@@ -83,7 +83,7 @@ def test_the_codes_of_a_tokenizer_are_pinned_and_kept(tmp_path: Path, name: str)
 
 
 def test_every_file_that_a_tokenizer_of_transformers_names_is_kept(tmp_path: Path) -> None:
-    names = set()
+    names: set[str] = set()
     for kind in set(transformers.models.auto.tokenization_auto.TOKENIZER_MAPPING_NAMES.values()) - {None}:
         try:
             names.update((getattr(getattr(transformers, kind, None), "vocab_files_names", None) or {}).values())

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,7 +121,7 @@ def test_a_pass_that_is_given_up_leaves_torchs_threads_as_they_were(tiny_bert: P
     encoder = load_encoder(source, "mean", use_pretrained=True, field="f")
     tokens = preparation.tokenize(["good " * length for length in range(1, 30)])
     threads = torch.get_num_threads()
-    batches = encode_batches(encoder, tokens, preparation.padding, CPU, waste=0)
+    batches: Any = encode_batches(encoder, tokens, preparation.padding, CPU, waste=0)
     next(batches)
     batches.close()
     assert torch.get_num_threads() == threads

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
@@ -80,4 +82,5 @@ def test_a_vit_is_built_for_the_images_of_its_weights() -> None:
     assert source.transform.crop == (518, 518)
     with torch.device("meta"):
         encoder = load_image_encoder(source, source.transform, FEATURES, use_pretrained=False, field="f")
-    assert encoder.model.encoder.pos_embedding.shape[1] == (518 // 14) ** 2 + 1
+    model: Any = encoder.model
+    assert model.encoder.pos_embedding.shape[1] == (518 // 14) ** 2 + 1

@@ -49,7 +49,8 @@ def embedded(folder: Path, reduction: str | None = None) -> Tensor:
     encoder = load_image_encoder(source, transform, reduction, use_pretrained=True, field="f")
     crops = np.stack([transform.cropped(transform.sized(picture)) for picture in pictures()])
     with torch.inference_mode():
-        return encoder(torch.from_numpy(crops))
+        found: torch.Tensor = encoder(torch.from_numpy(crops))
+        return found
 
 
 def by_transformers(folder: Path) -> Any:

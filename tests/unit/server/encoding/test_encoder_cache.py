@@ -11,7 +11,7 @@ def test_the_encoder_used_last_is_loaded_once_however_many_want_it() -> None:
     encoder_cache = EncoderCache()
     loads: list[str] = []
 
-    def get(space: str) -> TextEncoder:
+    def get(space: str) -> nn.Module:
         def load() -> TextEncoder:
             loads.append(space)
             return TextEncoder(nn.Identity(), "mean", len(space))

@@ -90,9 +90,10 @@ def equal_inputs(one: Prepared, other: Prepared, own: RuntimeContext, others: Ru
     left, right = gathered_inputs(one, own), gathered_inputs(other, others)
     for name, item in left.items():
         np.testing.assert_allclose(item.embeddings.numpy(), right[name].embeddings.numpy(), atol=1e-5)
-        assert (item.views is None) == (right[name].views is None)
-        if item.views is not None:
-            np.testing.assert_allclose(item.views.values.numpy(), right[name].views.values.numpy(), atol=1e-5)
+        views, theirs = item.views, right[name].views
+        assert (views is None) == (theirs is None)
+        if views is not None and theirs is not None:
+            np.testing.assert_allclose(views.values.numpy(), theirs.values.numpy(), atol=1e-5)
 
 
 def test_a_pool_encodes_each_text_once_and_shares_the_work_evenly(tmp_path: Path, reviewed: Path) -> None:
@@ -192,15 +193,14 @@ def test_a_pool_that_has_read_other_rows_is_found_out(tmp_path: Path, reviewed: 
 
 
 def test_a_cancelled_pass_stops_between_pieces_and_keeps_what_is_done(tmp_path: Path, reviewed: Path) -> None:
-    job, recorded = job_of(tmp_path / "together", reviewed, reviews.spec()), RecordingListener()
-    prepared, runtime = prepared_of(job, recorded)
+    class Leaving(RecordingListener):
+        def check(self) -> None:
+            if len(encode_pool.given) >= 2 * LEAST_ROWS:
+                raise CancelledError("stop")
+
+    job, recorded = job_of(tmp_path / "together", reviewed, reviews.spec()), Leaving()
     encode_pool = Turns(job)
-
-    def check() -> None:
-        if len(encode_pool.given) >= 2 * LEAST_ROWS:
-            raise CancelledError("stop")
-
-    recorded.check = check  # type: ignore[method-assign]
+    prepared, runtime = prepared_of(job, recorded)
     with pytest.raises(CancelledError):
         fill_store(prepared, runtime, recorded, encode_pool)
     prepared, runtime = prepared_of(job, RecordingListener())

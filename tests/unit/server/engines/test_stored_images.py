@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,11 +151,14 @@ def test_evaluation_sees_clean_images_and_training_a_view_of_each(tmp_path: Path
     feed = Feed({"image": found.embeddings}, {}, {}, parts, torch.device("cpu"), views={"image": found.views})
     for part in parts:
         [(asked, batch, _)] = feed.stream([parts[part]])
-        assert torch.equal(batch["image"], found.embeddings[asked])  # type: ignore[arg-type]
+        images = batch["image"]
+        assert isinstance(images, Tensor) and torch.equal(images, found.embeddings[asked])
     seen: dict[int, set[int]] = {row: set() for row in range(6)}
     for epoch in range(1, 40):
         [(_, batch, _)] = feed.stream([rows], epoch)
-        for row, value in enumerate(batch["image"]):  # type: ignore[arg-type]
+        images = batch["image"]
+        assert isinstance(images, Tensor)
+        for row, value in enumerate(images):
             of_row = found.views.values[row::6]
             [view] = (of_row == value).all(1).nonzero().flatten().tolist()
             seen[row].add(view)
@@ -197,16 +201,16 @@ def test_images_that_are_read_in_every_epoch_are_decoded_once_before(policy: str
     bad = broken_jpeg()
     files = {"left": [png(0), bad, png(1), bad], "right": [png(2), png(3), bad, png(4)]}
     job = ImageJob(tmp_path, sources_of_images("ttvt", files), ("left", "right"), policy)
-    plans = {name: plan_of(name, cached=False, trainable=True) for name in files}
+    plans: dict[str, Any] = {name: plan_of(name, cached=False, trainable=True) for name in files}
     if policy == "fail":
         with pytest.raises(InvalidInputError, match=r"row 2 of dataset.*row 4 of dataset"):
-            job.inputs.check_images(plans)  # type: ignore[arg-type]
+            job.inputs.check_images(plans)
         return
     if policy == "drop":
         with pytest.raises(InvalidInputError, match="no validation row"):
-            job.inputs.check_images(plans)  # type: ignore[arg-type]
+            job.inputs.check_images(plans)
         return
-    job.inputs.check_images(plans)  # type: ignore[arg-type]
+    job.inputs.check_images(plans)
     assert [job.data.images["left"].read(row) is None for row in range(4)] == [False, True, False, True]
     assert [job.data.images["right"].read(row) is None for row in range(4)] == [False, False, True, False]
     assert job.recorded.checks > 0

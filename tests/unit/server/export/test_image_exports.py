@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -40,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def photo(encoder: str, **changes: object) -> dict[str, object]:
+def photo(encoder: str, **changes: object) -> dict[str, Any]:
     """An image input with a transformers encoder."""
     named = {"type": "auto_transformer", "pretrained_model_name_or_path": encoder, "trainable": False}
     return {"name": "photo", "type": "image", "encoder": {**named, **changes}}
@@ -50,7 +51,7 @@ def photo(encoder: str, **changes: object) -> dict[str, object]:
 def mixed(root: Path) -> Exports:
     """Photos, texts and numbers; the photos' encoder is a CLIP's image tower, fine-tuned."""
     text = {"type": "auto_transformer", "pretrained_model_name_or_path": "bert", "trainable": False}
-    inputs = [photo("clip", trainable=True), {"name": "title", "type": "text", "encoder": text}]
+    inputs: list[dict[str, Any]] = [photo("clip", trainable=True), {"name": "title", "type": "text", "encoder": text}]
     return trained_on_photos(root, [*inputs, {"name": "price", "type": "number"}])
 
 

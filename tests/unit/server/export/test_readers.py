@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.data.features.binary import BinaryStatistics
+from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.cells import numbers
+from headstart_server.data.features.text import TextStatistics
 from headstart_server.export.readers import BinaryReader, CategoryReader, NumberReader, TextReader
 from torch import nn
 
@@ -72,6 +75,7 @@ def test_a_bad_number_is_named_by_column_row_and_value() -> None:
 @pytest.mark.parametrize("labels", [("yes", "no"), ("TRUE", "FALSE"), ("a", "b"), ("true", "maybe"), ("1", "0")])
 def test_truth_values_are_those_that_the_server_reads(labels: tuple[str, str]) -> None:
     feature = feature_of("watched", "binary", list(labels) * 3, preprocessing={"fallback_true_label": labels[0]})
+    assert isinstance(feature.statistics, BinaryStatistics)
     reader = scripted(BinaryReader("watched", feature.statistics))
     for cell in ("", *labels, "Yes", " yes ", "NO", "on", "\u00a0on", "A", " a ", "t", "0.0", "perhaps", "maybe", "2"):
         try:
@@ -87,6 +91,7 @@ def test_truth_values_are_those_that_the_server_reads(labels: tuple[str, str]) -
 def test_categories_are_those_that_the_server_reads(strategy: dict[str, str]) -> None:
     feature = feature_of("kind", "category", ["a", "b", "b", "ü"], preprocessing=strategy)
     given = ["a", "b", "ü", "", "never seen", " a", "A"]
+    assert isinstance(feature.statistics, CategoryStatistics)
     found = scripted(CategoryReader(feature.statistics))(given, 1)[0]
     assert found.tolist() == feature.transform(cells(given), WHERE).tolist()
 
@@ -103,6 +108,7 @@ def test_texts_are_those_that_the_server_reads() -> None:
     given = ["plain", "", " ", "two\x1fitems", "one item\x1f", "\x1f"]
     expected = feature.texts(cells(given)).to_pylist()
     assert expected == ["plain", "nothing said", " ", "two items", "one item", ""]
+    assert isinstance(feature.statistics, TextStatistics)
     lengths, first = scripted(TextReader(Lengths(), feature.statistics))(given, 1)
     assert lengths.tolist() == [len(text) for text in expected]
     assert first.tolist() == [ord((text + " ")[0]) for text in expected]

@@ -44,7 +44,7 @@ def compiled(preparation: TextPreparation) -> Callable[[list[str]], list[list[in
     """Texts to ids without padding, as the scripted module gives them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module = torch.jit.script(wordpiece_of(preparation))
+        module: Any = torch.jit.script(wordpiece_of(preparation))
 
     def ids(texts: list[str]) -> list[list[int]]:
         found, mask = module(texts)

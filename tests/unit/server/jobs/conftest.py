@@ -36,9 +36,9 @@ async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
     started: list[Supervisor] = []
 
     async def begin(*scripts: Script, **settings: Any) -> tuple[Supervisor, FakePool]:
-        pool = FakePool(*scripts)
+        pool: Any = FakePool(*scripts)
         wanted = SupervisorSettings(RuntimeSettings(str(tmp_path)), **{"retry_seconds": 0.01, **settings})
-        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted, Executors())  # type: ignore[arg-type]
+        supervisor = Supervisor(store, pool, Storage(Layout(tmp_path)), wanted, Executors())
         started.append(supervisor)
         await supervisor.start()
         return supervisor, pool

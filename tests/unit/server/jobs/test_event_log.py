@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 from headstart_server.core.errors import NotFoundError
@@ -60,9 +61,10 @@ async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStor
 
 
 async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobStore) -> None:
-    counted, identifier = CountedStore(store), running(store)
-    log = EventLog(counted, THREADS)  # type: ignore[arg-type]
-    watch = log.watch(identifier, 0)
+    counted: Any = CountedStore(store)
+    identifier = running(store)
+    log = EventLog(counted, THREADS)
+    watch: Any = log.watch(identifier, 0)
     assert (await anext(watch)).sequence == 1
     for _ in range(5):
         await log.write(store.append_reports, identifier, steps(1_000))

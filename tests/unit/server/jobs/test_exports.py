@@ -103,7 +103,7 @@ async def test_a_caller_who_leaves_ends_the_process_and_what_it_wrote(tmp_path: 
     running = exports.run(ORDER)
     first = await anext(running)
     assert isinstance(first, Stage) and len(list(tmp_path.iterdir())) == 1
-    await running.aclose()  # type: ignore[attr-defined]
+    await running.aclose()
     await gone(int(first.message))
     assert list(tmp_path.iterdir()) == []
     await exports.close()
@@ -116,14 +116,14 @@ async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_start
     told_first, told_second = await anext(waiting), await anext(leaving)
     assert isinstance(told_first, Stage) and isinstance(told_second, Stage)
     assert (told_first.stage, told_second.stage) == ("wait", "wait")
-    await leaving.aclose()  # type: ignore[attr-defined]
+    await leaving.aclose()
     begun = asyncio.ensure_future(anext(waiting))
     await asyncio.sleep(0.05)
     assert not begun.done()
-    await running.aclose()  # type: ignore[attr-defined]
+    await running.aclose()
     second = await begun
     assert isinstance(first, Stage) and isinstance(second, Stage) and second.stage == "load"
-    await waiting.aclose()  # type: ignore[attr-defined]
+    await waiting.aclose()
     await exports.close()
 
 

@@ -9,7 +9,7 @@ import torch
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text_preparation import load_preparation
+from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.bundle import EncoderStore, described_bundle
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
@@ -54,6 +54,7 @@ def test_the_tokenizer_and_the_sample_come_along(tmp_path: Path, tiny_bert: Path
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=trainable)
     preparation = bundle.preparation("t", EncoderStore(SharedFolders(tmp_path / "encoder_store")))
     expected = load_preparation(ModelSource("tiny", tiny_bert), 16, "f").tokenize(TEXTS)
+    assert isinstance(preparation, TextPreparation)
     assert preparation.tokenize(TEXTS).ids.tolist() == expected.ids.tolist()
     assert preparation.padding == 0
     assert bundle.sample().to_pydict() == {"t": TEXTS, "x": [1.0, 2.0, 4.0]}
@@ -70,6 +71,7 @@ def test_a_frozen_encoder_is_kept_once_however_many_models_use_it(tmp_path: Path
 def test_a_kept_encoder_has_the_digests_of_its_source(tmp_path: Path, tiny_bert: Path) -> None:
     encoder_store, source = EncoderStore(SharedFolders(tmp_path)), ModelSource("tiny", tiny_bert)
     kept = encoder_store.source(encoder_store.keep(source), "tiny")
+    assert isinstance(kept, ModelSource)
     assert kept.weights_digest == source.weights_digest
     assert kept.tokenizer_digest == source.tokenizer_digest
 

@@ -18,6 +18,7 @@ from headstart_server.spec.layers import fc_layers
 from headstart_server.spec.model import CombinerSpec
 from torch import nn
 
+from tests.support.heads import neural_head
 from tests.support.training import Run, feature_of, settings_of
 
 OUTPUTS: dict[str, list[Any]] = {
@@ -95,7 +96,7 @@ def test_a_frozen_encoder_stays_in_evaluation_and_gets_no_gradient(tiny_bert: Pa
     assert torch.equal(item(tokens), item(tokens))
     model({"t": tokens})["out"].sum().backward()
     assert all(parameter.grad is None for parameter in item.encoder.parameters())
-    assert all(parameter.grad is not None for parameter in model.head.decoders.parameters())
+    assert all(parameter.grad is not None for parameter in neural_head(model).decoders.parameters())
 
 
 def test_a_trainable_encoder_trains(tiny_bert: Path) -> None:
@@ -185,7 +186,7 @@ def test_features_are_joined_in_the_specs_order() -> None:
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "ghost", "none"])
 @pytest.mark.parametrize("layers", [0, 2])
-def test_combiners_of_every_norm_give_their_width(norm: str, layers: int) -> None:
+def test_combiners_of_every_norm_give_their_width(norm: Any, layers: int) -> None:
     combiner = ConcatCombiner(6, CombinerSpec(norm=norm, num_fc_layers=layers, output_size=5, dropout=0.5))
     assert combiner.dimension == (6 if layers == 0 else 5)
     rows = torch.randn(9, 6)

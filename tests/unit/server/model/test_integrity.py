@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,9 @@ def _remove(path: Path) -> None:
 
 @pytest.mark.parametrize("harm", [_flip, _remove])
 @pytest.mark.parametrize("name", ["head.safetensors", "sample.arrow"])
-def test_a_damaged_file_is_named(tmp_path: Path, tiny_bert: Path, name: str, harm: object) -> None:
+def test_a_damaged_file_is_named(tmp_path: Path, tiny_bert: Path, name: str, harm: Callable[[Path], None]) -> None:
     saved_bundle(tmp_path, tiny_bert, trainable=False)
-    harm(tmp_path / "models" / "m1" / name)  # type: ignore[operator]
+    harm(tmp_path / "models" / "m1" / name)
     with pytest.raises(DataLossError, match=f"models/m1 is damaged: {name}"):
         ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
 
@@ -53,11 +54,13 @@ def test_an_altered_description_is_refused(tmp_path: Path, tiny_bert: Path, chan
 
 
 @pytest.mark.parametrize("harm", [_flip, _remove])
-def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(tmp_path: Path, tiny_bert: Path, harm: object) -> None:
+def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(
+    tmp_path: Path, tiny_bert: Path, harm: Callable[[Path], None]
+) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=True)
     encoder_store = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
     bundle.model(encoder_store, with_encoders=True)
-    harm(tmp_path / "models" / "m1" / "encoders" / "0" / "model.safetensors")  # type: ignore[operator]
+    harm(tmp_path / "models" / "m1" / "encoders" / "0" / "model.safetensors")
     again = ModelRegistry(SharedFolders(tmp_path / "models")).get("m1")
     with pytest.raises(DataLossError, match=r"models/m1 is damaged: encoders/0/model\.safetensors"):
         again.model(encoder_store, with_encoders=True)
@@ -66,13 +69,13 @@ def test_a_damaged_fine_tuned_encoder_is_refused_when_it_is_used(tmp_path: Path,
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 @pytest.mark.parametrize("harm", [_flip, _remove])
 def test_a_damaged_kept_encoder_is_refused_by_every_model_that_uses_it(
-    tmp_path: Path, tiny_bert: Path, name: str, harm: object
+    tmp_path: Path, tiny_bert: Path, name: str, harm: Callable[[Path], None]
 ) -> None:
     bundle, _, _ = saved_bundle(tmp_path, tiny_bert, trainable=False)
     encoder_store = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
     bundle.preparation("t", encoder_store)
     [kept] = (tmp_path / "encoder_store").iterdir()
-    harm(kept / name)  # type: ignore[operator]
+    harm(kept / name)
     for use in (
         lambda: bundle.model(encoder_store, with_encoders=True),
         lambda: bundle.preparation("t", encoder_store),

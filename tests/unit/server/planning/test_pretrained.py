@@ -155,7 +155,7 @@ ROWS = 40
 def test_a_plan_says_what_a_job_would_do(sources: ModelSources, tmp_path: Path) -> None:
     texts = [f"film {number % 10}" for number in range(ROWS)]
     looked = plan_job(_spec(), sources_of(t=texts, y=["a", "b"] * (ROWS // 2)), sources, "cpu")
-    assert sum(looked.rows(part) for part in (0, 1, 2)) == ROWS  # type: ignore[arg-type]
+    assert sum(looked.rows(part) for part in (Part.TRAIN, Part.VALIDATION, Part.TEST)) == ROWS
     store = EmbeddingStore(tmp_path / "store")
     space = store.space(looked.inputs["t"].space)
     known = keys_of(["film 0", "film 1"])

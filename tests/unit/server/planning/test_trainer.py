@@ -65,7 +65,8 @@ def test_given_values_are_taken() -> None:
 
 @pytest.mark.parametrize(("given", "expected"), [(None, 5), (0, 0), (-1, 0), (-7, 0), (3, 3)])
 def test_nothing_or_less_means_no_early_stopping(given: int | None, expected: int) -> None:
-    assert _plan(**({} if given is None else {"early_stop": given}))[0].early_stop == expected
+    trainer: dict[str, Any] = {} if given is None else {"early_stop": given}
+    assert _plan(**trainer)[0].early_stop == expected
 
 
 def test_defaults_follow_the_path() -> None:

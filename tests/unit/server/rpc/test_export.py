@@ -110,7 +110,7 @@ async def test_an_export_tells_its_stages_and_then_the_artifact(registry: Artifa
 async def test_an_export_ends_when_its_caller_leaves(registry: ArtifactRegistry) -> None:
     exports = AnyExports(registry)
     request = pb.ExportRequest(model=f"models/{new_id()}", format=pb.ExportRequest.FORMAT_ONNX)
-    leaving = servicer(registry, exports).Export(request, None)
+    leaving: Any = servicer(registry, exports).Export(request, None)
     assert (await anext(leaving)).progress.stage == "load"
     await leaving.aclose()
     assert exports.ended == "left"

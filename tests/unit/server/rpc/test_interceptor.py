@@ -14,6 +14,7 @@ from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.prediction import PredictionServicer
 
 from tests.support.serving_here import served
+from tests.support.stubs import stub_of
 
 NOBODY: Any = None
 
@@ -31,7 +32,7 @@ class Failing(server_pb2_grpc.ServerServiceServicer):
 async def answer_to(error: Exception) -> tuple[grpc.StatusCode, str]:
     async with served(ServerService=Failing(error)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await server_pb2_grpc.ServerServiceStub(channel).GetServerInfo(server_pb2.GetServerInfoRequest())
+            await stub_of(server_pb2_grpc.ServerServiceStub, channel).GetServerInfo(server_pb2.GetServerInfoRequest())
     return failed.value.code(), failed.value.details() or ""
 
 
@@ -101,7 +102,7 @@ async def test_a_caller_who_leaves_a_stream_leaves_no_trace_in_the_log(caplog: p
         async with served(ExportService=service) as channel:
             for _ in range(20):
                 service.ended.clear()
-                stream = export_pb2_grpc.ExportServiceStub(channel).DownloadArtifact(
+                stream = stub_of(export_pb2_grpc.ExportServiceStub, channel).DownloadArtifact(
                     export_pb2.DownloadArtifactRequest()
                 )
                 await stream.read()

@@ -36,6 +36,7 @@ from headstart_server.storage.folders import SharedFolders
 
 from tests.support.fake_workers import job_record
 from tests.support.serving_here import served
+from tests.support.stubs import stub_of
 
 NOBODY: Any = None
 
@@ -81,10 +82,10 @@ async def refused(call: Any) -> str:
 @pytest.mark.parametrize("token", ["made-up", "models/01m805kdytsxwg9b7ztn", "01m805kdytsxwg9b7ztn"])
 async def test_made_up_page_tokens_are_refused_by_every_list(channel: grpc.aio.Channel, token: str) -> None:
     lists = [
-        (training_pb2_grpc.TrainingServiceStub(channel).ListTrainJobs, training_pb2.ListTrainJobsRequest),
-        (dataset_pb2_grpc.DatasetServiceStub(channel).ListDatasets, dataset_pb2.ListDatasetsRequest),
-        (model_pb2_grpc.ModelServiceStub(channel).ListModels, model_pb2.ListModelsRequest),
-        (export_pb2_grpc.ExportServiceStub(channel).ListArtifacts, export_pb2.ListArtifactsRequest),
+        (stub_of(training_pb2_grpc.TrainingServiceStub, channel).ListTrainJobs, training_pb2.ListTrainJobsRequest),
+        (stub_of(dataset_pb2_grpc.DatasetServiceStub, channel).ListDatasets, dataset_pb2.ListDatasetsRequest),
+        (stub_of(model_pb2_grpc.ModelServiceStub, channel).ListModels, model_pb2.ListModelsRequest),
+        (stub_of(export_pb2_grpc.ExportServiceStub, channel).ListArtifacts, export_pb2.ListArtifactsRequest),
     ]
     for call, request in lists:
         assert (await refused(call(request(page_token=token)))).startswith("page_token: ")
@@ -92,7 +93,7 @@ async def test_made_up_page_tokens_are_refused_by_every_list(channel: grpc.aio.C
 
 async def test_jobs_are_listed_page_by_page(channel: grpc.aio.Channel, jobs: JobStore) -> None:
     stored = [jobs.create(job_record())[0].identifier for _ in range(5)]
-    stub, found, token = training_pb2_grpc.TrainingServiceStub(channel), list[str](), ""
+    stub, found, token = stub_of(training_pb2_grpc.TrainingServiceStub, channel), list[str](), ""
     for _ in range(3):
         page = await stub.ListTrainJobs(training_pb2.ListTrainJobsRequest(page_size=2, page_token=token))
         found += [job.name for job in page.train_jobs]
@@ -102,25 +103,29 @@ async def test_jobs_are_listed_page_by_page(channel: grpc.aio.Channel, jobs: Job
 
 
 async def test_states_and_formats_out_of_range_are_refused(channel: grpc.aio.Channel) -> None:
-    training = training_pb2_grpc.TrainingServiceStub(channel)
-    assert "states: 99" in await refused(training.ListTrainJobs(training_pb2.ListTrainJobsRequest(states=[1, 99])))
-    export = export_pb2_grpc.ExportServiceStub(channel)
-    for value in (0, 77):
+    training = stub_of(training_pb2_grpc.TrainingServiceStub, channel)
+    states: list[Any] = [1, 99]
+    assert "states: 99" in await refused(training.ListTrainJobs(training_pb2.ListTrainJobsRequest(states=states)))
+    export = stub_of(export_pb2_grpc.ExportServiceStub, channel)
+    formats: list[Any] = [0, 77]
+    for value in formats:
         request = export_pb2.ExportRequest(model="models/m1", format=value)
         assert f"format: {value}" in await refused(export.Export(request))
-    header = dataset_pb2.DatasetHeader(display_name="a.csv", format=55)
-    upload = dataset_pb2_grpc.DatasetServiceStub(channel).UploadDataset
+    unknown: Any = 55
+    header = dataset_pb2.DatasetHeader(display_name="a.csv", format=unknown)
+    upload = stub_of(dataset_pb2_grpc.DatasetServiceStub, channel).UploadDataset
     assert "header.format: 55" in await refused(upload(iter([dataset_pb2.UploadDatasetRequest(header=header)])))
 
 
 async def test_long_names_are_refused_before_anything_is_written(channel: grpc.aio.Channel, tmp_path: Path) -> None:
     header = dataset_pb2.DatasetHeader(display_name="x" * 252 + ".csv")
-    upload = dataset_pb2_grpc.DatasetServiceStub(channel).UploadDataset
+    upload = stub_of(dataset_pb2_grpc.DatasetServiceStub, channel).UploadDataset
     said = await refused(upload(iter([dataset_pb2.UploadDatasetRequest(header=header)])))
     assert said == "header.display_name: is 256 characters long; use at most 255"
-    training = training_pb2_grpc.TrainingServiceStub(channel)
+    training = stub_of(training_pb2_grpc.TrainingServiceStub, channel)
     for field in ("display_name", "request_id"):
-        said = await refused(training.TrainJob(training_pb2.TrainJobRequest(**{field: "x" * 129})))
+        long: dict[str, Any] = {field: "x" * 129}
+        said = await refused(training.TrainJob(training_pb2.TrainJobRequest(**long)))
         assert said == f"{field}: is 129 characters long; use at most 128"
     assert not (tmp_path / "jobs").exists()
     assert not (tmp_path / "datasets").exists()

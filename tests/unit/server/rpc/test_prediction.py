@@ -18,6 +18,7 @@ from headstart_server.serving.batcher import Batcher
 
 from tests.support.fake_predictor import FakeModelPool, FakePredictor
 from tests.support.serving_here import served
+from tests.support.stubs import stub_of
 
 
 @pytest.fixture
@@ -35,12 +36,12 @@ async def stub(predictor: FakePredictor) -> AsyncIterator[PredictionServiceStub]
     batcher = Batcher()
     servicer = servicer_of(predictor, batcher)
     async with served(PredictionService=servicer) as channel:
-        yield PredictionServiceStub(channel)
+        yield stub_of(PredictionServiceStub, channel)
     predictor.release()
     batcher.close()
 
 
-def request(*numbers: float, model: str = "models/m1", **values: int) -> pb.PredictRequest:
+def request(*numbers: float, model: str = "models/m1", **values: Any) -> pb.PredictRequest:
     column = table_pb2.Column(name="x", doubles=table_pb2.DoubleValues(values=numbers))
     return pb.PredictRequest(model=model, table=table_pb2.Table(columns=[column]), **values)
 
@@ -80,7 +81,7 @@ async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(
     servicer = servicer_of(predictor, batcher)
     predictor.hold()
     async with served(PredictionService=servicer) as channel:
-        stub = PredictionServiceStub(channel)
+        stub = stub_of(PredictionServiceStub, channel)
         running = stub.Predict(request(1))
         assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
         waiting = stub.Predict(request(2))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -56,9 +57,10 @@ def _job(state: State, seconds: float) -> JobRecord:
     return JobRecord("j", "", "", "", state, moment, moment, {}, [])
 
 
-def _retention(root: Path, *jobs: tuple[State, float], **settings: object) -> Retention:
+def _retention(root: Path, *jobs: tuple[State, float], **settings: Any) -> Retention:
     layout = Layout(root)
-    return Retention(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), FakeJobs(list(jobs)))  # type: ignore[arg-type]
+    known: Any = FakeJobs(list(jobs))
+    return Retention(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), known)
 
 
 def _file(path: Path, used: float, size: int = 10) -> Path:

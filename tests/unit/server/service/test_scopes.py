@@ -48,7 +48,7 @@ CASES = [(service, method, scope) for service, methods in NEEDED.items() for met
 
 @pytest.mark.parametrize(("service", "method", "scope"), CASES)
 async def test_a_caller_without_the_scope_is_refused(service: type, method: str, scope: Scope) -> None:
-    useless = object.__new__(service)  # whatever it reaches for, it does not have
+    useless: Any = object.__new__(service)  # whatever it reaches for, it does not have
     everything_else = Principal("t", frozenset(Scope) - {scope})
     function = getattr(service, method)
     parameters = function.__code__.co_argcount - 2

@@ -73,8 +73,8 @@ class FakeSupervisor:
         yield LogEntry(1, job_record().create_time, StateChange(State.QUEUED))
 
 
-def service_of(root: Path, admission: FakeAdmission, supervisor: FakeSupervisor) -> TrainingService:
-    return TrainingService(admission, supervisor, NOBODY, NOBODY, Layout(root), Executors())  # type: ignore[arg-type]
+def service_of(root: Path, admission: Any, supervisor: Any) -> TrainingService:
+    return TrainingService(admission, supervisor, NOBODY, NOBODY, Layout(root), Executors())
 
 
 def order() -> TrainOrder:

@@ -30,8 +30,12 @@ async def started(predictor: FakePredictor) -> None:
     assert await asyncio.to_thread(predictor.started.acquire, timeout=30)
 
 
-def ask(batcher: Batcher, predictor: FakePredictor, rows: Rows, reuse: Reuse = Reuse.EXACT) -> asyncio.Task[Any]:
-    return asyncio.create_task(batcher.predict(predictor, rows, reuse))  # type: ignore[arg-type]
+def ask(batcher: Batcher, predictor: Any, rows: Rows, reuse: Reuse = Reuse.EXACT) -> asyncio.Task[Any]:
+    return asyncio.create_task(batcher.predict(predictor, rows, reuse))
+
+
+async def answered(batcher: Batcher, predictor: Any, rows: Rows) -> list[float]:
+    return predictions(await batcher.predict(predictor, rows, Reuse.EXACT))
 
 
 async def one_running(batcher: Batcher, predictor: FakePredictor) -> asyncio.Task[Any]:
@@ -56,7 +60,7 @@ async def test_rows_that_arrive_while_a_batch_runs_share_the_next(batcher: Batch
 async def test_nobody_alone_waits_for_company(batcher: Batcher) -> None:
     predictor = FakePredictor()
     for number in (1, 2):
-        assert predictions(await batcher.predict(predictor, rows_of(number), Reuse.EXACT)) == [2 * number]  # type: ignore[arg-type]
+        assert await answered(batcher, predictor, rows_of(number)) == [2 * number]
     assert predictor.batches == [[1], [2]]
 
 
@@ -112,7 +116,7 @@ async def test_a_large_request_whose_caller_has_gone_stops_after_its_piece(batch
     large.cancel()
     predictor.release()
     await asyncio.gather(large, return_exceptions=True)
-    assert predictions(await batcher.predict(predictor, rows_of(7), Reuse.EXACT)) == [14]  # type: ignore[arg-type]
+    assert await answered(batcher, predictor, rows_of(7)) == [14]
     assert [len(batch) for batch in predictor.batches] == [256, 1]
 
 
@@ -141,7 +145,7 @@ async def test_rows_that_cannot_be_joined_fail_their_callers_and_stop_nobody_aft
     predictor.release()
     await first
     assert all(isinstance(error, KeyError) for error in await asyncio.gather(*odd, return_exceptions=True))
-    assert predictions(await batcher.predict(predictor, rows_of(5), Reuse.EXACT)) == [10]  # type: ignore[arg-type]
+    assert await answered(batcher, predictor, rows_of(5)) == [10]
 
 
 async def test_too_many_waiting_rows_are_refused_until_they_are_fewer() -> None:
@@ -150,7 +154,7 @@ async def test_too_many_waiting_rows_are_refused_until_they_are_fewer() -> None:
     waiting = [ask(batcher, predictor, rows_of(1, 2, 3)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError, match="6 rows wait") as refused:
-        await batcher.predict(predictor, rows_of(9), Reuse.EXACT)  # type: ignore[arg-type]
+        await answered(batcher, predictor, rows_of(9))
     assert refused.value.retry_after > 0
     predictor.release()
     await asyncio.gather(first, *waiting)
@@ -189,7 +193,8 @@ class FakeImagePredictor(FakePredictor):
 
 def images_of(*numbers: float) -> Rows:
     """Rows of one number and one image each."""
-    return replace(rows_of(*numbers), files={"image": object()}, numbers=np.arange(len(numbers)))  # type: ignore[dict-item]
+    files: Any = {"image": object()}
+    return replace(rows_of(*numbers), files=files, numbers=np.arange(len(numbers)))
 
 
 async def test_images_of_any_number_of_callers_lie_decoded_in_bounded_number(batcher: Batcher) -> None:

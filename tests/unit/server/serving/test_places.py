@@ -11,8 +11,9 @@ class Crowd:
     """Callers who hold places until they are let go."""
 
     def __init__(self, places: Places) -> None:
-        self.places, self.inside, self.held = places, [], 0
-        self.go = {}
+        self.places, self.held = places, 0
+        self.inside: list[str] = []
+        self.go: dict[str, asyncio.Event] = {}
 
     def come(self, name: str, places: int) -> asyncio.Task[None]:
         self.go[name] = asyncio.Event()

@@ -265,7 +265,7 @@ def test_processes_of_one_machine_fetch_a_folder_once(object_store: ObjectStore,
             time.sleep(0.05)
             object_store.fetch(name, path)
 
-    same = [SharedFolders(tmp_path / "here", Counting()) for _ in range(4)]  # type: ignore[arg-type]
+    same = [SharedFolders(tmp_path / "here", Counting()) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert all(whole(folder) for folder in pool.map(lambda each: each.path("a"), same))
     assert len(fetched) == len(set(fetched))

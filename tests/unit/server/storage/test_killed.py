@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ def _fill(url: str, root: Path) -> None:
     fill(EmbeddingStore(root, object_store_at(url, "url")).space(space_of()), KEYS, encoder, lambda _: time.sleep(0.05))
 
 
-def _killed(work: object, url: str, root: Path, until: object) -> None:
+def _killed(work: Callable[[str, Path], None], url: str, root: Path, until: Callable[[], bool]) -> None:
     """Lets a process work until something is true, and then some of it is under way."""
     process = multiprocessing.get_context("spawn").Process(target=work, args=(url, root))
     process.start()

@@ -4,6 +4,7 @@ import errno
 import json
 import shutil
 from pathlib import Path
+from traceback import StackSummary
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def _running(*, moved: bool = False) -> RunningState:
     parameter = torch.nn.Parameter(torch.ones(3, 2))
     optimizer = torch.optim.AdamW([parameter], lr=0.1)
     if moved:
-        parameter.sum().backward()
+        torch.autograd.backward(parameter.sum())
         optimizer.step()
     return RunningState(optimizer, torch.amp.GradScaler("cpu", enabled=True, init_scale=8.0))
 
@@ -207,7 +208,7 @@ def test_a_full_disk_is_named_where_processes_write_their_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:
-        raise CheckpointException("save", {0: (OSError(errno.ENOSPC, "No space left on device"), [])})  # type: ignore[dict-item]
+        raise CheckpointException("save", {0: (OSError(errno.ENOSPC, "No space left on device"), StackSummary())})
 
     monkeypatch.setattr(tensor_files, "save", full)
     kept = CheckpointState({"a": torch.zeros(2)}, {}, *_running(moved=True).save())

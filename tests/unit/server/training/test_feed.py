@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,7 +83,8 @@ def test_rows_are_taken_with_their_targets_and_tokens(lengths: list[int], data: 
     feed = _feed(lengths)
     wanted = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=10))
     batch, targets = feed.take(torch.tensor(wanted))
-    assert batch["x"].tolist() == [10 * row for row in wanted]  # type: ignore[union-attr]
+    numbers = batch["x"]
+    assert isinstance(numbers, torch.Tensor) and numbers.tolist() == [10 * row for row in wanted]
     assert targets["out"].tolist() == [100 * row for row in wanted]
     tokens = batch["text"]
     assert isinstance(tokens, Tokens)
@@ -116,11 +118,12 @@ class _Loader:
 
 
 def test_images_come_with_the_rows_that_they_belong_to_and_are_asked_for_as_needed() -> None:
-    loader = _Loader()
-    feed = replace(_feed([1] * 40), images=loader)  # type: ignore[arg-type]
+    loader: Any = _Loader()
+    feed = replace(_feed([1] * 40), images=loader)
     taken = 0
     for rows, batch, targets in feed.stream(feed.shuffled(Part.TRAIN, 4, 0, 3), 3):
-        assert batch["image"][:, 0].tolist() == rows.tolist()  # type: ignore[index]
+        images = batch["image"]
+        assert isinstance(images, torch.Tensor) and images[:, 0].tolist() == rows.tolist()
         assert targets["out"].tolist() == (100 * rows).tolist()
         taken += 1
         assert len(loader.asked) == taken
@@ -130,7 +133,8 @@ def test_images_come_with_the_rows_that_they_belong_to_and_are_asked_for_as_need
 
 
 def test_an_image_that_cannot_be_read_any_more_ends_the_training_by_name() -> None:
-    feed = replace(_feed([1] * 4), images=_Loader(bad=True))  # type: ignore[arg-type]
+    loader: Any = _Loader(bad=True)
+    feed = replace(_feed([1] * 4), images=loader)
     with pytest.raises(TrainingFailedError, match=r"the image of .image. in row 3 .* it is damaged") as caught:
         list(feed.stream(feed.ordered(Part.TRAIN, 4)))
     assert caught.value.reason == "BAD_IMAGE"

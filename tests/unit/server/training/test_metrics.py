@@ -122,7 +122,7 @@ def test_a_loss_in_batches_is_the_loss(weights: list[float] | None) -> None:
     classes = None if weights is None else torch.tensor(weights)
     loss = Loss(lambda some, truth: torch.nn.functional.cross_entropy(some, truth, weight=classes), classes)
     found = LossSums({"out": loss}, World())
-    for some, truth in zip(logits.split(7), targets.split(7), strict=True):
+    for some, truth in zip(torch.split(logits, 7), torch.split(targets, 7), strict=True):
         found.add({"out": some}, {"out": truth})
     assert found.means() == {"out": pytest.approx(float(loss(logits, targets)), rel=1e-6)}
 

@@ -1,6 +1,7 @@
 """Reductions on a plateau are torch's ReduceLROnPlateau's, at most as many as were asked for."""
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -22,8 +23,8 @@ def _report(**metrics: float) -> EpochReport:
 @given(VALUES, st.integers(0, 3), st.sampled_from(["loss", "out.accuracy"]))
 def test_reductions_are_those_of_torch(values: list[float], patience: int, metric: str) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    mode = "min" if metric == "loss" else "max"
-    scheduler = ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=patience, eps=0.0)  # type: ignore[arg-type]
+    mode: Literal["min", "max"] = "min" if metric == "loss" else "max"
+    scheduler = ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=patience, eps=0.0)
     rule, plateau = PlateauRule(99, patience, 0.5, metric, "training"), Plateau()
     for value in values:
         scheduler.step(value)

@@ -1,7 +1,9 @@
 """Rates rise and fall as named; every optimizer is torch's own, with the groups and options asked for."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,16 +92,17 @@ def test_every_optimizer_is_tried() -> None:
 
 
 @pytest.mark.parametrize(("spec", "options"), OPTIONS, ids=lambda item: getattr(item, "type", None) or "-")
-def test_a_step_is_torchs_own_step(spec: OptimizerSpec, options: dict[str, object]) -> None:
+def test_a_step_is_torchs_own_step(spec: OptimizerSpec, options: dict[str, Any]) -> None:
     run = Run(settings_of())
     model, feed = run.model(), run.feed()
     batch, targets = feed.take(feed.parts[next(iter(feed.parts))])
-    torch.nn.functional.cross_entropy(model(batch)["out"], targets["out"]).backward()
+    torch.autograd.backward(torch.nn.functional.cross_entropy(model(batch)["out"], targets["out"]))
     ours = build_optimizer(model, spec, 0.05, 0.05)
     copies = [torch.nn.Parameter(parameter.detach().clone()) for parameter in model.parameters()]
     for copy, parameter in zip(copies, model.parameters(), strict=True):
         copy.grad = None if parameter.grad is None else parameter.grad.clone()
-    theirs = _CLASSES[spec.type or "adamw"](copies, lr=0.05, **options)  # type: ignore[call-arg]
+    kind: Callable[..., torch.optim.Optimizer] = _CLASSES[spec.type or "adamw"]
+    theirs = kind(copies, lr=0.05, **options)
     for _ in range(2):
         ours.step()
         theirs.step()

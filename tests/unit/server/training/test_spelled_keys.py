@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -65,10 +65,10 @@ def _as_torch(make: Callable[[torch.optim.Optimizer], LRScheduler], steps: int =
     return lambda found, base: _near(found.rates, expected) and found.rates != base.rates
 
 
-def _on_plateau(mode: str, times: int, value: Callable[[Any], float]) -> Check:
+def _on_plateau(mode: Literal["min", "max"], times: int, value: Callable[[Any], float]) -> Check:
     def check(found: Training, base: Training) -> bool:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=found.rates[0])
-        scheduler = ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=1, eps=0.0)  # type: ignore[arg-type]
+        scheduler = ReduceLROnPlateau(optimizer, mode=mode, factor=0.5, patience=1, eps=0.0)
         expected: list[float] = []
         for report in found.reports:
             expected += [max(optimizer.param_groups[0]["lr"], found.rates[0] * 0.5**times)] * STEPS

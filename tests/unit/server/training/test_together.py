@@ -18,6 +18,7 @@ from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import object_store_at
 from headstart_server.training.parallel.base import Alone, Sharing
 
+from tests.support.heads import neural_head
 from tests.support.together import Together
 from tests.support.training import Reports, Run, settings_of
 from tests.support.trainings import Trained, require_alike, runs
@@ -29,10 +30,8 @@ def _train(world: World, run: Run, strategy: str | Sharing) -> Trained:
     loop = run.loop(world, sharing)
     loop.run()
     losses = [(report.train["loss"], report.validation["loss"], report.test["loss"]) for report in run.reporter.epochs]
-    held = sum(
-        parameter.to_local().numel() if sharing.strategy == "fsdp" else parameter.numel()  # type: ignore[operator]
-        for parameter in loop.model.parameters()
-    )
+    parameters: list[Any] = list(loop.model.parameters())
+    held = sum((each.to_local() if sharing.strategy == "fsdp" else each).numel() for each in parameters)
     return Trained(losses, dict(loop.parallel.wholes(loop.parallel.snapshot())), held)
 
 
@@ -92,7 +91,7 @@ def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
 
 def _disagree(world: World, strategy: str, late: bool) -> str:
     run = Run(settings_of(epochs=2, checkpoints=None))
-    loop = run.loop(world, Sharing(strategy))
+    loop: Any = run.loop(world, Sharing(strategy))
     if world.rank == 1 and not late:
         next(loop.model.parameters()).data += 1e-3
     if late:
@@ -101,9 +100,9 @@ def _disagree(world: World, strategy: str, late: bool) -> str:
         def spoil(epoch: int, start: int) -> None:
             seed(epoch, start)
             if world.rank == 1 and epoch == 2:
-                loop.model.head.decoders[0].projection.bias.data += 1e-3
+                neural_head(loop.model).decoder("out").projection.bias.data += 1e-3
 
-        loop._seed = spoil  # type: ignore[method-assign]
+        loop._seed = spoil
     with pytest.raises(TrainingFailedError) as failed:
         loop.run()
     assert failed.value.reason == "WORKERS_DISAGREE"
@@ -138,10 +137,11 @@ def test_all_processes_stop_when_the_first_is_told_to(pair: Together) -> None:
 
 def _settle(world: World, bert: Path) -> list[float]:
     model = Run(settings_of(), text=bert).model()
-    norm = model.pretrained()["text"].encoder.norm = torch.nn.BatchNorm1d(1)
-    norm.running_mean.fill_(world.rank)  # type: ignore[union-attr]
+    norm: Any = torch.nn.BatchNorm1d(1)
+    model.pretrained()["text"].encoder.norm = norm
+    norm.running_mean.fill_(world.rank)
     Alone(model, world).settle()
-    return [float(norm.running_mean), float(norm.running_var)]  # type: ignore[arg-type]
+    return [float(norm.running_mean), float(norm.running_var)]
 
 
 def test_running_statistics_of_an_encoder_are_everybodys_mean(pair: Together, bert: Path) -> None:
@@ -173,7 +173,11 @@ def test_a_run_goes_on_with_another_number_of_workers(tmp_path: Path, pair: Toge
     def alone(_: Any, root: Path, strategy: str, epochs: int) -> list[Trained]:
         return [_interrupted(World(), root, strategy, epochs)]
 
-    ways = [((pair, "ddp"), (alone, "ddp")), ((pair, "fsdp"), (four, "fsdp")), ((alone, "ddp"), (pair, "fsdp"))]
+    ways: list[Any] = [
+        ((pair, "ddp"), (alone, "ddp")),
+        ((pair, "fsdp"), (four, "fsdp")),
+        ((alone, "ddp"), (pair, "fsdp")),
+    ]
     for number, ((first, by), (then, by_then)) in enumerate(ways):
         first(_interrupted, tmp_path / str(number), by, 2)
         require_alike(then(_interrupted, tmp_path / str(number), by_then, 4), expected)

@@ -105,7 +105,7 @@ def test_torchs_own_random_numbers_are_left_alone(step: str | dict[str, Any]) ->
 
 def test_gpus_random_numbers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dropout draws there while this process loads images."""
-    seeded = []
+    seeded: list[int] = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     reader([png(0)], "random_horizontal_flip").crop(0, 1)
     assert seeded == []

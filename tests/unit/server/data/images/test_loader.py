@@ -1,6 +1,7 @@
 """Images arrive in order and the same, whoever loads them; nobody who loads stays behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,11 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
-from headstart_server.data.images import loader as loader_module
 from headstart_server.data.images.loader import ImageLoader, LoadedImages, workers_for
 from headstart_server.data.images.reader import default_crop
 
@@ -35,8 +36,8 @@ def images() -> Iterator[ImageLoader]:
 
 def _processes(loader: ImageLoader) -> list[int]:
     assert loader._loader is not None
-    iterator = loader._loader._iterator
-    return [worker.pid for worker in iterator._workers]  # type: ignore[union-attr]
+    iterator: Any = loader._loader._iterator
+    return [worker.pid for worker in iterator._workers]
 
 
 def _gone(pid: int) -> bool:
@@ -208,7 +209,7 @@ def test_nobody_outlives_the_process_that_images_are_loaded_for(tmp_path: Path) 
 
 @pytest.mark.parametrize(("free", "started"), [(1 << 40, True), (16 << 10, False)])
 def test_little_shared_memory_means_no_processes(free: int, started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     loader = ImageLoader({"image": reader([png(seed) for seed in range(ROWS)])}, 1)
     try:
         assert [batch.rows for batch in loader.stream(BATCHES, None)] == BATCHES

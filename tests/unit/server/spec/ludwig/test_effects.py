@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 from headstart_server.data.dataset import PreparedData, prepare
+from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.parts import Part
 from headstart_server.encoders.tabular import Category, OneHot
 from headstart_server.model.ecd import ECD
@@ -19,7 +20,8 @@ from headstart_server.spec.parse import parse_yaml
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.support.tables import sources_of
+from tests.support.heads import neural_head
+from tests.support.tables import WHERE, sources_of
 
 ROWS = 60
 COLUMNS: dict[str, list[Any]] = {
@@ -55,10 +57,10 @@ def model_of(values: dict[str, Any]) -> ECD:
     return ECD(data.inputs, data.outputs, parse_yaml(json.dumps(values)).combiner, {})
 
 
-def layers(stack: nn.Module) -> list[str]:
+def layers(stack: Any) -> list[str]:
     """A stack as words: `7-64`, `ReLU`, `Dropout 0.5`, ..."""
     words = []
-    for module in stack:  # type: ignore[attr-defined]
+    for module in stack:
         match module:
             case nn.Linear():
                 words.append(f"{module.in_features}-{module.out_features}")
@@ -86,7 +88,7 @@ DIFFERED = ["1-8", "Tanh", "8-4", "LayerNorm", "ReLU", "Dropout 0.5"]
     ],
 )
 def test_layers_of_the_combiner(combiner: Any, expected: list[str]) -> None:
-    assert layers(model_of(of(combiner=combiner)).combiner.stack) == expected
+    assert layers(neural_head(model_of(of(combiner=combiner))).combiner.stack) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,16 +106,16 @@ def test_layers_of_the_combiner(combiner: Any, expected: list[str]) -> None:
     ],
 )
 def test_layers_of_an_output(output: dict[str, Any], expected: list[str]) -> None:
-    decoder = model_of(of(output={"name": "y", "type": "category", **output})).decoder("y")
+    decoder = neural_head(model_of(of(output={"name": "y", "type": "category", **output}))).decoder("y")
     assert layers(decoder.stack) == expected
     assert decoder.projection.out_features == 3
 
 
 def test_layers_of_defaults_give_way_to_a_features_own() -> None:
     defaults = {"category": {"decoder": {"fc_layers": DIFFERING}}}
-    assert layers(model_of(of(defaults=defaults)).decoder("y").stack) == DIFFERED
+    assert layers(neural_head(model_of(of(defaults=defaults))).decoder("y").stack) == DIFFERED
     own = {"name": "y", "type": "category", "decoder": {"num_fc_layers": 1, "output_size": 2}}
-    assert layers(model_of(of(output=own, defaults=defaults)).decoder("y").stack) == ["1-2", "ReLU"]
+    assert layers(neural_head(model_of(of(output=own, defaults=defaults))).decoder("y").stack) == ["1-2", "ReLU"]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,9 @@ def test_an_input_that_is_not_active_is_left_out() -> None:
 )
 def test_items_of_a_set(tokenizer: str, items: set[str]) -> None:
     data = data_of(of([{"name": "tags", "type": "set", "preprocessing": {"tokenizer": tokenizer}}]))
-    assert set(data.inputs[0].statistics.vocabulary) - {"<UNK>"} >= items  # type: ignore[union-attr]
+    statistics = data.inputs[0].statistics
+    assert isinstance(statistics, SetStatistics)
+    assert set(statistics.vocabulary) - {"<UNK>"} >= items
 
 
 @pytest.mark.parametrize(("preprocessing", "mean"), [({"normalization": None}, 9.5), ({}, 0.0)])
@@ -165,7 +169,7 @@ def test_numbers_are_plain_where_normalization_is_null(preprocessing: dict[str, 
         of([{"name": "r", "type": "number", "preprocessing": preprocessing}], preprocessing={"split": split})
     )
     values = torch.from_numpy(
-        data.inputs[0].transform(sources_of(**COLUMNS).rows.rows.column("r").combine_chunks(), None)
+        data.inputs[0].transform(sources_of(**COLUMNS).rows.rows.column("r").combine_chunks(), WHERE)
     )
     assert values[data.rows(Part.TRAIN)].mean().item() == pytest.approx(mean, abs=1e-5)
 

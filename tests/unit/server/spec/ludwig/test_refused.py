@@ -93,7 +93,7 @@ def test_a_key_is_refused_where_it_stands_with_what_to_use(values: dict[str, Any
     assert word in violation.message
 
 
-TIED = [
+TIED: list[dict[str, Any]] = [
     {"name": "a", "type": "text", "encoder": {"type": "bert", "pretrained_model_name_or_path": "x/y"}},
     {"name": "b", "type": "text", "tied": "a"},
 ]

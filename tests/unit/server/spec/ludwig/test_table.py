@@ -265,9 +265,9 @@ def test_odd_values_are_refused_or_read_and_never_crash(odd: Any) -> None:
             value = {part.removesuffix("[]"): [value] if part.endswith("[]") else value}
         for section, path in sections(value, row.section):
             row.write(section, f"{path}.{row.key}", Reading())
-    for section in sorted({row.section for row in SPELLINGS}):
-        value = {row.key: odd for row in SPELLINGS if row.section == section}
-        for part in reversed(section.split(".") if section else []):
+    for name in sorted({row.section for row in SPELLINGS}):
+        value = {row.key: odd for row in SPELLINGS if row.section == name}
+        for part in reversed(name.split(".") if name else []):
             value = {part.removesuffix("[]"): [value] if part.endswith("[]") else value}
         with contextlib.suppress(InvalidInputError):
             parse_yaml(json.dumps({**spec_with(), **value}))
