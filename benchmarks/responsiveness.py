@@ -154,8 +154,8 @@ class _Load:
 
     def _export(self, client: headstart.Client, model: str, turn: int) -> str:
         format = "onnx" if turn % 2 == 0 else "torchscript"
-        artifact: Any = client.export(model, format=format).artifact
-        client.artifacts.delete(artifact.name)  # so that the next is made anew
+        exported: Any = client.export(model, format=format)
+        client.artifacts.delete(exported.artifact.name)  # so that the next is made anew
         return "exports"
 
     def _embed(self, client: headstart.Client, name: str, turn: int) -> str:
