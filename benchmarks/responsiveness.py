@@ -149,7 +149,7 @@ class _Load:
                 try:
                     ended.put(call(client, name, turn))
                 except headstart.HeadstartError as error:
-                    ended.put(f"refused ({error.code.name})")
+                    ended.put(f"refused ({error.code})")
                     time.sleep(0.5)
 
     def _export(self, client: headstart.Client, model: str, turn: int) -> str:
