@@ -44,11 +44,6 @@ def validated(rows: pa.Table | pa.RecordBatch, field: str) -> Any:
     return rows
 
 
-def canonical_batch(batch: pa.RecordBatch, field: str) -> pa.RecordBatch:
-    """As `canonical_batches`, in one."""
-    return pa.Table.from_batches(list(canonical_batches(batch, field))).combine_chunks().to_batches()[0]
-
-
 def check_names(names: list[str], field: str) -> None:
     """Refuses columns of one name, and more columns than a table may have."""
     if len(names) > MAX_COLUMNS:

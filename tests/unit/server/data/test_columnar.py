@@ -10,12 +10,12 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.canonical import canonical_batch
 from headstart_server.data.formats import Format, read_batches
 from headstart_server.data.tables import Table, open_table, table_of_arrow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.canonical import canonical_batch
 from tests.support.tables import cells_of, read_bytes, refusal
 
 RICH = pa.table(

@@ -4,10 +4,12 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from headstart_server.data.canonical import as_strings, canonical_batch
+from headstart_server.data.canonical import as_strings
 from headstart_server.data.spellings import Spellings, spelling
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.canonical import canonical_batch
 
 SAME = [
     ("1", "1.0", "1.00", "1e0", "+1"),
