@@ -2,7 +2,8 @@
 
 import threading
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import torch
 
@@ -40,19 +41,13 @@ class ModelPool:
         self._encoders: _Encoders = {}
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
-        """Of models that somebody loads."""
+        """Of models that somebody loads or drops."""
 
     def get(self, identifier: str) -> Predictor:
         """The live model; raises NotFoundError. Loading takes up to a few seconds, for which no other model waits."""
-        with self._lock:
-            loading = self._loading.setdefault(identifier, threading.Lock())
-        with loading:
+        with self._alone_with(identifier):
             found = self.loaded(identifier)
-            if found is None:
-                found = self._add(identifier, *self._load(self._registry.get(identifier)))
-        with self._lock:
-            self._loading.pop(identifier, None)
-        return found
+            return found or self._add(identifier, *self._load(self._registry.get(identifier)))
 
     def loaded(self, identifier: str) -> Predictor | None:
         """The live model if it is loaded, without waiting."""
@@ -64,10 +59,22 @@ class ModelPool:
         return entry[0]
 
     def forget(self, identifier: str) -> None:
-        """Drops a deleted model."""
-        with self._lock:
+        """Drops a deleted model, once whoever loads it has done so."""
+        with self._alone_with(identifier), self._lock:
             self._models.pop(identifier, None)
             self._drop_unused_encoders()
+
+    @contextmanager
+    def _alone_with(self, identifier: str) -> Iterator[None]:
+        """Keeps others from loading or dropping one model meanwhile."""
+        with self._lock:
+            lock = self._loading.setdefault(identifier, threading.Lock())
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                self._loading.pop(identifier, None)
 
     def _add(self, identifier: str, predictor: Predictor, encoders: _Encoders) -> Predictor:
         with self._lock:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -222,3 +223,26 @@ async def test_room_of_callers_who_have_gone_is_free_again(batcher: Batcher) -> 
     predictor.release()
     await asyncio.gather(*leaving, return_exceptions=True)
     assert predictions(await ask(batcher, predictor, images_of(7))) == [14]
+
+
+async def test_other_computing_runs_between_batches_one_call_ahead_of_each(batcher: Batcher) -> None:
+    predictor, order = FakePredictor(), list[str]()
+    first = await one_running(batcher, predictor)
+    others = [
+        asyncio.create_task(asyncio.to_thread(batcher.run_between, partial(order.append, str(n)))) for n in (1, 2)
+    ]
+    await asyncio.sleep(0.1)
+    assert order == []  # a batch is computed
+    second = ask(batcher, predictor, rows_of(7))
+    second.add_done_callback(lambda _: order.append("batch"))
+    predictor.release()
+    await asyncio.gather(first, second, *others)
+    await asyncio.sleep(0)
+    assert sorted(order) == ["1", "2", "batch"]
+    assert order[0] != "batch"
+
+
+async def test_an_error_of_other_computing_reaches_its_caller_alone(batcher: Batcher) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.to_thread(batcher.run_between, lambda: 1 // 0)
+    assert await answered(batcher, FakePredictor(), rows_of(1)) == [2]

@@ -130,3 +130,35 @@ def test_a_model_that_was_not_there_is_found_once_it_is(tmp_path: Path, tiny_ber
         pool.get("m1")
     save(tmp_path, tiny_bert, "m1")
     assert pool.get("m1") is pool.loaded("m1")
+
+
+class SlowRegistry(CountingRegistry):
+    """Reads one model only when it may."""
+
+    def __init__(self, root: Path, slow: str) -> None:
+        super().__init__(root)
+        self._slow = slow
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def get(self, identifier: str) -> Bundle:
+        if identifier == self._slow:
+            self.asked.set()
+            assert self.go_on.wait(60)
+        return super().get(identifier)
+
+
+def test_a_model_that_loads_slowly_holds_up_no_other(tmp_path: Path, tiny_bert: Path) -> None:
+    save(tmp_path, tiny_bert, "slow", "quick")
+    registry = SlowRegistry(tmp_path / "models", "slow")
+    encoders = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
+    pool = ModelPool(registry, encoders, EmbeddingStore(tmp_path / "embeddings", threads=1), CPU, 1 << 30)
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(pool.get, "slow")
+        assert registry.asked.wait(60)
+        assert threads.submit(pool.get, "quick").result(60) is pool.loaded("quick")
+        dropped = threading.Thread(target=pool.forget, args=("slow",))
+        dropped.start()  # a deletion waits for it, so that it does not come back
+        registry.go_on.set()
+        assert slow.result(60) is not None
+        dropped.join(60)
+    assert pool.loaded("slow") is None
