@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from headstart_server.spec.ludwig import refused
 from headstart_server.spec.ludwig.rewriting import Spelling
 from headstart_server.spec.ludwig.table import SPELLINGS
 
@@ -93,12 +92,12 @@ def _place(section: str) -> str:
 
 def _words() -> str:
     tables = {
-        "`type` of inputs": refused.INPUT_TYPES,
-        "`type` of outputs": refused.OUTPUT_TYPES,
-        **{f"`encoder.type` of {kind} inputs": words for kind, words in refused.ENCODERS.items()},
-        "`combiner.type`": refused.COMBINERS,
-        "`loss.type`": refused.LOSSES,
-        "`missing_value_strategy`": refused.MISSING_VALUES,
+        "`type` of inputs": unsupported_keys.INPUT_TYPES,
+        "`type` of outputs": unsupported_keys.OUTPUT_TYPES,
+        **{f"`encoder.type` of {kind} inputs": words for kind, words in unsupported_keys.ENCODERS.items()},
+        "`combiner.type`": unsupported_keys.COMBINERS,
+        "`loss.type`": unsupported_keys.LOSSES,
+        "`missing_value_strategy`": unsupported_keys.MISSING_VALUES,
     }
     return "\n".join(
         f"| {where} | {words} | {use} |" for where, table in tables.items() for words, use in _by_use(table)
@@ -106,7 +105,7 @@ def _words() -> str:
 
 
 def _keys() -> str:
-    return "\n".join(f"| {keys} | {use} |" for keys, use in _by_use(refused.KEYS))
+    return "\n".join(f"| {keys} | {use} |" for keys, use in _by_use(unsupported_keys.KEYS))
 
 
 def _by_use(table: Mapping[str, str]) -> Iterable[tuple[str, str]]:

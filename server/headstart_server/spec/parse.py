@@ -13,9 +13,9 @@ from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, Viol
 from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
-from headstart_server.spec.ludwig.refused import KEYS
 from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.ludwig.table import with_current_spelling, with_long_forms
+from headstart_server.spec.ludwig.unsupported_keys import KEYS
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml

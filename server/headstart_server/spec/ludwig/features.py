@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from headstart_server.spec.ludwig import refused as instead
+from headstart_server.spec.ludwig import unsupported_keys as instead
 from headstart_server.spec.ludwig.rewriting import (
     DEFAULTS,
     ENCODERS,

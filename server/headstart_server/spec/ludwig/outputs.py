@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart_server.spec.ludwig import refused as instead
+from headstart_server.spec.ludwig import unsupported_keys as instead
 from headstart_server.spec.ludwig.rewriting import (
     DECODERS,
     DEFAULTS,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.spec.ludwig.refused import KEYS as REFUSED
+from headstart_server.spec.ludwig.unsupported_keys import KEYS as REFUSED
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_values, parse_yaml
 from hypothesis import given

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError, Violation
-from headstart_server.spec.ludwig import refused
 from headstart_server.spec.parse import parse_yaml
 
 from tests.support.specs import spec_input, spec_output, spec_with
@@ -21,23 +20,23 @@ def violations(values: dict[str, Any]) -> list[Violation]:
 
 def _cases() -> list[tuple[dict[str, Any], str, str]]:
     found = []
-    for word, use in refused.INPUT_TYPES.items():
+    for word, use in unsupported_keys.INPUT_TYPES.items():
         found.append((spec_input(type=word), "input_features[0].type", use))
-    for word, use in refused.OUTPUT_TYPES.items():
+    for word, use in unsupported_keys.OUTPUT_TYPES.items():
         found.append((spec_output(type=word), "output_features[0].type", use))
-    for kind, words in refused.ENCODERS.items():
+    for kind, words in unsupported_keys.ENCODERS.items():
         for word, use in words.items():
             found.append((spec_input(type=kind, encoder=word), "input_features[0].encoder", use))
             found.append((spec_input(type=kind, encoder={"type": word}), "input_features[0].encoder.type", use))
             found.append(
                 (spec_with(defaults={kind: {"encoder": {"type": word}}}), f"defaults.{kind}.encoder.type", use)
             )
-    for word, use in refused.COMBINERS.items():
+    for word, use in unsupported_keys.COMBINERS.items():
         found.append((spec_with(combiner={"type": word, "size": 32}), "combiner.type", use))
-    for word, use in refused.LOSSES.items():
+    for word, use in unsupported_keys.LOSSES.items():
         found.append((spec_output(loss={"type": word, "xi": 1}), "output_features[0].loss.type", use))
         found.append((spec_output(loss=word), "output_features[0].loss", use))
-    for word, use in refused.MISSING_VALUES.items():
+    for word, use in unsupported_keys.MISSING_VALUES.items():
         place = "input_features[0].preprocessing.missing_value_strategy"
         found.append((spec_input(preprocessing={"missing_value_strategy": word}), place, use))
         old = spec_with(preprocessing={"numerical": {"missing_value_strategy": word}})
