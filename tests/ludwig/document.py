@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from headstart_server.spec.ludwig import unsupported_keys
 from headstart_server.spec.ludwig.rewriting import Spelling
 from headstart_server.spec.ludwig.table import SPELLINGS
 

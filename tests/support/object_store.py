@@ -32,7 +32,7 @@ class MemoryObjectStore(RemoteObjectStore):
 
 
 def object_store_of(kind: str, request: pytest.FixtureRequest, root: Path) -> ObjectStore:
-    """An empty object_store of a kind; needs the fixture `bucket`."""
+    """An empty object store of a kind; needs the fixture `bucket`."""
     if kind == "folder":
         return FolderObjectStore(root / "object_store")
     if kind == "memory":

@@ -47,7 +47,7 @@ _TEXT_ALONE = ("embedding_gemma2", "layoutlmv3")
 _OTHER_INPUTS = ("pixel", "audio", "input_features", "input_values")
 _NO_MODEL = "transformers has no model for it that gives token vectors"
 _REFUSED = {
-    "gemma4_assistant": "it deferred encoders what another model writes, from that model's states instead of a text",
+    "gemma4_assistant": "it drafts what another model writes, from that model's states instead of a text",
     "kyutai_speech_to_text": "it reads sound beside a text, in each of its tokens; give a model of text alone",
     "mra": "its attention needs a CUDA kernel that is fetched as code when it runs, and without it attends to nothing",
     "reformer": "it draws its hashes at random whenever it runs, so that a text has another embedding each time",

@@ -29,7 +29,7 @@ def pixels_of(path, transform, column, row):
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             resize = transform["resize"]
             least = resize if isinstance(resize, int) else max(resize)
-            image.deferred(None, (2 * least, 2 * least))
+            image.draft(None, (2 * least, 2 * least))
             return resized(upright(image), transform)
     except Exception as error:  # noqa: BLE001 - decoders of foreign bytes raise anything
         raise BadRowsError(f"column {column!r}, row {row}: {path!r} is no usable image ({why(error)})") from None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.spec.ludwig import unsupported_keys
 from headstart_server.spec.parse import parse_yaml
 
 from tests.support.specs import spec_input, spec_output, spec_with
