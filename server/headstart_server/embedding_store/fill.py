@@ -34,7 +34,7 @@ class FillProgress:
     """Time spent encoding."""
     waited: float = 0.0
     """Part of it in which the encoder waited for its data."""
-    workers: tuple[dict[str, float], ...] = ()
+    workers: tuple[dict[str, int | float], ...] = ()
     """What each of several processes did: `rows`, `rows_per_second`, `data_wait_seconds`."""
     test: bool = False
     """Whether these are test rows that are read once more, as Predict reads them."""

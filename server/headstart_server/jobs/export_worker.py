@@ -21,10 +21,13 @@ from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.worker import Worker, outgoing
 
 _log = structlog.get_logger()
+_NICE = 5
+"""Exports leave the cores to live calls where both want them."""
 
 
 def main() -> None:
     """Imports what exports need, then serves them from standard input."""
+    os.nice(_NICE)
     out = outgoing()
     configure_logs(json_lines=True)
     ExportWorker(sys.stdin, out).serve()

@@ -22,7 +22,6 @@ from headstart_server.engines.envelopes import JobEnvelope, job_envelope
 from headstart_server.engines.events import JobEvent, StateChange, to_plain
 
 _log = structlog.get_logger()
-_NICE = 5
 
 
 def main() -> None:
@@ -33,11 +32,7 @@ def main() -> None:
 
 
 def outgoing() -> TextIO:
-    """Where messages go, which no library knows: whatever one prints goes to the log.
-
-    From here on the process leaves the cores to the server where both want them: calls are answered first.
-    """
-    os.nice(_NICE)
+    """Where messages go, which no library knows: whatever one prints goes to the log."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return out

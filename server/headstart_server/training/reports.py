@@ -9,7 +9,7 @@ APPROXIMATE = Notice.TEST_METRICS_APPROXIMATE
 """The reason of a warning: some test rows are not measured as Predict answers them."""
 Metrics = dict[str, float]
 """Values by `output.metric`, and `loss` for the total."""
-WorkerReport = dict[str, float]
+WorkerReport = dict[str, int | float]
 """One process's part of an epoch: `rows`, `rows_per_second`, `data_wait_seconds`, `load_seconds`, `image_workers`."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
@@ -19,7 +20,9 @@ from headstart_server.engines.events import (
     kind_of,
     to_plain,
 )
+from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.resolution import Origin, ResolvedValue
+from headstart_server.rpc.jobs import event_message
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
@@ -37,7 +40,16 @@ EVENTS: list[JobEvent] = [
     StateChange(State.QUEUED),
     StateChange(State.FAILED, State.TRAINING, JobFailure("NON_FINITE_LOSS", "naïve\n", "trainer.learning_rate")),
     SpecResolved(TrainSpec.model_validate(reviews.spec()).compact(), VALUES, RowCounts(10, 2, 3)),
-    EncodeReport(10, seen=4, found=3, encoded=1, workers=({"rows": 1.0},), test=True, feature="text", space="s"),
+    EncodeReport(
+        10,
+        seen=4,
+        found=3,
+        encoded=1,
+        workers=({"rows": 1, "rows_per_second": 2.5},),
+        test=True,
+        feature="text",
+        space="s",
+    ),
     StepReport(1, 2, 3, 0.5, 1e-3, 100.0, 4.0),
     EPOCH,
     PastEpoch(EPOCH),
@@ -50,6 +62,17 @@ EVENTS: list[JobEvent] = [
 def test_an_event_is_read_as_it_was_written(event: JobEvent) -> None:
     kind, data = to_plain(event)
     assert from_plain(kind, json.loads(json.dumps(data))) == event
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_a_stored_event_becomes_the_message_of_what_was_reported(event: JobEvent) -> None:
+    if isinstance(event, PastEpoch):
+        pytest.skip("past epochs are logged as epochs")
+    kind, data = to_plain(event)
+    now = datetime.now(UTC)
+    stored = event_message("j", LogEntry(1, now, from_plain(kind, json.loads(json.dumps(data)))))
+    assert stored == event_message("j", LogEntry(1, now, event))
+    assert stored.WhichOneof("event") is not None
 
 
 def test_every_kind_is_tried_above() -> None:

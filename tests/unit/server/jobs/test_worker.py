@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -75,16 +72,3 @@ def test_a_cancelled_job_stops_at_its_next_check() -> None:
     for check in (listener.check, lambda: listener.report(StateChange(State.TRAINING))):
         with pytest.raises(CancelledError):
             check()
-
-
-def test_a_worker_leaves_the_cores_to_the_server_and_its_messages_to_itself() -> None:
-    program = """
-import os
-from headstart_server.jobs.worker import outgoing
-out = outgoing()
-print("a library's word")
-print(os.getpriority(os.PRIO_PROCESS, 0), file=out, flush=True)
-"""
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    assert int(found.stdout) > os.getpriority(os.PRIO_PROCESS, 0)
-    assert "a library's word" in found.stderr
