@@ -19,6 +19,7 @@ from headstart_server.embedding_store.fill import FillProgress
 from headstart_server.encoders.image import FEATURES, ImageEncoder
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoders.torchvision_weights import TorchvisionSource
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.engines.events import EncodeReport, JobEvent
 from headstart_server.engines.listener import Silent
 from headstart_server.engines.runtime_context import RuntimeContext
@@ -71,7 +72,7 @@ def plan_of(
         "reduction": FEATURES,
         "dimension": DIMENSION,
         "use_pretrained": True,
-        "trainable": False,
+        "tuning": Tuning.FROZEN,
         "cached": True,
         "precision": "fp32",
         "transform": SMALL,

@@ -13,6 +13,7 @@ from headstart_server.data.images.reader import default_crop
 from headstart_server.data.images.scan import keys_of_images
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.encoding import images as image_encoding
 from headstart_server.training.feed import Feed
 from torch import Tensor
@@ -201,7 +202,7 @@ def test_images_that_are_read_in_every_epoch_are_decoded_once_before(policy: str
     bad = broken_jpeg()
     files = {"left": [png(0), bad, png(1), bad], "right": [png(2), png(3), bad, png(4)]}
     job = ImageJob(tmp_path, sources_of_images("ttvt", files), ("left", "right"), policy)
-    plans: dict[str, Any] = {name: plan_of(name, cached=False, trainable=True) for name in files}
+    plans: dict[str, Any] = {name: plan_of(name, cached=False, tuning=Tuning.FULL) for name in files}
     if policy == "fail":
         with pytest.raises(InvalidInputError, match=r"row 2 of dataset.*row 4 of dataset"):
             job.inputs.check_images(plans)

@@ -103,8 +103,10 @@ def _difference(transform: ImageTransform, image: Image.Image) -> Tensor:
 def test_a_graph_resizes_as_pillow_does_but_for_the_last_digit(
     transform: ImageTransform, width: int, height: int, seed: int
 ) -> None:
-    difference = _difference(transform, picture(width, height, seed))
-    assert difference.max() <= (3 if transform.interpolation == "bicubic" else 1)
+    image = picture(width, height, seed)
+    if transform.interpolation == "bicubic":  # which overshoots, and Pillow cuts off what does between its two passes
+        image = image.point(lambda value: 64 + value // 2)
+    assert _difference(transform, image).max() <= (3 if transform.interpolation == "bicubic" else 1)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
