@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import tempfile
 import threading
 from dataclasses import replace
@@ -56,9 +55,6 @@ from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
-_SWITCH_SECONDS = 0.001
-"""For how long a thread that converts rows may keep Python from the event loop, a fifth of Python's own choice: a small
-answer changes threads several times."""
 _LEAVING_SECONDS = 2.0
 """How long the rest may take once the calls have had their grace."""
 
@@ -193,7 +189,6 @@ async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; raises HeadstartError for settings that cannot be had."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    sys.setswitchinterval(_SWITCH_SECONDS)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

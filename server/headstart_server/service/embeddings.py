@@ -177,7 +177,7 @@ class _InTurn:
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """Encodes rows; raises CancelledError once the caller has gone."""
         self._encode.load()
-        size = _PIECE_ROWS if isinstance(self._encode, TextEncode) else len(rows)
+        size = _PIECE_ROWS if isinstance(self._encode, TextEncode) else max(1, len(rows))
         for start in range(0, len(rows), size):
             batches = self._encode(rows[start : start + size])
             while (batch := self._next(batches)) is not None:
