@@ -217,9 +217,9 @@ class Supervisor:
             try:
                 job = await self._log.write(self._store.end, identifier, state, error)
                 break
-            except HeadstartError:
-                raise
-            except Exception:  # noqa: BLE001 - a database fails in its own ways
+            except Exception as error:
+                if isinstance(error, HeadstartError) and not isinstance(error, OverloadedError):
+                    raise
                 _log.exception("the store does not take a job's end", job=identifier, state=state.value)
                 await asyncio.sleep(self._settings.retry_seconds)
         _log.info("job ended", job=identifier, state=job.state.value)
