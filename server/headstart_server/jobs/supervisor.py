@@ -217,8 +217,8 @@ class Supervisor:
             try:
                 job = await self._log.write(self._store.end, identifier, state, error)
                 break
-            except Exception as error:
-                if isinstance(error, HeadstartError) and not isinstance(error, OverloadedError):
+            except Exception as refusal:
+                if isinstance(refusal, HeadstartError) and not isinstance(refusal, OverloadedError):
                     raise
                 _log.exception("the store does not take a job's end", job=identifier, state=state.value)
                 await asyncio.sleep(self._settings.retry_seconds)

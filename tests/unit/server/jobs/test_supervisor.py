@@ -193,15 +193,15 @@ async def test_a_job_whose_caller_goes_while_it_is_stored_runs_all_the_same(
     assert (await ended(supervisor, store, job.identifier)).state is State.SUCCEEDED
 
 
-@pytest.mark.parametrize("failure", [OSError("disk full"), OverloadedError("full")], ids=["disk", "line"])
+@pytest.mark.parametrize("failure", [OSError, OverloadedError])
 async def test_an_end_that_the_store_does_not_take_is_written_when_it_does(
-    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch, failure: Exception
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
 ) -> None:
     end, failures = store.end, iter(range(3))
 
     def sometimes(identifier: str, to: State, error: JobFailure | None = None) -> Appended:
         if next(failures, None) is not None:
-            raise failure
+            raise failure("full")
         return end(identifier, to, error)
 
     monkeypatch.setattr(store, "end", sometimes)
