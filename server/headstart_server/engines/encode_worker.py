@@ -63,7 +63,7 @@ class EncodeWorker:
 
 
 class _Input(Protocol):
-    """The rows of one input, as a member of an encode pool reads them."""
+    """The rows of one input, as an encode worker reads them."""
 
     store: SpaceStore
     encode: Encode

@@ -1,8 +1,8 @@
 """Images loaded by loader workers: processes on idle cores of any machine, ahead of the training and in its order.
 
-Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A worker that is lost
-takes nothing with it: others load its batches again, and where there are none, whoever asked does, as it does what a
-worker's machine cannot read.
+Batches that are ready wait where they were made; nobody loads more of them ahead than a bound. A loader worker that is
+lost takes nothing with it: others load its batches again, and where there are none, whoever asked does, as it does what
+the machine of a loader worker cannot read.
 """
 
 from collections import deque
@@ -27,7 +27,7 @@ from headstart_server.engines.runtime_context import runtime_of
 
 _log = structlog.get_logger()
 _AHEAD = 2
-"""Batches asked of each worker."""
+"""Batches asked of each loader worker."""
 _MOST_BYTES = 1 << 30
 """Of batches asked for."""
 
@@ -93,7 +93,7 @@ class LoaderWorker:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A batch that is to come; without a worker, from the worker's own loader."""
+    """A batch that is to come; without a loader worker, from the loader of the process that trains."""
 
     rows: list[int]
     worker: int | None = None
@@ -101,7 +101,7 @@ class _Asked:
 
 
 class RemoteLoader:
-    """Loads batches by workers, in order; by `own` as long as none has started, and what none of them can load."""
+    """Loads batches by loader workers, in order; by `own` until one has started, and what none of them can load."""
 
     def __init__(self, workers: LoaderWorkers, own: ImageLoader) -> None:
         self._workers, self._own = workers, own
@@ -111,7 +111,7 @@ class RemoteLoader:
 
     @property
     def workers(self) -> int:
-        """LoaderWorkers that are there."""
+        """Loader workers that are there."""
         return len(self._workers.ready())
 
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
@@ -124,12 +124,12 @@ class RemoteLoader:
                 yield loaded
 
     def close(self) -> None:
-        """Ends the workers."""
+        """Ends the loader workers."""
         self._workers.close()
         self._own.close()
 
     def _by_itself(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """Batches until there are workers."""
+        """Batches until there are loader workers."""
 
         def until_then() -> Iterator[list[int]]:
             for rows in wanted:
@@ -141,7 +141,7 @@ class RemoteLoader:
         self._own.close()  # its processes
 
     def _by_workers(self, wanted: Iterator[list[int]], epoch: int | None) -> Iterator[LoadedImages]:
-        """Batches until there are no workers any more."""
+        """Batches until there are no loader workers any more."""
         asked: deque[_Asked] = deque()
         while True:
             while len(asked) < self._most_ahead() and (rows := next(wanted, None)) is not None:
@@ -152,13 +152,13 @@ class RemoteLoader:
             yield self._taken(asked.popleft(), epoch)
 
     def _most_ahead(self) -> int:
-        """Batches asked for at once: at least one, where there is a worker."""
+        """Batches asked for at once: at least one, where there is a loader worker."""
         sides = (reader.transform.crop for reader in self._own.readers.values())
         size = self._largest * sum(3 * height * width for height, width in sides)
         return min(_AHEAD * len(self._workers.ready()), max(1, _MOST_BYTES // size))
 
     def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
-        """Asks the worker with the least to do."""
+        """Asks the loader worker with the least to do."""
         for worker, tickets in self._busy.items():
             self._busy[worker] = self._workers.unfinished(tickets)
         ready = self._workers.ready()
@@ -170,7 +170,7 @@ class RemoteLoader:
         return _Asked(rows, worker, ticket)
 
     def _taken(self, asked: _Asked, epoch: int | None) -> LoadedImages:
-        """A batch, whoever has to load it in the end. What a worker cannot read, this machine may."""
+        """A batch, whoever has to load it in the end. What a loader worker cannot read, this machine may."""
         while asked.worker is not None:
             try:
                 return _sound(self._workers.take(asked.ticket))
@@ -183,7 +183,7 @@ class RemoteLoader:
 
 
 def _sound(loaded: LoadedImages) -> LoadedImages:
-    """Raises WorkerLost for a batch with images that the worker's machine could not read."""
+    """Raises WorkerLost for a batch with images that the loader worker's machine could not read."""
     for name, bad in loaded.bad.items():
         for row, reason in bad.items():
             raise WorkerLost(f"it cannot read the image of {name!r} in row {row + 1}: {reason}")

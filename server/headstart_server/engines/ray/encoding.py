@@ -138,7 +138,7 @@ class _Stream(threading.Thread):
             self._found.put(error)
 
     def next(self, check: Callable[[], None]) -> EncodeResult | None:
-        """The next piece of work that is result; None at the end. Raises TrainingFailedError, or what `check` does."""
+        """The result of the next piece of work; None at the end. Raises TrainingFailedError, or what `check` does."""
         while True:
             check()
             try:

@@ -22,7 +22,7 @@ _REPLACED = 3
 
 
 class ClusterLoading:
-    """Makes the loader of one worker: its share of `workers` on other cores, and processes of its own without them."""
+    """Makes the loader of one rank: its share of `workers`, which load on other cores, and processes of its own."""
 
     def __init__(self, envelope: JobEnvelope, world: World, workers: int, cores: int) -> None:
         self._envelope, self._cores = envelope, cores

@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 
 
 def _require_equal(deferred: DeferredEncoder | None, whole: nn.Module, *inputs: Tensor) -> None:
-    """A deferred, once read, is the whole encoder: in its names, values, buffers, tied parameters and results."""
+    """A deferred encoder, once read, is the whole one: in names, values, buffers, tied parameters and results."""
     assert deferred is not None
     assert all(parameter.is_meta for parameter in deferred.encoder.parameters())
     assert not any(buffer.is_meta for buffer in deferred.encoder.buffers())

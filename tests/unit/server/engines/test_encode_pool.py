@@ -34,7 +34,7 @@ from tests.support.tiny_vision import save_vit
 
 @dataclass
 class Turns:
-    """An encode pool of members that take turns in this process; remembers what each was given."""
+    """An encode pool of workers that take turns in this process; remembers what each was given."""
 
     envelope: JobEnvelope
     size: int = 2

@@ -21,7 +21,7 @@ ROWS = 24
 BATCHES = [[3, 1], [0, 2, 4], [5], list(range(6, ROWS)), [23, 23], [7], [8, 9], [10]]
 READERS = {"image": reader([png(seed) for seed in range(ROWS)], "random_horizontal_flip", "random_rotate")}
 OWN = ImageLoader(READERS, 0)
-"""What a worker has where no worker is."""
+"""What loads where there are no loader workers: this process."""
 _TURNS = threading.Lock()
 
 
