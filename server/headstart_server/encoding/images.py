@@ -39,6 +39,7 @@ class ImageEncode:
         self._plan, self._images, self._device = plan, images, device
         self._encoder_cache, self._check = encoder_cache, check
         self._view, self._most_loaders = view, most_loaders
+        self._encoder: ImageEncoder | None = None
         self.waited = 0.0
         """Seconds in which the encoder waited for images."""
 
@@ -64,15 +65,15 @@ class ImageEncode:
         return self._plan.reader(self._images) if self._view is None else self._plan.view_reader(self._images)
 
     def load(self) -> ImageEncoder:
-        """The encoder, from the cache or loaded: seconds."""
-        plan = self._plan
+        """The encoder, from the cache or loaded: seconds. It stays, whatever others put into the cache meanwhile."""
+        if self._encoder is None:
+            encoder = self._encoder_cache.get(self._plan.space.identifier, self._loaded)
+            assert isinstance(encoder, ImageEncoder)
+            self._encoder = encoder
+        return self._encoder
 
-        def load() -> ImageEncoder:
-            return plan.load_encoder().fused().at(plan.precision, self._device)
-
-        encoder = self._encoder_cache.get(plan.space.identifier, load)
-        assert isinstance(encoder, ImageEncoder)
-        return encoder
+    def _loaded(self) -> ImageEncoder:
+        return self._plan.load_encoder().fused().at(self._plan.precision, self._device)
 
     def _usable(self, batches: Waited[LoadedImages]) -> Iterator[tuple[npt.NDArray[np.int64], Tensor]]:
         for batch in batches:

@@ -40,17 +40,18 @@ class TextEncode:
     ) -> None:
         self._plan, self._texts, self._device = plan, texts, device
         self._encoder_cache = encoder_cache or EncoderCache()
+        self._encoder: TextEncoder | None = None
 
     def load(self) -> TextEncoder:
-        """The encoder, from the cache or loaded: seconds."""
-        plan = self._plan
+        """The encoder, from the cache or loaded: seconds. It stays, whatever others put into the cache meanwhile."""
+        if self._encoder is None:
+            encoder = self._encoder_cache.get(self._plan.space.identifier, self._loaded)
+            assert isinstance(encoder, TextEncoder)
+            self._encoder = encoder
+        return self._encoder
 
-        def load() -> TextEncoder:
-            return at_precision(plan.load_encoder(), plan.precision, self._device)
-
-        encoder = self._encoder_cache.get(plan.space.identifier, load)
-        assert isinstance(encoder, TextEncoder)
-        return encoder
+    def _loaded(self) -> TextEncoder:
+        return at_precision(self._plan.load_encoder(), self._plan.precision, self._device)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """Encodes rows; yields (rows, embeddings) batch by batch."""

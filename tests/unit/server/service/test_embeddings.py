@@ -20,6 +20,7 @@ from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.service.embeddings import EmbeddingService, EmbedOrder
 from headstart_server.serving.batcher import Batcher
 from headstart_server.spec.model import FeatureSpec
@@ -103,6 +104,25 @@ async def test_nothing_more_is_computed_for_a_caller_who_has_gone(tmp_path: Path
     go_on.set()
     await asyncio.sleep(0.5)
     assert len(batcher.threads) <= 1
+    batcher.close()
+
+
+async def test_two_callers_with_different_encoders_load_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batcher, loaded = Batcher(), list[str]()
+    service = service_of(tmp_path, batcher, 2_000)
+    load = TextPlan.load_encoder
+
+    def counted(plan: TextPlan) -> Any:
+        loaded.append(plan.reduction)
+        return load(plan)
+
+    monkeypatch.setattr(TextPlan, "load_encoder", counted)
+    texts = [f"film {number}" for number in range(900)]  # several pieces each, in turn
+    orders = (order(texts, reduce_output=reduction) for reduction in ("mean", "max"))
+    await asyncio.gather(*(service.embed(ANONYMOUS, each) for each in orders))
+    assert sorted(loaded) == ["max", "mean"]
     batcher.close()
 
 
