@@ -143,7 +143,9 @@ class JobStore:
         )
         with self._reading.connect() as connection:
             for identifier, sources in connection.execute(query):
-                with suppress(ValueError):  # of a damaged job, whose id names the data set at least
+                with suppress(
+                    ValueError, AttributeError, TypeError
+                ):  # of a damaged job, whose id names the data set at least
                     if all(source.get("dataset") != dataset for source in json.loads(sources)):
                         continue
                 return str(identifier)

@@ -41,7 +41,7 @@ class ModelPool:
         self._encoders: _Encoders = {}
         self._lock = threading.Lock()
         self._loading: dict[str, threading.Lock] = {}
-        """Of models that somebody loads or drops."""
+        """Of models and encoders that somebody loads or drops."""
 
     def get(self, identifier: str) -> Predictor:
         """The live model; raises NotFoundError. Loading takes up to a few seconds, for which no other model waits."""
@@ -66,7 +66,7 @@ class ModelPool:
 
     @contextmanager
     def _alone_with(self, identifier: str) -> Iterator[None]:
-        """Keeps others from loading or dropping one model meanwhile."""
+        """Keeps others from loading or dropping a model or an encoder meanwhile."""
         with self._lock:
             lock = self._loading.setdefault(identifier, threading.Lock())
         try:
@@ -89,16 +89,23 @@ class ModelPool:
         used: _Encoders = {}
         for name, reference in bundle.encoders.items():
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
-            used[key] = self._encoders.get(key) or self._encoder(bundle, name)
+            used[key] = self._encoder(key, bundle, name)
             space = Space.from_description(reference.space) if reference.space else None
             pretrained[name] = _served(used[key][0], bundle.preparation(name, self._encoder_store), space)
         head = bundle.model(self._encoder_store, with_encoders=False)
         limits = self._image_limits
         return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._store, self._device, limits), used
 
-    def _encoder(self, bundle: Bundle, name: str) -> tuple[TextEncoder | ImageEncoder, int]:
-        encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
-        return encoder, bundle.source(name, self._encoder_store).size_bytes
+    def _encoder(self, key: str, bundle: Bundle, name: str) -> tuple[TextEncoder | ImageEncoder, int]:
+        """An encoder and its size, loaded once however many models that use it load at once."""
+        with self._alone_with(key):
+            found = self._encoders.get(key)
+            if found is None:
+                encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
+                found = encoder, bundle.source(name, self._encoder_store).size_bytes
+                with self._lock:
+                    self._encoders[key] = found
+            return found
 
     def _placed(self, encoder: TextEncoder | ImageEncoder) -> TextEncoder | ImageEncoder:
         """The encoder on its device, laid out for quick answers."""

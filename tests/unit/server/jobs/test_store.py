@@ -322,3 +322,24 @@ def test_a_file_that_is_no_database_is_named_in_one_line(content: bytes | None, 
 def test_a_database_that_cannot_be_had_is_named(url: str) -> None:
     with pytest.raises(FailedPreconditionError, match="the job database cannot be used"):
         JobStore(url)
+
+
+def test_questions_about_all_jobs_are_answered_by_state(store: JobStore, database: Path) -> None:
+    running, waiting, ended = (
+        job_record(sources=[SourceRecord("dataset", "x", "csv", name)]) for name in ("d1", "d2", "d1")
+    )
+    for job in (running, waiting, ended):
+        store.create(job)
+    store.append(running.identifier, StateChange(State.PREPARING))
+    store.cancel(ended.identifier)
+    unfinished = [state for state in State if not state.terminal]
+    assert {job.identifier for job in store.oldest(unfinished)} == {running.identifier, waiting.identifier}
+    assert store.earliest(unfinished) == min(running.create_time, waiting.create_time)
+    assert store.earliest([State.PAUSED]) is None
+    assert store.user_of("d1", unfinished) == running.identifier
+    assert store.user_of("d1", [State.QUEUED]) is None
+    assert store.user_of("d", unfinished) is None
+    with sqlite3.connect(database) as connection:  # damaged: nobody knows that it does not need the data set
+        connection.execute("UPDATE jobs SET sources = ? WHERE identifier = ?", ('["d2"]', waiting.identifier))
+    connection.close()
+    assert store.user_of("d2", unfinished) == waiting.identifier

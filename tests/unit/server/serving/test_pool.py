@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -162,3 +164,22 @@ def test_a_model_that_loads_slowly_holds_up_no_other(tmp_path: Path, tiny_bert: 
         assert slow.result(60) is not None
         dropped.join(60)
     assert pool.loaded("slow") is None
+
+
+def test_models_that_load_at_once_share_one_frozen_encoder(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, tiny_bert, "m1", "m2", "m3")
+    pool, _ = opened(tmp_path)
+    load, loaded = Bundle.encoder, list[str]()
+
+    def counted(bundle: Bundle, *args: Any) -> Any:
+        loaded.append(bundle.folder.name)
+        time.sleep(0.05)
+        return load(bundle, *args)
+
+    monkeypatch.setattr(Bundle, "encoder", counted)
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(pool.get, ["m1", "m2", "m3"]))
+    assert len(loaded) == 1
+    assert len({id(predictor) for predictor in found}) == 3
