@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.loader import workers_for
 from headstart_server.data.images.scan import ScannedImages
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.encoding.encoder_cache import EncoderCache
-from headstart_server.encoding.images import ImageEncode
-from headstart_server.encoding.texts import embed
+from headstart_server.encoding.images import ImageRows
+from headstart_server.encoding.matrix import embed
+from headstart_server.encoding.rows import PassContext
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -81,7 +82,7 @@ class _Work:
         self.images, self.count = images, len(images.column)
         self.plan = mobilenet_plan(column, models)
         self._scratch, self._turn = scratch, 0
-        self._encoder_cache = EncoderCache()
+        self._context = PassContext(device(), scratch / "tokens", ImageLimits())
         self._loader = loader_of(self.plan, images)
         self._crops = crops_of(self._loader, column, self.count)
 
@@ -97,7 +98,7 @@ class _Work:
     def _both(self) -> None:
         self._turn += 1
         store = EmbeddingStore(self._scratch / str(self._turn)).space(self.plan.space)
-        encode = ImageEncode(self.plan, self.images, device(), self._encoder_cache, lambda: None)
+        encode = ImageRows(self.images, self._context).encoder_pass(self.plan)
         embed(store, self.images.keys, encode, lambda progress: None, self._scratch)
         store.close()
 

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.encoding.texts import TextEncode, embed
+from headstart_server.encoding.matrix import embed
+from headstart_server.encoding.rows import PassContext
+from headstart_server.encoding.texts import TextRows
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.spec.model import FeatureSpec, TrainSpec
@@ -33,15 +35,16 @@ class EmbeddingPass:
 
     def __init__(self, plan: TextPlan, texts: list[str]) -> None:
         self.plan = plan
-        self._column = TextColumn([(0, pa.array(texts, pa.large_string()))])
-        self._encode = TextEncode(plan, self._column.texts, device())
+        column = TextColumn([(0, pa.array(texts, pa.large_string()))])
+        self._rows = TextRows(column, PassContext(device(), Path(), ImageLimits()))
+        self._encode = self._rows.encoder_pass(plan)
         list(self._encode(np.arange(1)))
 
     def into(self, store: Path) -> Tensor:
         """The embeddings [rows, d]; whatever `store` lacks is encoded."""
         space = EmbeddingStore(store).space(self.plan.space)
         try:
-            return embed(space, keys_of_chunks(self._column.chunks), self._encode, _silent, store / "scratch")
+            return embed(space, self._rows.keys, self._encode, _silent, store / "scratch")
         finally:
             space.close()
 

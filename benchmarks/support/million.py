@@ -18,7 +18,7 @@ from headstart_server.embedding_store.fill import SHARD_BYTES, FillProgress
 from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.encoding.texts import embed
+from headstart_server.encoding.matrix import embed
 from headstart_server.model.ecd import PretrainedInput
 from torch import Tensor
 

@@ -128,7 +128,7 @@ def _stores(root: Path) -> Iterator[Kind]:
     keys = keys_of([f"row {row}" for row in range(64)])
     space = EmbeddingStore(root / "embeddings").space(space_of())
     space.add(keys, embedding_of(keys))
-    [shard] = space.shard_folder.glob("*.safetensors")
+    [shard] = (space.folder / "shards").glob("*.safetensors")
 
     def gathered() -> Any:
         store = EmbeddingStore(root / "embeddings").space(space_of())

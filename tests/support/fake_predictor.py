@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from headstart_server.core.errors import NotFoundError
 from headstart_server.data.tables import Table
-from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.tables import fitted
@@ -18,7 +18,7 @@ OUTPUT = "column"
 
 def rows_of(*numbers: float) -> Rows:
     """Rows of one number each."""
-    return Rows(len(numbers), {"x": np.array(numbers, np.float32)}, {}, {})
+    return Rows(len(numbers), {"x": np.array(numbers, np.float32)})
 
 
 def predictions(answer: Answer) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from headstart_server.core.errors import CancelledError
 from headstart_server.core.layout import Layout
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.fitted import FittedFeature
@@ -98,11 +99,12 @@ def embedding_of(crop: Tensor) -> list[float]:
 
 @dataclass
 class RecordingListener(Silent):
-    """A listener that remembers."""
+    """A listener that remembers, and cancels the job at a check that is one too many."""
 
     warnings: list[tuple[str, str]] = field(default_factory=list)
     progress: list[tuple[str, EncodeReport]] = field(default_factory=list)
     checks: int = 0
+    most_checks: int = 1 << 31
 
     def report(self, event: JobEvent) -> None:
         match event:
@@ -113,6 +115,8 @@ class RecordingListener(Silent):
 
     def check(self) -> None:
         self.checks += 1
+        if self.checks > self.most_checks:
+            raise CancelledError("cancelled")
 
 
 def sources_of_images(parts: str, columns: Mapping[str, Sequence[bytes | None]], **others: list[Any]) -> Sources:

@@ -61,7 +61,7 @@ def small_shards(root: Path, count: int, **changes: object) -> list[Path]:
         keys = keys_of([f"row {number}"])
         store.add(keys, embedding_of(keys))
     store.close()
-    paths = sorted(store.shard_folder.iterdir())
+    paths = sorted((store.folder / "shards").iterdir())
     for number, path in enumerate(paths):
         os.utime(path, (1_000_000 + number, 1_000_000 + number))
     return paths

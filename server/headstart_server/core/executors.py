@@ -49,6 +49,8 @@ class Executors:
         cores = os.cpu_count() or 1
         self.store = Executor("store", 4, 10_000)
         """The job database: milliseconds each."""
+        self.reports = Executor("report", 2, 1_000_000)
+        """What running jobs report, to the same database: of clients' calls only cancellations stand in this line."""
         self.files = Executor("file", 8, 1_000)
         """Reading, writing, listing and converting files."""
         self.rows = Executor("row", cores, 1_000)
@@ -62,5 +64,5 @@ class Executors:
 
     def close(self) -> None:
         """Ends all of them."""
-        for executor in (self.store, self.files, self.rows, self.embedding, self.planning, self.loading):
+        for executor in (self.store, self.reports, self.files, self.rows, self.embedding, self.planning, self.loading):
             executor.close()

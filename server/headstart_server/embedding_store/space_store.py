@@ -46,11 +46,6 @@ class SpaceStore:
         self._lock = threading.RLock()
         self._threads = threads
 
-    @property
-    def shard_folder(self) -> Path:
-        """Where shards lie."""
-        return self.folder / "shards"
-
     def refresh(self) -> None:
         """Reads the keys of shards that appeared since, and forgets those that went."""
         with self._lock:

@@ -15,6 +15,7 @@ from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.pooling import pool
 from headstart_server.encoders.precision import DTYPES
+from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.torchvision_checkpoints import load_features
 from headstart_server.encoders.torchvision_models import dimension_of as torchvision_dimension
@@ -28,7 +29,7 @@ FEATURES = "features"
 ImageSource = TorchvisionSource | ModelSource
 
 
-class ImageEncoder(nn.Module):
+class ImageEncoder(PretrainedEncoder):
     """A vision model behind its normalisation: crops [b, 3, h, w] with values 0 to 255 (uint8 or float) to [b, d]."""
 
     def __init__(self, model: nn.Module, reduction: str, dimension: int, transform: ImageTransform) -> None:
@@ -51,6 +52,10 @@ class ImageEncoder(nn.Module):
             return pooled.flatten(1)
         states: Tensor = output.last_hidden_state  # [b, t, d], or of convolutions [b, d, h, w]
         return pool(states.flatten(2).transpose(1, 2) if states.dim() == 4 else states, None, self.reduction)
+
+    def for_answers(self, device: torch.device) -> "ImageEncoder":
+        """See PretrainedEncoder."""
+        return self.fused().at("fp32", device).requires_grad_(False)
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":
         """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from headstart_server.encoders.batch_sharing import ALONE, ONE_LENGTH, BatchSharing
+from headstart_server.encoders.layout import lay_for_short_texts
 from headstart_server.encoders.pooling import pool
+from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.text_models import pooled_as, takes_mask
 from headstart_server.encoders.text_shape import table_size
 
@@ -18,7 +20,7 @@ _VOCABULARY = 64
 """Ids to draw from for models that have no table of tokens, as those of bytes or characters."""
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(PretrainedEncoder):
     """A transformers model and its pooling: token ids [b, t] (and mask [b, t]) to [b, d].
 
     `model` gives token vectors; of an encoder-decoder it is the encoder. `positions` is the largest t that it has
@@ -58,6 +60,18 @@ class TextEncoder(nn.Module):
     def vocabulary(self) -> int:
         """How many token ids there are at least."""
         return table_size(self.model) or int(getattr(self.config, "vocab_size", 0) or _VOCABULARY)
+
+    @property
+    def one_pass(self) -> bool:
+        """See PretrainedEncoder."""
+        return self.sharing.free
+
+    def for_answers(self, device: torch.device) -> "TextEncoder":
+        """See PretrainedEncoder."""
+        encoder = self.to(device).requires_grad_(False)
+        if device.type == "cpu":
+            lay_for_short_texts(encoder)
+        return encoder
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """`attention_mask` is None where no row is padded, which lets attention take its fast path."""

@@ -1,135 +1,146 @@
-"""Stored embeddings of one input: keys of its rows, the pass over what is missing, the gathered matrix."""
+"""Rows of text inputs: tokenised, and encoded in batches of like lengths."""
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+import pyarrow as pa
+from torch import nn
 
-from headstart_server.core.errors import TrainingFailedError
-from headstart_server.core.memory import available_bytes
-from headstart_server.core.reasons import Reason
-from headstart_server.embedding_store.fill import Encode, Encoded, FillProgress, fill
-from headstart_server.embedding_store.key import Keys
-from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.data.dataset import PreparedData
+from headstart_server.data.features.cells import Where
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.parts import Part, Parts
+from headstart_server.data.tables import Sources, Table
+from headstart_server.data.texts import TextColumn
+from headstart_server.embedding_store.fill import Encoded
+from headstart_server.embedding_store.key import Keys, keys_of_chunks, keys_of_texts
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder, at_precision
-from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoders.tokens import TokenCache, TokenColumn
+from headstart_server.encoding.encode_pool import EncodeTask
+from headstart_server.encoding.rows import (
+    EncoderPass,
+    EpochInputs,
+    Found,
+    InputRows,
+    PassContext,
+    require_finite_embeddings,
+)
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.text_inputs import TextPlan
-
-_REPORT_SECONDS = 0.25
-_ATTEMPTS = 3
-_MEMORY_SHARE = 0.5
+from headstart_server.training.feed import TokenFeed
 
 
-class TextEncode:
-    """The pass of one text encoder, whose weights are loaded when the first row needs them, or lie in a cache."""
+class TextPass(EncoderPass):
+    """The pass of one text encoder."""
 
-    def __init__(
-        self,
-        plan: TextPlan,
-        texts: Callable[[npt.NDArray[np.int64]], list[str]],
-        device: torch.device,
-        encoder_cache: EncoderCache | None = None,
-    ) -> None:
-        self._plan, self._texts, self._device = plan, texts, device
-        self._encoder_cache = encoder_cache or EncoderCache()
+    piece_rows = 256
+
+    def __init__(self, plan: TextPlan, column: TextColumn, context: PassContext) -> None:
+        self._plan, self._column, self._context = plan, column, context
         self._encoder: TextEncoder | None = None
 
     def load(self) -> TextEncoder:
-        """The encoder, from the cache or loaded: seconds. It stays, whatever others put into the cache meanwhile."""
+        """See EncoderPass."""
         if self._encoder is None:
-            encoder = self._encoder_cache.get(self._plan.space.identifier, self._loaded)
+            encoder = self._context.encoder_cache.get(self._plan.space.identifier, self._loaded)
             assert isinstance(encoder, TextEncoder)
             self._encoder = encoder
         return self._encoder
 
     def _loaded(self) -> TextEncoder:
-        return at_precision(self._plan.load_encoder(), self._plan.precision, self._device)
+        return at_precision(self._plan.load_encoder(), self._plan.precision, self._context.device)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        """Encodes rows; yields (rows, embeddings) batch by batch."""
+        """See EncoderPass."""
         encoder, plan = self.load(), self._plan
-        tokens = plan.preparation.tokenize(self._texts(rows))
-        for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, self._device):
+        tokens = plan.preparation.tokenize(self._column.texts(rows))
+        for positions, embeddings in encode_batches(encoder, tokens, plan.preparation.padding, self._context.device):
             require_finite_embeddings(embeddings, plan)
             yield rows[positions], embeddings
 
 
-def require_finite_embeddings(embeddings: npt.NDArray[np.float32], plan: PretrainedPlan) -> None:
-    """Raises TrainingFailedError, with what to do, for embeddings that are not finite."""
-    if not np.isfinite(embeddings).all():
-        field = f"{plan.path}.preprocessing.embedding_precision"
-        raise TrainingFailedError(
-            f"the encoder gives numbers that are not finite in {plan.precision}; set {field} to fp32",
-            reason=Reason.NON_FINITE_EMBEDDING,
-            field=field,
-        )
+class TextRows(InputRows):
+    """The rows of one text input."""
+
+    fallible = False
+
+    def __init__(self, column: TextColumn, context: PassContext) -> None:
+        self._column, self._context = column, context
+
+    @classmethod
+    def of_data(cls, data: PreparedData, feature: FittedFeature, context: PassContext) -> Self:
+        """See InputRows."""
+        return cls(TextColumn(data.texts(feature)), context)
+
+    @classmethod
+    def of_task(cls, sources: Sources, task: EncodeTask, context: PassContext) -> Self:
+        """See InputRows."""
+        chunks = sources.rows.chunks(task.feature.spec.source)
+        return cls(TextColumn((start, task.feature.texts(values)) for start, values in chunks), context)
+
+    @classmethod
+    def of_table(cls, table: Table, feature: FittedFeature, where: Where, context: PassContext) -> Self:
+        """See InputRows."""
+        chunks = table.chunks(feature.spec.source)
+        return cls(TextColumn((start, feature.texts(values)) for start, values in chunks), context)
+
+    @cached_property
+    def keys(self) -> Keys:
+        """See InputRows."""
+        return keys_of_chunks(self._column.chunks)
+
+    def keys_of(self, rows: npt.NDArray[np.int64]) -> Keys:
+        """See InputRows."""
+        return keys_of_texts(pa.array(self._column.texts(rows), pa.large_string()))
+
+    def encoder_pass(self, plan: PretrainedPlan, view: int | None = None) -> TextPass:
+        """See InputRows."""
+        return TextPass(_text(plan), self._column, self._context)
+
+    def encoded(self, plan: PretrainedPlan, encoder: nn.Module, rows: npt.NDArray[np.int64]) -> Found:
+        """See InputRows."""
+        assert isinstance(encoder, TextEncoder)
+        tokens = self._tokens(_text(plan)).select(rows)
+        return encode_batches(encoder, tokens, _text(plan).preparation.padding, self._context.device)
+
+    def join(self, inputs: EpochInputs, plan: PretrainedPlan) -> None:
+        """See InputRows."""
+        inputs.tokens[plan.name] = TokenFeed(self._tokens(_text(plan)), _text(plan).preparation.padding)
+
+    def readable(self, parts: Parts) -> npt.NDArray[np.int64]:
+        """See InputRows. Rows that are left out hold another row's text here."""
+        return np.flatnonzero(parts != Part.DROPPED)
+
+    @property
+    def bad(self) -> dict[int, str]:
+        """See InputRows: none, for every text can be read."""
+        return {}
+
+    def find_bad(self, plan: PretrainedPlan, rows: npt.NDArray[np.int64]) -> None:
+        """See InputRows."""
+
+    def settle_bad(self, policy: str, parts: Parts, where: Where) -> str:
+        """See InputRows."""
+        return ""
+
+    def require_usable(self, where: Where) -> None:
+        """See InputRows."""
+
+    def _tokens(self, plan: TextPlan) -> TokenColumn:
+        """Token ids of every row, from the cache where this column was tokenised before."""
+        cache = TokenCache(self._context.tokens)
+        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, self.keys)
+        tokens = cache.load(path)
+        if tokens is None:
+            tokens = plan.preparation.tokenize(self._column)
+            cache.save(path, tokens)
+        return tokens
 
 
-def embed(
-    store: SpaceStore,
-    keys: Keys,
-    encode: Encode,
-    report: Callable[[FillProgress], None],
-    scratch: Path,
-) -> Tensor:
-    """The embeddings of every key [n, d] in the narrowest type that holds them, encoding what is missing.
-
-    Rows whose block turns out corrupt are encoded again. The matrix lies in memory where it takes less than half of
-    what is free, otherwise in a scratch file.
-    """
-    matrix = None
-    wanted = np.arange(len(keys))
-    for _ in range(_ATTEMPTS):
-        fill(store, keys[wanted], partial(_renumbered, encode, wanted=wanted), Throttle(report))
-        if matrix is None or store.dtype != matrix.dtype:
-            matrix = new_matrix(len(keys), store.space.dimension, store.dtype, scratch)
-            wanted = np.arange(len(keys))
-            unreadable = store.gather(keys, matrix).unreadable
-        else:
-            part = np.empty((len(wanted), matrix.shape[1]), matrix.dtype)
-            unreadable = store.gather(keys[wanted], part).unreadable
-            matrix[wanted] = part
-        if len(unreadable) == 0:
-            return torch.from_numpy(matrix)
-        wanted = wanted[unreadable]
-    raise TrainingFailedError(
-        "stored embeddings stay unreadable; check the disk of the state directory", reason=Reason.STORE_CORRUPT
-    )
-
-
-def _renumbered(encode: Encode, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-    """Encodes rows of a subset, given and returned by their position in it."""
-    for found, embeddings in encode(wanted[rows]):
-        yield np.searchsorted(wanted, found), embeddings
-
-
-class Throttle:
-    """Passes progress on a few times a second, and always the first, the last and whatever may raise."""
-
-    def __init__(self, report: Callable[[FillProgress], None]) -> None:
-        self._report = report
-        self._last = 0.0
-
-    def __call__(self, progress: FillProgress) -> None:
-        now = time.monotonic()
-        if now - self._last >= _REPORT_SECONDS or progress.seen == progress.total:
-            self._last = now
-            self._report(progress)
-
-
-def new_matrix(rows: int, dimension: int, dtype: npt.DTypeLike, scratch: Path) -> npt.NDArray[np.floating]:
-    """Room for embeddings [rows, dimension]: in memory where less than half of it is taken, else in a file."""
-    size = rows * dimension * np.dtype(dtype).itemsize
-    if size <= _MEMORY_SHARE * available_bytes():
-        return np.empty((rows, dimension), dtype)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=scratch, prefix="embeddings-") as file:  # unlinked on close, kept by the map
-        return np.memmap(file, dtype, "w+", shape=(rows, dimension))
+def _text(plan: PretrainedPlan) -> TextPlan:
+    assert isinstance(plan, TextPlan)
+    return plan

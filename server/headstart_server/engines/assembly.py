@@ -1,35 +1,26 @@
 """Assembles what the loop needs: every row as columns, and the model on its device."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headstart_server.data.dataset import PreparedData
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.loader import Loader, local_loader
 from headstart_server.data.images.reader import ImageReader
 from headstart_server.data.parts import Part, spread
-from headstart_server.data.texts import TextColumn
-from headstart_server.embedding_store.key import keys_of_chunks
 from headstart_server.encoders.deferred import placed
-from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.image_passes import encode_crops
-from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder
-from headstart_server.encoders.tokens import TokenCache, TokenColumn
-from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.encoding.modalities import MODALITIES
+from headstart_server.encoding.rows import EpochInputs, InputRows
+from headstart_server.engines.runtime_context import RuntimeContext, pass_context
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.model.ecd import ECD, PretrainedInput
-from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.rules import ENCODER_EPOCHS
-from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.spec.model import TrainSpec
-from headstart_server.training.feed import Feed, TokenFeed
+from headstart_server.training.feed import Feed
 
 Loading = Callable[[Mapping[str, ImageReader], int], Loader]
 """Makes the loader of so many images."""
@@ -53,15 +44,13 @@ class Assembly:
         where it has room."""
         device = self.runtime.device
         columns = {name: item.embeddings for name, item in self.stored.items()}
-        tokens, readers = {}, {}
+        inputs = EpochInputs()
         for feature in self.data.inputs:
             plan = self.plans.get(feature.name)
             if plan is None:
                 columns[feature.name] = torch.from_numpy(self.data.array(feature))
-            elif isinstance(plan, ImagePlan) and not plan.cached:
-                readers[feature.name] = plan.reader(self.data.images[feature.name])
-            elif isinstance(plan, TextPlan) and not plan.cached:
-                tokens[feature.name] = TokenFeed(self._tokens(plan, feature), plan.preparation.padding)
+            elif not plan.cached:
+                self._rows(feature).join(inputs, plan)
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.VALIDATION, Part.TEST)}
@@ -74,20 +63,13 @@ class Assembly:
         }
         served = {name: item.served for name, item in self.stored.items() if item.served is not None}
         epochs = self.spec.trainer.epochs or ENCODER_EPOCHS
-        loader = self.loading(readers, epochs * len(self.data.parts)) if readers else None
-        feed = Feed(resident, tokens, outputs, parts, device, views=views, served=served, images=loader)
+        loader = self.loading(inputs.readers, epochs * len(self.data.parts)) if inputs.readers else None
+        feed = Feed(resident, inputs.tokens, outputs, parts, device, views=views, served=served, images=loader)
         return feed.standardised(model, _STANDARDISED_BYTES)
 
-    def _tokens(self, plan: TextPlan, feature: FittedFeature) -> TokenColumn:
-        """Token ids of every row, from the cache where this column was tokenised before."""
-        column = TextColumn(self.data.texts(feature))
-        cache = TokenCache(self.runtime.layout.tokens)
-        path = cache.path(plan.source.tokenizer_digest, plan.preparation.max_length, keys_of_chunks(column.chunks))
-        tokens = cache.load(path)
-        if tokens is None:
-            tokens = plan.preparation.tokenize(column)
-            cache.save(path, tokens)
-        return tokens
+    def _rows(self, feature: FittedFeature) -> InputRows:
+        context = pass_context(self.runtime, lambda: None)
+        return MODALITIES[feature.spec.type].of_data(self.data, feature, context)
 
     def model(self, *, in_parts: bool = False) -> ECD:
         """The model on its device: skip encoders for stored embeddings, real ones otherwise.
@@ -118,22 +100,9 @@ class Assembly:
     def _embedded(self, plan: PretrainedPlan, item: PretrainedInput, feature: FittedFeature, rows: Tensor) -> Tensor:
         """Embeddings of some rows by an encoder that is not cached."""
         embeddings = torch.empty(len(rows), plan.dimension)
-        for found, encoded in self._encoded(plan, item.encoder, feature, rows.numpy()):
+        for found, encoded in self._rows(feature).encoded(plan, item.encoder, rows.numpy()):
             embeddings[torch.from_numpy(found)] = torch.from_numpy(encoded)
         return embeddings
-
-    def _encoded(
-        self, plan: PretrainedPlan, encoder: nn.Module, feature: FittedFeature, rows: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
-        """(positions among `rows`, embeddings) by an encoder that is at hand."""
-        device = self.runtime.device
-        if isinstance(plan, TextPlan) and isinstance(encoder, TextEncoder):
-            tokens = self._tokens(plan, feature).select(rows)
-            yield from encode_batches(encoder, tokens, plan.preparation.padding, device)
-        elif isinstance(plan, ImagePlan) and isinstance(encoder, ImageEncoder):
-            reader = replace(plan.reader(self.data.images[feature.name]), augmentation=None)
-            crops = ((np.array([index]), reader.crop(row, None)[None]) for index, row in enumerate(rows.tolist()))
-            yield from encode_crops(encoder, crops, device)
 
 
 def _resident(values: Tensor, device: torch.device) -> Tensor:

@@ -50,7 +50,7 @@ def prepare_job(job: JobContext, runtime: RuntimeContext, listener: Listener, su
 def stored_inputs(prepared: Prepared, runtime: RuntimeContext, listener: Listener) -> dict[str, StoredInput]:
     """What the store has of every cached input, once what it lacks is encoded."""
     inputs = StoredInputs(prepared.plan.data, runtime, listener, scratch_of(prepared.job, runtime))
-    inputs.check_images(prepared.plan.inputs)
+    inputs.check_rows(prepared.plan.inputs)
     return _for_each_cached(prepared, inputs, listener, inputs.of)
 
 
@@ -59,7 +59,7 @@ def fill_store(prepared: Prepared, runtime: RuntimeContext, listener: Listener, 
     data = prepared.plan.data
     parts = data.parts.copy()
     inputs = StoredInputs(data, runtime, listener, scratch_of(prepared.job, runtime), encode_pool)
-    inputs.check_images(prepared.plan.inputs)
+    inputs.check_rows(prepared.plan.inputs)
     _for_each_cached(prepared, inputs, listener, inputs.fill)
     return Survey(parts, data.parts, {name: images.keys for name, images in data.images.items()})
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import adopt_precision, compute_fp32_exactly
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.encoding.encoder_cache import EncoderCache
+from headstart_server.encoding.rows import PassContext
 from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.model.bundle import EncoderStore
 from headstart_server.storage.storage import Storage
@@ -53,6 +56,12 @@ class RuntimeContext:
     def layout(self) -> Layout:
         """Folders on this machine's disk."""
         return self.storage.layout
+
+
+def pass_context(runtime: RuntimeContext, check: Callable[[], None], most_loaders: int | None = None) -> PassContext:
+    """What the passes of a job run with; `check` may raise to stop one."""
+    tokens, limits = runtime.layout.tokens, runtime.image_limits
+    return PassContext(runtime.device, tokens, limits, EncoderCache(), check, most_loaders)
 
 
 def runtime_of(settings: RuntimeSettings, *, use_gpu: bool | None = None) -> RuntimeContext:

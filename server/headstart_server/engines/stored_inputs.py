@@ -1,6 +1,6 @@
 """What the store holds of a job's cached inputs: filled where it lacks something, then gathered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,24 +13,20 @@ from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.dataset import PreparedData, check_parts, image_where
 from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.images.policy import settle_bad_images
 from headstart_server.data.parts import Part
-from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, FillProgress, fill
-from headstart_server.embedding_store.key import Keys, keys_of_chunks
+from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoding.encode_pool import EncodePool, EncodeTask, PoolEncode
-from headstart_server.encoding.encoder_cache import EncoderCache
-from headstart_server.encoding.images import ImageEncode, find_undecodable
-from headstart_server.encoding.texts import TextEncode, Throttle, embed, new_matrix
+from headstart_server.encoding.matrix import Throttle, embed, new_matrix
+from headstart_server.encoding.modalities import MODALITIES
+from headstart_server.encoding.rows import EncoderPass, InputRows
 from headstart_server.engines.events import EncodeReport
 from headstart_server.engines.listener import Listener
-from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.planning.image_inputs import ImagePlan
-from headstart_server.planning.passes import keys_of_input, rows_as_served
+from headstart_server.engines.runtime_context import RuntimeContext, pass_context
+from headstart_server.planning.passes import rows_as_served
 from headstart_server.planning.pretrained import PretrainedPlan
-from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.training.reports import APPROXIMATE, JobWarning
 from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
@@ -60,123 +56,108 @@ class StoredInputs:
         encode_pool: EncodePool | None = None,
     ) -> None:
         self._data, self._runtime, self._listener, self._scratch = data, runtime, listener, scratch
-        self._encode_pool, self._encoder_cache = encode_pool, EncoderCache()
+        self._encode_pool, self._context = encode_pool, pass_context(runtime, listener.check)
         self.dropped = False
         """Whether rows were left out because their image turned out to be unusable."""
 
     def of(self, feature: FittedFeature, plan: PretrainedPlan) -> StoredInput:
         """The embeddings of one cached input, encoding what the store lacks."""
-        if isinstance(plan, ImagePlan):
-            return self._of_images(feature, plan)
-        assert isinstance(plan, TextPlan)
-        column = TextColumn(self._data.texts(feature))
-        encode = TextEncode(plan, column.texts, self._runtime.device)
-        store = self._runtime.store.space(plan.space)
-        embeddings = embed(store, keys_of_chunks(column.chunks), encode, self._report(plan), self._scratch)
-        return StoredInput(embeddings, served=self._served(feature, plan))
+        rows = self._rows(feature)
+        # What is found unusable on the way concerns all spaces, so all are filled before any is gathered from.
+        done = self._fill_all(feature, plan, rows) if rows.fallible else None
+        encode = rows.encoder_pass(plan)
+        report = self._report(plan, encode)
+        report = report if done is None else _going_on(done, report)
+        embeddings = embed(self._store(plan.space), rows.keys, encode, report, self._scratch)
+        views = self._views(plan, rows) if plan.view_spaces else None
+        return StoredInput(embeddings, views, self._served(plan, rows))
 
     def fill(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
         """Has the encode pool encode what the store lacks of one cached input."""
         assert self._encode_pool is not None
-        if isinstance(plan, ImagePlan):
-            self._fill_all_images(feature, plan)
-            self._fill_served(feature, plan)
-            return
-        rows = np.flatnonzero(self._data.parts != Part.DROPPED)  # of the others the encode pool would read other texts
-        keys = keys_of_chunks(TextColumn(self._data.texts(feature)).chunks)[rows]
-        encode = PoolEncode(self._encode_pool, EncodeTask(feature), self._listener.check, {})
-        store = self._runtime.store.space(plan.space)
-        fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode)), max(1, len(keys)))
-        _require_stored(store, keys)
-        self._fill_served(feature, plan)
+        rows = self._rows(feature)
+        self._fill_all(feature, plan, rows)
+        self._fill_served(feature, plan, rows)
 
-    def check_images(self, plans: dict[str, PretrainedPlan]) -> None:
-        """Decodes the images of inputs that are not cached, before a training that reads them in every epoch."""
-        readers = {
-            name: plan.reader(self._data.images[name])
-            for name, plan in plans.items()
-            if isinstance(plan, ImagePlan) and not plan.cached
-        }
-        if readers:
-            find_undecodable(readers, np.flatnonzero(self._data.parts != Part.DROPPED), self._listener.check)
-            for feature in self._data.inputs:
-                if feature.name in readers:
-                    self._settle(feature)
+    def check_rows(self, plans: Mapping[str, PretrainedPlan]) -> None:
+        """Reads the rows of inputs that are not cached, before a training that reads them in every epoch."""
+        kept = np.flatnonzero(self._data.parts != Part.DROPPED)
+        uncached = [item for item in self._data.inputs if item.name in plans and not plans[item.name].cached]
+        for feature in uncached:
+            rows = self._rows(feature)
+            rows.find_bad(plans[feature.name], kept)
+            self._settle(feature, rows)
 
-    def _of_images(self, feature: FittedFeature, plan: ImagePlan) -> StoredInput:
-        """Fills every space before it gathers from any: what is found unusable on the way concerns them all."""
-        done = self._fill_all_images(feature, plan)
-        images, encode = self._data.images[feature.name], self._image_encode(plan, None)
-        report = _going_on(done, self._report(plan, encode))
-        store = self._runtime.store.space(plan.space)
-        embeddings = embed(store, images.keys, encode, report, self._scratch)
-        views = self._views(feature, plan) if plan.views else None
-        return StoredInput(embeddings, views, self._served(feature, plan))
+    def _rows(self, feature: FittedFeature) -> InputRows:
+        return MODALITIES[feature.spec.type].of_data(self._data, feature, self._context)
 
-    def _fill_all_images(self, feature: FittedFeature, plan: ImagePlan) -> FillProgress:
+    def _store(self, space: Space) -> SpaceStore:
+        return self._runtime.store.space(space)
+
+    def _fill_all(self, feature: FittedFeature, plan: PretrainedPlan, rows: InputRows) -> FillProgress:
         """Fills the space of all rows, then those of the views."""
-        done = self._fill_images(feature, plan)
-        for view in range(plan.views):
-            self._fill_images(feature, plan, view)
+        done = self._fill(feature, plan, rows)
+        for view in range(len(plan.view_spaces)):
+            self._fill(feature, plan, rows, view)
         return done
 
-    def _fill_images(self, feature: FittedFeature, plan: ImagePlan, view: int | None = None) -> FillProgress:
+    def _fill(
+        self, feature: FittedFeature, plan: PretrainedPlan, rows: InputRows, view: int | None = None
+    ) -> FillProgress:
         """Encodes what the store lacks of all rows, or of one view of the training rows; settles what is unusable."""
-        images = self._data.images[feature.name]
-        encode: ImageEncode | PoolEncode = self._image_encode(plan, view)
+        encode: EncoderPass | PoolEncode = rows.encoder_pass(plan, view)
         if self._encode_pool is not None:
-            encode = PoolEncode(
-                self._encode_pool, EncodeTask(feature, view, images.keys), self._listener.check, images.bad
-            )
-        store = self._runtime.store.space(_space(plan, view))
-        rows = np.arange(len(images.keys)) if view is None else self._data.rows(Part.TRAIN)
-        report = self._report(plan, encode, view)
-        window = WINDOW_ROWS if self._encode_pool is None else max(1, len(rows))
-        done = fill(store, images.keys[rows], _of_rows(encode, rows), Throttle(report), window)
-        if images.bad:
+            encode = self._pooled(EncodeTask(feature, view, rows.file_keys), rows)
+        numbers = rows.readable(self._data.parts) if view is None else self._data.rows(Part.TRAIN)
+        report, keys = self._report(plan, encode, view), rows.keys[numbers]
+        window = WINDOW_ROWS if self._encode_pool is None else max(1, len(numbers))
+        done = fill(self._store(plan.space_of(view)), keys, _of_rows(encode, numbers), Throttle(report), window)
+        if rows.bad:
             report(done)
-            images.spread_bad()
-            self._settle(feature)
+            self._settle(feature, rows)
+        elif self._encode_pool is not None:
+            _require_stored(self._store(plan.space_of(view)), keys)
         return done
 
-    def _views(self, feature: FittedFeature, plan: ImagePlan) -> Views:
-        """The stored views of the training rows, one matrix."""
-        rows = self._data.rows(Part.TRAIN)
-        stores = [self._runtime.store.space(plan.view_space(view)) for view in range(plan.views)]
-        dtype = np.result_type(*(store.dtype for store in stores))
-        values = new_matrix(plan.views * len(rows), plan.dimension, dtype, self._scratch)
-        for view, store in enumerate(stores):
-            encode = self._image_encode(plan, view)
-            report = _going_on(None, self._report(plan, encode, view))
-            keys = self._data.images[feature.name].keys[rows]
-            found = embed(store, keys, _of_rows(encode, rows), report, self._scratch)
-            values[view * len(rows) : (view + 1) * len(rows)] = found.numpy()
-        positions = torch.full((len(self._data.parts),), -1, dtype=torch.int64)
-        positions[torch.from_numpy(rows)] = torch.arange(len(rows))
-        return Views(torch.from_numpy(values), positions, plan.seed, plan.views)
-
-    def _served(self, feature: FittedFeature, plan: PretrainedPlan) -> ServedRows | None:
-        """The test rows as Predict reads them, where they are stored rounded further."""
-        rows, plan = self._rows_as_served(plan), plan.as_served()
-        if len(rows) == 0:
-            return None
-        encode, keys = self._encode_of(feature, plan), keys_of_input(self._data, feature)[rows]
-        report = self._report(plan, encode if isinstance(encode, ImageEncode) else None, test=True)
-        store = self._runtime.store.space(plan.space)
-        found = embed(store, keys, _of_rows(encode, rows), report, self._scratch)
-        return ServedRows.of(found.float(), torch.from_numpy(rows), len(self._data.parts))
-
-    def _fill_served(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
-        """Has the encode pool encode what `_served` gathers."""
-        rows, plan = self._rows_as_served(plan), plan.as_served()
-        if len(rows) == 0:
-            return
+    def _pooled(self, task: EncodeTask, rows: InputRows) -> PoolEncode:
+        """The pass in the processes of the encode pool."""
         assert self._encode_pool is not None
-        images = self._data.images.get(feature.name)
-        task = EncodeTask(feature, keys=None if images is None else images.keys, served=True)
-        encode = PoolEncode(self._encode_pool, task, self._listener.check, {} if images is None else images.bad)
-        store, keys = self._runtime.store.space(plan.space), keys_of_input(self._data, feature)[rows]
-        fill(store, keys, _of_rows(encode, rows), Throttle(self._report(plan, encode, test=True)), len(rows))
+        return PoolEncode(self._encode_pool, task, self._listener.check, rows.bad)
+
+    def _views(self, plan: PretrainedPlan, rows: InputRows) -> Views:
+        """The stored views of the training rows, one matrix."""
+        numbers, count = self._data.rows(Part.TRAIN), len(plan.view_spaces)
+        stores = list(map(self._store, plan.view_spaces))
+        dtype = np.result_type(*(store.dtype for store in stores))
+        values = new_matrix(count * len(numbers), plan.dimension, dtype, self._scratch)
+        for view, store in enumerate(stores):
+            encode = rows.encoder_pass(plan, view)
+            report = _going_on(None, self._report(plan, encode, view))
+            found = embed(store, rows.keys[numbers], _of_rows(encode, numbers), report, self._scratch)
+            values[view * len(numbers) : (view + 1) * len(numbers)] = found.numpy()
+        positions = torch.full((len(self._data.parts),), -1, dtype=torch.int64)
+        positions[torch.from_numpy(numbers)] = torch.arange(len(numbers))
+        return Views(torch.from_numpy(values), positions, plan.view_seed, count)
+
+    def _served(self, plan: PretrainedPlan, rows: InputRows) -> ServedRows | None:
+        """The test rows as Predict reads them, where they are stored rounded further."""
+        numbers, plan = self._rows_as_served(plan), plan.as_served()
+        if len(numbers) == 0:
+            return None
+        encode = rows.encoder_pass(plan)
+        report, keys = self._report(plan, encode, test=True), rows.keys[numbers]
+        found = embed(self._store(plan.space), keys, _of_rows(encode, numbers), report, self._scratch)
+        return ServedRows.of(found.float(), torch.from_numpy(numbers), len(self._data.parts))
+
+    def _fill_served(self, feature: FittedFeature, plan: PretrainedPlan, rows: InputRows) -> None:
+        """Has the encode pool encode what `_served` gathers."""
+        numbers, plan = self._rows_as_served(plan), plan.as_served()
+        if len(numbers) == 0:
+            return
+        encode = self._pooled(EncodeTask(feature, keys=rows.file_keys, served=True), rows)
+        store, keys = self._store(plan.space), rows.keys[numbers]
+        report = Throttle(self._report(plan, encode, test=True))
+        fill(store, keys, _of_rows(encode, numbers), report, len(numbers))
         _require_stored(store, keys)
 
     def _rows_as_served(self, plan: PretrainedPlan) -> npt.NDArray[np.int64]:
@@ -193,23 +174,14 @@ class StoredInputs:
             self._listener.report(JobWarning(APPROXIMATE, message))
         return rows
 
-    def _encode_of(self, feature: FittedFeature, plan: PretrainedPlan) -> Encode:
-        if isinstance(plan, ImagePlan):
-            return self._image_encode(plan, None)
-        assert isinstance(plan, TextPlan)
-        return TextEncode(plan, TextColumn(self._data.texts(feature)).texts, self._runtime.device)
-
-    def _image_encode(self, plan: ImagePlan, view: int | None) -> ImageEncode:
-        images, device = self._data.images[plan.name], self._runtime.device
-        return ImageEncode(plan, images, device, self._encoder_cache, self._listener.check, view)
-
-    def _settle(self, feature: FittedFeature) -> None:
-        """Applies the policy to images found unusable."""
-        images = self._data.images[feature.name]
+    def _settle(self, feature: FittedFeature, rows: InputRows) -> None:
+        """Applies the policy to rows found unusable."""
+        if not rows.bad:
+            return
         index = [item.name for item in self._data.inputs].index(feature.name)
         where = image_where(index, feature.spec, self._data.sources)
         policy = feature.spec.preprocessing.bad_image_policy or "fail"
-        note = settle_bad_images(images, policy, self._data.parts, where)
+        note = rows.settle_bad(policy, self._data.parts, where)
         check_parts(self._data.parts)
         self.dropped |= policy == "drop"
         if note:
@@ -218,20 +190,18 @@ class StoredInputs:
     def _report(
         self,
         plan: PretrainedPlan,
-        encode: ImageEncode | PoolEncode | None = None,
+        encode: EncoderPass | PoolEncode,
         view: int | None = None,
         *,
         test: bool = False,
     ) -> Callable[[FillProgress], None]:
-        space = plan.space if not isinstance(plan, ImagePlan) else _space(plan, view)
-        name = plan.name if view is None else f"{plan.name} (view {view + 1})"
-        name = f"{plan.name} (test, {plan.precision})" if test else name
+        space = plan.space_of(view)
+        name = f"{plan.name} (test, {plan.precision})" if test else plan.pass_name(view)
 
         def report(progress: FillProgress) -> None:
             self._listener.check()
-            waited = encode.waited if encode is not None else 0.0
             workers = encode.workers if isinstance(encode, PoolEncode) else ()
-            counted = replace(progress, waited=waited, workers=workers, test=test)
+            counted = replace(progress, waited=encode.waited, workers=workers, test=test)
             self._listener.report(EncodeReport.of(counted, name, space.identifier))
 
         return report
@@ -247,10 +217,6 @@ def _require_stored(store: SpaceStore, keys: Keys) -> None:
             reason=Reason.WORKERS_DISAGREE,
             field="backend",
         )
-
-
-def _space(plan: ImagePlan, view: int | None) -> Space:
-    return plan.space if view is None else plan.view_space(view)
 
 
 def _going_on(done: FillProgress | None, report: Callable[[FillProgress], None]) -> Callable[[FillProgress], None]:

@@ -9,7 +9,6 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.export.graph_inputs import GraphInput
 from headstart_server.export.graph_names import distinct
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
@@ -40,7 +39,7 @@ class ExportGraph(nn.Module):
     def _require_padded_batches(self) -> None:
         """Raises FailedPreconditionError for text encoders whose embeddings padding would change: a graph is padded."""
         for name, item in self.model.pretrained().items():
-            if isinstance(item.encoder, TextEncoder) and not item.encoder.sharing.free:
+            if not item.one_pass:
                 raise FailedPreconditionError(
                     f"the encoder of {name!r} gives a text another embedding when it is padded, so it reads texts of "
                     "one length at a time, which a graph cannot; export with head_only, and embed texts with Embed",

@@ -15,7 +15,8 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics, restore
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.export.graph import ExportGraph
-from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Rows
 
 TOLERANCE = 1e-4
@@ -80,8 +81,7 @@ def _alike(graph: ExportGraph, rows: Rows, predictor: Predictor) -> Iterator[Gra
     if not graph.images or graph.head_only:
         yield GraphRows(np.arange(rows.count), graph_inputs(graph, rows, predictor))
         return
-    pixels = {name: predictor.pixels(name, rows) for name in graph.images}
-    sizes = [tuple(pixels[name][row].shape for name in graph.images) for row in range(rows.count)]
+    sizes = list(zip(*(predictor.sizes(name, rows) for name in graph.images), strict=True))
     for size in dict.fromkeys(sizes):
         members = np.array([row for row in range(rows.count) if sizes[row] == size])
         yield GraphRows(members, graph_inputs(graph, rows.select(members), predictor))
@@ -93,15 +93,10 @@ def graph_inputs(graph: ExportGraph, rows: Rows, predictor: Predictor) -> tuple[
     for item in graph.inputs:
         if item.role == "embedding":
             tensors.append(torch.from_numpy(predictor.embeddings(item.feature, rows)))
-        elif item.role == "image":
-            tensors.append(torch.from_numpy(np.stack(predictor.pixels(item.feature, rows))))
-        elif item.role in ("input_ids", "attention_mask"):
-            column = rows.tokens[item.feature]
-            ids, mask = column.padded(np.arange(len(column)), predictor.padding(item.feature))
-            mask = np.ones_like(ids) if mask is None else mask
-            tensors.append(torch.from_numpy(ids if item.role == "input_ids" else mask))
-        else:
+        elif item.role == "value":
             tensors.append(_value(graph, item.feature, rows))
+        else:
+            tensors.append(predictor.tensor(item.feature, item.role, rows))
     return tuple(tensors)
 
 
@@ -205,9 +200,9 @@ def _by_length(
 ) -> dict[int, str]:
     """For each number of tokens up to 9, a text that has it; always some."""
     table = _with_cells(row.take(pa.array([0] * len(candidates))), column, candidates)
-    lengths = predictor.rows(table_of_arrow(table, "sample")).tokens[features[column]].lengths
-    known = {int(length): text for length, text in zip(reversed(lengths), reversed(candidates), strict=True)}
-    return {length: text for length, text in known.items() if length <= _SHORT} or {int(lengths[0]): candidates[0]}
+    sizes = predictor.sizes(features[column], predictor.rows(table_of_arrow(table, "sample")))
+    known = {length: text for (length,), text in zip(reversed(sizes), reversed(candidates), strict=True)}
+    return {length: text for length, text in known.items() if length <= _SHORT} or {sizes[0][0]: candidates[0]}
 
 
 def _prefixes(texts: list[str]) -> list[str]:

@@ -18,8 +18,8 @@ P = ParamSpec("P")
 class EventLog:
     """Every write wakes those who watch its job; a job that nobody watches takes no memory."""
 
-    def __init__(self, store: JobStore, executor: Executor) -> None:
-        self._store, self._executor = store, executor
+    def __init__(self, store: JobStore, reads: Executor, writes: Executor) -> None:
+        self._store, self._reads, self._writes = store, reads, writes
         self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.closed = False
 
@@ -33,7 +33,7 @@ class EventLog:
         self, write: Callable[Concatenate[str, P], Appended], identifier: str, *args: P.args, **kwargs: P.kwargs
     ) -> JobRecord:
         """Calls one of the store's writing methods for a job; returns the job after it."""
-        job, appended = await self._executor.run(write, identifier, *args, **kwargs)
+        job, appended = await self._writes.run(write, identifier, *args, **kwargs)
         for event in appended:
             _count(event)
         changed = self._changed.pop(identifier, None)
@@ -43,17 +43,17 @@ class EventLog:
 
     async def watch(self, identifier: str, after: int) -> AsyncIterator[LogEntry]:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
-        await self._executor.run(self._store.get, identifier)
+        await self._reads.run(self._store.get, identifier)
         while not self.closed:
             changed = self._changed.setdefault(identifier, asyncio.Event())
-            entries = await self._executor.run(self._store.events, identifier, after)
+            entries = await self._reads.run(self._store.events, identifier, after)
             for entry in entries:
                 yield entry
                 after = entry.sequence
             if entries and isinstance(last := entries[-1].event, StateChange) and last.to.terminal:
                 return
             if not entries:
-                job = await self._executor.run(self._store.get, identifier)
+                job = await self._reads.run(self._store.get, identifier)
                 if job.state.terminal and job.last_sequence <= after:
                     return
                 await changed.wait()

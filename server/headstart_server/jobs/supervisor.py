@@ -56,7 +56,7 @@ class Supervisor:
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
         self._executors = executors
         self._layout = storage.layout
-        self._log = EventLog(store, executors.store)
+        self._log = EventLog(store, executors.store, executors.reports)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}

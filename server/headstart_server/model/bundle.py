@@ -20,9 +20,10 @@ from headstart_server.core.errors import DataLossError, FailedPreconditionError
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
-from headstart_server.encoders.image import ImageEncoder, ImageSource, load_image_encoder, opened_source
+from headstart_server.encoders.image import ImageSource, load_image_encoder, opened_source
+from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.head import HEADS, NeuralHead
@@ -131,14 +132,14 @@ class Bundle:
                 pretrained[name].restore(self.encoder(name, encoder_store))
         return model.eval()
 
-    def encoder(self, feature: str, encoder_store: EncoderStore) -> TextEncoder | ImageEncoder:
+    def encoder(self, feature: str, encoder_store: EncoderStore) -> PretrainedEncoder:
         """The encoder of a pretrained input, in float32, in evaluation mode."""
-        source, reduction = self.source(feature, encoder_store), self.encoders[feature].reduction
-        preparation = self.preparation(feature, encoder_store)
-        if isinstance(preparation, ImageTransform):
-            return load_image_encoder(source, preparation, reduction, use_pretrained=True, field=feature)
+        source, reference = self.source(feature, encoder_store), self.encoders[feature]
+        if reference.kind == "image":
+            transform = ImageTransform.from_description(reference.transform)
+            return load_image_encoder(source, transform, reference.reduction, use_pretrained=True, field=feature)
         assert isinstance(source, ModelSource)
-        return load_encoder(source, reduction, use_pretrained=True, field=feature)
+        return load_encoder(source, reference.reduction, use_pretrained=True, field=feature)
 
     def sample(self) -> pa.Table:
         """Some training rows of the input columns."""

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.deferred import DeferredEncoder
+from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.tabular import build_tabular
 from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.head import HEADS, NeuralHead
@@ -80,6 +81,11 @@ class PretrainedInput(nn.Module):
     def skipped(self) -> bool:
         """Whether the skip encoder is in place."""
         return isinstance(self.encoder, SkipEncoder)
+
+    @property
+    def one_pass(self) -> bool:
+        """Whether the encoder takes rows of any lengths or sizes together: see PretrainedEncoder."""
+        return not isinstance(self.encoder, PretrainedEncoder) or self.encoder.one_pass
 
     def skip(self) -> None:
         """Puts the skip encoder in place: inputs are embeddings from now on."""

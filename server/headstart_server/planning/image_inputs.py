@@ -55,16 +55,18 @@ class ImagePlan(PretrainedPlan):
         return self._space({"transform": self.transform.describe()})
 
     @property
-    def passes(self) -> dict[str, Space]:
-        """See PretrainedPlan."""
-        views = {f"{self.name} (view {view + 1})": self.view_space(view) for view in range(self.views)}
-        return {**super().passes, **views}
+    def view_spaces(self) -> tuple[Space, ...]:
+        """See PretrainedPlan. What a view shows depends on the file, the seed and the view's number."""
+        if self.augmentation is None:
+            return ()
+        drawn = {"augmentation": self.augmentation.describe(), "seed": self.seed}
+        prepared = {"transform": self.transform.describe(), **drawn}
+        return tuple(self._space({**prepared, "view": view}) for view in range(self.views))
 
-    def view_space(self, view: int) -> Space:
-        """The space of one augmented view: what it shows depends on the file, the seed and the view's number."""
-        assert self.augmentation is not None
-        drawn = {"augmentation": self.augmentation.describe(), "seed": self.seed, "view": view}
-        return self._space({"transform": self.transform.describe(), **drawn})
+    @property
+    def view_seed(self) -> int:
+        """See PretrainedPlan."""
+        return self.seed
 
     def reader(self, images: ScannedImages) -> ImageReader:
         """Reads an input's images as this encoder takes them, augmented by epoch."""

@@ -1,6 +1,7 @@
 """Plans every input of a spec."""
 
 from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.data.features.fitted import PRETRAINED
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.image_inputs import plan_image
@@ -8,7 +9,19 @@ from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.text_inputs import plan_text
 from headstart_server.planning.trainer import seed_of
-from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.model import FeatureSpec, TrainSpec
+
+
+def plan_pretrained(
+    feature: FeatureSpec, path: str, sources: ModelSources, resolution: Resolution, device_type: str, seed: int
+) -> PretrainedPlan:
+    """Plans one input that a pretrained encoder reads; `path` is where its errors say it is.
+
+    Raises InvalidInputError.
+    """
+    if feature.type == "image":
+        return plan_image(feature, path, sources, resolution, device_type, seed)
+    return plan_text(feature, path, sources, resolution, device_type)
 
 
 def plan_inputs(
@@ -23,10 +36,9 @@ def plan_inputs(
     for index, feature in enumerate(spec.input_features):
         path = f"input_features[{index}]"
         try:
-            if feature.type == "text":
-                plans[feature.name] = plan_text(feature, path, sources, resolution, device_type)
-            elif feature.type == "image":
-                plans[feature.name] = plan_image(feature, path, sources, resolution, device_type, seed_of(spec))
+            if feature.type in PRETRAINED:
+                seed = seed_of(spec)
+                plans[feature.name] = plan_pretrained(feature, path, sources, resolution, device_type, seed)
             else:
                 kind = resolution.settle(f"{path}.encoder.type", feature.encoder.type, DEFAULT_TYPES[feature.type])
                 encoder_type(kind, feature.type, f"{path}.encoder.type")

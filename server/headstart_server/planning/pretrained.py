@@ -43,9 +43,28 @@ class PretrainedPlan(ABC):
         """The embedding space of the frozen encoder."""
 
     @property
+    def view_spaces(self) -> tuple[Space, ...]:
+        """The spaces of augmented views that are stored of training rows."""
+        return ()
+
+    @property
+    def view_seed(self) -> int:
+        """What decides which view is read in which epoch."""
+        return 0
+
+    @property
     def passes(self) -> dict[str, Space]:
         """The embedding passes of a cached input by name: its own, then those of stored views of its training rows."""
-        return {self.name: self.space}
+        views = (None, *range(len(self.view_spaces)))
+        return {self.pass_name(view): self.space_of(view) for view in views}
+
+    def space_of(self, view: int | None) -> Space:
+        """The space of all rows, or of one view of the training rows."""
+        return self.space if view is None else self.view_spaces[view]
+
+    def pass_name(self, view: int | None) -> str:
+        """What progress calls the pass over all rows, or over one view."""
+        return self.name if view is None else f"{self.name} (view {view + 1})"
 
     @property
     def reads_test_rows_again(self) -> bool:

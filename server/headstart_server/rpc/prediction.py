@@ -17,7 +17,7 @@ from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.tables import arrow_table
 from headstart_server.service.prediction import PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
-from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.inputs import Reuse
 
 _INLINE_ROWS = 16
 _READ_AHEAD = 2

@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,30 +14,21 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.data.features.cells import Where
-from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.data.features.text import unfitted
-from headstart_server.data.images.column import ImageColumn
-from headstart_server.data.images.policy import require_usable_images
-from headstart_server.data.images.scan import ScannedImages, scan
-from headstart_server.data.tables import Table, table_of_arrow
-from headstart_server.data.texts import TextColumn
+from headstart_server.data.features.fitted import unfitted
+from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.inventory import SpaceSummary
-from headstart_server.embedding_store.key import Keys, keys_of_chunks
 from headstart_server.encoders.precision import DTYPES
-from headstart_server.encoding.encoder_cache import EncoderCache
-from headstart_server.encoding.images import ImageEncode
-from headstart_server.encoding.texts import TextEncode, embed
-from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.planning.image_inputs import ImagePlan, plan_image
+from headstart_server.encoding.matrix import embed
+from headstart_server.encoding.modalities import MODALITIES
+from headstart_server.encoding.rows import InputRows
+from headstart_server.engines.runtime_context import RuntimeContext, pass_context
+from headstart_server.planning.inputs import plan_pretrained
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
-from headstart_server.planning.text_inputs import TextPlan, plan_text
 from headstart_server.serving.batcher import Batcher
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 
-_PIECE_ROWS = 256
-"""Texts that are tokenised and encoded before others get their turn."""
 SCRATCH = "embed"
 """The folder beside those of jobs in which large answers are kept."""
 
@@ -66,22 +56,12 @@ class Embeddings:
     precision: str
 
 
-class _Encode(Protocol):
-    """The pass of one encoder."""
-
-    def load(self) -> object:
-        """Loads the encoder, unless it is in the cache."""
-
-    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        """Encodes rows batch by batch."""
-
-
 class EmbeddingService:
     """Use cases of embeddings. Runs on the server's event loop."""
 
     def __init__(self, runtime: RuntimeContext, batcher: Batcher, max_rows: int, executors: Executors) -> None:
         self._runtime, self._batcher, self._max_rows, self._executors = runtime, batcher, max_rows, executors
-        self._encoder_cache = EncoderCache()
+        self._context = pass_context(runtime, lambda: None)
 
     async def embed(self, caller: Principal, order: EmbedOrder) -> Embeddings:
         """Embeds rows, which are encoded in turn with those of other callers and with predictions.
@@ -116,12 +96,13 @@ class EmbeddingService:
         plan = self._plan(feature)
         if order.space:
             plan = _in_space(plan, order.space)
-        keys, encode = (self._texts if feature.type == "text" else self._images)(feature, plan, table)
+        where = Where("table", feature.source, lambda row: f"row {row + 1}")
+        rows = MODALITIES[feature.type].of_table(table, unfitted(feature), where, self._context)
         reports: list[int] = []
         matrix = embed(
             self._runtime.store.space(plan.space),
-            keys,
-            _InTurn(encode, self._batcher, gone),
+            rows.keys,
+            _InTurn(rows, plan, where, self._batcher, gone),
             lambda progress: reports.append(progress.found),
             self._runtime.layout.job(SCRATCH),
         )
@@ -130,58 +111,30 @@ class EmbeddingService:
     def _plan(self, feature: FeatureSpec) -> PretrainedPlan:
         sources, device = self._runtime.sources, self._runtime.device
         resolution = Resolution.of(TrainSpec(input_features=[feature]))
-        if feature.type == "text":
-            return plan_text(feature, "feature", sources, resolution, device.type)
-        return plan_image(feature, "feature", sources, resolution, device.type, seed=0)
-
-    def _texts(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, _Encode]:
-        assert isinstance(plan, TextPlan)
-        fitted = FittedFeature(feature, unfitted(feature.preprocessing), output=False)
-        column = TextColumn((start, fitted.texts(values)) for start, values in table.chunks(feature.source))
-        return keys_of_chunks(column.chunks), TextEncode(plan, column.texts, self._runtime.device, self._encoder_cache)
-
-    def _images(self, feature: FeatureSpec, plan: PretrainedPlan, table: Table) -> tuple[Keys, _Encode]:
-        assert isinstance(plan, ImagePlan)
-        column = ImageColumn([table], feature.source, self._runtime.image_limits)
-        images = scan(column, np.arange(table.row_count))
-        where = Where("table", feature.source, lambda row: f"row {row + 1}")
-        require_usable_images(images.bad, where)
-        encode = ImageEncode(plan, images, self._runtime.device, self._encoder_cache, lambda: None)
-        return images.keys, _UsableImages(encode, images, where)
-
-
-class _UsableImages:
-    """The pass of an image encoder; raises InvalidInputError, by row, for images that cannot be decoded."""
-
-    def __init__(self, encode: ImageEncode, images: ScannedImages, where: Where) -> None:
-        self._encode, self._images, self._where = encode, images, where
-
-    def load(self) -> object:
-        """See ImageEncode."""
-        return self._encode.load()
-
-    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        """Encodes rows."""
-        yield from self._encode(rows)
-        if self._images.bad:
-            self._images.spread_bad()
-            require_usable_images(self._images.bad, self._where)
+        return plan_pretrained(feature, "feature", sources, resolution, device.type, seed=0)
 
 
 class _InTurn:
     """An encoder whose batches are computed in turn with predictions."""
 
-    def __init__(self, encode: _Encode, batcher: Batcher, gone: threading.Event) -> None:
-        self._encode, self._batcher, self._gone = encode, batcher, gone
+    def __init__(
+        self, rows: InputRows, plan: PretrainedPlan, where: Where, batcher: Batcher, gone: threading.Event
+    ) -> None:
+        self._rows, self._encode, self._where = rows, rows.encoder_pass(plan), where
+        self._batcher, self._gone = batcher, gone
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
-        """Encodes rows; raises CancelledError once the caller has gone."""
+        """Encodes rows.
+
+        Raises CancelledError once the caller has gone, and InvalidInputError naming rows that turn out to be unusable.
+        """
         self._encode.load()
-        size = _PIECE_ROWS if isinstance(self._encode, TextEncode) else max(1, len(rows))
+        size = self._encode.piece_rows or max(1, len(rows))
         for start in range(0, len(rows), size):
             batches = self._encode(rows[start : start + size])
             while (batch := self._next(batches)) is not None:
                 yield batch
+        self._rows.require_usable(self._where)
 
     def _next(self, batches: Iterator[Encoded]) -> Encoded | None:
         if self._gone.is_set():

@@ -11,8 +11,9 @@ from headstart_server.core.principal import Principal, Scope
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
+from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool
-from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Rows
 
 

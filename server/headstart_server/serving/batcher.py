@@ -11,8 +11,9 @@ from typing import TypeVar
 
 from headstart_server import metrics
 from headstart_server.core.errors import OverloadedError
+from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.places import Places
-from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Answer, Rows
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class Batcher:
         """
         answers = []
         for piece in rows.pieces(self._max_batch):
-            if not piece.files:
+            if not piece.pending:
                 answers.append(await self._answer(predictor, piece, reuse))
                 continue
             async with self._places.taken(piece.count):

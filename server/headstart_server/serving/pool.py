@@ -8,18 +8,15 @@ from contextlib import contextmanager, suppress
 import torch
 
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.images.transform import ImageTransform
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.layout import lay_for_short_texts
-from headstart_server.encoders.text import TextEncoder
-from headstart_server.encoders.text_preparation import TextPreparation
+from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.serving.predictor import ImageInput, Predictor, TextInput
+from headstart_server.serving.inputs import SERVED, ServedInput
+from headstart_server.serving.predictor import Predictor
 
-_Encoders = dict[str, tuple[TextEncoder | ImageEncoder, int]]
+_Encoders = dict[str, tuple[PretrainedEncoder, int]]
 """Encoders and their sizes in bytes, by the digest of their weights and how their output is reduced."""
 
 
@@ -85,36 +82,29 @@ class ModelPool:
 
     def _load(self, bundle: Bundle) -> tuple[Predictor, _Encoders]:
         """A model, and the encoders that it uses: those that others use, too, are taken from them."""
-        pretrained: dict[str, TextInput | ImageInput] = {}
+        pretrained: dict[str, ServedInput] = {}
         used: _Encoders = {}
         for name, reference in bundle.encoders.items():
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
             used[key] = self._encoder(key, bundle, name)
             space = Space.from_description(reference.space) if reference.space else None
-            pretrained[name] = _served(used[key][0], bundle.preparation(name, self._encoder_store), space)
+            store = self._store.space(space) if space is not None else None
+            preparation = bundle.preparation(name, self._encoder_store)
+            pretrained[name] = SERVED[reference.kind](used[key][0], preparation, store, self._device)
         head = bundle.model(self._encoder_store, with_encoders=False)
         limits = self._image_limits
-        return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._store, self._device, limits), used
+        return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._device, limits), used
 
-    def _encoder(self, key: str, bundle: Bundle, name: str) -> tuple[TextEncoder | ImageEncoder, int]:
+    def _encoder(self, key: str, bundle: Bundle, name: str) -> tuple[PretrainedEncoder, int]:
         """An encoder and its size, loaded once however many models that use it load at once."""
         with self._alone_with(key):
             found = self._encoders.get(key)
             if found is None:
-                encoder = self._placed(bundle.encoder(name, self._encoder_store)).requires_grad_(False)
+                encoder = bundle.encoder(name, self._encoder_store).for_answers(self._device)
                 found = encoder, bundle.source(name, self._encoder_store).size_bytes
                 with self._lock:
                     self._encoders[key] = found
             return found
-
-    def _placed(self, encoder: TextEncoder | ImageEncoder) -> TextEncoder | ImageEncoder:
-        """The encoder on its device, laid out for quick answers."""
-        if isinstance(encoder, ImageEncoder):
-            return encoder.fused().at("fp32", self._device)
-        encoder = encoder.to(self._device)
-        if self._device.type == "cpu":
-            lay_for_short_texts(encoder)
-        return encoder
 
     def _evict(self) -> None:
         """Drops least recently used models until their encoders fit; the newest always stays."""
@@ -126,12 +116,3 @@ class ModelPool:
         used = set().union(*(keys for _, keys in self._models.values()))
         for key in self._encoders.keys() - used:
             del self._encoders[key]
-
-
-def _served(
-    encoder: TextEncoder | ImageEncoder, preparation: TextPreparation | ImageTransform, space: Space | None
-) -> TextInput | ImageInput:
-    if isinstance(encoder, ImageEncoder) and isinstance(preparation, ImageTransform):
-        return ImageInput(encoder, preparation, space)
-    assert isinstance(encoder, TextEncoder) and isinstance(preparation, TextPreparation)
-    return TextInput(encoder, preparation, space)

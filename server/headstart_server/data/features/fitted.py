@@ -123,6 +123,12 @@ def fit_feature(feature: FeatureSpec, chunks: Chunks, where: Where, *, output: b
     return FittedFeature(feature, statistics, output)
 
 
+def unfitted(feature: FeatureSpec) -> FittedFeature:
+    """An input that a pretrained encoder reads, without training rows: all that is fitted of one is its filler."""
+    statistics = text.unfitted(feature.preprocessing) if feature.type == "text" else ImageStatistics()
+    return FittedFeature(feature, statistics, output=False)
+
+
 def drops_missing(feature: FeatureSpec, *, output: bool) -> bool:
     """Whether rows whose cell is missing are left out: on request, and by default for outputs."""
     strategy = feature.preprocessing.missing_value_strategy

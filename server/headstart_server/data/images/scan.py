@@ -1,6 +1,6 @@
 """The first look at an image column: the key of every file, and which files are no usable images."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -65,14 +65,6 @@ def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
             found.keys[block] = keys
             found.bad |= bad
     return found
-
-
-def keys_of_images(files: Mapping[int, bytes], count: int) -> npt.NDArray[np.uint64]:
-    """Keys of files by row, uint64 [count, 2]; rows without a file get the default image's."""
-    keys = np.tile(_NOTHING, (count, 1))
-    for row, data in files.items():
-        keys[row] = np.frombuffer(_key(data), np.uint64)
-    return keys
 
 
 def _blocks(rows: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

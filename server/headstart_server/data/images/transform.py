@@ -4,8 +4,8 @@ Files are resized by Pillow while they are decoded, as they were when the pretra
 of the way carries uint8 crops of one size. Inside a graph the same steps run on tensors of any size. On an image that
 has the right size already they change nothing, and both ways agree to the last bit; otherwise up to one value in a
 hundred is rounded the other way (up to a quarter of them in images that Pillow resizes down first, then across: those
-twice as tall as wide, and those squeezed more in height than in width). There a bicubic resize of hard edges from black to
-white differs by up to 30 of 255 in single values: what overshoots is clipped after each pass, in the other order.
+twice as tall as wide, and those squeezed more in height than in width). There a bicubic resize of hard edges from black
+to white differs by up to 30 of 255 in single values: what overshoots is clipped after each pass, in the other order.
 """
 
 from collections.abc import Mapping, Sequence

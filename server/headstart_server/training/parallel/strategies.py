@@ -2,7 +2,6 @@
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.reasons import Reason
-from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.model.ecd import ECD
 from headstart_server.model.world import World
 from headstart_server.training.blocks import recompute
@@ -34,7 +33,7 @@ def _require_one_pass(model: ECD, strategy: str) -> None:
     Processes that hold parts of a model run its blocks together; how many lengths a batch has differs among them.
     """
     for name, item in model.pretrained().items():
-        if isinstance(item.encoder, TextEncoder) and not item.encoder.sharing.free:
+        if not item.one_pass:
             raise FailedPreconditionError(
                 f"the encoder of {name!r} reads texts of one length at a time, which {strategy} cannot; "
                 "set backend.trainer.strategy to ddp",

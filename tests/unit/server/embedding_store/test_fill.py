@@ -71,7 +71,7 @@ def test_a_survey_counts_and_changes_nothing(tmp_path: Path) -> None:
 def test_nothing_to_do_is_done_at_once(tmp_path: Path) -> None:
     store = store_at(tmp_path)
     assert fill(store, keys_of([]), FakeEncoder(keys_of([])), _silent) == FillProgress(0)
-    assert not store.shard_folder.exists()
+    assert not (store.folder / "shards").exists()
 
 
 def test_speed_and_time_left_follow_from_the_counts() -> None:
@@ -86,7 +86,7 @@ def test_windows_and_shards_cover_every_row(tmp_path: Path, monkeypatch: pytest.
     store, encoder = store_at(tmp_path), FakeEncoder(keys, batch=2)
     fill(store, keys, encoder, _silent, window_rows=7)
     assert sorted(encoder.rows) == list(range(40))
-    assert len(list(store.shard_folder.iterdir())) > 6
+    assert len(list((store.folder / "shards").iterdir())) > 6
     assert np.array_equal(gathered(store, keys)[0], embedding_of(keys))
 
 

@@ -182,8 +182,8 @@ def test_a_shard_of_another_space_is_not_believed(tmp_path: Path) -> None:
     _, keys = _filled(tmp_path, 5)
     other = store_at(tmp_path, weights="other")
     [path] = _shards(tmp_path)
-    other.shard_folder.mkdir()
-    (other.shard_folder / path.name).write_bytes(path.read_bytes())
+    (other.folder / "shards").mkdir()
+    ((other.folder / "shards") / path.name).write_bytes(path.read_bytes())
     other.refresh()
     assert not other.contains(keys).any()
     assert other.quarantined == 1

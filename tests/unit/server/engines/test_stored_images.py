@@ -10,7 +10,6 @@ import torch
 from headstart_server.core.errors import CancelledError, InvalidInputError
 from headstart_server.data.images.files import FolderFiles
 from headstart_server.data.images.reader import default_crop
-from headstart_server.data.images.scan import keys_of_images
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoders.tuning import Tuning
@@ -19,7 +18,7 @@ from headstart_server.training.feed import Feed
 from torch import Tensor
 
 from tests.support.image_jobs import ImageJob, embedding_of, plan_of, sources_of_images
-from tests.support.images import SMALL, augmentation, broken_jpeg, png, reader
+from tests.support.images import SMALL, augmentation, broken_jpeg, png, reader, scanned
 
 DEFAULT = embedding_of(default_crop(SMALL))
 
@@ -136,7 +135,7 @@ def test_views_of_another_seed_or_augmentation_are_others(tmp_path: Path) -> Non
     flip, crop = augmentation("random_horizontal_flip"), augmentation("random_resized_crop")
     plans = [plan_of(views=2, augmentation=crop), plan_of(views=2, augmentation=flip)]
     plans.append(replace(plans[0], seed=4))
-    spaces = {plan.view_space(view).identifier for plan in plans for view in (0, 1)} | {
+    spaces = {plan.view_spaces[view].identifier for plan in plans for view in (0, 1)} | {
         plan.space.identifier for plan in plans
     }
     assert len(spaces) == 7
@@ -180,7 +179,7 @@ def test_a_file_that_changes_meanwhile_is_not_stored_as_what_it_was(tmp_path: Pa
     (tmp_path / "files/1.png").write_bytes(png(9))
     with pytest.raises(InvalidInputError, match="changed since the job began"):
         job.stored(plan)
-    assert job.has(plan, keys_of_images({0: png(1), 1: png(9), 2: png(0)}, 3)) == [False, False, True]
+    assert job.has(plan, scanned([png(1), png(9), png(0)]).keys) == [False, False, True]
 
 
 def test_a_file_that_goes_bad_before_its_views_are_made_is_left_out(tmp_path: Path) -> None:
@@ -205,13 +204,13 @@ def test_images_that_are_read_in_every_epoch_are_decoded_once_before(policy: str
     plans: dict[str, Any] = {name: plan_of(name, cached=False, tuning=Tuning.FULL) for name in files}
     if policy == "fail":
         with pytest.raises(InvalidInputError, match=r"row 2 of dataset.*row 4 of dataset"):
-            job.inputs.check_images(plans)
+            job.inputs.check_rows(plans)
         return
     if policy == "drop":
         with pytest.raises(InvalidInputError, match="no validation row"):
-            job.inputs.check_images(plans)
+            job.inputs.check_rows(plans)
         return
-    job.inputs.check_images(plans)
+    job.inputs.check_rows(plans)
     assert [job.data.images["left"].read(row) is None for row in range(4)] == [False, True, False, True]
     assert [job.data.images["right"].read(row) is None for row in range(4)] == [False, False, True, False]
     assert job.recorded.checks > 0
@@ -231,13 +230,7 @@ def test_a_cancelled_pass_keeps_what_it_published(tmp_path: Path, monkeypatch: p
     files = [png(seed) for seed in range(64)]
     job, plan = ImageJob(tmp_path, sources_of_images("t" * 63 + "v", {"image": files})), plan_of()
     keys = job.data.images["image"].keys
-
-    def stop() -> None:
-        job.recorded.checks += 1
-        if job.recorded.checks > 6:
-            raise CancelledError("enough")
-
-    monkeypatch.setattr(job.recorded, "check", stop)
+    job.recorded.most_checks = 6
     with pytest.raises(CancelledError):
         job.stored(plan)
     kept = sum(job.has(plan, keys))

@@ -15,7 +15,7 @@ import torch
 from headstart_server.core.errors import NotFoundError
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.export.torchscript import load_torchscript
-from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.inputs import Reuse
 
 from tests.support import tiny_models
 from tests.support.exports import Exports, trained

@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 import torch
 from headstart_server.export.torchscript import load_torchscript
-from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.inputs import Reuse
 from PIL import Image
 
 from tests.support import tiny_models

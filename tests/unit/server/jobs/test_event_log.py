@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import NotFoundError
+from headstart_server.core.errors import NotFoundError, OverloadedError
 from headstart_server.core.executors import Executor
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, StateChange
@@ -51,7 +52,7 @@ async def read(log: EventLog, identifier: str, after: int = 0) -> list[int]:
 
 
 async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStore) -> None:
-    log, identifier = EventLog(store, THREADS), running(store)
+    log, identifier = EventLog(store, THREADS, THREADS), running(store)
     watchers = [asyncio.create_task(read(log, identifier, after)) for after in (0, 0, 3)]
     for _ in range(5):
         await asyncio.sleep(0.01)
@@ -63,7 +64,7 @@ async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStor
 async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobStore) -> None:
     counted: Any = CountedStore(store)
     identifier = running(store)
-    log = EventLog(counted, THREADS)
+    log = EventLog(counted, THREADS, THREADS)
     watch: Any = log.watch(identifier, 0)
     assert (await anext(watch)).sequence == 1
     for _ in range(5):
@@ -75,7 +76,7 @@ async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobS
 
 
 async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
-    log = EventLog(store, THREADS)
+    log = EventLog(store, THREADS, THREADS)
     for _ in range(3):
         identifier = running(store)
         await log.write(store.end, identifier, State.CANCELLED)
@@ -92,14 +93,14 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
 
 
 async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:
-    log, identifier = EventLog(store, THREADS), running(store)
+    log, identifier = EventLog(store, THREADS, THREADS), running(store)
     await log.write(store.end, identifier, State.CANCELLED)
     assert await read(log, identifier, after=3) == []
     assert await read(log, identifier, after=99) == []
 
 
 async def test_closing_ends_every_watch(store: JobStore) -> None:
-    log, identifier = EventLog(store, THREADS), running(store)
+    log, identifier = EventLog(store, THREADS, THREADS), running(store)
     watcher = asyncio.create_task(read(log, identifier))
     await asyncio.sleep(0.05)
     log.close()
@@ -109,4 +110,17 @@ async def test_closing_ends_every_watch(store: JobStore) -> None:
 
 async def test_a_job_that_is_not_there_cannot_be_watched(store: JobStore) -> None:
     with pytest.raises(NotFoundError):
-        await read(EventLog(store, THREADS), "nothing")
+        await read(EventLog(store, THREADS, THREADS), "nothing")
+
+
+async def test_what_jobs_report_is_written_though_the_line_of_clients_is_full(store: JobStore) -> None:
+    reads, go_on, identifier = Executor("store", 1, 1), threading.Event(), running(store)
+    log = EventLog(store, reads, THREADS)
+    clients = [asyncio.create_task(reads.run(go_on.wait)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(OverloadedError):
+        await reads.run(store.get, identifier)
+    assert (await log.write(store.append_reports, identifier, steps(2))).last_sequence == 4
+    go_on.set()
+    await asyncio.gather(*clients)
+    reads.close()

@@ -103,7 +103,7 @@ def test_a_cache_that_cannot_be_right_is_refused_with_what_to_do(
 def test_spaces_tell_apart_what_their_embeddings_show(sources: ModelSources, tmp_path: Path) -> None:
     def spaces(**changes: Any) -> tuple[str, str, str]:
         plan, _ = _plan(sources, **{"preprocessing": {"cached_views": 2}, "augmentation": CROP, **changes})
-        return plan.space.identifier, plan.view_space(0).identifier, plan.view_space(1).identifier
+        return plan.space.identifier, plan.view_spaces[0].identifier, plan.view_spaces[1].identifier
 
     clean, first, second = spaces()
     assert len({clean, first, second}) == 3

@@ -78,7 +78,7 @@ def test_a_space_changes_with_weights_transform_and_view(root: Path) -> None:
     flips = {"augmentation": [{"type": "random_horizontal_flip"}], "preprocessing": {"cached_views": 2}}
     plan, _ = planned(root, {"type": "squeezenet"}, **flips)
     other, _ = planned(root, {"type": "auto_transformer", "pretrained_model_name_or_path": "vit"})
-    spaces = [plan.space, plan.view_space(0), plan.view_space(1), other.space]
+    spaces = [plan.space, plan.view_spaces[0], plan.view_spaces[1], other.space]
     assert len({space.identifier for space in spaces}) == 4
     assert planned(root, {"type": "squeezenet"})[0].space == plan.space
 

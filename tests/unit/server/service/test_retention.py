@@ -196,7 +196,7 @@ def test_a_round_evicts_and_merges(tmp_path: Path) -> None:
     paths = small_shards(layout.embeddings, LEAST_SHARDS + 1)
     space = EmbeddingStore(layout.embeddings).space(space_of())
     _retention(tmp_path, max_store_bytes=LEAST_SHARDS * paths[0].stat().st_size).tend()
-    assert len(list(space.shard_folder.iterdir())) == 1
+    assert len(list((space.folder / "shards").iterdir())) == 1
     space.refresh()
     assert gathered(space, keys_of([f"row {number}" for number in range(1, LEAST_SHARDS + 1)]))[1] == []
     assert not space.contains(keys_of(["row 0"])).any()

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from headstart_server.core.errors import OverloadedError
 from headstart_server.serving.batcher import Batcher
-from headstart_server.serving.predictor import Reuse
+from headstart_server.serving.columns import ImageFiles
+from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
@@ -140,8 +141,7 @@ async def test_an_error_reaches_every_caller_of_its_batch_and_nobody_else(batche
 async def test_rows_that_cannot_be_joined_fail_their_callers_and_stop_nobody_after_them(batcher: Batcher) -> None:
     predictor = FakePredictor()
     first = await one_running(batcher, predictor)
-    good, strange = rows_of(1), rows_of(2)
-    odd = [ask(batcher, predictor, rows) for rows in (good, Rows(1, {}, strange.tokens, strange.keys))]
+    odd = [ask(batcher, predictor, rows) for rows in (rows_of(1), Rows(1, {}))]
     await asyncio.sleep(0)
     predictor.release()
     await first
@@ -183,7 +183,7 @@ class FakeImagePredictor(FakePredictor):
         with self._lock:
             self.in_hand += rows.count
             self.most = max(self.most, self.in_hand)
-        return replace(rows, files={})
+        return replace(rows, columns={})
 
     def predict(self, rows: Rows, reuse: Reuse) -> Answer:
         answer = super().predict(rows, reuse)
@@ -194,8 +194,8 @@ class FakeImagePredictor(FakePredictor):
 
 def images_of(*numbers: float) -> Rows:
     """Rows of one number and one image each."""
-    files: Any = {"image": object()}
-    return replace(rows_of(*numbers), files=files, numbers=np.arange(len(numbers)))
+    files: Any = None
+    return replace(rows_of(*numbers), columns={"image": ImageFiles(files, np.arange(len(numbers)))})
 
 
 async def test_images_of_any_number_of_callers_lie_decoded_in_bounded_number(batcher: Batcher) -> None:

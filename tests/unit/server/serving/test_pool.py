@@ -17,8 +17,9 @@ from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool
-from headstart_server.serving.predictor import Predictor, Reuse
+from headstart_server.serving.predictor import Predictor
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle

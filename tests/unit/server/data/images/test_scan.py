@@ -12,7 +12,7 @@ import pytest
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
 from headstart_server.data.images.files import FolderFiles
-from headstart_server.data.images.scan import ScannedImages, keys_of_images, scan
+from headstart_server.data.images.scan import ScannedImages, scan
 from headstart_server.data.tables import Table, open_table, table_of_arrow
 
 from tests.support.images import broken_jpeg, encoded, picture, png, scanned
@@ -31,7 +31,6 @@ def test_keys_are_digests_of_the_files_bytes_and_the_default_images_where_there_
     images = scanned(files)
     assert _digests(images) == [_blake(file or b"") for file in files]
     assert images.bad == {}
-    assert (keys_of_images({0: png(0), 2: png(1)}, 3) == images.keys[:3]).all()
 
 
 def test_bad_files_are_found_by_their_header_without_decoding() -> None:

@@ -1,0 +1,178 @@
+"""Inputs of a live model that a pretrained encoder reads: their rows as they are asked for, and embeddings of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from headstart_server.data.features.cells import Where
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.decode import BadImageError, ImageLimits
+from headstart_server.data.images.policy import require_usable_images
+from headstart_server.data.images.reader import ImageReader, sized_of
+from headstart_server.data.images.scan import scan
+from headstart_server.data.images.transform import ImageTransform, Pixels
+from headstart_server.data.tables import Table
+from headstart_server.data.texts import texts_of
+from headstart_server.embedding_store.key import Keys, keys_of_texts
+from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.encoders.image import ImageEncoder
+from headstart_server.encoders.image_passes import encode_few
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.text import TextEncoder
+from headstart_server.encoders.text_preparation import TextPreparation
+from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
+
+_WASTE = 0.1
+Embeddings = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]
+"""(embeddings [n, d], which of them came from the store)."""
+
+
+class Reuse(Enum):
+    """Which stored embeddings may stand in for the encoder."""
+
+    EXACT = "exact"
+    ANY = "any"
+    NONE = "none"
+
+
+class ServedInput(ABC):
+    """One input as it is served. `store` is its embedding space; None for fine-tuned encoders."""
+
+    def __init__(self, dimension: int, store: SpaceStore | None, device: torch.device) -> None:
+        self._dimension, self.store, self._device = dimension, store, device
+
+    @abstractmethod
+    def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> InputColumn:
+        """The rows of a table; raises InvalidInputError naming those that cannot be used."""
+
+    def load(self, column: InputColumn, reuse: Reuse, where: Where) -> InputColumn:
+        """The column ready for the encoder; raises InvalidInputError naming rows that cannot be used."""
+        return column
+
+    @abstractmethod
+    def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
+        """Embeddings of a column that is ready: stored ones as far as `reuse` allows, else by the encoder."""
+
+    @abstractmethod
+    def tensor(self, column: InputColumn, role: str) -> Tensor:
+        """What an exported graph takes of a column in this role; images must be of one size."""
+
+    @abstractmethod
+    def sizes(self, column: InputColumn) -> list[tuple[int, ...]]:
+        """Of each row as a graph takes it: texts in tokens, images as (3, height, width)."""
+
+    def _stored(self, keys: Keys, reuse: Reuse) -> Embeddings:
+        """Room for embeddings [n, d], and which of them the store filled."""
+        embeddings = np.empty((len(keys), self._dimension), np.float32)
+        present = np.zeros(len(keys), bool)
+        store = self.store
+        usable = store is not None and (
+            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == "fp32")
+        )
+        if store is not None and usable:
+            present[:] = True
+            present[store.gather(keys, embeddings).unreadable] = False
+        return embeddings, present
+
+
+class ServedTexts(ServedInput):
+    """A text input."""
+
+    def __init__(
+        self, encoder: TextEncoder, preparation: TextPreparation, store: SpaceStore | None, device: torch.device
+    ) -> None:
+        super().__init__(encoder.dimension, store, device)
+        self._encoder, self._preparation = encoder, preparation
+
+    def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> TokenisedTexts:
+        """See ServedInput."""
+        texts = feature.texts(table.rows.column(feature.spec.source).combine_chunks())
+        return TokenisedTexts(keys_of_texts(texts), self._preparation.tokenize(texts_of(texts)))
+
+    def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
+        """See ServedInput."""
+        assert isinstance(column, TokenisedTexts)
+        embeddings, present = self._stored(column.keys, reuse)
+        missing = np.flatnonzero(~present)
+        if len(missing):
+            part = column.tokens if len(missing) == len(column.tokens) else column.tokens.select(missing)
+            padding = self._preparation.padding
+            for positions, encoded in encode_batches(self._encoder, part, padding, self._device, waste=_WASTE):
+                embeddings[missing[positions]] = encoded
+        return embeddings, present
+
+    def tensor(self, column: InputColumn, role: str) -> Tensor:
+        """See ServedInput: `input_ids` or `attention_mask`, int64 [n, t]."""
+        assert isinstance(column, TokenisedTexts)
+        ids, mask = column.tokens.padded(np.arange(len(column.tokens)), self._preparation.padding)
+        mask = np.ones_like(ids) if mask is None else mask
+        return torch.from_numpy({"input_ids": ids, "attention_mask": mask}[role])
+
+    def sizes(self, column: InputColumn) -> list[tuple[int, ...]]:
+        """See ServedInput."""
+        assert isinstance(column, TokenisedTexts)
+        return [(length,) for length in column.tokens.lengths.tolist()]
+
+
+class ServedImages(ServedInput):
+    """An image input."""
+
+    def __init__(
+        self, encoder: ImageEncoder, transform: ImageTransform, store: SpaceStore | None, device: torch.device
+    ) -> None:
+        super().__init__(encoder.dimension, store, device)
+        self._encoder, self._transform = encoder, transform
+
+    def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> ImageFiles:
+        """See ServedInput. Headers are looked at; what is damaged behind them is found when the images are loaded."""
+        numbers = np.arange(table.row_count)
+        found = scan(ImageColumn([table], feature.spec.source, limits), numbers)
+        require_usable_images(found.bad, where)
+        return ImageFiles(found, numbers)
+
+    def load(self, column: InputColumn, reuse: Reuse, where: Where) -> DecodedImages:
+        """See ServedInput: stored embeddings, and the crops of the rows that the store lacks."""
+        assert isinstance(column, ImageFiles)
+        embeddings, present = self._stored(column.keys, reuse)
+        reader = ImageReader(column.files, self._transform)
+        crops, bad = [], {}
+        for row in column.numbers[~present].tolist():
+            try:
+                crops.append(reader.crop(row, None))
+            except BadImageError as error:
+                bad[row] = str(error)
+        require_usable_images(bad, where)
+        empty = torch.empty((0, 3, *self._transform.crop), dtype=torch.uint8)
+        return DecodedImages(embeddings, present, torch.stack(crops) if crops else empty)
+
+    def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
+        """See ServedInput."""
+        assert isinstance(column, DecodedImages)
+        if len(column.crops):
+            column.embeddings[~column.present] = encode_few(self._encoder, column.crops, self._device)
+        return column.embeddings, column.present
+
+    def tensor(self, column: InputColumn, role: str) -> Tensor:
+        """See ServedInput: `image`, resized but not cropped, uint8 [n, 3, h, w]."""
+        assert role == "image"
+        return torch.stack([torch.from_numpy(pixels) for pixels in self._pixels(column)])
+
+    def sizes(self, column: InputColumn) -> list[tuple[int, ...]]:
+        """See ServedInput."""
+        return [pixels.shape for pixels in self._pixels(column)]
+
+    def _pixels(self, column: InputColumn) -> Iterator[Pixels]:
+        """The images of a column as a graph is fed, one after the other."""
+        assert isinstance(column, ImageFiles)
+        files, limits = column.files, column.files.column.limits
+        return (sized_of(files.read(row), self._transform, limits) for row in column.numbers.tolist())
+
+
+SERVED: Mapping[str, Callable[..., ServedInput]] = {"text": ServedTexts, "image": ServedImages}
+"""By type of feature: an encoder, its preparation, its embedding space and the device."""
