@@ -18,7 +18,7 @@ BAD_FILES = {
     "never closed": (b'a,b\n1,"2\n1,2\n', "never closed"),
     "column twice": (b"a,a\n1,2\n", "'a' occurs 2 times"),
     "not UTF-8": (b"a,b\n\xff\xfe\xfa,2\n", "column 'a', row 1: holds bytes that are not UTF-8"),
-    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(100), ""),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(100), "the header holds bytes that are not UTF-8"),
 }
 
 

@@ -1,5 +1,6 @@
 """Reads CSV and TSV as text, block by block, naming column and row of whatever is wrong."""
 
+import codecs
 import csv
 import io
 import re
@@ -88,9 +89,22 @@ def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
     if any(len(name) > LONGEST_NAME for name in names):  # csv's own limit is the whole process's, and others raise it
         message = f"the header is not readable: a name is longer than {LONGEST_NAME} characters"
         raise invalid(field, f"{message}; name the columns in the first line")
+    if any("\N{REPLACEMENT CHARACTER}" in name for name in names) and not _decodable(path, encoding):
+        message = "the header holds bytes that are not UTF-8; save the file as UTF-8, if it is a table at all"
+        raise invalid(field, message, reason=Reason.UNREADABLE_DATA)
     if any("\0" in name for name in names):
         raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason=Reason.UNREADABLE_DATA)
     return names
+
+
+def _decodable(path: Path, encoding: str) -> bool:
+    """Whether the beginning of the file is text in this encoding; the last character may be cut off."""
+    with path.open("rb") as raw:
+        try:
+            codecs.getincrementaldecoder(encoding)().decode(raw.read(BLOCK_BYTES))
+        except UnicodeDecodeError:
+            return False
+    return True
 
 
 def _refuse_nul(batch: pa.RecordBatch, row: int, field: str) -> None:

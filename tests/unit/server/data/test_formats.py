@@ -73,6 +73,8 @@ def test_tsv_is_separated_by_tabs_and_commas_are_text(tmp_path: Path) -> None:
         (b"a,b\n\n1,2\n\n1,2,3\n", "row 2 holds 3 cells, the header 2: '1,2,3'; quote cells"),
         (b"a,b\n1,2\n3,x\0y\n", "column 'b', row 2: holds a NUL byte; remove it, or"),
         (b"a\0,b\n1,2\n", "the header holds NUL bytes"),
+        (b"a,\xff\n1,2\n", "the header holds bytes that are not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n", "the header holds bytes that are not UTF-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "where the file is UTF-16, save it as UTF-8"),
         (b"a,b\n1,2\n3," + b"x" * (20 << 20) + b"\n", "row 1 is larger than 8388608 bytes"),
         (b"a," + b"x" * 200_000 + b"\n1,2\n", "the header is not readable"),
