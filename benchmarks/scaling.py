@@ -11,7 +11,7 @@ from headstart_server.data.tables import open_table
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.streams import cores
 from headstart_server.planning.rules import batch_size
-from headstart_server.spec.model import TrainerSpec
+from headstart_server.spec.training_sections import TrainerSpec
 
 from benchmarks.support.clock import elapsed
 from benchmarks.support.corpus import corpus, distinct_texts, take, write_csv

@@ -18,7 +18,8 @@ from headstart_server.encoders.text import defer_encoder, dimension_of, load_enc
 from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
 from headstart_server.model.world import World
-from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
+from headstart_server.spec.model import CombinerSpec, FeatureSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.parallel.base import Parallel, Sharing
 from headstart_server.training.parallel.strategies import parallelise

@@ -10,10 +10,11 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from headstart.v1 import spec_pb2
 from headstart_server.rpc.messages import spec_message, spec_values
-from headstart_server.spec import model
+from headstart_server.spec import model, training_sections
 from headstart_server.spec.parse import parse_values
+from headstart_server.spec.section import Section
 
-PAIRS: dict[str, tuple[type[model.Section], Any]] = {
+PAIRS: dict[str, tuple[type[Section], Any]] = {
     message.name: (twin, message)
     for twin, message in (
         (model.TrainSpec, spec_pb2.TrainSpec.DESCRIPTOR),
@@ -26,12 +27,12 @@ PAIRS: dict[str, tuple[type[model.Section], Any]] = {
         (model.LossSpec, spec_pb2.Loss.DESCRIPTOR),
         (model.AugmentationSpec, spec_pb2.Augmentation.DESCRIPTOR),
         (model.CombinerSpec, spec_pb2.Combiner.DESCRIPTOR),
-        (model.TrainerSpec, spec_pb2.Trainer.DESCRIPTOR),
-        (model.LearningRateSchedulerSpec, spec_pb2.LearningRateScheduler.DESCRIPTOR),
-        (model.OptimizerSpec, spec_pb2.Optimizer.DESCRIPTOR),
-        (model.GradientClippingSpec, spec_pb2.GradientClipping.DESCRIPTOR),
-        (model.BackendSpec, spec_pb2.Backend.DESCRIPTOR),
-        (model.BackendTrainerSpec, spec_pb2.BackendTrainer.DESCRIPTOR),
+        (training_sections.TrainerSpec, spec_pb2.Trainer.DESCRIPTOR),
+        (training_sections.LearningRateSchedulerSpec, spec_pb2.LearningRateScheduler.DESCRIPTOR),
+        (training_sections.OptimizerSpec, spec_pb2.Optimizer.DESCRIPTOR),
+        (training_sections.GradientClippingSpec, spec_pb2.GradientClipping.DESCRIPTOR),
+        (training_sections.BackendSpec, spec_pb2.Backend.DESCRIPTOR),
+        (training_sections.BackendTrainerSpec, spec_pb2.BackendTrainer.DESCRIPTOR),
         (model.GlobalPreprocessingSpec, spec_pb2.GlobalPreprocessing.DESCRIPTOR),
         (model.SplitSpec, spec_pb2.Split.DESCRIPTOR),
     )
@@ -86,7 +87,7 @@ def _domain_type(annotation: Any) -> Any:
 
 def test_every_message_has_a_twin_and_every_twin_a_message() -> None:
     assert set(PAIRS) == set(spec_pb2.DESCRIPTOR.message_types_by_name)
-    assert set(TWINS) == set(model.Section.__subclasses__())
+    assert set(TWINS) == set(Section.__subclasses__())
 
 
 @pytest.mark.parametrize("name", PAIRS)

@@ -18,7 +18,8 @@ from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
 from headstart_server.planning.schedule import SchedulePlan
-from headstart_server.spec.model import CombinerSpec, FeatureSpec, OptimizerSpec
+from headstart_server.spec.model import CombinerSpec, FeatureSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.feed import Feed, TokenFeed
 from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer

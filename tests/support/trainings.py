@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.spec.model import CombinerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.penalty import Penalty
 from headstart_server.training.plateau import PlateauRule
 

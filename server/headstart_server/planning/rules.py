@@ -3,7 +3,8 @@
 import math
 
 from headstart_server.spec.layers import fc_layers
-from headstart_server.spec.model import TrainerSpec, TrainSpec
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.training_sections import TrainerSpec
 
 STORED_EPOCHS = 20
 ENCODER_EPOCHS = 3

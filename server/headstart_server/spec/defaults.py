@@ -1,6 +1,7 @@
 """Merges the `defaults` section into the features: a feature's own settings win."""
 
-from headstart_server.spec.model import FeatureDefaultsSpec, FeatureSpec, Section, TrainSpec
+from headstart_server.spec.model import FeatureDefaultsSpec, FeatureSpec, TrainSpec
+from headstart_server.spec.section import Section
 
 
 def apply_defaults(spec: TrainSpec) -> TrainSpec:

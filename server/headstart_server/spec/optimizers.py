@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from headstart_server.core.errors import Violation
-from headstart_server.spec.model import OptimizerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.spec.unused import given
 
 OPTIONS: dict[str, tuple[str, ...]] = {

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from headstart_server.core.errors import Violation
 from headstart_server.spec.layers import fc_layers
-from headstart_server.spec.model import BackendTrainerSpec, TrainSpec
+from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.optimizers import optimizer_rules
 from headstart_server.spec.sampling_rules import sampling_rules
 from headstart_server.spec.scheduler_rules import scheduler_rules
+from headstart_server.spec.training_sections import BackendTrainerSpec
 from headstart_server.spec.unused import given
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from headstart_server.core.errors import Violation
 from headstart_server.spec.layers import fc_layers
-from headstart_server.spec.model import FeatureDefaultsSpec, FeatureSpec, Section, TrainSpec
+from headstart_server.spec.model import FeatureDefaultsSpec, FeatureSpec, TrainSpec
+from headstart_server.spec.section import Section
 
 _PRETRAINED = "type pretrained_model_name_or_path revision use_pretrained trainable reduce_output"
 _DENSE = "type output_size num_layers dropout activation fc_layers"

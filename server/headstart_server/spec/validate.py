@@ -9,9 +9,10 @@ from headstart_server.core.suggest import did_you_mean
 from headstart_server.spec.augmentations import augmentation_rules
 from headstart_server.spec.layers import layer_rules
 from headstart_server.spec.missing_values import missing_value_rules
-from headstart_server.spec.model import FeatureSpec, InputType, TrainSpec
+from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.training_rules import training_rules
 from headstart_server.spec.unused import unused_by_defaults, unused_by_features
+from headstart_server.spec.values import InputType
 
 INPUT_TYPES: tuple[str, ...] = get_args(InputType)
 OUTPUT_TYPES = ("category", "binary", "number", "set", "vector")

@@ -24,7 +24,7 @@ from headstart_server.training.checkpoint import (
 )
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
-from headstart_server.training.micro_batches import MicroBatch, cut
+from headstart_server.training.micro_batches import cut
 from headstart_server.training.parallel.base import Parallel, State
 from headstart_server.training.precision import Precision
 from headstart_server.training.replica_check import require_same
@@ -33,6 +33,7 @@ from headstart_server.training.running import Meter, Running
 from headstart_server.training.schedule import Schedule
 from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
 from headstart_server.training.settings import LoopSettings
+from headstart_server.training.step_loss import StepLoss
 from headstart_server.training.step_sync import StepSync
 from headstart_server.training.stepping import Stepper
 
@@ -92,9 +93,7 @@ class Loop:
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
         self.best_state: State = {}
-        self._weighed: Tensor | None = None
-        self._masses: dict[str, float] = {}
-        """Of all rows of the step that was weighed last, by output."""
+        self._step_loss = StepLoss(losses, feed)
 
     def run(self) -> EpochReport:
         """Trains to the end, loads the best evaluation's weights and returns its report."""
@@ -156,7 +155,7 @@ class Loop:
             with self.parallel.synced(each.last, idle=counted == 0):
                 with self.precision.autocast():
                     logits = self.parallel(batch)
-                    loss = self._loss(logits, targets, each, counted)
+                    loss = self._step_loss(logits, targets, each, counted)
                 # each loss is its rows' part of the mean over all rows of the step, so that gradients have to be added
                 # up; DDP and FSDP divide their sum by the number of processes, which this takes back
                 self.parallel.backward(loss if self.world.size == 1 else loss * self.world.size, self.precision)
@@ -183,29 +182,6 @@ class Loop:
         if not settings.shuffle:
             return list(self.feed.in_order(Part.TRAIN, settings.batch_size))
         return list(self.feed.shuffled(Part.TRAIN, settings.batch_size, settings.seed, epoch))
-
-    def _loss(
-        self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor], of: MicroBatch, counted: int
-    ) -> Tensor:
-        """One part of a step's loss: those of all processes and passes add up to the mean over the step's rows."""
-        parts = [loss(logits[name], targets[name]) for name, loss in self.losses.items()]
-        # each part is a mean over the rows here: times their share of the step's rows (or of the weights of their
-        # classes) all parts, of processes and micro-batches, add up to the mean of one process over the whole step
-        if counted < len(of.step_rows):
-            shares = [self._share_of_mass(name, targets[name], of, counted) for name in self.losses]
-            parts = [part * share for part, share in zip(parts, shares, strict=True)]
-        return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-
-    def _share_of_mass(self, name: str, targets: Tensor, of: MicroBatch, counted: int) -> float:
-        loss = self.losses[name]
-        if loss.class_weights is None or counted == 0:
-            return counted / len(of.step_rows)
-        if self._weighed is not of.step_rows:
-            self._weighed, self._masses = of.step_rows, {}
-        if name not in self._masses:
-            everybody = self.feed.targets[name].index_select(0, of.step_rows.to(self.feed.targets[name].device))
-            self._masses[name] = loss.mass(everybody.to(targets.device))
-        return loss.mass(targets) / self._masses[name]
 
     def _workers(self, passed: _Stretch, seconds: float) -> list[WorkerReport]:
         """What each process did in this stretch."""

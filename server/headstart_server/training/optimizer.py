@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from headstart_server.model.ecd import ECD
-from headstart_server.spec.model import OptimizerSpec
 from headstart_server.spec.optimizers import OPTIONS
+from headstart_server.spec.training_sections import OptimizerSpec
 
 _CLASSES: dict[str, type[Optimizer]] = {
     "adamw": torch.optim.AdamW,

@@ -85,8 +85,8 @@ def test_every_status_becomes_the_error_of_its_meaning(
     server.training.refusal = Refusal(code, "why")
     with pytest.raises(headstart.HeadstartError, match="why") as raised:
         client.plan(SPEC, {"review": ["a"]})
-    assert raised.value.code is code
     assert type(raised.value).__name__ == OWN_ERRORS.get(code.name, "HeadstartError")
+    assert raised.value.code is code
 
 
 def test_an_unreachable_server_is_unavailable_within_the_connect_timeout() -> None:

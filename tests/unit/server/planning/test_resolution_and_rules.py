@@ -3,8 +3,9 @@
 import pytest
 from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
-from headstart_server.spec.model import TrainerSpec, TrainSpec
+from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_values
+from headstart_server.spec.training_sections import TrainerSpec
 from hypothesis import given
 from hypothesis import strategies as st
 

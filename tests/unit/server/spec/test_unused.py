@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.spec.model import DecoderSpec, EncoderSpec, LossSpec, PreprocessingSpec, Section
+from headstart_server.spec.model import DecoderSpec, EncoderSpec, LossSpec, PreprocessingSpec
 from headstart_server.spec.parse import parse_values
+from headstart_server.spec.section import Section
 from headstart_server.spec.unused import INPUT_USES, OUTPUT_USES
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from headstart_server.model.world import World
-from headstart_server.spec.model import OptimizerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.parallel.base import Sharing
 

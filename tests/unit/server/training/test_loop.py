@@ -9,7 +9,8 @@ import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.parts import Part
-from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.spec.model import CombinerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.training.penalty import Penalty
 from headstart_server.training.plateau import PlateauRule

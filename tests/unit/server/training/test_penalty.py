@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from headstart_server.spec.model import OptimizerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.penalty import Penalty
 
 from tests.support.training import Run, settings_of

@@ -9,7 +9,8 @@ import pytest
 import torch
 import transformers
 from headstart_server.model.ecd import ECD, PretrainedInput
-from headstart_server.spec.model import CombinerSpec, OptimizerSpec
+from headstart_server.spec.model import CombinerSpec
+from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.optimizer import _CLASSES, build_optimizer, set_rates
 from headstart_server.training.precision import Precision
 from headstart_server.training.schedule import Schedule

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from headstart_server.training.feed import Feed
-from headstart_server.training.loop import Loop
+from headstart_server.training.step_loss import StepLoss
 
 from tests.support.training import Reports, Run, settings_of
 
@@ -16,14 +16,14 @@ BATCHES = 4
 def test_slow_data_is_waited_for_and_slow_arithmetic_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
-    load, compute = Feed.stream, Loop._loss
+    load, compute = Feed.stream, StepLoss.__call__
 
     def slow_data(self: Feed, batches: Iterable[Any], epoch: int | None = None) -> Iterator[Any]:
         for item in load(self, batches, epoch):
             time.sleep(SECONDS)
             yield item
 
-    def slow_arithmetic(self: Loop, *arguments: Any) -> Any:
+    def slow_arithmetic(self: StepLoss, *arguments: Any) -> Any:
         time.sleep(SECONDS)
         return compute(self, *arguments)
 
@@ -35,7 +35,7 @@ def test_slow_data_is_waited_for_and_slow_arithmetic_is_not(monkeypatch: pytest.
     with monkeypatch.context() as changed:
         changed.setattr(Feed, "stream", slow_data)
         waiting = report()
-    monkeypatch.setattr(Loop, "_loss", slow_arithmetic)
+    monkeypatch.setattr(StepLoss, "__call__", slow_arithmetic)
     computing = report()
     assert waiting.data_wait_seconds >= BATCHES * SECONDS
     assert computing.compute_seconds >= BATCHES * SECONDS
