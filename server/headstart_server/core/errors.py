@@ -1,5 +1,6 @@
 """Domain errors: what went wrong, where, and what to do. They know nothing of gRPC; `rpc/errors.py` maps them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart_server.core.reasons import Reason
@@ -53,6 +54,14 @@ class InvalidInputError(HeadstartError):
         self.unlisted = len(found) - len(self.listed) + unlisted
         self.violations = [*self.listed, rest(self.unlisted)] if self.unlisted else self.listed
         super().__init__("; ".join(map(str, self.violations)), reason=reason, field=found[0].field)
+
+    @classmethod
+    def of_all(cls, errors: Sequence["InvalidInputError"], reason: str) -> "InvalidInputError":
+        """One error for several. It has their reason where they agree, and `reason` otherwise."""
+        reasons = {error.reason for error in errors}
+        listed = [violation for error in errors for violation in error.listed]
+        unlisted = sum(error.unlisted for error in errors)
+        return cls(listed, reason=reasons.pop() if len(reasons) == 1 else reason, unlisted=unlisted)
 
 
 def rest(count: int) -> Violation:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart_server.core.errors import InvalidInputError, Violation, invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.cells import Where
@@ -110,6 +110,8 @@ def prepare(
         }
     else:
         parts = _split(spec, sources, seed)
+        # In this order: images of rows that are left out are not looked at, and labels are seen to last, when it is
+        # known which training rows are left.
         dropped = _drop_rows(spec, sources, parts)
         undrawn = undersample(spec, sources, parts, seed)
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
@@ -189,15 +191,15 @@ def _paths(spec: TrainSpec) -> Iterator[tuple[str, FeatureSpec, bool]]:
 
 
 def _require_columns(spec: TrainSpec, sources: Sources) -> None:
-    violations: list[Violation] = []
+    errors: list[InvalidInputError] = []
     for path, feature, _ in _paths(spec):
         for table in sources.tables:
             try:
                 table.require(feature.source, f"{path}.{'column' if feature.column else 'name'}")
             except InvalidInputError as error:
-                violations.extend(error.violations)
-    if violations:
-        raise InvalidInputError(violations, reason=Reason.MISSING_COLUMN)
+                errors.append(error)
+    if errors:
+        raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
 
 
 def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
@@ -214,6 +216,7 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
     if not split.probabilities and "test_dataset" in given:
         probabilities = [0.9, 0.0 if "validation_dataset" in given else 0.1, 0.0]
     scale = sum(probabilities)
+    # An absent column is named by `assign`.
     if split.type == "stratify" and split.column in sources.tables[0].columns:
         _require_repeats(
             labels_of(split.column, sources),
@@ -222,6 +225,7 @@ def _split(spec: TrainSpec, sources: Sources, seed: int) -> Parts:
             "choose a column whose values repeat, or a random split",
         )
     parts = assign(sources.tables[0], split, [part / scale for part in probabilities], seed)
+    # Before the others are added: validation and test sets that were given are not sampled.
     sample(spec, parts, seed)
     others = {"validation_dataset": Part.VALIDATION, "test_dataset": Part.TEST}
     tail = [
@@ -242,6 +246,7 @@ def _drop_rows(spec: TrainSpec, sources: Sources, parts: Parts) -> int:
             if strategy == "fail" and gone.any():
                 where = Where(path, feature.source, sources.locate)
                 raise where.error(start + int(np.argmax(gone)), "is missing; fill it in or set missing_value_strategy")
+            # The slice is a view: this writes into `parts`.
             parts[start : start + len(values)][gone] = Part.DROPPED
     return before - int((parts != Part.DROPPED).sum())
 
@@ -280,8 +285,7 @@ def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFe
         except InvalidInputError as error:
             errors.append(error)
     if errors:
-        violations = [violation for error in errors for violation in error.violations]
-        raise InvalidInputError(violations, reason=errors[0].reason if len(errors) == 1 else Reason.BAD_DATA)
+        raise InvalidInputError.of_all(errors, Reason.BAD_DATA)
     return fitted, arrays
 
 

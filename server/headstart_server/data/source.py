@@ -48,8 +48,13 @@ class SourceRecord:
         return open_location(Location(self._file(storage), file_format, self.table_file, folders), cache, self.role)
 
     def size_bytes(self) -> int:
-        """Of the file."""
-        return remote_root(self.root).size_bytes(self.path) if self.root else Path(self.path).stat().st_size
+        """Of the file, or of all files below the folder."""
+        if self.root:
+            return remote_root(self.root).size_bytes(self.path)
+        path = Path(self.path)
+        if not path.is_dir():
+            return path.stat().st_size
+        return sum(found.stat().st_size for found in path.rglob("*") if found.is_file())
 
     def _file(self, storage: Storage) -> Path:
         """On this machine, with the bytes that were sent."""

@@ -1,6 +1,7 @@
 """Plans every input of a spec."""
 
-from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.core.errors import InvalidInputError
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import PRETRAINED
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
 from headstart_server.encoders.sources import ModelSources
@@ -32,7 +33,7 @@ def plan_inputs(
     Raises InvalidInputError with all violations.
     """
     plans: dict[str, PretrainedPlan] = {}
-    violations: list[Violation] = []
+    errors: list[InvalidInputError] = []
     for index, feature in enumerate(spec.input_features):
         path = f"input_features[{index}]"
         try:
@@ -43,7 +44,7 @@ def plan_inputs(
                 kind = resolution.settle(f"{path}.encoder.type", feature.encoder.type, DEFAULT_TYPES[feature.type])
                 encoder_type(kind, feature.type, f"{path}.encoder.type")
         except InvalidInputError as error:
-            violations.extend(error.violations)
-    if violations:
-        raise InvalidInputError(violations)
+            errors.append(error)
+    if errors:
+        raise InvalidInputError.of_all(errors, Reason.INVALID_INPUT)
     return plans

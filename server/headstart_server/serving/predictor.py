@@ -68,14 +68,14 @@ class Predictor:
 
     def _require_columns(self, table: Table) -> None:
         """Raises InvalidInputError naming every column that is missing."""
-        violations = []
+        errors = []
         for feature in self.inputs:
             try:
                 table.require(feature.spec.source, table.field)
             except InvalidInputError as error:
-                violations.extend(error.violations)
-        if violations:
-            raise InvalidInputError(violations, reason=Reason.MISSING_COLUMN)
+                errors.append(error)
+        if errors:
+            raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
 
     def loaded(self, rows: Rows, reuse: Reuse) -> Rows:
         """The rows with what is pending loaded: images decoded, or found in the store.

@@ -66,6 +66,7 @@ def require_able(asked: Asked, worker: Resources) -> None:
 
     Ray itself starts workers again and again whose process dies while it imports what they run.
     """
+    # one for all of them, which were asked at the same time
     deadline = time.monotonic() + _ANSWER_SECONDS
     for node, answer in asked:
         if not _fitting(node["Resources"], worker):
@@ -91,12 +92,13 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _fitting(node: Mapping[str, float], worker: Resources) -> int:
-    """How many workers a node has room for."""
-    return int(min(node.get(name, 0.0) / each for name, each in worker if each > 0))
+    """How many workers a node has room for. Ray counts resources in ten-thousandths, exactly."""
+    return min(round(node.get(name, 0.0) * 10_000) // round(each * 10_000) for name, each in worker if each > 0)
 
 
 def _ask(node: str) -> Any:
     there = NodeAffinitySchedulingStrategy(node, soft=False)
+    # without a CPU of its own, so that busy nodes answer as well
     return ray.remote(_version).options(num_cpus=0, max_retries=1, scheduling_strategy=there).remote()
 
 

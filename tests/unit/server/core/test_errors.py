@@ -27,6 +27,16 @@ def test_every_violation_is_in_the_message() -> None:
     assert [violation.field for violation in error.violations] == ["a.b", ""]
 
 
+def test_several_errors_become_one_with_the_reason_that_they_agree_on() -> None:
+    unknown = [invalid(f"f{item}", "is unknown", reason="UNKNOWN_MODEL") for item in range(2)]
+    many = InvalidInputError([Violation(f"g{item}", "x") for item in range(25)], reason="UNKNOWN_MODEL", unlisted=4)
+    assert InvalidInputError.of_all(unknown, "BAD_DATA").reason == "UNKNOWN_MODEL"
+    assert InvalidInputError.of_all([*unknown, invalid("h", "y")], "BAD_DATA").reason == "BAD_DATA"
+    found = InvalidInputError.of_all([*unknown, many], "BAD_DATA")
+    assert [violation.field for violation in found.violations] == ["f0", "f1", *(f"g{item}" for item in range(18)), ""]
+    assert found.violations[-1].message == "and 11 more; correct these first"
+
+
 def test_a_given_reason_replaces_the_default_of_that_error_alone() -> None:
     assert invalid("x", "y", reason="ONE_CLASS_ONLY").reason == "ONE_CLASS_ONLY"
     assert invalid("x", "y").reason == "INVALID_INPUT"
