@@ -17,7 +17,9 @@ class EncoderCache:
     def get(self, space: str, load: Callable[[], nn.Module]) -> nn.Module:
         """The encoder of a space, loaded unless it is the one in the cache; whoever holds the one before keeps it."""
         with self._lock:
+            # under the lock: who asks for the same space meanwhile waits for it, and loads no second one
             if self._encoder is None or self._space != space:
                 self._encoder = None
+                # the one before is let go first, so that memory holds one at a time
                 self._encoder, self._space = load(), space
             return self._encoder

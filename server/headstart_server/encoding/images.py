@@ -73,6 +73,7 @@ class ImagePass(EncoderPass):
     def load(self) -> ImageEncoder:
         """See EncoderPass."""
         if self._encoder is None:
+            # by the space of images as they are, also for a view: the same encoder reads all views
             encoder = self._context.encoder_cache.get(self._plan.space.identifier, self._loaded)
             assert isinstance(encoder, ImageEncoder)
             self._encoder = encoder
@@ -162,6 +163,7 @@ class ImageRows(InputRows):
 
     def settle_bad(self, policy: str, parts: Parts, where: Where) -> str:
         """See InputRows."""
+        # of rows that hold the same file one was read; the others are as unusable
         self._images.spread_bad()
         return settle_bad_images(self._images, policy, parts, where)
 

@@ -39,6 +39,7 @@ def embed(
     wanted = np.arange(len(keys))
     for _ in range(_ATTEMPTS):
         fill(store, keys[wanted], partial(_renumbered, encode, wanted=wanted), Throttle(report))
+        # filling may have widened the store's type, where embeddings overflow it: then all are gathered again
         if matrix is None or store.dtype != matrix.dtype:
             matrix = new_matrix(len(keys), store.space.dimension, store.dtype, scratch)
             wanted = np.arange(len(keys))
@@ -58,6 +59,7 @@ def embed(
 def _renumbered(encode: Encode, rows: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64]) -> Iterator[Encoded]:
     """Encodes rows of a subset, given and returned by their position in it."""
     for found, embeddings in encode(wanted[rows]):
+        # `wanted` ascends, so this is where each of `found` stands in it
         yield np.searchsorted(wanted, found), embeddings
 
 

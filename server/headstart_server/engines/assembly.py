@@ -54,6 +54,7 @@ class Assembly:
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.VALIDATION, Part.TEST)}
+        # oversampled rows several times, by number: their columns are there once
         parts[Part.TRAIN] = torch.from_numpy(self.data.epoch_rows())
         outputs = {name: _resident(values, device) for name, values in targets.items()}
         views = {

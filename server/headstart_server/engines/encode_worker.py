@@ -27,6 +27,7 @@ class EncodeWorker:
         spec, resolution = apply_defaults(job.spec), Resolution.of(job.spec)
         plan = plan_inputs(spec, runtime.sources, resolution, runtime.device.type)[task.feature.name]
         plan = plan.as_served() if task.served else plan
+        # one core is the encoder's
         context = pass_context(runtime, lambda: None, most_loaders=cores - 1)
         self._rows = MODALITIES[task.feature.spec.type].of_task(job.sources, task, context)
         self._encode = self._rows.encoder_pass(plan, task.view)
@@ -38,6 +39,7 @@ class EncodeWorker:
         encoded = [(found, values) for found, values in self._encode(rows) if values is not None]
         if encoded:
             found = np.concatenate([batch for batch, _ in encoded])
+            # in the data's order, so that gathering reads shards forward; the driver's `fill` has claimed these rows
             order = np.argsort(found)
             embeddings = np.concatenate([values for _, values in encoded])
             self._store.add(self._rows.keys_of(found[order]), embeddings[order])

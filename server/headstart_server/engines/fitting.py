@@ -63,8 +63,10 @@ class Fitting:
 
     def run(self) -> tuple[ECD, EpochReport]:
         """Trains; returns the best epoch's model, whole in rank 0, and its report."""
+        # anew, so that a model's first weights do not depend on what was drawn while rows were prepared and encoded
         torch.manual_seed(self._trainer.seed)
         if self._world.leads:
+            # before the first epoch, whose time they would count in
             load_metrics()
         with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model(in_parts=self._prepared.plan.backend.strategy == "fsdp")
@@ -86,6 +88,7 @@ class Fitting:
             half=half,
         )
         parallel = parallelise(model, self._world, sharing)
+        # on the model as it will run, in parts where it is; the optimizer is built over its parameters afterwards
         batch_size = self._batch_size(parallel, feed)
         self._compile(model)
         loop = self._loop(parallel, feed, batch_size)
@@ -104,6 +107,7 @@ class Fitting:
         size = self._world.all_reduce_min(fit.size)
         reason = f"{fit.bytes_per_row / 2**20:.1f} MiB of activations per row of the longest; the rule's {wanted} "
         reason += "fits" if size == wanted else "does not fit in half of the free memory"
+        # the rows of an elastic job's step depend on nobody's memory, which decides on the passes alone
         kept = wanted if self._prepared.plan.backend.elastic else size
         reason += f", so it takes several passes of {size}" if size < kept else ""
         self._prepared.plan.resolution.record("trainer.batch_size", kept, Origin.MEASURED, reason)
@@ -177,6 +181,7 @@ class Fitting:
         logits, targets = loop.evaluator.outputs_of(Part.VALIDATION, most_rows)
         for feature in wanted:
             temperature = temperature_that_helps(logits[feature.name], targets[feature.name])
+            # rank 0's: fitted to the same rows everywhere, but other machines may round otherwise
             loop.model.head.calibrate(feature.name, self._world.broadcast_object(temperature))
 
     def _test_as_predict(self, loop: Loop) -> Metrics:
@@ -196,10 +201,12 @@ class Fitting:
         """The model on the CPU: itself, or in rank 0 one built anew where every process holds a part of it."""
         if not parallel.in_parts:
             return parallel.model.cpu()
+        # all processes go through all tensors, as each has a part of them; rank 0 alone keeps what they give
         state = {key: whole for key, whole in parallel.wholes(parallel.snapshot()) if self._world.leads}
         if not self._world.leads:
             return parallel.model
         model = self._assembly.model(in_parts=True)
+        # into deferred encoders, on the meta device, nothing can be copied
         model.load_learned_state(state, assign=True)
         for item in model.pretrained().values():
             item.tie()

@@ -57,6 +57,7 @@ def stored_inputs(prepared: Prepared, runtime: RuntimeContext, listener: Listene
 def fill_store(prepared: Prepared, runtime: RuntimeContext, listener: Listener, encode_pool: EncodePool) -> Survey:
     """Has an encode pool encode what the store lacks; returns what the workers need to know of the rows."""
     data = prepared.plan.data
+    # before filling takes rows with unusable images out of `data.parts`: see Survey
     parts = data.parts.copy()
     inputs = StoredInputs(data, runtime, listener, scratch_of(prepared.job, runtime), encode_pool)
     inputs.check_rows(prepared.plan.inputs)
@@ -79,6 +80,7 @@ def _for_each_cached(
     if cached:
         listener.report(StateChange(State.ENCODING))
     got = {feature.name: get(feature, plans[feature.name]) for feature in cached}
+    # the row counts that were reported are others now
     if inputs.dropped:
         prepared.report(listener)
     return got

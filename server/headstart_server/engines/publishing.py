@@ -20,6 +20,7 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, mod
     identifier, plans, data = new_id(), prepared.plan.inputs, prepared.plan.data
     references = {}
     for index, (name, plan) in enumerate(plans.items()):
+        # before the model that refers to it: a crash in between leaves a copy that the next job finds
         digest = runtime.encoder_store.keep(plan.source) if plan.tuning.shares_weights else ""
         references[name] = plan.reference(digest, "" if plan.tuning.shares_weights else f"encoders/{index}")
     details = {

@@ -48,6 +48,7 @@ def train_together(
         listener.report(StateChange(State.PUBLISHING))
         publish(prepared, runtime, listener, model, report)
     if envelope.runtime.state_dir is None:
+        # where training raises it stays, until `tend_machine` takes it after a week
         shutil.rmtree(runtime.layout.job(job.identifier), ignore_errors=True)
 
 

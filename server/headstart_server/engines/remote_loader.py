@@ -117,6 +117,7 @@ class RemoteLoader:
     def stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         """See Loader."""
         wanted = (list(batch) for batch in batches)
+        # either way ends when workers have come, or all have gone; the other goes on with what it has not asked for
         while (first := next(wanted, None)) is not None:
             rest = chain([first], wanted)
             for loaded in self._by_workers(rest, epoch) if self._workers.ready() else self._by_itself(rest, epoch):
@@ -154,11 +155,13 @@ class RemoteLoader:
     def _most_ahead(self) -> int:
         """Batches asked for at once: at least one, where there is a loader worker."""
         sides = (reader.transform.crop for reader in self._own.readers.values())
+        # in bytes: crops are uint8
         size = self._largest * sum(3 * height * width for height, width in sides)
         return min(_AHEAD * len(self._workers.ready()), max(1, _MOST_BYTES // size))
 
     def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
         """Asks the loader worker with the least to do."""
+        # batches that are ready are no work any more, also those of a stream that was given up
         for worker, tickets in self._busy.items():
             self._busy[worker] = self._workers.unfinished(tickets)
         ready = self._workers.ready()
@@ -171,6 +174,7 @@ class RemoteLoader:
 
     def _taken(self, asked: _Asked, epoch: int | None) -> LoadedImages:
         """A batch, whoever has to load it in the end. What a loader worker cannot read, this machine may."""
+        # every turn but the last loses a worker, so this ends in one that answers, or here
         while asked.worker is not None:
             try:
                 return _sound(self._workers.take(asked.ticket))

@@ -107,6 +107,7 @@ def _is_locked(path: Path) -> bool:
         return False
     descriptor = os.open(path, os.O_RDWR)
     try:
+        # a lock that is won here goes with the descriptor
         return try_exclusive(descriptor) is Lock.TAKEN
     finally:
         os.close(descriptor)
@@ -121,6 +122,8 @@ def tend_machine(storage: Storage, limits: Limits) -> None:
         limit_store(layout, limits)
         now = time.time()
         jobs = {folder: _last_written(folder) for folder in layout.jobs.glob("*")}
+        # a folder's own time is about its job's beginning, as later writes go to folders in it; what was used since
+        # then may be in use
         living = [folder.stat().st_mtime for folder, written in jobs.items() if written > now - _SILENT_SECONDS]
         prune_caches(layout, limits, now, min([now - RECENT_SECONDS, *living]))
         remove_abandoned(layout, min([now - DAY_SECONDS, *living]))

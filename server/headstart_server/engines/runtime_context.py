@@ -86,6 +86,7 @@ def runtime_of(settings: RuntimeSettings, *, use_gpu: bool | None = None) -> Run
             field="backend.trainer.use_gpu",
         )
     for device_type, precision in settings.precisions.items():
+        # before anything is planned: another answer would be another embedding space
         adopt_precision(precision, device_type)
     state_dir = settings.state_dir or _own_state_dir(settings.storage_url)
     if state_dir not in _RUNTIMES:

@@ -110,9 +110,11 @@ class StoredInputs:
             encode = self._pooled(EncodeTask(feature, view, rows.file_keys), rows)
         numbers = rows.readable(self._data.parts) if view is None else self._data.rows(Part.TRAIN)
         report, keys = self._report(plan, encode, view), rows.keys[numbers]
+        # a pool gets all rows in one call: it starts its processes for each, and cuts rows into pieces by itself
         window = WINDOW_ROWS if self._encode_pool is None else max(1, len(numbers))
         done = fill(self._store(plan.space_of(view)), keys, _of_rows(encode, numbers), Throttle(report), window)
         if rows.bad:
+            # `Throttle` lets the last progress pass only where all rows are seen, and unusable ones are not
             report(done)
             self._settle(feature, rows)
         elif self._encode_pool is not None:
@@ -128,6 +130,7 @@ class StoredInputs:
         """The stored views of the training rows, one matrix."""
         numbers, count = self._data.rows(Part.TRAIN), len(plan.view_spaces)
         stores = list(map(self._store, plan.view_spaces))
+        # settled by now, since `_fill_all` has filled all of them: shards that overflow float16 are float32
         dtype = np.result_type(*(store.dtype for store in stores))
         values = new_matrix(count * len(numbers), plan.dimension, dtype, self._scratch)
         for view, store in enumerate(stores):
@@ -239,6 +242,7 @@ def _of_rows(encode: Encode, rows: npt.NDArray[np.int64]) -> Encode:
 
     def encode_subset(positions: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         for found, embeddings in encode(rows[positions]):
+            # `rows` ascend, so this is where each of `found` stands in them
             yield np.searchsorted(rows, found), embeddings
 
     return encode_subset

@@ -52,14 +52,17 @@ def _saved_bytes(parallel: Parallel, feed: Feed, losses: Mapping[str, LossFuncti
         def note(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
             if (storage.data_ptr(), storage.nbytes()) not in parameters:
+                # by address, for several operations may save one storage
                 storages[storage.data_ptr()] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), precision.autocast():
             logits = parallel.probe(batch)
+            # held until the hooks are done: a graph that goes frees its storages, whose addresses others would get
             kept = [loss(logits[name], targets[name]) for name, loss in losses.items()]
     del kept, logits
     for name, buffer in model.named_buffers():
+        # running statistics of norms, which have followed rows of no step
         buffer.copy_(state[name])
     return sum(storages.values())
 

@@ -50,6 +50,7 @@ class EncoderStore:
         if digest in self._folders and not self._sound(digest, source.name):
             self._folders.remove(digest)
         if digest not in self._folders:
+            # whoever else publishes it meanwhile publishes the same files, and either folder will do
             with self._folders.publish(digest) as folder:
                 source.copy(folder)
         return digest
@@ -125,6 +126,7 @@ class Bundle:
         """The network in evaluation mode, with real encoders or with skip encoders."""
         pretrained = {name: PretrainedInput(reference.dimension) for name, reference in self.encoders.items()}
         model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained, self.head)
+        # the file has no encoders, and skip encoders have no state: real ones take their place below
         state = load_file(self.folder / "head.safetensors")
         model.load_learned_state({_current_name(name): tensor for name, tensor in state.items()})
         if with_encoders:

@@ -127,7 +127,9 @@ class PretrainedInput(nn.Module):
         sample = embeddings.float()
         self.shift.copy_(sample.mean(0))
         away, deviation = (sample - self.shift).abs().amax(0), sample.std(0, correction=0)
+        # the type's in which they are stored: what differs by roundings of bf16 or fp16 does not vary
         rounding = _ROUNDINGS * torch.finfo(embeddings.dtype).eps * sample.abs().amax(0)
+        # where a part p of the rows differs alike, these are sqrt((1 - p) / p) deviations away: 10 at one in a hundred
         unseen = (away <= rounding) | ((away > _RARE * deviation).float().mean() > 0.5)
         length = sample.square().sum(1).mean().sqrt().clamp(min=_LEAST_LENGTH)
         width = self.dimension**0.5
@@ -213,4 +215,5 @@ class ECD(nn.Module):
         expected = set(self.learned_state())
         if expected != set(state):
             raise RuntimeError(f"state differs in {sorted(expected ^ set(state))[:5]}")
+        # not strict, for frozen encoders are missing; torch compares shapes all the same
         self.load_state_dict(dict(state), strict=False, assign=assign)

@@ -51,25 +51,31 @@ class GhostBatchNorm1d(nn.Module):
 
     def _chunk_by_chunk(self, rows: Tensor) -> Tensor:
         """Normalises own chunks; running statistics follow everybody's, by rank."""
+        # a process with one row, idle or not, has no chunk of its own, and takes part in the exchange all the same
         norm, chunks = self.norm, self._chunks(rows) if len(rows) > 1 else []
         with torch.no_grad():
+            # unbiased, as nn.BatchNorm1d notes variances; it normalises by the biased ones
             own = [torch.stack([chunk.float().mean(0), chunk.float().var(0)]) for chunk in chunks]
             noted = torch.stack(own) if own else rows.new_empty((0, 2, rows.shape[1]), dtype=torch.float32)
             for mean, variance in self.world.all_gather_uneven(noted).to(rows.device):
                 self._follow(mean, variance)
         if not chunks:
             return self._with_running_statistics(rows)
+        # without running statistics, which have followed everybody's chunks already
         parts = [
             nn.functional.batch_norm(chunk, None, None, norm.weight, norm.bias, True, 0.0, norm.eps) for chunk in chunks
         ]
         return torch.cat(parts)
 
     def _over_all_processes(self, rows: Tensor) -> Tensor:
+        # the row of an idle process is normalised like others, and is in no sum
         norm, counted = self.norm, 0 if self.idle else len(rows)
         count = int(self.world.all_reduce_sum(torch.tensor(counted)))
+        # everybody's count, so that all processes take this way out, or none
         if count == 1:
             return self._with_running_statistics(rows)
         mean = AllReduceSum.apply(rows[:counted].float().sum(0), self.world) / count
+        # a second exchange: the mean of squares less the square of the mean would lose digits where means are large
         centred = rows.float() - mean
         variance = AllReduceSum.apply(centred[:counted].square().sum(0), self.world) / count
         with torch.no_grad():

@@ -56,12 +56,14 @@ def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | N
     match feature.statistics:
         case CategoryStatistics():
             smoothing = spec.label_smoothing or 0.0
+            # with class weights torch's mean divides by those of the targets, the smoothed part included: see `mass`
             return lambda logits, target: functional.cross_entropy(
                 logits.float(), target, weight=weights, label_smoothing=smoothing
             )
         case BinaryStatistics() as statistics:
             positive = _positive_weight(feature, statistics)
             tensor = torch.tensor(positive, device=device) if positive != 1.0 else None
+            # `pos_weight` weighs a term, not a row: the mean stays that over rows, which `mass` counts
             return lambda logits, target: functional.binary_cross_entropy_with_logits(
                 logits.float(), target, pos_weight=tensor
             )
@@ -80,7 +82,7 @@ def _class_weights(feature: FittedFeature, statistics: CategoryStatistics) -> Te
         return torch.tensor([given.get(label, 1.0) for label in statistics.vocabulary])
     if feature.spec.loss.balance_classes:
         counts = torch.tensor(statistics.counts, dtype=torch.float32)
-        return counts.sum() / (len(counts) * counts)
+        return counts.sum() / (len(counts) * counts)  # as scikit-learn's `balanced`
     return None
 
 

@@ -22,6 +22,7 @@ class ModelRegistry:
             try:
                 return load_bundle(self._folders.path(identifier))
             except DataLossError:
+                # where machines share a storage, it may be this one's copy alone that is damaged
                 if not self._folders.forget_copy(identifier):
                     raise
                 return load_bundle(self._folders.path(identifier))
@@ -32,6 +33,7 @@ class ModelRegistry:
 
     def all(self) -> Iterator[Bundle]:
         """Every sound model, newest first. Those that are not on this machine are not fetched, only described."""
+        # names come ascending, and ids sort by time
         return self._sound.read(reversed(self._folders.names()), self._described)
 
     def _described(self, name: str) -> Bundle:

@@ -70,6 +70,7 @@ class World:
         values = values.cpu()
         if self.size == 1:
             return values
+        # `dist.all_gather` wants tensors of one shape from everybody
         padded = values.new_zeros((max(counts), *values.shape[1:]))
         padded[: len(values)] = values
         parts = [torch.empty_like(padded) for _ in counts]
@@ -116,6 +117,7 @@ class World:
         if self.size == 1:
             return [value]
         written = torch.frombuffer(bytearray(json.dumps(value).encode() + b"\n"), dtype=torch.uint8)
+        # JSON escapes the line ends within strings, so every process's value is one line
         lines = bytes(self.all_gather_uneven(written).tolist()).splitlines()
         return [json.loads(line) for line in lines]
 

@@ -147,6 +147,7 @@ def plan_image(
 def _augmentation(feature: FeatureSpec, path: str, transform: ImageTransform) -> Augmentation | None:
     """What the spec asks for, with every parameter; refuses a blur that reflects more than there is of an image."""
     for index, step in enumerate(feature.augmentation):
+        # a blur reflects half of its kernel, which has to be less than the image's side
         most = 2 * min(transform.crop) - 1
         if (size := step.parameters.get("kernel_size", 0)) > most:
             raise invalid(

@@ -72,6 +72,7 @@ def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None
     backend = plan_backend(merged, resolution, device_type)
     device_type = backend.device_type(device_type)
     inputs = plan_inputs(merged, sources, resolution, device_type)
+    # as if of one row: what depends on their number is settled when they are read
     _plan_trainer(merged, resolution, 1, device_type, inputs, backend)
 
 

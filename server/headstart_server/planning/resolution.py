@@ -60,6 +60,7 @@ class Resolution:
 
 def _set(values: dict[str, Any], path: str, value: Any) -> None:
     target: Any = values
+    # `input_features[0].name` as input_features, #0, name
     parts = path.replace("[", ".#").replace("]", "").split(".")
     for part in parts[:-1]:
         target = target[int(part[1:])] if part.startswith("#") else target.setdefault(part, {})

@@ -58,7 +58,9 @@ def plan_schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bo
     """Resolves `trainer.learning_rate_scheduler`; raises InvalidInputError for a metric that there is not."""
     scheduler, settle = spec.trainer.learning_rate_scheduler, resolution.settle
     evaluations = settle(f"{_PATH}.warmup_evaluations", scheduler.warmup_evaluations, 0.0)
-    rule = rules.warmup_fraction(encoder_trains=encoder_trains and not evaluations)
+    rule = rules.warmup_fraction(encoder_trains=encoder_trains)
+    if evaluations:
+        rule = 0.0, "the warm-up is given in evaluations"
     decay: str = settle(f"{_PATH}.decay", scheduler.decay, "linear")
     own = {
         key: settle(f"{_PATH}.{key}", getattr(scheduler, key), value) for key, value in _OF_DECAY.get(decay, {}).items()

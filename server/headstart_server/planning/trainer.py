@@ -82,6 +82,7 @@ def plan_trainer(
             "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
         ),
         learning_rate=scale * learning_rate,
+        # the rule's rate is an encoder's where one trains, below that of new layers, and otherwise the head's already
         head_learning_rate=scale * (learning_rate if given else max(rate, rules.HEAD_LEARNING_RATE)),
         schedule=plan_schedule(spec, resolution, encoder_trains=encoder_trains),
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),

@@ -30,5 +30,6 @@ def _overlay(below: Section, above: Section) -> Section:
     if own.keys() & {"num_fc_layers", "num_layers"}:  # layers of one's own, instead of the list
         own.setdefault("fc_layers", [])
     elif "fc_layers" in own:
+        # and a list of one's own, instead of the number
         own |= {name: None for name in ("num_fc_layers", "num_layers") if name in given}
     return below.model_copy(update=own)

@@ -24,6 +24,7 @@ def read_json(text: str) -> dict[str, Any] | None:
     if not text.lstrip().startswith("{") or len(text) > MAX_BYTES:
         return None
     try:
+        # `parse_constant` sees NaN and Infinity, which Python takes for JSON
         value = json.loads(text, object_pairs_hook=_mapping, parse_int=read_int, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
@@ -59,6 +60,7 @@ def _checked(value: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(item, list):
             stack.extend((f"{path}[{index}]", depth + 1, child) for index, child in enumerate(item))
         elif isinstance(item, dict):
+            # keys count, as they do in YAML
             nodes += len(item)
             for key, child in item.items():
                 _check_characters(key, path or FIELD)

@@ -79,7 +79,7 @@ def _refused(listed: list[Violation], error: ValidationError) -> InvalidInputErr
 
 
 def _violation(detail: ErrorDetails) -> Violation:
-    location = [part for part in detail["loc"] if part != "[key]"]
+    location = [part for part in detail["loc"] if part != "[key]"]  # pydantic's mark of an error in a mapping's key
     path = _path(location)
     given = _shown(detail.get("input"))
     match detail["type"]:

@@ -189,6 +189,7 @@ def _unused(values: Section, path: str, kind: str, by_type: Mapping[str, str], w
     known = by_type.get(kind, "").split()
     for key in type(values).model_fields:
         value = getattr(values, key)
+        # `trainable: false` is no matter of course where the key is unknown: a dense encoder learns all the same
         if key in known or key in _ELSEWHERE or not (given(value) or (key == "trainable" and value is False)):
             continue
         suited = [name for name in by_type if key in by_type[name].split()]

@@ -57,6 +57,7 @@ class _Loader(yaml.SafeLoader):
         self.depth, self.nodes = self.depth + 1, self.nodes + 1
         if self.check_event(yaml.AliasEvent):
             raise invalid(FIELD, "aliases (*name) are not accepted; repeat the value or use 'defaults'")
+        # the root is at depth 1 here, and at 0 in `json_reader`
         if self.depth > MAX_DEPTH + 1:
             raise invalid(FIELD, f"nested more than {MAX_DEPTH} deep; no spec needs that")
         if self.nodes > MAX_NODES:
@@ -97,6 +98,7 @@ for _tag, _pattern, _first in [
 
 def _construct_bool(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> bool:
     text = str(loader.construct_scalar(node))
+    # other words come here by an explicit tag alone (`!!bool maybe`)
     if text.lower() not in _WORDS:
         raise ValueError(f"{text[:80]!r} is neither true nor false")
     return _WORDS[text.lower()]

@@ -23,6 +23,7 @@ def recompute(encoder: nn.Module) -> None:
     """
     for block in repeated_blocks(encoder):
         if not any(isinstance(module, _BatchNorm) for module in block.modules()):
+            # the method, not the module: a wrapper around it would rename its parameters in the state
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 

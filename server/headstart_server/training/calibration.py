@@ -20,6 +20,7 @@ def temperature_that_helps(logits: Tensor, targets: Tensor) -> float:
     """
     if len(targets) < _LEAST_ROWS:
         return 1.0
+    # interleaved: rows may come sorted by the length of their texts, and folds of neighbours would not be alike
     fold = torch.arange(len(targets), device=targets.device) % _FOLDS
     gains = torch.empty(len(targets), dtype=torch.float64)
     for number in range(_FOLDS):
@@ -56,6 +57,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
         return 1.0
     logits = logits.double()
     classes = logits.shape[1] if logits.ndim == 2 else 2
+    # torch divides it among the classes: each gets 1 / (n + classes)
     smoothing = classes / (len(targets) + classes)
 
     def loss(exponent: float) -> float:
@@ -69,7 +71,7 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     ratio = (5**0.5 - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = loss(left), loss(right)
-    while high - low > 1e-3:
+    while high - low > 1e-3:  # of the logarithm: a tenth of a percent of the temperature
         if at_left < at_right:
             high, right, at_right = right, left, at_left
             left = high - ratio * (high - low)

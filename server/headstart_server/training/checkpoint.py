@@ -77,6 +77,7 @@ class RunningState:
         found |= {f"scaler/{key}": value for key, value in self.scaler.state_dict().items()}
         found["rng/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
+            # of the current device, the only one that a process trains on
             found["rng/cuda"] = torch.cuda.get_rng_state()
         tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
         return tensors, {key: value for key, value in found.items() if key not in tensors}
@@ -103,11 +104,13 @@ class RunningState:
                 state.setdefault(int(index), {})[key] = value
             elif section == "scaler":
                 scaler[rest] = value
+        # this run's own groups: of what was saved only the state counts, since rates are set at every step
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         if scaler and self.scaler.is_enabled():
             self.scaler.load_state_dict(scaler)
         torch.set_rng_state(saved["rng/cpu"])
+        # a run may go on on another kind of machine
         if "rng/cuda" in saved and torch.cuda.is_available():
             torch.cuda.set_rng_state(saved["rng/cuda"])
 
@@ -176,9 +179,11 @@ def save_checkpoint(
         with folders.publish(name) as temporary:
             save_file(_own_memory(state.tensors), temporary / _WHOLE)
             _describe(temporary, progress, state, {_WHOLE: file_digest(temporary / _WHOLE)})
+    # only once the new one is published: a crash before leaves both, of which the later one is read
     for other in _saved(folders) if world.leads else ():
         if other != name:
             folders.remove(other)
+    # nobody passes before rank 0 comes here
     world.broadcast_object(None)
 
 
@@ -188,6 +193,7 @@ def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
         try:
             return _load(folders.path(name))
         except _DAMAGED:
+            # the storage that machines share may have a sound one, of which this is a damaged copy
             if not folders.forget_copy(name):
                 continue
         try:

@@ -47,10 +47,13 @@ class DirectAdam:
         """One step from the gradients that are there."""
         if not self._parts or any(parameter.grad is None for part in self._parts for parameter in part.parameters):
             self._optimizer.step()
+            # anew after each of torch's own steps, which may have made state; `load_state_dict` puts other tensors
+            # there, but only before the first step of a run that goes on
             self._parts = self._known_parts()
             return
         for part in self._parts:
             group = part.group
+            # the two calls that torch 2.15's `_fused_adam` makes for each device and type
             torch._foreach_add_(part.steps, 1)
             self._operation(
                 part.parameters,

@@ -63,12 +63,15 @@ class Evaluator:
         for rows, logits, targets in self._answers(part):
             if calibrated:
                 logits = self._parallel.model.head.calibrated(logits)
+            # 0 where this process is idle: it ran the first row, which another one counts
             counted = len(world.share(rows))
             losses.add(*({name: values[:counted] for name, values in found.items()} for found in (logits, targets)))
             said.add(rows, {each.name: condensed(each, logits[each.name]).cpu() for each in self._outputs})
         means = losses.means()
         metrics: Metrics = {"loss": sum(means.values()), **{f"{name}.loss": mean for name, mean in means.items()}}
         answers, known = said.everybody()
+        # measured by one and told to the others: numbers that differ in the last bit from machine to machine would let
+        # processes decide differently about best epochs and early stops
         if world.leads:
             metrics |= measured(self._outputs, answers, known)
         everywhere: Metrics = world.broadcast_object(metrics)
@@ -81,6 +84,7 @@ class Evaluator:
         world = self._parallel.world
         self._parallel.model.eval()
         classes = sum(len(feature.classes) for feature in self._outputs)
+        # as `batch_size`, of all processes together: at least a row for each
         most = max(world.size, world.size * _BATCH_LOGITS // max(1, classes))
         batches = list(self._feed.ordered(part, min(self._batch_size, most), most_rows))
         stream = self._feed.stream(world.portion(rows)[0] for rows in batches)
@@ -89,4 +93,5 @@ class Evaluator:
             with torch.inference_mode() if world.size == 1 else torch.no_grad(), self._precision.autocast():
                 logits = self._parallel(batch)
             yield rows, {name: values.float() for name, values in logits.items()}, targets
+            # as often in every process: all go through all batches, idle or not
             self._step_sync.check()

@@ -71,10 +71,12 @@ class Feed:
         """The feed with stored embeddings standardised once instead of at every step, as far as they fit a limit."""
         arrays, embedded, views, served = dict(self.arrays), dict(self.embedded), dict(self.views), dict(self.served)
         for name, encoder in model.pretrained().items():
+            # in bytes: what is standardised is float32
             size = 4 * arrays[name].numel() if name in arrays else 0
             if encoder.skipped and 0 < size <= limit_bytes:
                 embedded[name] = _applied(encoder, arrays.pop(name))
                 limit_bytes -= size
+                # rows of either are put into one batch, so both are standardised or neither
                 if name in served:
                     served[name] = served[name].with_values(_applied(encoder, served[name].values))
             if name in views and 4 * views[name].values.numel() <= limit_bytes:
@@ -92,6 +94,7 @@ class Feed:
             for rows in batches:
                 yield rows, *self.take(rows, epoch)
             return
+        # the loader takes from `asked` as far ahead as it loads; `tee` keeps that much for `ordered`
         asked, ordered = tee(batches)
         loaded = self.images.stream((rows.tolist() for rows in asked), epoch)
         for rows, images in zip(ordered, loaded, strict=True):
@@ -127,6 +130,8 @@ class Feed:
         Where there are texts, batches hold rows of similar length: a shuffle, then a sort by length within every 32
         batches, then a shuffle of the batches.
         """
+        # not seed + epoch, by which one seed's second epoch would be the first of the next; and not torch's own
+        # generator, so that a run that goes on within an epoch can draw the same order again
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % (1 << 63))
         rows = self.parts[part]
         rows = rows[torch.randperm(len(rows), generator=generator)]
@@ -151,6 +156,7 @@ class Feed:
         """
         rows = self.parts[part]
         if most_rows is not None and len(rows) > most_rows:
+            # float32 has all whole numbers up to 2**24 only
             rows = rows[torch.linspace(0, len(rows) - 1, most_rows, dtype=torch.float64).long()]
         if self.tokens:
             rows = rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True, stable=True)]
@@ -176,6 +182,7 @@ class Feed:
 
     def _move(self, values: Tensor) -> Tensor:
         if self.device.type == "cuda":
+            # from memory that is not pinned, the copy would not be asynchronous
             return values.pin_memory().to(self.device, non_blocking=True)
         return values
 

@@ -99,6 +99,7 @@ class Loop:
         """Trains to the end, loads the best evaluation's weights and returns its report."""
         self._resume()
         for epoch, stop in self._stretches():
+            # asked before a stretch, not after one: a run that goes on after an early stop trains no more steps
             if 0 < self.settings.early_stop <= self.progress.epochs_without_improvement:
                 break
             self._train_and_evaluate(epoch, self.progress.into, stop)
@@ -111,6 +112,7 @@ class Loop:
         timetable, into = self.settings.timetable, self.progress.into
         for epoch in range(self.progress.epoch + 1, timetable.last_epoch + 1):
             yield from ((epoch, stop) for stop in timetable.stops(epoch) if stop > into)
+            # steps that are done are those of the first epoch alone
             into = 0
 
     def _train_and_evaluate(self, epoch: int, start: int, stop: int) -> None:
@@ -118,6 +120,7 @@ class Loop:
         started = time.perf_counter()
         passed = self._train(epoch, start, stop)
         trained = time.perf_counter()
+        # before the evaluation, which reads running statistics of norms: this makes them the same everywhere (`settle`)
         self._require_same(f"at the end of epoch {epoch}")
         report, workers = self._evaluated(passed), self._workers(passed, trained - started)
         report = replace(
@@ -132,6 +135,7 @@ class Loop:
         )
         report = self._keep_best(report, passed)
         self._save()
+        # after the checkpoint: where the process dies in between, the next one tells it, as one of `Progress.past`
         self.reporter.report(report)
 
     def evaluate(self, part: Part) -> Metrics:
@@ -143,6 +147,7 @@ class Loop:
         self.model.train()
         settings, schedule = self.settings, self._stepper.schedule
         running, scale = Running(self.outputs, self.feed, self.world), self.progress.plateau.scale(settings.plateau)
+        # the whole epoch is drawn again from (seed, epoch), whatever part of it is left to do
         batches = self._batches(epoch)[start * settings.accumulation : stop * settings.accumulation]
         # every process goes through all batches of the epoch, in one order, and runs its portion of each micro-batch
         passes = list(cut(batches, settings.accumulation, settings.micro_batch_rows or settings.batch_size))
@@ -199,6 +204,7 @@ class Loop:
 
     def _seed(self, epoch: int, start: int) -> None:
         """Random numbers of each process's own, which depend on (seed, epoch, rank) and the first step alone."""
+        # alone, a process goes on with the numbers whose state a checkpoint has; it has no more than one process's
         if self.world.size > 1:
             what = f"{self.settings.seed},{epoch},{self.world.rank}" + (f",{start}" if start else "")
             drawn = blake2b(what.encode(), digest_size=8).digest()
@@ -224,6 +230,7 @@ class Loop:
     def _keep_best(self, report: EpochReport, passed: _Stretch) -> EpochReport:
         """Notes the evaluation; returns its report, which says whether it is the best."""
         settings, before, best = self.settings, self.progress, self.progress.best
+        # told once: which metrics the rows of a split define is the same at every evaluation
         first = best is None and not settings.undefined_warned
         if first and (undefined := why_undefined(report, settings.validation_metric)):
             self.reporter.report(JobWarning(UNDEFINED, undefined))
@@ -251,16 +258,18 @@ class Loop:
         if self.settings.checkpoints is None:
             return
         now, last = time.monotonic(), self.progress.step >= self.settings.timetable.total_steps
+        # by rank 0's clock: all processes take part in saving, so all have to do it at the same evaluation
         if not self.world.broadcast_object(last or now - self._saved >= self.settings.checkpoint_seconds):
             return
         self._saved = now
         parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
+        # in every process, also where rank 0 alone writes: of a model in parts, all of them put the tensors together
         state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
         save_checkpoint(self.settings.checkpoints, self.progress, state, self.world, in_parts=parallel.saves_in_parts)
 
     def _resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
-        found = checkpoint.progress.epoch if checkpoint is not None else 0
+        found = checkpoint.progress.name if checkpoint is not None else ""
         if found != self.world.broadcast_object(found):
             raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")
         if checkpoint is None:
@@ -268,6 +277,7 @@ class Loop:
         allocator, running = self.parallel.allocator(), RunningState(self.optimizer, self.precision.scaler)
         model, best = (self.parallel.taken(checkpoint.read(part, allocator)) for part in ("model", "best"))
         self.parallel.restore(model)
+        # this sets the generators of random numbers: nothing may draw from them between here and the first step
         running.load(checkpoint.read("running", running.allocate), checkpoint.values)
         self.progress, self.best_state = self._continued(checkpoint.progress), best
         where = f" and {self.progress.into} steps" if self.progress.into else ""
@@ -281,5 +291,6 @@ class Loop:
         whole = self.settings.timetable.steps_per_epoch
         into = round(progress.into / progress.steps_per_epoch * whole) if progress.into else 0
         epoch, into = (progress.epoch + 1, 0) if into >= whole else (progress.epoch, into)
+        # 0 in checkpoints from before evaluations were counted, when an epoch had one
         evaluation = progress.evaluation or progress.epoch
         return replace(progress, epoch=epoch, into=into, step=epoch * whole + into, evaluation=evaluation)

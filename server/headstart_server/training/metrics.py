@@ -59,6 +59,8 @@ def _f1_macro(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def _binary(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    # torchmetrics applies a sigmoid by itself, but only where some value lies outside of [0, 1]: what it makes of
+    # a row would depend on the others
     scores, truth = logits.sigmoid(), targets.long()
     threshold = feature.spec.decoder.threshold or 0.5
     found = {
@@ -75,6 +77,7 @@ def _binary(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
 def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     statistics = feature.statistics
     assert isinstance(statistics, NumberStatistics)
+    # float32 would lose the last digits of numbers that are far from 0 for their spread
     predicted, truth = (values.double() * statistics.scale + statistics.shift for values in (logits, targets))
     if statistics.normalization == "log1p":
         predicted, truth = predicted.expm1(), truth.expm1()
@@ -92,7 +95,7 @@ def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
 def _set(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     threshold, labels = feature.spec.decoder.threshold or 0.5, len(feature.classes)
     scores, truth = logits.sigmoid(), targets.long()
-    if labels == 1:
+    if labels == 1:  # torchmetrics' multilabel functions are for two labels or more
         return {
             "jaccard": binary_jaccard_index(scores, truth, threshold, validate_args=False),
             "f1_macro": binary_f1_score(scores, truth, threshold, validate_args=False),

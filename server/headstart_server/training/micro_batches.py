@@ -23,7 +23,9 @@ def cut(batches: Sequence[Tensor], accumulation: int, most_rows: int) -> Iterato
     """Micro-batches of at most so many rows; `accumulation` batches share a step, at the end those left over."""
     for start in range(0, len(batches), accumulation):
         together = batches[start : start + accumulation]
+        # one tensor for all passes of the step, by which `StepLoss` tells one step from the next
         step_rows = together[0] if len(together) == 1 else torch.cat(list(together))
+        # of nearly one length: `torch.split` would leave a last pass of few rows, of which norms see too little
         parts = [part for rows in together for part in torch.tensor_split(rows, -(-len(rows) // most_rows))]
         for part in parts:
             yield MicroBatch(part, step_rows, last=part is parts[-1])

@@ -36,6 +36,7 @@ def build_optimizer(
     half a millisecond, of which every group is a tenth. Not every fused operation knows sharded parameters.
     """
     kind = spec.type or "adamw"
+    # torch's own defaults: its Adam and SGD decay nothing
     decay = spec.weight_decay if spec.weight_decay is not None else (0.01 if kind == "adamw" else 0.0)
     encoder = [p for item in model.pretrained().values() for p in item.encoder.parameters() if p.requires_grad]
     seen = {id(parameter) for parameter in encoder}
@@ -69,6 +70,4 @@ def _options(kind: str, spec: OptimizerSpec, *, fused: bool) -> dict[str, Any]:
         value = getattr(spec, name)
         if value is not None and value != []:
             options[name] = tuple(value) if name == "betas" else value
-    if options.get("nesterov"):
-        options["momentum"] = spec.momentum or 0.9
     return options

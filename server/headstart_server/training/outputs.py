@@ -32,6 +32,7 @@ class Outputs:
 
     def everybody(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(answers, targets) of every row of every batch, on the CPU, in every process."""
+        # the order in which `all_gather` puts the answers together: by rank, of each rank batch by batch
         shares = [torch.cat(parts) for parts in zip(*map(self._world.shares, self._batches), strict=True)]
         counts, rows = [len(share) for share in shares], torch.cat(shares)
         answers = {name: self._world.all_gather(torch.cat(kept), counts) for name, kept in self._answers.items()}
@@ -70,6 +71,7 @@ class LossSums:
     def add(self, logits: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> None:
         """Takes note of rows that count."""
         for index, (name, loss) in enumerate(self._losses.items()):
+            # an idle process has no rows here, and the mean of none is not a number
             if mass := loss.mass(targets[name]):
                 self._sums[index] += torch.tensor([float(loss(logits[name], targets[name])) * mass, mass])
 

@@ -8,7 +8,7 @@ from headstart_server.training.metric_names import smaller_is_better
 from headstart_server.training.reports import EpochReport
 
 UNDEFINED = Notice.PLATEAU_METRIC_UNDEFINED
-_THRESHOLD = 1e-4
+_THRESHOLD = 1e-4  # torch's default
 """By what part a value has to be better than the best."""
 
 
@@ -57,6 +57,7 @@ class Plateau:
             return self
         if self.best is None or _improves(value, self.best, rule.metric):
             return replace(self, best=value, waited=0)
+        # as in torch, `patience` evaluations pass without effect, and the one after them reduces
         if self.waited < rule.patience:
             return replace(self, waited=self.waited + 1)
         return replace(self, waited=0, reductions=self.reductions + 1)

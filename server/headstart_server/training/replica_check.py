@@ -41,5 +41,6 @@ def _digest(state: Iterable[tuple[str, Tensor]]) -> bytes:
     found = blake2b(digest_size=_DIGEST_BYTES)
     for key, tensor in state:
         found.update(key.encode())
+        # `view` takes no tensor without dimensions for another type, and norms count their batches in such
         found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return found.digest()

@@ -32,6 +32,8 @@ class Running:
 
     def add(self, rows: Tensor, logits: Mapping[str, Tensor]) -> None:
         """Takes note of one pass: all its rows, and what this process's model said of its own."""
+        # metrics of a very long epoch are those of its first rows, its loss is that of all; values of all processes are
+        # counted, so that all stop noting at the same pass, as gathering them needs
         if self._budget > 0:
             self._said.add(rows, {name: values.detach() for name, values in logits.items()})
             values = len(rows) * sum(values[0].numel() for values in logits.values())

@@ -33,6 +33,7 @@ class Schedule:
 
     def rate(self, step: int, peak: float) -> float:
         """The learning rate of step 0 .. total_steps - 1, for parameters whose peak rate is `peak`."""
+        # the warm-up rises from 0 whatever `eta_min` is; a group whose peak is below `eta_min` keeps its peak
         floor = min(self.eta_min, peak) if step >= self.warmup else 0.0
         return floor + (peak - floor) * self.factor(step)
 
@@ -40,6 +41,7 @@ class Schedule:
         """Where a step's rate lies between the least and the peak, in [0, 1]."""
         warmup = self.warmup
         if step < warmup:
+            # between 0, at which the first step would do nothing, and 1, which is the first step's after the warm-up
             return (step + 1) / (warmup + 1)
         past = step - warmup
         progress = past / max(1, self.total_steps - warmup)

@@ -28,7 +28,7 @@ class LoopSettings:
     micro_batch_rows: int = 0
     """At most how many rows all processes together run at once; 0: a batch."""
     checkpoint_seconds: float = 0.0
-    """Least time between two checkpoints; the last evaluation always has one."""
+    """Least time between two checkpoints; the evaluation after the last step always has one."""
     shuffle: bool = True
     """Whether each epoch draws an order of its own."""
     penalty: Penalty | None = None

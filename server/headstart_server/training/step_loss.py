@@ -33,8 +33,11 @@ class StepLoss:
 
     def _share_of_mass(self, name: str, targets: Tensor, of: MicroBatch, counted: int) -> float:
         loss = self._losses[name]
+        # a share of 0 is an idle process's: its row weighs nothing, but its backward pass takes part in the exchange
+        # of gradients that the others wait for
         if loss.class_weights is None or counted == 0:
             return counted / len(of.step_rows)
+        # by identity: all passes of a step hold the same tensor (`cut`)
         if self._weighed is not of.step_rows:
             self._weighed, self._masses = of.step_rows, {}
         if name not in self._masses:

@@ -25,21 +25,26 @@ class StepSync:
             self._reporter.check()
             return loss
         self._listen()
+        # one exchange for both: the flag costs no message of its own
         parts = torch.stack([loss.float(), loss.new_tensor(self._cancelled is not None, dtype=torch.float32)])
         total, cancelled = self._world.all_reduce_sum(parts).unbind()
         self._looked += 1
+        # every process makes the same calls, so all look at the same step; rank 0's flag stays set once it is, so that
+        # looking seldom misses nothing
         if loss.device.type == "cpu" or self._looked % _CUDA_STEPS == 0:
             self._leave_if(cancelled)
         return total
 
     def check(self) -> None:
         """Raises CancelledError in every process once rank 0 is to stop."""
+        # on the CPU, where the flag is read at once whatever device trains
         self.after(torch.zeros(()))
 
     def _listen(self) -> None:
         try:
             self._reporter.check()
         except CancelledError as error:
+            # kept, not raised: rank 0 leaves when the others learn of it, from the sum
             self._cancelled = error
 
     def _leave_if(self, cancelled: Tensor) -> None:

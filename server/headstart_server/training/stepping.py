@@ -29,6 +29,7 @@ class Stepper:
     ) -> None:
         self.optimizer, self.schedule, self._precision = optimizer, schedule, precision
         self._clipping, self._penalty = clipping, penalty
+        # the scaler of fp16 has to see each step, which it leaves out where gradients overflowed
         direct = direct and precision.name != "fp16" and DirectAdam.suits(optimizer)
         self._direct = DirectAdam(optimizer) if direct else None
         self._parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -36,6 +37,7 @@ class Stepper:
     def step(self, step: int, scale: float = 1.0) -> float:
         """Step number `step`, from 0, at `scale` times the schedule's learning rate, which it returns."""
         rate = set_rates(self.optimizer, lambda peak: scale * self.schedule.rate(step, peak))
+        # in this order: a penalty's gradient is not scaled by the loss scale, and what is clipped contains it
         if self._clipping is not None or self._penalty is not None:
             self._precision.unscale(self.optimizer)
         if self._penalty is not None:

@@ -19,6 +19,8 @@ def fitting_threads(model: ECD, batch_size: int, *, encoder_runs: bool) -> Itera
     """
     before = torch.get_num_threads()
     weights = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    # by weight and row, 2 operations of the forward and 4 of the backward pass
+    # (Kaplan et al. 2020, arXiv:2001.08361)
     small = not encoder_runs and 6 * weights * batch_size < _SMALL_STEP
     try:
         if small:

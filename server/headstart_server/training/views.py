@@ -33,6 +33,7 @@ class Views:
 
 def _mixed(rows: npt.NDArray[np.int64], seed: str) -> npt.NDArray[np.uint64]:
     """A random number of each row's own: SplitMix64 (https://doi.org/10.1145/2714064.2660195), counting by row."""
+    # an array of length 1, not a number: sums and products of uint64 arrays wrap around without a warning
     start: npt.NDArray[np.uint64] = np.frombuffer(blake2b(seed.encode(), digest_size=8).digest(), np.uint64)
     mixed: npt.NDArray[np.uint64] = start + rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

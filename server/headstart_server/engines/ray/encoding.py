@@ -59,6 +59,7 @@ class RayEncodePool:
         cpus, gpus, memory = others.pop("CPU"), others.pop("GPU", None), others.pop("memory", None)
         return ray.data.from_arrow([pa.table({"row": rows}) for rows in work]).map_batches(
             _Actor,
+            # the task by reference, for it holds the keys of all images
             fn_constructor_args=(self._envelope, ray.put(task), self._plan.use_gpu, cpus),
             batch_size=len(work[0]),  # one piece; None is refused for GPUs
             batch_format="pyarrow",
@@ -107,6 +108,7 @@ class _Actor:
 
 
 def _packed(result: EncodeResult) -> pa.Table:
+    # pairs, for keys of JSON's objects are text, and rows are numbers
     plain = {**asdict(replace(result, rows=result.rows[:0])), "rows": [], "bad": list(result.bad.items())}
     return pa.table({"result": [json.dumps(plain)], "error": [""], "rows": [result.rows.tobytes()]})
 

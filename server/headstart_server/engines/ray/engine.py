@@ -55,6 +55,7 @@ class RayEngine:
         fit = None
         try:
             with cluster(self._envelope.ray.address):
+                # both start while the rows are read, and are waited for in `_prepare`
                 channel, asked = start_channel(), asked_nodes()
                 plan, survey, lookout = self._prepare(asked, channel)
                 self._listener.report(StateChange(State.TRAINING))
@@ -64,6 +65,7 @@ class RayEngine:
                 raise _failure(fit.error, plan)
         finally:
             if fit is not None:
+                # leaving the cluster has ended the run; its thread takes a moment to notice
                 fit.join(_LEAVING_SECONDS)
 
     def _prepare(self, asked: Asked, channel: Any) -> tuple[BackendPlan, Survey, Lookout]:
@@ -71,6 +73,7 @@ class RayEngine:
         prepared = prepare_job(self._job, self._runtime, self._listener)
         plan = prepared.plan.backend
         if plan.use_gpu:
+            # settles it here, for all workers: each adopts what this process has settled
             fast_precision("cuda")
         settled = replace(self._envelope.runtime, precisions=settled_precisions())
         self._envelope = replace(self._envelope, runtime=settled)
@@ -118,6 +121,7 @@ class RayEngine:
     def _trainer(self, plan: BackendPlan, survey: Survey, channel: Any) -> TorchTrainer:
         return TorchTrainer(
             train_rank,
+            # unpickled before anything of ours runs, when a worker's death is final: plain values and references alone
             train_loop_config={
                 "envelope": to_plain(self._shared_envelope()),
                 "plan": plan,
@@ -136,6 +140,7 @@ class RayEngine:
                 failure_config=_restarts(plan),
             ),
             torch_config=TorchConfig(
+                # gloo beside NCCL, for what World exchanges on the CPU
                 backend="gloo" if plan.shares_gpus or not plan.use_gpu else "cpu:gloo,cuda:nccl",
                 timeout_s=self._envelope.ray.timeout,
             ),
@@ -160,7 +165,9 @@ class RayEngine:
             self._receive(channel)
             lookout.look()
             ended = ray.get(channel.ended.remote())
+        # what was sent between the last look and the end
         self._receive(channel)
+        # first: a model that is published stays so, whatever failed afterwards
         if published := ray.get(channel.published.remote()):
             return str(published)
         if ended is not None and ended["reason"] == CancelledError.reason:

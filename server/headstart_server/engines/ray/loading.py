@@ -84,10 +84,12 @@ class RayLoaderWorkers:
         except RayError as error:  # its process or its machine has gone, what it made with it, or it failed
             raise WorkerLost(brief(error)) from error
         loaded, crops = answer
+        # copied: Ray's arrays are read-only, which torch.from_numpy warns of
         return loaded._replace(crops={name: torch.from_numpy(np.array(values)) for name, values in crops.items()})
 
     def lose(self, worker: int) -> None:
         """See LoaderWorkers. Another one takes its place."""
+        # once each: whatever else was asked of it raises WorkerLost, too
         if worker in self._ready:
             self._ready.remove(worker)
             ray.kill(self._actors[worker])  # it may live, and come back

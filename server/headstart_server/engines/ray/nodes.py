@@ -93,7 +93,7 @@ def _nodes() -> list[dict[str, Any]]:
 
 def _fitting(node: Mapping[str, float], worker: Resources) -> int:
     """How many workers a node has room for. Ray counts resources in ten-thousandths, exactly."""
-    return min(round(node.get(name, 0.0) * 10_000) // round(each * 10_000) for name, each in worker if each > 0)
+    return min(round(node.get(name, 0.0) * 10_000) // max(1, round(each * 10_000)) for name, each in worker if each > 0)
 
 
 def _ask(node: str) -> Any:

@@ -15,6 +15,7 @@ _CANCEL_SECONDS = 0.5
 
 def start_channel() -> Any:
     """Starts an actor on this machine that keeps what rank 0 reports."""
+    # beside the driver, so that no other node that is lost takes reports with it
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(ReportChannel).options(num_cpus=0, scheduling_strategy=here).remote()
 

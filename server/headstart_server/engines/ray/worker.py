@@ -9,16 +9,16 @@ from typing import Any
 import ray
 
 from headstart_server.core.errors import CancelledError, HeadstartError, StorageError
-from headstart_server.engines.listener import Silent
-from headstart_server.engines.ray.report_channel import ChannelReporter
-from headstart_server.model.world import World
 
 
 def train_rank(config: dict[str, Any]) -> None:
     """One worker's part. A job that has ended, well or for good, is not begun again after a restart."""
     from headstart_server.engines.envelopes import job_envelope
+    from headstart_server.engines.listener import Silent
     from headstart_server.engines.rank import train_together
     from headstart_server.engines.ray.loading import ClusterLoading
+    from headstart_server.engines.ray.report_channel import ChannelReporter
+    from headstart_server.model.world import World
 
     channel, world = config["channel"], World.joined()
     if any(ray.get([channel.published.remote(), channel.ended.remote()])):
@@ -32,6 +32,7 @@ def train_rank(config: dict[str, Any]) -> None:
     except StorageError:  # a restart, from the checkpoint, may well find it mended
         raise
     except HeadstartError as error:
+        # waited for: when this worker fails, Ray starts all of them again, and they look for it first
         ray.get(channel.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
         if not isinstance(error, CancelledError):  # every worker leaves at the same step
             raise

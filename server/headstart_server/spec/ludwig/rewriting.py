@@ -48,6 +48,7 @@ class Reading:
         if (found := _FEATURE.match(path)) and found[1] in self.kept:
             kept = self.kept[found[1]]
             path = f"{found[1]}[{kept[int(found[2])]}]{path[found.end() :]}"
+        # bounded, so that moves which led to each other would end as well
         for _ in range(len(self.moves)):
             now = max((item for item in self.moves if _leads(item, path)), key=len, default=None)
             if now is None:
@@ -150,6 +151,7 @@ def without_effect(reason: str, *only: Any) -> Write:
 
     def write(section: Section, path: str, reading: Reading) -> None:
         key = path.rpartition(".")[2]
+        # types, too: to Python 0 is False and 1 is True
         if only and not any(type(section[key]) is type(value) and section[key] == value for value in only):
             return
         section.pop(key)

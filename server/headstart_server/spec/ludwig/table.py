@@ -15,6 +15,8 @@ from headstart_server.spec.ludwig.rewriting import Reading, Section, Spelling, r
 from headstart_server.spec.ludwig.trainer import TRAINER_SPELLINGS
 
 SPELLINGS: tuple[Spelling, ...] = (
+    # in this order: `preprocessing.<type>` goes to `defaults.<type>` before rows that read those, and features are left
+    # out last, so that the paths of all other rows are the file's
     *PREPROCESSING_SPELLINGS,
     *FEATURE_SPELLINGS,
     *OUTPUT_SPELLINGS,

@@ -110,6 +110,7 @@ class Alone:
 
     def probe(self, batch: Batch) -> dict[str, Tensor]:
         """Runs the model in this process alone."""
+        # not `self(batch)`, which DDP and DeepSpeed take for the first half of a step
         return Alone.__call__(self, batch)
 
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:

@@ -11,9 +11,11 @@ from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.world import World
 from headstart_server.training.parallel.base import Alone
 
+# under the old name, False also keeps buffers out of the exchange at the start; under the new one, rank 0's are
+# everybody's then, as its parameters are
 _FORWARD_SYNC = "forward_sync_buffers" in inspect.signature(DistributedDataParallel.__init__).parameters
 _BUFFERS_STAY: dict[str, Any] = {"forward_sync_buffers" if _FORWARD_SYNC else "broadcast_buffers": False}
-"""`settle` sees to buffers, and ghost norms to theirs. (The option has a new name since torch 2.15.)"""
+"""`settle` sees to buffers, and ghost norms to theirs. (The option has a new name since torch 2.13.)"""
 
 
 class Replicated(Alone):
@@ -26,6 +28,8 @@ class Replicated(Alone):
             model,
             device_ids=[device] if device.type == "cuda" else None,
             **_BUFFERS_STAY,
+            # an encoder may have parameters that its embedding does not depend on, as a pooler's where tokens are
+            # averaged; DDP raises in the next step where one gets no gradient, unless it is told to look
             find_unused_parameters=any(item.tuning.trains for item in model.pretrained().values()),
         )
 
@@ -39,4 +43,5 @@ class Replicated(Alone):
     def synced(self, last: bool, *, idle: bool) -> AbstractContextManager[object]:
         """Gradients stay here until the last."""
         super().synced(last, idle=idle)
+        # the forward pass has to be inside, too: in it DDP decides whether its backward pass exchanges gradients
         return nullcontext() if last else self._synced.no_sync()

@@ -159,6 +159,7 @@ class ZeROOptimizer(Optimizer):
         state = state_dict["state"]
         if not state:
             return
+        # torch makes states in its first step; until then there is nothing that DeepSpeed could link to parameters
         for flat in self._flat():
             self._given.state[flat] = {
                 key: torch.zeros_like(flat) if isinstance(value, Tensor) and value.ndim else _copied(value)
@@ -222,6 +223,7 @@ def _copied(value: Any) -> Any:
 
 
 def _deepspeed(device: torch.device) -> Any:
+    # before the import, which chooses an accelerator by itself otherwise
     os.environ.setdefault("DS_ACCELERATOR", device.type)
     os.environ.setdefault("LOCAL_RANK", str(device.index or 0))
     import deepspeed

@@ -29,6 +29,8 @@ class Sharded(Alone):
     def __init__(self, model: ECD, world: World, sharing: Sharing) -> None:
         super().__init__(model, world)
         state = model.learned_state()
+        # each process finds out by its own files whether it can defer an encoder: where one could not, the broadcasts
+        # below would not be of the same tensors
         names = [key for key, tensor in state.items() if not tensor.is_meta]
         if len(set(world.all_gather_object(fingerprint({"real": names})))) > 1:
             raise RuntimeError("one process could not read its part of an encoder as the others do")
@@ -37,14 +39,17 @@ class Sharded(Alone):
         mesh = init_device_mesh(device.type, (world.size,))
         offloads = sharing.offload and device.type == "cuda"
         offload = CPUOffloadPolicy() if offloads else OffloadPolicy()
+        # blocks are gathered and compute in bf16, their gradients are summed up in float32
         half = MixedPrecisionPolicy(torch.bfloat16, torch.float32)
         for item in model.pretrained().values():
             for block in repeated_blocks(item.encoder):
                 policy = half if sharing.half and item.tuning.trains else MixedPrecisionPolicy()
                 fully_shard(block, mesh=mesh, mp_policy=policy, offload_policy=offload)
         self._in_passes = sharing.in_passes
+        # after the blocks: the outer call takes what no inner one has taken
         self._sharded = fully_shard(model, mesh=mesh, offload_policy=offload)
         for item in model.pretrained().values():
+            # only now that parameters are sharded, so that each process reads its part
             item.read(torch.device("cpu") if offloads else device)
 
     def probe(self, batch: Batch) -> dict[str, Tensor]:
@@ -66,6 +71,7 @@ class Sharded(Alone):
 
     def allocator(self) -> Allocator:
         """Memory for this process's part."""
+        # DTensors, by which the reader knows what this process's part is
         own = self.snapshot()
         return lambda name, *_: torch.empty_like(own[name])
 
@@ -83,6 +89,7 @@ def _part(tensor: Tensor) -> Tensor:
 def _whole(tensor: Tensor, device: torch.device) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
+    # snapshots lie on the CPU, and the mesh exchanges on its own device
     placed = tensor.to(device)
     assert isinstance(placed, DTensor)
     return placed.full_tensor().cpu()

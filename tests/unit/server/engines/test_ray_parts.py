@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -278,3 +280,12 @@ def test_a_channel_that_did_not_start_is_the_clusters_fault(fake: FakeRay) -> No
     actor.channel.published = lambda: exceptions.RaySystemError("No module named 'headstart_server'")
     with pytest.raises(FailedPreconditionError, match=r"has no Headstart of this version .*No module"):
         report_channel.require_channel(actor)
+
+
+def test_what_ray_unpickles_in_a_worker_imports_nothing_that_takes_long() -> None:
+    heavy = ("torch", "transformers", "torchvision", "pandas", "pyarrow", "pydantic")
+    program = (
+        f"import sys, headstart_server.engines.ray.worker; print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    assert not set(heavy) & set(done.stdout.split())

@@ -76,7 +76,7 @@ OPTIONS = [
     (OptimizerSpec(), {"weight_decay": 0.01}),
     (OptimizerSpec(type="adam", betas=[0.5, 0.6]), {"betas": (0.5, 0.6)}),
     (OptimizerSpec(type="sgd", momentum=0.5, weight_decay=0.3), {"momentum": 0.5, "weight_decay": 0.3}),
-    (OptimizerSpec(type="sgd", nesterov=True), {"momentum": 0.9, "nesterov": True}),
+    (OptimizerSpec(type="sgd", momentum=0.9, nesterov=True), {"momentum": 0.9, "nesterov": True}),
     (OptimizerSpec(type="adafactor"), {}),
     (OptimizerSpec(type="nadam", eps=1e-5), {"eps": 1e-5}),
     (OptimizerSpec(type="radam", weight_decay=0.2), {"weight_decay": 0.2}),
