@@ -46,6 +46,7 @@ def train(
     """
     from headstart.cli.follow import follow, leave
 
+    # Made here, not by the client, so that whoever is interrupted can be told it.
     request_id = request_id or uuid.uuid4().hex
     with connect(server, as_json, retry_for) as client:
         try:

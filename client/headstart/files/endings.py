@@ -27,6 +27,7 @@ def is_archive(name: str) -> bool:
 
 def within_archive(path: PurePath) -> tuple[PurePath, str] | None:
     """Split `photos.zip/train.csv` into the archive and the table in it; None where nothing ends as archives do."""
+    # From the outermost: an archive within an archive stays closed.
     for parent in reversed(path.parents):
         if is_archive(parent.name):
             return parent, path.relative_to(parent).as_posix()

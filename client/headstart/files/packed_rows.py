@@ -75,6 +75,7 @@ def _named(column: str, cells: Sequence[Any], members: dict[Source, str], lenien
             names.append(str(source))
             continue
         suffix = source.suffix if isinstance(source, Path) else ""
+        # Numbered as they first appear, so that equal rows give equal archives.
         names.append(members.setdefault(source, f"images/{len(members):08}{suffix}"))
     return names
 

@@ -42,6 +42,7 @@ def folder_content(folder: Path) -> Content:
 
 def _with_images(table: Path, top: Path, columns: ImageColumns) -> Content:
     """Return a table, packed with the images that it names if it names any, by their paths below `top`."""
+    # Beside the table first; each folder once.
     images = named_images(table, dict.fromkeys((table.parent, top)), columns) if columns.may_exist else []
     if not images:
         return FileContent(table)

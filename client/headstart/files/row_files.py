@@ -22,6 +22,7 @@ BATCH_ROWS = 256
 BATCH_BYTES = 4 << 20
 LARGEST_CELL = 1 << 30
 LEAD_CHARACTERS = 4_096
+# UTF-32's little-endian mark begins with UTF-16's, so it is looked for before that.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
     codecs.BOM_UTF32_BE: "utf-32",

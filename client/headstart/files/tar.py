@@ -37,6 +37,7 @@ class Member:
             return
         left = size
         with self.source.open("rb") as file:
+            # One byte more than is left shows that a file has grown.
             while piece := file.read(min(left + 1, CHUNK_BYTES)):
                 left -= len(piece)
                 if left < 0:
@@ -74,6 +75,7 @@ class TarContent:
 
 
 def _header(member: Member, size: int) -> bytes:
+    # Its defaults (no time, no owner, mode 0644) are the same on every machine.
     info = tarfile.TarInfo(member.name)
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

@@ -30,8 +30,10 @@ def download_file(
     if (yield from compute(lambda: target.is_file() and digest_of(FileContent(target)) == file.sha256)):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
+    # By digest, so that a part of other bytes under the same name is never continued.
     partial = target.with_name(f".{target.name}.{file.sha256[:16]}.part")
     resumed = partial.is_file() and partial.stat().st_size > 0
+    # What an earlier run left may be spoilt: then the file is fetched once more from its beginning.
     if resumed and not (yield from _complete(artifact, file, partial, policy, received)):
         resumed = False
         partial.unlink()

@@ -49,6 +49,7 @@ def export(request: ExportRequest, policy: RetryPolicy, on_progress: OnProgress 
     def attempt(patience: Patience) -> Program[Artifact]:
         stream = yield from open_stream(EXPORT, request)
         while (event := (yield from read(stream))) is not None:
+            # Not `progress`: an attempt that is repeated tells the same steps again.
             patience.reached()
             if event.HasField("artifact"):
                 return event.artifact

@@ -25,6 +25,8 @@ class Outages:
 
     def __init__(self, policy: RetryPolicy, timeout: float | None = None) -> None:
         longest = policy.give_up_after if timeout is None else min(timeout, policy.give_up_after)
+        # The Patience of a repeated call has reached nobody: its bound is connect_timeout, or give_up_after once
+        # an error carries a reason.
         self._policy = replace(policy, give_up_after=longest, connect_timeout=policy.restart_timeout)
         self._reached = False
 
@@ -59,6 +61,7 @@ class Outages:
                     raise
                 delay = patience.delay_after(error)
             else:
+                # An opened stream proves nothing until something is read from it.
                 self._reached = self._reached or isinstance(step, Call | Read)
                 return answer
             yield Sleep(delay)

@@ -80,6 +80,7 @@ class Batches:
         self._options = options
         self._batches = batches
         self.images: Collection[str] = ()
+        # Filled on gRPC's thread and emptied on the caller's, which a deque allows without a lock.
         self.unanswered: deque[int | None] = deque()
         self.error: Exception | None = None
 

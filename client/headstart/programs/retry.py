@@ -78,9 +78,11 @@ class Patience:
         policy, now = self._policy, self._policy.clock()
         if now - self._opened >= policy.steady:
             self.progress()
+        # Reasons come from servers alone, never from the transport.
         self._reached = self._reached or bool(error.reason)
         if self._failing_since is None:
             self._failing_since = now
+        # The exponent is bounded, for 2.0**1024 raises OverflowError.
         longest = min(policy.initial_delay * 2.0 ** min(self._failures, 30), policy.longest_delay)
         delay = max(longest * (1 - policy.jitter() / 2), error.retry_after or 0.0)
         self._failures += 1

@@ -33,6 +33,7 @@ def upload(
     header = DatasetHeader(display_name=content.name, format=format, sha256=digest)
 
     def attempt(patience: Patience) -> Program[Dataset]:
+        # Asked before each attempt: what a dropped one sent may have arrived all the same.
         known = yield from _find(digest, format_ending(content.name, format))
         patience.reached()
         return known or (yield from _send(_Parts(content, header, progress)))
@@ -96,6 +97,7 @@ def _send(parts: _Parts) -> Program[Dataset]:
     try:
         dataset = yield from call(UPLOAD_DATASET, iter(parts))
     except HeadstartError:
+        # The content's own error comes first: it is what ended the call.
         parts.check()
         raise
     parts.check()

@@ -77,6 +77,7 @@ def shortest_float32(value: float) -> float:
     """Return a float32 as its own shortest text says: 0.1, which as a double is 0.10000000149011612."""
     for digits in (6, 7, 8, 9):
         short = float(f"{value:.{digits}g}")
+        # struct raises OverflowError for what rounds beyond float32's range.
         if abs(short) < LARGEST_FLOAT32 and struct.unpack("f", struct.pack("f", short))[0] == value:
             return short
     return value
@@ -148,6 +149,7 @@ def _text(cell: Any) -> str:
         return "true" if cell else "false"
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() and abs(cell) < LARGEST_EXACT_INTEGER else repr(float(cell))
+    # pandas' Timedelta is a timedelta that writes itself, to the nanosecond.
     if isinstance(cell, timedelta) and not hasattr(cell, "nanoseconds"):
         return _duration_text(cell)
     if isinstance(cell, Mapping):
@@ -157,6 +159,7 @@ def _text(cell: Any) -> str:
     if isinstance(cell, list | tuple):
         return "".join(_item(item) + LIST_SEPARATOR for item in cell) or LIST_SEPARATOR
     if isinstance(cell, set | frozenset):
+        # Sets have no order: sorted, equal ones give equal cells.
         return "".join(sorted(_item(item) + LIST_SEPARATOR for item in cell)) or LIST_SEPARATOR
     return str(cell)
 

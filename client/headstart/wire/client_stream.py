@@ -38,6 +38,7 @@ async def answer_of(call: Any) -> Any:
     done = asyncio.Event()
 
     def tell(_: Any) -> None:
+        # gRPC calls this on a thread of its own, maybe after the loop has ended.
         if not loop.is_closed():
             loop.call_soon_threadsafe(done.set)
 
@@ -45,6 +46,7 @@ async def answer_of(call: Any) -> Any:
     try:
         await done.wait()
     finally:
+        # Ends a call that nobody waits for any more; one that is done it leaves alone.
         call.cancel()
     return call.result()
 

@@ -61,6 +61,7 @@ def write_index(index: Path, members: Iterator[Member], archive: Path, field: st
         if number >= MAX_MEMBERS:
             raise invalid(field, f"holds more than {MAX_MEMBERS} files; split it", reason=Reason.TOO_LARGE)
         waiting.append(_checked(member, length, field))
+        # Columns of Arrow take far less memory than tuples: no more than a block of these is kept.
         if len(waiting) == _BLOCK:
             batches.append(_batch(waiting))
             waiting = []
@@ -74,6 +75,7 @@ def write_index(index: Path, members: Iterator[Member], archive: Path, field: st
 def plain_name(name: str) -> str:
     """A member's name in the one form that names are compared in: `/` between folders, no `./`, composed characters."""
     parts = unicodedata.normalize("NFC", name.replace("\\", "/")).split("/")
+    # The first part stays where it is empty: an absolute path remains one, which readers refuse.
     return "/".join(part for place, part in enumerate(parts) if part not in ("", ".") or (place == 0 and not part))
 
 
@@ -87,6 +89,7 @@ def data_offset(descriptor: int, header: int) -> int:
     found = os.pread(descriptor, _HEADER_BYTES, header)
     if len(found) < _HEADER_BYTES or not found.startswith(_HEADER):
         raise OSError("there is no header where the archive says it is")
+    # The lengths of name and extra field are the header's own; the directory's may differ (APPNOTE 4.3.7).
     return header + _HEADER_BYTES + int.from_bytes(found[26:28], "little") + int.from_bytes(found[28:30], "little")
 
 
@@ -97,6 +100,7 @@ def refused(name: str, why: str, field: str) -> InvalidInputError:
 
 
 def _checked(member: Member, length: int, field: str) -> Member:
+    # Packers on Windows may write backslashes and drives (`C:`).
     name = member.name.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or "\0" in name or name.split("/")[0].endswith(":"):
         raise refused(member.name, "would be unpacked outside of its folder", field)
@@ -117,11 +121,13 @@ def _batch(members: list[Member]) -> pa.RecordBatch:
 
 def _check_spans(table: pa.Table, length: int, field: str) -> None:
     """Members that share bytes, or that are much larger together than the archive, are a bomb of harmless parts."""
+    # In Python's integers: the sizes that a directory claims may overflow an int64 together.
     if sum(table.column("size").to_pylist()) > _FREE_TOTAL + MAX_RATIO * length:
         message = f"its members grow more than {MAX_RATIO} times when they are unpacked; send a plain tar"
         raise invalid(field, message, reason=Reason.BOMB)
     offsets, ends = _spans(table)
     order = np.argsort(offsets, kind="stable")
+    # Neighbours suffice: a span that reaches into any later one reaches into the next, too.
     shared = np.flatnonzero(ends[order][:-1] > offsets[order][1:])
     if len(shared):
         raise refused(table.column("name")[int(order[shared[0] + 1])].as_py(), "shares its bytes with another", field)
@@ -135,5 +141,6 @@ def _spans(table: pa.Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64
 def _by_digest(table: pa.Table) -> pa.Table:
     digests = table.column("digest").to_numpy()
     order = np.argsort(digests, kind="stable")
+    # The sort is stable, so that the last of equal digests is the last member of that name.
     last = np.append(np.diff(digests[order]) != 0, True)[: len(order)]
     return table.take(pa.array(order[last])).combine_chunks()

@@ -25,6 +25,7 @@ def zip_members(path: Path, field: str) -> Iterator[Member]:
     """Every file of a zip; raises InvalidInputError, or what zipfile raises."""
     message = f"its directory has more than {_MAX_DIRECTORY_BYTES} bytes; send a tar, or split it"
     too_large = invalid(field, message, reason=Reason.TOO_LARGE)
+    # zipfile reads the directory in one piece, as large as the file says: `_Headers` refuses that read.
     with _Headers(path, _MAX_DIRECTORY_BYTES, too_large) as source, zipfile.ZipFile(source) as file:
         for info in file.infolist():
             if info.is_dir():
@@ -43,13 +44,16 @@ def tar_members(path: Path, field: str) -> Iterator[Member]:
     """Every file of a tar; raises InvalidInputError, or what tarfile raises."""
     message = f"the headers of one member take more than {_MAX_HEADER_BYTES} bytes; pack it again"
     too_large = invalid(field, message, reason=Reason.TOO_LARGE)
+    # `r:` reads plain tars alone; `r` would try gzip, bz2 and xz, whose members have no place in the file.
     with _Headers(path, _MAX_HEADER_BYTES, too_large) as source, tarfile.open(fileobj=source, mode="r:") as file:
         place = -1
         collector: Any = file
         while (member := file.next()) is not None:
+            # Headers must lead forward, or the reading would never end (CVE-2025-8194); tarfile keeps all global ones.
             if member.offset <= place or len(file.pax_headers) > _MAX_GLOBAL_HEADERS:
                 raise tarfile.ReadError("its headers lead nowhere")
             place = member.offset
+            # Each member may have as much again: the bound is on one's headers, not on how many members there are.
             source.left = _MAX_HEADER_BYTES
             collector.members = []  # which it would collect
             if member.isdir():
@@ -72,6 +76,7 @@ class _Headers(BufferedReader):
         """As BufferedReader's."""
         if size is None or size < 0:
             size = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        # Refused before it is read: the size is what a header claims, and would be allocated.
         if size > self.left:
             raise self._too_large
         self.left -= size

@@ -71,6 +71,7 @@ class Archive:
     def _place(self, name: str) -> int | None:
         names, digests = self._columns["name"], self._columns["digest"]
         place = int(np.searchsorted(digests, np.uint64(name_digest(name))))
+        # Equal digests are not equal names: the name decides.
         return place if place < len(names) and names[place].as_py() == name else None
 
     def _pieces(self, name: str) -> Iterator[bytes]:
@@ -92,6 +93,7 @@ class Archive:
 
     def _stored(self, offset: int, left: int) -> Iterator[bytes]:
         while left:
+            # pread moves no position, so that threads can share the descriptor.
             piece = os.pread(self._descriptor, min(left, _CHUNK), offset)
             if not piece:
                 raise OSError("the archive ends before it")
@@ -115,6 +117,7 @@ def open_archive(path: Path, kind: str, cache: Path, field: str) -> Archive:
         digest = file_digest(path)
         if kind == "tgz":
             path = _decompressed(path, cache / f"{digest}.tar", field)
+        # By kind, too: the same bytes may be given as another kind of archive.
         index = cache / f"{digest}-{kind}.index"
         if not is_sound(index):
             write_index(index, zip_members(path, field) if kind == "zip" else tar_members(path, field), path, field)
@@ -137,6 +140,7 @@ def _unreadable(kind: str, error: Exception, field: str) -> InvalidInputError:
 
 def _inflated(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
     """A deflated member, never more than a piece beyond the size that it is said to have."""
+    # Raw deflate (RFC 1951), as zips hold it, without zlib's header.
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
     found = 0
     try:
@@ -145,6 +149,7 @@ def _inflated(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
                 piece = inflate.decompress(stored, _CHUNK)
                 found += len(piece)
                 yield piece
+                # `_pieces` then refuses the member, whose size is not the one it is said to have.
                 if found > size:
                     return
                 stored = inflate.unconsumed_tail

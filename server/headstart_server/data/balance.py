@@ -35,6 +35,7 @@ class Oversampling:
 def left_out(rows: Rows, labels: npt.NDArray[np.int64], ratio: float, seed: int) -> Rows:
     """Those of `rows` [n] to leave out so that the rarest label has `ratio` of each label's rows. -1 is no label."""
     kinds, counts = np.unique(labels[labels >= 0], return_counts=True)
+    # Rounded down, so that no label keeps more than was asked for.
     most = int(min(counts, default=0) / ratio)
     gone = [rows[:0]]
     for kind in kinds[counts > most].tolist():

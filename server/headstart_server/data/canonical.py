@@ -14,6 +14,7 @@ from headstart_server.data.embedded_files import file_cells, holds_files
 from headstart_server.data.expansion import decoded_bytes
 from headstart_server.data.typed_texts import is_spelled, spelled
 
+# ASCII's unit separator, behind every item: even a list of one item is told from text by it.
 LIST_SEPARATOR = "\x1f"
 MAX_COLUMNS = 20_000
 CHUNK_ROWS = 65_536
@@ -31,6 +32,7 @@ def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> 
     """
     validated(batch, field)
     check_names(batch.schema.names, field)
+    # A batch without rows still tells its columns.
     for start in range(0, max(1, batch.num_rows), CHUNK_ROWS):
         yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start)
 
@@ -56,6 +58,7 @@ def check_names(names: list[str], field: str) -> None:
 def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.RecordBatch]:
     sizes = {name: decoded_bytes(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
     if sum(sizes.values()) > CHUNK_BYTES and batch.num_rows > 1:
+        # Halved until it fits: rows may differ in size by any factor, so that no number of them can be computed.
         half = batch.num_rows // 2
         yield from _chunks(batch.slice(0, half), field, first_row)
         yield from _chunks(batch.slice(half), field, first_row + half)
@@ -81,6 +84,7 @@ def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field
         canonical = _text_or_numbers(column)
     except (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError) as error:
         message = f"of type {str(column.type)[:200]} is not readable: {str(error)[:200]}; convert it to text or numbers"
+        # A type that Arrow has no cast for may lie unused; whatever else fails is the data's fault.
         if not isinstance(error, pa.ArrowNotImplementedError):
             raise invalid(field, f"column {name[:200]!r} {message}", reason=Reason.UNREADABLE_DATA) from None
         nothing = pa.nulls(len(column), pa.large_string())
@@ -91,6 +95,7 @@ def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field
 def _text_or_numbers(column: pa.Array) -> pa.Array:
     canonical = _canonical(column)
     if pa.types.is_large_string(canonical.type):
+        # An empty text is a missing cell in every format, as it is in CSV.
         empty = pc.equal(canonical, "")
         if pc.any(empty).as_py():
             return pc.if_else(empty, pa.scalar(None, canonical.type), canonical)
@@ -99,11 +104,13 @@ def _text_or_numbers(column: pa.Array) -> pa.Array:
 
 def _canonical(column: pa.Array) -> pa.Array:
     kind = column.type
+    # Before other extension types: its storage would be read as bytes.
     if isinstance(kind, pa.UuidType):
         return spelled(column)
     if isinstance(kind, pa.BaseExtensionType):
         return _canonical(column.storage)
     if pa.types.is_dictionary(kind):
+        # Each value of the dictionary is converted once, however many rows hold it.
         return _canonical(column.dictionary).take(column.indices)
     if pa.types.is_run_end_encoded(kind):
         return _canonical(pc.run_end_decode(column))
@@ -135,6 +142,7 @@ def _with_spelled_items(column: pa.Array) -> pa.Array:
         return column
     if not pa.types.is_floating(kind.value_type) and not is_spelled(kind.value_type):
         return column
+    # `flatten` leaves out what null lists hold, so their length is 0 here; a slice's own offsets may not begin at 0.
     lengths = pc.fill_null(pc.list_value_length(column), 0)
     offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths.cast(pa.int64()))])
     texts = as_strings(_canonical(column.flatten()), keep_nan=True)
@@ -184,4 +192,5 @@ def as_strings(values: pa.Array, *, keep_nan: bool = False) -> pa.Array:
 
 
 def _number_text(value: float) -> str:
+    # From 2^53 on a double stands for several whole numbers: its digits would say more than is known.
     return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)

@@ -26,6 +26,7 @@ def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
         chunks = column_chunks(path)
         if sum(chunk.uncompressed_bytes for chunk in chunks) > allowed:
             raise too_far(field, allowed)
+        # Uncompressed bytes of an average row.
         size = sum(chunk.uncompressed_bytes for chunk in chunks) // max(1, file.metadata.num_rows)
         most = max(largest_dictionary(path, chunks), _TYPICAL * size)
         rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, most)))
@@ -60,6 +61,7 @@ def largest_dictionary(path: Path, chunks: list[ColumnChunk]) -> int:
         for chunk in chunks:
             if chunk.holds_bytes and chunk.dictionary_offset:
                 file.seek(chunk.dictionary_offset)
+                # Type and size take twelve bytes at most; where the header is odd, the whole chunk is the bound.
                 largest = max(largest, _page_bytes(file.read(16)) or chunk.uncompressed_bytes)
     return largest
 
@@ -92,6 +94,7 @@ def read_arrow(path: Path, field: str) -> Iterator[pa.RecordBatch]:
 
 
 def _file(source: pa.MemoryMappedFile, field: str) -> Iterator[pa.RecordBatch]:
+    # First, since Arrow verifies the footer, which `declared_file_bytes` reads by itself.
     reader = pa.ipc.open_file(source)
     source.seek(0)
     _require_bound(declared_file_bytes(memoryview(source.read_buffer())), source.size(), field)

@@ -55,12 +55,14 @@ def _ends_quoted(path: Path) -> bool:
     """Whether the last cell ends in a quote, as one that holds separators must; Arrow takes the end of the file too."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 1_024))
+        # Without the zero bytes of UTF-16 and UTF-32 the end reads alike in every encoding.
         return file.read().replace(b"\0", b"").rstrip().endswith(b'"')
 
 
 def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv.CSVStreamingReader:
     reader = pa_csv.open_csv(
         path,
+        # Arrow numbers the rows in its errors only where it reads on one thread (pyarrow 26).
         read_options=pa_csv.ReadOptions(
             block_size=BLOCK_BYTES, use_threads=False, encoding="utf8" if encoding == "utf-8-sig" else encoding
         ),
@@ -68,17 +70,20 @@ def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv
         convert_options=pa_csv.ConvertOptions(
             column_types={name: pa.large_string() for name in names},
             strings_can_be_null=True,
+            # A quoted empty cell is missing, too, as an empty text is in every format (`canonical`).
             quoted_strings_can_be_null=True,
             null_values=[""],
         ),
     )
     found: list[str] = reader.schema.names
+    # Types go by name: where Arrow reads the header otherwise than csv, it is opened again with its own names.
     return reader if found == names else _open(path, found, delimiter, encoding)
 
 
 def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
     """The column names: the first record, which may hold quoted newlines."""
     with path.open("rb") as raw:
+        # The block may end within a character; whether the file is text at all is asked of `_decodable`.
         text = raw.read(BLOCK_BYTES).decode(encoding, errors="replace")
     try:
         names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
@@ -109,7 +114,8 @@ def _decodable(path: Path, encoding: str) -> bool:
 
 def _refuse_nul(batch: pa.RecordBatch, row: int, field: str) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        data = column.buffers()[2]
+        data = column.buffers()[2]  # after validity and offsets
+        # One pass over the raw buffer spares nearly every column the search cell by cell.
         if data is None or data.size == 0 or np.frombuffer(data, np.uint8).min() > 0:
             continue
         found = pc.fill_null(pc.match_substring(column, "\0"), False)
@@ -125,6 +131,7 @@ _UNDECODABLE = re.compile(r"In CSV column #(\d+): Row #(\d+): .*invalid UTF8 dat
 def _located(message: str, names: list[str], field: str, row: int) -> InvalidInputError:
     """What Arrow says, with rows counted as elsewhere: from 1 below the header, empty lines left out."""
     if found := _RAGGED.search(message):
+        # Arrow counts the header as row 1.
         line, expected, got, text = found.groups()
         fix = "a quote that it opens is never closed" if text.count('"') % 2 else "quote cells that hold separators"
         message = f"row {int(line) - 1} holds {got} cells, the header {expected}: {text[:80]!r}; {fix}"

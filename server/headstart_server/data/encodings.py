@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 _MARKS = (
+    # UTF-32's little-endian mark begins with UTF-16's, so it is looked for before that.
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),

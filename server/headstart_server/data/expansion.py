@@ -50,11 +50,13 @@ def decoded_bytes(column: pa.Array) -> int:
     if pa.types.is_dictionary(kind):
         return _dictionary_bytes(column)
     if pa.types.is_run_end_encoded(kind):
+        # The most that it can be: as if every row repeated all of the values.
         return int(column.values.nbytes) * len(column)
     if any(test(kind) for test in _LISTS):
-        items = column.flatten()
+        items = column.flatten()  # unlike `values`, of this slice alone
         return _OBJECT_BYTES * (len(column) + len(items)) + decoded_bytes(items)
     if pa.types.is_map(kind):
+        # `keys` and `items` are those of the whole array, whatever slice of it this is (pyarrow 26).
         first, last = (column.offsets[index].as_py() for index in (0, -1))
         children = [child.slice(first, last - first) for child in (column.keys, column.items)]
         return _OBJECT_BYTES * (len(column) + 2 * int(last - first)) + sum(map(decoded_bytes, children))
@@ -68,6 +70,7 @@ def _dictionary_bytes(column: pa.DictionaryArray) -> int:
     if pa.types.is_primitive(column.type.value_type):
         return _NUMBER_BYTES * len(column)
     most = int(column.dictionary.nbytes) * len(column)
+    # The exact sum looks at every index: it is worth that where the bound is large.
     if most < 1 << 20 or not any(test(column.type.value_type) for test in _TEXT):
         return most
     return int(pc.sum(pc.take(pc.binary_length(column.dictionary), column.indices)).as_py() or 0)

@@ -29,6 +29,7 @@ def listed(folder: Path, field: str) -> list[str]:
     """Every file below a folder, by its path from there; hidden ones, links and special files are left out."""
     found = []
     for above, folders, files in os.walk(folder):
+        # In place: os.walk goes into those that are left.
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in files:
             path = os.path.join(above, name)  # noqa: PTH118 - a Path takes ten times as long, for every image
@@ -120,6 +121,7 @@ def _has_parts(images: list[str], above: int, field: str) -> bool:
     others = [name for name in images if _part(name, above).lower() not in _PART_FOLDERS or name.count("/") < above + 2]
     parts = {_part(name, above).lower() for name in images} & _PART_FOLDERS.keys()
     if others and any(_PART_FOLDERS[name] == 0 for name in parts) and len(parts) > 1:
+        # Without training images beside another part those words are taken for classes, and a mix is no mistake.
         message = (
             f"has folders {', '.join(sorted(parts))}, but {others[0][:200]!r} is in no class of theirs; "
             "sort all images as train/CLASS/NAME.jpg, or leave that one out"
@@ -144,6 +146,7 @@ def _splits(folders: list[str], paths: list[str]) -> list[str]:
 
 
 def _uniform(path: str) -> float:
+    # By the path alone: images that are added move no other to another part.
     return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest()) / 2.0**64
 
 

@@ -35,12 +35,14 @@ def declared_file_bytes(file: memoryview) -> Iterator[int]:
         if not 0 <= offset <= offset + length <= len(file):
             raise pa.ArrowInvalid("its footer names batches that lie outside of it")
         message = pa.ipc.read_message(pa.BufferReader(pa.py_buffer(file[offset:])))
+        # The body lies where the block says: Arrow reads it there, whatever length the message gives itself.
         total += _message_bytes(message, file[offset + length :])
         yield total
 
 
 def _blocks(file: memoryview) -> Iterator[tuple[int, int]]:
     """(offset, bytes of metadata) of each dictionary and each record batch, by the footer."""
+    # A file ends in its footer, the footer's length (i32) and the magic.
     end = len(file) - len(_MAGIC) - 4
     try:
         footer = file[end - _read("<i", file, end) : end]
@@ -48,7 +50,9 @@ def _blocks(file: memoryview) -> Iterator[tuple[int, int]]:
         for field in (_DICTIONARIES, _BATCHES):
             slot = _slot(footer, root, field)
             vector = slot + _read("<I", footer, slot) if slot else 0
+            # A damaged count ends at the footer's end, as struct.error.
             for index in range(_read("<I", footer, vector) if slot else 0):
+                # A Block is offset (i64), metaDataLength (i32), four bytes of padding and bodyLength (i64).
                 yield struct.unpack_from("<qi", footer, vector + 4 + _BLOCK_BYTES * index)
     except struct.error:
         raise pa.ArrowInvalid("its footer is damaged") from None
@@ -91,6 +95,7 @@ def _table(data: memoryview, at: int, field: int, *, root: bool = False) -> int:
 def _slot(data: memoryview, table: int, field: int) -> int:
     """Where a field of a table lies; 0 if it is absent."""
     vtable = table - _read("<i", data, table)
+    # A vtable begins with its own size and the table's (u16 each); fields beyond its end are absent.
     entry = 4 + 2 * field
     if entry >= _read("<H", data, vtable):
         return 0
@@ -99,6 +104,7 @@ def _slot(data: memoryview, table: int, field: int) -> int:
 
 
 def _read(layout: str, data: memoryview, at: int) -> int:
+    # unpack_from takes a negative offset for one from the end.
     if at < 0:
         raise struct.error
     [value] = struct.unpack_from(layout, data, at)

@@ -29,6 +29,7 @@ def read_json_lines(path: Path, field: str) -> Iterator[pa.RecordBatch]:
     for _, found in _objects(path, field):
         names.update(dict.fromkeys(found))
     check_names(list(names), field)
+    # Keys may be on one line each: a batch of many keys is bounded by its cells, not by its rows.
     most = max(1, min(_BATCH_ROWS, _BATCH_CELLS // max(1, len(names))))
     rows: _Rows = []
     for numbered in _objects(path, field):
@@ -45,6 +46,7 @@ def _objects(path: Path, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
     if _is_array(path):
         yield from _items(path, field)
         return
+    # Bytes that are no text go on as surrogates until `_column` can name column and line.
     with path.open(encoding=encoding_of(path), errors="surrogateescape") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -83,6 +85,7 @@ def _object(line: str, field: str, number: int) -> dict[str, Any]:
         raise _refused(field, number, f"is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise _refused(field, number, f"is not a JSON object but {type(value).__name__}")
+    # Counting brackets is cheap, and a line with few of them cannot be deep.
     if line.count("[") + line.count("{") > MAX_DEPTH and _deeper(value):
         raise _refused(field, number, f"is nested more than {MAX_DEPTH} deep; flatten it")
     return value
@@ -104,7 +107,7 @@ def _batch(rows: _Rows, names: list[str], field: str) -> pa.RecordBatch:
 def _column(rows: _Rows, name: str, field: str) -> pa.Array:
     texts = [_text(number, row, name, field) for number, row in rows]
     try:
-        name.encode()
+        name.encode()  # which may hold such bytes, too
         return pa.array(texts, pa.large_string())
     except UnicodeEncodeError:
         for (number, row), text in zip(rows, texts, strict=True):

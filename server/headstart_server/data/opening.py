@@ -62,6 +62,7 @@ def _open_folder(location: Location, cache: Path, field: str) -> Table:
         return of_folders(table_of_folders(names, field), FolderFiles((location.path,)), field)
     path = location.path / member
     table = _open_member(path, member, cache, field)
+    # They are tried in this order: what lies beside the table comes first.
     return replace(table, files=FolderFiles((path.parent, location.path, *location.folders)))
 
 
@@ -79,6 +80,7 @@ def of_folders(rows: pa.Table, files: ImageFiles, field: str) -> Table:
 
 def _extracted(archive: Archive, member: str, cache: Path, field: str) -> Path:
     """The archive's table as a file of its own."""
+    # A member's name may hold anything, so it is only a part of what is hashed.
     name = hashlib.sha256(f"{file_digest(archive.path)} {member}".encode()).hexdigest()
     target = cache / f"{name}{PurePosixPath(member).suffix}"
     if not is_sound(target):

@@ -33,6 +33,7 @@ class ColumnChunk:
 def column_chunks(path: Path) -> list[ColumnChunk]:
     """Every column chunk of a file; raises pyarrow.ArrowInvalid where the footer is not readable."""
     try:
+        # Fields: FileMetaData.row_groups is 4, RowGroup.columns 1, ColumnChunk.meta_data 3.
         groups = _Thrift(_footer(path)).struct().get(4, [])
         return [_chunk(column[3]) for group in groups for column in group.get(1, [])]
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
@@ -52,6 +53,7 @@ def _footer(path: Path) -> bytes:
 
 
 def _chunk(metadata: dict[int, Any]) -> ColumnChunk:
+    # ColumnMetaData: type is field 1, total_uncompressed_size 6, dictionary_page_offset 11.
     sizes = metadata.get(6, 0), metadata.get(11, 0)
     if not all(isinstance(value, int) for value in sizes):
         raise TypeError("sizes are no numbers")
@@ -68,8 +70,10 @@ class _Thrift:
         fields: dict[int, Any] = {}
         number = 0
         while (head := self._byte()) & 0x0F != _STOP:
+            # The upper half is the distance from the last field's id; where it is 0, the id itself follows.
             number = number + (head >> 4) if head >> 4 else self._zigzag()
             kind = head & 0x0F
+            # A field's truth value is its type; an item's takes a byte.
             fields[number] = None if kind in (_TRUE, _FALSE) else self._value(kind)
         return fields
 
@@ -91,6 +95,7 @@ class _Thrift:
     def _list(self) -> list[Any]:
         head = self._byte()
         count = self._varint() if head >> 4 == 15 else head >> 4
+        # Every item takes a byte at least, so that a damaged count ends where the footer does.
         return [self._value(head & 0x0F) for _ in range(count)]
 
     def _map(self) -> None:

@@ -32,6 +32,7 @@ class ObjectStoreFiles:
             raise BadImageError(f"{name[:80]!r}... is too long for a path; give one, or the image's bytes")
         for prefix in self.prefixes:
             try:
+                # One byte more than allowed tells a file that is too large, however large it is.
                 data = self.object_store.read(_joined(prefix, name), 0, limits.max_bytes + 1)
             except FileNotFoundError:
                 continue
@@ -93,6 +94,7 @@ class RemoteRoot:
             raise invalid(field, f"{name[:200]!r} is no file below the data root any more; check the name")
         version = fingerprint({"name": name, "size": stored.size, "modified": stored.modified})
         path = cache / f"fetched-{version}{''.join(PurePosixPath(name).suffixes[-2:])}"
+        # Before it is looked for: pruning leaves alone what was used just now.
         mark_used(path)
         if not path.exists():
             self.object_store.fetch(name, path)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+# An exponent has three digits at most, for `number_text` writes it out as zeros.
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _DATE = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -79,6 +80,7 @@ def _date(day: str, clock: str | None, fraction: str | None, zone: str | None) -
     clock = clock or "00:00:00"
     clock = clock if len(clock) == 8 else clock + ":00"
     try:
+        # The pattern looks at digits alone; days that no calendar has stay text.
         moment = datetime.strptime(f"{day} {clock}", "%Y-%m-%d %H:%M:%S")
         if zone is None:
             clock = "" if clock == "00:00:00" and not _fraction(fraction) else f" {clock}{_fraction(fraction)}"

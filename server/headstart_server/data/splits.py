@@ -65,6 +65,7 @@ def _random(rows: int, probabilities: list[float], seed: int) -> Parts:
 def _cut(order: npt.NDArray[np.int64], edges: npt.NDArray[np.float64]) -> Parts:
     """Rows in a drawn order, cut into parts at three edges."""
     parts = np.empty(len(order), np.int8)
+    # Rounding may let the last edge end early: rows beyond it are test rows.
     parts[order] = np.searchsorted(edges, np.arange(len(order)), side="right").clip(0, 2)
     return parts
 
@@ -88,6 +89,7 @@ def _by_hash(values: pa.Array, probabilities: list[float], seed: int) -> Parts:
     digests = b"".join(
         hashlib.blake2b((text or "").encode(), digest_size=8, key=key).digest() for text in values.to_pylist()
     )
+    # As float64 the largest digests are 1.0, which lies beyond the last edge: hence the clip.
     uniform = np.frombuffer(digests, np.uint64).astype(np.float64) / 2.0**64
     return np.searchsorted(np.cumsum(probabilities), uniform, side="right").clip(0, 2).astype(np.int8)
 

@@ -84,6 +84,7 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
 
 def table_of_arrow(rows: pa.Table, field: str) -> Table:
     """A table of rows that are in memory already."""
+    # Validated before anything copies or measures: both trust the offsets that somebody sent.
     whole = validated(rows, field).combine_chunks().to_batches()
     parts = (part for batch in whole for part in canonical_batches(batch, field))
     batches = list(bounded(parts, rows.nbytes, field))
@@ -116,6 +117,7 @@ def _convert(path: Path, file_format: Format, converted: Path, field: str) -> No
             if writer is None:
                 raise invalid(field, "holds no rows; it needs at least one below the header", reason=Reason.EMPTY_DATA)
             writer.close()
+    # Without its seal a file is a miss, so that nothing half done is ever read.
     seal(converted)
 
 

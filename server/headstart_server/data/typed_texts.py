@@ -36,9 +36,11 @@ def spelled(column: pa.Array) -> pa.Array:
         return column.cast(pa.date32()).cast(pa.large_string())
     zone = kind.tz if pa.types.is_timestamp(kind) else None
     if zone is not None:
+        # The same moments: only the zone in which they are told changes.
         column = column.cast(pa.timestamp(kind.unit, "UTC"))
     texts = pc.replace_substring_regex(column.cast(pa.large_string()), r"(\.[0-9]*?)0+(Z?)$", r"\1\2")
     texts = pc.replace_substring_regex(texts, r"\.(Z?)$", r"\1")
+    # Texts with a zone end in Z and so keep their midnight: it is a moment, not a day.
     return pc.replace_substring_regex(texts, " 00:00:00$", "") if pa.types.is_timestamp(kind) else texts
 
 

@@ -168,6 +168,7 @@ class Upload:
     def __init__(self, uploads: Uploads, root: Path, display_name: str, file_format: Format, sha256: str) -> None:
         self._uploads, self._display_name, self._format, self._expected = uploads, display_name, file_format, sha256
         root.mkdir(parents=True, exist_ok=True)
+        # In the folder of the data sets, so that publishing is a rename; the dot keeps it out of lists.
         self._path = root / f".{new_id()}.upload"
         self._file = self._path.open("wb")
         share(self._file.fileno())  # while it is open nobody takes it for what a killed process left
@@ -196,6 +197,7 @@ class Upload:
         self._hash.update(chunk)
         with disk_full_named(self._path.parent):
             self._file.write(chunk)
+            # `finish` publishes the open file, and a full disk shows here, where it is named.
             self._file.flush()
 
     def finish(self) -> Dataset:

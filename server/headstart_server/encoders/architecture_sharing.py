@@ -24,6 +24,7 @@ def shares_batches(kind: Any, config: Any) -> bool:
     random weights: what padding changes is a matter of the architecture, but for weights that happen to be zero. False
     where that cannot be measured, too; then the whole model has to be. Draws no number from torch's own generator.
     """
+    # Of the CPU's generator alone: by default fork_rng keeps the state of every GPU's, too.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
@@ -48,6 +49,7 @@ def _cut(config: Any) -> Any:
     for name, value in kinds.items():
         if name in vars(small):  # others are derived from the number of layers
             setattr(small, name, value[:count])
+    # The model's own padding may lie beyond the small vocabulary.
     small.vocab_size, small.pad_token_id = _VOCABULARY, 0
     return small
 

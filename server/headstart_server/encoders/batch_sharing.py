@@ -19,6 +19,7 @@ from headstart_server.core.files import read_json, write_json
 
 PADDED, ONE_LENGTH, ALONE = "padded", "one length", "alone"
 _SHORTEST_TRIED = 8
+# Of rows and of batches: the narrowest batch pads no token of the longest row, the wider ones pad every row.
 _LENGTHS = (9, 13, 10, 19)
 _WIDTHS = (19, 24, 41)
 _TOLERANCE = 5e-5
@@ -106,6 +107,7 @@ def measure_sharing(
     """
     most = min(limit or 1_000, 1_000)
     draw = torch.Generator().manual_seed(0)
+    # Many vocabularies begin with their special tokens.
     first = min(5, vocabulary - 1)
     lengths = sorted({min(length, most) for length in _LENGTHS})
     rows = [_row(length, first, vocabulary, padding, draw) for length in lengths]
@@ -117,6 +119,7 @@ def measure_sharing(
         wide = int(alone[0].shape[2])
         kinds = [(states, alone)]
         if pooled is not None:
+            # As [b, 1, d], so that it is compared as one token's vectors are.
             kinds.append((lambda ids, mask: pooled(ids, mask)[:, None], [pooled(row, None)[:, None] for row in rows]))
         widths = {min(extent, most) for extent in _WIDTHS}
         if all(_padded_alike(kind, rows, single, width, padding) for kind, single in kinds for width in widths):
@@ -128,6 +131,7 @@ def measure_sharing(
 
 def _row(length: int, first: int, vocabulary: int, padding: int, draw: torch.Generator) -> Tensor:
     row = torch.randint(first, vocabulary, (1, length), generator=draw)
+    # A token with the id of padding would be masked by models that look at ids (XLM).
     return torch.where(row == padding, max(first - 1, 0), row)
 
 

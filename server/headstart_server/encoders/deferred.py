@@ -69,6 +69,7 @@ def names_in_files(model: Any, folder: Path) -> dict[str, str] | None:
     files: dict[str, str] = {}
     for file_name in shapes:
         name, converted = rename_source_key(file_name, renamings, converters, model.base_model_prefix, state)
+        # What is converted on its way in (merged, split, transposed) is in no file as the model has it.
         if converted is None:
             files[name] = file_name
     names = {}
@@ -107,6 +108,7 @@ def materialise(module: nn.Module, device: torch.device) -> None:
 
 def placed(module: Module, device: torch.device) -> Module:
     """The module, everything of it that is real moved to a device."""
+    # Module.to raises where anything is on the meta device.
     apply: Callable[..., object] = module._apply
     apply(lambda tensor: tensor if tensor.is_meta else tensor.to(device))
     return module
@@ -130,6 +132,7 @@ def _shapes(folder: Path) -> dict[str, list[int]]:
 def _tied(model: nn.Module) -> list[list[str]]:
     """Names in a model's state, those of one tensor together."""
     groups: dict[int, list[str]] = {}
+    # With keep_vars, since each detached tensor would be an object of its own.
     for name, tensor in model.state_dict(keep_vars=True).items():
         groups.setdefault(id(tensor), []).append(name)
     return list(groups.values())

@@ -77,6 +77,7 @@ class ImageEncoder(PretrainedEncoder):
         except (TraceError, TypeError, ValueError, RuntimeError):
             return self  # control flow that depends on values: it computes the same unfused
         fused = copy.copy(self)
+        # A dict of its own: the shallow copy shares the original's, which stays unfused.
         fused._modules = {"model": model}
         return fused.in_fast_layout()
 

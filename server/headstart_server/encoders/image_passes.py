@@ -60,6 +60,7 @@ def _on_gpu(
     running: deque[tuple[npt.NDArray[np.int64], Tensor]] = deque()
     for rows, crops in batches:
         with torch.inference_mode():
+            # From memory that is not pinned the copy would not run beside the computing.
             running.append((rows, encoder(crops.pin_memory().to(device, non_blocking=True)).float()))
         if len(running) >= _IN_FLIGHT:
             done, embeddings = running.popleft()

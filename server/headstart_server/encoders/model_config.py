@@ -35,6 +35,8 @@ def told_as(kind: type[ValueError], before: str = "") -> Iterator[None]:
     except (HeadstartError, kind):
         raise
     except Exception as error:
+        # Validation errors of huggingface_hub 2.4 derive from Exception alone
+        # (findings/strict_configs_raise_no_value_error.sh).
         if ran_out_of_memory(error):
             raise
         raise kind(f"{before}: {in_one_line(error)}" if before else in_one_line(error)) from error

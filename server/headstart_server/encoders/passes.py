@@ -51,13 +51,14 @@ def encode_batches(
                 torch.from_numpy(ids).to(device, non_blocking=True),
                 None if mask is None else torch.from_numpy(mask).to(device, non_blocking=True),
             )
-            return rows, embeddings.float().cpu().numpy()
+            return rows, embeddings.float().cpu().numpy()  # numpy has no bfloat16
 
     if not on_cpu:
         yield from map(encode, batches)
     elif len(batches) == 1:
         with threads(1 if len(tokens.ids) < _SHORT_TOKENS and crowded() else cores()):
             encoded = encode(batches[0])
+        # Outside of `threads`, whose setting is the whole process's: the caller's work goes on with all cores.
         yield encoded
     else:
         yield from streamed(encode, batches, cores())

@@ -172,6 +172,7 @@ class ModelSources:
         package = name.removeprefix(PACKAGE_PREFIX) if name.startswith(PACKAGE_PREFIX) else PACKAGED_MODELS.get(name)
         if package is None:
             return None
+        # find_spec would import the parents of a dotted name.
         if not package.isidentifier():
             raise invalid(field, f"{name[:120]!r}: {package[:80]!r} is no package name; use package:NAME")
         found = _find_package(package)

@@ -31,6 +31,7 @@ def streamed(encode: Callable[[T], R], batches: Iterable[T], streams: int) -> It
             while running:
                 yield running.popleft().result()
         finally:
+            # Who leaves early waits for the batches that run, not for those in line.
             pool.shutdown(cancel_futures=True)
 
 

@@ -10,6 +10,7 @@ MOST_CHARACTERS = 1_000_000
 _BLOCK_TEXTS = 8_192
 _BLOCK_CHARACTERS = 524_288
 _LARGE = 65_536
+# A large block takes all cores, by tokenizers' own threads, and a hundred times its memory: two at a time.
 _TURNS = threading.BoundedSemaphore(2)
 
 

@@ -52,6 +52,7 @@ class TextPreparation:
         ids = self._ids([head for _, head in block])
         for row, (text, head) in enumerate(block):
             while len(ids[row]) < self.max_length and len(head) < min(len(text), MOST_CHARACTERS):
+                # Four times as much each time, so that a text is read a few times at most.
                 head = self._head(text, 4 * len(head))
                 ids[row] = self._ids([head])[0]
         return ids
@@ -83,6 +84,7 @@ class TextPreparation:
         ]
         if not all(calls):
             return None
+        # Sets the truncation of the tokenizer in Rust, which keeps it.
         self.tokenizer([""], truncation=True, max_length=self.max_length, padding=False)
         return self.tokenizer.backend_tokenizer
 
@@ -115,6 +117,7 @@ def _load_preparation(source: ModelSource, max_sequence_length: int, field: str)
         raise unreadable_tokenizer(source, error, field) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    # Whatever its files say: token columns are cut and padded at their end.
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     limit = min(max_sequence_length, model_limit(config), longest)
     preparation = TextPreparation(tokenizer, limit, padding_of(tokenizer, config))

@@ -62,6 +62,7 @@ def _found(config: Any) -> TextShape:
             with torch.inference_mode():
                 output = encoder(input_ids=ids, return_dict=True)
         except (NotImplementedError, RuntimeError, TypeError) as error:
+            # torch names the device where a model's code asks it for a value; whatever else fails is the model's fault.
             if "meta" not in str(error):
                 raise
             width = _width_in(getattr(encoder, "config", own), int(getattr(_table(encoder), "embedding_dim", 0)))

@@ -9,6 +9,7 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_models import UNLIMITED
 
 _OTHER_NAMES = ("tokenizer.json", "tokenizer_config.json", "normalizer.json")
+# Words, single characters, and the letters of bases and amino acids (ESM).
 _PROBES = (
     "the of and to in is was for on it as a good bad film word",
     "e t a o i n s r h l d u 1 2 3 , .",
@@ -50,6 +51,7 @@ def require_tokenizer(source: ModelSource, tokenizer: Any, config: Any, field: s
     rows = _rows(config)
     if rows is None or not type(tokenizer).vocab_files_names:
         return
+    # Padding may have been added without a vector of its own; see `padding_of`.
     words = ((token, number) for token, number in tokenizer.get_vocab().items() if token != tokenizer.pad_token)
     token, last = max(words, key=lambda item: item[1])
     if last >= rows:

@@ -35,9 +35,11 @@ def place_to_cut(backend: Any) -> re.Pattern[str] | None:
     described: dict[str, Any] = json.loads(backend.to_str())
     added = [token["content"] for token in described.get("added_tokens") or ()]
     normalizers = list(_parts(described.get("normalizer"), "normalizers"))
+    # Added tokens are looked for in a text before it is parted at spaces.
     if not _splits_at_spaces(described, normalizers) or any(map(_crosses, added)):
         return None
     apart = any(step["type"] == "BertNormalizer" and step.get("handle_chinese_chars") for step in normalizers)
+    # An added token of several ideographs would be cut in two between them.
     return (
         _SPACE if not apart or any(len(token) > 1 and not token.isascii() for token in added) else _SPACE_OR_IDEOGRAPH
     )
@@ -49,6 +51,7 @@ def _splits_at_spaces(described: dict[str, Any], normalizers: list[dict[str, Any
     steps = list(_parts(described.get("pre_tokenizer"), "pretokenizers"))
     if any(map(_splits, steps)):
         return all(step["type"] in (*_LOCAL_SPLITTERS, "Split") for step in steps)
+    # Nothing parts the text at spaces: it can be cut there if no token of the vocabulary reaches across one.
     model = described["model"]
     if model["type"] not in ("BPE", "Unigram") or not all(step["type"] in _LOCAL_SPLITTERS for step in steps):
         return False
@@ -88,4 +91,5 @@ def _splits(step: dict[str, Any]) -> bool:
 
 def _crosses(piece: str) -> bool:
     """Whether a token holds something that is no space, and a space behind it."""
+    # Leading spaces cross nothing: a text is cut before them.
     return any(mark in piece.lstrip(_SPACES) for mark in _SPACES)

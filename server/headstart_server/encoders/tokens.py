@@ -67,6 +67,7 @@ class TokenColumn:
         if width == longest and (lengths == longest).all():
             return self.ids[starts[:, None] + positions].astype(np.int64), None
         mask = positions < lengths[:, None]
+        # Places of padding point at the first id, which the next line replaces.
         index = np.where(mask, starts[:, None] + positions, 0)
         return np.where(mask, self.ids[index], padding).astype(np.int64), mask.astype(np.int64)
 
@@ -88,6 +89,7 @@ class TokenCache:
         try:
             with safe_open(path, "numpy") as file:
                 column = TokenColumn(file.get_tensor("ids"), file.get_tensor("offsets"))
+                # safetensors checks its header alone; what is damaged behind it would be read.
                 if (file.metadata() or {}).get("crc32") == _checksum(column):
                     mark_used(path)
                     return column

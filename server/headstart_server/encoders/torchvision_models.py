@@ -128,6 +128,7 @@ def _built(name: str, *, random: bool, crop: tuple[int, int] | None = None) -> n
     if crop is not None and _family(name) == "maxvit":
         options["input_size"] = crop
     if name in ("googlenet", "inception_v3"):
+        # Unset, init_weights warns; transform_input is what torchvision 0.29 sets where it loads weights.
         options |= {"aux_logits": False, "init_weights": random, "transform_input": True}
     with nullcontext() if random else _NoMemory():
         model: nn.Module = get_model_builder(name)(**options)

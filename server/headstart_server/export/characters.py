@@ -44,6 +44,7 @@ def characters_of(
         if normalised == joined:
             continue
         for character in block:
+            # Where nothing is left of the block, nothing is left of any of its characters.
             form = normalizer.normalize_str(character) if normalised else ""
             if form != character:
                 forms[ord(character)] = form
@@ -90,6 +91,7 @@ def _classify(block: list[str], pre_tokenizer: pre_tokenizers.BertPreTokenizer, 
     covered: set[int] = set()
     for _, (start, end) in pre_tokenizer.pre_tokenize_str(framed):
         covered.update(range(start, end))
+        # The block's characters stand at odd places, letters at even ones.
         if end - start == 1 and start % 2:
             found.punctuation[framed[start]] = True
     found.spaces.update((framed[at], True) for at in range(1, len(framed), 2) if at not in covered)

@@ -122,6 +122,7 @@ def require_portable_tokenizers(preparations: Mapping[str, TextPreparation | Ima
 
 
 def _save_tokenizer(preparation: TextPreparation, path: Path) -> None:
+    # A copy, for the live one must keep its truncation.
     tokenizer = Tokenizer.from_str(preparation.tokenizer.backend_tokenizer.to_str())
     tokenizer.enable_truncation(preparation.max_length)
     tokenizer.enable_padding(pad_id=preparation.padding, pad_token=preparation.tokenizer.pad_token)

@@ -127,6 +127,7 @@ class _Making:
         return raw, parity
 
     def _write(self, path: Path, file_format: str) -> bool:
+        # Images of different sizes do not fit into one tensor.
         count = 1 if self.graph.images else min(3, self.sample.num_rows)
         table = table_of_arrow(self.sample.slice(0, count), "sample")
         examples = graph_inputs(self.graph, self.predictor.rows(table), self.predictor)
@@ -187,6 +188,7 @@ def _torchscript_runner(path: Path, graph: ExportGraph, *, raw: bool) -> Run:
 
 
 def _require_parity(parity: Parity, file_format: str) -> None:
+    # Not `>`, which NaN would pass.
     if not parity.max_difference <= TOLERANCE:
         worst = max(parity.checks, key=difference_of)
         raise NotExportableError(

@@ -104,6 +104,7 @@ def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:
         return values
     filled = torch.where(torch.isnan(values), torch.full_like(values, statistics.fill), values)
     if statistics.normalization == "log1p":
+        # Written out, as in `_restored`: ONNX has neither log1p nor expm1.
         filled = torch.log(torch.clamp(filled, min=-1 + 1e-6) + 1)
     limit = torch.finfo(torch.float32).max
     return torch.clamp((filled - statistics.shift) / statistics.scale, -limit, limit).to(torch.float32)

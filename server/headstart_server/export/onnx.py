@@ -31,6 +31,7 @@ def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) ->
             examples,
             dynamo=True,
             opset_version=OPSET,
+            # One entry: the tensors are all in the one variadic argument of `forward`.
             dynamic_shapes=(shapes,),
             verbose=False,
         )

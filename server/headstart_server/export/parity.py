@@ -55,6 +55,7 @@ def check_parity(predictor: Predictor, graph: ExportGraph, sample: pa.Table, run
         for part in _alike(graph, rows, predictor):
             expected = {name: values[part.rows] for name, values in live.items()}
             found = run(part.tensors, _taken(table, part.rows))
+            # Python's max would lose a NaN that comes second.
             difference = float(np.maximum(difference, _largest(graph, expected, found)))
         checks.append({"case": name, "rows": table.row_count, "max_difference": difference})
     for height, width in _SIZES if graph.images and not graph.head_only else ():
@@ -160,6 +161,7 @@ def _value(graph: ExportGraph, name: str, rows: Rows) -> Tensor:
 
 def _cases(sample: pa.Table, features: tuple[FittedFeature, ...]) -> Iterator[tuple[str, Table]]:
     for size in BATCH_SIZES:
+        # Repeats the sample where it has fewer rows.
         indices = np.resize(np.arange(sample.num_rows), size)
         yield f"{size} rows", table_of_arrow(sample.take(pa.array(indices)), "sample")
     texts = [feature.spec.source for feature in features if feature.spec.type == "text"]
@@ -201,6 +203,7 @@ def _by_length(
     """For each number of tokens up to 9, a text that has it; always some."""
     table = _with_cells(row.take(pa.array([0] * len(candidates))), column, candidates)
     sizes = predictor.sizes(features[column], predictor.rows(table_of_arrow(table, "sample")))
+    # Reversed, so that of several texts of one length the first stays.
     known = {length: text for (length,), text in zip(reversed(sizes), reversed(candidates), strict=True)}
     return {length: text for length, text in known.items() if length <= _SHORT} or {sizes[0][0]: candidates[0]}
 

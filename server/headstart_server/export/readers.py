@@ -14,6 +14,7 @@ from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.cells import MISSING_WORDS
 from headstart_server.data.features.text import TextStatistics
 
+# Compiled strings know ASCII's white space alone; the rest of Unicode's travels as a table.
 _SPACES = tuple(chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace())
 
 
@@ -48,6 +49,7 @@ class NumberReader(nn.Module):
     def __init__(self, column: str) -> None:
         super().__init__()
         self.column = column
+        # Arrow reads NaN with a sign as well.
         self.missing = dict.fromkeys((*MISSING_WORDS, "+nan", "-nan"), True)
         self.spaces = list(_SPACES)
 
@@ -167,6 +169,7 @@ def magnitude(word: str) -> int:
     exponent = word[end + 1 :]
     negative = exponent.startswith("-")
     exponent = exponent.lstrip("+-").lstrip("0")
+    # An exponent of any length is out of range before it is too long for an integer.
     if len(exponent) > 6:
         return -1000000 if negative else 1000000
     if digits(exponent, 0) == len(exponent) and len(exponent) > 0:
@@ -187,6 +190,7 @@ def shown(cell: str) -> str:
     if len(cell) <= 80:
         return cell
     end = 80
+    # A byte within a character begins with the bits 10 (RFC 3629).
     while ord(cell[end]) & 192 == 128:
         end -= 1
     return cell[:end]

@@ -86,6 +86,7 @@ def export_torchscript(
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # tracer warnings are settled by the parity check at other shapes
         trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
+        # check_trace would compare at the same shapes; the parity check does so at others.
         traced = trace(_Listed(graph), (list(examples),), check_trace=False)
         readers = None if graph.head_only else _readers(graph.features, preparations)
         module = traced
@@ -141,6 +142,7 @@ def _reader(feature: FittedFeature, preparations: Preparations) -> nn.Module | N
             preparation = preparations[feature.name]
             assert isinstance(preparation, TextPreparation)
             tokenizer = wordpiece_of(preparation)
+            # Compiled strings lower ASCII alone.
             return TextReader(tokenizer, statistics) if tokenizer and not statistics.lowercase else None
         case _:
             return None

@@ -73,6 +73,7 @@ class WordPiece(nn.Module):
         while position < len(text):
             character = text[position : position + self.width(text, position)]
             length = 0
+            # Added tokens that are not normalised are found in the raw text, others in what normalising makes of it.
             if character in self.raw_starts:
                 length = self.token_at(text, position, self.raw_tokens, self.raw_starts[character])
             if length > 0:
@@ -84,12 +85,14 @@ class WordPiece(nn.Module):
                 plain.append(self.normalised(character))
             position += length
         self.segment("".join(plain), body)
+        # The special tokens at the end stay: the text before them is cut.
         return body[: self.max_length - len(self.suffix)] + self.suffix
 
     def normalised(self, character: str) -> str:
         """What the normalizer makes of one character."""
         if character in self.changed:
             return self.changed[character]
+        # Ranges are long runs (`characters._LONG_RUN`), of which ASCII has none: a single byte needs no look.
         if len(character) > 1:
             code = self.code(character)
             if self.within(code, self.dropped):
@@ -146,6 +149,7 @@ class WordPiece(nn.Module):
                 else:
                     end -= 1
             if index < 0:
+                # A word that cannot be spelled to its end is unknown as a whole: its pieces are taken back.
                 while len(body) > before:
                     body.pop()
                 body.append(self.unknown)
@@ -177,6 +181,7 @@ class WordPiece(nn.Module):
         """The code point of a character's bytes."""
         if len(character) == 1:
             return ord(character)
+        # UTF-8 (RFC 3629): a lead byte has as many ones as the character has bytes, then a zero, then its first bits.
         code = ord(character[0]) & (255 >> (len(character) + 1))
         for byte in character[1:]:
             code = code * 64 + (ord(byte) & 63)
@@ -221,6 +226,7 @@ def wordpiece_of(preparation: TextPreparation) -> WordPiece | None:
     kinds = tuple((config.get(part) or {}).get("type") for part in ("model", "normalizer", "pre_tokenizer"))
     if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
         return None
+    # Such tokens depend on what is around them, which `token_at` does not see.
     if any(item["single_word"] for item in config["added_tokens"]):
         return None
     copy = Tokenizer.from_str(backend.to_str())  # the live one must keep its truncation

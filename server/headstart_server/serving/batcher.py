@@ -70,11 +70,13 @@ class Batcher:
 
     def require_room(self, rows: int = 1) -> None:
         """Raises OverloadedError when too many rows wait for more; asked before texts are tokenised, too."""
+        # A request above the bound is taken where nobody waits, or it never would be.
         if self._waiting_rows + rows > self._max_waiting and self._queue:
             raise OverloadedError(f"{self._waiting_rows} rows wait already; send fewer at a time", retry_after=1.0)
 
     async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
         self.require_room(rows.count)
+        # Whatever touches the queue runs on the event loop, so that it needs no lock.
         waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_rows += rows.count
@@ -120,6 +122,7 @@ class Batcher:
         return batch
 
     def _finish(self, batch: list[_Waiting], done: "asyncio.Future[Answer]") -> None:
+        # First, so that the computing thread does not wait until the answers are handed out.
         self._start_next()
         error = done.exception()
         start = 0
@@ -134,5 +137,6 @@ class Batcher:
 
 
 def _run(batch: list[_Waiting]) -> Answer:
+    # Joined here rather than in `_take`: what cannot be joined then fails this batch's callers alone.
     rows = Rows.join([waiting.rows for waiting in batch])
     return batch[0].predictor.predict(rows, batch[0].reuse)

@@ -89,6 +89,7 @@ class DecodedImages(InputColumn):
 
     def select(self, rows: npt.NDArray[np.int64]) -> "DecodedImages":
         """See InputColumn."""
+        # Where a row's crop lies among those of the rows that the store lacks.
         places = np.cumsum(~self.present) - 1
         wanted = torch.from_numpy(places[rows][~self.present[rows]])
         return DecodedImages(self.embeddings[rows], self.present[rows], self.crops.index_select(0, wanted))

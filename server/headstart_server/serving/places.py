@@ -24,11 +24,13 @@ class Places:
             await turn
             yield
         finally:
+            # Who was cancelled while waiting has taken nothing.
             if turn.done() and not turn.cancelled():
                 self._free += places
             self._serve()
 
     def _serve(self) -> None:
+        # Nobody but the first in line is served, or small requests would overtake a large one for ever.
         while self._line and (self._line[0][1].done() or self._line[0][0] <= self._free):
             places, turn = self._line.popleft()
             if not turn.done():  # otherwise its caller has gone

@@ -75,6 +75,7 @@ class ModelPool:
 
     def _add(self, identifier: str, predictor: Predictor, encoders: _Encoders) -> Predictor:
         with self._lock:
+            # Again: an eviction may have dropped them as unused before the model was there.
             self._encoders |= encoders
             self._models[identifier] = (predictor, set(encoders))
             self._evict()
@@ -85,6 +86,7 @@ class ModelPool:
         pretrained: dict[str, ServedInput] = {}
         used: _Encoders = {}
         for name, reference in bundle.encoders.items():
+            # Without a digest (fine-tuned) an encoder is its model's own.
             key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
             used[key] = self._encoder(key, bundle, name)
             space = Space.from_description(reference.space) if reference.space else None

@@ -54,6 +54,7 @@ def fit(
     positive = sum(counts[value] for value in true_values)
     rate = positive / sum(counts.values())
     statistics = BinaryStatistics(
+        # Of several words for a side the most frequent is the one that answers use.
         true_label=max(true_values, key=lambda value: counts[value], default="true"),
         false_label=max(false_values, key=lambda value: counts[value], default="false"),
         fill=float(rate > 0.5) if preprocessing.missing_value_strategy == "fill_with_mode" else 0.0,
@@ -126,5 +127,6 @@ def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) ->
         )
     if label is not None and label not in values:
         raise where.column_error(f"never holds fallback_true_label {label!r}; it holds {values}")
+    # The later of two labels in order is true, as scikit-learn numbers them.
     true_value = label if label is not None else values[-1]
     return [true_value], [value for value in values if value != true_value]

@@ -67,11 +67,13 @@ def fit(
                 Reason.ONE_CLASS_ONLY,
             )
         return CategoryStatistics(tuple(labels), tuple(counts[label] for label in labels), fill, True)
+    # Ties are broken by value, so that indices do not depend on the order of the rows.
     frequent = [
         value
         for value, times in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if times >= (preprocessing.min_frequency or 1)
     ][: preprocessing.most_common or 10_000]
+    # A value of the data that is spelled like UNKNOWN shares its index.
     vocabulary = (UNKNOWN, *(value for value in frequent if value != UNKNOWN))
     return CategoryStatistics(vocabulary, tuple(counts.get(value, 0) for value in vocabulary), fill, False)
 

@@ -68,6 +68,7 @@ def numbers(values: pa.Array, start: int, where: Where) -> npt.NDArray[np.float6
 
 
 def _not_a_number(texts: pa.Array, start: int, where: Where) -> InvalidInputError:
+    # Arrow's error names no row.
     for row, text in enumerate(texts.to_pylist()):
         if text is not None:
             try:

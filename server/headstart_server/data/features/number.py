@@ -48,6 +48,7 @@ def transform(values: pa.Array, statistics: NumberStatistics, where: Where, star
     raw = numbers(values, start, where)
     raw = np.where(np.isnan(raw), statistics.fill, raw)
     if statistics.normalization == "log1p":
+        # Training rows at or below -1 are refused; later ones count as just above it, where the logarithm ends.
         raw = np.log1p(np.maximum(raw, -1 + 1e-6))
     limit = np.finfo(np.float32).max
     with np.errstate(over="ignore"):
@@ -79,6 +80,7 @@ def _shift_and_scale(values: npt.NDArray[np.float64], normalization: str) -> tup
 def _fill(present: npt.NDArray[np.float64], preprocessing: PreprocessingSpec, where: Where) -> float:
     if preprocessing.missing_value_strategy == "fill_with_mode":
         found, counts = np.unique(present, return_counts=True)
+        # `unique` sorts: of equally frequent values the smallest is taken.
         return float(found[np.argmax(counts)])
     if preprocessing.missing_value_strategy == "fill_with_const":
         try:

@@ -36,5 +36,6 @@ def transform(values: pa.Array, statistics: TextStatistics) -> pa.Array:
     """Cells as large_string without missing ones."""
     texts = pc.fill_null(as_strings(values), statistics.fill)
     if pc.any(pc.match_substring(texts, LIST_SEPARATOR)).as_py():
+        # A list's text ends in a separator; those between items read as spaces.
         texts = pc.replace_substring(pc.utf8_rtrim(texts, LIST_SEPARATOR), LIST_SEPARATOR, " ")
     return pc.utf8_lower(texts) if statistics.lowercase else texts

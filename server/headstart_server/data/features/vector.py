@@ -29,6 +29,7 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     """Takes the length of the first vector unless the spec names it; `transform` checks the others."""
     size = preprocessing.vector_size
     for start, chunk in chunks:
+        # A separator alone is an empty list: no vector.
         present = ~missing(chunk) & ~pc.fill_null(pc.equal(as_strings(chunk), LIST_SEPARATOR), False).to_numpy(False)
         if present.any() and size is None:
             row = int(np.argmax(present))

@@ -68,6 +68,7 @@ def decode(data: bytes, limits: ImageLimits, least: int = 0) -> Image.Image:
     """
     with _opened(data, limits) as image, _LARGE if image.width * image.height > _LARGE_PIXELS else nullcontext():
         if least:
+            # Before `load`, which then decodes at that scale; of the formats read here, only JPEG's plugin takes it.
             image.draft(None, (_REDUCING_GAP * least, _REDUCING_GAP * least))
         image.load()
         turn = _UPRIGHT.get(_orientation(image))
@@ -88,6 +89,7 @@ def check_bytes(size: int, limits: ImageLimits) -> None:
 def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     check_bytes(len(data), limits)
     try:
+        # Only these formats' plugins see the bytes, and `open` decodes no pixels.
         with silenced(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image.width, image.height, limits)
             yield image
@@ -96,6 +98,7 @@ def _opened(data: bytes, limits: ImageLimits) -> Iterator[Image.Image]:
     except UnidentifiedImageError:
         raise BadImageError(kind_of_file(data)) from None
     except Image.DecompressionBombError:
+        # Pillow's own bound, 2 x MAX_IMAGE_PIXELS, is checked while it opens, before there is a size to check here.
         raise BadImageError(
             f"it has far more than {limits.max_pixels} pixels (the server's max_image_pixels); scale it down"
         ) from None

@@ -30,11 +30,13 @@ def kind_of_file(data: bytes) -> str:
     """What a file is that no decoder knows, and what to do."""
     if not data:
         return "the file is empty; replace it"
+    # A file that is shorter than a signature is compared as far as it goes.
     if any(start.startswith(data) if len(data) < len(start) else data.startswith(start) for start in _WHOLE):
         return "it is cut off or damaged at its beginning; replace the file"
     for signature, name in _OTHERS.items():
         if data.startswith(signature):
             return f"it is {name}, which is not read; save it as {KNOWN}"
+    # ISO base media files (ISO/IEC 14496-12) begin with a box: four bytes of length, then its type.
     if data[4:8] == b"ftyp":
         return f"it is an HEIC, AVIF or video file, which is not read; save it as {KNOWN}"
     if data.startswith(_ARCHIVES):

@@ -64,6 +64,7 @@ class ArchiveFiles:
         for candidate in (f"{self.folder}/{plain}" if self.folder else plain, plain):
             size = self.archive.size(candidate)
             if size is not None:
+                # By the index's size, before anything is inflated.
                 check_bytes(size, limits)
                 return self._read(candidate)
         raise BadImageError(f"{name[:200]!r} is not in the archive; add it, or correct the cell")
@@ -80,6 +81,7 @@ def _read(path: Path, name: str, limits: ImageLimits) -> bytes:
     try:
         descriptor = os.open(path, _AT_ONCE)
         try:
+            # Of the open file, not of the path: what is checked is what is read.
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 kind = "a folder" if stat.S_ISDIR(about.st_mode) else "a special file"

@@ -91,6 +91,7 @@ class ImageLoader:
 
     def _stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         asked = (_Request(list(batch), epoch) for batch in batches)
+        # The first request tells how much room crops need before any process is started.
         first = next(asked, None)
         if first is None:
             return
@@ -116,6 +117,7 @@ class ImageLoader:
         if self._loader is None:
             self._loader = DataLoader(
                 _Rows(self.readers),
+                # The sampler gives whole batches.
                 batch_size=None,
                 sampler=self._requests,
                 num_workers=self.workers,
@@ -155,6 +157,7 @@ class ImageLoader:
 
 def workers_for(images: int) -> int:
     """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
+    # Of the cores that this process may use: a container may be held to some of the machine's.
     return 0 if few(images) else max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
 
 
@@ -232,7 +235,7 @@ def _end_with_parent(worker: int) -> None:
 
     def watch() -> None:
         parent.join()
-        os._exit(1)
+        os._exit(1)  # sys.exit would end this thread alone
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -241,6 +244,7 @@ def _end_with_parent(worker: int) -> None:
 def _main_module_hidden() -> Iterator[None]:
     """Lets processes start without importing the main module again, of which they need nothing."""
     main = sys.modules["__main__"]
+    # What multiprocessing tells a new process to import as its main module it takes from these two.
     hidden: dict[str, Any] = {
         name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__
     }

@@ -47,6 +47,7 @@ class ScannedImages:
     def spread_bad(self) -> None:
         """Notes what is wrong with a file for every row that holds the same one."""
         reasons = {self.keys[row].tobytes(): reason for row, reason in self.bad.items()}
+        # Half of each key picks candidates out quickly; below, the whole key decides.
         like = np.isin(self.keys[:, 0], self.keys[list(self.bad), 0])
         for row in np.flatnonzero(like).tolist():
             if reason := reasons.get(self.keys[row].tobytes()):
@@ -60,6 +61,7 @@ def scan(column: ImageColumn, rows: npt.NDArray[np.int64]) -> ScannedImages:
     """
     found = ScannedImages(column, np.tile(_NOTHING, (len(column), 1)))
     with ThreadPoolExecutor(_THREADS, "scan") as pool:
+        # Reading and hashing release Python's lock, so that threads help.
         run = pool.map if len(rows) > _FEW else map
         for block, (keys, bad) in zip(_blocks(rows), run(partial(_look, column), _blocks(rows)), strict=True):
             found.keys[block] = keys

@@ -95,6 +95,8 @@ class ImageTransform:
             rows, columns = self.resize * height // short, self.resize * width // short
         else:
             rows, columns = self.resize
+        # Across first, as Pillow does for most shapes: what overshoots is clipped in between
+        # (findings/torch_bicubic_antialias_clips_once_pillow_twice.sh).
         values = self._pass(pixels.to(torch.float32), (height, columns))
         values = self._pass(values, (rows, columns))
         top, left = self._middle(values.shape[2:])
