@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +23,7 @@ BATCH_ROWS = 256
 BATCH_BYTES = 4 << 20
 LARGEST_CELL = 1 << 30
 LEAD_CHARACTERS = 4_096
+_CELL_LIMIT = threading.Lock()
 # UTF-32's little-endian mark begins with UTF-16's, so it is looked for before that.
 MARKS = {
     codecs.BOM_UTF32_LE: "utf-32",
@@ -96,12 +98,11 @@ def _read_csv(file: TextIO, path: Path) -> Iterator[Row]:
 
 
 def _read_delimited(file: TextIO, path: Path, delimiter: str) -> Iterator[Row]:
-    before = csv.field_size_limit(LARGEST_CELL)  # the limit of the whole process
     lines = csv.reader(file, delimiter=delimiter, strict=True)
+    records = _long_cells(lines)
     try:
-        header = next(lines, [])
-        _refuse_header(header, path)
-        for cells in lines:
+        header = _usable(next(records, None), path)
+        for cells in records:
             if not cells:
                 continue
             if len(cells) != len(header):
@@ -109,20 +110,39 @@ def _read_delimited(file: TextIO, path: Path, delimiter: str) -> Iterator[Row]:
             yield {name: cell or None for name, cell in zip(header, cells, strict=True) if name}
     except csv.Error as error:
         raise InvalidArgument(f"{path}, line {lines.line_num}: {error}") from None
-    finally:
-        csv.field_size_limit(before)
+
+
+def _long_cells(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield records with cells of up to 1 GiB.
+
+    The limit is the whole process's: it is raised for the one call that reads a record, so that files may be read in
+    turns and on several threads.
+    """
+    while True:
+        with _CELL_LIMIT:
+            before = csv.field_size_limit(LARGEST_CELL)
+            try:
+                record = next(lines, None)
+            finally:
+                csv.field_size_limit(before)
+        if record is None:
+            return
+        yield record
 
 
 def _read_tsv(file: TextIO, path: Path) -> Iterator[Row]:
     return _read_delimited(file, path, "\t")
 
 
-def _refuse_header(header: list[str], path: Path) -> None:
-    if not header:
+def _usable(header: list[str] | None, path: Path) -> list[str]:
+    if header is None:
         raise InvalidArgument(f"{path} is empty; the first line names the columns")
+    if not header:
+        raise InvalidArgument(f"{path}: the first line is blank; it must name the columns")
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise InvalidArgument(f"{path}: column {twice[0]!r} is named twice")
+    return header
 
 
 def _read_json(file: TextIO, path: Path) -> Iterator[Row]:
@@ -134,7 +154,7 @@ def _read_json(file: TextIO, path: Path) -> Iterator[Row]:
         return
     try:
         rows = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path}: not JSON ({error})") from None
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
@@ -148,7 +168,7 @@ def _read_json_lines(file: TextIO, path: Path) -> Iterator[Row]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidArgument(f"{path}, line {number}: not JSON ({error})") from None
         if not isinstance(row, dict):
             raise InvalidArgument(f"{path}, line {number}: expected an object, got {type(row).__name__}")

@@ -52,6 +52,8 @@ class NumberReader(nn.Module):
         # Arrow reads NaN with a sign as well.
         self.missing = dict.fromkeys((*MISSING_WORDS, "+nan", "-nan"), True)
         self.spaces = list(_SPACES)
+        # Of the largest double, 1.7976931348623157e308, and of what is rounded to it.
+        self.largest = 179769313486231580
 
     def forward(self, cells: list[str], first_row: int) -> list[Tensor]:
         values = torch.zeros([len(cells)], dtype=torch.double)  # torch.tensor, compiled, rounds a list to float32
@@ -60,7 +62,7 @@ class NumberReader(nn.Module):
             size = magnitude(word)
             if word.lower() in self.missing:
                 values[index].fill_(float("nan"))
-            elif size > 309 or not is_number(word):
+            elif size > 309 or (size == 309 and leading(word) > self.largest) or not is_number(word):
                 raise ValueError(
                     f"column '{self.column}', row {first_row + index}: '{shown(cell)}' is no finite number"
                 )
@@ -175,6 +177,17 @@ def magnitude(word: str) -> int:
     if digits(exponent, 0) == len(exponent) and len(exponent) > 0:
         size += -int(exponent) if negative else int(exponent)
     return size
+
+
+def leading(word: str) -> int:
+    """The first 18 significant digits of a number, zeros behind those that it has."""
+    start = 1 if word.startswith("+") or word.startswith("-") else 0
+    end = start + digits(word, start)
+    found = word[start:end]
+    if word[end : end + 1] == ".":
+        found += word[end + 1 : end + 1 + digits(word, end + 1)]
+    found = (found.lstrip("0") + "000000000000000000")[:18]
+    return int(found)
 
 
 def digits(word: str, position: int) -> int:

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import torch
 
@@ -18,6 +19,15 @@ from headstart_server.serving.predictor import Predictor
 
 _Encoders = dict[str, tuple[PretrainedEncoder, int]]
 """Encoders and their sizes in bytes, by the digest of their weights and how their output is reduced."""
+
+
+@dataclass
+class _Turn:
+    """Who loads or drops one model or encoder, one after the other."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    callers: int = 0
+    """Those inside and those who wait."""
 
 
 class ModelPool:
@@ -37,7 +47,7 @@ class ModelPool:
         self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
         self._encoders: _Encoders = {}
         self._lock = threading.Lock()
-        self._loading: dict[str, threading.Lock] = {}
+        self._loading: dict[str, _Turn] = {}
         """Of models and encoders that somebody loads or drops."""
 
     def get(self, identifier: str) -> Predictor:
@@ -65,13 +75,16 @@ class ModelPool:
     def _alone_with(self, identifier: str) -> Iterator[None]:
         """Keeps others from loading or dropping a model or an encoder meanwhile."""
         with self._lock:
-            lock = self._loading.setdefault(identifier, threading.Lock())
+            turn = self._loading.setdefault(identifier, _Turn())
+            turn.callers += 1
         try:
-            with lock:
+            with turn.lock:
                 yield
         finally:
             with self._lock:
-                self._loading.pop(identifier, None)
+                turn.callers -= 1
+                if not turn.callers:  # dropped while somebody waits for it, it would let the next caller in beside them
+                    del self._loading[identifier]
 
     def _add(self, identifier: str, predictor: Predictor, encoders: _Encoders) -> Predictor:
         with self._lock:

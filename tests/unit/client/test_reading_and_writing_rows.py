@@ -38,6 +38,17 @@ def test_a_long_text_is_read_and_the_processes_limit_stays(tmp_path: Path) -> No
     assert csv.field_size_limit() == before
 
 
+def test_files_with_long_texts_are_read_in_turns(tmp_path: Path) -> None:
+    before, readers = csv.field_size_limit(), []
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_bytes(b"text\nshort\n" + b"x" * 300_000 + b"\n")
+        readers.append(read_rows(tmp_path / name))
+    assert [next(each)["text"] for each in readers] == ["short", "short"]
+    assert csv.field_size_limit() == before
+    assert [[len(row["text"]) for row in each] for each in readers] == [[300_000], [300_000]]
+    assert csv.field_size_limit() == before
+
+
 def test_an_index_without_a_name_is_left_out(tmp_path: Path) -> None:
     assert rows_of(tmp_path, "a.csv", b",a\n0,x\n1,y\n") == [{"a": "x"}, {"a": "y"}]
 
@@ -57,7 +68,11 @@ def test_tabs_and_json_lines_are_read(tmp_path: Path) -> None:
         ("a.csv", b",,\n1,2,3\n", "'' is named twice"),
         ("a.csv", b'a\n"open\n', "line 2"),
         ("a.csv", b"a\n\xff\n", "not UTF-8"),
+        ("a.csv", b"\na\n1\n", "the first line is blank"),
+        ("a.csv", b"", "a.csv is empty"),
         ("a.jsonl", b"[1]\n", "item 1: expected an object, got int"),
+        ("a.jsonl", b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", "line 1: not JSON"),
+        ("a.json", b"[" * 100_000 + b"]" * 100_000, "not JSON"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes, why: str) -> None:

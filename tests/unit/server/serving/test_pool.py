@@ -184,3 +184,33 @@ def test_models_that_load_at_once_share_one_frozen_encoder(
         found = list(threads.map(pool.get, ["m1", "m2", "m3"]))
     assert len(loaded) == 1
     assert len({id(predictor) for predictor in found}) == 3
+
+
+def test_nobody_comes_in_beside_those_who_wait_for_a_model(tmp_path: Path, tiny_bert: Path) -> None:
+    """Three deletions and loads of one model, each beginning while the one before is inside."""
+    save(tmp_path, tiny_bert, "m1")
+    inside, most = 0, 0
+    lock = threading.Lock()
+
+    class Watched(CountingRegistry):
+        def get(self, identifier: str) -> Bundle:
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.05)
+            with lock:
+                inside -= 1
+            raise NotFoundError("not yet")
+
+    encoders = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
+    pool = ModelPool(Watched(tmp_path / "models"), encoders, EmbeddingStore(tmp_path / "e", threads=1), CPU, 1 << 30)
+
+    def ask(turn: int) -> None:
+        time.sleep(0.02 * turn)
+        with pytest.raises(NotFoundError):
+            pool.get("m1")
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(ask, range(6)))
+    assert most == 1
