@@ -9,6 +9,7 @@ from headstart_server.core.pruning import mark_used
 
 def seal(path: Path) -> None:
     """Notes the digest of a file that was just published, beside it."""
+    # after the file itself: a crash in between leaves one without a digest, which is a miss
     with published_file(_seal(path)) as temporary:
         temporary.write_text(file_digest(path), encoding="ascii")
 
@@ -21,6 +22,7 @@ def is_sound(path: Path) -> bool:
         return False
     if sound:
         mark_used(path)
+        # `prune` goes by each file's own time
         mark_used(_seal(path))
     return sound
 

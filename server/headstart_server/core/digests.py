@@ -22,6 +22,7 @@ def _file_digest(path: Path, _size: int, _mtime_ns: int, _inode: int) -> str:
 
 def fingerprint(description: Mapping[str, Any]) -> str:
     """Identity of a configuration: 32 hexadecimal characters of BLAKE2b over its canonical JSON."""
+    # names of spaces and digests of descriptions are stored: any other form would match none of them
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

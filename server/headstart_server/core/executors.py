@@ -30,8 +30,10 @@ class Executor:
         if self._calls >= self._most:
             message = f"{self._calls} calls wait for the server's {self._name} threads already; try again later"
             raise OverloadedError(message)
+        # only the event loop counts, which needs no lock
         self._calls += 1
         try:
+            # run_in_executor hands no context on, unlike asyncio.to_thread: logs would lack the ids that were bound
             call = partial(contextvars.copy_context().run, function, *args, **kwargs)
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:

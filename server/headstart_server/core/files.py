@@ -33,10 +33,12 @@ def disk_full_named(folder: Path) -> Iterator[None]:
 def published_file(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; on success it is fsynced and renamed into place, else removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # in the same folder, since a rename is atomic within one file system only
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
         with disk_full_named(path.parent):
             yield temporary
+            # contents, then name, then its folder: a power failure leaves the old file or the new one, whole
             _fsync(temporary)
             temporary.replace(path)
             _fsync(path.parent)
@@ -59,6 +61,7 @@ def published_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
             for file in temporary.rglob("*"):
                 _fsync(file)
             try:
+                # rename(2) replaces no folder with anything in it; a crash between the two leaves neither
                 if replaces and path.exists():
                     remove_folder(path)
                 temporary.rename(path)
@@ -107,7 +110,7 @@ def resolve_below(root: Path, relative: str, field: str) -> Path:
     try:
         real = (root / candidate).resolve()
         real.exists()  # raises for names that no file system takes
-    except (OSError, RuntimeError, UnicodeError) as error:
+    except (OSError, RuntimeError, UnicodeError) as error:  # RuntimeError: a loop of links, until Python 3.13
         raise invalid(field, f"{relative[:200]!r} cannot be resolved; check the name") from error
     if not real.is_relative_to(real_root):
         raise invalid(field, f"{relative[:200]!r} leaves the configured root", reason=Reason.PATH_OUTSIDE_ROOT)

@@ -36,6 +36,8 @@ def share(descriptor: int) -> Lock:
 
 def _lock(descriptor: int, kind: int) -> Lock:
     try:
+        # not POSIX locks: they belong to the process, whose descriptors would not exclude each other, and closing
+        # any one would release them all
         fcntl.flock(descriptor, kind)
     except BlockingIOError:
         raise

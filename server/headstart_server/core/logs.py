@@ -36,4 +36,5 @@ def configure_logs(*, json_lines: bool, level: str = "info") -> None:
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last], foreign_pre_chain=shared
     )
     handler.setFormatter(formatter)
+    # what libraries log below warnings is shown at no level
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)

@@ -18,7 +18,8 @@ def _free_bytes() -> int:
     machine = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for line in _read(Path("/proc/meminfo")).splitlines():
         if line.startswith("MemAvailable:"):
-            machine = int(line.split()[1]) * 1024
+            machine = int(line.split()[1]) * 1024  # what /proc calls kB is KiB
+    # of cgroup v2; "max" where there is no limit
     limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
     if limit.isdigit() and used.isdigit():
         return max(0, min(machine, int(limit) - int(used) + _reclaimable()))

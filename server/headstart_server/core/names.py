@@ -7,6 +7,7 @@ import time
 from headstart_server.core.errors import invalid
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+# Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its digits sort as their values do
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 

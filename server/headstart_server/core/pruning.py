@@ -31,6 +31,7 @@ def prune(files: Iterable[Path], *, used_before: float, limit_bytes: int, in_use
     removed = removed_bytes = 0
     for used, size, path in found:
         too_much = bool(limit_bytes) and total - removed_bytes > limit_bytes
+        # in ascending order of use: where one stays for these reasons, all that follow stay
         if used >= in_use_since or not (used < used_before or too_much):
             break
         with suppress(OSError):  # another process was faster, or the folder is read-only

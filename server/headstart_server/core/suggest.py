@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
+# names, characters of all and of one that an error shows: it has 4 KiB (docs/decisions/0021)
 _MOST_NAMES, _NAMES_LENGTH, _NAME_LENGTH = 40, 400, 100
 
 

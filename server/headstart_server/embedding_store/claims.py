@@ -52,6 +52,7 @@ class FolderClaims:
         path = self._folder / f"{secrets.token_hex(8)}.claim"
         descriptor = -1
         try:
+            # looking and claiming are one step: of two who want a key at once, the second sees the first's file
             with self._mutex(), disk_full_named(self._folder):
                 mine = ~contained(keys, self._claimed())
                 if mine.any():
@@ -70,17 +71,19 @@ class FolderClaims:
         for path in self._folder.glob("*.claim"):
             try:
                 descriptor = os.open(path, os.O_RDWR)
-            except FileNotFoundError:
+            except FileNotFoundError:  # released since the folder was listed
                 continue
             with os.fdopen(descriptor, "rb") as file:  # read through it: the claim may be released at any moment
                 if try_exclusive(descriptor) is Lock.TAKEN:
                     living.append(unpack(np.frombuffer(file.read(), np.uint8)))
                 else:
+                    # MINE: nobody holds it any more; UNKNOWN: without locks no claim counts
                     path.unlink(missing_ok=True)
         return np.concatenate(living)
 
     @contextmanager
     def _mutex(self) -> Iterator[None]:
+        # never unlinked: two processes could then each lock a file of that name
         descriptor = os.open(self._folder / "mutex", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             wait_exclusive(descriptor)
@@ -91,6 +94,7 @@ class FolderClaims:
 
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
+    # os.write may take less than it was given
     while view:
         view = view[os.write(descriptor, view) :]
 

@@ -23,7 +23,7 @@ from headstart_server.embedding_store.shard import CorruptShardError, Shard, wri
 
 LEAST_SHARDS = 16
 SMALL_BYTES = 16 << 20
-MERGED_BYTES = 64 << 20
+MERGED_BYTES = 64 << 20  # as SHARD_BYTES in fill.py
 MOST_PARTS = 256
 """Shards open at the same time."""
 _MERGED = "-merged.safetensors"
@@ -71,9 +71,11 @@ def _alone(folder: Path) -> Iterator[bool]:
 
 def _compact_space(folder: Path, least_shards: int) -> Compacted:
     shards = folder / "shards"
+    # names begin with ids, which sort by time: the oldest are merged first
     sizes = {name: size for name in sorted(shard_names(shards)) if 0 <= (size := _size(shards / name)) < SMALL_BYTES}
     left, removed = _finish(shards, sizes)
     done = Compacted(removed=removed)
+    # parts that somebody still reads are in a merged shard already: once more would keep their rows twice
     small = {name: size for name, size in sizes.items() if name not in left}
     if len(small) >= least_shards:
         for group in _groups(small):
@@ -88,6 +90,7 @@ def _finish(shards: Path, small: dict[str, int]) -> tuple[set[str], int]:
     """
     found: set[str] = set()
     removed = 0
+    # opens every merged shard, so not in each round of a space that holds nothing else that is small
     if any(not name.endswith(_MERGED) for name in small):
         for name in shard_names(shards):
             merged = _open(shards / name, shards.parent.name) if name.endswith(_MERGED) else None
@@ -122,6 +125,8 @@ def _merge(shards: Path, space: str, names: list[str]) -> Compacted:
     parts = [part for name in names if (part := _open(shards / name, space)) is not None]
     for dtype in {np.dtype(part.dtype) for part in parts}:
         rows = [(part, *read) for part in parts if part.dtype == dtype and (read := _read(part)) is not None]
+        # one alone gains nothing; and of a space that is deleted meanwhile, at most one part was opened before it went,
+        # which must not bring the space back
         if len(rows) > 1:
             sound, keys, embeddings = zip(*rows, strict=True)
             done += _publish(shards, sound, np.concatenate(keys), np.concatenate(embeddings))
@@ -134,6 +139,7 @@ def _open(path: Path, space: str) -> Shard | None:
         shard = Shard.open(path)
     except (CorruptShardError, FileNotFoundError):
         return None
+    # one that was evicted before this line is still read through its descriptor
     share(shard.file.descriptor)
     return shard if shard.space == space else None
 
@@ -142,6 +148,7 @@ def _read(shard: Shard) -> tuple[Keys, npt.NDArray[np.floating]] | None:
     """(keys, embeddings), or None where any of it does not match its checksum."""
     blocks = [shard.block(index) for index in range(len(shard.checksums))]
     sound = [block for block in blocks if block is not None]
+    # max: one without rows has no block, and nothing to merge
     if len(sound) < max(1, len(blocks)):
         return None
     try:
@@ -154,13 +161,16 @@ def _publish(shards: Path, parts: tuple[Shard, ...], keys: Keys, embeddings: npt
     """Publishes the merged shard, as lately used as its parts were, then removes those of them that nobody reads."""
     path = shards / f"{new_id()}{_MERGED}"
     first = np.sort(distinct(keys))
+    # a shard's time of modification is that of its last use, by which it is evicted
     used = max(os.fstat(part.file.descriptor).st_mtime_ns for part in parts)
+    # what the parts took the place of, and readers still keep on disk: who reads the new shard leaves it out, too
     inherited = {name for part in parts for name in part.parts if (shards / name).exists()}
     names = inherited | {part.path.name for part in parts}
     write_shard(path, parts[0].space, keys[first], embeddings[first], parts=sorted(names))
     merged = Shard.open(path)
     share(merged.file.descriptor)  # no eviction takes it before its parts have gone
     os.utime(path, ns=(used, used))
+    # flock(2) gives up the shared lock where it cannot be made exclusive: not needed any more, the rows are published
     return Compacted(len(parts), 1, sum(remove_open(part.path, part.file.descriptor) for part in parts))
 
 

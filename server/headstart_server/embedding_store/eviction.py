@@ -30,9 +30,11 @@ def evict(root: Path, limit_bytes: int) -> Evicted:
     What killed writers left half-written a day ago goes first.
     """
     _remove_abandoned(root)
+    # a leading dot marks what is not published yet
     shards = [(stat, path) for path in root.glob("*/shards/[!.]*.safetensors") if (stat := _stat(path)) is not None]
     total = sum(stat.st_size for stat, _ in shards)
     removed = removed_bytes = 0
+    # shards never change: their time of modification is set by readers, and is that of the last use
     for stat, path in sorted(shards, key=lambda item: item[0].st_mtime_ns):
         if total - removed_bytes <= limit_bytes:
             break
@@ -46,11 +48,13 @@ def delete_space(folder: Path) -> int:
     """Removes a whole space or nothing; returns its bytes. Raises FailedPreconditionError while a job uses it."""
     locked: list[int] = []
     try:
+        # every lock is kept until the folder is gone: no reader comes between the check and the removal
         for path in folder.glob("shards/[!.]*.safetensors"):
             try:
                 locked.append(os.open(path, os.O_RDONLY))
             except FileNotFoundError:  # evicted or merged into another shard meanwhile
                 continue
+            # UNKNOWN passes, unlike in an eviction: else no space could be deleted on a file system without locks
             if try_exclusive(locked[-1]) is Lock.TAKEN:
                 raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
         if FolderClaims(folder / "claims").living():

@@ -16,7 +16,7 @@ Encode = Callable[[npt.NDArray[np.int64]], Iterator[Encoded]]
 """Encodes rows given by number; yields them batch by batch, in any order."""
 
 SHARD_BYTES = 64 << 20
-SHARD_SECONDS = 20.0
+SHARD_SECONDS = 20.0  # what a killed process loses at most, beside the batch that it was at
 WINDOW_ROWS = 65_536
 
 
@@ -75,12 +75,14 @@ def fill(
     report(progress)
     while len(missing):
         with store.claims.claim(keys[missing]) as mine:
+            # looked up again once claimed: whoever had claimed them may have published them since the survey
             store.refresh()
             fresh = ~store.contains(keys[missing])
             progress = _count_shared(progress, missing[~fresh])
             for start in range(0, int((mine & fresh).sum()), window_rows):
                 window = missing[mine & fresh][start : start + window_rows]
                 progress = _encode_window(store, keys, window, encode, progress, report)
+        # others have claimed these: they are published soon, or their claim ends and the next round claims them here
         waiting = missing[fresh & ~mine]
         if len(waiting):
             time.sleep(store.claims.poll_seconds)
@@ -126,6 +128,7 @@ def _encode_window(
                 _publish(store, keys, pending)
                 pending, size, published = [], 0, time.monotonic()
     finally:
+        # after an error or a cancellation, too: what is encoded need not be encoded again
         _publish(store, keys, pending)
     return progress
 

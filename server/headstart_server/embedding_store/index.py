@@ -28,6 +28,7 @@ class Index:
         second = np.concatenate([self.second, *(keys[:, 1] for _, keys in parts)])
         shard = np.concatenate([self.shard, *(np.full(len(keys), number, np.int32) for number, keys in parts)])
         row = np.concatenate([self.row, *(np.arange(len(keys), dtype=np.int32) for _, keys in parts)])
+        # numpy's stable sort of 64-bit numbers is a timsort, which takes what is sorted already as one run
         order = np.argsort(first, kind="stable")
         self.first, self.second, self.shard, self.row = first[order], second[order], shard[order], row[order]
 
@@ -44,6 +45,7 @@ class Index:
         order = np.argsort(keys[:, 0])  # ascending queries walk the index in memory order
         wanted = keys[order]
         entry = np.searchsorted(self.first, wanted[:, 0])
+        # of a key above all others searchsorted gives the length; `_settle` finds it missing
         entry = np.minimum(entry, len(self) - 1)
         found = self._settle(entry, wanted)
         result = np.empty(len(keys), np.int64)
@@ -55,6 +57,7 @@ class Index:
         while True:
             same_first = self.first[entry] == wanted[:, 0]
             found: npt.NDArray[np.bool_] = same_first & (self.second[entry] == wanted[:, 1])
+            # one round as a rule: different keys all but never share the first 64 bits of their digests
             advance = same_first & ~found & (entry + 1 < len(self))
             if not advance.any():
                 return found

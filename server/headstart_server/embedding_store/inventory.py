@@ -63,6 +63,7 @@ def summarise_object_store(object_store: ObjectStore) -> list[SpaceSummary]:
     Shards are immutable, so each header is read once ever.
     """
     files = object_store.files()
+    # of a space only its description lies directly below its name
     spaces = sorted(name.removesuffix("/space.json") for name in files if name.count("/") == 1)
     named = [space for space in spaces if f"{space}/space.json" in files]
     return list(_SOUND.read(named, lambda space: _object_store_summary(object_store, space, files)))
@@ -110,6 +111,7 @@ def _summary(folder: Path) -> SpaceSummary:
         size += stat.st_size
         last_use = max(last_use, stat.st_mtime)
     quarantined = sum(1 for _ in folder.glob("quarantine/*"))
+    # a part that is still on disk has its rows in a merged shard, too
     counted = sum(count for name, count in rows.items() if name not in merged)
     return SpaceSummary(folder.name, description, counted, size, len(rows), quarantined, last_use)
 
@@ -130,6 +132,7 @@ def _object_store_summary(object_store: ObjectStore, space: str, files: Mapping[
     return SpaceSummary(space, description, rows, size, len(shards), quarantined, last_use)
 
 
+# the object store is told by identity, a file by its name, size and time: one that is published anew is read anew
 @lru_cache(maxsize=100_000)
 def _head(object_store: ObjectStore, name: str, stored: Stored) -> tuple[int, frozenset[str]]:
     """(rows, shards whose rows lie there, too); nothing of a shard that is damaged or gone."""

@@ -19,8 +19,9 @@ def keys_of_texts(texts: pa.Array) -> Keys:
     if len(texts) == 0:
         return np.empty((0, 2), np.uint64)
     _, offsets_buffer, data_buffer = texts.buffers()
+    # the buffers are those of the whole array, in which a slice has an offset
     offsets = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + len(texts) + 1].tolist()
-    data = memoryview(data_buffer or b"")
+    data = memoryview(data_buffer or b"")  # may be None where every text is empty
     joined = b"".join([blake2b(data[start:end], digest_size=KEY_BYTES).digest() for start, end in pairwise(offsets)])
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 

@@ -12,6 +12,7 @@ def shard_names(folder: Path) -> set[str]:
     for it. So it is taken again where the folder changed meanwhile.
     """
     names: set[str] = set()
+    # bounded: where shards are published all the time, no listing would be undisturbed
     for _ in range(_ATTEMPTS):
         before = _changed(folder)
         names = {path.name for path in folder.glob("[!.]*.safetensors")}

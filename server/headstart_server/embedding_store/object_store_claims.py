@@ -22,7 +22,7 @@ from headstart_server.storage.object_store import ObjectStore
 
 _log = structlog.get_logger()
 _BEAT_SECONDS = 10.0
-_DEAD_SECONDS = 60.0
+_DEAD_SECONDS = 60.0  # six beats that did not arrive
 """Time by the object store's clock without a beat after which a claim counts for nothing."""
 _POLL_SECONDS = 0.2
 _ANNOUNCED, _HELD = b"A", b"H"
@@ -53,12 +53,15 @@ class ObjectStoreClaims:
         try:
             # announced before anybody is looked at: of two who want a key at once, one at least sees the other
             self._object_store.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
+            # before `_others` looks, for which the own beat is the clock
             heart.beat()
             heart.start()
             mine = self._decided(token, keys)
+            # written even where no key is left: lower tokens wait for this decision
             self._object_store.write(f"{token}.claim", _HELD + pack(keys[mine]).tobytes())
             yield mine
         finally:
+            # before the files go: a beat that arrives later would write one of them again
             heart.stop()
             try:
                 self._object_store.remove(f"{token}.claim", f"{token}.beat")
@@ -78,6 +81,7 @@ class ObjectStoreClaims:
                     waiting.add(other)  # it gives way to the lower token once it sees it, and says then what it holds
                 else:
                     mine &= ~overlap  # the lower token, or whoever holds keys already, has them
+            # newcomers are not added: they announced themselves after this claim, and see it; the dead drop out
             undecided = waiting & self._others(token)
             if undecided:
                 time.sleep(_POLL_SECONDS)
@@ -108,6 +112,7 @@ class ObjectStoreClaims:
             token, _, kind = name.partition(".")
             if kind not in ("claim", "beat"):
                 continue
+            # an announcement counts as a beat: before the first one there is nothing else
             found[token] = max(found.get(token, 0.0), stored.modified)
         return found
 

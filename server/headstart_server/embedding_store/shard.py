@@ -21,8 +21,8 @@ from headstart_server.core.files import published_file
 from headstart_server.embedding_store.key import KEY_BYTES, Keys, pack, unpack
 
 FORMAT = "headstart-shard-1"
-BLOCK_BYTES = 1 << 20
-_MAX_HEADER = 64 << 20
+BLOCK_BYTES = 1 << 20  # what one checksum covers: the least that is read, and that damage costs
+_MAX_HEADER = 64 << 20  # a damaged length must not make a reader ask for gigabytes
 _DTYPES = {"F16": np.float16, "F32": np.float32}
 
 
@@ -71,6 +71,7 @@ class OpenFile:
     """A file open for reading until its last reader is gone: a gather may outlive the shard's place in the index."""
 
     def __init__(self, path: Path) -> None:
+        # `__del__` runs even where the file cannot be opened
         self.descriptor = -1
         self.descriptor = os.open(path, os.O_RDONLY)
         self.size = os.fstat(self.descriptor).st_size
@@ -81,6 +82,7 @@ class OpenFile:
 
     def read(self, size: int, start: int) -> bytes:
         """At most `size` bytes from `start`."""
+        # pread moves no position: the threads of a gather share the descriptor
         return os.pread(self.descriptor, size, start)
 
     def bring(self) -> None:
@@ -137,6 +139,7 @@ class Shard:
             header["keys"]["shape"] != [rows, KEY_BYTES]
             or embeddings_end - embeddings_start != rows * dimension * np.dtype(dtype).itemsize
             or keys_end - keys_start != rows * KEY_BYTES
+            # exactly: whatever was cut off or appended makes a shard corrupt
             or file.size != 8 + length + max(embeddings_end, keys_end)
         ):
             raise ValueError("truncated, or sizes that do not fit together")
@@ -159,6 +162,7 @@ class Shard:
             parts=frozenset(name for name in metadata.get("parts", "").split(",") if name),
         )
 
+    # allowed in a frozen dataclass: it writes to `__dict__`, past `__setattr__`
     @cached_property
     def row_bytes(self) -> int:
         """Bytes of one embedding."""

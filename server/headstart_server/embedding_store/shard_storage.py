@@ -57,6 +57,7 @@ class FolderShardStorage:
         """See ShardStorage."""
         path = self._shards / name
         file = OpenFile(path)
+        # waits while an eviction has it locked; what that removes is still read through the descriptor
         share(file.descriptor)
         return Shard.read(path, file)
 
@@ -73,6 +74,7 @@ class FolderShardStorage:
         folder = self._folder / "quarantine"
         with suppress(OSError):  # another process was faster, or the store is read-only: then it stays a miss
             folder.mkdir(exist_ok=True)
+            # its age in quarantine counts from now
             mark_used((self._shards / name).rename(folder / name))
 
 
@@ -121,6 +123,7 @@ class RemoteShardStorage:
         copy = self.is_copy(name)
         try:
             if not copy:
+                # copied before it is removed: a crash in between leaves it in both places, never in none
                 self._object_store.write(f"quarantine/{name}", self._object_store.read(f"shards/{name}"))
                 self._object_store.remove(f"shards/{name}")
         except FileNotFoundError:  # it is only here, from a time before the object store; or another machine was faster
@@ -130,6 +133,7 @@ class RemoteShardStorage:
     def bring(self, name: str) -> OpenFile:
         """A copy of a shard, open and kept from eviction; raises FileNotFoundError if the object store lost it."""
         path = self._shards / name
+        # two who come here at once fetch the same bytes, and each publishes them whole
         if not path.exists():
             self._object_store.fetch(f"shards/{name}", path)
         file = OpenFile(path)

@@ -38,12 +38,12 @@ class SpaceStore:
         self.claims = shard_storage.claims
         self.quarantined = 0
         self.last_use = time.monotonic()
-        self._numbers = itertools.count()
+        self._numbers = itertools.count()  # none is used again: a gather may still name a shard that was forgotten
         self._closed = False
         self._shards: dict[int, Shard] = {}
         self._names: dict[str, int] = {}
         self._index = Index()
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # reentrant: who holds it may refresh
         self._threads = threads
 
     def refresh(self) -> None:
@@ -51,6 +51,7 @@ class SpaceStore:
         with self._lock:
             self._closed = False
             self.last_use = time.monotonic()
+            # each name is tried once: one that stays listed and cannot be opened would be tried for ever
             tried: set[str] = set()
             while not self._follow(self._shard_storage.names(), tried):
                 continue  # a shard went between the listing and its opening: perhaps into a merged one
@@ -92,7 +93,7 @@ class SpaceStore:
 
     def add(self, keys: Keys, embeddings: npt.NDArray[np.floating]) -> None:
         """Publishes distinct keys with float32 [n, d] embeddings as one shard."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # what float16 cannot hold becomes infinite, which is looked for next
             stored = embeddings.astype(self.space.storage)
         if not np.isfinite(stored).all():
             stored = embeddings.astype(np.float32)
@@ -110,6 +111,7 @@ class SpaceStore:
             if not len(found):
                 return Gathered(np.arange(len(keys)))
             shard, row = self._index.shard[entries[found]], self._index.row[entries[found]]
+            # read without the lock: the copy keeps the files open, whoever forgets or closes them meanwhile
             shards = dict(self._shards)
         bad = [np.flatnonzero(entries < 0)]
         damaged: set[int] = set()
@@ -126,6 +128,7 @@ class SpaceStore:
                 bad.append(unread)
                 damaged.add(int(number))
         with self._lock:
+            # another thread may have forgotten some of them already
             self._forget(*(gone & self._shards.keys()))
         for number in damaged:
             self._salvage(number)
@@ -162,6 +165,7 @@ class SpaceStore:
         if len(starts) == 1:
             unread = [read(int(starts[0]), int(ends[0]))]
         else:
+            # threads gain here: os.pread and zlib.crc32 release Python's lock
             with ThreadPoolExecutor(self._threads) as pool:
                 unread = list(pool.map(read, starts.tolist(), ends.tolist()))
         mark_used(shard.path)
@@ -200,9 +204,10 @@ class SpaceStore:
         """Publishes the sound blocks of a damaged shard again and moves it to quarantine; of a copy, has it anew."""
         with self._lock:
             shard = self._shards.get(number)
-            if shard is None:
+            if shard is None:  # another thread was faster
                 return
             if not self._shard_storage.is_copy(shard.path.name):
+                # before the quarantine: a crash in between leaves sound rows twice, which harms nobody
                 with suppress(CorruptShardError, StoreFullError):
                     self._publish_sound_blocks(shard)
             self._quarantine(shard.path.name)

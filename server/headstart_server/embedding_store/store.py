@@ -59,6 +59,7 @@ class EmbeddingStore:
             raise NotFoundError(f"embeddingSpaces/{identifier} does not exist", field="name")
         with self._lock:
             space = self._spaces.pop(identifier, None)
+        # the shards that this process has open would count as in use, too
         if space is not None:
             space.close()
         if object_store is not None:
@@ -66,6 +67,7 @@ class EmbeddingStore:
         if here:
             delete_space(folder)
         if object_store is not None:
+            # the description first: without it no machine lists the space, whatever a crash leaves of it
             object_store.remove("space.json")
             object_store.remove(*object_store.files())
 

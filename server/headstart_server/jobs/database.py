@@ -29,7 +29,7 @@ JOBS = Table(
     "jobs",
     METADATA,
     Column("identifier", String(32), primary_key=True),
-    Column("request_id", String(128), nullable=True, unique=True),
+    Column("request_id", String(128), nullable=True, unique=True),  # many jobs have none: NULLs are never equal
     Column("request_digest", String(64), nullable=False),
     Column("display_name", String(128), nullable=False),
     Column("state", String(16), nullable=False, index=True),
@@ -54,7 +54,7 @@ EVENTS = Table(
     Column("time", String(40), nullable=False),
     Column("kind", String(16), nullable=False),
     Column("data", Text, nullable=False),
-    UniqueConstraint("job", "sequence"),
+    UniqueConstraint("job", "sequence"),  # no number twice, whatever the locks of a database allow
 )
 
 _COLUMNS: dict[str, TypeAdapter[Any]] = {
@@ -80,15 +80,16 @@ def connect(url: str) -> Engine:
         def configure(connection: Any, _record: Any) -> None:
             cursor = connection.cursor()
             connection.isolation_level = None  # transactions are begun below, not by the driver
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA busy_timeout=10000")
+            cursor.execute("PRAGMA journal_mode=WAL")  # readers wait for no writer
+            cursor.execute("PRAGMA synchronous=FULL")  # under WAL, NORMAL may lose the last commits to a power failure
+            cursor.execute("PRAGMA busy_timeout=10000")  # milliseconds
             cursor.close()
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             reads = connection.get_execution_options().get(READS, False)
             # What is read may then be written; who only reads waits for no writer.
+            # A plain BEGIN fails at once when it writes after somebody else has since its read (SQLITE_BUSY_SNAPSHOT).
             connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
@@ -122,6 +123,7 @@ def to_row(job: JobRecord, since: JobRecord | None = None) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for item in fields(job):
         value = getattr(job, item.name)
+        # by identity: `replace` hands on the very objects of fields that did not change
         if since is None or value is not getattr(since, item.name):
             row[item.name] = _written(item.name, value)
     return row

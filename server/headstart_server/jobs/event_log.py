@@ -36,6 +36,7 @@ class EventLog:
         job, appended = await self._writes.run(write, identifier, *args, **kwargs)
         for event in appended:
             _count(event)
+        # taken out: who looks at the log from here on waits for the next write
         changed = self._changed.pop(identifier, None)
         if changed is not None:
             changed.set()
@@ -45,6 +46,7 @@ class EventLog:
         """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
         await self._reads.run(self._store.get, identifier)
         while not self.closed:
+            # before the log is read, and with no await since `closed` was: neither a write nor `close` goes unnoticed
             changed = self._changed.setdefault(identifier, asyncio.Event())
             entries = await self._reads.run(self._store.events, identifier, after)
             for entry in entries:
@@ -54,6 +56,7 @@ class EventLog:
                 return
             if not entries:
                 job = await self._reads.run(self._store.get, identifier)
+                # who begins after the last event sees no end among the entries
                 if job.state.terminal and job.last_sequence <= after:
                     return
                 await changed.wait()

@@ -82,6 +82,7 @@ class ExportWorker(Worker):
 
         runtime = runtime_of(envelope.runtime)
         models, self._artifacts = ModelRegistry(runtime.storage.models), ArtifactRegistry(runtime.storage.artifacts)
+        # from here on `leave`, on the thread that reads, removes what is half written
         self._writing = envelope.identifier
         bundle = models.get(envelope.model)
         pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 0, runtime.image_limits)
@@ -93,6 +94,7 @@ class ExportWorker(Worker):
                 bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier
             )
         finally:
+            # shards left open could be neither evicted nor deleted while the process waits for its next export
             runtime.store.release_idle(0)
 
     def _say(self, stage: str, message: str) -> None:

@@ -77,6 +77,7 @@ class Exports:
         try:
             if waiting:
                 yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
+            # aclosing: a generator that is only dropped runs its `finally` when it is collected
             async with self._turns, aclosing(self._exported(order)) as found:
                 async for item in found:
                     yield item
@@ -113,12 +114,14 @@ class Exports:
             self._running.discard(worker)
             if done is None:
                 worker.kill()
+            # a caller who leaves may be cancelled meanwhile, and the process has to be ended all the same
             await asyncio.shield(self._give_back(worker, identifier, done))
 
     async def _give_back(self, worker: WorkerProcess, identifier: str, done: dict[str, Any] | None) -> None:
         clean = done is not None and "artifact" in done
         await self._pool.give_back(worker, clean=clean)
         if done is None:
+            # after the process has ended: until then it might write there
             await self._files.run(self._artifacts.abandon, identifier)
         elif clean:
             if self._rest is not None:

@@ -32,6 +32,7 @@ async def follow(worker: WorkerProcess, envelope: JobEnvelope, store: JobStore, 
             while not messages.empty() and "done" not in batch[-1]:
                 following = messages.get_nowait()
                 if following is None:
+                    # the mark of the end is taken again once this batch is written
                     messages.put_nowait(None)
                     break
                 batch.append(following)
@@ -57,4 +58,5 @@ async def _pump(worker: WorkerProcess, envelope: JobEnvelope, messages: _Message
     except (ValueError, TypeError, OSError):
         _log.exception("worker speaks nonsense", job=envelope.identifier)
         worker.kill()
+    # after nonsense, too: `follow` would wait for ever
     await messages.put(None)

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 _log = structlog.get_logger()
+# asyncio's readline raises ValueError for a longer line; its default of 64 KiB is less than an event may take
 _LINE_LIMIT = 8 << 20
 _WORKER = (sys.executable, "-m", "headstart_server.jobs.worker")
 
@@ -42,7 +43,7 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_LINE_LIMIT,
-            start_new_session=True,
+            start_new_session=True,  # a group that `kill` ends as one, and that Ctrl-C at the server does not reach
             env={**os.environ, "TOKENIZERS_PARALLELISM": "true"},
         )
         return cls(process, settings)
@@ -78,6 +79,7 @@ class WorkerProcess:
         except (ValueError, TimeoutError) as error:
             _log.warning("worker does not get ready", pid=self.pid, error=repr(error)[:200])
         finally:
+            # reached by a caller who is cancelled, too: nobody else would end the process
             if not self._ready:
                 self.kill()
         return self._ready
@@ -89,6 +91,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends the process and whatever it started, at once."""
+        # the group outlives its leader: what a dead worker started is ended as well
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 
@@ -111,6 +114,7 @@ class WorkerProcess:
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
+        # not drained, so that `cancel` is no coroutine: the transport keeps what the pipe does not take yet
         self._process.stdin.write((json.dumps(message) + "\n").encode())
 
     async def _receive(self) -> dict[str, Any] | None:
@@ -150,7 +154,9 @@ class WorkerPool:
     async def give_back(self, worker: WorkerProcess, *, clean: bool) -> None:
         """Keeps a worker for the next job, or ends it and spawns another."""
         if clean and worker.alive and not self._closed and worker.jobs_done < self._jobs_per_worker:
+            # first in line, since it is ready, while others may still import
             self._idle.insert(0, worker)
+            # one is kept even where none is kept warm (docs/decisions/0001)
             while len(self._idle) > max(1, self._warm):
                 await self._idle.pop().stop()
             return

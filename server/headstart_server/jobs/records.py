@@ -56,6 +56,7 @@ def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
     """The job after an event."""
     match event:
         case StateChange(to=state):
+            # a job that goes on after a restart keeps the time of its first start
             starts = state is State.PREPARING and job.start_time is None
             return replace(
                 job,

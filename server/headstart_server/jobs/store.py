@@ -67,6 +67,7 @@ class JobStore:
                 connection.execute(insert(JOBS).values(to_row(job)))
                 created, _ = self._append(connection, job, [StateChange(job.state)])
         except IntegrityError:
+            # request ids are unique: of racing requests one is stored, and the others find it here
             known = self.known(job)
             if known is None:
                 raise
@@ -133,11 +134,13 @@ class JobStore:
     def earliest(self, states: Sequence[State]) -> datetime | None:
         """When the oldest job in some states was created; None where there is none."""
         with self._reading.connect() as connection:
+            # as texts, ISO 8601 in UTC sorts by time
             found = connection.execute(select(func.min(JOBS.c.create_time)).where(_in(states))).scalar()
         return datetime.fromisoformat(found) if found else None
 
     def user_of(self, dataset: str, states: Sequence[State]) -> str | None:
         """The id of a job in some states that reads an uploaded data set; None where there is none."""
+        # the text narrows the jobs down; the JSON tells whether one of the sources is the data set
         query = select(JOBS.c.identifier, JOBS.c.sources).where(
             _in(states), JOBS.c.sources.contains(dataset, autoescape=True)
         )
@@ -266,6 +269,7 @@ class JobStore:
         rows = []
         for event in events:
             if isinstance(event, StateChange):
+                # without an entry so far it is the job's creation, which comes from no state
                 event = replace(event, before=job.state if job.last_sequence else None)
                 if job.last_sequence:
                     check_transition(job.state, event.to)
@@ -283,6 +287,7 @@ class JobStore:
     def _get(self, connection: Connection, identifier: str, *, lock: bool = True) -> JobRecord:
         """One job, locked until the transaction ends where the database locks by row."""
         query = select(JOBS).where(JOBS.c.identifier == identifier)
+        # SQLite has no FOR UPDATE, which SQLAlchemy leaves out there: BEGIN IMMEDIATE locks the whole database
         row = connection.execute(query.with_for_update() if lock else query).mappings().first()
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")

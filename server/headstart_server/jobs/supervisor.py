@@ -67,7 +67,9 @@ class Supervisor:
         """Queues what an earlier server left unfinished, and starts to work."""
         await self._pool.start()
         for job in await self._executors.store.run(self._store.oldest, _UNFINISHED):
+            # counted as it is stored: the writes below move the count on
             metrics.JOBS.labels(job.state).inc()
+            # its worker ended with the server that had asked it to stop
             if job.state is State.CANCELLING:
                 await self._log.write(self._store.end, job.identifier, State.CANCELLED)
                 continue
@@ -79,6 +81,7 @@ class Supervisor:
     async def close(self) -> None:
         """Stops working, and ends every worker. Unfinished jobs stay in the store and go on when a server starts
         again."""
+        # first: a worker that ends from here on was ended by this, and its job does not fail
         self._log.close()
         running = list(self._running.values())
         for worker in running:
@@ -97,6 +100,7 @@ class Supervisor:
 
     async def cancel(self, identifier: str) -> JobRecord:
         """Asks a job to stop; raises FailedPreconditionError if it has ended."""
+        # a caller who goes once it is stored must not keep the worker from hearing of it
         return await asyncio.shield(self._cancel(identifier))
 
     async def delete(self, identifier: str) -> None:
@@ -121,10 +125,12 @@ class Supervisor:
 
     async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
         if len(self._waiting) >= self._settings.max_queued:
+            # a repeated request is answered however many wait
             known = await self._executors.store.run(self._store.known, job)
             if known is not None:
                 return known, False
             raise OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
+        # before it is stored: of many who submit at once no more than the limit pass the check above
         self._waiting.add(job.identifier)
         new = False
         try:
@@ -139,6 +145,7 @@ class Supervisor:
 
     async def _cancel(self, identifier: str) -> JobRecord:
         job = await self._log.write(self._store.cancel, identifier)
+        # its entry stays in the queue, and `_work` passes over it
         self._waiting.discard(identifier)
         worker = self._running.get(identifier)
         if worker is not None:
@@ -176,13 +183,14 @@ class Supervisor:
         clean = False
         try:
             job = await self._executors.store.run(self._store.get, identifier)
-            if job.state is not State.QUEUED:
+            if job.state is not State.QUEUED:  # cancelled while a worker was taken
                 clean = True
                 return
             done = await follow(worker, self._envelope(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
             del self._running[identifier]
+            # a server that closes ends its workers itself
             if not self._log.closed:
                 await self._pool.give_back(worker, clean=clean)
         if done is not None:
@@ -205,7 +213,7 @@ class Supervisor:
         self._deaths[identifier] += 1
         message = f"the process that drove the job {how}; it goes on from its last checkpoint"
         await self._log.write(self._store.append, identifier, JobWarning(Notice.DRIVER_DIED, message))
-        if job.state is not State.QUEUED:
+        if job.state is not State.QUEUED:  # it may have died before its first report
             await self._log.write(self._store.append, identifier, StateChange(State.QUEUED))
         self._enqueue(identifier)
         return True
@@ -218,6 +226,7 @@ class Supervisor:
                 job = await self._log.write(self._store.end, identifier, state, error)
                 break
             except Exception as refusal:
+                # a refusal for what the job is, such as deleted, would be the same at the next try
                 if isinstance(refusal, HeadstartError) and not isinstance(refusal, OverloadedError):
                     raise
                 _log.exception("the store does not take a job's end", job=identifier, state=state.value)
@@ -230,6 +239,7 @@ class Supervisor:
         return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray)
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:
+        # by now the worker may run another job, or the job run on another worker
         if self._running.get(identifier) is worker:
             worker.kill()
 

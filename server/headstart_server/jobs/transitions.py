@@ -8,8 +8,10 @@ _NEXT: dict[State, set[State]] = {
     State.QUEUED: {State.PREPARING, State.CANCELLED, State.FAILED},
     # A job whose server was restarted goes back to the queue.
     **{state: {*_RUNNING, State.QUEUED, State.CANCELLING, State.CANCELLED, State.FAILED} for state in _RUNNING},
+    # In place of its entry above: a job that publishes returns to no earlier state but the queue.
     State.PUBLISHING: {State.SUCCEEDED, State.QUEUED, State.CANCELLING, State.CANCELLED, State.FAILED},
     State.PAUSED: {State.QUEUED, State.CANCELLED},
+    # It may have published before it heard of the cancellation.
     State.CANCELLING: {State.CANCELLED, State.SUCCEEDED, State.FAILED},
 }
 

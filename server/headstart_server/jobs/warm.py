@@ -18,6 +18,7 @@ def warm_up() -> None:
     optimizer = torch.optim.AdamW([weight], fused=True)
     torch.autograd.backward((torch.randn(2, 4) @ weight).sum())
     optimizer.step()
+    # transformers imports a module when somebody first asks for one of its names
     assert transformers.BertModel and transformers.AutoTokenizer
 
 

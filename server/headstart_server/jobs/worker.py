@@ -49,6 +49,7 @@ class Worker:
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
+        # before the warm-up, so that the process ends with its server even then
         threading.Thread(target=self._read, daemon=True).start()
         self.warm_up()
         self.send({"ready": True})
@@ -63,6 +64,7 @@ class Worker:
 
     def leave(self) -> None:
         """The server has gone, or needs this process no longer."""
+        # called by the thread that reads, which alone sys.exit would end
         os._exit(0)
 
     def send(self, message: dict[str, Any]) -> None:
@@ -75,6 +77,7 @@ class Worker:
         for line in self._incoming:
             message = json.loads(line)
             if "run" in message:
+                # a cancellation so far was of the job before; `follow` repeats one that came before its job
                 self.cancelled.clear()
                 self._jobs.put(message["run"])
             else:
@@ -115,6 +118,7 @@ def run_job(envelope: JobEnvelope, listener: "JobListener") -> str:
     listener.report(StateChange(State.PREPARING))
     job = job_context_of(envelope, runtime.storage)
     if job.spec.backend.type == "ray":
+        # Ray is an extra, which need not be installed
         from headstart_server.engines.ray.engine import RayEngine
 
         return RayEngine(envelope, job, runtime, listener).run()

@@ -76,6 +76,7 @@ def _response(found: Embeddings) -> pb.EmbedResponse:
 
 
 def _page_key(summary: SpaceSummary) -> str:
+    # padded, so that texts sort as their times do
     return f"{summary.last_use:020.6f} {summary.identifier}"
 
 

@@ -15,6 +15,7 @@ LIMIT_BYTES = 4_096
 _OTHERS = 320
 """Names of these two trailers, the status code, and 32 bytes for each, as HTTP/2 counts them."""
 _SHORTEST = 225
+# bytes of one text, halved until everything fits, which the shortest always does
 _SIZES = (3_600, 1_800, 900, 450, _SHORTEST)
 _FIELD = 240
 _CUT = " … "
@@ -37,11 +38,13 @@ def fitted(error: HeadstartError, build: Callable[[str, Sequence[Violation]], St
 def encoded_bytes(message: str, status: Status) -> int:
     """Of a message and its status as trailers carry them."""
     size: int = status.ByteSize()
+    # base64 takes four characters for every three bytes, and for what is left of three
     return percent_encoded_bytes(message) + -(-size // 3) * 4
 
 
 def percent_encoded_bytes(text: str) -> int:
     """Length of `grpc-message`, which leaves printable ASCII but for `%` as it is."""
+    # Percent-Encoded in https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
     return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())
 
 
@@ -79,6 +82,7 @@ def _of_violations(error: InvalidInputError) -> Iterator[tuple[str, Sequence[Vio
         listed = _with_rest(trimmed, error.unlisted)
         yield "; ".join(map(str, listed)), listed
         yield _summary(trimmed[0], len(trimmed) - 1 + error.unlisted), listed
+    # `trimmed` holds the shortest texts by now
     for count in range(len(trimmed) - 1, 0, -1):
         listed = _with_rest(trimmed[:count], len(trimmed) - count + error.unlisted)
         yield _summary(trimmed[0], len(trimmed) - 1 + error.unlisted), listed

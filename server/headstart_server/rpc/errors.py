@@ -43,6 +43,7 @@ def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Statu
 
     def build(message: str, violations: Sequence[errors.Violation]) -> Status:
         details = [_packed(detail) for detail in _details(error, violations)]
+        # a grpc.StatusCode is a pair: its number, and what it is called
         return Status(code=code.value[0], message=message, details=details)
 
     message, status = fitted(error, build)

@@ -50,6 +50,7 @@ def _wrapped(inner: Callable[..., Any], method: str, observed: type["_Quiet"], s
     async def stream(request: Any, context: Any) -> None:
         async with observed(method, context), aclosing(inner(read(request), context)) as responses:
             async for response in responses:
+                # written here, not yielded: what cannot be sent is raised here, within `observed`
                 await _write(context, response)
 
     return stream if inspect.isasyncgenfunction(inner) else answer
@@ -88,6 +89,7 @@ class _Quiet:
             code, message = grpc.StatusCode.INTERNAL, "the server failed; its log has the details"
             _log.exception("rpc failed unexpectedly", exc_info=error)
         self._observe(code, message)
+        # who was cancelled hears nothing any more; a handler that aborted has set its own status
         if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
 

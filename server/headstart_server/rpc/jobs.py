@@ -130,6 +130,7 @@ def _state(state: State | None) -> Any:
 
 def _state_change(event: StateChange) -> pb.StateChange:
     change = pb.StateChange(to=_state(event.to))
+    # `from` is a keyword of Python, which no attribute can be written as
     setattr(change, "from", _state(event.before))
     if event.error is not None:
         change.error.CopyFrom(pb.JobError(**vars(event.error)))

@@ -77,7 +77,9 @@ def check_name(field: str, name: str, most: int) -> None:
 
 def _values(message: Message) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    # not protobuf's MessageToDict, which writes 64-bit numbers as texts
     for field, value in message.ListFields():
+        # a map is a repeated field as well, so it is asked for first
         if _is_map(field):
             entry = field.message_type
             assert entry is not None

@@ -20,7 +20,7 @@ from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
 
 _INLINE_ROWS = 16
-_READ_AHEAD = 2
+_READ_AHEAD = 2  # in the queue; beside these one is answered, and one waits for room
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -66,6 +66,7 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             tasks.add(reader)
             for unfinished in tasks:
                 unfinished.cancel()
+            # waited for: none outlives the call, and no exception is left unread
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _predict(self, request: pb.PredictRequest, caller: Principal) -> pb.PredictResponse:

@@ -57,10 +57,11 @@ class Server:
     def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any]) -> None:
         options = [
             ("grpc.max_receive_message_length", endpoint.max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-            ("grpc.keepalive_time_ms", 30_000),
+            ("grpc.max_send_message_length", -1),  # no limit
+            ("grpc.so_reuseport", 0),  # else Linux lets a second server share the port, and each gets some of the calls
+            ("grpc.keepalive_time_ms", 30_000),  # finds connections whose client went without a FIN
             ("grpc.keepalive_permit_without_calls", 1),
+            # of clients' pings: those that come more often, by default than every 5 minutes, end the connection
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ]
         self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
@@ -69,7 +70,7 @@ class Server:
         for name, (module, add) in _SERVICES.items():
             add(servicers[name], self._server)
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
-        self._names = ["", *names]
+        self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(names, self._server)
         self.port = self._bind(endpoint)

@@ -46,7 +46,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
             self._looked = self._clock()
         info = pb.ServerInfo(pretrained_models=self._on_hand)
         info.MergeFrom(self._lasting)
-        info.devices[0].memory_bytes = available_bytes()
+        info.devices[0].memory_bytes = available_bytes()  # the CPU's, which comes first
         return info
 
 

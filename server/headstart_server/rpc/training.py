@@ -62,6 +62,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
         before = page_start(request.page_token)
+        # one more than a page, which tells whether there is another
         jobs = await self._training.newest(caller_of(context), limit + 1, before, states, job_message)
         token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
         return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
@@ -136,6 +137,8 @@ def _digest(request: pb.TrainJobRequest) -> str:
     body = pb.TrainJobRequest()
     body.CopyFrom(request)
     body.request_id = ""
+    # maps in one order; the bytes may still change with protobuf's release, and a repeated request is refused then
+    # (https://protobuf.dev/programming-guides/serialization-not-canonical/)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 
 

@@ -168,6 +168,7 @@ class Admission:
         """Publishes a file of the state directory where machines share storage; returns its name there."""
         if self._storage.object_store is None:
             return ""
+        # its place below every machine's state directory, where `Storage.fetched` puts it
         name = path.relative_to(self._storage.layout.root).as_posix()
         self._storage.object_store.publish(path, name)
         return name

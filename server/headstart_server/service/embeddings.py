@@ -61,6 +61,7 @@ class EmbeddingService:
 
     def __init__(self, runtime: RuntimeContext, batcher: Batcher, max_rows: int, executors: Executors) -> None:
         self._runtime, self._batcher, self._max_rows, self._executors = runtime, batcher, max_rows, executors
+        # one for all calls, since it keeps the encoder that was used last
         self._context = pass_context(runtime, lambda: None)
 
     async def embed(self, caller: Principal, order: EmbedOrder) -> Embeddings:
@@ -73,6 +74,7 @@ class EmbeddingService:
         try:
             return await self._executors.embedding.run(self._embed, order, gone)
         except asyncio.CancelledError:
+            # a thread cannot be cancelled: it looks at this before each batch
             gone.set()
             raise
 
@@ -106,6 +108,7 @@ class EmbeddingService:
             lambda progress: reports.append(progress.found),
             self._runtime.layout.job(SCRATCH),
         )
+        # the first report comes before anything is encoded
         return Embeddings(matrix.numpy().astype(np.float32), reports[0], plan.space.identifier, plan.precision)
 
     def _plan(self, feature: FeatureSpec) -> PretrainedPlan:
@@ -129,6 +132,7 @@ class _InTurn:
         Raises CancelledError once the caller has gone, and InvalidInputError naming rows that turn out to be unusable.
         """
         self._encode.load()
+        # in pieces, between which predictions have their turn (docs/decisions/0030)
         size = self._encode.piece_rows or max(1, len(rows))
         for start in range(0, len(rows), size):
             batches = self._encode(rows[start : start + size])
@@ -139,6 +143,7 @@ class _InTurn:
     def _next(self, batches: Iterator[Encoded]) -> Encoded | None:
         if self._gone.is_set():
             raise CancelledError("the caller has gone")
+        # the generator computes within `next`, which is therefore called on the computing thread
         return self._batcher.run_between(lambda: next(batches, None))
 
 

@@ -46,6 +46,7 @@ class ExportService:
     async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact; raises NotFoundError, and what `Exports.run` does."""
         caller.require(Scope.EXPORT)
+        # a model that does not exist is refused now, not after the wait for its turn
         await self._executors.files.run(self._models.get, order.model)
         async with aclosing(self._exports.run(order)) as found:
             async for item in found:

@@ -51,6 +51,7 @@ class PredictionService:
         predictor = self._pool.loaded(order.model)
         if predictor is None:
             predictor = await self._executors.loading.run(self._pool.get, order.model)
+        # before the rows are read, so that a refusal costs little
         self._batcher.require_room()
         if order.few:
             rows = self._rows(order, predictor)

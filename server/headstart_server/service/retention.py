@@ -51,6 +51,7 @@ class Retention:
 
     def tend(self) -> None:
         """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
+        # first: what this process has open cannot be evicted
         self._store.release_idle(_PERIOD_SECONDS)
         limit_store(self._layout, self._limits)
         if self._storage.object_store is None:  # else shards here are copies of those there
@@ -58,6 +59,7 @@ class Retention:
             if compacted.merged:
                 _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
+            # noted before it is done: what fails is tried again in an hour, not each minute
             self._tidied = time.monotonic()
             self.tidy(time.time())
         self.prune_caches(time.time())

@@ -56,6 +56,7 @@ class TrainingService:
         caller.require(Scope.TRAIN)
         gone = asyncio.Event()
         try:
+            # the thread that admits cannot be stopped: what it writes is removed once it is done
             return await asyncio.shield(self._create(order, gone))
         except asyncio.CancelledError:
             gone.set()
@@ -108,6 +109,7 @@ class TrainingService:
         identifier, kept = new_id(), False
         try:
             record = await self._executors.planning.run(self._admit, order, identifier)
+            # looked at for the last time: a job that is submitted is made, whoever waits for it
             if gone.is_set():
                 raise asyncio.CancelledError
             job, kept = await self._supervisor.submit(record)

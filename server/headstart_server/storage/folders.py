@@ -81,6 +81,7 @@ class SharedFolders:
                 raise FileNotFoundError(folder)
         elif not (folder.is_dir() and self._lately_there(name)):
             token, files = self._listed(name)
+            # another token: the name was published again since
             if not folder.is_dir() or self._token(name) != token:
                 self._fetch(name, token, files)
         return folder
@@ -118,7 +119,10 @@ class SharedFolders:
             yield temporary
             if self._object_store is not None:
                 token = secrets.token_hex(6)
+                # with its list it is there for everybody; what follows concerns the copy on this machine
                 self._list(name, token, self._upload(name, token, temporary))
+                # an older copy would keep the name; and the note comes before the folder has it, since a folder without
+                # one counts as this machine's own
                 self._drop(name)
                 self._note(name, token)
 
@@ -141,6 +145,7 @@ class SharedFolders:
         if self._object_store is None:
             with published_folder(self.root / name) if team.leads else nullcontext(Path()) as temporary:
                 yield Path(team.broadcast_object(str(temporary)))
+                # the first renames the folder only when everybody has written
                 team.all_gather_object(None)
             return
         token = team.broadcast_object(secrets.token_hex(6))
@@ -183,6 +188,7 @@ class SharedFolders:
                 living.add(f"{name}/{self._listed(name)[0]}")
             except DataLossError:  # nobody knows which of its files count
                 damaged.add(name)
+        # by age, since what is being uploaded has no list yet
         left = [
             file
             for file, stored in self._object_store.files("files").items()
@@ -196,6 +202,7 @@ class SharedFolders:
 
     def forget_removed(self) -> None:
         """Removes copies here of what others removed from the object store."""
+        # looked for before the names are: whatever has a copy by now was listed there before
         copies = [copy for copy in self._here() if self._token(copy)]
         names = self._there() if copies else set()
         for copy in copies:
@@ -228,6 +235,7 @@ class SharedFolders:
         """Removes the copy here."""
         self._known.pop(name, None)
         shutil.rmtree(self.root / name, ignore_errors=True)
+        # the note goes last: without it what a crash leaves of the folder would count as this machine's own
         (self.root / f".{name}.token").unlink(missing_ok=True)
 
     def _upload(self, name: str, token: str, folder: Path) -> dict[str, int]:
@@ -255,6 +263,7 @@ class SharedFolders:
     def _alone(self, name: str) -> Iterator[None]:
         """While no other process of this machine is here for the same folder."""
         self.root.mkdir(parents=True, exist_ok=True)
+        # never unlinked: two processes could then each lock a file of that name
         with (self.root / f".{name}.lock").open("ab") as lock:
             wait_exclusive(lock.fileno())
             yield
@@ -270,6 +279,7 @@ class SharedFolders:
                     raise DataLossError(f"{name}/{file} is gone from the shared storage") from None
                 if (temporary / file).stat().st_size != size:
                     raise DataLossError(f"{name}/{file} in the shared storage has not the size that was published")
+            # the note before the folder, as in `publish`
             if self._token(name) != token:
                 self._drop(name)
                 self._note(name, token)

@@ -17,6 +17,7 @@ from pyarrow.fs import FSSpecHandler, PyFileSystem
 from headstart_server.core.errors import HeadstartError, StorageError, invalid
 from headstart_server.core.files import TEMPORARY, published_file
 
+# for botocore (1.43), where `max_attempts` of `retries` counts what follows the first try; times in seconds
 _RETRIES = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
 _PACKAGES = {"s3": "headstart[s3]", "s3a": "headstart[s3]", "gs": "headstart[gcs]", "gcs": "headstart[gcs]"}
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "created")
@@ -164,6 +165,7 @@ class RemoteObjectStore:
     @classmethod
     def at(cls, url: str) -> Self:
         """By URL. Credentials and endpoints come from where the store's own tools look for them."""
+        # fsspec's cache of listings never expires by default, and other machines publish meanwhile
         options: dict[str, Any] = {"use_listings_cache": False}
         if url.startswith(("s3://", "s3a://")):
             options["config_kwargs"] = _RETRIES
@@ -195,6 +197,7 @@ class RemoteObjectStore:
         with _reached("read", self.path(name)):
             end = None if size is None else start + size
             try:
+                # no range where all is wanted: stores refuse any range of an empty object
                 data: bytes = self._system.cat_file(self.path(name), start=start or None, end=end)
             except FileNotFoundError:
                 raise
@@ -250,7 +253,7 @@ def _reached(verb: str, place: Path | str) -> Iterator[None]:
     """Raises StorageError for whatever a library or a directory raises, but for what is not there to be read."""
     try:
         yield
-    except HeadstartError:
+    except HeadstartError:  # of `published_file`: the disk is full
         raise
     except Exception as error:  # each library has errors of its own
         if isinstance(error, FileNotFoundError) and verb == "read":

@@ -69,6 +69,7 @@ class Storage:
     def tidy(self, now: float) -> int:
         """Removes what killed publishers left; returns how many files went."""
         left = 0 if self.object_store is None else self.object_store.remove_unpublished(now - _ABANDONED_SECONDS)
+        # what killed publishers of checkpoints left goes with their job (`forget_job`)
         return left + sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
 
     def forget_removed(self) -> None:
