@@ -82,7 +82,9 @@ def encoder_types() -> tuple[EncoderType, ...]:
 
 def encoder_type(name: str, feature_type: str, field: str) -> EncoderType:
     """The encoder type of that name for that feature type; raises InvalidInputError naming `field`."""
-    suited = {item.name: item for item in encoder_types() if feature_type in item.feature_types}
+    # The families of torchvision's registry are all for images: nobody else waits for its import.
+    types = encoder_types() if feature_type == "image" else _TYPES
+    suited = {item.name: item for item in types if feature_type in item.feature_types}
     name = _LUDWIG_NAMES.get(name, name)
     if name not in suited:
         message = f"{name[:80]!r} is no encoder for {feature_type} features{choices(name, suited, 'known')}"

@@ -9,10 +9,6 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
-
-from headstart_server.storage.tensor_files import read_into
 
 Module = TypeVar("Module", bound=nn.Module)
 META = torch.device("meta")
@@ -31,6 +27,8 @@ class DeferredEncoder:
 
     def read(self, device: torch.device) -> None:
         """Makes the parameters real on a device and reads them, of sharded ones (DTensors) this process's part."""
+        from headstart_server.storage.tensor_files import read_into  # torch.distributed.checkpoint takes a second
+
         materialise(self.encoder, device)
         state = self.encoder.get_submodule("model").state_dict()
         wanted = {file_name: state[name] for name, file_name in self.names.items()}
@@ -63,6 +61,10 @@ def names_in_files(model: Any, folder: Path) -> dict[str, str] | None:
 
     None where the files hold the weights in another form than the model: missing some, or to be converted.
     """
+    # Here, for they bring torch.distributed.tensor: a second that only sharded trainings are worth.
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
     steps, state, shapes = get_model_conversion_mapping(model), model.state_dict(), _shapes(folder)
     renamings = [step for step in steps if isinstance(step, WeightRenaming)]
     converters = [step for step in steps if isinstance(step, WeightConverter)]

@@ -7,10 +7,8 @@ from functools import cache
 from typing import Any
 
 import torch
-import torchvision
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torchvision.models import get_model_builder, get_model_weights, list_models
 
 from headstart_server.core.errors import invalid
 from headstart_server.core.suggest import choices
@@ -45,16 +43,23 @@ class Architecture:
     @property
     def published(self) -> Mapping[str, Any]:
         """The weights that torchvision publishes, by name, the recommended ones first."""
-        weights = get_model_weights(self.name)
+        weights = _registry().get_model_weights(self.name)
         ordered = [weights.DEFAULT, *(item for item in weights if item is not weights.DEFAULT)]
         return {item.name: item for item in ordered}
+
+
+def _registry() -> Any:
+    """`torchvision.models`, imported when images are asked for: torchvision.ops brings torch's compiler, seconds."""
+    import torchvision.models
+
+    return torchvision.models
 
 
 @cache
 def architectures() -> Mapping[str, tuple[Architecture, ...]]:
     """Every classification model of the installed torchvision by family, smallest first."""
     families: dict[str, list[Architecture]] = {}
-    for name in list_models(module=torchvision.models):
+    for name in _registry().list_models(module=_registry()):
         family = _family(name)
         families.setdefault(family, []).append(Architecture(name, family, _variant(name, family)))
     return {family: tuple(sorted(found, key=_parameters)) for family, found in sorted(families.items())}
@@ -131,7 +136,7 @@ def _built(name: str, *, random: bool, crop: tuple[int, int] | None = None) -> n
         # Unset, init_weights warns; transform_input is what torchvision 0.29 sets where it loads weights.
         options |= {"aux_logits": False, "init_weights": random, "transform_input": True}
     with nullcontext() if random else _NoMemory():
-        model: nn.Module = get_model_builder(name)(**options)
+        model: nn.Module = _registry().get_model_builder(name)(**options)
     return model
 
 
@@ -150,7 +155,7 @@ def _head(model: nn.Module) -> tuple[str, str, int]:
 
 
 def _family(name: str) -> str:
-    module = get_model_builder(name).__module__.rpartition(".")[2]
+    module = _registry().get_model_builder(name).__module__.rpartition(".")[2]
     for family in _SUBFAMILIES.get(module, ()):
         if name.startswith(family):
             return family

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoders.deferred import DeferredEncoder
@@ -108,9 +107,9 @@ class PretrainedInput(nn.Module):
 
     def tie(self) -> None:
         """Makes parameters one again that one of transformers' models shares, after each was given tensors."""
-        model = getattr(self.encoder, "model", None)
-        if isinstance(model, PreTrainedModel):
-            model.tie_weights()
+        tie = getattr(getattr(self.encoder, "model", None), "tie_weights", None)
+        if tie is not None:
+            tie()
 
     def standardise(self, embeddings: Tensor) -> None:
         """Fits shift and scale to a sample of training embeddings [n, d].

@@ -4,7 +4,7 @@ Names and defaults follow Ludwig's `augmentation` (https://ludwig.ai/latest/conf
 torchvision's `transforms.v2`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -13,18 +13,11 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional
 
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.spec.model import AugmentationSpec
 
-_INTERPOLATION = {"bilinear": v2.InterpolationMode.BILINEAR, "bicubic": v2.InterpolationMode.BICUBIC}
-_METHODS: dict[str, Callable[[], Any]] = {
-    "trivial_augment": v2.TrivialAugmentWide,
-    "auto_augment": v2.AutoAugment,
-    "rand_augment": v2.RandAugment,
-}
+_METHODS = {"trivial_augment": "TrivialAugmentWide", "auto_augment": "AutoAugment", "rand_augment": "RandAugment"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,8 @@ class Augmentation:
             pixels: Tensor
             if self.crops:
                 crop = next(step for step in self.steps if step.type == "random_resized_crop")
-                pixels = functional.pil_to_tensor(_random_crop(crop.parameters, transform)(image.convert("RGB")))
+                cut = _random_crop(crop.parameters, transform)(image.convert("RGB"))
+                pixels = _transforms().functional.pil_to_tensor(cut)
             else:
                 pixels = torch.from_numpy(transform.cropped(transform.sized(image)))
             for step in self.steps:
@@ -75,18 +69,26 @@ def _drawing(seed: Sequence[int]) -> Iterator[None]:
         generator.set_state(state)
 
 
+def _transforms() -> Any:
+    """`torchvision.transforms.v2`, imported when an image is augmented: it takes a second."""
+    from torchvision.transforms import v2
+
+    return v2
+
+
 def _random_crop(parameters: dict[str, float], transform: ImageTransform) -> Any:
+    v2 = _transforms()
     return v2.RandomResizedCrop(
         list(transform.crop),
         scale=(parameters["scale_min"], parameters["scale_max"]),
         ratio=(parameters["ratio_min"], parameters["ratio_max"]),
-        interpolation=_INTERPOLATION[transform.interpolation],
+        interpolation=v2.InterpolationMode(transform.interpolation),
         antialias=True,
     )
 
 
 def _step(step: AugmentationSpec, transform: ImageTransform) -> Any:
-    values = step.parameters
+    values, v2 = step.parameters, _transforms()
     match step.type:
         case "random_horizontal_flip":
             return v2.RandomHorizontalFlip(values["probability"])
@@ -106,7 +108,7 @@ def _step(step: AugmentationSpec, transform: ImageTransform) -> Any:
             scale = (values["scale_min"], values["scale_max"])
             return v2.RandomErasing(values["probability"], scale=scale, value=_mean_colour(transform))
         case "auto_augmentation":
-            return _METHODS[step.method or ""]()
+            return getattr(v2, _METHODS[step.method or ""])()
         case _:
             raise LookupError(f"{step.type!r} is no augmentation")
 
