@@ -2,10 +2,10 @@
 
 import codecs
 import csv
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -82,11 +82,10 @@ def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv
 
 def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
     """The column names: the first record, which may hold quoted newlines."""
-    with path.open("rb") as raw:
-        # The block may end within a character; whether the file is text at all is asked of `_decodable`.
-        text = raw.read(BLOCK_BYTES).decode(encoding, errors="replace")
     try:
-        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+        # Whether the file is text at all is asked of `_decodable`.
+        with path.open(encoding=encoding, errors="replace", newline="") as file:
+            names = next(csv.reader(_lines(file), delimiter=delimiter), [])
     except csv.Error as error:
         raise invalid(field, f"the header is not readable: {error}; name the columns in the first line") from None
     if not any(name.strip() for name in names):
@@ -100,6 +99,14 @@ def _header(path: Path, field: str, delimiter: str, encoding: str) -> list[str]:
     if any("\0" in name for name in names):
         raise invalid(field, f"the header holds NUL bytes; remove them, or {_UTF16}", reason=Reason.UNREADABLE_DATA)
     return names
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """Lines, until a block is read; one that is longer comes in pieces. Few files need more than the first."""
+    left = BLOCK_BYTES
+    while left > 0 and (line := file.readline(left)):
+        left -= len(line)
+        yield line
 
 
 def _decodable(path: Path, encoding: str) -> bool:

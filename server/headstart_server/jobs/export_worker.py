@@ -15,6 +15,7 @@ import structlog
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
 from headstart_server.engines.envelopes import ExportEnvelope, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
@@ -27,7 +28,7 @@ _NICE = 5
 
 def main() -> None:
     """Imports what exports need, then serves them from standard input."""
-    os.nice(_NICE)
+    lower_priority(_NICE)
     out = outgoing()
     configure_logs(json_lines=True)
     ExportWorker(sys.stdin, out).serve()

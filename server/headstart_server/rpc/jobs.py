@@ -19,6 +19,7 @@ from headstart_server.jobs.database import damage_named
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.rpc.messages import spec_message, timestamp
+from headstart_server.rpc.remembered import Remembered
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
 JOBS, MODELS, SPACES = "trainJobs", "models", "embeddingSpaces"
@@ -39,14 +40,13 @@ def _job_message(job: JobRecord) -> pb.TrainJob:
         update_time=timestamp(job.update_time),
         start_time=timestamp(job.start_time),
         end_time=timestamp(job.end_time),
-        spec=spec_message(job.spec),
-        resolved_values=map(resolved_value, job.resolved.values if job.resolved else ()),
+        spec=_SPECS.of(job.identifier, job.spec),
         model=name_of(MODELS, job.model) if job.model else "",
         last_sequence=job.last_sequence,
         request_id=job.request_id,
     )
     if job.resolved is not None:
-        message.resolved_spec.CopyFrom(spec_message(job.resolved.spec))
+        message.MergeFrom(_RESOLVED.of(job.identifier, job.resolved))
     if job.best_epoch is not None:
         message.best_epoch.CopyFrom(epoch_message(job.best_epoch))
     if job.error is not None:
@@ -54,6 +54,14 @@ def _job_message(job: JobRecord) -> pb.TrainJob:
     if job.encode:
         message.encode_progress.CopyFrom(_summed(list(job.encode.values())))
     return message
+
+
+def _with_resolved(resolved: SpecResolved) -> pb.TrainJob:
+    """What a job says of its resolved spec."""
+    return pb.TrainJob(resolved_spec=spec_message(resolved.spec), resolved_values=map(resolved_value, resolved.values))
+
+
+_SPECS, _RESOLVED = Remembered(spec_message), Remembered(_with_resolved)
 
 
 def event_message(job: str, entry: LogEntry) -> pb.TrainJobEvent:

@@ -1,0 +1,26 @@
+"""Messages of what does not change, made once: a job's spec takes longer to convert than the rest of its answer."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+Message = TypeVar("Message")
+
+
+class Remembered(Generic[Value, Message]):
+    """The last messages that were made, by name. Not for several threads."""
+
+    def __init__(self, make: Callable[[Value], Message], most: int = 512) -> None:
+        self._make, self._most = make, most
+        self._made: OrderedDict[str, tuple[Value, Message]] = OrderedDict()
+
+    def of(self, name: str, value: Value) -> Message:
+        """The message of a value; the one that was made for this name, if it was of an equal value."""
+        known = self._made.get(name)
+        if known is None or known[0] != value:
+            known = self._made[name] = value, self._make(value)
+        self._made.move_to_end(name)
+        if len(self._made) > self._most:
+            self._made.popitem(last=False)
+        return known[1]
