@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headstart_server.core.digests import file_digest
+from headstart_server.core.digests import digest_of_used, file_digest
 from headstart_server.core.files import published_file
 from headstart_server.core.pruning import mark_used
 
@@ -18,12 +18,12 @@ def is_sound(path: Path) -> bool:
     """Whether a file is there and is what was sealed; marks it as used."""
     try:
         sound = _seal(path).read_text(encoding="ascii", errors="replace") == file_digest(path)
+        if sound:
+            digest_of_used(path, mark_used)
+            # `prune` goes by each file's own time
+            mark_used(_seal(path))
     except FileNotFoundError:
         return False
-    if sound:
-        mark_used(path)
-        # `prune` goes by each file's own time
-        mark_used(_seal(path))
     return sound
 
 

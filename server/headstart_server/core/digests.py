@@ -2,22 +2,71 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from functools import lru_cache
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes in hexadecimal; remembered while size, time and inode stay the same."""
+    state = _state(path)
+    digest = _DIGESTS.get(path, state)
+    if digest is None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _DIGESTS.note(path, state, digest)
+    return digest
+
+
+def digest_of_used(path: Path, mark: Callable[[Path], None]) -> str:
+    """As `file_digest`, of a file that `mark` then gives another time, which is no reason to read it again."""
+    before, digest = _state(path), file_digest(path)
+    mark(path)
+    after = _state(path)
+    if (before.size, before.inode) == (after.size, after.inode):
+        _DIGESTS.note(path, after, digest)
+    return digest
+
+
+class _State(NamedTuple):
+    """What tells that a file has been written."""
+
+    size: int
+    time: int
+    """Of its last modification, in ns."""
+    inode: int
+
+
+def _state(path: Path) -> _State:
     stat = path.stat()
-    return _file_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return _State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-@lru_cache(maxsize=4096)
-def _file_digest(path: Path, _size: int, _mtime_ns: int, _inode: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+class _Digests:
+    """Those of the files that were read last, with the state that each was read in. Thread-safe."""
+
+    def __init__(self, most: int = 4_096) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._known: OrderedDict[Path, tuple[_State, str]] = OrderedDict()
+
+    def get(self, path: Path, state: _State) -> str | None:
+        """The digest, if the file is in that state still."""
+        with self._lock:
+            known = self._known.get(path)
+            return known[1] if known is not None and known[0] == state else None
+
+    def note(self, path: Path, state: _State, digest: str) -> None:
+        """Remembers a digest; that of the file that was read longest ago is forgotten."""
+        with self._lock:
+            self._known[path] = state, digest
+            self._known.move_to_end(path)
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+
+
+_DIGESTS = _Digests()
 
 
 def fingerprint(description: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def published_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
     try:
         with disk_full_named(path.parent):
             yield temporary
-            for file in temporary.rglob("*"):
+            for file in (temporary, *temporary.rglob("*")):
                 _fsync(file)
             try:
                 # rename(2) replaces no folder with anything in it; a crash between the two leaves neither

@@ -43,7 +43,10 @@ class FolderClaims:
 
     def living(self) -> int:
         """How many keys are claimed right now."""
-        return len(self._claimed())
+        if not self._folder.is_dir():
+            return 0
+        with self._mutex():  # between the making of a claim's file and its lock it would look dead
+            return len(self._claimed())
 
     @contextmanager
     def claim(self, keys: Keys) -> Iterator[npt.NDArray[np.bool_]]:

@@ -136,6 +136,7 @@ class WorkerPool:
         self._warm, self._jobs_per_worker = warm, jobs_per_worker
         self._process = process or ProcessSettings()
         self._idle: list[WorkerProcess] = []
+        self._starting = 0
         self._closed = False
 
     async def start(self) -> None:
@@ -177,5 +178,13 @@ class WorkerPool:
         await asyncio.gather(*(worker.stop() for worker in idle))
 
     async def _top_up(self) -> None:
-        while not self._closed and len(self._idle) < self._warm:
-            self._idle.append(await WorkerProcess.spawn(self._process))
+        while not self._closed and len(self._idle) + self._starting < self._warm:
+            self._starting += 1
+            try:
+                worker = await WorkerProcess.spawn(self._process)
+            finally:
+                self._starting -= 1
+            if self._closed:
+                await worker.stop()
+            else:
+                self._idle.append(worker)

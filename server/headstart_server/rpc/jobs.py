@@ -156,11 +156,9 @@ def _resolved(event: SpecResolved) -> pb.SpecResolved:
 
 
 def _summed(passes: list[EncodeReport]) -> pb.EncodeProgress:
-    """Counts of every feature together; feature, space and speed only where there is one pass."""
+    """Every feature together, its speed that of all passes; feature, space and workers only where there is one pass."""
     if len(passes) == 1:
         return encode_message(passes[0])
-    counted = ("total", "seen", "found", "repeated", "encoded", "shared")
+    counted = ("total", "seen", "found", "repeated", "encoded", "shared", "seconds", "waited")
     sums = {name: sum(getattr(item, name) for item in passes) for name in counted}
-    message = encode_message(replace(passes[0], **sums, feature="", space=""))
-    message.rows_per_second, message.eta_seconds = passes[0].rows_per_second, passes[0].eta_seconds
-    return message
+    return encode_message(replace(passes[0], **sums, feature="", space="", workers=()))

@@ -9,7 +9,7 @@ import numpy as np
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
-from headstart_server.core.errors import HeadstartError, invalid
+from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of
 from headstart_server.core.principal import Principal
 from headstart_server.rpc.callers import caller_of
@@ -54,8 +54,10 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
-            except HeadstartError as error:  # of a request that cannot be read: it has its place in the order
-                await answers.put(asyncio.create_task(_failed(error)))
+            except Exception as error:  # noqa: BLE001 - of a request that cannot be read: it has its place in the order
+                failure = asyncio.create_task(_failed(error))
+                tasks.add(failure)
+                await answers.put(failure)
 
         reader = asyncio.create_task(read())
         try:
@@ -95,7 +97,7 @@ def _is_small(table: table_pb2.Table) -> bool:
     return 0 < count <= _INLINE_ROWS and all(column.WhichOneof("values") != "bytes" for column in table.columns)
 
 
-async def _failed(error: HeadstartError) -> pb.PredictResponse:
+async def _failed(error: Exception) -> pb.PredictResponse:
     raise error
 
 

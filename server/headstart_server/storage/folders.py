@@ -234,7 +234,8 @@ class SharedFolders:
     def _drop(self, name: str) -> None:
         """Removes the copy here."""
         self._known.pop(name, None)
-        shutil.rmtree(self.root / name, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self.root / name)
         # the note goes last: without it what a crash leaves of the folder would count as this machine's own
         (self.root / f".{name}.token").unlink(missing_ok=True)
 

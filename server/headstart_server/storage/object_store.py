@@ -15,7 +15,7 @@ import fsspec
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from headstart_server.core.errors import HeadstartError, StorageError, invalid
-from headstart_server.core.files import TEMPORARY, published_file
+from headstart_server.core.files import TEMPORARY, disk_full_named, published_file
 
 # for botocore (1.43), where `max_attempts` of `retries` counts what follows the first try; times in seconds
 _RETRIES = {"retries": {"mode": "standard", "max_attempts": 6}, "connect_timeout": 10, "read_timeout": 60}
@@ -219,7 +219,8 @@ class RemoteObjectStore:
 
     def fetch(self, name: str, target: Path) -> None:
         """See ObjectStore."""
-        with published_file(target) as temporary, _reached("read", self.path(name)):
+        # Inside of `published_file`: a full disk here is no fault of the storage's.
+        with published_file(target) as temporary, _reached("read", self.path(name)), disk_full_named(target.parent):
             self._system.get_file(self.path(name), str(temporary))
 
     def remove(self, *names: str) -> None:

@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import fcntl
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,33 @@ def test_a_claim_released_while_it_is_looked_at_is_no_crash(tmp_path: Path, monk
     monkeypatch.setattr("headstart_server.embedding_store.claims.try_exclusive", released_meanwhile)
     with FolderClaims(tmp_path).claim(keys_of(["a", "b"])) as mine:
         assert mine.tolist()[1]
+
+
+def test_a_claim_that_is_being_made_is_not_taken_for_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever counts claims waits while another process has a claim's file and not yet its lock."""
+    made, counted, wait = threading.Event(), list[int](), locks.wait_exclusive
+
+    def slowly(descriptor: int) -> locks.Lock:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".claim":
+            made.set()
+            time.sleep(0.1)
+        return wait(descriptor)
+
+    monkeypatch.setattr("headstart_server.embedding_store.claims.wait_exclusive", slowly)
+
+    def count() -> None:
+        made.wait(20)
+        counted.append(FolderClaims(tmp_path).living())
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    with FolderClaims(tmp_path).claim(keys_of(["a", "b"])) as mine:
+        counter.join(20)
+        assert mine.tolist() == [True, True]
+    assert counted == [2]
+    assert FolderClaims(tmp_path / "nowhere").living() == 0
 
 
 def test_keys_that_end_in_zeros_are_told_apart(tmp_path: Path) -> None:

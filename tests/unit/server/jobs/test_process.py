@@ -169,6 +169,31 @@ async def test_workers_that_do_not_start_are_an_error_and_leave_no_process(
     assert [worker.alive for worker in spawned] == [False] * 3
 
 
+async def test_no_more_workers_are_kept_warm_than_asked_for_whoever_fills_up(
+    pools: list[WorkerPool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[WorkerProcess] = []
+    spawn = WorkerProcess.spawn
+
+    async def slowly(wanted: ProcessSettings) -> WorkerProcess:
+        await asyncio.sleep(0.05)
+        spawned.append(await spawn(wanted))
+        return spawned[-1]
+
+    monkeypatch.setattr(WorkerProcess, "spawn", slowly)
+    pool = WorkerPool(1, process=settings(_READY + "sys.stdin.read()"))
+    await asyncio.gather(pool.start(), pool.start())
+    assert len(spawned) == 1
+    filling = asyncio.create_task(
+        WorkerPool.start(other := WorkerPool(1, process=settings(_READY + "sys.stdin.read()")))
+    )
+    await asyncio.sleep(0.01)
+    await other.close()
+    await filling
+    await pool.close()
+    assert [worker.alive for worker in spawned] == [False, False]
+
+
 async def test_a_worker_that_is_no_longer_awaited_is_killed(
     pools: list[WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,3 +143,16 @@ async def test_a_bad_request_is_named(
         await stub.Predict(bad)
     assert refused.value.code() is code
     assert field in (refused.value.details() or "")
+
+
+async def test_a_stream_whose_requests_break_off_ends_with_the_error(predictor: FakePredictor) -> None:
+    async def requests() -> AsyncIterator[pb.PredictRequest]:
+        yield request(1)
+        raise ConnectionError("the iterator broke")
+
+    batcher = Batcher()
+    stream = servicer_of(predictor, batcher).PredictStream(requests(), context=None)
+    assert numbers(await anext(stream)) == [2]
+    with pytest.raises(ConnectionError, match="broke"):
+        await asyncio.wait_for(anext(stream), 20)
+    batcher.close()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
 import pytest
-from headstart_server.core.errors import InvalidInputError, StorageError
+from headstart_server.core.errors import InvalidInputError, StorageError, StoreFullError
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, RemoteObjectStore, object_store_at
 
 
@@ -129,3 +130,13 @@ def test_a_directory_that_fails_is_named_as_shared_storage(tmp_path: Path, monke
     monkeypatch.setattr(Path, "open", failing)
     with pytest.raises(StorageError, match=r"cannot read .*name in the shared storage: OSError: .*Stale file handle"):
         object_store.read("name")
+
+
+def test_a_full_disk_here_is_no_fault_of_the_storages(tmp_path: Path) -> None:
+    class FullDisk:
+        def get_file(self, *_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreFullError, match="no space left on the disk that holds copies"):
+        RemoteObjectStore(FullDisk(), "bucket").fetch("name", tmp_path / "copies" / "name")
+    assert list((tmp_path / "copies").iterdir()) == []
