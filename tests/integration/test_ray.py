@@ -23,7 +23,7 @@ from tests.support.running_server import RunningServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
 
-pytestmark = [pytest.mark.both_arithmetics, pytest.mark.timeout(900)]  # a cluster and six processes import torch
+pytestmark = pytest.mark.timeout(900)  # a cluster and six processes import torch
 ROWS = reviews.columns(reviews.make_rows(20, seed=3), "review", "price", "category")
 
 
@@ -46,6 +46,7 @@ def kill_after_checkpoint(job: Path) -> None:
     os.kill(members()[-1], signal.SIGKILL)
 
 
+@pytest.mark.both_arithmetics
 def test_workers_train_what_one_process_trains_though_one_is_killed(
     server: RunningServer, client: headstart.Client, arithmetic: str
 ) -> None:
