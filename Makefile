@@ -3,9 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := client server tests benchmarks examples
+PACKAGES := client server tests benchmarks examples helm
 
-.PHONY: help setup quickstart test test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test chart test-chart test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,13 @@ contract: $(VENV)/.dev ## buf lint, and buf breaking against the last release
 protos: $(VENV)/.dev ## generate the Python stubs
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --pyi_out=client --grpc_python_out=client \
 		protos/headstart/v1/*.proto
+
+chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
+	$(BIN)/python -m helm.generate
+	$(BIN)/python -m helm.dashboard
+
+test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
+	PYTHON=$(BIN)/python helm/test.sh
 
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run

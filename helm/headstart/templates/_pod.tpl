@@ -1,0 +1,115 @@
+{{- define "headstart.env" -}}
+# Whatever a library wants to keep in its user's home goes to /tmp: the user has none.
+- name: HOME
+  value: /tmp
+- name: HF_HOME
+  value: /var/lib/headstart/huggingface
+- name: TORCH_HOME
+  value: /var/lib/headstart/torch
+{{- if or .Values.database.url .Values.database.existingSecret }}
+- name: HEADSTART_DATABASE_URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "headstart.databaseSecret" . }}
+      key: {{ .Values.database.existingSecretKey }}
+{{- end }}
+{{- if .Values.ray.enabled }}
+{{ include "headstart.rayToken" . }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "headstart.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- if .Values.gpu.enabled -}}
+{{- $limits := merge (dict .Values.gpu.resource .Values.gpu.count) (default dict $resources.limits) -}}
+{{- $_ := set $resources "limits" $limits -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{/* The kubelet's gRPC probe knows no TLS: with TLS the port is only connected to. */}}
+{{- define "headstart.probe" -}}
+{{- if .root.Values.tls.enabled -}}
+tcpSocket:
+  port: grpc
+{{- else -}}
+grpc:
+  port: 50051
+{{- end }}
+periodSeconds: {{ .root.Values.probes.periodSeconds }}
+timeoutSeconds: {{ .root.Values.probes.timeoutSeconds }}
+failureThreshold: {{ .failures }}
+{{- end -}}
+
+{{- define "headstart.probes" -}}
+startupProbe:
+  {{- $starts := div (add .Values.probes.startupSeconds .Values.probes.periodSeconds -1) .Values.probes.periodSeconds }}
+  {{- include "headstart.probe" (dict "root" . "failures" $starts) | nindent 2 }}
+readinessProbe:
+  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures) | nindent 2 }}
+livenessProbe:
+  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.livenessFailures) | nindent 2 }}
+{{- end -}}
+
+{{- define "headstart.volumeMounts" -}}
+- name: state
+  mountPath: /var/lib/headstart
+- name: tmp
+  mountPath: /tmp
+- name: shm
+  mountPath: /dev/shm
+{{- if .Values.data.volume }}
+- name: data
+  mountPath: /data
+  readOnly: true
+{{- end }}
+{{- if .Values.models.volume }}
+- name: models
+  mountPath: /models
+  readOnly: true
+{{- end }}
+{{- if .Values.tls.enabled }}
+- name: tls
+  mountPath: /etc/headstart/tls
+  readOnly: true
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "headstart.volumes" -}}
+- name: tmp
+  emptyDir: {}
+- name: shm
+  emptyDir:
+    medium: Memory
+    sizeLimit: {{ .Values.sharedMemory }}
+{{- if not .Values.persistence.enabled }}
+- name: state
+  emptyDir: {}
+{{- else if .Values.persistence.existingClaim }}
+- name: state
+  persistentVolumeClaim:
+    claimName: {{ .Values.persistence.existingClaim }}
+{{- end }}
+{{- with .Values.data.volume }}
+- name: data
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.models.volume }}
+- name: models
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if .Values.tls.enabled }}
+- name: tls
+  secret:
+    secretName: {{ .Values.tls.existingSecret }}
+{{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}

