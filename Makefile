@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := client server tests benchmarks examples helm
+PACKAGES := client server tests benchmarks examples helm docker
 
 .PHONY: help setup quickstart test chart test-chart test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
