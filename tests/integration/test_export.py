@@ -17,7 +17,6 @@ from tests.support import reviews
 from tests.support.running_server import RunningServer
 from tests.support.stubs import stub_of
 
-pytestmark = pytest.mark.both_arithmetics
 NASTY = [
     "",
     "good",
@@ -62,6 +61,7 @@ def model(request: pytest.FixtureRequest, server: RunningServer) -> str:
         return client.train(wanted, headstart.ServerPath("reviews.csv")).result().model
 
 
+@pytest.mark.both_arithmetics
 @pytest.mark.parametrize("file_format", ABSENT)
 def test_artifact_alone_answers_as_the_live_model(
     model: str, client: headstart.Client, tmp_path: Path, file_format: str
@@ -176,6 +176,7 @@ def test_deleting_a_model_while_it_is_exported_has_a_clear_status(
             assert client.artifacts.get(events[-1].artifact.name).model == model
 
 
+@pytest.mark.both_arithmetics
 def test_a_head_only_artifact_takes_embeddings(client: headstart.Client, tmp_path: Path) -> None:
     import numpy as np
     import onnxruntime
