@@ -43,7 +43,8 @@ def save(folder: Path, kind: str) -> Path:
 def test_codes_travel_with_the_model(tmp_path: Path, kind: str, trainable: bool) -> None:
     folder = save(tmp_path / "models" / "coded", kind)
     texts = ["the good film", "awful plot", ""]
-    expected = load_preparation(ModelSource("coded", folder), 38, "f").tokenize(texts)
+    preparation = load_preparation(ModelSource("coded", folder), 38, "f")
+    expected = preparation.tokenize(texts)
     assert len(set(expected.ids.tolist())) > 4
     job = trained(tmp_path, "coded", trainable=trainable)
     shutil.rmtree(tmp_path / "models")
@@ -51,7 +52,10 @@ def test_codes_travel_with_the_model(tmp_path: Path, kind: str, trainable: bool)
     rows = [{**row, "review": text} for row, text in zip(reviews.make_rows(3), texts, strict=True)]
     table = table_of_arrow(pa.table({name: [row[name] for row in rows] for name in rows[0]}), "rows")
     read = predictor.rows(table)
-    assert predictor.tensor("review", "input_ids", read).tolist() == expected.padded(np.arange(3), 0)[0].tolist()
+    assert (
+        predictor.tensor("review", "input_ids", read).tolist()
+        == expected.padded(np.arange(3), preparation.padding)[0].tolist()
+    )
     outputs = predictor.predict(predictor.loaded(read, Reuse.NONE), Reuse.NONE).outputs
     assert all(np.isfinite(values).all() for values in outputs.values())
     with pytest.raises(FailedPreconditionError, match="head_only"):
