@@ -3,8 +3,8 @@
 # more than importing torch: nothing is compiled and no model is made.
 #
 # In truth it imports torch's compiler. torchvision.models imports models that use torchvision.ops, whose roi_align imports
-# torch._dynamo.utils, and with it torch._dynamo, torch._inductor and sympy: about a third more modules and CPU time than torch
-# alone. A server that lists encoders without making one pays for it at every start, and in each of its processes.
+# torch._dynamo.utils, and with it torch._dynamo, torch._inductor and sympy: nearly as many modules again as torch itself, and
+# more than half of its CPU time. A server that lists encoders without making one pays for it at every start, and in each of its processes.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
