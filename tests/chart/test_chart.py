@@ -137,32 +137,27 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
     assert not any(selector.items() <= test.items() for selector in selectors)
 
 
-REFUSALS = {
-    "a word for a number": ("--set", "service.port=high"),
-    "a key that there is not": ("--set", "persistance.enabled=false"),
-    "a flag that there is not": ("--set", "config.max_quued_jobs=3"),
-    "a flag of another type": ("--set", "config.max_queued_jobs=many"),
-    "a flag that the chart sets": ("--set", "config.port=1"),
-    "a second server": ("--set", "replicaCount=2"),
-    "a policy that there is not": ("--set", "image.pullPolicy=Sometimes"),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize(
-    ("case", "words"),
+    ("value", "words"),
     [
-        ("a word for a number", ["service", "port", "integer"]),
-        ("a key that there is not", ["persistance"]),
-        ("a flag that there is not", ["config", "max_quued_jobs"]),
-        ("a flag of another type", ["config", "max_queued_jobs", "integer"]),
-        ("a flag that the chart sets", ["config", "port"]),
-        ("a second server", ["replicaCount"]),
-        ("a policy that there is not", ["image", "pullPolicy", "IfNotPresent"]),
+        ("service.port=high", ["service", "port", "integer"]),
+        ("persistance.enabled=false", ["persistance"]),
+        ("config.max_quued_jobs=3", ["config", "max_quued_jobs"]),
+        ("config.max_queued_jobs=many", ["config", "max_queued_jobs", "integer"]),
+        ("config.port=1", ["config", "port"]),
+        ("replicaCount=2", ["replicaCount"]),
+        ("image.pullPolicy=Sometimes", ["image", "pullPolicy", "IfNotPresent"]),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(program: str, case: str, words: list[str]) -> None:
-    said = refused(program, *REFUSALS[case])
+def test_a_wrong_value_is_refused_by_name(program: str, value: str, words: list[str]) -> None:
+    said = refused(program, "--set", value)
     assert all(word in said for word in words), said
+
+
+def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> None:
+    found = rendered(program, "--values", CHART / "ci" / "ray-outside-values.yaml")
+    [peers] = [rule["from"] for rule in of_kind(found, "NetworkPolicy")["spec"]["ingress"] if "ports" not in rule]
+    assert peers == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ray"}}}]
 
 
 @pytest.mark.parametrize(

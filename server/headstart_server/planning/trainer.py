@@ -65,9 +65,8 @@ def plan_trainer(
     A given batch size is that of each worker, and the learning rate is scaled with the rows that all of them add to a
     step; an automatic one is shared among them, and the rate stays.
     """
-    trainer = spec.trainer
+    trainer, settle = spec.trainer, resolution.settle
     warnings: list[tuple[str, str]] = [(Notice.SPELLING, note) for note in spec.notes]
-    settle = resolution.settle
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
     rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
