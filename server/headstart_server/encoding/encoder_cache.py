@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any, TypeVar
 
-from torch import nn
+Encoder = TypeVar("Encoder")
 
 
 class EncoderCache:
@@ -12,9 +13,9 @@ class EncoderCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._space = ""
-        self._encoder: nn.Module | None = None
+        self._encoder: Any = None
 
-    def get(self, space: str, load: Callable[[], nn.Module]) -> nn.Module:
+    def get(self, space: str, load: Callable[[], Encoder]) -> Encoder:
         """The encoder of a space, loaded unless it is the one in the cache; whoever holds the one before keeps it."""
         with self._lock:
             # under the lock: who asks for the same space meanwhile waits for it, and loads no second one
@@ -22,4 +23,5 @@ class EncoderCache:
                 self._encoder = None
                 # the one before is let go first, so that memory holds one at a time
                 self._encoder, self._space = load(), space
-            return self._encoder
+            encoder: Encoder = self._encoder
+            return encoder

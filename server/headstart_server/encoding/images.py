@@ -36,7 +36,7 @@ from headstart_server.planning.image_inputs import ImagePlan
 from headstart_server.planning.pretrained import PretrainedPlan
 
 
-class ImagePass(EncoderPass):
+class ImagePass(EncoderPass[ImageEncoder]):
     """The pass of one image encoder, or of one augmented view; rows whose image is unusable are noted, not encoded.
 
     Other processes load images while this one encodes.
@@ -45,9 +45,8 @@ class ImagePass(EncoderPass):
     piece_rows = None
 
     def __init__(self, plan: ImagePlan, images: ScannedImages, context: PassContext, view: int | None = None) -> None:
-        self._plan, self._images, self._context, self._view = plan, images, context, view
-        self._encoder: ImageEncoder | None = None
-        self.waited = 0.0
+        super().__init__(plan, context)
+        self._plan, self._images, self._view = plan, images, view
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """See EncoderPass."""
@@ -69,15 +68,6 @@ class ImagePass(EncoderPass):
 
     def _reader(self) -> ImageReader:
         return self._plan.reader(self._images) if self._view is None else self._plan.view_reader(self._images)
-
-    def load(self) -> ImageEncoder:
-        """See EncoderPass."""
-        if self._encoder is None:
-            # by the space of images as they are, also for a view: the same encoder reads all views
-            encoder = self._context.encoder_cache.get(self._plan.space.identifier, self._loaded)
-            assert isinstance(encoder, ImageEncoder)
-            self._encoder = encoder
-        return self._encoder
 
     def _loaded(self) -> ImageEncoder:
         return self._plan.load_encoder().fused().at(self._plan.precision, self._context.device)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,10 @@ class EpochInputs:
     readers: dict[str, ImageReader] = field(default_factory=dict)
 
 
-class EncoderPass(ABC):
+Encoder = TypeVar("Encoder", bound=nn.Module)
+
+
+class EncoderPass(ABC, Generic[Encoder]):
     """The pass of one encoder, whose weights are loaded when the first row needs them, or lie in a cache."""
 
     piece_rows: ClassVar[int | None]
@@ -69,9 +72,21 @@ class EncoderPass(ABC):
     waited = 0.0
     """Seconds in which the encoder waited for its data."""
 
-    @abstractmethod
-    def load(self) -> nn.Module:
+    def __init__(self, plan: PretrainedPlan, context: PassContext) -> None:
+        # the space of rows as they are, also where a view is read: one encoder reads all views
+        self._space, self._context = plan.space.identifier, context
+        self._encoder: Encoder | None = None
+
+    def load(self) -> Encoder:
         """The encoder, from the cache or loaded: seconds. It stays, whatever others put into the cache meanwhile."""
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._encoder = self._context.encoder_cache.get(self._space, self._loaded)
+        return encoder
+
+    @abstractmethod
+    def _loaded(self) -> Encoder:
+        """The encoder in the plan's precision, on the device."""
 
     @abstractmethod
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
@@ -111,7 +126,7 @@ class InputRows(ABC):
         return None
 
     @abstractmethod
-    def encoder_pass(self, plan: PretrainedPlan, view: int | None = None) -> EncoderPass:
+    def encoder_pass(self, plan: PretrainedPlan, view: int | None = None) -> EncoderPass[Any]:
         """The pass over the rows, or over one of their stored views."""
 
     @abstractmethod

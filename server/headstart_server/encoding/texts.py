@@ -34,22 +34,14 @@ from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.training.feed import TokenFeed
 
 
-class TextPass(EncoderPass):
+class TextPass(EncoderPass[TextEncoder]):
     """The pass of one text encoder."""
 
     piece_rows = 256
 
     def __init__(self, plan: TextPlan, column: TextColumn, context: PassContext) -> None:
-        self._plan, self._column, self._context = plan, column, context
-        self._encoder: TextEncoder | None = None
-
-    def load(self) -> TextEncoder:
-        """See EncoderPass."""
-        if self._encoder is None:
-            encoder = self._context.encoder_cache.get(self._plan.space.identifier, self._loaded)
-            assert isinstance(encoder, TextEncoder)
-            self._encoder = encoder
-        return self._encoder
+        super().__init__(plan, context)
+        self._plan, self._column = plan, column
 
     def _loaded(self) -> TextEncoder:
         return at_precision(self._plan.load_encoder(), self._plan.precision, self._context.device)

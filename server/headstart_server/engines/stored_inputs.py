@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +106,7 @@ class StoredInputs:
         self, feature: FittedFeature, plan: PretrainedPlan, rows: InputRows, view: int | None = None
     ) -> FillProgress:
         """Encodes what the store lacks of all rows, or of one view of the training rows; settles what is unusable."""
-        encode: EncoderPass | PoolEncode = rows.encoder_pass(plan, view)
+        encode: EncoderPass[Any] | PoolEncode = rows.encoder_pass(plan, view)
         if self._encode_pool is not None:
             encode = self._pooled(EncodeTask(feature, view, rows.file_keys), rows)
         numbers = rows.readable(self._data.parts) if view is None else self._data.rows(Part.TRAIN)
@@ -193,7 +194,7 @@ class StoredInputs:
     def _report(
         self,
         plan: PretrainedPlan,
-        encode: EncoderPass | PoolEncode,
+        encode: EncoderPass[Any] | PoolEncode,
         view: int | None = None,
         *,
         test: bool = False,
