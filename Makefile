@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := client server tests benchmarks examples helm docker
 
+# Every process imports torch, which takes three times as long where no bytecode may be kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup quickstart test chart test-chart test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets

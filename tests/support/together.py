@@ -17,6 +17,13 @@ import torch.distributed as dist
 from headstart_server.model.world import World
 
 _SECONDS = 120
+_IMPORTED_ONCE = [
+    __name__,
+    "tests.support.trainings",
+    "transformers.models.bert.modeling_bert",
+    "torch.distributed.fsdp",
+]
+"""By the process that all are forked from; to import it takes longer than what they are asked to do."""
 
 
 class Together:
@@ -29,7 +36,8 @@ class Together:
         self._processes: list[Any] = []
 
     def __enter__(self) -> Together:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_IMPORTED_ONCE)
         store = Path(self._folder.name) / "store"
         for rank in range(self._size):
             here, there = context.Pipe()
