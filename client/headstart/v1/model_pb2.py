@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from headstart.v1 import evaluation_pb2 as headstart_dot_v1_dot_evaluation__pb2
 from headstart.v1 import spec_pb2 as headstart_dot_v1_dot_spec__pb2
 from headstart.v1 import training_pb2 as headstart_dot_v1_dot_training__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/model.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17headstart/v1/spec.proto\x1a\x1bheadstart/v1/training.proto\"\xb2\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04spec\x18\x05 \x01(\x0b\x32\x17.headstart.v1.TrainSpec\x12+\n\x07metrics\x18\x06 \x01(\x0b\x32\x1a.headstart.v1.EpochMetrics\x12)\n\x06inputs\x18\x07 \x03(\x0b\x32\x19.headstart.v1.InputColumn\x12+\n\x07outputs\x18\x08 \x03(\x0b\x32\x1a.headstart.v1.OutputColumn\x12\x12\n\nsize_bytes\x18\t \x01(\x03\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12@\n\x0f\x65ncoder_digests\x18\x0b \x03(\x0b\x32\'.headstart.v1.Model.EncoderDigestsEntry\x1a\x35\n\x13\x45ncoderDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x0bInputColumn\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x03 \x01(\t\">\n\x0cOutputColumn\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.headstart.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse2\xf3\x01\n\x0cModelService\x12>\n\x08GetModel\x12\x1d.headstart.v1.GetModelRequest\x1a\x13.headstart.v1.Model\x12O\n\nListModels\x12\x1f.headstart.v1.ListModelsRequest\x1a .headstart.v1.ListModelsResponse\x12R\n\x0b\x44\x65leteModel\x12 .headstart.v1.DeleteModelRequest\x1a!.headstart.v1.DeleteModelResponseB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/model.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dheadstart/v1/evaluation.proto\x1a\x17headstart/v1/spec.proto\x1a\x1bheadstart/v1/training.proto\"\xe6\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04spec\x18\x05 \x01(\x0b\x32\x17.headstart.v1.TrainSpec\x12+\n\x07metrics\x18\x06 \x01(\x0b\x32\x1a.headstart.v1.EpochMetrics\x12)\n\x06inputs\x18\x07 \x03(\x0b\x32\x19.headstart.v1.InputColumn\x12+\n\x07outputs\x18\x08 \x03(\x0b\x32\x1a.headstart.v1.OutputColumn\x12\x12\n\nsize_bytes\x18\t \x01(\x03\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12@\n\x0f\x65ncoder_digests\x18\x0b \x03(\x0b\x32\'.headstart.v1.Model.EncoderDigestsEntry\x12\x32\n\nevaluation\x18\x0c \x03(\x0b\x32\x1e.headstart.v1.OutputEvaluation\x1a\x35\n\x13\x45ncoderDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x0bInputColumn\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x03 \x01(\t\">\n\x0cOutputColumn\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.headstart.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse2\xf3\x01\n\x0cModelService\x12>\n\x08GetModel\x12\x1d.headstart.v1.GetModelRequest\x1a\x13.headstart.v1.Model\x12O\n\nListModels\x12\x1f.headstart.v1.ListModelsRequest\x1a .headstart.v1.ListModelsResponse\x12R\n\x0b\x44\x65leteModel\x12 .headstart.v1.DeleteModelRequest\x1a!.headstart.v1.DeleteModelResponseB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +38,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_MODEL_ENCODERDIGESTSENTRY']._loaded_options = None
   _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_options = b'8\001'
-  _globals['_MODEL']._serialized_start=130
-  _globals['_MODEL']._serialized_end=564
-  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_start=511
-  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_end=564
-  _globals['_INPUTCOLUMN']._serialized_start=566
-  _globals['_INPUTCOLUMN']._serialized_end=626
-  _globals['_OUTPUTCOLUMN']._serialized_start=628
-  _globals['_OUTPUTCOLUMN']._serialized_end=690
-  _globals['_GETMODELREQUEST']._serialized_start=692
-  _globals['_GETMODELREQUEST']._serialized_end=723
-  _globals['_LISTMODELSREQUEST']._serialized_start=725
-  _globals['_LISTMODELSREQUEST']._serialized_end=783
-  _globals['_LISTMODELSRESPONSE']._serialized_start=785
-  _globals['_LISTMODELSRESPONSE']._serialized_end=867
-  _globals['_DELETEMODELREQUEST']._serialized_start=869
-  _globals['_DELETEMODELREQUEST']._serialized_end=903
-  _globals['_DELETEMODELRESPONSE']._serialized_start=905
-  _globals['_DELETEMODELRESPONSE']._serialized_end=926
-  _globals['_MODELSERVICE']._serialized_start=929
-  _globals['_MODELSERVICE']._serialized_end=1172
+  _globals['_MODEL']._serialized_start=161
+  _globals['_MODEL']._serialized_end=647
+  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_start=594
+  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_end=647
+  _globals['_INPUTCOLUMN']._serialized_start=649
+  _globals['_INPUTCOLUMN']._serialized_end=709
+  _globals['_OUTPUTCOLUMN']._serialized_start=711
+  _globals['_OUTPUTCOLUMN']._serialized_end=773
+  _globals['_GETMODELREQUEST']._serialized_start=775
+  _globals['_GETMODELREQUEST']._serialized_end=806
+  _globals['_LISTMODELSREQUEST']._serialized_start=808
+  _globals['_LISTMODELSREQUEST']._serialized_end=866
+  _globals['_LISTMODELSRESPONSE']._serialized_start=868
+  _globals['_LISTMODELSRESPONSE']._serialized_end=950
+  _globals['_DELETEMODELREQUEST']._serialized_start=952
+  _globals['_DELETEMODELREQUEST']._serialized_end=986
+  _globals['_DELETEMODELRESPONSE']._serialized_start=988
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1009
+  _globals['_MODELSERVICE']._serialized_start=1012
+  _globals['_MODELSERVICE']._serialized_end=1255
 # @@protoc_insertion_point(module_scope)

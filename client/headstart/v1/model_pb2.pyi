@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from headstart.v1 import evaluation_pb2 as _evaluation_pb2
 from headstart.v1 import spec_pb2 as _spec_pb2
 from headstart.v1 import training_pb2 as _training_pb2
 from google.protobuf.internal import containers as _containers
@@ -12,7 +13,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Model(_message.Message):
-    __slots__ = ("name", "display_name", "job", "create_time", "spec", "metrics", "inputs", "outputs", "size_bytes", "digest", "encoder_digests")
+    __slots__ = ("name", "display_name", "job", "create_time", "spec", "metrics", "inputs", "outputs", "size_bytes", "digest", "encoder_digests", "evaluation")
     class EncoderDigestsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +32,7 @@ class Model(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     ENCODER_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     job: str
@@ -42,7 +44,8 @@ class Model(_message.Message):
     size_bytes: int
     digest: str
     encoder_digests: _containers.ScalarMap[str, str]
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., job: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., metrics: _Optional[_Union[_training_pb2.EpochMetrics, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputColumn, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., encoder_digests: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    evaluation: _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.OutputEvaluation]
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., job: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., metrics: _Optional[_Union[_training_pb2.EpochMetrics, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputColumn, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., encoder_digests: _Optional[_Mapping[str, str]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ...) -> None: ...
 
 class InputColumn(_message.Message):
     __slots__ = ("column", "type", "feature")

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from headstart.v1 import evaluation_pb2 as _evaluation_pb2
 from headstart.v1 import spec_pb2 as _spec_pb2
 from headstart.v1 import table_pb2 as _table_pb2
 from google.protobuf.internal import containers as _containers
@@ -137,7 +138,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class TrainJobEvent(_message.Message):
-    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved")
+    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +149,7 @@ class TrainJobEvent(_message.Message):
     WARNING_FIELD_NUMBER: _ClassVar[int]
     MODEL_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     SPEC_RESOLVED_FIELD_NUMBER: _ClassVar[int]
+    MODEL_EVALUATED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time: _timestamp_pb2.Timestamp
     job: str
@@ -158,7 +160,8 @@ class TrainJobEvent(_message.Message):
     warning: JobWarning
     model_published: ModelPublished
     spec_resolved: SpecResolved
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ...) -> None: ...
+    model_evaluated: ModelEvaluated
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ...) -> None: ...
 
 class StateChange(_message.Message):
     __slots__ = ("to", "error")
@@ -305,6 +308,12 @@ class ModelPublished(_message.Message):
     model: str
     best_epoch: EpochMetrics
     def __init__(self, model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ...) -> None: ...
+
+class ModelEvaluated(_message.Message):
+    __slots__ = ("outputs",)
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    outputs: _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.OutputEvaluation]
+    def __init__(self, outputs: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ...) -> None: ...
 
 class SpecResolved(_message.Message):
     __slots__ = ("values", "train_rows", "validation_rows", "test_rows")
