@@ -34,5 +34,11 @@ export function partsBar(parts, total) {
 export function probabilityBar(value) {
   return h("span", { class: "probability" },
     h("span", { class: "probability-bar", "aria-hidden": "true" }, h("span", { style: `width: ${(value * 100).toFixed(2)}%` })),
-    h("span", { class: "numeric" }, percent(value)));
+    h("span", { class: "numeric" }, almost(value)));
+}
+
+/** A probability that is neither nothing nor certain is not rounded to either. */
+function almost(value) {
+  if (value > 0.999 && value < 1) return "> 99.9 %";
+  return value > 0 && value < 0.001 ? "< 0.1 %" : percent(value);
 }

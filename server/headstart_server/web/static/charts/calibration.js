@@ -17,7 +17,7 @@ export function calibrationCurve(bins) {
   const y = (value) => TOP + (1 - number(value)) * INNER;
   const points = filled.map((bin) => [x(bin.meanProbability), y(bin.accuracy), 3 + 6 * Math.sqrt(number(bin.predictions) / most), bin]);
   const ticks = [0, 0.25, 0.5, 0.75, 1];
-  return svg("svg", { viewBox: `0 0 ${LEFT + INNER + 14} ${SIZE}`, class: "square", role: "img", "aria-label": `Calibration curve of ${filled.length} bins. The table has every value.` },
+  return svg("svg", { viewBox: `0 0 ${LEFT + INNER + 24} ${SIZE}`, class: "square", role: "img", "aria-label": `Calibration curve of ${filled.length} bins. The table has every value.` },
     ticks.map((tick) => [
       svg("line", { class: "grid", x1: x(0), x2: x(1), y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick end", x: LEFT - 6, y: y(tick) + 4 }, percent(tick, 0)),

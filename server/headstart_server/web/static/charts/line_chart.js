@@ -20,10 +20,11 @@ const MOST_TABLE_ROWS = 2000;
 export class LineChart {
   /**
    * @param {string} title
-   * @param {{xLabel: string, format?: (value: number) => string, height?: number}} options
+   * @param {{xLabel: string, format?: (value: number) => string, height?: number, logarithmic?: boolean}} options `logarithmic`:
+   *   whether a logarithmic axis is offered
    * @param {AbortSignal} signal
    */
-  constructor(title, { xLabel, format = measure, height = 200 }, signal) {
+  constructor(title, { xLabel, format = measure, height = 190, logarithmic = false }, signal) {
     this.title = title;
     this.options = { xLabel, format, height };
     this.curves = [];
@@ -33,7 +34,9 @@ export class LineChart {
     this.legend = h("ul", { class: "legend" });
     this.canvas = h("div", { class: "plot", role: "img" });
     this.whole = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => this.#showAll() }, "Whole run");
-    this.figure = figure(title, h("div", null, this.legend, this.canvas), () => this.#table(), this.whole);
+    this.logarithmic = false;
+    const scale = logarithmic && h("button", { type: "button", class: "quiet small", "aria-pressed": "false", onclick: () => this.#switchScale(scale) }, "Log scale");
+    this.figure = figure(title, h("div", null, this.legend, this.canvas), () => this.#table(), this.whole, scale);
     this.element = this.figure.element;
     const observer = new ResizeObserver(() => this.#fit());
     observer.observe(this.canvas);
@@ -60,7 +63,8 @@ export class LineChart {
   }
 
   #data() {
-    const tables = this.curves.map((curve) => thinned(curve.x, curve.y, MOST_POINTS));
+    const shown = (y) => (this.logarithmic ? y.map((value) => (value > 0 ? value : null)) : y);
+    const tables = this.curves.map((curve) => thinned(curve.x, shown(curve.y), MOST_POINTS));
     return tables.length > 1 ? uPlot.join(tables) : (tables[0] ?? [[], []]);
   }
 
@@ -88,6 +92,12 @@ export class LineChart {
     this.plot.setData(this.#data(), true);
   }
 
+  #switchScale(button) {
+    this.logarithmic = !this.logarithmic;
+    button.setAttribute("aria-pressed", String(this.logarithmic));
+    this.#rebuild();
+  }
+
   #uplotOptions(width) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
@@ -97,12 +107,12 @@ export class LineChart {
       height: this.options.height,
       legend: { show: false },
       padding: [18, 12, 0, 0],
-      scales: { x: { time: false }, y: { range: (_, low, high) => roomAround(low, high) } },
+      scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : { range: (_, low, high) => roomAround(low, high) } },
       cursor: { points: { size: 7 }, drag: { x: true, y: false }, dataIdx: nearest, y: false },
       axes: [
-        { ...axis, size: 42, label: this.options.xLabel, labelSize: 18, labelFont: axis.font, labelGap: 0, space: 64,
+        { ...axis, size: 26, label: this.options.xLabel, labelSize: 16, labelFont: axis.font, labelGap: 0, space: 64,
           values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : measure(tick))) },
-        { ...axis, size: 58, values: (_, ticks) => ticks.map(this.options.format) },
+        { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.options.format(tick))) },
       ],
       series: [{}, ...this.curves.map((curve) => this.#series(curve, colour))],
       hooks: {

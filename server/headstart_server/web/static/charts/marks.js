@@ -1,30 +1,27 @@
 // Vertical lines of a chart: where epochs end, and which was the best.
 
-const LEAST_DISTANCE = 9; // pixels between lines
-const LABEL_WIDTH = 62;
+const STRIDES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+const LEAST_DISTANCE = 24; // pixels between lines
+const GAP = 8; // pixels between labels
 
-/** Draws marks (`{x, label, best}`) below the curves; where there is no room for all, every so many. */
+/** Draws marks (`{x, label, best}`) below the curves; where there is no room for all, every second, fifth, tenth, ... */
 export function drawMarks(plot, marks, colours) {
-  if (marks.length === 0) return;
   const ratio = devicePixelRatio;
   const { ctx, bbox } = plot;
-  const places = marks.map((mark) => ({ ...mark, at: Math.round(plot.valToPos(mark.x, "x", true)) }))
+  const places = marks.map((mark, index) => ({ ...mark, number: index + 1, at: Math.round(plot.valToPos(mark.x, "x", true)) }))
     .filter(({ at }) => at >= bbox.left && at <= bbox.left + bbox.width);
+  if (places.length === 0) return;
+  const room = (places.at(-1).at - places[0].at) / Math.max(1, places.length - 1);
+  const stride = STRIDES.find((every) => every * room >= LEAST_DISTANCE * ratio) ?? STRIDES.at(-1);
+  const shown = places.filter((place) => place.best || place.number % stride === 0);
   ctx.save();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
   ctx.textBaseline = "bottom";
-  let lastLine = -Infinity;
-  let lastLabel = -Infinity;
-  const best = places.find((place) => place.best);
-  for (const place of places) {
-    if (!place.best && place.at - lastLine < LEAST_DISTANCE * ratio) continue;
+  ctx.textAlign = "center";
+  const taken = [];
+  for (const place of shown.sort((one, other) => Boolean(other.best) - Boolean(one.best) || one.at - other.at)) {
     line(ctx, place, bbox, ratio, colours);
-    lastLine = place.at;
-    const nearBest = best && !place.best && Math.abs(place.at - best.at) < LABEL_WIDTH * ratio;
-    if (place.best || (!nearBest && place.at - lastLabel >= LABEL_WIDTH * ratio)) {
-      label(ctx, place, bbox, ratio, colours);
-      lastLabel = place.at;
-    }
+    label(ctx, place, bbox, ratio, colours, taken);
   }
   ctx.restore();
 }
@@ -39,10 +36,13 @@ function line(ctx, place, bbox, ratio, colours) {
   ctx.stroke();
 }
 
-function label(ctx, place, bbox, ratio, colours) {
+/** Writes a label where none is yet; `taken` are the stretches of those before, the best one's first. */
+function label(ctx, place, bbox, ratio, colours, taken) {
   const half = ctx.measureText(place.label).width / 2;
-  const right = bbox.left + bbox.width - half;
+  const middle = Math.max(bbox.left + half, Math.min(bbox.left + bbox.width - half, place.at));
+  const [from, to] = [middle - half - GAP * ratio, middle + half + GAP * ratio];
+  if (taken.some(([low, high]) => from < high && to > low)) return;
+  taken.push([middle - half, middle + half]);
   ctx.fillStyle = place.best ? colours.best : colours.text;
-  ctx.textAlign = "center";
-  ctx.fillText(place.label, Math.max(bbox.left + half, Math.min(right, place.at)), bbox.top - 3 * ratio);
+  ctx.fillText(place.label, middle, bbox.top - 3 * ratio);
 }

@@ -3,9 +3,9 @@
 import { getJob } from "../api.js";
 import { dataTable, scrolling } from "../charts/figure.js";
 import { LineChart } from "../charts/line_chart.js";
-import { h, replace } from "../dom.js";
+import { h, replace, setText } from "../dom.js";
 import { poll, readUntil } from "../event_feed.js";
-import { measure, number } from "../format.js";
+import { counted, measure, number } from "../format.js";
 import { RunState, isTerminal } from "../run_state.js";
 import { distinctMetrics, emptyBox, errorBox, leaves, lowerIsBetter, mainMetric, metricName, nameOf, stateBadge } from "./words.js";
 
@@ -31,12 +31,13 @@ class Comparison {
     this.notice = h("div");
     this.list = h("ul", { class: "plain compared" });
     this.metrics = h("div", null, h("p", { class: "muted" }, "Loading runs…"));
+    this.note = h("p", { class: "note" });
     this.grid = h("div", { class: "chart-grid" });
     this.differences = h("div");
     replace(root,
       h("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, h("a", { href: "#/jobs" }, "Jobs"), " / ", h("span", { "aria-current": "page" }, "compare")),
       h("h1", null, `Compare ${ids.length} runs`), this.notice, this.list,
-      section("metrics", "Best epochs", this.metrics), section("curves", "Curves", this.grid), section("differences", "Spec differences", this.differences));
+      section("metrics", "Best epochs", h("div", null, this.metrics, this.note)), section("curves", "Curves", this.grid), section("differences", "Spec differences", this.differences));
   }
 
   start() {
@@ -66,13 +67,22 @@ class Comparison {
     this.#label();
     replace(this.list, this.runs.map(({ id, colour, label, job }) => h("li", null,
       h("span", { class: "swatch", style: `--sample: var(--${colour})` }), h("a", { href: `#/jobs/${encodeURIComponent(id)}` }, label), " ", stateBadge(job.state))));
-    const names = distinctMetrics([...new Set(this.runs.flatMap(({ run }) => run.metricNames))]);
+    const names = this.#sharedMetrics();
     const main = mainMetric(this.runs[0].job.resolvedSpec ?? this.runs[0].job.spec, names);
     const ordered = names.sort((one, other) => (other === main) - (one === main) || (other === "loss") - (one === "loss"));
     for (const name of ordered) this.#chart(name);
     if (!ordered.length) replace(this.metrics, emptyBox("None of these runs has ended an epoch yet."));
     else replace(this.metrics, scrolling(this.#metricTable(ordered), "Metrics of the best epochs"));
     replace(this.differences, this.#differenceTable());
+  }
+
+  /** Metrics that more than one run has; all of them where no two runs have the same. */
+  #sharedMetrics() {
+    const all = distinctMetrics([...new Set(this.runs.flatMap(({ run }) => run.metricNames))]);
+    const shared = all.filter((name) => this.runs.filter(({ run }) => run.metricNames.includes(name)).length > 1);
+    const left = all.length - shared.length;
+    setText(this.note, shared.length && left ? `${counted(left, "metric")} of one run alone ${left === 1 ? "is" : "are"} left out.` : "");
+    return shared.length ? shared : all;
   }
 
   /** Names runs; those of the same name by their ids, too. */

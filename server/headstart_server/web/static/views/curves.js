@@ -31,12 +31,12 @@ export class Curves {
     this.spec = spec;
     const marks = evaluations.map((metrics) => ({ x: number(metrics.step), label: markOf(metrics), best: metrics === run.best }));
     if (run.best) marks.find((mark) => mark.best).label = `best: ${markOf(run.best)}`;
-    this.#chart("Loss", this.wide, { height: 280 }).update([...this.#steps(run), ...curvesOf(evaluations, "loss")], marks);
+    this.#chart("Loss", this.wide, { height: 260, logarithmic: true }).update([...this.#steps(run), ...curvesOf(evaluations, "loss")], marks);
     for (const name of this.#ordered(run.metricNames)) {
       this.#chart(metricName(name), this.#place(name)).update(curvesOf(evaluations, name), marks);
     }
-    this.#chart("Learning rate", this.grid, { height: 160 }).update([{ label: "Learning rate", colour: "series-4", x: run.steps.step, y: run.steps.learningRate }], marks);
-    this.#chart("Throughput, rows per second", this.grid, { height: 160, format: count }).update([{ label: "Rows per second", colour: "series-5", x: run.steps.step, y: run.steps.rowsPerSecond }], marks);
+    this.#chart("Learning rate", this.grid, { height: 150 }).update([{ label: "Learning rate", colour: "series-4", x: run.steps.step, y: run.steps.learningRate }], marks);
+    this.#chart("Throughput, rows per second", this.grid, { height: 150, format: count }).update([{ label: "Rows per second", colour: "series-5", x: run.steps.step, y: run.steps.rowsPerSecond }], marks);
     this.#showMore();
   }
 
@@ -89,7 +89,7 @@ function curvesOf(evaluations, name) {
   return PARTS.map(([part, label]) => {
     const having = evaluations.filter((metrics) => metrics[part]?.[name] !== undefined);
     const y = having.map((metrics) => finite(metrics[part][name]));
-    return { label, colour: part, points: having.length <= 60, x: having.map((metrics) => number(metrics.step)), y };
+    return { label, colour: part, points: having.length <= 40, x: having.map((metrics) => number(metrics.step)), y };
   }).filter((curve) => curve.x.length);
 }
 

@@ -20,7 +20,7 @@ function outputPart(evaluation) {
   const { output, part, rows } = evaluation;
   return h("section", { class: "output", "aria-label": `Output ${output}` },
     h("h3", null, output, h("span", { class: "muted" }, ` ${counted(rows, `${PARTS[part] ?? ""} row`)}`)),
-    h("div", { class: "chart-grid" }, classes(evaluation), confusion(evaluation), calibration(evaluation), scatter(evaluation)),
+    h("div", { class: "chart-grid roomy" }, classes(evaluation), confusion(evaluation), calibration(evaluation), scatter(evaluation)),
     worst(evaluation));
 }
 

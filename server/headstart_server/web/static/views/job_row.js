@@ -13,14 +13,14 @@ export class JobRow {
     this.box = h("input", { type: "checkbox", onchange: () => choose(this.box.checked) });
     this.name = h("a", { href: `#/jobs/${encodeURIComponent(idOf(job.name))}` });
     this.narrow = h("span", { class: "narrow muted" });
-    this.state = h("td");
-    this.progress = h("td");
+    this.state = h("span");
+    this.progress = h("div", { class: "row-progress" });
     this.metric = h("td", { class: "wide" });
     this.created = h("time", { datetime: job.createTime, title: fullTime(job.createTime) });
     this.element = h("tr", null,
       h("td", { class: "choose" }, h("label", null, this.box, h("span", { class: "unseen" }, `Compare ${nameOf(job)}`))),
       h("th", { scope: "row" }, this.name, h("span", { class: "id muted" }, idOf(job.name)), this.narrow),
-      this.state, this.progress, this.metric, h("td", { class: "wide" }, this.created));
+      h("td", null, this.state, this.progress), this.metric, h("td", { class: "wide" }, this.created));
     this.update(job);
   }
 

@@ -59,7 +59,7 @@ class JobList {
   }
 
   #makeTable() {
-    const columns = [["Compare", "choose"], ["Job"], ["State"], ["Progress"], ["Best metric", "wide"], ["Created", "wide"]];
+    const columns = [["Compare", "choose"], ["Job"], ["State"], ["Best metric", "wide"], ["Created", "wide"]];
     const head = columns.map(([text, kind]) => h("th", { scope: "col", class: kind }, kind === "choose" ? h("span", { class: "unseen" }, text) : text));
     return h("table", { class: "jobs", hidden: true }, h("caption", { class: "unseen" }, "Jobs, newest first"), h("thead", null, h("tr", null, head)), this.body);
   }

@@ -46,7 +46,7 @@ function facts(model) {
     ["Published", h("time", { datetime: model.createTime, title: fullTime(model.createTime) }, ago(model.createTime)), fullTime(model.createTime)],
     ["Own files", bytes(model.sizeBytes), "without frozen encoders"],
     ["Digest", h("code", null, (model.digest ?? "").slice(0, 12)), "equal for equal models"],
-    ...Object.entries(model.encoderDigests ?? {}).map(([feature, digest]) => [`Encoder of ${feature}`, encoderName(model, feature), `digest ${digest.slice(0, 12)}`]),
+    ...Object.entries(model.encoderDigests ?? {}).map(([feature, digest]) => [`Encoder of ${feature}`, h("span", { class: "long" }, encoderName(model, feature)), `digest ${digest.slice(0, 12)}`]),
   ];
   return h("dl", { class: "tiles" }, items.map(([name, value, detail]) => h("div", null, h("dt", null, name), h("dd", null, value, h("span", { class: "sub muted" }, detail)))));
 }

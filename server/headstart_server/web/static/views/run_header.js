@@ -91,7 +91,8 @@ export class RunHeader {
     const best = run.published ? published(run, job) : bestSoFar(run, job);
     if (best) found.push([`Best ${metricName(best.name)}`, measure(best.value), `${best.part}, epoch ${best.epoch}`]);
     if (last) {
-      found.push(["Step", `${count(last.step)} of ${count(last.totalSteps)}`, `epoch ${last.epoch}`]);
+      const step = Math.max(number(last.step), ...run.evaluations.map((metrics) => number(metrics.step)));
+      found.push(["Step", `${count(step)} of ${count(last.totalSteps)}`, `epoch ${last.epoch}`]);
       found.push(["Training loss", measure(last.loss), "since the last report"]);
       found.push(["Throughput", `${count(last.rowsPerSecond)} rows/s`, null]);
       found.push(["Learning rate", measure(last.learningRate), null]);
