@@ -13,6 +13,8 @@ export function isTerminal(state) {
 export class RunState {
   constructor() {
     this.sequence = 0;
+    /** Milliseconds at which the last event was stored. */
+    this.time = Number.NaN;
     this.state = "";
     /** States with the milliseconds at which they were entered, in order. */
     this.phases = [];
@@ -36,7 +38,8 @@ export class RunState {
   /** Adds one TrainJobEvent, as protobuf's JSON has it. */
   apply(event) {
     this.sequence = number(event.sequence);
-    if (event.stateChange) this.#enter(event.stateChange, Date.parse(event.time));
+    this.time = Date.parse(event.time);
+    if (event.stateChange) this.#enter(event.stateChange);
     else if (event.encodeProgress) this.#encode(event.encodeProgress);
     else if (event.stepProgress) this.#step(event.stepProgress);
     else if (event.epochFinished) this.#evaluate(event.epochFinished);
@@ -85,9 +88,9 @@ export class RunState {
     return { part: this.ended ? 1 : null, left: null };
   }
 
-  #enter(change, time) {
+  #enter(change) {
     this.state = change.to;
-    this.phases.push({ state: change.to, time });
+    this.phases.push({ state: change.to, time: this.time });
     this.error = change.error ?? null;
   }
 

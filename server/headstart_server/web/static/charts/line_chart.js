@@ -58,6 +58,7 @@ export class LineChart {
     if (!this.plot || !sameCurves) this.#rebuild();
     else this.plot.setData(this.#data(), !this.zoomed);
     if (this.zoomed) this.plot.redraw();
+    if (this.plot) this.#readOut(this.plot.cursor.left >= 0 ? this.plot.cursor.idxs : null);
     this.canvas.setAttribute("aria-label", this.#summary());
     this.figure.refresh();
   }
@@ -112,11 +113,11 @@ export class LineChart {
       axes: [
         { ...axis, size: 26, label: this.options.xLabel, labelSize: 16, labelFont: axis.font, labelGap: 0, space: 64,
           values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : measure(tick))) },
-        { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.options.format(tick))) },
+        { ...axis, size: (_, values) => 14 + 7 * Math.max(4, ...(values ?? []).map((text) => text.length)), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.options.format(tick))) },
       ],
       series: [{}, ...this.curves.map((curve) => this.#series(curve, colour))],
       hooks: {
-        setCursor: [(plot) => this.#readOut(plot.cursor.idxs)],
+        setCursor: [(plot) => this.#readOut(plot.cursor.left >= 0 ? plot.cursor.idxs : null)],
         setSelect: [(plot) => this.#zoom(plot.select.width > 0)],
         drawAxes: [(plot) => drawMarks(plot, this.marks, { line: colour("mark"), text: colour("muted"), best: colour("best") })],
       },

@@ -116,7 +116,7 @@ class Comparison {
       if (values.every((value) => value === undefined)) return null;
       const known = values.filter((value) => value !== undefined).map(number);
       const winner = lowerIsBetter(name) ? Math.min(...known) : Math.max(...known);
-      const cells = values.map((value) => value === undefined ? "" : number(value) === winner && known.length > 1 ? h("b", { class: "winner" }, measure(value)) : measure(value));
+      const cells = values.map((value) => value === undefined ? "" : number(value) === winner && new Set(known).size > 1 ? h("b", { class: "winner" }, measure(value)) : measure(value));
       return [`${metricName(name)}, ${part}`, ...cells];
     })).filter(Boolean);
     const epochs = ["Best epoch", ...this.runs.map(({ run }) => String(run.best?.epoch ?? ""))];

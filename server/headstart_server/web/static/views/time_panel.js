@@ -20,11 +20,11 @@ export class TimePanel {
 
   /** Draws the times of a run. */
   update(run) {
-    this.element.hidden = run.phases.length < 2;
-    const version = `${run.phases.length} ${run.byEvaluation.size}`;
+    this.element.hidden = run.phases.length === 0;
+    const version = `${run.phases.length} ${run.byEvaluation.size} ${Math.floor(run.time / 1000)}`;
     if (version === this.version) return;
     this.version = version;
-    this.#show(this.phases, "By phase", phaseParts(run.phases), "Phases that are over.");
+    this.#show(this.phases, "By phase", phaseParts(run), run.ended ? "" : "The present phase up to its last report.");
     this.#show(this.training, "Within training", trainingParts(run.evaluations), "Sums over epochs that are over.");
   }
 
@@ -35,10 +35,11 @@ export class TimePanel {
   }
 }
 
-function phaseParts(phases) {
+function phaseParts({ phases, time: now }) {
   const seconds = new Map();
-  phases.slice(0, -1).forEach(({ state, time }, index) => {
-    seconds.set(state, (seconds.get(state) ?? 0) + (phases[index + 1].time - time) / 1000);
+  phases.forEach(({ state, time }, index) => {
+    const end = phases[index + 1]?.time ?? now;
+    seconds.set(state, (seconds.get(state) ?? 0) + (end - time) / 1000);
   });
   return PHASES.filter(([state]) => seconds.has(state)).map(([state, colour]) => part(stateText(state), seconds.get(state), colour));
 }
