@@ -176,7 +176,7 @@ export class LineChart {
     const note = from ? `, last ${count(MOST_TABLE_ROWS)} of ${count(xs.length)} points` : "";
     const heads = [this.options.xLabel, ...this.curves.map((curve) => curve.label)].map((text) => ({ text, numeric: true }));
     const cell = (value) => (value === null || value === undefined ? "" : measure(value));
-    const rows = xs.slice(from).map((x, index) => [measure(x), ...columns.map((column) => cell(column[from + index]))]);
+    const rows = xs.slice(from).map((x, index) => [Number.isInteger(x) ? count(x) : measure(x), ...columns.map((column) => cell(column[from + index]))]);
     return dataTable(`${this.title} by ${this.options.xLabel}${note}`, heads, rows);
   }
 }

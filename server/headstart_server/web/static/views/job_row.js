@@ -2,9 +2,9 @@
 
 import { progressBar } from "../charts/bars.js";
 import { h, replace, setText } from "../dom.js";
-import { ago, counted, duration, fullTime, idOf, measure, moment, number } from "../format.js";
+import { ago, duration, fullTime, idOf, measure, moment, number } from "../format.js";
 import { isTerminal } from "../run_state.js";
-import { bestMetric, metricName, nameOf, stateBadge } from "./words.js";
+import { bestMetric, metricName, nameOf, stateBadge, waitReason } from "./words.js";
 
 /** A row of the table of jobs. */
 export class JobRow {
@@ -42,9 +42,7 @@ export class JobRow {
 
   /** Says why a queued job waits. */
   waits(before, running) {
-    const reason = before ? `${counted(before, "queued job")} before it` : "next in line";
-    const whom = running ? `; waits for ${running === 1 ? "the running job" : `one of ${running} running jobs`}` : "; waits for a worker";
-    replace(this.progress, h("span", { class: "sub" }, reason + whom));
+    replace(this.progress, h("span", { class: "sub" }, waitReason(before, running)));
   }
 
   /** Shows how far a running job is. */

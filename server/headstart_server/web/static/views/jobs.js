@@ -37,7 +37,7 @@ class JobList {
     this.next = "";
     this.body = h("tbody");
     this.notice = h("div");
-    this.summary = h("p", { class: "muted" }, "Loading jobs…");
+    this.summary = h("div", { class: "muted" }, "Loading jobs…");
     this.more = h("button", { type: "button", hidden: true, onclick: () => this.#loadMore() }, `Show ${PAGE_SIZE} more`);
     this.compare = h("div", { class: "compare-bar", hidden: true });
     this.table = this.#makeTable();
@@ -138,7 +138,7 @@ class JobList {
     this.more.hidden = !this.next;
     this.table.hidden = rows.length === 0;
     if (rows.length) setText(this.summary, `${counted(rows.length, "job")}${this.next ? " shown" : ""}, ${running} running, ${queued.length} queued`);
-    else replace(this.summary, this.states.length ? emptyBox("No job is in this state.") : NO_JOBS());
+    else replace(this.summary, this.states.length ? emptyBox("No job is in this state.", h("p", null, h("a", { href: "#/jobs" }, "Show all jobs"))) : NO_JOBS());
   }
 
   /** Reads how far running jobs are from the ends of their logs. */

@@ -1,19 +1,20 @@
 // One job, live or ended.
 
-import { getJob, getModel } from "../api.js";
+import { all, getJob, getModel, listJobs } from "../api.js";
 import { announce, h, replace } from "../dom.js";
-import { follow } from "../event_feed.js";
+import { follow, poll } from "../event_feed.js";
 import { idOf } from "../format.js";
-import { RunState } from "../run_state.js";
+import { RunState, isTerminal } from "../run_state.js";
 import { Curves } from "./curves.js";
 import { EncodingPanel } from "./encoding_panel.js";
 import { evaluationSection } from "./evaluation.js";
 import { RunHeader } from "./run_header.js";
 import { specSection } from "./spec_table.js";
 import { TimePanel } from "./time_panel.js";
-import { emptyBox, errorBox, nameOf, stateText } from "./words.js";
+import { ACTIVE, emptyBox, errorBox, nameOf, stateText } from "./words.js";
 
 const REDRAW_MS = 250;
+const QUEUE_SECONDS = 3;
 
 /** Shows a job; returns the view's title. */
 export function showRun(root, { id, signal }) {
@@ -47,6 +48,7 @@ class RunView {
       events: (events) => this.#take(events),
     };
     this.#readJob();
+    poll(QUEUE_SECONDS, () => this.#readQueue(), () => {}, this.signal);
     await follow(this.id, listener, this.signal);
     if (!this.signal.aborted && this.run.ended) await this.#readJob();
   }
@@ -60,6 +62,15 @@ class RunView {
       if (error.isMissing) this.#fail(error);
       // everything else: the events say it again once the server answers
     }
+  }
+
+  /** Finds out how many jobs are before this one; the events say nothing of others. */
+  async #readQueue() {
+    if (this.run.state !== "STATE_QUEUED") return;
+    const jobs = await all(listJobs, "trainJobs", { states: ACTIVE }, this.signal);
+    const queued = jobs.filter(({ state }) => state === "STATE_QUEUED");
+    const before = queued.filter(({ name }) => name < `trainJobs/${this.id}`).length;
+    this.header.waits(before, jobs.filter(({ state }) => !isTerminal(state)).length - queued.length);
   }
 
   #fail(error) {

@@ -6,7 +6,7 @@ import { announce, h, replace, setText } from "../dom.js";
 import { count, duration, fullTime, idOf, measure, moment, number } from "../format.js";
 import { isTerminal } from "../run_state.js";
 import { confirmed } from "./confirm.js";
-import { bestMetric, errorBox, mainMetric, metricName, nameOf, stateBadge } from "./words.js";
+import { bestMetric, errorBox, mainMetric, metricName, nameOf, stateBadge, waitReason } from "./words.js";
 
 const CONNECTIONS = {
   connecting: ["idle", "Connecting"],
@@ -41,6 +41,12 @@ export class RunHeader {
     const [tone, text] = CONNECTIONS[status];
     this.link.className = `connection ${tone}`;
     setText(this.link, text);
+  }
+
+  /** Says why a queued run waits. */
+  waits(before, running) {
+    this.waiting = waitReason(before, running);
+    if (this.run) this.#showProgress();
   }
 
   /** Shows a run as it is now; `job` is null until it was read. */
@@ -79,9 +85,10 @@ export class RunHeader {
 
   #showProgress() {
     this.bar.hidden = !this.state || isTerminal(this.state);
+    if (this.state === "STATE_QUEUED") return replace(this.bar, h("span", { class: "whole" }, `Queued: ${this.waiting ?? "waits for a worker"}.`));
     const { part, left } = this.run.progress;
     const text = part === null ? "under way" : `${Math.floor(part * 100)} %${left ? `, ${duration(left)} left` : ""}`;
-    replace(this.bar, progressBar("Progress of this phase", part), h("span", { class: "muted" }, this.state === "STATE_QUEUED" ? "waits for a worker" : text));
+    replace(this.bar, progressBar("Progress of this phase", part), h("span", { class: "muted" }, text));
   }
 
   #tiles() {

@@ -20,12 +20,12 @@ export class TimePanel {
 
   /** Draws the times of a run. */
   update(run) {
-    this.element.hidden = run.phases.length === 0;
     const version = `${run.phases.length} ${run.byEvaluation.size} ${Math.floor(run.time / 1000)}`;
     if (version === this.version) return;
     this.version = version;
     this.#show(this.phases, "By phase", phaseParts(run), run.ended ? "" : "The present phase up to its last report.");
     this.#show(this.training, "Within training", trainingParts(run.evaluations), "Sums over epochs that are over.");
+    this.element.hidden = this.phases.hidden && this.training.hidden;
   }
 
   #show(card, title, parts, note) {

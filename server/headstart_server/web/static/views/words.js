@@ -1,7 +1,7 @@
 // What jobs are called, and what is said of their states, metrics and errors, the same in every view.
 
 import { h } from "../dom.js";
-import { idOf, measure, number, snake } from "../format.js";
+import { counted, idOf, measure, number, snake } from "../format.js";
 
 const STATES = {
   STATE_QUEUED: { text: "Queued", tone: "idle" },
@@ -90,6 +90,13 @@ export function leaves(value, path = "", isMap = false) {
   });
 }
 const MAPS = new Set(["classWeights", "parameters", "resourcesPerWorker", "defaults"]);
+
+/** Why a queued job waits: how many queued jobs are before it, and how many run. */
+export function waitReason(before, running) {
+  const place = before ? `${counted(before, "queued job")} before it` : "next in line";
+  if (!running) return `${place}; waits for a worker`;
+  return `${place}; waits for ${running === 1 ? "the running job" : `one of ${running} running jobs`}`;
+}
 
 /** A box that says what went wrong, and which values are to blame. */
 export function errorBox(title, error) {
