@@ -31,7 +31,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: make test-page does so")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright; make test-page installs it")
     path = chromium()
     if not path:
         pytest.skip("no Chromium found; install one, or set CHROMIUM to its path")

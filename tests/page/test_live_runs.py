@@ -86,7 +86,9 @@ def test_a_server_that_restarts_loses_and_doubles_no_point(end: str, server: Run
 def plotted(page: Any, title: str, curves: int) -> dict[int, list[float]]:
     """Values by step, rounded, as the figure's table has them."""
     rows = table_of(figure_of(page, title))
-    found = {int(row[0].replace(",", "")): [float(f"{float(cell):.3g}") for cell in row[1 : curves + 1]] for row in rows}
+    found = {
+        int(row[0].replace(",", "")): [float(f"{float(cell):.3g}") for cell in row[1 : curves + 1]] for row in rows
+    }
     assert len(found) == len(rows)
     return found
 
