@@ -139,16 +139,20 @@ function visible(signal) {
   });
 }
 
-/** Calls `work` now and then every so many seconds while the page can be seen; its errors go to `failed`. */
+/**
+ * Calls `work` now and then every so many seconds, or as many as it returns, while the page can be seen; its errors go to
+ * `failed`.
+ */
 export async function poll(seconds, work, failed, signal) {
   while (!signal.aborted) {
     await visible(signal);
+    let pause = seconds;
     try {
-      await work();
+      pause = (await work()) ?? seconds;
     } catch (error) {
       if (signal.aborted) return;
       failed(error);
     }
-    await sleep(seconds * 1000, signal);
+    await sleep(pause * 1000, signal);
   }
 }

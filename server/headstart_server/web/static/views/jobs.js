@@ -10,6 +10,8 @@ import { ACTIVE, command, emptyBox, errorBox, nameOf, stateText } from "./words.
 
 const PAGE_SIZE = 50;
 const POLL_SECONDS = 3;
+const LONG_QUEUE = 100; // jobs that wait; a longer queue is asked for more rarely
+const LONG_POLL_SECONDS = 15;
 const MOST_COMPARED = 6;
 const TAIL = 40; // events; enough to hold the last progress
 const MOST_FOLLOWED = 4; // running jobs whose progress is asked for
@@ -33,6 +35,7 @@ class JobList {
     this.signal = signal;
     this.states = FILTERS.find(([name]) => name.toLowerCase() === filter)?.[1] ?? [];
     this.rows = new Map(); // JobRow by the job's name
+    this.active = []; // jobs that have not ended, of every state, newest first
     this.chosen = new Set();
     this.next = "";
     this.body = h("tbody");
@@ -49,10 +52,12 @@ class JobList {
   start() {
     let first = true;
     const work = async () => {
-      await (first ? this.#loadFirst() : this.#refresh());
+      if (first) await this.#loadFirst();
       first = false;
+      await this.#refresh();
       replace(this.notice);
       await this.#follow();
+      return this.active.length > LONG_QUEUE ? LONG_POLL_SECONDS : POLL_SECONDS;
     };
     const failed = (error) => replace(this.notice, errorBox("The list is not up to date; it is asked for again every few seconds.", error));
     poll(POLL_SECONDS, work, failed, this.signal);
@@ -101,6 +106,7 @@ class JobList {
       listJobs({ pageSize: 5, states: this.states }, this.signal),
       all(listJobs, "trainJobs", { states: ACTIVE }, this.signal),
     ]);
+    this.active = active;
     const seen = new Set([...(newest.trainJobs ?? []), ...active].map(({ name }) => name));
     const gone = [...this.rows.values()].filter(({ job }) => !isTerminal(job.state) && !seen.has(job.name));
     const ended = await Promise.all(gone.map(({ job }) => getJob(idOf(job.name), this.signal).catch((error) => this.#lost(job, error))));
@@ -118,6 +124,7 @@ class JobList {
     const known = this.rows.get(job.name);
     if (!known && this.states.length && !this.states.includes(job.state)) return;
     if (known) {
+      if (number(job.lastSequence) < number(known.job.lastSequence)) return; // two answers came in the other order
       if (known.job.state !== job.state) announce(`${nameOf(job)}: ${stateText(job.state)}`);
       known.update(job);
       return;
@@ -131,9 +138,9 @@ class JobList {
 
   #show() {
     const rows = [...this.rows.values()];
-    const queued = rows.filter(({ job }) => job.state === "STATE_QUEUED").reverse();
-    const running = rows.filter(({ job }) => !isTerminal(job.state) && job.state !== "STATE_QUEUED").length;
-    queued.forEach((row, before) => row.waits(before, running));
+    const queued = this.active.filter(({ state }) => state === "STATE_QUEUED").reverse();
+    const running = this.active.length - queued.length;
+    queued.forEach(({ name }, before) => this.rows.get(name)?.waits(before, running));
     for (const row of rows) row.tick();
     this.more.hidden = !this.next;
     this.table.hidden = rows.length === 0;

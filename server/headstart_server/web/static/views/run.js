@@ -48,7 +48,7 @@ class RunView {
       events: (events) => this.#take(events),
     };
     this.#readJob();
-    poll(QUEUE_SECONDS, () => this.#readQueue(), () => {}, this.signal);
+    poll(QUEUE_SECONDS, () => this.#readQueue(), () => this.header.waitsUnknown(), this.signal);
     await follow(this.id, listener, this.signal);
     if (!this.signal.aborted && this.run.ended) await this.#readJob();
   }
@@ -115,17 +115,13 @@ class RunView {
   #showEvaluation() {
     const model = this.run.model || this.job?.model;
     this.#once("evaluation", `${this.run.outputs.length} ${model}`, async () => {
-      const outputs = this.run.outputs.length || !model ? this.run.outputs : await evaluationOf(idOf(model), this.signal);
-      if (outputs.length) replace(this.evaluation, evaluationSection(outputs));
+      try {
+        const outputs = this.run.outputs.length || !model ? this.run.outputs : ((await getModel(idOf(model), this.signal)).evaluation ?? []);
+        if (outputs.length) replace(this.evaluation, evaluationSection(outputs));
+      } catch (error) {
+        // a model that was deleted says nothing any more
+        if (!error.isMissing && !this.signal.aborted) replace(this.evaluation, errorBox("The evaluation did not load; reload the page.", error));
+      }
     });
-  }
-}
-
-/** What a model says of its evaluation; nothing where it was deleted. */
-async function evaluationOf(id, signal) {
-  try {
-    return (await getModel(id, signal)).evaluation ?? [];
-  } catch {
-    return [];
   }
 }

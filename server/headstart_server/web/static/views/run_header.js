@@ -49,6 +49,12 @@ export class RunHeader {
     if (this.run) this.#showProgress();
   }
 
+  /** Says so when nobody knows why a queued run waits: the server does not answer. */
+  waitsUnknown() {
+    this.waiting = "how many jobs are before it is asked again";
+    if (this.run) this.#showProgress();
+  }
+
   /** Shows a run as it is now; `job` is null until it was read. */
   update(run, job) {
     this.run = run;
