@@ -107,7 +107,7 @@ export class LineChart {
       width,
       height: this.options.height,
       legend: { show: false },
-      padding: [18, 12, 0, 0],
+      padding: [18, 22, 0, 0],
       scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : { range: (_, low, high) => roomAround(low, high) } },
       cursor: { points: { size: 7 }, drag: { x: true, y: false }, dataIdx: nearest, y: false },
       axes: [

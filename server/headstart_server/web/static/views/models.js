@@ -39,7 +39,7 @@ export function showModels(root, { signal }) {
 function table(models) {
   const columns = ["Model", "Predicts", "Best metric", { text: "Size", numeric: true }, "Published"];
   const rows = models.map((model) => {
-    const best = bestMetric({ spec: model.spec, bestEpoch: model.metrics });
+    const best = bestMetric({ spec: model.spec, bestEpoch: model.metrics }, true);
     return [
       h("span", null, h("a", { href: `#/models/${encodeURIComponent(idOf(model.name))}` }, nameOf(model)), h("span", { class: "id muted" }, idOf(model.name))),
       (model.outputs ?? []).map(({ feature }) => feature).join(", "),

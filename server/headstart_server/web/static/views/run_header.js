@@ -137,7 +137,7 @@ function bestSoFar(run, job) {
 }
 
 function published(run, job) {
-  const best = bestMetric({ ...job, bestEpoch: run.published });
+  const best = bestMetric({ ...job, bestEpoch: run.published }, true);
   return best && { ...best, epoch: run.published.epoch };
 }
 

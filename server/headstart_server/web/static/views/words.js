@@ -57,10 +57,11 @@ export function mainMetric(spec, names) {
   return choices.find((name) => names.includes(name)) ?? (names.includes("loss") ? "loss" : names[0]);
 }
 
-/** {name, value, part} of the best evaluation's main metric, or null. */
-export function bestMetric(job) {
+/** {name, value, part} of the best evaluation's main metric, or null; test rows count once the model is published. */
+export function bestMetric(job, published = Boolean(job.model)) {
   const best = job.bestEpoch;
-  const part = ["test", "validation", "train"].find((one) => Object.keys(best?.[one] ?? {}).length);
+  const parts = published ? ["test", "validation", "train"] : ["validation", "train"];
+  const part = parts.find((one) => Object.keys(best?.[one] ?? {}).length);
   if (!part) return null;
   const name = mainMetric(job.resolvedSpec ?? job.spec, Object.keys(best[part]));
   return { name, value: number(best[part][name]), part };
