@@ -2,6 +2,7 @@
 
 const STRIDES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 const LEAST_DISTANCE = 24; // pixels between lines
+const LABEL_DISTANCE = 72; // pixels between the middles of labels
 const GAP = 8; // pixels between labels
 
 /** Draws marks (`{x, label, best}`) below the curves; where there is no room for all, every second, fifth, tenth, ... */
@@ -12,7 +13,9 @@ export function drawMarks(plot, marks, colours) {
     .filter(({ at }) => at >= bbox.left && at <= bbox.left + bbox.width);
   if (places.length === 0) return;
   const room = (places.at(-1).at - places[0].at) / Math.max(1, places.length - 1);
-  const stride = STRIDES.find((every) => every * room >= LEAST_DISTANCE * ratio) ?? STRIDES.at(-1);
+  const strideOf = (distance) => STRIDES.find((every) => every * room >= distance * ratio) ?? STRIDES.at(-1);
+  const stride = strideOf(LEAST_DISTANCE);
+  const labelled = strideOf(LABEL_DISTANCE);
   const shown = places.filter((place) => place.best || place.number % stride === 0);
   ctx.save();
   ctx.font = `${11 * ratio}px system-ui, sans-serif`;
@@ -21,7 +24,7 @@ export function drawMarks(plot, marks, colours) {
   const taken = [];
   for (const place of shown.sort((one, other) => Boolean(other.best) - Boolean(one.best) || one.at - other.at)) {
     line(ctx, place, bbox, ratio, colours);
-    label(ctx, place, bbox, ratio, colours, taken);
+    if (place.best || place.number % labelled === 0) label(ctx, place, bbox, ratio, colours, taken);
   }
   ctx.restore();
 }
