@@ -23,6 +23,11 @@ class EventLog:
         self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.closed = False
 
+    @property
+    def watched(self) -> int:
+        """How many jobs somebody waits for news of."""
+        return len(self._changed)
+
     def close(self) -> None:
         """Ends every watch."""
         self.closed = True

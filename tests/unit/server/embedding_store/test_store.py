@@ -8,6 +8,8 @@ import pytest
 from headstart_server.core.errors import NotFoundError, StoreFullError
 from headstart_server.embedding_store import shard as shard_module
 from headstart_server.embedding_store import shard_storage as shard_storage_module
+from headstart_server.embedding_store.shard import Shard
+from headstart_server.embedding_store.shard_storage import FolderShardStorage
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -148,7 +150,7 @@ def test_values_that_are_not_finite_are_never_stored(tmp_path: Path, value: floa
 def test_a_damaged_block_is_missing_and_the_other_blocks_stay(tmp_path: Path) -> None:
     store, keys = _filled(tmp_path, 30)
     [path] = _shards(tmp_path)
-    [shard] = store._shards.values()
+    shard = Shard.open(path)
     _damage(path, shard.embeddings_start + 4 * shard.row_bytes)
     found, unreadable = gathered(store, keys)
     assert unreadable == [3, 4, 5]
@@ -192,7 +194,7 @@ def test_a_shard_of_another_space_is_not_believed(tmp_path: Path) -> None:
 def test_a_damaged_shard_on_a_full_disk_is_still_no_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, keys = _filled(tmp_path, 5)
     [path] = _shards(tmp_path)
-    [shard] = store._shards.values()
+    shard = Shard.open(path)
     _damage(path, shard.embeddings_start)
 
     def full(*_: object) -> None:
@@ -206,24 +208,25 @@ def test_a_damaged_shard_on_a_full_disk_is_still_no_crash(tmp_path: Path, monkey
 def test_keys_damaged_after_opening_do_not_stop_a_gather(tmp_path: Path) -> None:
     store, keys = _filled(tmp_path, 5)
     [path] = _shards(tmp_path)
-    [shard] = store._shards.values()
+    shard = Shard.open(path)
     _damage(path, shard.keys_start)
     _damage(path, shard.embeddings_start)
     assert gathered(store, keys)[1] == [0, 1, 2, 3, 4]
 
 
-def test_a_shard_removed_between_listing_and_opening_is_a_miss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, keys = _filled(tmp_path, 5, 5)
-    again = store_at(tmp_path)
-    really = SpaceStore._open
+def test_a_shard_removed_between_listing_and_opening_is_a_miss(tmp_path: Path) -> None:
+    store, keys = _filled(tmp_path, 5, 5)
 
-    def slow(self: SpaceStore, name: str) -> object:
-        if name == _shards(tmp_path)[0].name and len(_shards(tmp_path)) == 2:
-            _shards(tmp_path)[0].unlink()
-            return really(self, name)
-        return really(self, name)
+    class Losing(FolderShardStorage):
+        """From which a shard goes as soon as it has been listed."""
 
-    monkeypatch.setattr(SpaceStore, "_open", slow)
+        def names(self) -> set[str]:
+            found = super().names()
+            if len(found) == 2:
+                _shards(tmp_path)[0].unlink()
+            return found
+
+    again = SpaceStore(store.space, store.folder, 2, Losing(store.folder))
     again.refresh()
     assert again.contains(keys).tolist() == [False] * 5 + [True] * 5
     assert again.quarantined == 0

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, HeadstartError, NotFoundError
@@ -43,12 +44,12 @@ _REFUSES = """
 ORDER = ExportOrder("m", "onnx", False)
 
 
-def exports_by(root: Path, end: str, concurrent: int = 1) -> Exports:
+def exports_by(root: Path, end: str, **changes: Any) -> Exports:
     """Exports by such a process."""
     command = (sys.executable, "-I", "-c", _START + end)
     pool = WorkerPool(0, process=ProcessSettings(command=command))
     return Exports(
-        ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), Executors().files, concurrent, pool
+        ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), Executors().files, pool=pool, **changes
     )
 
 
@@ -128,8 +129,7 @@ async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_start
 
 
 async def test_idle_processes_end_after_a_while(tmp_path: Path) -> None:
-    exports = exports_by(tmp_path, _EXPORTS)
-    exports._idle_seconds = 0.0
+    exports = exports_by(tmp_path, _EXPORTS, idle_seconds=0.0)
     first = (await items_of(exports))[0]
     assert isinstance(first, Stage)
     await gone(int(first.message))

@@ -144,9 +144,8 @@ def test_a_run_that_has_stopped_early_trains_no_more_of_its_steps() -> None:
     assert len(run.reporter.epochs) == best.epoch + 2
 
 
-def test_a_checkpoint_keeps_the_last_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart_server.training.loop._PAST_REPORTS", 2)
-    first = Run(settings_of(epochs=3, checkpoints=SharedFolders(tmp_path)), total_epochs=4)
+def test_a_checkpoint_keeps_the_last_reports(tmp_path: Path) -> None:
+    first = Run(settings_of(epochs=3, checkpoints=SharedFolders(tmp_path), past_reports=2), total_epochs=4)
     first.loop().run()
     second = Run(settings_of(epochs=4, checkpoints=SharedFolders(tmp_path)))
     second.loop().run()
@@ -261,9 +260,8 @@ def test_metrics_do_not_depend_on_the_evaluation_batch() -> None:
     assert found[1] == pytest.approx(found[2], rel=1e-5)
 
 
-def test_steps_are_reported_with_their_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart_server.training.running._REPORT_SECONDS", 0.0)
-    run = Run(settings_of(epochs=2), warmup=0.5)
+def test_steps_are_reported_with_their_rate_and_time_left() -> None:
+    run = Run(settings_of(epochs=2, report_seconds=0.0), warmup=0.5)
     run.loop().run()
     steps = run.reporter.steps
     assert [report.step for report in steps] == list(range(1, 9))
@@ -274,9 +272,10 @@ def test_steps_are_reported_with_their_rate_and_time_left(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("reporting", [0.0, 1e9])
-def test_a_loss_that_is_not_finite_is_named_with_what_to_do(reporting: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headstart_server.training.running._REPORT_SECONDS", reporting)
-    run = Run(settings_of(), learning_rate=1e38, output="number", optimizer=OptimizerSpec(type="sgd"))
+def test_a_loss_that_is_not_finite_is_named_with_what_to_do(reporting: float) -> None:
+    run = Run(
+        settings_of(report_seconds=reporting), learning_rate=1e38, output="number", optimizer=OptimizerSpec(type="sgd")
+    )
     with pytest.raises(TrainingFailedError, match=r"lower trainer\.learning_rate") as caught:
         run.loop().run()
     assert caught.value.reason == "NON_FINITE_LOSS"
