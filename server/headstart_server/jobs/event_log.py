@@ -8,8 +8,9 @@ from weakref import WeakValueDictionary
 from headstart_server import metrics
 from headstart_server.core.executors import Executor
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
+from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.records import JobRecord, LogEntry
-from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import EpochReport
 
 P = ParamSpec("P")
