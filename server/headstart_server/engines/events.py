@@ -9,9 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from headstart_server.core.states import State
-from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
@@ -54,12 +52,6 @@ class SpecResolved:
     """The resolved spec, as `TrainSpec.compact` gives it."""
     values: list[ResolvedValue]
     rows: RowCounts
-
-
-def spec_resolved(plan: JobPlan) -> SpecResolved:
-    """What a plan says of the spec and the rows."""
-    rows = RowCounts(*map(plan.rows, (Part.TRAIN, Part.VALIDATION, Part.TEST)))
-    return SpecResolved(plan.resolution.spec().compact(), list(plan.resolution.resolved.values()), rows)
 
 
 @dataclass(frozen=True)
