@@ -3,16 +3,16 @@
 A new kind is a class, a line in `_KINDS`, and a message of the contract.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from headstart_server.core.states import State
-from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.resolution import ResolvedValue
+from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
 
@@ -56,12 +56,6 @@ class SpecResolved:
     rows: RowCounts
 
 
-def spec_resolved(plan: JobPlan) -> SpecResolved:
-    """What a plan says of the spec and the rows."""
-    rows = RowCounts(*map(plan.rows, (Part.TRAIN, Part.VALIDATION, Part.TEST)))
-    return SpecResolved(plan.resolution.spec().compact(), list(plan.resolution.resolved.values()), rows)
-
-
 @dataclass(frozen=True)
 class EncodeReport(FillProgress):
     """Progress of the embedding pass over one input."""
@@ -85,8 +79,23 @@ class ModelPublished:
     best_epoch: EpochReport
 
 
+@dataclass(frozen=True)
+class ModelEvaluated:
+    """How the model that is about to be published answers."""
+
+    outputs: list[OutputEvaluation]
+
+
 JobEvent = (
-    StateChange | SpecResolved | EncodeReport | StepReport | EpochReport | PastEpoch | JobWarning | ModelPublished
+    StateChange
+    | SpecResolved
+    | EncodeReport
+    | StepReport
+    | EpochReport
+    | PastEpoch
+    | JobWarning
+    | ModelEvaluated
+    | ModelPublished
 )
 _KINDS: dict[str, type[JobEvent]] = {
     "state": StateChange,
@@ -96,6 +105,7 @@ _KINDS: dict[str, type[JobEvent]] = {
     "epoch": EpochReport,
     "past": PastEpoch,
     "warning": JobWarning,
+    "evaluated": ModelEvaluated,
     "model": ModelPublished,
 }
 _NAMES = {event: kind for kind, event in _KINDS.items()}
@@ -118,3 +128,9 @@ def from_plain(kind: str, data: dict[str, Any]) -> JobEvent:
         raise ValueError(f"{kind!r} is no kind of event; known: {', '.join(_KINDS)}")
     event: JobEvent = _ADAPTERS[_KINDS[kind]].validate_python(data)
     return event
+
+
+def evaluation_of(details: Mapping[str, Any]) -> list[OutputEvaluation]:
+    """How a published model answered, by the details of its bundle; empty for models of earlier versions."""
+    event: ModelEvaluated = _ADAPTERS[ModelEvaluated].validate_python({"outputs": details.get("evaluation", [])})
+    return event.outputs

@@ -8,8 +8,9 @@ from weakref import WeakValueDictionary
 from headstart_server import metrics
 from headstart_server.core.executors import Executor
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
+from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.records import JobRecord, LogEntry
-from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import EpochReport
 
 P = ParamSpec("P")
@@ -22,6 +23,11 @@ class EventLog:
         self._store, self._reads, self._writes = store, reads, writes
         self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.closed = False
+
+    @property
+    def watched(self) -> int:
+        """How many jobs somebody waits for news of."""
+        return len(self._changed)
 
     def close(self) -> None:
         """Ends every watch."""

@@ -186,7 +186,7 @@ class Supervisor:
             if job.state is not State.QUEUED:  # cancelled while a worker was taken
                 clean = True
                 return
-            done = await follow(worker, self._envelope(job), self._store, self._log)
+            done = await follow(worker, self.envelope_of(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
             del self._running[identifier]
@@ -233,7 +233,7 @@ class Supervisor:
                 await asyncio.sleep(self._settings.retry_seconds)
         _log.info("job ended", job=identifier, state=job.state.value)
 
-    def _envelope(self, job: JobRecord) -> JobEnvelope:
+    def envelope_of(self, job: JobRecord) -> JobEnvelope:
         runtime = replace(self._settings.runtime, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
         return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray)
