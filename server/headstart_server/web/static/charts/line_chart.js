@@ -12,8 +12,8 @@ const MOST_POINTS = 4000; // drawn of one curve; more than a screen has columns
 const MOST_TABLE_ROWS = 2000;
 
 /**
- * One curve: `x` ascending, `y` of the same length with null for none.
- * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], points?: boolean, dash?: number[]}} Curve
+ * One curve: `x` ascending, `y` of the same length with null for none; up to `dots` points are dots, too.
+ * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], dots?: number, faint?: boolean, dash?: number[]}} Curve
  */
 
 /** A chart of curves. `update` draws what has come; `signal` ends it. */
@@ -169,7 +169,11 @@ export class LineChart {
       alpha: curve.faint ? 0.55 : 1,
       dash: curve.dash,
       spanGaps: true,
-      points: { show: curve.points ?? false, size: 5, fill: colour(curve.colour) },
+      points: {
+        show: (_, index) => this.curves[index - 1].x.length <= (curve.dots ?? 1),
+        size: 5,
+        fill: colour(curve.colour),
+      },
     };
   }
 

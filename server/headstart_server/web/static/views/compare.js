@@ -155,7 +155,7 @@ class Comparison {
       return {
         label,
         colour,
-        points: having.length <= 40,
+        dots: 40,
         x: having.map((metrics) => metrics.epochs || metrics.epoch),
         y: having.map((metrics) => number(metrics[part][name])),
       };

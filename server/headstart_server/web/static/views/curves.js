@@ -128,7 +128,7 @@ function curvesOf(evaluations, name) {
   return PARTS.map(([part, label]) => {
     const having = evaluations.filter((metrics) => metrics[part]?.[name] !== undefined);
     const y = having.map((metrics) => finite(metrics[part][name]));
-    return { label, colour: part, points: having.length <= 40, x: having.map((metrics) => number(metrics.step)), y };
+    return { label, colour: part, dots: 40, x: having.map((metrics) => number(metrics.step)), y };
   }).filter((curve) => curve.x.length);
 }
 
