@@ -13,7 +13,7 @@ const MOST_TABLE_ROWS = 2000;
 
 /**
  * One curve: `x` ascending, `y` of the same length with null for none; up to `dots` points are dots, too.
- * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], dots?: number, faint?: boolean, dash?: number[]}} Curve
+ * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], dots?: number, faint?: boolean}} Curve
  */
 
 /** A chart of curves. `update` draws what has come; `signal` ends it. */
@@ -167,7 +167,6 @@ export class LineChart {
       stroke: colour(curve.colour),
       width: curve.faint ? 1 : 2,
       alpha: curve.faint ? 0.55 : 1,
-      dash: curve.dash,
       spanGaps: true,
       points: {
         show: (_, index) => this.curves[index - 1].x.length <= (curve.dots ?? 1),
@@ -187,7 +186,7 @@ export class LineChart {
     const items = this.curves.map((curve) => {
       const value = h("b", { class: "legend-value" });
       const sample = h("span", {
-        class: `sample${curve.dash ? " dashed" : ""}${curve.faint ? " faint" : ""}`,
+        class: `sample${curve.faint ? " faint" : ""}`,
         style: `--sample: var(--${curve.colour})`,
       });
       return { value, item: h("li", null, sample, h("span", null, curve.label), " ", value) };
