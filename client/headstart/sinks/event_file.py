@@ -6,6 +6,7 @@ once instead of by the package's own queue and thread, which tell of a full disk
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from pathlib import Path
@@ -33,7 +34,8 @@ class EventFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         whole = self._read(path) if path.exists() else 0
         self._file = path.open("ab", buffering=0)
-        self._file.truncate(whole)
+        if self._file.tell() > whole:
+            self._file.truncate(whole)
         self._waiting = io.BytesIO()
         writer = required("tensorboard.summary.writer.record_writer", "tensorboard").RecordWriter
         self._records: Any = writer(self._waiting)
@@ -65,6 +67,11 @@ class EventFile:
         try:
             self.flush()
         finally:
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Close the file without what waits, after a failure."""
+        with contextlib.suppress(OSError):  # the failure that led here is told
             self._file.close()
 
     def _read(self, path: Path) -> int:

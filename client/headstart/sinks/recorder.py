@@ -72,6 +72,7 @@ class Recorder:
 
     def _leave_out(self, sink: Sink, error: Exception) -> None:
         self._sinks.remove(sink)
+        sink.abandon()
         again = f"`headstart watch {self._name} {sink.option}` writes what is missing"
         failure = SinkFailed(f"{sink.title} failed: {_reason(error)}. {self._name} goes on without it; {again}")
         failure.__cause__ = error

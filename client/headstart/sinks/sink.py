@@ -97,6 +97,9 @@ class Sink(ABC):
     def close(self) -> None:
         """Write what waits. The job has ended, or is no longer followed."""
 
+    def abandon(self) -> None:  # noqa: B027  (most hold nothing)
+        """Let go of what is held, after a method raised. Raises nothing."""
+
     def begin(self, job: TrainJob) -> None:
         """Prepare for the events of a job."""
         self._last: dict[str, int] = {}

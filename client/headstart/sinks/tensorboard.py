@@ -116,6 +116,11 @@ class TensorBoard(Sink):
         for file in self._files.values():
             file.close()
 
+    def abandon(self) -> None:
+        """Close the files as they are."""
+        for file in self._files.values():
+            file.abandon()
+
     def _write_hparams(self, tag: str, event: TrainJobEvent, **content: Any) -> None:
         data = self._hparams.HParamsPluginData(**content)
         metadata = self._hparams_metadata.create_summary_metadata(data)

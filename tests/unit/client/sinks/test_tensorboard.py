@@ -1,20 +1,23 @@
-"""TensorBoard reads back what was written: every point once, splits in one chart, hparams of all jobs beside each other."""
+"""TensorBoard reads back what was written: points once, splits in one chart, hparams of all jobs in one table."""
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from headstart.sinks import TensorBoard
+from headstart.sinks.recorder import Recorder
 from headstart.v1 import training_pb2 as pb
 
 from tests.support.event_files import HParams, accumulated, texts
 from tests.support.sink_jobs import CREATED, JOB, play, resolved, stepped, timed, whole_job
+
+FULL = Path("/dev/full")
 
 
 def _points(run: Path, tag: str) -> list[tuple[int, float]]:
@@ -28,8 +31,8 @@ def _content(directory: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    play(TensorBoard(tmp_path), whole_job())
-    return tmp_path
+    play(TensorBoard(tmp_path / "runs"), whole_job())
+    return tmp_path / "runs"
 
 
 def test_steps_are_scalars_at_the_times_of_their_events(written: Path) -> None:
@@ -93,54 +96,48 @@ def test_a_job_that_ends_badly_has_failed_among_the_hparams(tmp_path: Path, end:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 5, 9, 14, 18, 19])
-def test_following_again_from_anywhere_leaves_the_files_of_one_following(
-    written: Path, tmp_path: Path, cut: int
-) -> None:
+def test_following_twice_leaves_the_files_of_following_once(written: Path, tmp_path: Path, cut: int) -> None:
     events = whole_job()
-    whole = _content(written)
-    again = tmp_path / "again"
-    play(TensorBoard(again), events[:cut])
-    play(TensorBoard(again), events)
-    assert _content(again) == {name: data for name, data in whole.items() if not name.startswith("again")}
+    again = TensorBoard(tmp_path / "again")
+    play(again, events[:cut])
+    play(again, events)
+    assert _content(again.directory) == _content(written)
 
 
-@pytest.mark.parametrize("tail", [b"", b"\0" * 40, b"\x18\0\0"], ids=["cut", "zeros", "header"])
-def test_a_record_that_was_cut_off_is_written_again(written: Path, tail: bytes) -> None:
+@pytest.mark.parametrize("tail", [None, b"\0" * 40, b"\x18\0\0"], ids=["cut", "zeros", "header"])
+def test_a_record_that_was_cut_off_is_written_again(written: Path, tail: bytes | None) -> None:
     whole = _content(written)
     for path in written.rglob("events.*"):
-        path.write_bytes(path.read_bytes()[:-7] + tail if not tail else path.read_bytes() + tail)
+        path.write_bytes(path.read_bytes()[:-7] if tail is None else path.read_bytes() + tail)
     play(TensorBoard(written), whole_job())
     assert _content(written) == whole
 
 
-def test_writes_that_a_disk_takes_in_parts_lose_nothing(written: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    import headstart.sinks.event_file as module
+class Reluctant(io.FileIO):
+    """Takes ten bytes at a time, as a disk that is nearly full may."""
 
-    class Reluctant(module.io.FileIO):  # type: ignore[name-defined, misc]
-        """Takes ten bytes at a time, as a file system that is nearly full may."""
-
-        def write(self, data: Sequence[int]) -> int:
-            return int(super().write(data[:10]))
-
-    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: Reluctant(str(path), mode.replace("b", "")))
-    play(TensorBoard(tmp_path / "again"), whole_job())
-    monkeypatch.undo()
-    assert _content(tmp_path / "again" / "j1") == _content(written / "j1")
+    def write(self, data: Any) -> int:
+        """Write some of it."""
+        return int(super().write(data[:10]))
 
 
-def test_a_disk_that_is_full_is_told_by_the_event_that_did_not_fit() -> None:
-    sink = TensorBoard(Path("/dev/shm"))
-    full = Path("/dev/full")
-    if not full.exists():
-        pytest.skip("no /dev/full")
-    from headstart.sinks.event_file import EventFile
+def test_a_disk_that_takes_less_than_it_is_given_loses_nothing(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", lambda path, mode, buffering: Reluctant(path, mode.replace("b", "")))
+        play(TensorBoard(tmp_path / "again"), whole_job())
+    assert _content(tmp_path / "again") == _content(written)
 
-    sink.begin = lambda job: None  # type: ignore[method-assign]
-    file = EventFile.__new__(EventFile)
-    file._waiting = __import__("io").BytesIO(b"record")
-    file._file = full.open("ab", buffering=0)
-    with pytest.raises(OSError, match="No space left"):
-        file.close()
+
+@pytest.mark.skipif(not FULL.exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_is_told_by_the_first_event_that_does_not_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "open", lambda path, mode, buffering: io.FileIO(FULL, "a"))
+    recorder = Recorder([TensorBoard(tmp_path)])
+    recorder.begin(JOB)
+    assert "No space left" in str(recorder.failures[0])
 
 
 def test_neither_torch_nor_tensorflow_nor_numpy_is_imported_by_the_client(tmp_path: Path) -> None:
