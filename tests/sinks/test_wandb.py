@@ -22,9 +22,15 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     wandb.teardown()  # it reads its environment once
 
 
+def _written(folder: Path, events: list[pb.TrainJobEvent]) -> OfflineRun:
+    """Return what W&B has written of a job. It may still write for a while after a run is finished."""
+    play(WandB("reviews", silent=True), events)
+    wandb.teardown()
+    return OfflineRun(folder)
+
+
 def test_an_offline_run_holds_the_whole_job(tmp_path: Path) -> None:
-    play(WandB("reviews", silent=True), whole_job())
-    found = OfflineRun(tmp_path)
+    found = _written(tmp_path, whole_job())
     assert (found.run.project, found.run.run_id, found.run.display_name) == ("reviews", "j1", "reviews")
     losses = [row for row in found.history if "train/loss" in row]
     assert [(row["_step"], row["train/step"]) for row in losses] == [(7, 5), (8, 10), (11, 16), (14, 20)]
@@ -40,8 +46,7 @@ def test_an_offline_run_holds_the_whole_job(tmp_path: Path) -> None:
 
 
 def test_charts_have_their_axes(tmp_path: Path) -> None:
-    play(WandB("reviews", silent=True), whole_job())
-    axes = OfflineRun(tmp_path).axes
+    axes = _written(tmp_path, whole_job()).axes
     found = {name.replace("\\", ""): axis for name, axis in axes.items()}
     assert found["train/loss"] == "train/step"
     assert found["validation/label.accuracy"] == "epoch"
@@ -49,12 +54,10 @@ def test_charts_have_their_axes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_CANCELLED])
 def test_a_job_that_ends_badly_has_an_exit_code(tmp_path: Path, end: pb.TrainJob.State) -> None:
-    play(WandB("reviews", silent=True), whole_job(end))
-    found = OfflineRun(tmp_path)
+    found = _written(tmp_path, whole_job(end))
     assert (found.exit_code, found.preempting) == (1, False)
     assert found.summary["state"] in ("failed", "cancelled")
 
 
 def test_a_job_that_is_let_go_of_is_preempted(tmp_path: Path) -> None:
-    play(WandB("reviews", silent=True), whole_job()[:9])
-    assert OfflineRun(tmp_path).preempting
+    assert _written(tmp_path, whole_job()[:9]).preempting
