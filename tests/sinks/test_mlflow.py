@@ -62,7 +62,11 @@ def test_a_job_is_a_run_with_metrics_params_tags_and_a_status(store: Store) -> N
     assert (run.info.start_time, run.info.end_time) == (1000 * CREATED, 1000 * CREATED + 19_250)
     assert [item[:2] for item in points["train/loss"]] == [(5, 7250), (10, 8250), (16, 11_250), (20, 14_250)]
     assert math.isnan(points["train/loss"][-1][2])
-    assert [(step, value) for step, _, value in points["validation/label.accuracy"]] == [(1, 0.7), (2, 0.9), (3, 0.8)]
+    assert [(step, value) for step, _, value in points["epoch/validation/label.accuracy"]] == [
+        (1, 0.7),
+        (2, 0.9),
+        (3, 0.8),
+    ]
     assert run.data.metrics["best/validation/label.accuracy"] == 0.91
     assert run.data.params["trainer.batch_size"] == "64"
     assert run.data.params["input_features.0.encoder.type"] == "bert"
@@ -111,7 +115,7 @@ def test_whatever_columns_are_called_mlflow_takes_it(store: Store, output: str) 
     value.spec_resolved.values[0].path = f"defaults.{output}"
     value.spec_resolved.values[0].value_json = f'"{"y" * 9000}"'
     play(store.sink(), timed([value, event]))
-    found = [key for key in store.run().data.metrics if key.startswith("validation/")]
+    found = [key for key in store.run().data.metrics if key.startswith("epoch/validation/")]
     assert len(found) == 1
 
 

@@ -35,7 +35,7 @@ def test_an_offline_run_holds_the_whole_job(tmp_path: Path) -> None:
     losses = [row for row in found.history if "train/loss" in row]
     assert [(row["_step"], row["train/step"]) for row in losses] == [(7, 5), (8, 10), (11, 16), (14, 20)]
     assert losses[0]["_timestamp"] == CREATED + 7.25
-    epochs = {row["epoch"]: row["validation/label.accuracy"] for row in found.history if "epoch" in row}
+    epochs = {row["epoch"]: row["epoch/validation/label.accuracy"] for row in found.history if "epoch" in row}
     assert epochs == {1: 0.7, 2: 0.9, 3: 0.8}
     assert found.config["spec"]["trainer"]["batch_size"] == 64
     assert found.config["origin"]["trainer"]["batch_size"] == "measured: fastest | of three"
@@ -49,7 +49,7 @@ def test_charts_have_their_axes(tmp_path: Path) -> None:
     axes = _written(tmp_path, whole_job()).axes
     found = {name.replace("\\", ""): axis for name, axis in axes.items()}
     assert found["train/loss"] == "train/step"
-    assert found["validation/label.accuracy"] == "epoch"
+    assert found["epoch/validation/label.accuracy"] == "epoch"
 
 
 @pytest.mark.parametrize("end", [pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_CANCELLED])

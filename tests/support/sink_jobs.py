@@ -43,8 +43,9 @@ def resolved(batch_size: int) -> pb.TrainJobEvent:
 
 def encoded(seen: int, again: bool = False) -> pb.TrainJobEvent:
     """An embedding pass that has seen so many of 100 rows."""
-    counts = {"rows_total": 100, "rows_seen": seen, "rows_encoded": seen, "rows_per_second": 7.5}
-    return pb.TrainJobEvent(encode_progress=pb.EncodeProgress(feature="review", test_rows_again=again, **counts))
+    progress = pb.EncodeProgress(feature="review", rows_total=100, rows_seen=seen, rows_encoded=seen)
+    progress.rows_per_second, progress.test_rows_again = 7.5, again
+    return pb.TrainJobEvent(encode_progress=progress)
 
 
 def stepped(step: int, loss: float) -> pb.TrainJobEvent:
@@ -60,7 +61,7 @@ def metrics(epoch: int, accuracy: float, best: bool = True) -> pb.EpochMetrics:
         evaluation=epoch,
         epochs=epoch,
         step=10 * epoch,
-        train={"label.accuracy": accuracy + 0.05},
+        train={"label.accuracy": accuracy + 0.05, "loss": 0.125},
         validation={"label.accuracy": accuracy, "label.loss": 1 - accuracy},
         test={"label.accuracy": accuracy - 0.05},
         train_seconds=2.5,

@@ -33,8 +33,8 @@ class Point:
 
     @property
     def key(self) -> str:
-        """Return the name of its series: `train/loss`, `validation/label.accuracy`, `epoch/train_seconds`."""
-        return f"{self.split or self.group}/{self.name}"
+        """Return the name of its series: `train/loss`, `epoch/validation/label.accuracy`, `epoch/train_seconds`."""
+        return "/".join(part for part in (self.group, self.split, self.name) if part)
 
 
 @dataclass(frozen=True)

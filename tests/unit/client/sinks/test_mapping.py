@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from headstart.v1 import training_pb2 as pb
@@ -10,7 +11,7 @@ from headstart.v1 import training_pb2 as pb
 from tests.support.sink_jobs import CREATED, JOB, KeptSink, finished, play, resolved, stepped, timed, whole_job
 
 
-def _series(sink: KeptSink, key: str) -> list[tuple[int, float]]:
+def _series(sink: KeptSink, key: str) -> list[tuple[int, Any]]:
     return [(position, value) for name, position, value in sink.points if name == key]
 
 
@@ -31,9 +32,14 @@ def test_steps_are_written_once_by_optimizer_step(sink: KeptSink) -> None:
 
 
 def test_epochs_are_written_once_by_evaluation_and_split(sink: KeptSink) -> None:
-    assert _series(sink, "validation/label.accuracy") == [(1, 0.7), (2, 0.9), (3, 0.8)]
-    assert _series(sink, "train/label.accuracy") == [(1, 0.75), (2, pytest.approx(0.95)), (3, pytest.approx(0.85))]
-    assert [position for position, _ in _series(sink, "test/label.accuracy")] == [1, 2, 3]
+    assert _series(sink, "epoch/validation/label.accuracy") == [(1, 0.7), (2, 0.9), (3, 0.8)]
+    assert _series(sink, "epoch/train/label.accuracy") == [
+        (1, 0.75),
+        (2, pytest.approx(0.95)),
+        (3, pytest.approx(0.85)),
+    ]
+    assert [position for position, _ in _series(sink, "epoch/test/label.accuracy")] == [1, 2, 3]
+    assert _series(sink, "epoch/train/loss") == [(1, 0.125), (2, 0.125), (3, 0.125)]
     assert _series(sink, "epoch/train_seconds") == [(1, 2.5), (2, 2.5), (3, 2.5)]
     assert _series(sink, "epoch/step") == [(1, 10), (2, 20), (3, 30)]
 
@@ -45,7 +51,7 @@ def test_evaluations_within_an_epoch_have_positions_of_their_own() -> None:
         event.epoch_finished.evaluation = number
         event.epoch_finished.epochs = number / 2
     play(sink, timed(events))
-    assert _series(sink, "validation/label.accuracy") == [(1, 0.7), (2, 0.8)]
+    assert _series(sink, "epoch/validation/label.accuracy") == [(1, 0.7), (2, 0.8)]
     assert _series(sink, "epoch/epochs") == [(1, 0.5), (2, 1.0)]
 
 
@@ -95,6 +101,7 @@ def test_the_best_metrics_are_those_of_the_published_model(sink: KeptSink) -> No
     assert sink.best["best/validation/label.accuracy"] == 0.91
     assert set(sink.best) == {
         "best/train/label.accuracy",
+        "best/train/loss",
         "best/validation/label.accuracy",
         "best/validation/label.loss",
         "best/test/label.accuracy",

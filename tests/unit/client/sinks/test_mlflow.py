@@ -115,7 +115,7 @@ def test_the_option_names_the_server_that_mlflow_chose(server: FakeMlflow) -> No
 @pytest.mark.parametrize(
     ("name", "key"),
     [
-        ("validation/label.accuracy", "validation/label.accuracy"),
+        ("epoch/validation/label.accuracy", "epoch/validation/label.accuracy"),
         ("input_features[0].encoder.type", "input_features.0.encoder.type"),
         ("train/prix (€).loss", "train/prix _28__20ac__29_.loss"),
         ("encode/a/../b/rows", "encode/a/___/b/rows"),

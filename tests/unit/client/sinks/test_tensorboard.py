@@ -20,7 +20,7 @@ from tests.support.sink_jobs import CREATED, JOB, play, resolved, stepped, timed
 FULL = Path("/dev/full")
 
 
-def _points(run: Path, tag: str) -> list[tuple[int, float]]:
+def _points(run: Path, tag: str) -> list[tuple[int, Any]]:
     return [(item.step, pytest.approx(item.value)) for item in accumulated(run).Scalars(tag)]
 
 

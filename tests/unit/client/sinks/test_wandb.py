@@ -36,13 +36,13 @@ def test_rows_have_the_numbers_and_times_of_events(run: FakeWandbRun) -> None:
     losses = {step: row for step, row in run.rows if "train/loss" in row}
     assert [(step, row["train/step"]) for step, row in losses.items()] == [(7, 5), (8, 10), (11, 16), (14, 20)]
     assert losses[7]["_timestamp"] == CREATED + 7.25
-    epochs = {row["epoch"]: row["validation/label.accuracy"] for _, row in run.rows if "epoch" in row}
+    epochs = {row["epoch"]: row["epoch/validation/label.accuracy"] for _, row in run.rows if "epoch" in row}
     assert epochs == {1: 0.7, 2: 0.9, 3: 0.8}
 
 
 def test_charts_have_steps_epochs_or_rows_as_their_axis(run: FakeWandbRun) -> None:
     assert run.axes["train/loss"] == "train/step"
-    assert run.axes["train/label.accuracy"] == run.axes["epoch/train_seconds"] == "epoch"
+    assert run.axes["epoch/train/label.accuracy"] == run.axes["epoch/train_seconds"] == "epoch"
     assert run.axes["encode/review/rows_encoded"] == "encode/review/rows_seen"
 
 
