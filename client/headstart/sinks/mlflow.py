@@ -89,6 +89,10 @@ class MLflow(Sink):
             return -1
         return max((metric.step for metric in self._client.get_metric_history(self._run_id, key_of(key))), default=-1)
 
+    def has_parameters(self) -> bool:
+        """Tell whether the run has params."""
+        return bool(self._params)
+
     def write(self, points: Sequence[Point], event: TrainJobEvent) -> None:
         """Keep metrics for the next batch, which is sent when it is large or a second old."""
         stamp = event.time.ToMilliseconds()

@@ -73,6 +73,10 @@ class Sink(ABC):
         """Return the position of the last number that the run has of a key already, -1 where it has none."""
         return -1
 
+    def has_parameters(self) -> bool:
+        """Tell whether the run has a resolved spec already; what events resolve is written all the same."""
+        return False
+
     @abstractmethod
     def write(self, points: Sequence[Point], event: TrainJobEvent) -> None:
         """Write the numbers of an event."""
@@ -103,9 +107,9 @@ class Sink(ABC):
     def begin(self, job: TrainJob) -> None:
         """Prepare for the events of a job."""
         self._last: dict[str, int] = {}
-        self._parameters = list(parameters_of(job.resolved_values))
         self._best: EpochMetrics | None = None
         self.open(job)
+        self._parameters = [] if self.has_parameters() else list(parameters_of(job.resolved_values))
 
     def take(self, event: TrainJobEvent) -> None:
         """Write what an event holds."""

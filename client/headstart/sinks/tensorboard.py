@@ -65,6 +65,10 @@ class TensorBoard(Sink):
             self._files[split] = EventFile(path, self._job.create_time.ToNanoseconds() / 1e9)
         return self._files[split]
 
+    def has_parameters(self) -> bool:
+        """Tell whether the job's file has hparams."""
+        return self._file().has(SESSION_START)
+
     def write(self, points: Sequence[Point], event: TrainJobEvent) -> None:
         """Write scalars: `train/loss` in the job's run, `epoch/label.accuracy` in that of its split."""
         time = seconds_of(event)

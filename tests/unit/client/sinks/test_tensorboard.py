@@ -104,6 +104,17 @@ def test_following_twice_leaves_the_files_of_following_once(written: Path, tmp_p
     assert _content(again.directory) == _content(written)
 
 
+def test_following_the_rest_of_a_job_writes_its_spec_only_where_it_is_missing(written: Path, tmp_path: Path) -> None:
+    job = pb.TrainJob()
+    job.CopyFrom(JOB)
+    job.resolved_values.extend(resolved(64).spec_resolved.values)
+    whole = _content(written)
+    play(TensorBoard(written), whole_job()[9:], job)
+    assert _content(written) == whole
+    play(TensorBoard(tmp_path / "late"), whole_job()[9:], job)
+    assert HParams(tmp_path / "late").values["j1"]["trainer.batch_size"] == 64
+
+
 @pytest.mark.parametrize("tail", [None, b"\0" * 40, b"\x18\0\0"], ids=["cut", "zeros", "header"])
 def test_a_record_that_was_cut_off_is_written_again(written: Path, tail: bytes | None) -> None:
     whole = _content(written)
