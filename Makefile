@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart test-chart test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart page test chart test-chart test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,15 @@ test-page: $(VENV)/.dev $(AXE) ## the page in a browser; needs npm and Chromium 
 test-deepspeed: $(VENV)/.dev ## install DeepSpeed, and run what needs it
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,deepspeed]'
 	$(BIN)/python -m pytest tests/unit/server/training/test_deepspeed.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
+
+build/sinks/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv build/sinks
+	build/sinks/bin/pip install --quiet --disable-pip-version-check --no-compile \
+		-e '.[tensorboard,mlflow,wandb]' alembic sqlalchemy pytest pytest-asyncio pytest-timeout
+	@touch $@
+
+test-sinks: build/sinks/.installed ## install MLflow and W&B apart from everything else, and read back what sinks write with them
+	build/sinks/bin/python -m pytest --noconftest -o filterwarnings=default tests/sinks tests/unit/client/sinks/test_tensorboard.py
 
 check: lint types imports contract test ## all that CI runs
 
