@@ -45,6 +45,7 @@ from headstart_server.service.admission import Admission
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
+from headstart_server.service.measurements import readings_of
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
 from headstart_server.service.retention import Retention
@@ -105,12 +106,13 @@ class App:
             settings.concurrent_exports,
         )
         self.server = Server(self._endpoint(), self._servicers(sources))
+        self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
         if self.settings.metrics_port:
             require_free_port(self.settings.host, self.settings.metrics_port, "--metrics-port")
-            metrics.watch_store(self.layout.embeddings)
+            metrics.register(*self.readings)
             prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
         if self.settings.port_file is not None:
             _require_writable(self.settings.port_file.parent)
@@ -126,6 +128,7 @@ class App:
 
     async def stop(self) -> None:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
+        metrics.unregister(*self.readings)
         self._retention.cancel()
         closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
         await self.supervisor.close()

@@ -32,11 +32,12 @@ from headstart_server.jobs.database import (
     to_row,
     unusable_named,
 )
-from headstart_server.jobs.records import JobRecord, LogEntry, apply
+from headstart_server.jobs.records import JobRecord, LogEntry, StateCount, apply
 from headstart_server.jobs.transitions import check_transition
 from headstart_server.training.reports import EpochReport, PastEpoch
 
 _log = structlog.get_logger()
+
 Appended = tuple[JobRecord, list[JobEvent]]
 """A job after some events, and those events as they were stored."""
 
@@ -137,6 +138,15 @@ class JobStore:
             # as texts, ISO 8601 in UTC sorts by time
             found = connection.execute(select(func.min(JOBS.c.create_time)).where(_in(states))).scalar()
         return datetime.fromisoformat(found) if found else None
+
+    def states(self) -> dict[State, StateCount]:
+        """How many jobs are in each state, and since when the first of them has been there."""
+        query = select(JOBS.c.state, func.count(), func.min(JOBS.c.update_time)).group_by(JOBS.c.state)
+        with self._reading.connect() as connection:
+            rows = connection.execute(query).all()
+        # a damaged job may be in a state that there is not
+        known = [row for row in rows if row[0] in State.__members__]
+        return {State(state): StateCount(jobs, datetime.fromisoformat(since)) for state, jobs, since in known}
 
     def user_of(self, dataset: str, states: Sequence[State]) -> str | None:
         """The id of a job in some states that reads an uploaded data set; None where there is none."""

@@ -30,6 +30,8 @@ from headstart_server.training.reports import JobWarning
 _log = structlog.get_logger()
 _DRIVER_DEATHS = 3
 """How often a job on a cluster goes on after the process that drives it died."""
+_REMEMBERED_JOBS = 200
+"""Jobs whose embedding passes say how fast encoders are."""
 _UNFINISHED = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
@@ -66,15 +68,18 @@ class Supervisor:
     async def start(self) -> None:
         """Queues what an earlier server left unfinished, and starts to work."""
         await self._pool.start()
+        meter = self._log.meter
+        meter.learn_speeds(await self._executors.store.run(self._store.newest, _REMEMBERED_JOBS))
         for job in await self._executors.store.run(self._store.oldest, _UNFINISHED):
-            # counted as it is stored: the writes below move the count on
-            metrics.JOBS.labels(job.state).inc()
             # its worker ended with the server that had asked it to stop
             if job.state is State.CANCELLING:
                 await self._log.write(self._store.end, job.identifier, State.CANCELLED)
                 continue
-            if job.state is not State.QUEUED:
+            if job.state is State.QUEUED:
+                meter.queued(job)
+            else:
                 await self._log.write(self._store.append, job.identifier, StateChange(State.QUEUED))
+                metrics.JOB_RESTARTS.labels("server").inc()
             self._enqueue(job.identifier)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrent_jobs)]
 
@@ -90,6 +95,16 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, *(worker.stop() for worker in running), return_exceptions=True)
         await self._pool.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker process."""
+        return len(self._waiting)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that run jobs, or wait to."""
+        return self._pool.pids
 
     async def submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
         """Stores and queues a job; returns (job, whether it is new). Raises OverloadedError when too many wait.
@@ -140,7 +155,7 @@ class Supervisor:
                 self._waiting.discard(job.identifier)
         if new:
             self._queue.put_nowait(stored.identifier)
-            metrics.JOBS.labels(State.QUEUED).inc()
+            self._log.meter.queued(stored)
         return stored, new
 
     async def _cancel(self, identifier: str) -> JobRecord:
@@ -186,6 +201,7 @@ class Supervisor:
             if job.state is not State.QUEUED:  # cancelled while a worker was taken
                 clean = True
                 return
+            metrics.JOB_ATTEMPTS.inc()
             done = await follow(worker, self._envelope(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
@@ -207,6 +223,8 @@ class Supervisor:
         A job that trained in the process that died would most likely kill the next one, too.
         """
         job = await self._executors.store.run(self._store.get, identifier)
+        if job.state is not State.CANCELLING:  # else this server killed it
+            metrics.WORKER_DEATHS.labels("job").inc()
         on_cluster = job.spec.get("backend", {}).get("type") == "ray"
         if not on_cluster or job.state is State.CANCELLING or self._deaths[identifier] >= _DRIVER_DEATHS:
             return False
@@ -215,6 +233,7 @@ class Supervisor:
         await self._log.write(self._store.append, identifier, JobWarning(Notice.DRIVER_DIED, message))
         if job.state is not State.QUEUED:  # it may have died before its first report
             await self._log.write(self._store.append, identifier, StateChange(State.QUEUED))
+        metrics.JOB_RESTARTS.labels("driver").inc()
         self._enqueue(identifier)
         return True
 

@@ -30,7 +30,8 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return handler
         kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
         observed = _Quiet if call.method.startswith(_QUIET) else _Observed
-        wrapped = _wrapped(getattr(handler, kind), call.method.rsplit("/", 1)[-1], observed, handler.request_streaming)
+        service, method = call.method.strip("/").split("/", 1)
+        wrapped = _wrapped(getattr(handler, kind), (service, method), observed, handler.request_streaming)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
 
@@ -39,7 +40,9 @@ def _kind(streams: bool) -> str:
     return "stream" if streams else "unary"
 
 
-def _wrapped(inner: Callable[..., Any], method: str, observed: type["_Quiet"], streams: bool) -> Callable[..., Any]:
+def _wrapped(
+    inner: Callable[..., Any], method: tuple[str, str], observed: type["_Quiet"], streams: bool
+) -> Callable[..., Any]:
     """A handler whose requests can be read and whose errors become statuses. Some write their answers themselves."""
     read = all_readable if streams else readable
 
@@ -67,11 +70,13 @@ async def _write(context: Any, response: Any) -> None:
 class _Quiet:
     """Turns what one RPC raises into a status."""
 
-    def __init__(self, method: str, context: Any) -> None:
-        self._method, self._context = method, context
+    def __init__(self, method: tuple[str, str], context: Any) -> None:
+        self._service, self._method = method
+        self._context = context
         self._start = time.perf_counter()
 
     async def __aenter__(self) -> None:
+        self._begin()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(rpc=self._method, rpc_id=new_id())
 
@@ -93,6 +98,9 @@ class _Quiet:
         if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
 
+    def _begin(self) -> None:
+        """Nothing, as `_observe`."""
+
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
         """Nothing: health and reflection are asked every few seconds."""
 
@@ -100,9 +108,13 @@ class _Quiet:
 class _Observed(_Quiet):
     """Times and counts an RPC, too."""
 
+    def _begin(self) -> None:
+        metrics.RPCS_IN_FLIGHT.labels(self._service, self._method).inc()
+
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
         seconds = time.perf_counter() - self._start
-        metrics.RPCS.labels(self._method, code.name).inc()
-        metrics.RPC_SECONDS.labels(self._method).observe(seconds)
+        metrics.RPCS_IN_FLIGHT.labels(self._service, self._method).dec()
+        metrics.RPCS.labels(self._service, self._method, code.name).inc()
+        metrics.RPC_SECONDS.labels(self._service, self._method).observe(seconds)
         log = _log.warning if message else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))
