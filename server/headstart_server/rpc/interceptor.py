@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import grpc
 import structlog
 
-from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
 _log = structlog.get_logger()
@@ -73,7 +72,6 @@ class _Quiet:
     def __init__(self, method: tuple[str, str], context: Any) -> None:
         self._service, self._method = method
         self._context = context
-        self._start = time.perf_counter()
 
     async def __aenter__(self) -> None:
         self._begin()
@@ -109,12 +107,9 @@ class _Observed(_Quiet):
     """Times and counts an RPC, too."""
 
     def _begin(self) -> None:
-        metrics.RPCS_IN_FLIGHT.labels(self._service, self._method).inc()
+        self._call = MeasuredCall(self._service, self._method)
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
-        seconds = time.perf_counter() - self._start
-        metrics.RPCS_IN_FLIGHT.labels(self._service, self._method).dec()
-        metrics.RPCS.labels(self._service, self._method, code.name).inc()
-        metrics.RPC_SECONDS.labels(self._service, self._method).observe(seconds)
+        seconds = self._call.end(code)
         log = _log.warning if message else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))
