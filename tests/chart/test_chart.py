@@ -12,11 +12,12 @@ from headstart_server.metrics import DEFINITIONS
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
-from tests.support.chart import CHART, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
-from tests.support.queries import PROCESS, alert_queries, metric_names
+from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+from tests.support.queries import PROCESS, alert_queries, metric_names, rules
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
 
+ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
 
@@ -199,3 +200,11 @@ def test_alerts_and_dashboard_travel_whole(program: str) -> None:
 def test_every_metric_of_an_alert_or_a_panel_is_one_of_the_servers() -> None:
     named = set().union(*map(metric_names, [*alert_queries(), *dashboard.queries()]))
     assert named - PROCESS - DEFINITIONS.keys() == {"up"}
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_made_to_fire_and_to_clear_and_is_explained(alert: str) -> None:
+    cases = yaml.safe_load((CHART / "files" / "alerts_test.yaml").read_text())["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"] if check["alertname"] == alert]
+    assert {bool(check.get("exp_alerts")) for check in checks} == {True, False}
+    assert f"`{alert}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

@@ -44,9 +44,9 @@ def _after(request: Request) -> int:
     return int(given)
 
 
-async def _measured(events: AsyncIterator[pb.TrainJobEvent]) -> AsyncIterator[pb.TrainJobEvent]:
+async def _measured(events: AsyncGenerator[pb.TrainJobEvent, None]) -> AsyncGenerator[pb.TrainJobEvent, None]:
     with measured("headstart.v1.TrainingService", "WatchTrainJob"):
-        async with aclosing(events) as found:  # type: ignore[type-var]
+        async with aclosing(events) as found:
             async for event in found:
                 yield event
 
