@@ -91,6 +91,9 @@ docs: $(VENV)/.dev ## generate docs/errors.md and docs/metrics.md
 test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
 	PYTHON=$(BIN)/python helm/test.sh
 
+test-prometheus: $(VENV)/.dev ## build Prometheus with Go, and have it scrape a server that works: alerts and panels find what they ask for
+	PYTHON=$(BIN)/python tests/prometheus/run.sh
+
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run
 

@@ -62,6 +62,10 @@ class Exports:
         self._artifacts, self._runtime, self._files, self._idle_seconds = artifacts, runtime, files, idle_seconds
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
         self._turns = asyncio.Semaphore(concurrent)
+        for file_format in ("onnx", "torchscript"):  # from 0 on, so that the first is an increase
+            metrics.EXPORT_SECONDS.labels(file_format)
+            for outcome in ("published", "failed", "died", "left"):
+                metrics.EXPORTS.labels(file_format, outcome)
         self._before = 0
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None

@@ -41,10 +41,7 @@ class JobMeter:
         self._jobs: dict[str, _Job] = {}
         self._speeds: dict[str, float] = {}
         """Seconds per encoded row by embedding space."""
-        for state in (State.SUCCEEDED, State.CANCELLED):
-            metrics.JOBS_ENDED.labels(state, "")
-        for reason in Reason:  # from 0 on, so that the first failure is an increase
-            metrics.JOBS_ENDED.labels(State.FAILED, reason)
+        _begin_at_zero()
 
     def learn_speeds(self, jobs: Iterable[JobRecord]) -> None:
         """Takes the speeds that jobs have measured, the newest job first."""
@@ -112,6 +109,25 @@ class JobMeter:
             return rows
         metrics.SECONDS_SAVED.inc(rows * speed)
         return 0
+
+
+def _begin_at_zero() -> None:
+    """Shows what has not happened yet, so that its first time is an increase."""
+    for state in State:
+        if not state.terminal:
+            metrics.STAGE_SECONDS.labels(state)
+    for state in (State.SUCCEEDED, State.CANCELLED):
+        metrics.JOBS_ENDED.labels(state, "")
+    for reason in Reason:
+        metrics.JOBS_ENDED.labels(State.FAILED, reason)
+    for cause in ("server", "driver"):
+        metrics.JOB_RESTARTS.labels(cause)
+    for outcome in OUTCOMES:
+        metrics.ROWS.labels(outcome)
+    for activity in metrics.ACTIVITIES:
+        metrics.TRAINING_SECONDS.labels(activity)
+        if activity != "evaluate":
+            metrics.PASS_SECONDS.labels(activity)
 
 
 def _count_epoch(job: JobRecord, event: EpochReport) -> None:

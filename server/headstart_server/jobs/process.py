@@ -141,6 +141,8 @@ class WorkerPool:
         self._process = process or ProcessSettings()
         self._idle: list[WorkerProcess] = []
         self._spawned: list[WorkerProcess] = []
+        for counter in (metrics.WORKER_STARTS, metrics.WORKER_DEATHS):
+            counter.labels(self._process.purpose)  # from 0 on, so that the first is an increase
         self._starting = 0
         self._closed = False
 

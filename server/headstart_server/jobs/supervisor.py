@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from headstart_server import metrics
+from headstart_server import metrics, tracing
 from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.reasons import Notice, Reason
@@ -63,6 +63,8 @@ class Supervisor:
         self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}
         self._deaths: Counter[str] = Counter()
+        self._traces: dict[str, dict[str, str]] = {}
+        """Spans of the calls that jobs were made by; a server that starts again knows them no more."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -156,12 +158,16 @@ class Supervisor:
         if new:
             self._queue.put_nowait(stored.identifier)
             self._log.meter.queued(stored)
+            if trace := tracing.carrier():
+                self._traces[stored.identifier] = trace
         return stored, new
 
     async def _cancel(self, identifier: str) -> JobRecord:
         job = await self._log.write(self._store.cancel, identifier)
         # its entry stays in the queue, and `_work` passes over it
         self._waiting.discard(identifier)
+        if job.state.terminal:
+            self._traces.pop(identifier, None)
         worker = self._running.get(identifier)
         if worker is not None:
             worker.cancel()
@@ -240,6 +246,7 @@ class Supervisor:
     async def _end(self, identifier: str, state: State, error: JobFailure | None) -> None:
         """Records the terminal state; tries until the store takes it, for nobody else will end the job."""
         self._deaths.pop(identifier, None)
+        self._traces.pop(identifier, None)
         while True:
             try:
                 job = await self._log.write(self._store.end, identifier, state, error)
@@ -255,7 +262,8 @@ class Supervisor:
     def _envelope(self, job: JobRecord) -> JobEnvelope:
         runtime = replace(self._settings.runtime, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
-        return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray)
+        trace = self._traces.get(job.identifier, {})
+        return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray, trace)
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:
         # by now the worker may run another job, or the job run on another worker

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import structlog
 
+from headstart_server import tracing
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.errors import DETAILS_KEY, status_of
@@ -16,6 +17,8 @@ from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
 _log = structlog.get_logger()
+_TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
+_OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 
 
@@ -108,8 +111,13 @@ class _Observed(_Quiet):
 
     def _begin(self) -> None:
         self._call = MeasuredCall(self._service, self._method)
+        parent = {key: value for key, value in self._context.invocation_metadata() or () if key in _TRACE_HEADERS}
+        self._span = tracing.span(f"{self._service}/{self._method}", parent, server=True)
+        self._span.__enter__()
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
         seconds = self._call.end(code)
+        tracing.answered(code.name, code.value[0], failed=code in _OWN_ERRORS)
+        self._span.__exit__(None, None, None)
         log = _log.warning if message else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))
