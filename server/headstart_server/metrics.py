@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -256,6 +256,8 @@ def forget_job(identifier: str) -> None:
 
 def register(*readings: Readings) -> None:
     """Adds readings to every scrape."""
+    # a series beside each counter that says when it began, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     for source in readings:
         READING_FAILURES.labels(source.source)  # from 0 on, so that the first failure is an increase
         REGISTRY.register(source)

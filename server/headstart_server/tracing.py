@@ -60,7 +60,9 @@ def asked_for(variables: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def span(name: str, parent: Carrier | None = None, *, server: bool = False, **attributes: str) -> Iterator[None]:
+def span(
+    name: str, parent: Carrier | None = None, attributes: Mapping[str, str] | None = None, *, server: bool = False
+) -> Iterator[None]:
     """What runs within is a span: of the one around it, or of a parent that another process has told.
 
     Of an error it tells the kind alone: messages may hold values of data.
@@ -70,7 +72,7 @@ def span(name: str, parent: Carrier | None = None, *, server: bool = False, **at
         return
     from opentelemetry.trace import use_span
 
-    started = _started(name, parent, server=server, attributes=attributes)
+    started = _started(name, parent, server=server, attributes=attributes or {})
     with use_span(started, end_on_exit=True, record_exception=False, set_status_on_exception=False):
         try:
             yield

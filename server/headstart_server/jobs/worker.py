@@ -103,7 +103,7 @@ class Worker:
         try:
             envelope = job_envelope(plain)
             with (
-                tracing.span("job", envelope.trace, **{"headstart.job": envelope.identifier}),
+                tracing.span("job", envelope.trace, {"headstart.job": envelope.identifier}),
                 JobListener(self) as told,
             ):
                 return {"state": "SUCCEEDED", "model": run_job(envelope, told)}

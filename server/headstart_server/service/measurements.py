@@ -43,7 +43,7 @@ def readings_of(
         Readings("store", lambda: store_readings(layout.embeddings), _FILE_SECONDS),
         Readings("disk", lambda: _disk(layout.root), _PROCESS_SECONDS),
         Readings("workers", lambda: worker_readings(pids), _PROCESS_SECONDS),
-        Readings("gpus", _gpus, _PROCESS_SECONDS),
+        Readings("gpus", gpu_readings, _PROCESS_SECONDS),
     ]
 
 
@@ -74,6 +74,18 @@ def worker_readings(pids: dict[str, Callable[[], list[int]]]) -> Iterator[Readin
         yield metrics.WORKER_MEMORY, (purpose,), sum(resident.get(leader, 0) for leader in leaders)
 
 
+def gpu_readings() -> Iterator[Reading]:
+    """The memory of each GPU, once the server uses one."""
+    # asked before, a GPU would hold a context of this process for the sake of the question
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return
+    for device in range(torch.cuda.device_count()):
+        free, size = torch.cuda.mem_get_info(device)
+        yield metrics.GPU_USED, (str(device),), size - free
+        yield metrics.GPU_SIZE, (str(device),), size
+        yield metrics.GPU_ALLOCATED, (str(device),), torch.cuda.memory_allocated(device)
+
+
 def _limits(settings: Settings, executors: Executors) -> Iterator[Reading]:
     yield metrics.BUILD, (own_version(), platform.python_version(), torch.__version__), 1
     yield metrics.QUEUE_LIMIT, (), settings.max_queued_jobs
@@ -96,17 +108,6 @@ def _disk(root: Path) -> Iterator[Reading]:
     usage = shutil.disk_usage(root)
     yield metrics.DISK_FREE, (), usage.free
     yield metrics.DISK_SIZE, (), usage.total
-
-
-def _gpus() -> Iterator[Reading]:
-    # asked before, a GPU would hold a context of this process for the sake of the question
-    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        return
-    for device in range(torch.cuda.device_count()):
-        free, size = torch.cuda.mem_get_info(device)
-        yield metrics.GPU_USED, (str(device),), size - free
-        yield metrics.GPU_SIZE, (str(device),), size
-        yield metrics.GPU_ALLOCATED, (str(device),), torch.cuda.memory_allocated(device)
 
 
 def _sizes(paths: Iterable[Path]) -> Iterator[int]:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import structlog
+import torch
 from headstart_server import metrics
 from headstart_server.metrics import Reading, Readings
-from headstart_server.service.measurements import store_readings, worker_readings
+from headstart_server.service.measurements import gpu_readings, store_readings, worker_readings
 from prometheus_client import REGISTRY
 from prometheus_client.registry import CollectorRegistry
 
@@ -65,3 +67,14 @@ def test_memory_is_that_of_the_groups_that_workers_lead() -> None:
     assert found["headstart_worker_processes", "job"] == 1
     assert found["headstart_worker_resident_memory_bytes", "job"] > 1 << 20
     assert found["headstart_worker_resident_memory_bytes", "export"] == 0
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_gpu_is_measured_once_the_server_uses_it(used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked earlier, torch would take memory of the GPU for the answer."""
+    told = {"is_initialized": used, "device_count": 1, "mem_get_info": (30, 100), "memory_allocated": 20}
+    for name, answer in told.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, answer=answer: answer)
+    found = [(definition.name.removeprefix("headstart_gpu_"), *rest) for definition, *rest in gpu_readings()]
+    expected = [("memory_used_bytes", ("0",), 70), ("memory_bytes", ("0",), 100), ("allocated_bytes", ("0",), 20)]
+    assert found == (expected if used else [])
