@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ setup: $(VENV)/.dev ## install everything into .venv
 
 quickstart: $(VENV)/.quickstart ## start a server, train on real weights, predict, export, stop
 	@$(BIN)/python -m examples.quickstart.run
+
+page: $(VENV)/.quickstart ## serve what the quickstart made, with its page at http://localhost:8080/, until Ctrl-C
+	$(BIN)/headstart serve --state-dir .headstart/quickstart
 
 test: $(VENV)/.dev ## run the tests
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder

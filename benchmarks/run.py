@@ -26,6 +26,7 @@ NAMES = (
     "predict",
     "predict_memory",
     "responsiveness",
+    "watched",
     "accuracy",
     "accuracy_trainable",
     "image_pass",

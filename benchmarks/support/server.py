@@ -17,15 +17,18 @@ _STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running_server(state_dir: Path, data_root: Path, model_root: Path | None = None) -> Iterator[str]:
+def running_server(
+    state_dir: Path, data_root: Path, model_root: Path | None = None, http_port: int | None = None
+) -> Iterator[str]:
     """The address of a server over fresh state; raises RuntimeError with its log's end if it does not start."""
     state_dir.mkdir(parents=True, exist_ok=True)
     data_root.mkdir(parents=True, exist_ok=True)
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     log = state_dir / "server.log"
     command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(state_dir)]
     command += ["--data-root", str(data_root), "--port", address.rsplit(":", 1)[1], "--log-level", "warning"]
     command += ["--model-root", str(model_root)] if model_root is not None else []
+    command += ["--http-port", str(http_port)] if http_port is not None else ["--no-http"]
     with log.open("w") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -65,7 +68,8 @@ def _await_health(process: "subprocess.Popen[bytes]", address: str, log: Path) -
     raise RuntimeError(f"the server did not start; its log ends with:\n{log.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listened on just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

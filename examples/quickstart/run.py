@@ -33,8 +33,9 @@ def server() -> Iterator[headstart.Client]:
     """A server of its own on a free port, and a client of it."""
     shutil.rmtree(STATE, ignore_errors=True)
     STATE.mkdir(parents=True)
-    port_file = STATE / "port"
+    port_file, http_port_file = STATE / "port", STATE / "http_port"
     command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(STATE), "--port", "0"]
+    command += ["--http-port", "0", "--http-port-file", str(http_port_file)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     with (STATE / "server.log").open("w") as log:
         process = subprocess.Popen([*command, "--port-file", str(port_file)], stderr=log, env=environment)
@@ -43,6 +44,7 @@ def server() -> Iterator[headstart.Client]:
             if process.poll() is not None:
                 raise SystemExit(f"the server did not start:\n{(STATE / 'server.log').read_text()}")
             time.sleep(0.1)
+        console.print(f"Its page, for as long as it runs: http://localhost:{http_port_file.read_text()}/")
         with headstart.Client(f"localhost:{port_file.read_text()}") as client:
             yield client
     finally:
@@ -119,9 +121,7 @@ def main() -> None:
         predict(client, second.model)
         export(client, second.model)
     console.print(f"\nThe server has stopped. Its state, with models and embeddings, is in {STATE}.")
-    console.print(
-        "Next: headstart serve --state-dir .headstart, then headstart train SPEC.yaml --data FILE (see README.md)"
-    )
+    console.print("Next: `make page` shows these runs at http://localhost:8080/; README.md has the rest.")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,17 @@ import headstart
 import numpy as np
 import pytest
 from headstart.v1 import training_pb2 as pb
-from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_squared_error, r2_score, roc_auc_score
+from headstart.v1.evaluation_pb2 import OutputEvaluation
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    mean_squared_error,
+    precision_recall_fscore_support,
+    r2_score,
+    roc_auc_score,
+)
 
 from tests.support import reviews
 
@@ -57,8 +67,35 @@ def metrics_by_predict(client: headstart.Client, model: str) -> dict[str, float]
     }
 
 
+def require_evaluated_as_served(client: headstart.Client, model: str) -> None:
+    """Classes, confusions, probabilities and the worst rows are those of what Predict answers."""
+    answer = client.predict(model, reviews.columns(TEST, "review"))
+    found = {item.output: item for item in client.models.get(model).evaluation}
+    assert {item.part for item in found.values()} == {OutputEvaluation.PART_TEST}
+    for name in ("category", "watched"):
+        truth, said, told = [row[name] for row in TEST], list(answer[name].values), found[name]
+        labels = [item.label for item in told.classes]
+        expected = precision_recall_fscore_support(truth, said, labels=labels, zero_division=0)
+        counted = [(item.precision, item.recall, item.f1, item.rows) for item in told.classes]
+        np.testing.assert_allclose(np.transpose(counted), expected)
+        matrix = np.reshape(told.confusion_matrix.counts, (len(labels), len(labels)))
+        assert matrix.tolist() == confusion_matrix(truth, said, labels=list(told.confusion_matrix.labels)).tolist()
+        assert sum(item.predictions for item in told.calibration) == len(TEST)
+        worst = told.worst_rows[0]
+        row = TEST[worst.row - 1]
+        assert (worst.source, worst.inputs["review"], worst.target) == ("test_dataset", row["review"], row[name])
+        assert worst.predicted == said[worst.row - 1]
+        chances = answer[name].probabilities[worst.row - 1]
+        assert worst.probability == pytest.approx(chances[list(answer[name].classes).index(worst.predicted)], abs=1e-5)
+    errors = np.abs(np.subtract([float(row["score"]) for row in TEST], answer["score"].values))
+    assert found["score"].worst_rows[0].row == 1 + np.argmax(errors)
+    assert found["score"].worst_rows[0].loss == pytest.approx(errors.max(), rel=1e-4)
+    np.testing.assert_allclose(found["score"].number.predictions, answer["score"].values, rtol=1e-4, atol=1e-4)
+
+
 def require_told_as_served(client: headstart.Client, job: pb.TrainJob, events: list[pb.TrainJobEvent]) -> None:
     expected = metrics_by_predict(client, job.model)
+    require_evaluated_as_served(client, job.model)
     for told in (job.best_epoch, events[-2].model_published.best_epoch, client.models.get(job.model).metrics):
         assert {name: told.test[name] for name in expected} == pytest.approx(expected, abs=2e-5)
 

@@ -163,6 +163,11 @@ class Sources:
         return [0, *np.cumsum([table.row_count for table in self.tables]).tolist()]
 
     def locate(self, row: int) -> str:
-        """`row 17 of dataset`: where a row of the whole lies, counted from 1 without the header."""
+        """`row 17 of dataset`: see `place`."""
+        source, number = self.place(row)
+        return f"row {number} of {source}"
+
+    def place(self, row: int) -> tuple[str, int]:
+        """Where a row of the whole lies: its table's field, and its number there, from 1 without the header."""
         index = int(np.searchsorted(self.starts, row, side="right")) - 1
-        return f"row {row - self.starts[index] + 1} of {self.tables[index].field}"
+        return self.tables[index].field, row - self.starts[index] + 1

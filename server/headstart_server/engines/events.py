@@ -11,8 +11,10 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.model.bundle import Bundle
 from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.resolution import ResolvedValue
+from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
 
@@ -85,8 +87,23 @@ class ModelPublished:
     best_epoch: EpochReport
 
 
+@dataclass(frozen=True)
+class ModelEvaluated:
+    """How the model that is about to be published answers."""
+
+    outputs: list[OutputEvaluation]
+
+
 JobEvent = (
-    StateChange | SpecResolved | EncodeReport | StepReport | EpochReport | PastEpoch | JobWarning | ModelPublished
+    StateChange
+    | SpecResolved
+    | EncodeReport
+    | StepReport
+    | EpochReport
+    | PastEpoch
+    | JobWarning
+    | ModelEvaluated
+    | ModelPublished
 )
 _KINDS: dict[str, type[JobEvent]] = {
     "state": StateChange,
@@ -96,6 +113,7 @@ _KINDS: dict[str, type[JobEvent]] = {
     "epoch": EpochReport,
     "past": PastEpoch,
     "warning": JobWarning,
+    "evaluated": ModelEvaluated,
     "model": ModelPublished,
 }
 _NAMES = {event: kind for kind, event in _KINDS.items()}
@@ -118,3 +136,10 @@ def from_plain(kind: str, data: dict[str, Any]) -> JobEvent:
         raise ValueError(f"{kind!r} is no kind of event; known: {', '.join(_KINDS)}")
     event: JobEvent = _ADAPTERS[_KINDS[kind]].validate_python(data)
     return event
+
+
+def evaluation_of(bundle: Bundle) -> list[OutputEvaluation]:
+    """How a published model answered; empty for models of earlier versions."""
+    plain = {"outputs": bundle.details.get("evaluation", [])}
+    event: ModelEvaluated = _ADAPTERS[ModelEvaluated].validate_python(plain)
+    return event.outputs

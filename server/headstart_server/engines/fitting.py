@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -26,6 +26,7 @@ from headstart_server.training.calibration import rows_to_fit, temperature_that_
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop
 from headstart_server.training.optimizer import build_optimizer
+from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.outputs import load_metrics
 from headstart_server.training.parallel.base import Parallel, Sharing
 from headstart_server.training.parallel.strategies import parallelise
@@ -37,6 +38,17 @@ from headstart_server.training.timetable import Timetable
 
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model."""
+
+    model: ECD
+    """Of the best evaluation, whole in rank 0."""
+    report: EpochReport
+    evaluation: list[OutputEvaluation]
+    """How it answers test rows, or validation rows where there are none; in rank 0 alone."""
 
 
 class Fitting:
@@ -61,8 +73,8 @@ class Fitting:
         self._precision = Precision(prepared.plan.trainer.precision, device)
         self._encoder_runs = any(not plan.cached for plan in prepared.plan.inputs.values())
 
-    def run(self) -> tuple[ECD, EpochReport]:
-        """Trains; returns the best epoch's model, whole in rank 0, and its report."""
+    def run(self) -> Fitted:
+        """Trains."""
         # anew, so that a model's first weights do not depend on what was drawn while rows were prepared and encoded
         torch.manual_seed(self._trainer.seed)
         if self._world.leads:
@@ -72,12 +84,12 @@ class Fitting:
             model = self._assembly.model(in_parts=self._prepared.plan.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
             try:
-                parallel, report = self._fit(model, feed)
+                parallel, report, evaluation = self._fit(model, feed)
             finally:
                 feed.close()
-        return self._whole_model(parallel), report
+        return Fitted(self._whole_model(parallel), report, evaluation)
 
-    def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport]:
+    def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport, list[OutputEvaluation]]:
         backend, half = self._prepared.plan.backend, self._precision.name == "bf16"
         sharing = Sharing(
             backend.strategy,
@@ -95,8 +107,8 @@ class Fitting:
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
             report = loop.run()
             self._calibrate(loop)
-            report = replace(report, test=self._test_as_predict(loop))
-        return parallel, report
+            test, evaluation = self._test_as_predict(loop)
+        return parallel, replace(report, test=test), evaluation
 
     def _batch_size(self, parallel: Parallel, feed: Feed) -> int:
         """Rows that each process runs at once: as many as the one with the least memory can take, at most a batch."""
@@ -184,8 +196,9 @@ class Fitting:
             # rank 0's: fitted to the same rows everywhere, but other machines may round otherwise
             loop.model.head.calibrate(feature.name, self._world.broadcast_object(temperature))
 
-    def _test_as_predict(self, loop: Loop) -> Metrics:
-        """Test metrics of what Predict will answer, as far as the backend computes in fp32."""
+    def _test_as_predict(self, loop: Loop) -> tuple[Metrics, list[OutputEvaluation]]:
+        """Test metrics of what Predict will answer, as far as the backend computes in fp32, and what stands behind
+        them; of jobs without test rows the latter alone, of validation rows."""
         strategy, half = self._prepared.plan.backend.strategy, self._precision.name != "fp32"
         if half and strategy in ("fsdp", "deepspeed") and loop.feed.count(Part.TEST):
             message = (
@@ -195,7 +208,9 @@ class Fitting:
             self._listener.report(JobWarning(APPROXIMATE, message))
         # a compiled encoder would be compiled again for fp32, for a single pass
         with torch.compiler.set_stance("force_eager") if self._trainer.compile else nullcontext():
-            return loop.evaluator.evaluate_as_predict(Part.TEST)
+            if loop.feed.count(Part.TEST):
+                return loop.evaluator.evaluate_as_predict(Part.TEST)
+            return {}, loop.evaluator.evaluate_as_predict(Part.VALIDATION)[1]
 
     def _whole_model(self, parallel: Parallel) -> ECD:
         """The model on the CPU: itself, or in rank 0 one built anew where every process holds a part of it."""

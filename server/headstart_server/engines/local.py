@@ -22,6 +22,6 @@ class LocalEngine:
         prepared = prepare_job(self.job, self.runtime, self.listener)
         stored = stored_inputs(prepared, self.runtime, self.listener)
         self.listener.report(StateChange(State.TRAINING))
-        model, report = Fitting(prepared, stored, self.runtime, self.listener).run()
+        fitted = Fitting(prepared, stored, self.runtime, self.listener).run()
         self.listener.report(StateChange(State.PUBLISHING))
-        return publish(prepared, self.runtime, self.listener, model, report)
+        return publish(prepared, self.runtime, self.listener, fitted)

@@ -5,19 +5,21 @@ from datetime import UTC, datetime
 from functools import partial
 
 from headstart_server.core.names import new_id
-from headstart_server.engines.events import ModelPublished
+from headstart_server.engines.evaluated_rows import with_rows
+from headstart_server.engines.events import ModelEvaluated, ModelPublished, to_plain
+from headstart_server.engines.fitting import Fitted
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared, scratch_of
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sample import sample_of
 from headstart_server.model.bundle import save_bundle
-from headstart_server.model.ecd import ECD
-from headstart_server.training.reports import EpochReport
 
 
-def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, model: ECD, report: EpochReport) -> str:
+def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, fitted: Fitted) -> str:
     """Saves the model with references to its frozen encoders; returns its id."""
-    identifier, plans, data = new_id(), prepared.plan.inputs, prepared.plan.data
+    identifier, plans, data, model = new_id(), prepared.plan.inputs, prepared.plan.data, fitted.model
+    evaluation = ModelEvaluated([with_rows(each, data) for each in fitted.evaluation])
+    listener.report(evaluation)
     references = {}
     for index, (name, plan) in enumerate(plans.items()):
         # before the model that refers to it: a crash in between leaves a copy that the next job finds
@@ -27,7 +29,8 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, mod
         "job": prepared.job.identifier,
         "display_name": prepared.job.display_name,
         "create_time": datetime.now(UTC).isoformat(),
-        "metrics": report.__dict__,
+        "metrics": fitted.report.__dict__,
+        "evaluation": to_plain(evaluation)[1]["outputs"],
     }
     save_bundle(
         runtime.storage.models,
@@ -41,6 +44,6 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, mod
         sample_of(data),
         details,
     )
-    listener.report(ModelPublished(identifier, report))
+    listener.report(ModelPublished(identifier, fitted.report))
     shutil.rmtree(scratch_of(prepared.job, runtime), ignore_errors=True)
     return identifier

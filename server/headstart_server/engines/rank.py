@@ -43,10 +43,10 @@ def train_together(
     prepared = prepare_job(job, runtime, Silent(), survey)
     stored = gathered_inputs(prepared, runtime)
     require_same_rows(prepared, world)
-    model, report = Fitting(prepared, stored, runtime, listener, world, loading).run()
+    fitted = Fitting(prepared, stored, runtime, listener, world, loading).run()
     if world.leads:
         listener.report(StateChange(State.PUBLISHING))
-        publish(prepared, runtime, listener, model, report)
+        publish(prepared, runtime, listener, fitted)
     if envelope.runtime.state_dir is None:
         # where training raises it stays, until `tend_machine` takes it after a week
         shutil.rmtree(runtime.layout.job(job.identifier), ignore_errors=True)

@@ -11,6 +11,7 @@ from headstart_server.core.names import name_of
 from headstart_server.core.states import State
 from headstart_server.engines.events import (
     EncodeReport,
+    ModelEvaluated,
     ModelPublished,
     SpecResolved,
     StateChange,
@@ -18,6 +19,7 @@ from headstart_server.engines.events import (
 from headstart_server.jobs.database import damage_named
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.planning.resolution import ResolvedValue
+from headstart_server.rpc.evaluation import evaluation_message
 from headstart_server.rpc.messages import spec_message, timestamp
 from headstart_server.rpc.remembered import Remembered
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
@@ -78,6 +80,8 @@ def event_message(job: str, entry: LogEntry) -> pb.TrainJobEvent:
             message.epoch_finished.CopyFrom(epoch_message(event))
         case JobWarning() as event:
             message.warning.CopyFrom(pb.JobWarning(**vars(event)))
+        case ModelEvaluated() as event:
+            message.model_evaluated.CopyFrom(pb.ModelEvaluated(outputs=map(evaluation_message, event.outputs)))
         case ModelPublished() as event:
             published = pb.ModelPublished(
                 model=name_of(MODELS, event.model), best_epoch=epoch_message(event.best_epoch)

@@ -6,8 +6,10 @@ from headstart.v1 import model_pb2 as pb
 from headstart.v1 import model_pb2_grpc
 
 from headstart_server.core.names import id_of, name_of
+from headstart_server.engines.events import evaluation_of
 from headstart_server.model.bundle import Bundle
 from headstart_server.rpc.callers import caller_of
+from headstart_server.rpc.evaluation import evaluation_message
 from headstart_server.rpc.jobs import JOBS, MODELS, epoch_message
 from headstart_server.rpc.messages import page, spec_message, timestamp
 from headstart_server.service.models import ModelService
@@ -22,7 +24,10 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
 
     async def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.Model:  # noqa: N802
         """Reads."""
-        return model_message(*await self._models.get(caller_of(context), id_of(MODELS, request.name)))
+        bundle, size = await self._models.get(caller_of(context), id_of(MODELS, request.name))
+        message = model_message(bundle, size)
+        message.evaluation.extend(map(evaluation_message, evaluation_of(bundle)))
+        return message
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Lists."""

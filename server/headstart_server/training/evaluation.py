@@ -9,7 +9,9 @@ from torch import Tensor
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part
 from headstart_server.model.losses import Loss
+from headstart_server.training.detailed_evaluation import detailed, evaluated
 from headstart_server.training.feed import Feed
+from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.outputs import LossSums, Outputs, condensed, measured
 from headstart_server.training.parallel.base import Parallel
 from headstart_server.training.precision import Precision
@@ -38,17 +40,26 @@ class Evaluator:
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part, the same in every process; empty where the part is."""
-        return self._metrics(part, calibrated=False) if self._feed.count(part) else {}
+        return self._metrics(part) if self._feed.count(part) else {}
 
-    def evaluate_as_predict(self, part: Part) -> Metrics:
-        """Metrics of what Predict answers to the rows of one part: read and computed in fp32, and calibrated."""
+    def evaluate_as_predict(self, part: Part) -> tuple[Metrics, list[OutputEvaluation]]:
+        """Metrics of what Predict answers to the rows of one part: read and computed in fp32, and calibrated.
+
+        With them, in rank 0 alone, the detailed evaluation of each output.
+        """
         if not self._feed.count(part):
-            return {}
+            return {}, []
         feed, precision = replace(self._feed, as_predict=True), Precision("fp32", self._feed.device)
         served = Evaluator(
             self._parallel, feed, self._outputs, self._losses, precision, self._batch_size, self._step_sync
         )
-        return served._metrics(part, calibrated=True)
+        details = Outputs(self._outputs, feed, self._parallel.world)
+        metrics = served._metrics(part, details)
+        answers, targets = details.everybody()
+        if not self._parallel.world.leads:
+            return metrics, []
+        rows = details.rows
+        return metrics, [evaluated(each, part, answers[each.name], targets[each.name], rows) for each in self._outputs]
 
     def outputs_of(self, part: Part, most_rows: int | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(logits, targets) of the rows of a part, or of so many of them at even distances, on the CPU."""
@@ -57,23 +68,26 @@ class Evaluator:
             said.add(rows, {name: values.cpu() for name, values in logits.items()})
         return said.everybody()
 
-    def _metrics(self, part: Part, *, calibrated: bool) -> Metrics:
+    def _metrics(self, part: Part, details: Outputs | None = None) -> Metrics:
+        """With `details`, of calibrated answers, which it takes note of."""
         world = self._parallel.world
         said, losses = Outputs(self._outputs, self._feed, world), LossSums(self._losses, world)
         for rows, logits, targets in self._answers(part):
-            if calibrated:
+            if details is not None:
                 logits = self._parallel.model.head.calibrated(logits)
+                known = {each.name: detailed(each, logits[each.name], targets[each.name]) for each in self._outputs}
+                details.add(rows, known)
             # 0 where this process is idle: it ran the first row, which another one counts
             counted = len(world.share(rows))
             losses.add(*({name: values[:counted] for name, values in found.items()} for found in (logits, targets)))
             said.add(rows, {each.name: condensed(each, logits[each.name]).cpu() for each in self._outputs})
         means = losses.means()
         metrics: Metrics = {"loss": sum(means.values()), **{f"{name}.loss": mean for name, mean in means.items()}}
-        answers, known = said.everybody()
+        answers, truths = said.everybody()
         # measured by one and told to the others: numbers that differ in the last bit from machine to machine would let
         # processes decide differently about best epochs and early stops
         if world.leads:
-            metrics |= measured(self._outputs, answers, known)
+            metrics |= measured(self._outputs, answers, truths)
         everywhere: Metrics = world.broadcast_object(metrics)
         return everywhere
 

@@ -1,6 +1,6 @@
 """What a model said of the rows of many batches, put together from all processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -30,16 +30,25 @@ class Outputs:
         for name, kept in self._answers.items():
             kept.append(answers[name][:count])
 
+    @property
+    def rows(self) -> Tensor:
+        """The numbers of the rows, in the order of `everybody`, int64 [n]."""
+        return torch.cat([torch.cat(parts) for parts in self._shares()])
+
     def everybody(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """(answers, targets) of every row of every batch, on the CPU, in every process."""
         # the order in which `all_gather` puts the answers together: by rank, of each rank batch by batch
-        shares = [torch.cat(parts) for parts in zip(*map(self._world.shares, self._batches), strict=True)]
+        shares = [torch.cat(parts) for parts in self._shares()]
         counts, rows = [len(share) for share in shares], torch.cat(shares)
         answers = {name: self._world.all_gather(torch.cat(kept), counts) for name, kept in self._answers.items()}
         targets = {
             name: values.index_select(0, rows.to(values.device)).cpu() for name, values in self._feed.targets.items()
         }
         return answers, targets
+
+    def _shares(self) -> Iterator[tuple[Tensor, ...]]:
+        """By rank, the rows that it has of each batch."""
+        return zip(*map(self._world.shares, self._batches), strict=True)
 
     def condense(self) -> None:
         """Keeps of the logits noted so far what metrics need."""

@@ -8,10 +8,12 @@ from typing import Any, get_args
 
 import pytest
 from headstart_server.core.states import State
+from headstart_server.data.parts import Part
 from headstart_server.engines.events import (
     EncodeReport,
     JobEvent,
     JobFailure,
+    ModelEvaluated,
     ModelPublished,
     RowCounts,
     SpecResolved,
@@ -24,6 +26,14 @@ from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.jobs import event_message
 from headstart_server.spec.model import TrainSpec
+from headstart_server.training.output_evaluation import (
+    CalibrationBin,
+    ClassMetrics,
+    ConfusionMatrix,
+    NumberEvaluation,
+    OutputEvaluation,
+    RowEvaluation,
+)
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
 
 from tests.support import reviews
@@ -54,6 +64,22 @@ EVENTS: list[JobEvent] = [
     EPOCH,
     PastEpoch(EPOCH),
     JobWarning("RESUMED", "after epoch 1"),
+    ModelEvaluated(
+        [
+            OutputEvaluation(
+                "verdict",
+                Part.TEST,
+                3,
+                [ClassMetrics("good", 2, 1, 1.0, 0.5, 2 / 3)],
+                1,
+                ConfusionMatrix(["good", ""], [1, 1, 0, 1]),
+                [CalibrationBin(0.0, 0.1, 1, 0.05, 0.0)],
+                0.05,
+                [RowEvaluation(7, 2.5, "good", "bad", 0.9, "test_dataset", {"review": "naïve"})],
+            ),
+            OutputEvaluation("score", Part.VALIDATION, 1, number=NumberEvaluation(0.5, [1.0], [1.5])),
+        ]
+    ),
     ModelPublished("m1", EPOCH),
 ]
 

@@ -1,0 +1,158 @@
+"""What it costs a server to be watched: ten browsers on the running job, a page that lists, Prometheus that scrapes."""
+
+import json
+import multiprocessing
+import statistics
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import headstart
+from headstart_server.core.priority import lower_priority
+
+from benchmarks.support.corpus import corpus, take, write_csv
+from benchmarks.support.jobs import follow, text_spec
+from benchmarks.support.report import Column, Report, Table
+from benchmarks.support.scale import Bench
+from benchmarks.support.server import free_port, running_server
+
+_WATCHERS, _LIST_SECONDS, _SCRAPE_SECONDS = 10, 3.0, 5.0
+_COLUMNS = (
+    Column("work", "work"),
+    Column("alone", "alone", "{:.2f}"),
+    Column("watched", "watched", "{:.2f}"),
+    Column("ratio", "median of the rounds' ratios", "{:.3f}"),
+    Column("least", "least", "{:.3f}"),
+    Column("most", "most", "{:.3f}"),
+)
+
+
+def run(bench: Bench) -> Report:
+    """The same training and the same predictions, alone and watched in turn."""
+    found = corpus(bench.data_root, "text/sst2")
+    rows = take(found.train, range(bench.pick(6_920, 500)))
+    data, port = bench.scratch / "data", free_port()
+    with (
+        running_server(bench.scratch / "state", data, http_port=port) as address,
+        headstart.Client(address) as client,
+    ):
+        table = write_csv(data / "train.csv", rows)
+        model = _train(client, table, bench)[1]
+        trained: list[tuple[float, float]] = []
+        predicted: list[tuple[float, float]] = []
+        for number in range(bench.pick(15, 3)):
+            # in turn, and each first as often as the other: a machine that warms up or slows down favours neither
+            first, second = (
+                _round(client, table, model, bench, port, watched=bool(number % 2) ^ late) for late in (False, True)
+            )
+            alone, watched = (second, first) if number % 2 else (first, second)
+            trained.append((alone[0], watched[0]))
+            predicted.append((alone[1], watched[1]))
+    return Report(
+        "watched",
+        "What being watched costs.",
+        found.origin,
+        [
+            Table(
+                _COLUMNS, [_row("training on stored embeddings, s", trained), _row("Predict, one text, ms", predicted)]
+            )
+        ],
+        [
+            f"Watched: {_WATCHERS} streams of the job's events and a list of all jobs every {_LIST_SECONDS:.0f} s over "
+            f"HTTP, a scrape every {_SCRAPE_SECONDS:.0f} s. What asks runs at the lowest priority, as if it were on "
+            "other machines; what it asks for is made by the server.",
+        ],
+    )
+
+
+def _round(
+    client: headstart.Client, table: Path, model: str, bench: Bench, port: int, *, watched: bool
+) -> tuple[float, float]:
+    """Seconds of a training, and milliseconds of the median prediction."""
+    if not watched:
+        return _train(client, table, bench)[0], _predict(client, model, bench)
+    with _watching(f"http://127.0.0.1:{port}"):
+        return _train(client, table, bench)[0], _predict(client, model, bench)
+
+
+def _train(client: headstart.Client, table: Path, bench: Bench) -> tuple[float, str]:
+    job = follow(client, text_spec("text", "label", trainer={"epochs": bench.pick(100, 10), "early_stop": -1}), table)
+    return job.seconds, job.model
+
+
+def _predict(client: headstart.Client, model: str, bench: Bench) -> float:
+    seconds = []
+    for _ in range(bench.pick(150, 20)):
+        start = time.perf_counter()
+        client.predict(model, {"text": ["a film that nobody will forget"]})
+        seconds.append(time.perf_counter() - start)
+    return 1_000 * statistics.median(seconds)
+
+
+@contextmanager
+def _watching(url: str) -> Iterator[None]:
+    """Has another process watch while the block runs."""
+    spawn = multiprocessing.get_context("spawn")
+    stop, started = spawn.Event(), spawn.Event()
+    process = spawn.Process(target=_watch, args=(url, stop, started), daemon=True)
+    process.start()
+    started.wait()
+    try:
+        yield
+    finally:
+        stop.set()
+        process.join(10)
+        process.kill()
+
+
+def _watch(url: str, stop: Event, started: Event) -> None:
+    lower_priority(19)
+    for _ in range(_WATCHERS):
+        threading.Thread(target=_follow, args=(url,), daemon=True).start()
+    for path, seconds in (("/api/v1/trainJobs?pageSize=50", _LIST_SECONDS), ("/metrics", _SCRAPE_SECONDS)):
+        threading.Thread(target=_ask, args=(url + path, seconds), daemon=True).start()
+    started.set()
+    stop.wait()
+
+
+def _follow(url: str) -> None:
+    """Reads the newest job's events to their end, then looks for a newer job."""
+    last = ""
+    while True:
+        newest = json.loads(_read(f"{url}/api/v1/trainJobs?pageSize=1"))["trainJobs"][0]["name"]
+        if newest == last:
+            time.sleep(0.1)
+            continue
+        with urllib.request.urlopen(f"{url}/api/v1/{newest}/events") as stream:
+            for _ in stream:
+                pass
+        last = newest
+
+
+def _ask(url: str, seconds: float) -> None:
+    while True:
+        _read(url)
+        time.sleep(seconds)
+
+
+def _read(url: str) -> bytes:
+    with urllib.request.urlopen(url) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def _row(work: str, pairs: list[tuple[float, float]]) -> dict[str, object]:
+    ratios = [watched / alone for alone, watched in pairs]
+    alone, watched = (statistics.median(values) for values in zip(*pairs, strict=True))
+    return {
+        "work": work,
+        "alone": alone,
+        "watched": watched,
+        "ratio": statistics.median(ratios),
+        "least": min(ratios),
+        "most": max(ratios),
+    }
