@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart test-chart test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks
+.PHONY: help setup quickstart page test chart test-chart test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks docs test-prometheus
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -108,8 +108,15 @@ chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m helm.dashboard
 
+docs: $(VENV)/.dev ## generate docs/errors.md and docs/metrics.md
+	$(BIN)/python -m tests.contract.reasons
+	$(BIN)/python -m tests.contract.metrics
+
 test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
 	PYTHON=$(BIN)/python helm/test.sh
+
+test-prometheus: $(VENV)/.dev ## build Prometheus with Go, and have it scrape a server that works: alerts and panels find what they ask for
+	PYTHON=$(BIN)/python tests/prometheus/run.sh
 
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run

@@ -4,16 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-tools=$PWD/build/tools
 kubernetes=1.35.0
-mkdir -p "$tools"
-
-built() { # NAME MODULE PACKAGE VERSION
-    [ -x "$tools/$1-$4" ] && return
-    echo "building $2/$3@$4"
-    GOBIN=$tools/bin GOTOOLCHAIN=auto GOFLAGS=-buildvcs=false go install "$2/$3@$4"
-    mv "$tools/bin/$(basename "$3")" "$tools/$1-$4"
-}
+. helm/tools.sh
 
 module() { # MODULE VERSION: where its files are
     GOTOOLCHAIN=auto GOFLAGS=-mod=mod go mod download -json "$1@$2" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'
@@ -22,7 +14,7 @@ module() { # MODULE VERSION: where its files are
 built helm3 helm.sh/helm/v3 cmd/helm v3.22.0
 built helm4 helm.sh/helm/v4 cmd/helm v4.3.2
 built kubeconform github.com/yannh/kubeconform cmd/kubeconform v0.8.0
-built promtool github.com/prometheus/prometheus cmd/promtool v0.316.0
+built promtool github.com/prometheus/prometheus cmd/promtool "$prometheus_release"
 
 HEADSTART_HELMS=$tools/helm3-v3.22.0:$tools/helm4-v4.3.2 "$python" -m pytest tests/chart --quiet
 
@@ -43,6 +35,6 @@ for values in helm/headstart/ci/*.yaml helm/headstart/examples/*.yaml; do
             -skip ConfigMap,Ingress,NetworkPolicy,Pod,PodDisruptionBudget,Secret,Service,ServiceAccount,StatefulSet
 done
 
-(cd helm/headstart/files && "$tools/promtool-v0.316.0" check rules alerts.yaml && "$tools/promtool-v0.316.0" test rules alerts_test.yaml)
+(cd helm/headstart/files && "$tools/promtool-$prometheus_release" check rules alerts.yaml && "$tools/promtool-$prometheus_release" test rules alerts_test.yaml)
 "$(dirname "$python")/hadolint" Dockerfile
 echo "the chart, its alerts and the Dockerfile are sound"

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from headstart_server.metrics import DEFINITIONS
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
 from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+from tests.support.queries import PROCESS, alert_queries, metric_names, rules
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
 
+ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
 
@@ -197,24 +197,14 @@ def test_alerts_and_dashboard_travel_whole(program: str) -> None:
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def _named(queries: list[str]) -> set[str]:
-    return set(re.findall(r"\b(?:headstart|process)_\w+", " ".join(queries)))
-
-
 def test_every_metric_of_an_alert_or_a_panel_is_one_of_the_servers() -> None:
-    program = (
-        "import pathlib, prometheus_client; from headstart_server import metrics; "
-        "metrics.watch_store(pathlib.Path('.')); print(prometheus_client.generate_latest().decode())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
-    )
-    known = {line.split()[2] for line in done.stdout.splitlines() if line.startswith("# TYPE ")}
-    rules = [
-        rule["expr"]
-        for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
-        for rule in group["rules"]
-    ]
-    for name in _named([*rules, *dashboard.queries()]):
-        plain = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
-        assert name in known or plain in known, name
+    named = set().union(*map(metric_names, [*alert_queries(), *dashboard.queries()]))
+    assert named - PROCESS - DEFINITIONS.keys() == {"up"}
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_made_to_fire_and_to_clear_and_is_explained(alert: str) -> None:
+    cases = yaml.safe_load((CHART / "files" / "alerts_test.yaml").read_text())["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"] if check["alertname"] == alert]
+    assert {bool(check.get("exp_alerts")) for check in checks} == {True, False}
+    assert f"`{alert}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
