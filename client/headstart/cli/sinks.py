@@ -58,6 +58,20 @@ def sinks_of(
     return sinks
 
 
+def check_followed(sinks: list[Sink], detach: bool) -> None:
+    """Refuse sinks of a job that nobody follows.
+
+    Raises:
+        typer.BadParameter: there are some.
+    """
+    if sinks and detach:
+        raise typer.BadParameter(
+            "a job that is left is written nowhere; leave out --tensorboard, --mlflow and --wandb, and give them to "
+            "`headstart watch`",
+            param_hint="--detach",
+        )
+
+
 @contextmanager
 def telling_of_sinks(as_json: bool) -> Iterator[None]:
     """Print what is logged of failing sinks on stderr: a line, or a JSON object on one."""

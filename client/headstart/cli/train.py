@@ -24,7 +24,7 @@ from headstart.cli.options import (
     place,
     upload_progress,
 )
-from headstart.cli.sinks import MLflowExperiment, MLflowUri, TensorBoardFolder, WandBProject, sinks_of
+from headstart.cli.sinks import MLflowExperiment, MLflowUri, TensorBoardFolder, WandBProject, check_followed, sinks_of
 
 
 def train(
@@ -52,12 +52,7 @@ def train(
     from headstart.cli.follow import follow, leave
 
     sinks = sinks_of(tensorboard, mlflow, mlflow_experiment, wandb, as_json)
-    if sinks and detach:
-        raise typer.BadParameter(
-            "a job that is left is written nowhere; leave out --tensorboard, --mlflow and --wandb, and give them to "
-            "`headstart watch`",
-            param_hint="--detach",
-        )
+    check_followed(sinks, detach)
     # Made here, not by the client, so that whoever is interrupted can be told it.
     request_id = request_id or uuid.uuid4().hex
     with connect(server, as_json, retry_for) as client:
