@@ -109,3 +109,16 @@ def classified() -> pb.OutputEvaluation:
 def numbered() -> pb.OutputEvaluation:
     numbers = pb.NumberEvaluation(mean_error=0.0, targets=[1.5, 3.0], predictions=[2.0, 2.5])
     return pb.OutputEvaluation(output="score", part=pb.OutputEvaluation.PART_VALIDATION, rows=2, number=numbers)
+
+
+def test_a_run_shows_the_evaluation_of_its_log(site: Site, browsing: Browsing) -> None:
+    with site.server.client() as client:
+        events = list(client.watch(f"trainJobs/{site.runs[1]}"))
+    (output,) = next(event.model_evaluated.outputs for event in events if event.HasField("model_evaluated"))
+    page = browsing.open(site.url("#/jobs/{other}"))
+    page.get_by_role("region", name="Metrics by class").wait_for()
+    by_class = page.get_by_role("region", name="Metrics by class").locator("tbody tr").all_inner_texts()
+    expected = [[one.label, str(one.rows), str(one.predicted_rows)] for one in output.classes]
+    assert [row.split()[:3] for row in by_class] == expected
+    worst = page.get_by_role("region", name="Rows with the largest loss").locator("tbody th").all_inner_texts()
+    assert worst == [str(row.row) for row in output.worst_rows]

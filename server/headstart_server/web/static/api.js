@@ -3,7 +3,7 @@
 const ROOT = "/api/v1";
 
 /** What the server, or the way to it, answered in place of an answer. */
-export class ApiError extends Error {
+class ApiError extends Error {
   /**
    * @param {string} message for people
    * @param {number} code the HTTP status; 0 where there was no answer

@@ -33,7 +33,11 @@ function show(first = false) {
   replace(main, root);
   mark(route?.view);
   const heading = route
-    ? route.show(root, { id: decoded(path.match(route.pattern)[1]), query: new URLSearchParams(query), signal: leaving.signal })
+    ? route.show(root, {
+        id: decoded(path.match(route.pattern)[1]),
+        query: new URLSearchParams(query),
+        signal: leaving.signal,
+      })
     : showUnknown(root);
   title(heading);
   if (first) return;
@@ -51,7 +55,11 @@ function decoded(text) {
 }
 
 function showUnknown(root) {
-  replace(root, h("h1", null, "No such view"), h("p", null, "This address leads nowhere. ", h("a", { href: "#/jobs" }, "All jobs"), " are a start."));
+  replace(
+    root,
+    h("h1", null, "No such view"),
+    h("p", null, "This address leads nowhere. ", h("a", { href: "#/jobs" }, "All jobs"), " are a start."),
+  );
   return "No such view";
 }
 

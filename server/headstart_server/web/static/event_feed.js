@@ -13,7 +13,8 @@ const LONGEST_PAUSE_MS = 8_000;
 /**
  * Follows a job to its end, or until `signal` aborts.
  *
- * While the page is hidden nothing is asked for: browsers allow a server six connections, and what is missed is replayed.
+ * While the page is hidden nothing is asked for: browsers allow a server six connections, and what is missed is
+ * replayed.
  *
  * @param {string} id of the job
  * @param {object} listener `events(list)` in order, each event once; `status(text)`: `connecting`, `live`,
@@ -96,7 +97,9 @@ async function readEvents(id, after, take, connected, signal) {
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop();
       const found = blocks.map(parse);
-      const events = found.filter((block) => block.type === "message" && block.data).map((block) => JSON.parse(block.data));
+      const events = found
+        .filter((block) => block.type === "message" && block.data)
+        .map((block) => JSON.parse(block.data));
       if (events.length) take(events);
       if (found.some((block) => block.type === "end")) return true;
     }
@@ -140,8 +143,8 @@ function visible(signal) {
 }
 
 /**
- * Calls `work` now and then every so many seconds, or as many as it returns, while the page can be seen; its errors go to
- * `failed`.
+ * Calls `work` now and then every so many seconds, or as many as it returns, while the page can be seen; its errors
+ * go to `failed`.
  */
 export async function poll(seconds, work, failed, signal) {
   while (!signal.aborted) {

@@ -1,5 +1,5 @@
-// Numbers, durations, sizes and times as people read them. Everything takes what protobuf's JSON holds: numbers, int64 as
-// strings, "NaN", "Infinity", or nothing for zero.
+// Numbers, durations, sizes and times as people read them. Everything takes what protobuf's JSON holds: numbers, int64
+// as strings, "NaN", "Infinity", or nothing for zero.
 
 /** A number of protobuf's JSON. */
 export function number(value) {
@@ -41,7 +41,12 @@ export function duration(value) {
   if (seconds < 10) return `${seconds.toFixed(1).replace(".0", "")} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const first = parts.findIndex(([size]) => whole >= size);
   const [size, unit] = parts[first];
   const [smaller, smallUnit] = parts[first + 1];
@@ -86,9 +91,4 @@ export function idOf(name) {
 /** `batch_size` of `batchSize`. */
 export function snake(name) {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** At most so many characters. */
-export function shortened(text, length) {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text;
 }

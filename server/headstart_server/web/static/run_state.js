@@ -68,7 +68,8 @@ export class RunState {
   get metricNames() {
     const names = new Set();
     for (const metrics of this.byEvaluation.values()) {
-      for (const part of ["train", "validation", "test"]) Object.keys(metrics[part] ?? {}).forEach((name) => names.add(name));
+      for (const part of ["train", "validation", "test"])
+        Object.keys(metrics[part] ?? {}).forEach((name) => names.add(name));
     }
     const rest = [...names].filter((name) => name !== "loss").sort();
     return names.has("loss") ? ["loss", ...rest] : rest;

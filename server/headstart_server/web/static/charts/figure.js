@@ -10,12 +10,23 @@ let figures = 0;
  * @param {string} title
  * @param {Node} picture
  * @param {() => Node} makeTable called whenever the table is shown or refreshed
- * @returns {{element: HTMLElement, refresh: () => void, note: (text: string) => void}} `refresh` after the data has changed
+ * @returns {{element: HTMLElement, refresh: () => void, note: (text: string) => void}} `refresh` draws the table
+ *   again
  */
 export function figure(title, picture, makeTable, ...extras) {
   const id = `figure-${++figures}`;
-  const table = h("div", { class: "figure-table", hidden: true, tabindex: "0", role: "region", "aria-label": `${title}, as a table` });
-  const toggle = h("button", { type: "button", class: "quiet small", "aria-expanded": "false", "aria-describedby": id }, "Table");
+  const table = h("div", {
+    class: "figure-table",
+    hidden: true,
+    tabindex: "0",
+    role: "region",
+    "aria-label": `${title}, as a table`,
+  });
+  const toggle = h(
+    "button",
+    { type: "button", class: "quiet small", "aria-expanded": "false", "aria-describedby": id },
+    "Table",
+  );
   const note = h("p", { class: "note", hidden: true });
   const refresh = () => {
     if (!table.hidden) replace(table, makeTable());
@@ -49,15 +60,26 @@ export function figure(title, picture, makeTable, ...extras) {
 export function dataTable(caption, columns, rows, { hideCaption = false } = {}) {
   const numeric = columns.map((column) => Boolean(column.numeric));
   const head = columns.map((column, index) =>
-    h("th", { scope: "col", class: numeric[index] ? "numeric" : null, title: column.hint }, column.text ?? column));
+    h("th", { scope: "col", class: numeric[index] ? "numeric" : null, title: column.hint }, column.text ?? column),
+  );
   const body = rows.map((row) =>
-    h("tr", null, row.map((cell, index) => index === 0
-      ? h("th", { scope: "row", class: numeric[0] ? "numeric" : null }, cell)
-      : h("td", { class: numeric[index] ? "numeric" : null }, cell))));
-  return h("table", null,
+    h(
+      "tr",
+      null,
+      row.map((cell, index) =>
+        index === 0
+          ? h("th", { scope: "row", class: numeric[0] ? "numeric" : null }, cell)
+          : h("td", { class: numeric[index] ? "numeric" : null }, cell),
+      ),
+    ),
+  );
+  return h(
+    "table",
+    null,
     h("caption", { class: hideCaption ? "unseen" : null }, caption),
     h("thead", null, h("tr", null, head)),
-    h("tbody", null, body));
+    h("tbody", null, body),
+  );
 }
 
 /** A table that scrolls by itself where it is wider than the page, by keyboard too. */

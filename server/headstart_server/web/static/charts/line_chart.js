@@ -12,16 +12,16 @@ const MOST_POINTS = 4000; // drawn of one curve; more than a screen has columns
 const MOST_TABLE_ROWS = 2000;
 
 /**
- * One curve: `x` ascending, `y` of the same length with null for none.
- * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], points?: boolean, dash?: number[]}} Curve
+ * One curve: `x` ascending, `y` of the same length with null for none; up to `dots` points are dots, too.
+ * @typedef {{label: string, colour: string, x: number[], y: (number|null)[], dots?: number, faint?: boolean}} Curve
  */
 
 /** A chart of curves. `update` draws what has come; `signal` ends it. */
 export class LineChart {
   /**
    * @param {string} title
-   * @param {{xLabel: string, format?: (value: number) => string, height?: number, logarithmic?: boolean}} options `logarithmic`:
-   *   whether a logarithmic axis is offered
+   * @param {{xLabel: string, format?: (value: number) => string, height?: number, logarithmic?: boolean}} options
+   *   `logarithmic`: whether a logarithmic axis is offered
    * @param {AbortSignal} signal
    */
   constructor(title, { xLabel, format = measure, height = 190, logarithmic = false }, signal) {
@@ -33,9 +33,19 @@ export class LineChart {
     this.plot = null;
     this.legend = h("ul", { class: "legend" });
     this.canvas = h("div", { class: "plot", role: "img" });
-    this.whole = h("button", { type: "button", class: "quiet small", hidden: true, onclick: () => this.#showAll() }, "Whole run");
+    this.whole = h(
+      "button",
+      { type: "button", class: "quiet small", hidden: true, onclick: () => this.#showAll() },
+      "Whole run",
+    );
     this.logarithmic = false;
-    const scale = logarithmic && h("button", { type: "button", class: "quiet small", "aria-pressed": "false", onclick: () => this.#switchScale(scale) }, "Log scale");
+    const scale =
+      logarithmic &&
+      h(
+        "button",
+        { type: "button", class: "quiet small", "aria-pressed": "false", onclick: () => this.#switchScale(scale) },
+        "Log scale",
+      );
     this.figure = figure(title, h("div", null, this.legend, this.canvas), () => this.#table(), this.whole, scale);
     this.element = this.figure.element;
     const observer = new ResizeObserver(() => this.#fit());
@@ -52,7 +62,8 @@ export class LineChart {
    * @param {{x: number, label: string, best?: boolean}[]} marks vertical lines
    */
   update(curves, marks = []) {
-    const sameCurves = curves.length === this.curves.length && curves.every((curve, index) => curve.label === this.curves[index].label);
+    const sameCurves =
+      curves.length === this.curves.length && curves.every((curve, index) => curve.label === this.curves[index].label);
     this.curves = curves;
     this.marks = marks;
     if (!this.plot || !sameCurves) this.#rebuild();
@@ -102,26 +113,52 @@ export class LineChart {
   #uplotOptions(width) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
-    const axis = { stroke: colour("muted"), font: "12px system-ui, sans-serif", grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false } };
+    const axis = {
+      stroke: colour("muted"),
+      font: "12px system-ui, sans-serif",
+      grid: { stroke: colour("grid"), width: 1 },
+      ticks: { show: false },
+    };
     return {
       width,
       height: this.options.height,
       legend: { show: false },
       padding: [18, 22, 0, 0],
-      scales: { x: { time: false }, y: this.logarithmic ? { distr: 3 } : { range: (_, low, high) => roomAround(low, high) } },
+      scales: {
+        x: { time: false },
+        y: this.logarithmic ? { distr: 3 } : { range: (_, low, high) => roomAround(low, high) },
+      },
       cursor: { points: { size: 7 }, drag: { x: true, y: false }, dataIdx: nearest, y: false },
-      axes: [
-        { ...axis, size: 26, label: this.options.xLabel, labelSize: 16, labelFont: axis.font, labelGap: 0, space: 64,
-          values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : measure(tick))) },
-        { ...axis, size: (_, values) => 14 + 7 * Math.max(4, ...(values ?? []).map((text) => text.length)), values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.options.format(tick))) },
-      ],
+      axes: this.#axes(axis),
       series: [{}, ...this.curves.map((curve) => this.#series(curve, colour))],
       hooks: {
         setCursor: [(plot) => this.#readOut(plot.cursor.left >= 0 ? plot.cursor.idxs : null)],
         setSelect: [(plot) => this.#zoom(plot.select.width > 0)],
-        drawAxes: [(plot) => drawMarks(plot, this.marks, { line: colour("mark"), text: colour("muted"), best: colour("best") })],
+        drawAxes: [
+          (plot) => drawMarks(plot, this.marks, { line: colour("mark"), text: colour("muted"), best: colour("best") }),
+        ],
       },
     };
+  }
+
+  #axes(axis) {
+    return [
+      {
+        ...axis,
+        size: 26,
+        label: this.options.xLabel,
+        labelSize: 16,
+        labelFont: axis.font,
+        labelGap: 0,
+        space: 64,
+        values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? count(tick) : measure(tick))),
+      },
+      {
+        ...axis,
+        size: (_, values) => 14 + 7 * Math.max(4, ...(values ?? []).map((text) => text.length)),
+        values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : this.options.format(tick))),
+      },
+    ];
   }
 
   #series(curve, colour) {
@@ -130,9 +167,12 @@ export class LineChart {
       stroke: colour(curve.colour),
       width: curve.faint ? 1 : 2,
       alpha: curve.faint ? 0.55 : 1,
-      dash: curve.dash,
       spanGaps: true,
-      points: { show: curve.points ?? false, size: 5, fill: colour(curve.colour) },
+      points: {
+        show: (_, index) => this.curves[index - 1].x.length <= (curve.dots ?? 1),
+        size: 5,
+        fill: colour(curve.colour),
+      },
     };
   }
 
@@ -145,11 +185,17 @@ export class LineChart {
   #makeLegend() {
     const items = this.curves.map((curve) => {
       const value = h("b", { class: "legend-value" });
-      const sample = h("span", { class: `sample${curve.dash ? " dashed" : ""}${curve.faint ? " faint" : ""}`, style: `--sample: var(--${curve.colour})` });
+      const sample = h("span", {
+        class: `sample${curve.faint ? " faint" : ""}`,
+        style: `--sample: var(--${curve.colour})`,
+      });
       return { value, item: h("li", null, sample, h("span", null, curve.label), " ", value) };
     });
     this.values = items.map(({ value }) => value);
-    replace(this.legend, items.map(({ item }) => item));
+    replace(
+      this.legend,
+      items.map(({ item }) => item),
+    );
   }
 
   /** Shows the values at the cursor, or the last ones. */
@@ -157,26 +203,40 @@ export class LineChart {
     this.values.forEach((element, index) => {
       const column = this.plot?.data[index + 1] ?? [];
       const at = indices?.[index + 1];
-      const value = at === null || at === undefined ? column.findLast((item) => item !== null && item !== undefined) : column[at];
+      const value =
+        at === null || at === undefined ? column.findLast((item) => item !== null && item !== undefined) : column[at];
       setText(element, value === null || value === undefined ? "" : this.options.format(value));
     });
   }
 
   #summary() {
-    const parts = this.curves.filter((curve) => curve.y.length).map((curve) => {
-      const known = curve.y.filter((value) => value !== null);
-      return known.length ? `${curve.label}: ${known.length} points, from ${measure(known[0])} to ${measure(known.at(-1))}` : `${curve.label}: none`;
-    });
+    const parts = this.curves
+      .filter((curve) => curve.y.length)
+      .map((curve) => {
+        const known = curve.y.filter((value) => value !== null);
+        return known.length
+          ? `${curve.label}: ${known.length} points, from ${measure(known[0])} to ${measure(known.at(-1))}`
+          : `${curve.label}: none`;
+      });
     return `${this.title} by ${this.options.xLabel}. ${parts.join("; ")}. The table has every value.`;
   }
 
   #table() {
-    const [xs = [], ...columns] = this.curves.length > 1 ? uPlot.join(this.curves.map(({ x, y }) => [x, y])) : [this.curves[0].x, this.curves[0].y];
+    const [xs = [], ...columns] =
+      this.curves.length > 1 ? uPlot.join(this.curves.map(({ x, y }) => [x, y])) : [this.curves[0].x, this.curves[0].y];
     const from = Math.max(0, xs.length - MOST_TABLE_ROWS);
     const note = from ? `, last ${count(MOST_TABLE_ROWS)} of ${count(xs.length)} points` : "";
-    const heads = [this.options.xLabel, ...this.curves.map((curve) => curve.label)].map((text) => ({ text, numeric: true }));
+    const heads = [this.options.xLabel, ...this.curves.map((curve) => curve.label)].map((text) => ({
+      text,
+      numeric: true,
+    }));
     const cell = (value) => (value === null || value === undefined ? "" : measure(value));
-    const rows = xs.slice(from).map((x, index) => [Number.isInteger(x) ? count(x) : measure(x), ...columns.map((column) => cell(column[from + index]))]);
+    const rows = xs
+      .slice(from)
+      .map((x, index) => [
+        Number.isInteger(x) ? count(x) : measure(x),
+        ...columns.map((column) => cell(column[from + index])),
+      ]);
     return dataTable(`${this.title} by ${this.options.xLabel}${note}`, heads, rows);
   }
 }
@@ -201,4 +261,3 @@ function nearest(plot, series, hovered) {
 function isValue(value) {
   return value !== null && value !== undefined;
 }
-

@@ -5,11 +5,12 @@ const LEAST_DISTANCE = 24; // pixels between lines
 const LABEL_DISTANCE = 72; // pixels between the middles of labels
 const GAP = 8; // pixels between labels
 
-/** Draws marks (`{x, label, best}`) below the curves; where there is no room for all, every second, fifth, tenth, ... */
+/** Draws marks (`{x, label, best}`) below the curves; where there is no room for all, every second, fifth, ... */
 export function drawMarks(plot, marks, colours) {
   const ratio = devicePixelRatio;
   const { ctx, bbox } = plot;
-  const places = marks.map((mark, index) => ({ ...mark, number: index + 1, at: Math.round(plot.valToPos(mark.x, "x", true)) }))
+  const places = marks
+    .map((mark, index) => ({ ...mark, number: index + 1, at: Math.round(plot.valToPos(mark.x, "x", true)) }))
     .filter(({ at }) => at >= bbox.left && at <= bbox.left + bbox.width);
   if (places.length === 0) return;
   const room = (places.at(-1).at - places[0].at) / Math.max(1, places.length - 1);

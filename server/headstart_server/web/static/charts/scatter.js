@@ -16,16 +16,31 @@ export function scatterPlot(targets, predictions) {
   const [low, high] = [ticks[0], ticks.at(-1)];
   const x = (value) => LEFT + ((value - low) / (high - low)) * (WIDTH - LEFT - MARGIN);
   const y = (value) => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - BOTTOM - MARGIN);
-  return svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "square", role: "img", "aria-label": `Predicted against target, ${targets.length} rows. The table has every value.` },
+  return svg(
+    "svg",
+    {
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      class: "square",
+      role: "img",
+      "aria-label": `Predicted against target, ${targets.length} rows. The table has every value.`,
+    },
     ticks.map((tick) => [
       svg("line", { class: "grid", x1: x(low), x2: x(high), y1: y(tick), y2: y(tick) }),
       svg("text", { class: "tick end", x: LEFT - 6, y: y(tick) + 4 }, measure(tick)),
       svg("text", { class: "tick middle", x: x(tick), y: HEIGHT - BOTTOM + 15 }, measure(tick)),
     ]),
     svg("line", { class: "ideal", x1: x(low), y1: y(low), x2: x(high), y2: y(high) }),
-    targets.map((target, index) => Number.isFinite(target) && Number.isFinite(predictions[index])
-      ? svg("circle", { class: "point faint", cx: x(target), cy: y(predictions[index]), r: 2.6 }) : null),
-    svg("text", { class: "tick middle", x: LEFT + (WIDTH - LEFT - MARGIN) / 2, y: HEIGHT - 6 }, "target; height: predicted"));
+    targets.map((target, index) =>
+      Number.isFinite(target) && Number.isFinite(predictions[index])
+        ? svg("circle", { class: "point faint", cx: x(target), cy: y(predictions[index]), r: 2.6 })
+        : null,
+    ),
+    svg(
+      "text",
+      { class: "tick middle", x: LEFT + (WIDTH - LEFT - MARGIN) / 2, y: HEIGHT - 6 },
+      "target; height: predicted",
+    ),
+  );
 }
 
 /** Round numbers at equal distances, from at or below `low` to at or above `high`. */

@@ -5,7 +5,11 @@ import { h, replace, setText } from "../dom.js";
 import { count, measure, number } from "../format.js";
 import { distinctMetrics, emptyBox, mainMetric, metricName } from "./words.js";
 
-const PARTS = [["train", "Training"], ["validation", "Validation"], ["test", "Test"]];
+const PARTS = [
+  ["train", "Training"],
+  ["validation", "Validation"],
+  ["test", "Test"],
+];
 const SHOWN_AT_FIRST = 5; // metrics beside the loss; a run of many outputs has dozens
 
 /** The section of curves. */
@@ -16,32 +20,61 @@ export class Curves {
     this.wide = h("div");
     this.grid = h("div", { class: "chart-grid" });
     this.rest = h("div", { class: "chart-grid", hidden: true });
-    this.more = h("button", { type: "button", hidden: true, "aria-expanded": "false", onclick: () => this.#showRest() });
+    this.more = h("button", {
+      type: "button",
+      hidden: true,
+      "aria-expanded": "false",
+      onclick: () => this.#showRest(),
+    });
     this.empty = h("div");
-    this.element = h("section", { "aria-labelledby": "curves" }, h("h2", { id: "curves" }, "Curves"), this.empty, this.wide, this.grid, this.more, this.rest);
+    this.element = h(
+      "section",
+      { "aria-labelledby": "curves" },
+      h("h2", { id: "curves" }, "Curves"),
+      this.empty,
+      this.wide,
+      this.grid,
+      this.more,
+      this.rest,
+    );
   }
 
   /** Draws what a run has by now. */
   update(run, spec) {
     const evaluations = run.evaluations;
     const nothing = evaluations.length === 0 && run.steps.step.length === 0;
-    if (nothing !== this.nothing) replace(this.empty, nothing ? emptyBox(run.ended ? "This run ended before it trained." : "There are no points yet.", h("p", null, run.ended ? "The state and messages above say why." : "Curves begin with the first training steps.")) : null);
+    if (nothing !== this.nothing) replace(this.empty, nothing ? noPoints(run) : null);
     this.nothing = nothing;
     if (nothing) return;
     this.spec = spec;
-    const marks = evaluations.map((metrics) => ({ x: number(metrics.step), label: markOf(metrics), best: metrics === run.best }));
+    const marks = evaluations.map((metrics) => ({
+      x: number(metrics.step),
+      label: markOf(metrics),
+      best: metrics === run.best,
+    }));
     if (run.best) marks.find((mark) => mark.best).label = `best: ${markOf(run.best)}`;
-    this.#chart("Loss", this.wide, { height: 260, logarithmic: true }).update([...this.#steps(run), ...curvesOf(evaluations, "loss")], marks);
+    this.#chart("Loss", this.wide, { height: 260, logarithmic: true }).update(
+      [...this.#steps(run), ...curvesOf(evaluations, "loss")],
+      marks,
+    );
     for (const name of this.#ordered(run.metricNames)) {
       this.#chart(metricName(name), this.#place(name)).update(curvesOf(evaluations, name), marks);
     }
-    this.#chart("Learning rate", this.grid, { height: 150 }).update([{ label: "Learning rate", colour: "series-4", x: run.steps.step, y: run.steps.learningRate }], marks);
-    this.#chart("Throughput, rows per second", this.grid, { height: 150, format: count }).update([{ label: "Rows per second", colour: "series-5", x: run.steps.step, y: run.steps.rowsPerSecond }], marks);
+    this.#chart("Learning rate", this.grid, { height: 150 }).update(
+      [{ label: "Learning rate", colour: "series-4", x: run.steps.step, y: run.steps.learningRate }],
+      marks,
+    );
+    this.#chart("Throughput, rows per second", this.grid, { height: 150, format: count }).update(
+      [{ label: "Rows per second", colour: "series-5", x: run.steps.step, y: run.steps.rowsPerSecond }],
+      marks,
+    );
     this.#showMore();
   }
 
   #steps(run) {
-    return run.steps.step.length ? [{ label: "Training, by step", colour: "train", faint: true, x: run.steps.step, y: run.steps.loss }] : [];
+    return run.steps.step.length
+      ? [{ label: "Training, by step", colour: "train", faint: true, x: run.steps.step, y: run.steps.loss }]
+      : [];
   }
 
   #ordered(names) {
@@ -80,6 +113,12 @@ export class Curves {
   }
 }
 
+function noPoints(run) {
+  return run.ended
+    ? emptyBox("This run ended before it trained.", h("p", null, "The state and messages above say why."))
+    : emptyBox("There are no points yet.", h("p", null, "Curves begin with the first training steps."));
+}
+
 function markOf({ epoch, epochs }) {
   return epochs && epochs !== epoch ? `epoch ${measure(epochs)}` : `epoch ${epoch}`;
 }
@@ -89,7 +128,7 @@ function curvesOf(evaluations, name) {
   return PARTS.map(([part, label]) => {
     const having = evaluations.filter((metrics) => metrics[part]?.[name] !== undefined);
     const y = having.map((metrics) => finite(metrics[part][name]));
-    return { label, colour: part, points: having.length <= 40, x: having.map((metrics) => number(metrics.step)), y };
+    return { label, colour: part, dots: 40, x: having.map((metrics) => number(metrics.step)), y };
   }).filter((curve) => curve.x.length);
 }
 

@@ -17,10 +17,19 @@ export class JobRow {
     this.progress = h("div", { class: "row-progress" });
     this.metric = h("td", { class: "wide" });
     this.created = h("time", { datetime: job.createTime, title: fullTime(job.createTime) });
-    this.element = h("tr", null,
-      h("td", { class: "choose" }, h("label", null, this.box, h("span", { class: "unseen" }, `Compare ${nameOf(job)}`))),
+    this.element = h(
+      "tr",
+      null,
+      h(
+        "td",
+        { class: "choose" },
+        h("label", null, this.box, h("span", { class: "unseen" }, `Compare ${nameOf(job)}`)),
+      ),
       h("th", { scope: "row" }, this.name, h("span", { class: "id muted" }, idOf(job.name)), this.narrow),
-      h("td", null, this.state, this.progress), this.metric, h("td", { class: "wide" }, this.created));
+      h("td", null, this.state, this.progress),
+      this.metric,
+      h("td", { class: "wide" }, this.created),
+    );
     this.update(job);
   }
 
@@ -32,11 +41,18 @@ export class JobRow {
     setText(this.name, nameOf(job));
     replace(this.state, stateBadge(job.state));
     const best = bestMetric(job);
-    replace(this.metric, best
-      ? [h("b", { class: "value" }, measure(best.value)), h("span", { class: "sub muted" }, `${metricName(best.name)}, ${best.part}`)]
-      : h("span", { class: "muted" }, "none yet"));
+    replace(
+      this.metric,
+      best
+        ? [
+            h("b", { class: "value" }, measure(best.value)),
+            h("span", { class: "sub muted" }, `${metricName(best.name)}, ${best.part}`),
+          ]
+        : h("span", { class: "muted" }, "none yet"),
+    );
     if (isTerminal(job.state)) this.#ended();
-    else if (job.state !== "STATE_QUEUED" && !this.progress.hasChildNodes()) this.progresses({ part: encoded(job), left: null });
+    else if (job.state !== "STATE_QUEUED" && !this.progress.hasChildNodes())
+      this.progresses({ part: encoded(job), left: null });
     this.tick();
   }
 
@@ -50,7 +66,11 @@ export class JobRow {
     if (isTerminal(this.job.state) || this.job.state === "STATE_QUEUED") return;
     const percent = part === null ? "" : `${Math.floor(part * 100)} %`;
     const rest = left ? `${duration(left)} left` : "";
-    replace(this.progress, progressBar(`Progress of ${nameOf(this.job)}`, part), h("span", { class: "sub muted" }, [percent, rest].filter(Boolean).join(", ") || "under way"));
+    replace(
+      this.progress,
+      progressBar(`Progress of ${nameOf(this.job)}`, part),
+      h("span", { class: "sub muted" }, [percent, rest].filter(Boolean).join(", ") || "under way"),
+    );
   }
 
   /** Makes relative times true again. */
@@ -58,7 +78,10 @@ export class JobRow {
     const created = ago(this.job.createTime);
     setText(this.created, created);
     const best = bestMetric(this.job);
-    setText(this.narrow, [created, best && `${metricName(best.name)} ${measure(best.value)}`].filter(Boolean).join(" · "));
+    setText(
+      this.narrow,
+      [created, best && `${metricName(best.name)} ${measure(best.value)}`].filter(Boolean).join(" · "),
+    );
   }
 
   /** Whether the job may be chosen, too. */
@@ -76,5 +99,7 @@ export class JobRow {
 
 function encoded(job) {
   const progress = job.encodeProgress;
-  return job.state === "STATE_ENCODING" && progress ? number(progress.rowsSeen) / Math.max(1, number(progress.rowsTotal)) : null;
+  return job.state === "STATE_ENCODING" && progress
+    ? number(progress.rowsSeen) / Math.max(1, number(progress.rowsTotal))
+    : null;
 }

@@ -41,12 +41,22 @@ class JobList {
     this.body = h("tbody");
     this.notice = h("div");
     this.summary = h("div", { class: "muted" }, "Loading jobs…");
-    this.more = h("button", { type: "button", hidden: true, onclick: () => this.#loadMore() }, `Show ${PAGE_SIZE} more`);
+    this.more = h(
+      "button",
+      { type: "button", hidden: true, onclick: () => this.#loadMore() },
+      `Show ${PAGE_SIZE} more`,
+    );
     this.compare = h("div", { class: "compare-bar", hidden: true });
     this.table = this.#makeTable();
-    replace(root,
+    replace(
+      root,
       h("div", { class: "heading" }, h("h1", null, "Jobs"), this.#filters(filter)),
-      this.notice, this.summary, this.table, h("p", { class: "centred" }, this.more), this.compare);
+      this.notice,
+      this.summary,
+      this.table,
+      h("p", { class: "centred" }, this.more),
+      this.compare,
+    );
   }
 
   start() {
@@ -59,21 +69,34 @@ class JobList {
       await this.#follow();
       return this.active.length > LONG_QUEUE ? LONG_POLL_SECONDS : POLL_SECONDS;
     };
-    const failed = (error) => replace(this.notice, errorBox("The list is not up to date; it is asked for again every few seconds.", error));
+    const failed = (error) =>
+      replace(this.notice, errorBox("The list is not up to date; it is asked for again every few seconds.", error));
     poll(POLL_SECONDS, work, failed, this.signal);
   }
 
   #makeTable() {
     const columns = [["Compare", "choose"], ["Job"], ["State"], ["Best metric", "wide"], ["Created", "wide"]];
-    const head = columns.map(([text, kind]) => h("th", { scope: "col", class: kind }, kind === "choose" ? h("span", { class: "unseen" }, text) : text));
-    return h("table", { class: "jobs", hidden: true }, h("caption", { class: "unseen" }, "Jobs, newest first"), h("thead", null, h("tr", null, head)), this.body);
+    const head = columns.map(([text, kind]) =>
+      h("th", { scope: "col", class: kind }, kind === "choose" ? h("span", { class: "unseen" }, text) : text),
+    );
+    return h(
+      "table",
+      { class: "jobs", hidden: true },
+      h("caption", { class: "unseen" }, "Jobs, newest first"),
+      h("thead", null, h("tr", null, head)),
+      this.body,
+    );
   }
 
   #filters(filter) {
     const links = FILTERS.map(([name], index) => {
       const value = name.toLowerCase();
       const current = filter ? value === filter : index === 0;
-      return h("a", { href: index ? `#/jobs?state=${value}` : "#/jobs", "aria-current": current ? "true" : null }, name);
+      return h(
+        "a",
+        { href: index ? `#/jobs?state=${value}` : "#/jobs", "aria-current": current ? "true" : null },
+        name,
+      );
     });
     return h("nav", { class: "filters", "aria-label": "Jobs by state" }, links);
   }
@@ -109,7 +132,9 @@ class JobList {
     this.active = active;
     const seen = new Set([...(newest.trainJobs ?? []), ...active].map(({ name }) => name));
     const gone = [...this.rows.values()].filter(({ job }) => !isTerminal(job.state) && !seen.has(job.name));
-    const ended = await Promise.all(gone.map(({ job }) => getJob(idOf(job.name), this.signal).catch((error) => this.#lost(job, error))));
+    const ended = await Promise.all(
+      gone.map(({ job }) => getJob(idOf(job.name), this.signal).catch((error) => this.#lost(job, error))),
+    );
     for (const job of [...(newest.trainJobs ?? []), ...active, ...ended].filter(Boolean)) this.#put(job);
     this.#show();
   }
@@ -144,20 +169,33 @@ class JobList {
     for (const row of rows) row.tick();
     this.more.hidden = !this.next;
     this.table.hidden = rows.length === 0;
-    if (rows.length) setText(this.summary, `${counted(rows.length, "job")}${this.next ? " shown" : ""}, ${running} running, ${queued.length} queued`);
-    else replace(this.summary, this.states.length ? emptyBox("No job is in this state.", h("p", null, h("a", { href: "#/jobs" }, "Show all jobs"))) : NO_JOBS());
+    if (rows.length)
+      setText(
+        this.summary,
+        `${counted(rows.length, "job")}${this.next ? " shown" : ""}, ${running} running, ${queued.length} queued`,
+      );
+    else
+      replace(
+        this.summary,
+        this.states.length
+          ? emptyBox("No job is in this state.", h("p", null, h("a", { href: "#/jobs" }, "Show all jobs")))
+          : NO_JOBS(),
+      );
   }
 
   /** Reads how far running jobs are from the ends of their logs. */
   async #follow() {
     const running = [...this.rows.values()].filter(({ job }) => !isTerminal(job.state) && job.state !== "STATE_QUEUED");
-    await Promise.all(running.slice(0, MOST_FOLLOWED).map(async (row) => {
-      const last = number(row.job.lastSequence);
-      const state = new RunState();
-      for (const event of await readUntil(idOf(row.job.name), Math.max(0, last - TAIL), last, this.signal)) state.apply(event);
-      state.state = row.job.state;
-      row.progresses(state.progress);
-    }));
+    await Promise.all(
+      running.slice(0, MOST_FOLLOWED).map(async (row) => {
+        const last = number(row.job.lastSequence);
+        const state = new RunState();
+        for (const event of await readUntil(idOf(row.job.name), Math.max(0, last - TAIL), last, this.signal))
+          state.apply(event);
+        state.state = row.job.state;
+        row.progresses(state.progress);
+      }),
+    );
   }
 
   #choose(name, chosen) {
@@ -168,12 +206,19 @@ class JobList {
     for (const row of this.rows.values()) row.allowChoice(!full || this.chosen.has(row.job.name));
     this.compare.hidden = size === 0;
     const ids = [...this.chosen].map(idOf).map(encodeURIComponent).join(",");
-    replace(this.compare,
-      size < 2 ? h("span", null, "Choose one more job to compare.") : h("a", { class: "button", href: `#/compare?jobs=${ids}` }, `Compare ${size} jobs`),
-      full ? h("span", { class: "muted" }, `${MOST_COMPARED} is the most.`) : null);
+    replace(
+      this.compare,
+      size < 2
+        ? h("span", null, "Choose one more job to compare.")
+        : h("a", { class: "button", href: `#/compare?jobs=${ids}` }, `Compare ${size} jobs`),
+      full ? h("span", { class: "muted" }, `${MOST_COMPARED} is the most.`) : null,
+    );
   }
 }
 
-const NO_JOBS = () => emptyBox("No job has been started yet.",
-  h("p", null, "Start one from a terminal, or from Python with headstart.Client; it appears here by itself."),
-  command("headstart train spec.yaml --data train.csv"));
+const NO_JOBS = () =>
+  emptyBox(
+    "No job has been started yet.",
+    h("p", null, "Start one from a terminal, or from Python with headstart.Client; it appears here by itself."),
+    command("headstart train spec.yaml --data train.csv"),
+  );

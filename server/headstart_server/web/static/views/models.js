@@ -41,9 +41,21 @@ function table(models) {
   const rows = models.map((model) => {
     const best = bestMetric({ spec: model.spec, bestEpoch: model.metrics }, true);
     return [
-      h("span", null, h("a", { href: `#/models/${encodeURIComponent(idOf(model.name))}` }, nameOf(model)), h("span", { class: "id muted" }, idOf(model.name))),
+      h(
+        "span",
+        null,
+        h("a", { href: `#/models/${encodeURIComponent(idOf(model.name))}` }, nameOf(model)),
+        h("span", { class: "id muted" }, idOf(model.name)),
+      ),
       (model.outputs ?? []).map(({ feature }) => feature).join(", "),
-      best ? h("span", null, h("b", { class: "value" }, measure(best.value)), h("span", { class: "sub muted" }, `${metricName(best.name)}, ${best.part}`)) : "",
+      best
+        ? h(
+            "span",
+            null,
+            h("b", { class: "value" }, measure(best.value)),
+            h("span", { class: "sub muted" }, `${metricName(best.name)}, ${best.part}`),
+          )
+        : "",
       bytes(model.sizeBytes),
       h("time", { datetime: model.createTime, title: fullTime(model.createTime) }, ago(model.createTime)),
     ];
@@ -53,4 +65,9 @@ function table(models) {
   return made;
 }
 
-const NO_MODELS = () => emptyBox("No model has been published yet.", h("p", null, "A job that succeeds publishes one."), command("headstart train spec.yaml --data train.csv"));
+const NO_MODELS = () =>
+  emptyBox(
+    "No model has been published yet.",
+    h("p", null, "A job that succeeds publishes one."),
+    command("headstart train spec.yaml --data train.csv"),
+  );

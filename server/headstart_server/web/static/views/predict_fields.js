@@ -17,10 +17,19 @@ export class TextField {
     this.type = type;
     const id = `input-${index}`;
     const described = { id, name: column, "aria-describedby": `${id}-hint`, autocomplete: "off" };
-    this.box = type === "text" ? h("textarea", { ...described, rows: 3 }) : h("input", { ...described, type: "text", inputmode: type === "number" ? "decimal" : null });
+    this.box =
+      type === "text"
+        ? h("textarea", { ...described, rows: 3 })
+        : h("input", { ...described, type: "text", inputmode: type === "number" ? "decimal" : null });
     this.problem = h("span", { class: "problem", role: "alert" });
-    this.element = h("div", { class: "field" },
-      h("label", { for: id }, column), h("span", { class: "hint", id: `${id}-hint` }, type, HINTS[type] ? `: ${HINTS[type]}` : ""), this.box, this.problem);
+    this.element = h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, column),
+      h("span", { class: "hint", id: `${id}-hint` }, type, HINTS[type] ? `: ${HINTS[type]}` : ""),
+      this.box,
+      this.problem,
+    );
   }
 
   /** Whether what was typed can be sent; says why not. */
@@ -50,9 +59,20 @@ export class ImageField {
     this.name = column;
     this.file = null;
     const id = `input-${index}`;
-    this.box = h("input", { id, type: "file", accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif", "aria-describedby": `${id}-hint` });
+    this.box = h("input", {
+      id,
+      type: "file",
+      accept: "image/jpeg,image/png,image/webp,image/bmp,image/gif",
+      "aria-describedby": `${id}-hint`,
+    });
     this.preview = h("img", { class: "preview", alt: "", hidden: true });
-    const zone = h("div", { class: "drop" }, this.preview, this.box, h("span", { class: "hint", id: `${id}-hint` }, "image: JPEG, PNG, WebP, BMP or GIF; drop it here, or choose it"));
+    const zone = h(
+      "div",
+      { class: "drop" },
+      this.preview,
+      this.box,
+      h("span", { class: "hint", id: `${id}-hint` }, "image: JPEG, PNG, WebP, BMP or GIF; drop it here, or choose it"),
+    );
     this.box.addEventListener("change", () => this.#take(this.box.files[0] ?? null));
     zone.addEventListener("dragover", (event) => {
       event.preventDefault();

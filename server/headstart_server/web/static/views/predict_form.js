@@ -12,10 +12,17 @@ const MOST_CLASSES = 10;
 
 /** The section of the form. */
 export function predictSection(model, signal) {
-  const fields = (model.inputs ?? []).map((input, index) => (input.type === "image" ? new ImageField(input, index) : new TextField(input, index)));
+  const fields = (model.inputs ?? []).map((input, index) =>
+    input.type === "image" ? new ImageField(input, index) : new TextField(input, index),
+  );
   const answer = h("div", { class: "answer", "aria-live": "polite" });
   const button = h("button", { class: "primary" }, "Predict");
-  const form = h("form", { class: "card predict", novalidate: true }, fields.map(({ element }) => element), button);
+  const form = h(
+    "form",
+    { class: "card predict", novalidate: true },
+    fields.map(({ element }) => element),
+    button,
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const wrong = fields.find((field) => !field.check());
@@ -31,17 +38,31 @@ export function predictSection(model, signal) {
       button.disabled = false;
     }
   });
-  return h("section", { "aria-labelledby": "predict" }, h("h2", { id: "predict" }, "Predict one row"),
-    h("p", { class: "muted" }, "Fields that are left empty are missing values."), h("div", { class: "predict-grid" }, form, answer));
+  return h(
+    "section",
+    { "aria-labelledby": "predict" },
+    h("h2", { id: "predict" }, "Predict one row"),
+    h("p", { class: "muted" }, "Fields that are left empty are missing values."),
+    h("div", { class: "predict-grid" }, form, answer),
+  );
 }
 
 function answerOf({ outputs = [], warnings = [], rowsFound }) {
   announce(`Predicted ${outputs.map((output) => `${output.feature}: ${valueOf(output)}`).join(", ")}`);
   return [
-    outputs.map((output) => h("div", { class: "card" },
-      h("h3", null, output.feature), h("p", { class: "predicted" }, valueOf(output)), classTable(output))),
+    outputs.map((output) =>
+      h(
+        "div",
+        { class: "card" },
+        h("h3", null, output.feature),
+        h("p", { class: "predicted" }, valueOf(output)),
+        classTable(output),
+      ),
+    ),
     warnings.map((warning) => h("p", { class: "notice warn" }, warning)),
-    number(rowsFound) ? h("p", { class: "muted" }, "The embedding came from the store; the encoder did not run.") : null,
+    number(rowsFound)
+      ? h("p", { class: "muted" }, "The embedding came from the store; the encoder did not run.")
+      : null,
   ];
 }
 
@@ -56,8 +77,11 @@ function valueOf({ labels, bools, numbers, sets, vectors }) {
 
 function classTable({ feature, classes = [], probabilities = [] }) {
   if (!classes.length || !probabilities.length) return null;
-  const ranked = classes.map((label, index) => [label, number(probabilities[index])]).sort(([, one], [, other]) => other - one);
+  const ranked = classes
+    .map((label, index) => [label, number(probabilities[index])])
+    .sort(([, one], [, other]) => other - one);
   const rows = ranked.slice(0, MOST_CLASSES).map(([label, value]) => [label, probabilityBar(value)]);
-  const caption = ranked.length > MOST_CLASSES ? `The ${MOST_CLASSES} likeliest of ${count(ranked.length)} classes` : "Probabilities";
+  const caption =
+    ranked.length > MOST_CLASSES ? `The ${MOST_CLASSES} likeliest of ${count(ranked.length)} classes` : "Probabilities";
   return scrolling(dataTable(caption, ["Class", "Probability"], rows), `Probabilities of ${feature}`);
 }

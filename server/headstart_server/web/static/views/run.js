@@ -38,7 +38,16 @@ class RunView {
     this.warnings = h("section", { "aria-labelledby": "warnings", hidden: true });
     this.evaluation = h("div");
     this.spec = h("div");
-    replace(root, this.header.element, this.warnings, this.curves.element, this.encoding.element, this.time.element, this.evaluation, this.spec);
+    replace(
+      root,
+      this.header.element,
+      this.warnings,
+      this.curves.element,
+      this.encoding.element,
+      this.time.element,
+      this.evaluation,
+      this.spec,
+    );
   }
 
   async start() {
@@ -48,7 +57,12 @@ class RunView {
       events: (events) => this.#take(events),
     };
     this.#readJob();
-    poll(QUEUE_SECONDS, () => this.#readQueue(), () => this.header.waitsUnknown(), this.signal);
+    poll(
+      QUEUE_SECONDS,
+      () => this.#readQueue(),
+      () => this.header.waitsUnknown(),
+      this.signal,
+    );
     await follow(this.id, listener, this.signal);
     if (!this.signal.aborted && this.run.ended) await this.#readJob();
   }
@@ -74,8 +88,12 @@ class RunView {
   }
 
   #fail(error) {
-    replace(this.root, h("h1", null, "No such job"), errorBox("The server has no such job.", error),
-      emptyBox("It may have been deleted.", h("p", null, h("a", { href: "#/jobs" }, "All jobs"))));
+    replace(
+      this.root,
+      h("h1", null, "No such job"),
+      errorBox("The server has no such job.", error),
+      emptyBox("It may have been deleted.", h("p", null, h("a", { href: "#/jobs" }, "All jobs"))),
+    );
   }
 
   #take(events) {
@@ -95,7 +113,9 @@ class RunView {
     this.time.update(this.run);
     this.#once("warnings", this.run.warnings.length, () => this.#showWarnings());
     const values = this.run.values.length ? this.run.values : (this.job?.resolvedValues ?? []);
-    this.#once("spec", `${values.length} ${Boolean(this.job)} ${values.map(({ valueJson }) => valueJson)}`, () => replace(this.spec, specSection(values, this.job)));
+    this.#once("spec", `${values.length} ${Boolean(this.job)} ${values.map(({ valueJson }) => valueJson)}`, () =>
+      replace(this.spec, specSection(values, this.job)),
+    );
     if (this.run.ended || this.run.outputs.length) this.#showEvaluation();
   }
 
@@ -108,19 +128,32 @@ class RunView {
 
   #showWarnings() {
     this.warnings.hidden = this.run.warnings.length === 0;
-    replace(this.warnings, h("h2", { id: "warnings" }, "Warnings"), h("ul", { class: "plain" },
-      this.run.warnings.map(({ reason, message }) => h("li", { class: "notice warn" }, h("strong", null, reason), h("p", null, message)))));
+    replace(
+      this.warnings,
+      h("h2", { id: "warnings" }, "Warnings"),
+      h(
+        "ul",
+        { class: "plain" },
+        this.run.warnings.map(({ reason, message }) =>
+          h("li", { class: "notice warn" }, h("strong", null, reason), h("p", null, message)),
+        ),
+      ),
+    );
   }
 
   #showEvaluation() {
     const model = this.run.model || this.job?.model;
     this.#once("evaluation", `${this.run.outputs.length} ${model}`, async () => {
       try {
-        const outputs = this.run.outputs.length || !model ? this.run.outputs : ((await getModel(idOf(model), this.signal)).evaluation ?? []);
+        const outputs =
+          this.run.outputs.length || !model
+            ? this.run.outputs
+            : ((await getModel(idOf(model), this.signal)).evaluation ?? []);
         if (outputs.length) replace(this.evaluation, evaluationSection(outputs));
       } catch (error) {
         // a model that was deleted says nothing any more
-        if (!error.isMissing && !this.signal.aborted) replace(this.evaluation, errorBox("The evaluation did not load; reload the page.", error));
+        if (!error.isMissing && !this.signal.aborted)
+          replace(this.evaluation, errorBox("The evaluation did not load; reload the page.", error));
       }
     });
   }

@@ -6,7 +6,7 @@ import { announce, h, replace, setText } from "../dom.js";
 import { count, duration, fullTime, idOf, measure, moment, number } from "../format.js";
 import { isTerminal } from "../run_state.js";
 import { confirmed } from "./confirm.js";
-import { bestMetric, errorBox, mainMetric, metricName, nameOf, stateBadge, waitReason } from "./words.js";
+import { bestMetric, errorBox, mainMetric, metricName, nameOf, stateBadge, waitReason, tileList } from "./words.js";
 
 const CONNECTIONS = {
   connecting: ["idle", "Connecting"],
@@ -22,16 +22,37 @@ export class RunHeader {
     this.title = h("h1", null, id);
     this.badge = h("span");
     this.link = h("span", { class: "connection", role: "status" });
-    this.cancel = h("button", { type: "button", class: "danger", hidden: true, onclick: () => this.#cancel() }, "Cancel run");
+    this.cancel = h(
+      "button",
+      { type: "button", class: "danger", hidden: true, onclick: () => this.#cancel() },
+      "Cancel run",
+    );
     this.model = h("a", { class: "button", hidden: true }, "Open the model");
     this.facts = h("p", { class: "muted facts" });
     this.problems = h("div");
     this.bar = h("div", { class: "run-progress" });
     this.tiles = h("dl", { class: "tiles" });
-    this.element = h("div", null,
-      h("nav", { "aria-label": "Breadcrumb", class: "crumbs" }, h("a", { href: "#/jobs" }, "Jobs"), " / ", h("span", { "aria-current": "page" }, id)),
-      h("div", { class: "heading" }, h("div", { class: "title" }, this.title, this.badge, this.link), h("div", { class: "actions" }, this.model, this.cancel)),
-      this.facts, this.problems, this.bar, this.tiles);
+    this.element = h(
+      "div",
+      null,
+      h(
+        "nav",
+        { "aria-label": "Breadcrumb", class: "crumbs" },
+        h("a", { href: "#/jobs" }, "Jobs"),
+        " / ",
+        h("span", { "aria-current": "page" }, id),
+      ),
+      h(
+        "div",
+        { class: "heading" },
+        h("div", { class: "title" }, this.title, this.badge, this.link),
+        h("div", { class: "actions" }, this.model, this.cancel),
+      ),
+      this.facts,
+      this.problems,
+      this.bar,
+      this.tiles,
+    );
     this.clock = setInterval(() => this.run && this.#showFacts(), 1000);
     signal.addEventListener("abort", () => clearInterval(this.clock));
   }
@@ -71,8 +92,7 @@ export class RunHeader {
     this.failed = Boolean(error);
     this.#showFacts();
     this.#showProgress();
-    replace(this.tiles, this.#tiles().map(([name, value, detail]) =>
-      h("div", null, h("dt", null, name), h("dd", null, value, detail ? h("span", { class: "sub muted" }, detail) : null))));
+    replace(this.tiles, tileList(this.#tiles()));
   }
 
   #showFacts() {
@@ -80,7 +100,9 @@ export class RunHeader {
     const parts = [createTime && `Created ${fullTime(createTime)}`];
     if (startTime) {
       const end = endTime ? moment(endTime) : Date.now();
-      parts.push(`${endTime ? "ran" : "running for"} ${duration(Math.max(0, Math.round((end - moment(startTime)) / 1000)))}`);
+      parts.push(
+        `${endTime ? "ran" : "running for"} ${duration(Math.max(0, Math.round((end - moment(startTime)) / 1000)))}`,
+      );
     }
     if (this.run.rows) {
       const { train, validation, test } = this.run.rows;
@@ -91,7 +113,8 @@ export class RunHeader {
 
   #showProgress() {
     this.bar.hidden = !this.state || isTerminal(this.state);
-    if (this.state === "STATE_QUEUED") return replace(this.bar, h("span", { class: "whole" }, `Queued: ${this.waiting ?? "waits for a worker"}.`));
+    if (this.state === "STATE_QUEUED")
+      return replace(this.bar, h("span", { class: "whole" }, `Queued: ${this.waiting ?? "waits for a worker"}.`));
     const { part, left } = this.run.progress;
     const text = part === null ? "under way" : `${Math.floor(part * 100)} %${left ? `, ${duration(left)} left` : ""}`;
     replace(this.bar, progressBar("Progress of this phase", part), h("span", { class: "muted" }, text));
@@ -114,7 +137,12 @@ export class RunHeader {
   }
 
   async #cancel() {
-    const go = await confirmed("Cancel this run?", "It stops within seconds. Embeddings and checkpoints made so far are kept; no model is published.", "Cancel run", "Keep running");
+    const go = await confirmed(
+      "Cancel this run?",
+      "It stops within seconds. Embeddings and checkpoints made so far are kept; no model is published.",
+      "Cancel run",
+      "Keep running",
+    );
     if (!go) return;
     this.cancel.disabled = true;
     try {
@@ -142,7 +170,11 @@ function published(run, job) {
 }
 
 function failure({ reason, message, field }) {
-  return h("div", { class: "notice bad", role: "alert" },
-    h("strong", null, `The run failed: ${reason}`), h("p", null, message),
-    field ? h("p", null, "Field: ", h("code", null, field)) : null);
+  return h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    h("strong", null, `The run failed: ${reason}`),
+    h("p", null, message),
+    field ? h("p", null, "Field: ", h("code", null, field)) : null,
+  );
 }

@@ -6,7 +6,11 @@ import { duration, number } from "../format.js";
 import { stateText } from "./words.js";
 
 const PHASES = [
-  ["STATE_QUEUED", "time-1"], ["STATE_PREPARING", "time-2"], ["STATE_ENCODING", "time-3"], ["STATE_TRAINING", "time-4"], ["STATE_PUBLISHING", "time-5"],
+  ["STATE_QUEUED", "time-1"],
+  ["STATE_PREPARING", "time-2"],
+  ["STATE_ENCODING", "time-3"],
+  ["STATE_TRAINING", "time-4"],
+  ["STATE_PUBLISHING", "time-5"],
 ];
 
 /** The section of times. */
@@ -14,8 +18,12 @@ export class TimePanel {
   constructor() {
     this.phases = h("div", { class: "card" });
     this.training = h("div", { class: "card" });
-    this.element = h("section", { "aria-labelledby": "time", hidden: true },
-      h("h2", { id: "time" }, "Where the time goes"), h("div", { class: "cards" }, this.phases, this.training));
+    this.element = h(
+      "section",
+      { "aria-labelledby": "time", hidden: true },
+      h("h2", { id: "time" }, "Where the time goes"),
+      h("div", { class: "cards" }, this.phases, this.training),
+    );
   }
 
   /** Draws the times of a run. */
@@ -31,7 +39,12 @@ export class TimePanel {
   #show(card, title, parts, note) {
     const total = parts.reduce((sum, part) => sum + part.value, 0);
     card.hidden = total === 0;
-    replace(card, h("h3", null, title), partsBar(parts, total), h("p", { class: "muted" }, `${duration(total)} in all. ${note}`));
+    replace(
+      card,
+      h("h3", null, title),
+      partsBar(parts, total),
+      h("p", { class: "muted" }, `${duration(total)} in all. ${note}`),
+    );
   }
 }
 
@@ -41,7 +54,9 @@ function phaseParts({ phases, time: now }) {
     const end = phases[index + 1]?.time ?? now;
     seconds.set(state, (seconds.get(state) ?? 0) + (end - time) / 1000);
   });
-  return PHASES.filter(([state]) => seconds.has(state)).map(([state, colour]) => part(stateText(state), seconds.get(state), colour));
+  return PHASES.filter(([state]) => seconds.has(state)).map(([state, colour]) =>
+    part(stateText(state), seconds.get(state), colour),
+  );
 }
 
 function trainingParts(evaluations) {
@@ -49,7 +64,9 @@ function trainingParts(evaluations) {
   const [wait, compute, evaluate] = ["dataWaitSeconds", "computeSeconds", "evaluateSeconds"].map(sum);
   const other = Math.max(0, sum("trainSeconds") - wait - compute);
   return [
-    part("Waiting for data", wait, "time-1"), part("Computing", compute, "time-4"), part("Evaluation", evaluate, "time-3"),
+    part("Waiting for data", wait, "time-1"),
+    part("Computing", compute, "time-4"),
+    part("Evaluation", evaluate, "time-3"),
     ...(other > 0.05 ? [part("Other", other, "time-5")] : []),
   ];
 }

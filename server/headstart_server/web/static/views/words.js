@@ -1,7 +1,7 @@
 // What jobs are called, and what is said of their states, metrics and errors, the same in every view.
 
 import { h } from "../dom.js";
-import { counted, idOf, measure, number, snake } from "../format.js";
+import { counted, idOf, number, snake } from "../format.js";
 
 const STATES = {
   STATE_QUEUED: { text: "Queued", tone: "idle" },
@@ -15,11 +15,20 @@ const STATES = {
   STATE_FAILED: { text: "Failed", tone: "bad" },
   STATE_CANCELLED: { text: "Cancelled", tone: "idle" },
 };
-const LOWER_IS_BETTER = /(^|\.)(loss|mean_squared_error|mean_absolute_error|root_mean_squared_error|rmse|mae|mse|perplexity)$/;
+const LOWER_IS_BETTER =
+  /(^|\.)(loss|mean_squared_error|mean_absolute_error|root_mean_squared_error|rmse|mae|mse|perplexity)$/;
 const PREFERRED = ["accuracy", "r2", "jaccard", "roc_auc", "mean_absolute_error", "mean_squared_error", "loss"];
 
 /** States of jobs that have not ended. */
-export const ACTIVE = ["STATE_QUEUED", "STATE_PREPARING", "STATE_ENCODING", "STATE_TRAINING", "STATE_PUBLISHING", "STATE_PAUSED", "STATE_CANCELLING"];
+export const ACTIVE = [
+  "STATE_QUEUED",
+  "STATE_PREPARING",
+  "STATE_ENCODING",
+  "STATE_TRAINING",
+  "STATE_PUBLISHING",
+  "STATE_PAUSED",
+  "STATE_CANCELLING",
+];
 
 /** `Training` of `STATE_TRAINING`. */
 export function stateText(state) {
@@ -53,7 +62,9 @@ export function mainMetric(spec, names) {
   const asked = names.find((name) => name === wanted || (wanted !== "loss" && name.endsWith(`.${wanted}`)));
   if (asked && asked !== "loss") return asked;
   const outputs = (spec?.outputFeatures ?? []).map(({ name }) => name);
-  const choices = (outputs.length ? outputs : [""]).flatMap((output) => PREFERRED.map((metric) => `${output}.${metric}`));
+  const choices = (outputs.length ? outputs : [""]).flatMap((output) =>
+    PREFERRED.map((metric) => `${output}.${metric}`),
+  );
   return choices.find((name) => names.includes(name)) ?? (names.includes("loss") ? "loss" : names[0]);
 }
 
@@ -65,11 +76,6 @@ export function bestMetric(job, published = Boolean(job.model)) {
   if (!part) return null;
   const name = mainMetric(job.resolvedSpec ?? job.spec, Object.keys(best[part]));
   return { name, value: number(best[part][name]), part };
-}
-
-/** A metric in words, e.g. `verdict accuracy 0.93, test`. */
-export function metricText({ name, value, part }) {
-  return `${metricName(name)} ${measure(value)}, ${part}`;
 }
 
 /** `verdict accuracy` of `verdict.accuracy`. */
@@ -101,14 +107,31 @@ export function waitReason(before, running) {
 
 /** A box that says what went wrong, and which values are to blame. */
 export function errorBox(title, error) {
-  return h("div", { class: "notice bad", role: "alert" },
-    h("strong", null, title), h("p", null, error.message),
-    error.fields?.length ? h("ul", null, error.fields.map(({ field, description }) => h("li", null, h("code", null, field), ` ${description}`))) : null);
+  return h(
+    "div",
+    { class: "notice bad", role: "alert" },
+    h("strong", null, title),
+    h("p", null, error.message),
+    error.fields?.length
+      ? h(
+          "ul",
+          null,
+          error.fields.map(({ field, description }) => h("li", null, h("code", null, field), ` ${description}`)),
+        )
+      : null,
+  );
 }
 
 /** A box for what is not there yet; `children` say what to do. */
 export function emptyBox(title, ...children) {
   return h("div", { class: "empty" }, h("strong", null, title), children);
+}
+
+/** Figures with their names: (name, value, detail or null) each. */
+export function tileList(items) {
+  return items.map(([name, value, detail]) =>
+    h("div", null, h("dt", null, name), h("dd", null, value, detail && h("span", { class: "sub muted" }, detail))),
+  );
 }
 
 /** A command for a terminal. */
