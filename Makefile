@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,9 +58,30 @@ test-families: $(VENV)/.dev ## check every text family of transformers, for two 
 test-ray: $(VENV)/.dev ## the long tests of jobs on a Ray cluster
 	$(BIN)/python -m pytest tests/ray --timeout 600
 
+AXE := build/axe-core/package/axe.min.js
+
+$(AXE):
+	@mkdir -p build/axe-core
+	cd build/axe-core && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz
+
+test-page: $(VENV)/.dev $(AXE) ## the page in a browser; needs npm and Chromium (CHROMIUM=/path/to/it)
+	@test -n "$$CHROMIUM" || command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ echo "Chromium is needed: install your system's package (Debian: apt-get install chromium), or set CHROMIUM=/path/to/it"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile -e '.[dev,page-tests]'
+	$(BIN)/python -m pytest tests/page --timeout 900
+
 test-deepspeed: $(VENV)/.dev ## install DeepSpeed, and run what needs it
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,deepspeed]'
 	$(BIN)/python -m pytest tests/unit/server/training/test_deepspeed.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
+
+build/sinks/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv build/sinks
+	build/sinks/bin/pip install --quiet --disable-pip-version-check --no-compile \
+		-e '.[tensorboard,mlflow,wandb]' alembic sqlalchemy pytest pytest-asyncio pytest-timeout
+	@touch $@
+
+test-sinks: build/sinks/.installed ## install MLflow and W&B apart from everything else, and read back what sinks write with them
+	build/sinks/bin/python -m pytest --noconftest -o filterwarnings=default tests/sinks tests/unit/client/sinks/test_tensorboard.py
 
 check: lint types imports contract test ## all that CI runs
 

@@ -12,7 +12,6 @@ import time
 import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,6 @@ from headstart_server.encoders.text_models import (
     NoTextEncoderError,
     class_config,
     on_meta,
-    takes_mask,
     text_model_class,
 )
 from headstart_server.encoders.text_preparation import TextPreparation
@@ -39,6 +37,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from tests.families.export import exported_differences
+from tests.families.reference import plain_class, random_rows, reference_of, token_vectors
 from tests.families.tiny import VOCABULARY, config_classes, perturbed, tiny_config
 
 TOLERANCE = 2e-4
@@ -96,7 +95,7 @@ def _saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
         found.reason = _line(error)
     try:
         config = tiny_config(config_classes()[name])
-        kind = _plain_class(config)
+        kind = plain_class(config)
         found.model = kind.__name__
         own = class_config(kind, config)
         if sum(parameter.numel() for parameter in on_meta(kind, own, {}).parameters()) > 20e6:
@@ -123,16 +122,6 @@ def _ask_at_the_door(name: str, folder: Path, found: Findings) -> None:
         found.failures.append(f"at the door: {_line(error)}")
 
 
-def _plain_class(config: Any) -> Any:
-    """The class that transformers would take."""
-    try:
-        return text_model_class(config)
-    except ValueError:
-        mapping: Any = transformers.MODEL_MAPPING
-        kind = mapping[type(config)]
-        return kind[0] if isinstance(kind, tuple) else kind
-
-
 def _check_source(source: ModelSource, found: Findings, *, exports: bool) -> None:
     try:
         check_source(source, _AUTO, "mean", "name")
@@ -157,42 +146,10 @@ def _check_source(source: ModelSource, found: Findings, *, exports: bool) -> Non
         _check_exports(encoder, found)
 
 
-def _reference(source: ModelSource) -> nn.Module:
-    """The plain model of transformers, of an encoder-decoder its encoder."""
-    config = transformers.AutoConfig.from_pretrained(source.folder)
-    kind = _plain_class(config)
-    if getattr(config, "use_cache", False):
-        config.use_cache = False  # some hybrids keep none for layers that a tiny model lacks
-    model = kind.from_pretrained(source.folder, config=class_config(kind, config), dtype=torch.float32).eval()
-    whole: nn.Module = model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
-    return whole
-
-
-def _rows(lengths: tuple[int, ...], encoder: TextEncoder) -> list[list[int]]:
-    draw = torch.Generator().manual_seed(7)
-    most, ids = encoder.positions or UNLIMITED, min(VOCABULARY, encoder.vocabulary) - 2
-    return [torch.randint(6, ids, (min(length, most),), generator=draw).tolist() for length in lengths]
-
-
-def _plain(model: nn.Module, row: list[int], shortest: int) -> Tensor:
-    """Token vectors [t, d] of one row, by the plain model alone; rows that it cannot read are padded as told."""
-    with torch.no_grad():
-        padding = getattr(getattr(model, "config", None), "pad_token_id", None) or 0
-        if len(row) >= shortest:
-            ids = torch.tensor([row])
-            told = {"attention_mask": torch.ones_like(ids)} if padding in row and takes_mask(model) else {}
-            states: Tensor = model(input_ids=ids, return_dict=True, **told).last_hidden_state[0]
-            return states
-        ids = torch.tensor([row + [padding] * (shortest - len(row))])
-        mask = (torch.arange(shortest) < len(row)).long()[None]
-        short: Tensor = model(input_ids=ids, attention_mask=mask, return_dict=True).last_hidden_state[0, : len(row)]
-        return short
-
-
 def _check_embeddings(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
     """Alone, in the pass's batches, in batches padded as for GPUs, and all in one."""
-    rows, reference = _rows(LENGTHS, encoder), _reference(source)
-    plain = [_plain(reference, row, found.shortest) for row in rows]
+    rows, reference = random_rows(LENGTHS, encoder), reference_of(source)
+    plain = [token_vectors(reference, row, found.shortest) for row in rows]
     if plain[0].shape[1] != encoder.dimension or found.width != encoder.dimension:
         found.failures.append(f"is {plain[0].shape[1]} wide, not {encoder.dimension}")
         return
@@ -221,8 +178,8 @@ def _check_limit(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
     """A row as long as the model says it reads."""
     if not 0 < found.limit <= 256:
         return
-    row = _rows((found.limit,), encoder)[0]
-    expected = _plain(_reference(source), row, found.shortest).mean(0)
+    row = random_rows((found.limit,), encoder)[0]
+    expected = token_vectors(reference_of(source), row, found.shortest).mean(0)
     with torch.inference_mode():
         value = encoder(torch.tensor([row]))[0]
     difference = float((value - expected).abs().max() / expected.abs().max())
@@ -237,12 +194,12 @@ def _check_texts(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="w0")
-    (long,) = _rows((limit,), encoder)
+    (long,) = random_rows((limit,), encoder)
     texts = ["", " ".join(f"w{token}" for token in long * 40), f"w{long[0]}"]
     column = TextPreparation(fast, limit, encoder.padding).tokenize(texts)
-    reference = _reference(source)
+    reference = reference_of(source)
     rows = [[encoder.padding], long, long[:1]]
-    expected = torch.stack([_plain(reference, row, found.shortest).mean(0) for row in rows])
+    expected = torch.stack([token_vectors(reference, row, found.shortest).mean(0) for row in rows])
     for waste in (0.0, 1.0):
         difference = (_passed(encoder, column, waste) - expected).abs().amax(1) / expected.abs().max()
         for text, value in zip(("an empty text", "a long text", "one word"), difference.tolist(), strict=True):
@@ -266,7 +223,7 @@ def _check_class(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
         return
     found.pooler = True
     pooled = load_encoder(source, "cls_pooled", use_pretrained=True, field="name")
-    rows, reference = _rows((9, 13, 5), encoder), _reference_pooled(source)
+    rows, reference = random_rows((9, 13, 5), encoder), reference_of(source)
     with torch.no_grad():
         expected = [reference(input_ids=torch.tensor([row]), return_dict=True).pooler_output[0] for row in rows]
     difference = float((_passed(pooled, TokenColumn.of(rows), 1.0) - torch.stack(expected)).abs().max())
@@ -274,16 +231,12 @@ def _check_class(source: ModelSource, encoder: TextEncoder, found: Findings) -> 
         found.failures.append(f"cls_pooled: differs by {difference:.1e}")
 
 
-def _reference_pooled(source: ModelSource) -> nn.Module:
-    return _reference(source)
-
-
 def _check_training(source: ModelSource, encoder: TextEncoder, found: Findings) -> None:
     """One step on a padded batch; what is saved of it is what is loaded."""
     item = PretrainedInput(encoder.dimension, Tuning.FULL)
     item.restore(load_encoder(source, "mean", use_pretrained=True, field="name"))
     item.train()
-    ids, mask = TokenColumn.of(_rows((9, 13, 5, 9), encoder)).padded(np.arange(4), encoder.padding)
+    ids, mask = TokenColumn.of(random_rows((9, 13, 5, 9), encoder)).padded(np.arange(4), encoder.padding)
     before = {name: value.clone() for name, value in item.named_parameters()}
     item(Tokens(torch.from_numpy(ids), torch.from_numpy(mask))).square().mean().backward()
     nn.utils.clip_grad_norm_(item.parameters(), 1e-2)
@@ -302,7 +255,7 @@ def _check_training(source: ModelSource, encoder: TextEncoder, found: Findings) 
 
 
 def _check_exports(encoder: TextEncoder, found: Findings) -> None:
-    rows = _rows((1, 3, 5, 9, 13), encoder)
+    rows = random_rows((1, 3, 5, 9, 13), encoder)
     for file_format, result in exported_differences(encoder, rows).items():
         if isinstance(result, FailedPreconditionError):
             setattr(found, file_format, f"refused: {str(result)[:160]}")

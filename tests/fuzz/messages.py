@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 _WORDS = [
     "",
@@ -47,14 +48,14 @@ def _fill(message: Message, field: Any, generator: random.Random, depth: int) ->
                 target[_scalar(field.message_type.fields_by_name["key"], generator)] = _scalar(value, generator)
             else:
                 key = _scalar(field.message_type.fields_by_name["key"], generator)
-                target[key].CopyFrom(random_message(value.message_type._concrete_class, generator, depth + 1))
+                target[key].CopyFrom(random_message(GetMessageClass(value.message_type), generator, depth + 1))
     elif field.is_repeated and field.message_type is not None:
         for _ in range(generator.randrange(3)):
-            target.append(random_message(field.message_type._concrete_class, generator, depth + 1))
+            target.append(random_message(GetMessageClass(field.message_type), generator, depth + 1))
     elif field.is_repeated:
         target.extend(_scalar(field, generator) for _ in range(generator.randrange(4)))
     elif field.message_type is not None:
-        target.CopyFrom(random_message(field.message_type._concrete_class, generator, depth + 1))
+        target.CopyFrom(random_message(GetMessageClass(field.message_type), generator, depth + 1))
     else:
         setattr(message, field.name, _scalar(field, generator))
 

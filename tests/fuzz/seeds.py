@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import headstart
 import pyarrow as pa
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from headstart.programs.dataset_source import TrainingData, training_request
 from headstart.programs.retry import RetryPolicy
 from headstart.v1 import (
@@ -50,7 +51,7 @@ def every_rpc(model: str, *, arrow: bool) -> list[Rpc]:
     for module in _MODULES:
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
-                kind = method.input_type._concrete_class
+                kind = GetMessageClass(method.input_type)
                 own = tuple(valid.get(method.name, ())) or (_named(kind),)
                 found.append(Rpc(f"/{service.full_name}/{method.name}", kind, own, method.client_streaming))
     return found

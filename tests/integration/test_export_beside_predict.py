@@ -116,6 +116,7 @@ def test_nothing_of_an_export_outlives_its_caller(two: tuple[RunningServer, str,
 
 
 def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str, str]) -> None:
+    """The last test of the server that they share."""
     server, live, _ = two
     call = begin(server, live)
     pids = export_processes(server)
@@ -125,4 +126,3 @@ def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str,
     wait_until_tidy(server)
     with pytest.raises(grpc.RpcError):
         list(call)
-    server.start()

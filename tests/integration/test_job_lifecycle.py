@@ -1,4 +1,4 @@
-"""Jobs outlive clients, crashes of workers and restarts of the server."""
+"""Jobs outlive clients and crashes of workers; `test_restarts` has restarts of the server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import headstart
 import pytest
@@ -114,30 +113,3 @@ def test_a_loss_that_is_not_finite_is_named_with_what_to_do(client: headstart.Cl
         client.train(spec, headstart.ServerPath("reviews.csv")).result()
     assert failed.value.reason == "NON_FINITE_LOSS"
     assert "learning_rate" in str(failed.value)
-
-
-def test_a_restarted_server_finishes_what_was_left(model_root: Path, data_root: Path, tmp_path: Path) -> None:
-    server = RunningServer(tmp_path / "state", "--model-root", str(model_root), "--data-root", str(data_root))
-    with server:
-        with server.client() as client:
-            name = start_long(client)
-            queued = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv"))
-            queued.close()
-            wait_for(client, name, pb.TrainJob.STATE_TRAINING)
-        time.sleep(1)
-        workers = worker_pids(server)
-        server.kill()
-        deadline = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in workers):
-            assert time.monotonic() < deadline, "a worker outlived its server"
-            time.sleep(0.1)
-        server.start()
-        with server.client() as client:
-            wait_for(client, name, pb.TrainJob.STATE_TRAINING)
-            client.jobs.cancel(name)
-            wait_for(client, name, pb.TrainJob.STATE_CANCELLED)
-            warnings = [event.warning.reason for event in client.watch(name) if event.HasField("warning")]
-            assert "RESUMED" in warnings
-            assert wait_for(client, queued.name, pb.TrainJob.STATE_SUCCEEDED).model
-        assert server.stop() == 0
-        server.start()

@@ -1,4 +1,4 @@
-"""A client rides out a server that is restarted on its port."""
+"""What was left when a server ended is finished by the next one, and clients ride out the time between the two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import headstart
+from headstart.v1 import training_pb2 as pb
 
+from tests.integration.test_job_lifecycle import start_long, wait_for, worker_pids
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 
@@ -21,15 +23,39 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def test_a_prediction_asked_for_during_a_restart_is_answered(model_root: Path, data_root: Path, tmp_path: Path) -> None:
+def kill_with_workers(server: RunningServer) -> None:
+    """Returns once none of its workers is left."""
+    workers = worker_pids(server)
+    server.kill()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlived its server"
+        time.sleep(0.1)
+
+
+def test_a_restarted_server_finishes_what_was_left_and_answers_who_waited(
+    model_root: Path, data_root: Path, tmp_path: Path
+) -> None:
     roots = ["--model-root", str(model_root), "--data-root", str(data_root)]
     server = RunningServer(tmp_path / "state", *roots, "--port", str(free_port()))
-    with server, server.client() as client, ThreadPoolExecutor(1) as caller:
-        model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
-        before = client.predict(model, ROWS)["verdict"].probabilities
-        server.stop()
-        asked = caller.submit(client.predict, model, ROWS)
-        time.sleep(0.5)
-        assert not asked.done()
+    with server, server.client() as client:
+        name = start_long(client)
+        queued = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv"))
+        queued.close()
+        time.sleep(1)
+        kill_with_workers(server)
         server.start()
-        assert asked.result(60)["verdict"].probabilities == before
+        wait_for(client, name, pb.TrainJob.STATE_TRAINING)
+        client.jobs.cancel(name)
+        wait_for(client, name, pb.TrainJob.STATE_CANCELLED)
+        warnings = [event.warning.reason for event in client.watch(name) if event.HasField("warning")]
+        assert "RESUMED" in warnings
+        model = wait_for(client, queued.name, pb.TrainJob.STATE_SUCCEEDED).model
+        before = client.predict(model, ROWS)["verdict"].probabilities
+        assert server.stop() == 0
+        with ThreadPoolExecutor(1) as caller:
+            asked = caller.submit(client.predict, model, ROWS)
+            time.sleep(0.5)
+            assert not asked.done()
+            server.start()
+            assert asked.result(60)["verdict"].probabilities == before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headstart_server.model.ecd import ECD
-from headstart_server.model.head import NeuralHead
+from headstart_server.model.neural_head import NeuralHead
 
 
 def neural_head(model: ECD) -> NeuralHead:

@@ -54,6 +54,21 @@ def gathered(store: SpaceStore, keys: Keys) -> tuple[npt.NDArray[np.float32], li
     return out, store.gather(keys, out).unreadable.tolist()
 
 
+def texts_of(count: int, start: int = 0) -> list[str]:
+    """Distinct texts."""
+    return [f"row {number}" for number in range(start, start + count)]
+
+
+def filled(root: Path, *sizes: int) -> tuple[SpaceStore, Keys]:
+    """A store with shards of so many rows, and the keys of all rows."""
+    store, start = store_at(root), 0
+    for size in sizes:
+        keys = keys_of(texts_of(size, start))
+        store.add(keys, embedding_of(keys))
+        start += size
+    return store, keys_of(texts_of(start))
+
+
 def small_shards(root: Path, count: int, **changes: object) -> list[Path]:
     """Shards of one space with one row each ("row 0", ...), the first used longest ago; nobody has them open."""
     store = store_at(root, **changes)

@@ -4,25 +4,25 @@ import errno
 import os
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
 _REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_status_alloc_failed")
 
 
-def available_bytes() -> int:
+def available_bytes(cgroup: Path = CGROUP) -> int:
     """Memory that this process can still take without swapping: the machine's, or the container's limit if that is
     nearer, shared with the other processes that train with it on this machine (`LOCAL_WORLD_SIZE`, as torch has it)."""
-    return _free_bytes() // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return _free_bytes(cgroup) // max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def _free_bytes() -> int:
+def _free_bytes(cgroup: Path) -> int:
     machine = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for line in _read(Path("/proc/meminfo")).splitlines():
         if line.startswith("MemAvailable:"):
             machine = int(line.split()[1]) * 1024  # what /proc calls kB is KiB
     # of cgroup v2; "max" where there is no limit
-    limit, used = _read(_CGROUP / "memory.max").strip(), _read(_CGROUP / "memory.current").strip()
+    limit, used = _read(cgroup / "memory.max").strip(), _read(cgroup / "memory.current").strip()
     if limit.isdigit() and used.isdigit():
-        return max(0, min(machine, int(limit) - int(used) + _reclaimable()))
+        return max(0, min(machine, int(limit) - int(used) + _reclaimable(cgroup)))
     return machine
 
 
@@ -39,9 +39,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _reclaimable() -> int:
+def _reclaimable(cgroup: Path) -> int:
     """Bytes of cached files that the kernel counts as used and gives back when asked."""
-    for line in _read(_CGROUP / "memory.stat").splitlines():
+    for line in _read(cgroup / "memory.stat").splitlines():
         if line.startswith("inactive_file "):
             return int(line.split()[1])
     return 0

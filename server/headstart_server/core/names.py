@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from collections.abc import Callable
 
 from headstart_server.core.errors import invalid
 
@@ -11,9 +12,9 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-def new_id() -> str:
+def new_id(clock: Callable[[], int] = time.time_ns) -> str:
     """A fresh id: 20 characters that sort by time (milliseconds, then 50 random bits), as ULIDs do."""
-    milliseconds = time.time_ns() // 1_000_000
+    milliseconds = clock() // 1_000_000
     return _base32(milliseconds, 10) + _base32(secrets.randbits(50), 10)
 
 

@@ -12,7 +12,7 @@ from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.reasons import Reason
 from headstart_server.data.archive_index import DEFLATED, PLAIN, STORED, Member, refused
 
-_MAX_DIRECTORY_BYTES = 128 << 20
+MAX_DIRECTORY_BYTES = 128 << 20
 """Of a zip's directory: it is read whole, at some ten times its size."""
 _MAX_HEADER_BYTES = 1 << 17
 """Of all headers of a tar's member."""
@@ -23,10 +23,10 @@ _ENCRYPTED, _UTF8 = 0x1, 0x800
 
 def zip_members(path: Path, field: str) -> Iterator[Member]:
     """Every file of a zip; raises InvalidInputError, or what zipfile raises."""
-    message = f"its directory has more than {_MAX_DIRECTORY_BYTES} bytes; send a tar, or split it"
+    message = f"its directory has more than {MAX_DIRECTORY_BYTES} bytes; send a tar, or split it"
     too_large = invalid(field, message, reason=Reason.TOO_LARGE)
     # zipfile reads the directory in one piece, as large as the file says: `_Headers` refuses that read.
-    with _Headers(path, _MAX_DIRECTORY_BYTES, too_large) as source, zipfile.ZipFile(source) as file:
+    with _Headers(path, MAX_DIRECTORY_BYTES, too_large) as source, zipfile.ZipFile(source) as file:
         for info in file.infolist():
             if info.is_dir():
                 continue

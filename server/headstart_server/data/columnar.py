@@ -12,14 +12,14 @@ from headstart_server.data.ipc_sizes import declared_bytes, declared_file_bytes
 from headstart_server.data.parquet_footer import ColumnChunk, column_chunks
 
 _BATCH_ROWS = 65_536
-_BATCH_BYTES = 1 << 30
+BATCH_BYTES = 1 << 30
 _JOINED_BYTES = 256 << 20
 _TYPICAL = 4
 """Rows of a batch may be so many times as large as the average of the file."""
 _FILE_MAGIC = b"ARROW1\0\0"
 
 
-def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
+def read_parquet(path: Path, field: str, batch_bytes: int = BATCH_BYTES) -> Iterator[pa.RecordBatch]:
     """Batches of some 65,536 rows, read in fewer at a time where they, or the file's dictionaries, hold long values."""
     with pa_parquet.ParquetFile(path) as file:
         allowed = allowed_bytes(path.stat().st_size)
@@ -29,7 +29,7 @@ def read_parquet(path: Path, field: str) -> Iterator[pa.RecordBatch]:
         # Uncompressed bytes of an average row.
         size = sum(chunk.uncompressed_bytes for chunk in chunks) // max(1, file.metadata.num_rows)
         most = max(largest_dictionary(path, chunks), _TYPICAL * size)
-        rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(1, most)))
+        rows = max(1, min(_BATCH_ROWS, batch_bytes // max(1, most)))
         yield from _joined(file.iter_batches(batch_size=rows))
 
 

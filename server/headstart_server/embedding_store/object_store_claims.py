@@ -21,9 +21,6 @@ from headstart_server.embedding_store.key import Keys, pack, unpack
 from headstart_server.storage.object_store import ObjectStore
 
 _log = structlog.get_logger()
-_BEAT_SECONDS = 10.0
-_DEAD_SECONDS = 60.0  # six beats that did not arrive
-"""Time by the object store's clock without a beat after which a claim counts for nothing."""
 _POLL_SECONDS = 0.2
 _ANNOUNCED, _HELD = b"A", b"H"
 
@@ -32,6 +29,9 @@ class ObjectStoreClaims:
     """The claims on one space, in an object store of its own. A killed process loses its claim after a minute."""
 
     poll_seconds = 2.0
+    beat_seconds = 10.0
+    dead_seconds = 60.0  # six beats that did not arrive
+    """Time by the object store's clock without a beat after which a claim counts for nothing."""
 
     def __init__(self, object_store: ObjectStore) -> None:
         self._object_store = object_store
@@ -39,7 +39,7 @@ class ObjectStoreClaims:
     def living(self) -> int:
         """How many keys are claimed right now."""
         beats, now = self._beats(), self._now()
-        held = [self._read(token) for token, beat in beats.items() if now - beat < _DEAD_SECONDS]
+        held = [self._read(token) for token, beat in beats.items() if now - beat < self.dead_seconds]
         return len(np.unique(np.concatenate([np.empty((0, 2), np.uint64), *(keys for _, keys in held)]), axis=0))
 
     @contextmanager
@@ -49,7 +49,7 @@ class ObjectStoreClaims:
             yield np.zeros(0, bool)
             return
         token = secrets.token_hex(8)
-        heart = _Heart(self._object_store, token)
+        heart = _Heart(self._object_store, token, self.beat_seconds)
         try:
             # announced before anybody is looked at: of two who want a key at once, one at least sees the other
             self._object_store.write(f"{token}.claim", _ANNOUNCED + pack(keys).tobytes())
@@ -92,7 +92,7 @@ class ObjectStoreClaims:
         beats = self._beats()
         # one's own beat is the object store's clock as of a moment ago: machines' clocks are compared with nobody's
         now = beats.get(token, max(beats.values(), default=0.0))
-        dead = {other for other, beat in beats.items() if now - beat >= _DEAD_SECONDS}
+        dead = {other for other, beat in beats.items() if now - beat >= self.dead_seconds}
         self._object_store.remove(*(f"{other}.{kind}" for other in dead for kind in ("claim", "beat")))
         return beats.keys() - dead - {token}
 
@@ -128,9 +128,9 @@ class ObjectStoreClaims:
 class _Heart(threading.Thread):
     """Tells others that a claim's process lives."""
 
-    def __init__(self, object_store: ObjectStore, token: str) -> None:
+    def __init__(self, object_store: ObjectStore, token: str, seconds: float) -> None:
         super().__init__(daemon=True)
-        self._object_store, self._name = object_store, f"{token}.beat"
+        self._object_store, self._name, self._seconds = object_store, f"{token}.beat", seconds
         self._stopped = threading.Event()
 
     def beat(self) -> None:
@@ -139,7 +139,7 @@ class _Heart(threading.Thread):
 
     def run(self) -> None:
         """Again and again; where it cannot be told, others may take the claim over, and rows are encoded twice."""
-        while not self._stopped.wait(_BEAT_SECONDS):
+        while not self._stopped.wait(self._seconds):
             try:
                 self.beat()
             except HeadstartError as error:

@@ -54,15 +54,48 @@ class BatchSharing:
         return self.rows == PADDED and self.shortest == 1
 
 
-_measured: dict[str, BatchSharing] = {}
-"""This process's answers by encoder."""
-_folder: list[Path] = []
-"""Where answers are kept for others, if anywhere."""
+class Measurements:
+    """Answers by encoder: those of one process, and, where they are kept in a `folder`, those of others."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self._known: dict[str, BatchSharing] = {}
+
+    def known(self, weights: str, pooled: bool, measure: Callable[[], BatchSharing]) -> BatchSharing:
+        """See known_sharing."""
+        versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+        key = fingerprint({"weights": weights, **versions, "pooled": str(pooled), "format": str(_FORMAT)})
+        if key not in self._known:
+            found = self._read(key)
+            if found is None:
+                found = measure()
+                self._write(key, found)
+            self._known[key] = found
+        return self._known[key]
+
+    def _read(self, key: str) -> BatchSharing | None:
+        """What is kept; None where it cannot be read."""
+        if self.folder is None:
+            return None
+        with suppress(OSError, ValueError, TypeError):
+            found = BatchSharing(**read_json(self.folder / f"{key}.json"))
+            return found if found.rows in (PADDED, ONE_LENGTH, ALONE) else None
+        return None
+
+    def _write(self, key: str, found: BatchSharing) -> None:
+        if self.folder is None:
+            return
+        with suppress(StoreFullError, OSError):  # it holds for this process all the same
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / f"{key}.json", asdict(found))
+
+
+_PROCESS = Measurements()
 
 
 def keep_measurements(folder: Path) -> None:
     """Keeps answers in a folder from now on, a small file per encoder."""
-    _folder[:] = [folder]
+    _PROCESS.folder = folder
 
 
 def known_sharing(weights: str, pooled: bool, measure: Callable[[], BatchSharing]) -> BatchSharing:
@@ -70,31 +103,7 @@ def known_sharing(weights: str, pooled: bool, measure: Callable[[], BatchSharing
 
     `pooled` says that the model's own pooler was measured, too.
     """
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    key = fingerprint({"weights": weights, **versions, "pooled": str(pooled), "format": str(_FORMAT)})
-    if key not in _measured:
-        found = _read(key)
-        if found is None:
-            found = measure()
-            _write(key, found)
-        _measured[key] = found
-    return _measured[key]
-
-
-def _read(key: str) -> BatchSharing | None:
-    """What is kept; None where it cannot be read."""
-    for folder in _folder:
-        with suppress(OSError, ValueError, TypeError):
-            found = BatchSharing(**read_json(folder / f"{key}.json"))
-            return found if found.rows in (PADDED, ONE_LENGTH, ALONE) else None
-    return None
-
-
-def _write(key: str, found: BatchSharing) -> None:
-    for folder in _folder:
-        with suppress(StoreFullError, OSError):  # it holds for this process all the same
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / f"{key}.json", asdict(found))
+    return _PROCESS.known(weights, pooled, measure)
 
 
 def measure_sharing(

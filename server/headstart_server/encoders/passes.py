@@ -35,12 +35,14 @@ def encode_batches(
     rows_share = encoder.sharing.rows
     if rows_share != PADDED:
         budget = 1 if rows_share == ALONE else CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS
-        batches = list(_batches(tokens.lengths, budget, 0.0, 0))
+        batches = list(cut_by_length(tokens.lengths, budget, 0.0, 0))
     elif on_cpu:
         few = _CPU_FEW_TOKENS if waste is None else CPU_BATCH_TOKENS
-        batches = list(_batches(tokens.lengths, CPU_BATCH_TOKENS, _CPU_WASTE if waste is None else waste, few))
+        batches = list(cut_by_length(tokens.lengths, CPU_BATCH_TOKENS, _CPU_WASTE if waste is None else waste, few))
     else:
-        batches = list(_batches(tokens.lengths, CUDA_BATCH_TOKENS, 1.0 if waste is None else waste, CUDA_BATCH_TOKENS))
+        batches = list(
+            cut_by_length(tokens.lengths, CUDA_BATCH_TOKENS, 1.0 if waste is None else waste, CUDA_BATCH_TOKENS)
+        )
 
     multiple = 1 if on_cpu or rows_share != PADDED else 8
 
@@ -64,7 +66,9 @@ def encode_batches(
         yield from streamed(encode, batches, cores())
 
 
-def _batches(lengths: npt.NDArray[np.int64], budget: int, waste: float, few: int) -> Iterator[npt.NDArray[np.int64]]:
+def cut_by_length(
+    lengths: npt.NDArray[np.int64], budget: int, waste: float, few: int
+) -> Iterator[npt.NDArray[np.int64]]:
     """Rows in batches of at most `budget` tokens.
 
     Rows of one length are a batch if they have `few` tokens or more. Fewer are filled up to `few` with rows that are

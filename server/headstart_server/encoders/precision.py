@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +13,56 @@ from headstart_server.core.files import read_json, write_json
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _WORTH_IT = 1.3
-_CPUINFO = Path("/proc/cpuinfo")
+CPUINFO = Path("/proc/cpuinfo")
 AUTO = "auto"
-_answers: dict[str, str] = {}
-"""This process's answer by device type."""
-_told: set[str] = set()
-"""Device types whose answer the server's settings gave."""
+
+
+class Precisions:
+    """Which arithmetic each type of device does fast, as one process knows it."""
+
+    def __init__(self, measure: Callable[[], str] | None = None, cpuinfo: Path = CPUINFO) -> None:
+        self._measure, self._cpuinfo = measure or fast_on_cpu, cpuinfo
+        self._answers: dict[str, str] = {}
+        self._told: set[str] = set()
+        """Device types whose answer the server's settings gave."""
+
+    def fast(self, device_type: str) -> str:
+        """See fast_precision."""
+        if device_type not in self._answers:
+            self._answers[device_type] = _fast_on_cuda() if device_type == "cuda" else self._measure()
+        return self._answers[device_type]
+
+    def why(self, device_type: str) -> str:
+        """See why_fast."""
+        if device_type in self._told:
+            return "what the server's setting fast_precision takes for fast"
+        return f"the fastest that this machine's {device_type} measures"
+
+    def settle(self, kept: Path, setting: str = AUTO) -> str:
+        """See settle_precision."""
+        if setting != AUTO:
+            for device_type in ("cpu", "cuda"):
+                self.adopt(setting, device_type)
+                self._told.add(device_type)
+            return setting
+        machine = f"{cpu_name(self._cpuinfo)}, torch {torch.__version__}"
+        known = _read(kept)
+        answer = known.get(machine)
+        if answer not in DTYPES:
+            answer = self._measure()
+            with suppress(StoreFullError, OSError):  # it holds for this server all the same
+                write_json(kept, {**known, machine: answer})
+        self.adopt(answer)
+        return answer
+
+    def adopt(self, answer: str, device_type: str = "cpu") -> None:
+        """See adopt_precision."""
+        self._answers[device_type] = answer
+        self._told.discard(device_type)
+
+    def settled(self) -> dict[str, str]:
+        """See settled_precisions."""
+        return dict(self._answers)
 
 
 def fast_precision(device_type: str) -> str:
@@ -26,16 +71,12 @@ def fast_precision(device_type: str) -> str:
     CPUs differ by an order of magnitude (bf16 is 4 times fp32 with AVX-512 BF16 and a fifth of it without), so the
     answer is measured: bf16 must beat fp32 by 1.3 in matrix products of encoder shape. Takes some 10 ms, once.
     """
-    if device_type not in _answers:
-        _answers[device_type] = _fast_on_cuda() if device_type == "cuda" else _fast_on_cpu()
-    return _answers[device_type]
+    return PROCESS.fast(device_type)
 
 
 def why_fast(device_type: str) -> str:
     """A clause that says where the answer of `fast_precision` comes from."""
-    if device_type in _told:
-        return "what the server's setting fast_precision takes for fast"
-    return f"the fastest that this machine's {device_type} measures"
+    return PROCESS.why(device_type)
 
 
 def settle_precision(kept: Path, setting: str = AUTO) -> str:
@@ -47,31 +88,17 @@ def settle_precision(kept: Path, setting: str = AUTO) -> str:
     A measurement that fell out otherwise would be another embedding space, and every row encoded again: so it is made
     once per CPU model and version of torch, whatever restarts.
     """
-    if setting != AUTO:
-        for device_type in ("cpu", "cuda"):
-            adopt_precision(setting, device_type)
-            _told.add(device_type)
-        return setting
-    machine = f"{_cpu()}, torch {torch.__version__}"
-    known = _read(kept)
-    answer = known.get(machine)
-    if answer not in DTYPES:
-        answer = _fast_on_cpu()
-        with suppress(StoreFullError, OSError):  # it holds for this server all the same
-            write_json(kept, {**known, machine: answer})
-    adopt_precision(answer)
-    return answer
+    return PROCESS.settle(kept, setting)
 
 
 def adopt_precision(answer: str, device_type: str = "cpu") -> None:
     """Takes a device's answer from the process that settled it."""
-    _answers[device_type] = answer
-    _told.discard(device_type)
+    PROCESS.adopt(answer, device_type)
 
 
 def settled_precisions() -> dict[str, str]:
     """The answers that this process has, by device type, for other processes to adopt."""
-    return dict(_answers)
+    return PROCESS.settled()
 
 
 def compute_fp32_exactly() -> None:
@@ -91,9 +118,10 @@ def _fast_on_cuda() -> str:
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
-def _fast_on_cpu() -> str:
-    fp32, bf16 = _product_seconds(torch.float32), _product_seconds(torch.bfloat16)
-    return "bf16" if fp32 / bf16 > _WORTH_IT else "fp32"
+def fast_on_cpu(product_seconds: Callable[[torch.dtype], float] | None = None) -> str:
+    """`bf16` or `fp32`, by how long matrix products of encoder shape take in both."""
+    seconds = product_seconds or _product_seconds
+    return "bf16" if seconds(torch.float32) / seconds(torch.bfloat16) > _WORTH_IT else "fp32"
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
@@ -108,11 +136,11 @@ def _product_seconds(dtype: torch.dtype) -> float:
     return best
 
 
-def _cpu() -> str:
+def cpu_name(cpuinfo: Path = CPUINFO) -> str:
     """The processor's name and its bf16 instructions: virtual machines give different processors the same name."""
     found = {"model name": platform.processor() or platform.machine(), "flags": ""}
     with suppress(OSError):
-        for line in _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")
             found[name.strip()] = value.strip()
     instructions = sorted(flag for flag in found["flags"].split() if "bf16" in flag)
@@ -126,3 +154,7 @@ def _read(kept: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+PROCESS = Precisions()
+"""What this process knows."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 MOST_CHARACTERS = 1_000_000
 """Of a text, that a tokenizer is given."""
-_BLOCK_TEXTS = 8_192
+BLOCK_TEXTS = 8_192
 _BLOCK_CHARACTERS = 524_288
 _LARGE = 65_536
 # A large block takes all cores, by tokenizers' own threads, and a hundred times its memory: two at a time.
@@ -28,7 +28,7 @@ def blocks_of(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]
     block: list[tuple[str, str]] = []
     size = 0
     for text, head in texts:
-        if block and (len(block) == _BLOCK_TEXTS or size + len(head) > _BLOCK_CHARACTERS):
+        if block and (len(block) == BLOCK_TEXTS or size + len(head) > _BLOCK_CHARACTERS):
             yield block
             block, size = [], 0
         block.append((text, head))

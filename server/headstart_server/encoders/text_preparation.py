@@ -31,6 +31,8 @@ class TextPreparation:
     tokenizer: Any
     max_length: int
     padding: int
+    first_characters: int = 0
+    """How much of a text is read at first; 0: what `max_length` tokens usually need."""
 
     def tokenize(self, texts: Iterable[str]) -> TokenColumn:
         """Token ids of each text, cut at `max_length`, special tokens included; never empty.
@@ -38,14 +40,10 @@ class TextPreparation:
         Of a text no more is read than `max_length` tokens need, and no more than 1,000,000 characters: tokenizers take
         a hundred times the memory of a text. Block by block: Python's lists of ids take ten times that of a column.
         """
-        heads = ((text, self._head(text, self._first_characters)) for text in texts)
+        first = self.first_characters or 16 * self.max_length + 1_024
+        heads = ((text, self._head(text, first)) for text in texts)
         columns = [TokenColumn.of([row or [self.padding] for row in self._block(block)]) for block in blocks_of(heads)]
         return columns[0] if len(columns) == 1 else TokenColumn.join([TokenColumn.of([]), *columns])
-
-    @property
-    def _first_characters(self) -> int:
-        """How much of a text is read at first."""
-        return 16 * self.max_length + 1_024
 
     def _block(self, block: list[tuple[str, str]]) -> list[list[int]]:
         """Ids of some texts, given with their heads; of those whose head was too short, by themselves."""
@@ -60,7 +58,7 @@ class TextPreparation:
     @cached_property
     def _place(self) -> re.Pattern[str] | None:
         """Where texts may be cut; None where nowhere."""
-        return None if self._rust is None else place_to_cut(self._rust)
+        return None if self.rust is None else place_to_cut(self.rust)
 
     def _head(self, text: str, characters: int) -> str:
         """The beginning of a text, which has the ids that the whole text begins with."""
@@ -68,15 +66,15 @@ class TextPreparation:
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         with turn(texts):
-            if self._rust is not None:
-                return [encoding.ids for encoding in self._rust.encode_batch_fast(texts)]
+            if self.rust is not None:
+                return [encoding.ids for encoding in self.rust.encode_batch_fast(texts)]
             ids: list[list[int]] = self.tokenizer(
                 texts, truncation=True, max_length=self.max_length, padding=False, return_attention_mask=False
             )["input_ids"]
             return ids
 
     @cached_property
-    def _rust(self) -> Any:
+    def rust(self) -> Any:
         """The tokenizer in Rust, its truncation set, where it alone makes the ids; None where Python has a part."""
         base = transformers.PreTrainedTokenizerFast
         calls = [

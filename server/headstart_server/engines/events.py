@@ -3,16 +3,14 @@
 A new kind is a class, a line in `_KINDS`, and a message of the contract.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from headstart_server.core.states import State
-from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import FillProgress
-from headstart_server.model.bundle import Bundle
-from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
@@ -56,12 +54,6 @@ class SpecResolved:
     """The resolved spec, as `TrainSpec.compact` gives it."""
     values: list[ResolvedValue]
     rows: RowCounts
-
-
-def spec_resolved(plan: JobPlan) -> SpecResolved:
-    """What a plan says of the spec and the rows."""
-    rows = RowCounts(*map(plan.rows, (Part.TRAIN, Part.VALIDATION, Part.TEST)))
-    return SpecResolved(plan.resolution.spec().compact(), list(plan.resolution.resolved.values()), rows)
 
 
 @dataclass(frozen=True)
@@ -138,8 +130,7 @@ def from_plain(kind: str, data: dict[str, Any]) -> JobEvent:
     return event
 
 
-def evaluation_of(bundle: Bundle) -> list[OutputEvaluation]:
-    """How a published model answered; empty for models of earlier versions."""
-    plain = {"outputs": bundle.details.get("evaluation", [])}
-    event: ModelEvaluated = _ADAPTERS[ModelEvaluated].validate_python(plain)
+def evaluation_of(details: Mapping[str, Any]) -> list[OutputEvaluation]:
+    """How a published model answered, by the details of its bundle; empty for models of earlier versions."""
+    event: ModelEvaluated = _ADAPTERS[ModelEvaluated].validate_python({"outputs": details.get("evaluation", [])})
     return event.outputs

@@ -18,6 +18,7 @@ from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.model.ecd import ECD
+from headstart_server.model.head import FittedHead
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
 from headstart_server.planning.notes import metric_notes
@@ -25,6 +26,7 @@ from headstart_server.planning.resolution import Origin
 from headstart_server.training.calibration import rows_to_fit, temperature_that_helps
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop
+from headstart_server.training.one_fit import fit_once
 from headstart_server.training.optimizer import build_optimizer
 from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.outputs import load_metrics
@@ -105,7 +107,8 @@ class Fitting:
         self._compile(model)
         loop = self._loop(parallel, feed, batch_size)
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
-            report = loop.run()
+            head = model.head
+            report = fit_once(loop, head) if isinstance(head, FittedHead) else loop.run()
             self._calibrate(loop)
             test, evaluation = self._test_as_predict(loop)
         return parallel, replace(report, test=test), evaluation

@@ -11,9 +11,10 @@ from headstart_server.core.states import State
 from headstart_server.data.dataset import Survey
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.encoding.encode_pool import EncodePool
-from headstart_server.engines.events import StateChange, spec_resolved
+from headstart_server.engines.events import StateChange
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener, Silent
+from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput, StoredInputs
 from headstart_server.planning.job_plan import JobPlan, plan_job

@@ -28,7 +28,7 @@ from headstart_server.engines.runtime_context import runtime_of
 _log = structlog.get_logger()
 _AHEAD = 2
 """Batches asked of each loader worker."""
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 """Of batches asked for."""
 
 
@@ -103,8 +103,8 @@ class _Asked:
 class RemoteLoader:
     """Loads batches by loader workers, in order; by `own` until one has started, and what none of them can load."""
 
-    def __init__(self, workers: LoaderWorkers, own: ImageLoader) -> None:
-        self._workers, self._own = workers, own
+    def __init__(self, workers: LoaderWorkers, own: ImageLoader, most_bytes: int = MOST_BYTES) -> None:
+        self._workers, self._own, self._most_bytes = workers, own, most_bytes
         self._busy: dict[int, list[Any]] = {}
         self._largest = 1
         self.seconds = 0.0
@@ -157,7 +157,7 @@ class RemoteLoader:
         sides = (reader.transform.crop for reader in self._own.readers.values())
         # in bytes: crops are uint8
         size = self._largest * sum(3 * height * width for height, width in sides)
-        return min(_AHEAD * len(self._workers.ready()), max(1, _MOST_BYTES // size))
+        return min(_AHEAD * len(self._workers.ready()), max(1, self._most_bytes // size))
 
     def _ask(self, rows: list[int], epoch: int | None) -> _Asked:
         """Asks the loader worker with the least to do."""
@@ -183,7 +183,7 @@ class RemoteLoader:
                 self._workers.lose(asked.worker)
                 self._busy.pop(asked.worker, None)
                 asked = self._ask(asked.rows, epoch)
-        return load(self._own.readers, asked.rows, epoch)
+        return self._own.load(asked.rows, epoch)
 
 
 def _sound(loaded: LoadedImages) -> LoadedImages:

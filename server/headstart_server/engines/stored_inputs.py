@@ -12,8 +12,9 @@ from torch import Tensor
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.reasons import Notice, Reason
-from headstart_server.data.dataset import PreparedData, check_parts, image_where
+from headstart_server.data.dataset import PreparedData, image_where
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.partition import check_parts
 from headstart_server.data.parts import Part
 from headstart_server.embedding_store.fill import WINDOW_ROWS, Encode, Encoded, FillProgress, fill
 from headstart_server.embedding_store.key import Keys

@@ -7,9 +7,10 @@ from weakref import WeakValueDictionary
 
 from headstart_server.core.executors import Executor
 from headstart_server.engines.events import StateChange
+from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.metering import JobMeter
 from headstart_server.jobs.records import JobRecord, LogEntry
-from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.jobs.store import JobStore
 
 P = ParamSpec("P")
 
@@ -22,6 +23,11 @@ class EventLog:
         self.meter = JobMeter()
         self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.closed = False
+
+    @property
+    def watched(self) -> int:
+        """How many jobs somebody waits for news of."""
+        return len(self._changed)
 
     def close(self) -> None:
         """Ends every watch."""

@@ -6,12 +6,10 @@ An event and what it changes of its job are one transaction, so a job never disa
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 import structlog
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -19,7 +17,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, NotFoundError
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
-from headstart_server.engines.events import JobEvent, JobFailure, StateChange, from_plain, kind_of, to_plain
+from headstart_server.engines.events import JobEvent, JobFailure, StateChange, from_plain
 from headstart_server.jobs.database import (
     EVENTS,
     JOBS,
@@ -34,14 +32,10 @@ from headstart_server.jobs.database import (
     to_row,
     unusable_named,
 )
-from headstart_server.jobs.records import JobRecord, LogEntry, StateCount, apply
-from headstart_server.jobs.transitions import check_transition
-from headstart_server.training.reports import EpochReport, PastEpoch
+from headstart_server.jobs.log_writer import Appended, append, unlogged
+from headstart_server.jobs.records import JobRecord, LogEntry, StateCount
 
 _log = structlog.get_logger()
-
-Appended = tuple[JobRecord, list[JobEvent]]
-"""A job after some events, and those events as they were stored."""
 
 
 class JobStore:
@@ -68,7 +62,7 @@ class JobStore:
         try:
             with self._engine.begin() as connection:
                 connection.execute(insert(JOBS).values(to_row(job)))
-                created, _ = self._append(connection, job, [StateChange(job.state)])
+                created, _ = append(connection, job, [StateChange(job.state)])
         except IntegrityError:
             # request ids are unique: of racing requests one is stored, and the others find it here
             known = self.known(job)
@@ -182,7 +176,7 @@ class JobStore:
         """Appends an event and applies it to its job. Raises FailedPreconditionError for a state that the job cannot
         enter."""
         with self._engine.begin() as connection:
-            return self._append(connection, self._get(connection, identifier), [event])
+            return append(connection, self._get(connection, identifier), [event])
 
     def append_reports(self, identifier: str, events: Sequence[JobEvent]) -> Appended:
         """Appends what a worker reports, in one transaction.
@@ -196,7 +190,7 @@ class JobStore:
                 return job, []
             if job.state is State.CANCELLING:
                 events = [event for event in events if not isinstance(event, StateChange)]
-            return self._append(connection, job, self._unlogged(connection, identifier, events))
+            return append(connection, job, unlogged(connection, identifier, events))
 
     def cancel(self, identifier: str) -> Appended:
         """Ends a job that waits, and marks one that runs; raises FailedPreconditionError if it has ended."""
@@ -210,7 +204,7 @@ class JobStore:
                 return job, []
             waits = job.state in (State.QUEUED, State.PAUSED)
             after = State.CANCELLED if waits else State.CANCELLING
-            return self._append(connection, job, [StateChange(after)])
+            return append(connection, job, [StateChange(after)])
 
     def end(self, identifier: str, state: State, error: JobFailure | None = None) -> Appended:
         """Ends a job that has not ended. One that fails while it is being cancelled is cancelled."""
@@ -220,7 +214,7 @@ class JobStore:
                 return job, []
             if job.state is State.CANCELLING and state is State.FAILED:
                 state, error = State.CANCELLED, None
-            return self._append(connection, job, [StateChange(state, error=error)])
+            return append(connection, job, [StateChange(state, error=error)])
 
     def events(self, identifier: str, after: int, limit: int = 200) -> list[LogEntry]:
         """Events after a sequence number, in order."""
@@ -253,45 +247,6 @@ class JobStore:
             connection.execute(delete(JOBS).where(JOBS.c.identifier == identifier))
         self._count_damaged(self._damaged - {identifier})
 
-    def _unlogged(self, connection: Connection, identifier: str, events: Sequence[JobEvent]) -> Sequence[JobEvent]:
-        """The events, each past epoch as an epoch or, where the log has it, left out."""
-        if not any(isinstance(event, PastEpoch) for event in events):
-            return events
-        query = select(EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind == kind_of(EpochReport))
-        logged = {_evaluation(json.loads(data)) for data in connection.execute(query).scalars()}
-        found: list[JobEvent] = []
-        for event in events:
-            epoch = event.report if isinstance(event, PastEpoch) else event
-            if isinstance(epoch, EpochReport):
-                evaluation = (epoch.epoch, epoch.evaluation)
-                if isinstance(event, PastEpoch) and evaluation in logged:
-                    continue
-                logged.add(evaluation)
-            found.append(epoch)
-        return found
-
-    def _append(self, connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -> Appended:
-        """Writes events, and what they change of the job; a state's `before` is the one that the store knows."""
-        now, before = datetime.now(UTC), job
-        appended: list[JobEvent] = []
-        rows = []
-        for event in events:
-            if isinstance(event, StateChange):
-                # without an entry so far it is the job's creation, which comes from no state
-                event = replace(event, before=job.state if job.last_sequence else None)
-                if job.last_sequence:
-                    check_transition(job.state, event.to)
-            job = apply(replace(job, last_sequence=job.last_sequence + 1, update_time=now), event, now)
-            kind, data = to_plain(event)
-            entry = {"job": job.identifier, "sequence": job.last_sequence, "time": now.isoformat(), "kind": kind}
-            rows.append({**entry, "data": json.dumps(data)})
-            appended.append(event)
-        if rows:
-            connection.execute(insert(EVENTS), rows)
-            changed = to_row(job, since=before)
-            connection.execute(update(JOBS).where(JOBS.c.identifier == job.identifier).values(changed))
-        return job, appended
-
     def _get(self, connection: Connection, identifier: str, *, lock: bool = True) -> JobRecord:
         """One job, locked until the transaction ends where the database locks by row."""
         query = select(JOBS).where(JOBS.c.identifier == identifier)
@@ -300,8 +255,3 @@ class JobStore:
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
         return from_row(row)
-
-
-def _evaluation(data: dict[str, Any]) -> tuple[int, int]:
-    """Which evaluation of a run an epoch's report is of; those of earlier versions do not count them."""
-    return data["epoch"], data.get("evaluation", 0)

@@ -208,7 +208,7 @@ class Supervisor:
                 clean = True
                 return
             metrics.JOB_ATTEMPTS.inc()
-            done = await follow(worker, self._envelope(job), self._store, self._log)
+            done = await follow(worker, self.envelope_of(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
             del self._running[identifier]
@@ -259,7 +259,7 @@ class Supervisor:
                 await asyncio.sleep(self._settings.retry_seconds)
         _log.info("job ended", job=identifier, state=job.state.value)
 
-    def _envelope(self, job: JobRecord) -> JobEnvelope:
+    def envelope_of(self, job: JobRecord) -> JobEnvelope:
         runtime = replace(self._settings.runtime, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
         trace = self._traces.get(job.identifier, {})

@@ -26,8 +26,9 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
-from headstart_server.model.head import HEADS, NeuralHead
+from headstart_server.model.heads import HEADS
 from headstart_server.model.integrity import damaged, verify_files
+from headstart_server.model.neural_head import NeuralHead
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.folders import SharedFolders
 

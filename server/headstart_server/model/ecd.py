@@ -11,7 +11,8 @@ from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.tabular import build_tabular
 from headstart_server.encoders.tuning import Tuning
-from headstart_server.model.head import HEADS, NeuralHead
+from headstart_server.model.heads import HEADS
+from headstart_server.model.neural_head import NeuralHead
 from headstart_server.spec.model import CombinerSpec
 
 
@@ -181,12 +182,15 @@ class ECD(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Logits by output name."""
-        encoded = [
+        logits: dict[str, Tensor] = self.head(self.encoded(batch))
+        return logits
+
+    def encoded(self, batch: Batch) -> list[Tensor]:
+        """Encoded features [b, d], as the head takes them."""
+        return [
             value.vectors if isinstance(value := batch[name], Embedded) else encoder(value)
             for name, encoder in zip(self.input_names, self.encoders, strict=True)
         ]
-        logits: dict[str, Tensor] = self.head(encoded)
-        return logits
 
     def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Calibrated probabilities (values for numbers and vectors) by output name."""

@@ -1,20 +1,16 @@
-"""Heads: what turns encoded features into predictions. A kind is a class here or in a file of its own, and a line in
-`HEADS`."""
+"""What every kind of head can do: turn encoded features into predictions. A kind is a file of its own, and a line in
+`heads.HEADS`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from headstart_server.data.features.fitted import FittedFeature
-from headstart_server.model.combiner import ConcatCombiner
-from headstart_server.model.decoders import Decoder
-from headstart_server.spec.model import CombinerSpec
-
 
 class Head(nn.Module, ABC):
-    """Steps with the loop by its parameters; its state is a state dict; it is exported by being traced."""
+    """Steps with the loop by its parameters, unless it is a FittedHead; its state is a state dict; it is exported by
+    being traced."""
 
     kind: ClassVar[str]
     """As bundles name it."""
@@ -36,47 +32,10 @@ class Head(nn.Module, ABC):
         """Sets the temperature of an output's probabilities."""
 
 
-class NeuralHead(Head):
-    """A combiner, and a decoder per output."""
+class FittedHead(Head):
+    """A head that learns in one go instead of by steps. What it learns is buffers; it has no parameters."""
 
-    kind = "neural"
-
-    def __init__(self, widths: Sequence[int], outputs: Sequence[FittedFeature], combiner: CombinerSpec) -> None:
-        super().__init__()
-        self.output_names = [feature.name for feature in outputs]
-        self.combiner = ConcatCombiner(sum(widths), combiner)
-        self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)
-
-    def forward(self, encoded: Sequence[Tensor]) -> dict[str, Tensor]:
-        """See Head."""
-        combined = self.combiner(list(encoded))
-        return {name: decoder(combined) for name, decoder in self._decoders()}
-
-    def calibrated(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See Head."""
-        return {name: decoder.calibrated(logits[name]) for name, decoder in self._decoders()}
-
-    def probabilities(self, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """See Head."""
-        return {name: decoder.probabilities(logits[name]) for name, decoder in self._decoders()}
-
-    def calibrate(self, output: str, temperature: float) -> None:
-        """See Head."""
-        self.decoder(output).temperature.fill_(temperature)
-
-    def decoder(self, output: str) -> Decoder:
-        """The decoder of an output."""
-        return dict(self._decoders())[output]
-
-    def _decoders(self) -> list[tuple[str, Decoder]]:
-        found = []
-        for name, decoder in zip(self.output_names, self.decoders, strict=True):
-            assert isinstance(decoder, Decoder)
-            found.append((name, decoder))
-        return found
-
-
-HEADS: dict[str, Callable[[Sequence[int], Sequence[FittedFeature], CombinerSpec], Head]] = {
-    NeuralHead.kind: NeuralHead,
-}
-"""By kind: builds a head over inputs of these widths."""
+    @abstractmethod
+    def fit(self, encoded: Sequence[Tensor], targets: Mapping[str, Tensor]) -> None:
+        """Fits it to all training rows: encoded features [n, d] in the order of the inputs, targets [n] or [n, k] by
+        output."""

@@ -26,7 +26,7 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         """Reads."""
         bundle, size = await self._models.get(caller_of(context), id_of(MODELS, request.name))
         message = model_message(bundle, size)
-        message.evaluation.extend(map(evaluation_message, evaluation_of(bundle)))
+        message.evaluation.extend(map(evaluation_message, evaluation_of(bundle.details)))
         return message
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802

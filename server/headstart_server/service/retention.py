@@ -25,7 +25,6 @@ from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
-_PERIOD_SECONDS = 60.0
 _TIDY_SECONDS = 3_600.0
 _ABANDONED_SECONDS = DAY_SECONDS
 _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
@@ -33,6 +32,8 @@ _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is
 
 class Retention:
     """Keeps one state directory below its settings' limits."""
+
+    period_seconds = 60.0
 
     def __init__(self, storage: Storage, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
         self._storage, self._store, self._jobs = storage, store, jobs
@@ -47,12 +48,12 @@ class Retention:
                 await asyncio.to_thread(self.tend)
             except (HeadstartError, OSError):
                 _log.exception("retention failed")
-            await asyncio.sleep(_PERIOD_SECONDS)
+            await asyncio.sleep(self.period_seconds)
 
     def tend(self) -> None:
         """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
         # first: what this process has open cannot be evicted
-        self._store.release_idle(_PERIOD_SECONDS)
+        self._store.release_idle(self.period_seconds)
         limit_store(self._layout, self._limits)
         if self._storage.object_store is None:  # else shards here are copies of those there
             compacted = compact(self._layout.embeddings)

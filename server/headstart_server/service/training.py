@@ -12,7 +12,7 @@ from headstart_server.core.names import new_id
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.states import State
 from headstart_server.embedding_store.store import EmbeddingStore
-from headstart_server.engines.events import spec_resolved
+from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor

@@ -29,8 +29,6 @@ from headstart_server.core.files import (
 from headstart_server.core.locks import wait_exclusive
 from headstart_server.storage.object_store import ObjectStore
 
-_KNOWN_SECONDS = 5.0
-"""How long a folder that was there is taken to be there still."""
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
@@ -50,6 +48,8 @@ class Team(Protocol):
 
 class SharedFolders:
     """Folders by name. Names are ids or digests: no slash, no leading dot."""
+
+    known_seconds = 5.0  # for so long a folder that was there is taken to be there still
 
     def __init__(self, root: Path, object_store: ObjectStore | None = None) -> None:
         self.root, self._object_store = root, object_store
@@ -286,7 +286,7 @@ class SharedFolders:
                 self._note(name, token)
 
     def _lately_there(self, name: str) -> bool:
-        return time.monotonic() - self._known.get(name, float("-inf")) < _KNOWN_SECONDS
+        return time.monotonic() - self._known.get(name, float("-inf")) < self.known_seconds
 
     def _listed(self, name: str) -> tuple[str, dict[str, int]]:
         """(token, files with their sizes); raises FileNotFoundError, or DataLossError where that list is damaged."""

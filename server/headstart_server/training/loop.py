@@ -37,9 +37,6 @@ from headstart_server.training.step_loss import StepLoss
 from headstart_server.training.step_sync import StepSync
 from headstart_server.training.stepping import Stepper
 
-_PAST_REPORTS = 1_000
-"""Of processes, one for each and evaluation: how many of the last a checkpoint keeps."""
-
 
 @dataclass(frozen=True)
 class _Stretch:
@@ -97,7 +94,7 @@ class Loop:
 
     def run(self) -> EpochReport:
         """Trains to the end, loads the best evaluation's weights and returns its report."""
-        self._resume()
+        self.resume()
         for epoch, stop in self._stretches():
             # asked before a stretch, not after one: a run that goes on after an early stop trains no more steps
             if 0 < self.settings.early_stop <= self.progress.epochs_without_improvement:
@@ -152,7 +149,8 @@ class Loop:
         # every process goes through all batches of the epoch, in one order, and runs its portion of each micro-batch
         passes = list(cut(batches, settings.accumulation, settings.micro_batch_rows or settings.batch_size))
         portions = [self.world.portion(each.rows) for each in passes]
-        meter = Meter(self.reporter, epoch, schedule.total_steps, settings.batch_size * settings.accumulation)
+        rows_per_step = settings.batch_size * settings.accumulation
+        meter = Meter(self.reporter, epoch, schedule.total_steps, rows_per_step, settings.report_seconds)
         step, rate, loaded = self.progress.step, 0.0, self.feed.load_seconds
         losses: list[Tensor] = []
         stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
@@ -246,7 +244,7 @@ class Loop:
             step=report.step,
             best=report if better else best,
             epochs_without_improvement=0 if better else before.epochs_without_improvement + 1,
-            past=[*before.past, report][-max(1, _PAST_REPORTS // self.world.size) :],
+            past=[*before.past, report][-max(1, settings.past_reports // self.world.size) :],
             evaluation=report.evaluation,
             into=0 if whole else passed.stop,
             steps_per_epoch=settings.timetable.steps_per_epoch,
@@ -267,7 +265,7 @@ class Loop:
         state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
         save_checkpoint(self.settings.checkpoints, self.progress, state, self.world, in_parts=parallel.saves_in_parts)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
         found = checkpoint.progress.name if checkpoint is not None else ""
         if found != self.world.broadcast_object(found):

@@ -11,7 +11,7 @@ from headstart_server.model.ecd import ECD
 from headstart_server.spec.optimizers import OPTIONS
 from headstart_server.spec.training_sections import OptimizerSpec
 
-_CLASSES: dict[str, type[Optimizer]] = {
+OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,
@@ -42,7 +42,7 @@ def build_optimizer(
     seen = {id(parameter) for parameter in encoder}
     head = [p for p in model.parameters() if p.requires_grad and id(p) not in seen]
     groups = [*_encoder_groups(encoder, learning_rate, decay), _group(head, head_learning_rate, decay)]
-    return _CLASSES[kind](groups, **_options(kind, spec, fused=fused))
+    return OPTIMIZERS[kind](groups, **_options(kind, spec, fused=fused))
 
 
 def set_rates(optimizer: Optimizer, rate: Callable[[float], float]) -> float:

@@ -15,7 +15,6 @@ from headstart_server.training.feed import Feed
 from headstart_server.training.outputs import Outputs, measured
 from headstart_server.training.reports import Metrics, Reporter, StepReport
 
-_REPORT_SECONDS = 0.25
 _RUNNING_VALUES = 50_000_000
 _UNCONDENSED_VALUES = 5_000_000
 
@@ -64,8 +63,8 @@ class Running:
 class Meter:
     """Reports steps a few times a second; raises TrainingFailedError for a loss that is not finite."""
 
-    def __init__(self, reporter: Reporter, epoch: int, total_steps: int, rows_per_step: int) -> None:
-        self._reporter, self._epoch = reporter, epoch
+    def __init__(self, reporter: Reporter, epoch: int, total_steps: int, rows_per_step: int, seconds: float) -> None:
+        self._reporter, self._epoch, self._seconds = reporter, epoch, seconds
         self._total_steps, self._rows_per_step = total_steps, rows_per_step
         self._since = time.perf_counter()
         self._losses: list[Tensor] = []
@@ -76,7 +75,7 @@ class Meter:
         self._losses.append(loss)
         self._rows += rows
         now = time.perf_counter()
-        if now - self._since < _REPORT_SECONDS:
+        if now - self._since < self._seconds:
             return
         speed = self._rows / (now - self._since)
         rows_left = (self._total_steps - step) * self._rows_per_step

@@ -33,5 +33,9 @@ class LoopSettings:
     """Whether each epoch draws an order of its own."""
     penalty: Penalty | None = None
     plateau: PlateauRule | None = None
+    report_seconds: float = 0.25
+    """Least time between two reports of steps."""
+    past_reports: int = 1_000
+    """Of processes, one for each and evaluation: how many of the last a checkpoint keeps."""
     undefined_warned: bool = False
     """Whether a warning says already that the validation rows do not define the metric."""

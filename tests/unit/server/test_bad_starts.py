@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -19,6 +19,7 @@ for arguments in json.load(sys.stdin):
     with contextlib.redirect_stderr(said):
         code = main(arguments)
     print(json.dumps([code, said.getvalue()]), flush=True)
+print(json.dumps(list(sys.modules)))
 """
 SAID = {
     "busy port": r"cannot listen on 127.0.0.1 port",
@@ -31,12 +32,22 @@ SAID = {
     "no model root": "model_root",
     "state directory": "/proc/none cannot be written",
     "port file": "/proc/none cannot be written",
+    "storage": "headstart.json in the shared storage",
 }
 
 
+@dataclass(frozen=True)
+class Starts:
+    """All in one process."""
+
+    said: dict[str, tuple[int, str]]
+    """(exit code, what was said) of each."""
+    imported: set[str]
+    """Modules that the process has imported at its end."""
+
+
 @pytest.fixture(scope="module")
-def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[int, str]]]:
-    """(exit code, what was said) of each start, all in one process."""
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Starts:
     root = tmp_path_factory.mktemp("starts")
     (root / "damaged").mkdir()
     (root / "damaged" / "headstart.sqlite").write_bytes(b"no database at all, though long enough to be one " * 40)
@@ -54,6 +65,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple
             "no model root": ["--model-root", str(root / "none")],
             "state directory": ["--state-dir", "/proc/none"],
             "port file": ["--port-file", "/proc/none/port"],
+            "storage": ["--storage-url", "/proc"],
         }
         usual = ["--state-dir", str(root / "state"), "--port", "0", "--http-port", "0", "--fast-precision", "fp32"]
         found = subprocess.run(
@@ -65,12 +77,19 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple
             check=True,
             env={**os.environ, "HF_HUB_OFFLINE": "1"},
         )
-    yield dict(zip(SAID, map(tuple, map(json.loads, found.stdout.splitlines())), strict=True))
+    *said, imported = map(json.loads, found.stdout.splitlines())
+    return Starts(dict(zip(SAID, map(tuple, said), strict=True)), set(imported))
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_a_start_that_cannot_be_is_one_line_and_code_2(name: str, starts: dict[str, tuple[int, str]]) -> None:
-    code, said = starts[name]
+def test_a_start_that_cannot_be_is_one_line_and_code_2(name: str, starts: Starts) -> None:
+    code, said = starts.said[name]
     assert code == 2
     assert said.startswith("headstart serve: ") and said.count("\n") == 1
     assert SAID[name] in said
+
+
+def test_a_server_imports_nothing_that_exports(starts: Starts) -> None:
+    modules = {f"headstart_server.export.{name}" for name in ("exporter", "onnx", "torchscript")}
+    assert "headstart_server.composition" in starts.imported
+    assert not starts.imported & {"onnxscript", "onnxruntime", *modules}

@@ -89,6 +89,10 @@ class ImageLoader:
             self.seconds += loaded.seconds
             yield loaded
 
+    def load(self, rows: Sequence[int], epoch: int | None) -> LoadedImages:
+        """One batch, by this process."""
+        return load(self.readers, rows, epoch)
+
     def _stream(self, batches: Iterable[Sequence[int]], epoch: int | None) -> Iterator[LoadedImages]:
         asked = (_Request(list(batch), epoch) for batch in batches)
         # The first request tells how much room crops need before any process is started.
@@ -97,8 +101,7 @@ class ImageLoader:
             return
         requests = chain([first], asked)
         if not self.workers or not _has_room(self._ahead() * self._bytes(first)):
-            rows = _Rows(self.readers)
-            yield from (rows[request] for request in requests)
+            yield from (self.load(request.rows, request.epoch) for request in requests)
             return
         self._requests.pending = requests
         try:
@@ -155,10 +158,12 @@ class ImageLoader:
         self._loader = None
 
 
-def workers_for(images: int) -> int:
-    """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute."""
-    # Of the cores that this process may use: a container may be held to some of the machine's.
-    return 0 if few(images) else max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // 2))
+def workers_for(images: int, cores: int = 0) -> int:
+    """How many processes load so many images: none for a few; otherwise half of the cores, for the rest compute.
+
+    Without `cores`, of those that this process may use: a container may be held to some of the machine's.
+    """
+    return 0 if few(images) else max(1, min(MOST_WORKERS, (cores or len(os.sched_getaffinity(0))) // 2))
 
 
 def few(images: int) -> bool:

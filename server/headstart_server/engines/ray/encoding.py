@@ -42,7 +42,7 @@ class RayEncodePool:
 
     def work(self, task: EncodeTask, rows: npt.NDArray[np.int64], check: Callable[[], None]) -> Iterator[EncodeResult]:
         """See EncodePool."""
-        stream = _Stream(self._dataset(task, pieces(rows, self._plan.workers)))
+        stream = ResultStream(self._dataset(task, pieces(rows, self._plan.workers)))
         stream.start()
 
         def look() -> None:
@@ -90,7 +90,7 @@ class _Actor:
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Does one piece of work; an error that no other process would escape is an answer, too."""
         try:
-            return _packed(self._patiently(batch["row"].to_numpy()))
+            return packed(self._patiently(batch["row"].to_numpy()))
         except HeadstartError as error:
             said = {"message": error.message, "reason": error.reason, "field": error.field}
             return pa.table({"result": [""], "error": [json.dumps(said)], "rows": [b""]})
@@ -107,13 +107,13 @@ class _Actor:
         return self._encode_worker(rows, self._name)
 
 
-def _packed(result: EncodeResult) -> pa.Table:
+def packed(result: EncodeResult) -> pa.Table:
     # pairs, for keys of JSON's objects are text, and rows are numbers
     plain = {**asdict(replace(result, rows=result.rows[:0])), "rows": [], "bad": list(result.bad.items())}
     return pa.table({"result": [json.dumps(plain)], "error": [""], "rows": [result.rows.tobytes()]})
 
 
-def _unpacked(batch: pa.Table) -> EncodeResult:
+def unpacked(batch: pa.Table) -> EncodeResult:
     """Raises TrainingFailedError where the answer is one."""
     [row] = batch.to_pylist()
     if row["error"]:
@@ -122,7 +122,7 @@ def _unpacked(batch: pa.Table) -> EncodeResult:
     return EncodeResult(**{**plain, "rows": np.frombuffer(row["rows"], np.int64), "bad": dict(plain["bad"])})
 
 
-class _Stream(threading.Thread):
+class ResultStream(threading.Thread):
     """Reads a data set as it is computed, beside a thread that has to look up now and then."""
 
     def __init__(self, dataset: Dataset) -> None:
@@ -151,4 +151,4 @@ class _Stream(threading.Thread):
                 raise TrainingFailedError(
                     f"the embedding pass failed: {brief(found)}", reason=Reason.WORKERS_FAILED
                 ) from found
-            return None if found is None else _unpacked(found)
+            return None if found is None else unpacked(found)

@@ -1,7 +1,7 @@
 """What a cluster's nodes have room for, and whether they can run Headstart at all."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -38,16 +38,18 @@ def shortage(plan: BackendPlan) -> str:
 class Lookout:
     """Tells, now and then, that a job waits for nodes that have gone."""
 
-    def __init__(self, plan: BackendPlan, listener: Listener, short: str = "") -> None:
-        self._plan, self._listener = plan, listener
-        self._looked, self._short = time.monotonic(), short
+    def __init__(
+        self, plan: BackendPlan, listener: Listener, short: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._plan, self._listener, self._clock = plan, listener, clock
+        self._looked, self._short = clock(), short
 
     def look(self) -> None:
         """Looks, if the last time is long ago."""
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+        if self._clock() - self._looked < _LOOK_SECONDS:
             return
         before, self._short = self._short, shortage(self._plan)
-        self._looked = time.monotonic()
+        self._looked = self._clock()
         if self._short and not before:
             self._listener.report(JobWarning(WAITING, f"{self._short}; the job waits for others to join"))
 

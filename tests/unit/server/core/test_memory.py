@@ -11,36 +11,30 @@ import torch
 from headstart_server.core import memory
 
 
-@pytest.fixture
-def cgroup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    return tmp_path
+def test_without_a_limit_it_is_the_machines(tmp_path: Path) -> None:
+    assert memory.available_bytes(tmp_path) > 0
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    assert memory.available_bytes(tmp_path) > 1_000
 
 
-def test_without_a_limit_it_is_the_machines(cgroup: Path) -> None:
-    assert memory.available_bytes() > 0
-    (cgroup / "memory.max").write_text("max\n")
-    (cgroup / "memory.current").write_text("1000\n")
-    assert memory.available_bytes() > 1_000
+def test_a_containers_limit_counts_where_it_is_nearer(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("3000\n")
+    assert memory.available_bytes(tmp_path) == 2_000
 
 
-def test_a_containers_limit_counts_where_it_is_nearer(cgroup: Path) -> None:
-    (cgroup / "memory.max").write_text("5000\n")
-    (cgroup / "memory.current").write_text("3000\n")
-    assert memory.available_bytes() == 2_000
+def test_cached_files_can_be_given_back(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("4900\n")
+    (tmp_path / "memory.stat").write_text("anon 900\ninactive_file 4000\nactive_file 0\n")
+    assert memory.available_bytes(tmp_path) == 4_100
 
 
-def test_cached_files_can_be_given_back(cgroup: Path) -> None:
-    (cgroup / "memory.max").write_text("5000\n")
-    (cgroup / "memory.current").write_text("4900\n")
-    (cgroup / "memory.stat").write_text("anon 900\ninactive_file 4000\nactive_file 0\n")
-    assert memory.available_bytes() == 4_100
-
-
-def test_it_is_never_negative(cgroup: Path) -> None:
-    (cgroup / "memory.max").write_text("5000\n")
-    (cgroup / "memory.current").write_text("6000\n")
-    assert memory.available_bytes() == 0
+def test_it_is_never_negative(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("6000\n")
+    assert memory.available_bytes(tmp_path) == 0
 
 
 _ALLOCATIONS: dict[str, Callable[[], object]] = {

@@ -10,7 +10,7 @@ import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data import canonical, expansion
 from headstart_server.data.canonical import canonical_batches
-from headstart_server.data.columnar import largest_dictionary
+from headstart_server.data.columnar import largest_dictionary, read_parquet
 from headstart_server.data.formats import Format, read_batches
 from headstart_server.data.ipc_sizes import declared_bytes, declared_file_bytes
 from headstart_server.data.parquet_footer import column_chunks
@@ -82,8 +82,13 @@ def test_a_file_that_declares_too_much_is_refused_unread(
         _ipc(path, table, "zstd")
     assert path.stat().st_size < 20_000
     assert sum(batch.num_rows for batch in read_batches(path, Format(ending), "dataset")) == 1_000
+    data = bytearray(path.read_bytes())
+    place = data.index(b"\x28\xb5\x2f\xfd")  # of what zstd compressed: reading fails from here on
+    data[place : place + 8] = b"unread!!"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInputError, match="not readable as"):
+        list(read_batches(path, Format(ending), "dataset"))
     monkeypatch.setattr(expansion, "FLOOR_BYTES", 8_000_000)
-    monkeypatch.setattr(canonical, "_column", None)  # which reading would call
     assert "expands to more than 8000000 bytes" in _refused(path, Format(ending))
 
 
@@ -153,8 +158,7 @@ def test_long_words_of_a_dictionary_are_read_a_few_rows_at_a_time(
         return honest(file, batch_size=batch_size)
 
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
-    monkeypatch.setattr("headstart_server.data.columnar._BATCH_BYTES", 1 << 20)
-    batches = list(read_batches(tmp_path / "x", Format.PARQUET, "dataset"))
+    batches = list(read_parquet(tmp_path / "x", "dataset", batch_bytes=1 << 20))
     assert asked == [(1 << 20) // 20_008]
     assert pa.Table.from_batches(batches).column("a").to_pylist() == words * 500
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from headstart_server.data import archive_members
+from headstart_server.data.archive_members import MAX_DIRECTORY_BYTES
 from headstart_server.data.images.decode import BadImageError
 from headstart_server.data.images.files import ArchiveFiles
 
@@ -71,10 +71,12 @@ def test_members_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
     assert "shares its bytes with another" in refusal(tmp_path, data[:entry] + twice + tail, "zip")
 
 
-def test_a_directory_that_would_fill_the_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_members, "_MAX_DIRECTORY_BYTES", 100_000)
-    data = zipped({f"{number}.png": b"" for number in range(3_000)}, zipfile.ZIP_STORED)
-    assert "its directory has more than 100000 bytes; send a tar, or split it" in refusal(tmp_path, data, "zip")
+def test_a_directory_that_would_fill_the_memory_is_not_read(tmp_path: Path) -> None:
+    size = MAX_DIRECTORY_BYTES + 1
+    end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, size, 0, 0)
+    assert f"its directory has more than {MAX_DIRECTORY_BYTES} bytes; send a tar, or split it" in refusal(
+        tmp_path, bytes(size) + end, "zip"
+    )
 
 
 def test_a_zip64_directory_is_read(tmp_path: Path) -> None:

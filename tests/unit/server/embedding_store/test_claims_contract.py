@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from headstart_server.core.errors import StorageError
-from headstart_server.embedding_store import object_store_claims
 from headstart_server.embedding_store.claims import Claims, FolderClaims
 from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore
@@ -19,6 +18,19 @@ from tests.support.stores import keys_of
 
 Make = Callable[[], Claims]
 KEYS = keys_of([f"row {number}" for number in range(60)])
+
+
+class Impatient(ObjectStoreClaims):
+    """Whose claims beat often, and die soon."""
+
+    beat_seconds = 0.01
+    dead_seconds = 1.0
+
+
+class Distrustful(ObjectStoreClaims):
+    """To whom every claim is dead."""
+
+    dead_seconds = -1.0
 
 
 @pytest.fixture(params=["locks", *OBJECT_STORES])
@@ -85,36 +97,26 @@ def test_no_key_is_ever_claimed_by_two_at_once(make: Make) -> None:
     assert taken.sum() > len(KEYS)
 
 
-def test_a_claim_whose_process_was_killed_counts_for_a_minute(
-    object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_whose_process_was_killed_counts_for_a_minute(object_store: ObjectStore) -> None:
     for name, content in (("0dead", b"H"), ("zdead", b"A")):
         object_store.write(f"{name}.claim", content + KEYS[:10].tobytes())
         object_store.write(f"{name}.beat", b"")
     assert ObjectStoreClaims(object_store).living() == 10
-    monkeypatch.setattr(object_store_claims, "_DEAD_SECONDS", -1.0)
-    assert ObjectStoreClaims(object_store).living() == 0
-    with ObjectStoreClaims(object_store).claim(KEYS) as mine:
+    assert Distrustful(object_store).living() == 0
+    with Distrustful(object_store).claim(KEYS) as mine:
         assert mine.all()
         assert not any("dead" in name for name in object_store.files())
 
 
-def test_one_that_died_undecided_is_waited_for_no_longer_than_it_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(object_store_claims, "_DEAD_SECONDS", 1.0)
-    monkeypatch.setattr(object_store_claims, "_BEAT_SECONDS", 0.1)
+def test_one_that_died_undecided_is_waited_for_no_longer_than_it_counts(tmp_path: Path) -> None:
     object_store = FolderObjectStore(tmp_path)
     object_store.write("zdead.claim", b"A" + KEYS[:10].tobytes())
     object_store.write("zdead.beat", b"")
-    with ObjectStoreClaims(object_store).claim(KEYS) as mine:
+    with Impatient(object_store).claim(KEYS) as mine:
         assert mine.all()
 
 
-def test_a_heart_that_cannot_be_heard_is_told_and_beats_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(object_store_claims, "_BEAT_SECONDS", 0.01)
+def test_a_heart_that_cannot_be_heard_is_told_and_beats_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded = threading.Semaphore(0)
 
     class Deaf(FolderObjectStore):
@@ -124,7 +126,7 @@ def test_a_heart_that_cannot_be_heard_is_told_and_beats_on(
                 raise StorageError("cannot be reached")
             super().write(name, data)
 
-    with ObjectStoreClaims(Deaf(tmp_path)).claim(KEYS) as mine:
+    with Impatient(Deaf(tmp_path)).claim(KEYS) as mine:
         assert mine.all()
         for _ in range(3):
             assert recorded.acquire(timeout=30)

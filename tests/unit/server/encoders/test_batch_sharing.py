@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from headstart_server.encoders import batch_sharing
 from headstart_server.encoders.batch_sharing import (
     ALONE,
     ONE_LENGTH,
     PADDED,
     BatchSharing,
+    Measurements,
     UnsteadyError,
-    keep_measurements,
-    known_sharing,
     measure_sharing,
 )
 from torch import Tensor
@@ -101,34 +99,24 @@ def test_a_pooler_that_reads_padding_counts_where_it_is_asked_for() -> None:
     assert measure_sharing(_mixed, WORDS, 0, pooled=lambda ids, mask: _mixed(ids, mask)[:, 0]).rows == PADDED
 
 
-@pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(batch_sharing, "_measured", {})
-    monkeypatch.setattr(batch_sharing, "_folder", [])
-    keep_measurements(tmp_path / "kept")
-    yield tmp_path / "kept"
-
-
-def test_an_encoder_is_measured_once_and_its_answer_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_is_measured_once_and_its_answer_kept(tmp_path: Path) -> None:
     calls: list[str] = []
 
     def measure() -> BatchSharing:
         calls.append("measured")
         return BatchSharing(ONE_LENGTH, 4, 8)
 
-    first = known_sharing("digest", False, measure)
-    assert known_sharing("digest", False, measure) == first
-    monkeypatch.setattr(batch_sharing, "_measured", {})  # as another process
-    assert known_sharing("digest", False, measure) == first
+    own, another = Measurements(tmp_path / "kept"), Measurements(tmp_path / "kept")
+    first = own.known("digest", False, measure)
+    assert own.known("digest", False, measure) == another.known("digest", False, measure) == first
     assert len(calls) == 1
-    assert known_sharing("another", False, measure) == known_sharing("digest", True, measure) == first
+    assert own.known("another", False, measure) == own.known("digest", True, measure) == first
     assert len(calls) == 3
 
 
-def test_an_answer_that_cannot_be_read_is_measured_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known_sharing("digest", False, lambda: BatchSharing(ONE_LENGTH))
-    (file,) = kept.iterdir()
+def test_an_answer_that_cannot_be_read_is_measured_again(tmp_path: Path) -> None:
+    Measurements(tmp_path).known("digest", False, lambda: BatchSharing(ONE_LENGTH))
+    (file,) = tmp_path.iterdir()
     for content in ("{", "[]", '{"rows": "nonsense"}', '{"unknown": 1}'):
         file.write_text(content)
-        monkeypatch.setattr(batch_sharing, "_measured", {})
-        assert known_sharing("digest", False, lambda: BatchSharing(ALONE)).rows == ALONE
+        assert Measurements(tmp_path).known("digest", False, lambda: BatchSharing(ALONE)).rows == ALONE

@@ -114,10 +114,9 @@ _PIECES = (
 PIECE = st.sampled_from(_PIECES)
 
 
-@pytest.fixture(autouse=True)
-def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Texts are long where they have hundreds of characters, so that examples stay small."""
-    monkeypatch.setattr(TextPreparation, "_first_characters", 40)
+def prepared_by(tokenizer: Any) -> TextPreparation:
+    """To which texts are long that have hundreds of characters, so that examples stay small."""
+    return TextPreparation(tokenizer, LIMIT, 0, first_characters=40)
 
 
 _made: dict[str, tuple[Any, Any]] = {}
@@ -136,14 +135,14 @@ def _pair(kind: str) -> tuple[Any, Any]:
 def test_ids_are_those_of_the_whole_text(kind: str, texts: list[str]) -> None:
     mine, plain = _pair(kind)
     expected = [plain(text, truncation=True, max_length=LIMIT)["input_ids"] or [0] for text in texts]
-    found = TextPreparation(mine, LIMIT, 0).tokenize(texts)
+    found = prepared_by(mine).tokenize(texts)
     assert [found.ids[s:e].tolist() for s, e in zip(found.offsets[:-1], found.offsets[1:], strict=True)] == expected
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MAKERS if kind != "python"])
 def test_a_long_text_is_read_in_part(kind: str) -> None:
     mine, _ = _pair(kind)
-    preparation = TextPreparation(mine, LIMIT, 0)
+    preparation = prepared_by(mine)
     read: list[int] = []
     ids = preparation._ids
 

@@ -13,8 +13,12 @@ from headstart_server.core.errors import StoreFullError
 from headstart_server.core.states import State
 from headstart_server.encoders import precision
 from headstart_server.encoders.precision import (
+    CPUINFO,
     DTYPES,
+    Precisions,
     adopt_precision,
+    cpu_name,
+    fast_on_cpu,
     fast_precision,
     settle_precision,
     settled_precisions,
@@ -33,28 +37,23 @@ from tests.support.envelopes import job_of
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What each further measurement will find; a process that knows nothing yet."""
     answers = ["bf16", "fp32", "bf16"]
-    monkeypatch.setattr(precision, "_answers", {})
-    monkeypatch.setattr(precision, "_told", set())
     monkeypatch.delenv("HEADSTART_FAST_PRECISION")
-    monkeypatch.setattr(precision, "_fast_on_cpu", lambda: answers.pop(0))
+    _restart(monkeypatch, answers)
     return answers
 
 
-def _restart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a new process knows: nothing."""
-    monkeypatch.setattr(precision, "_answers", {})
+def _restart(monkeypatch: pytest.MonkeyPatch, answers: list[str]) -> None:
+    """A process that knows nothing."""
+    monkeypatch.setattr(precision, "PROCESS", Precisions(lambda: answers.pop(0)))
 
 
-def test_a_measurement_says_one_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    assert precision._fast_on_cpu() in DTYPES
+def test_a_measurement_says_one_there_is() -> None:
+    assert fast_on_cpu() in DTYPES
 
 
 @pytest.mark.parametrize(("bf16_seconds", "expected"), [(0.7, "bf16"), (0.8, "fp32"), (5.0, "fp32")])
-def test_bf16_must_be_worth_it(monkeypatch: pytest.MonkeyPatch, bf16_seconds: float, expected: str) -> None:
-    monkeypatch.undo()
-    monkeypatch.setattr(precision, "_product_seconds", lambda dtype: bf16_seconds if dtype is torch.bfloat16 else 1.0)
-    assert precision._fast_on_cpu() == expected
+def test_bf16_must_be_worth_it(bf16_seconds: float, expected: str) -> None:
+    assert fast_on_cpu(lambda dtype: bf16_seconds if dtype is torch.bfloat16 else 1.0) == expected
 
 
 def test_a_process_measures_once() -> None:
@@ -66,43 +65,42 @@ def test_a_restart_finds_the_answer_and_measures_nothing(
 ) -> None:
     assert settle_precision(tmp_path / "precision.json") == "bf16"
     for _ in range(3):
-        _restart(monkeypatch)
+        _restart(monkeypatch, measured)
         assert settle_precision(tmp_path / "precision.json") == fast_precision("cpu") == "bf16"
     assert len(measured) == 2
 
 
 @pytest.mark.parametrize("change", ["Another CPU @ 2 GHz", "amx_bf16", "99.0"])
 def test_another_machine_or_torch_has_an_answer_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str], change: str
 ) -> None:
-    path = tmp_path / "precision.json"
+    path, other = tmp_path / "precision.json", Precisions(lambda: measured.pop(0), tmp_path / "cpuinfo")
     assert settle_precision(path) == "bf16"
     with monkeypatch.context() as changed:
         if change == "99.0":
             changed.setattr(torch, "__version__", "99.0")
+            (tmp_path / "cpuinfo").write_bytes(CPUINFO.read_bytes())
         else:
             name = "CPU" if change == "amx_bf16" else change
             flags = "sse amx_bf16" if change == "amx_bf16" else "sse"
             (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {name}\nflags\t\t: {flags}\n\n")
-            changed.setattr(precision, "_CPUINFO", tmp_path / "cpuinfo")
-        assert settle_precision(path) == fast_precision("cpu") == "fp32"
+        assert other.settle(path) == other.fast("cpu") == "fp32"
     assert settle_precision(path) == fast_precision("cpu") == "bf16"
     assert any(change in key for key in json.loads(path.read_text()))
 
 
-def test_without_a_name_the_architecture_stands_for_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_CPUINFO", tmp_path / "nowhere")
-    assert precision._cpu()
+def test_without_a_name_the_architecture_stands_for_the_cpu(tmp_path: Path) -> None:
+    assert cpu_name(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"x": 1}', "\x00"])
 def test_a_file_that_cannot_be_read_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: list[str], content: str
 ) -> None:
     path = tmp_path / "precision.json"
     path.write_text(content)
     assert settle_precision(path) == "bf16"
-    _restart(monkeypatch)
+    _restart(monkeypatch, measured)
     assert settle_precision(path) == "bf16"
 
 
@@ -148,9 +146,9 @@ async def test_a_server_settles_it_and_hands_it_to_its_workers(
 ) -> None:
     job = JobRecord("j", "", "", "", State.QUEUED, datetime.now(UTC), datetime.now(UTC), {}, [])
     for _ in range(2):
-        _restart(monkeypatch)
+        _restart(monkeypatch, measured)
         app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0))
-        assert app.supervisor._envelope(job).runtime.precisions == {"cpu": "bf16"}
+        assert app.supervisor.envelope_of(job).runtime.precisions == {"cpu": "bf16"}
         app.batcher.close()
         app.jobs.close()
     assert len(measured) == 2
@@ -177,7 +175,7 @@ def test_a_measurement_is_reported_as_one(tmp_path: Path) -> None:
 async def test_a_server_hands_its_setting_to_its_workers(tmp_path: Path, answer: str) -> None:
     job = JobRecord("j", "", "", "", State.QUEUED, datetime.now(UTC), datetime.now(UTC), {}, [])
     app = App(Settings(state_dir=tmp_path / "state", warm_workers=0, port=0, fast_precision=answer))
-    assert app.supervisor._envelope(job).runtime.precisions == {"cpu": answer, "cuda": answer}
+    assert app.supervisor.envelope_of(job).runtime.precisions == {"cpu": answer, "cuda": answer}
     app.batcher.close()
     app.jobs.close()
 

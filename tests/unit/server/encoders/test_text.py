@@ -11,7 +11,7 @@ import torch
 import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.catalog import encoder_type
-from headstart_server.encoders.passes import _batches, encode_batches
+from headstart_server.encoders.passes import cut_by_length, encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import at_precision, check_source, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
@@ -155,7 +155,7 @@ def test_batches_hold_every_row_once_within_budget_and_waste(
     lengths: list[int], budget: int, waste: float, share: float
 ) -> None:
     array, few = np.array(lengths, np.int64), int(share * budget)
-    batches = list(_batches(array, budget, waste, few))
+    batches = list(cut_by_length(array, budget, waste, few))
     assert sorted(row for batch in batches for row in batch.tolist()) == list(range(len(lengths)))
     for batch in batches:
         mine = array[batch]
@@ -166,9 +166,9 @@ def test_batches_hold_every_row_once_within_budget_and_waste(
 
 def test_rare_lengths_share_a_batch_and_common_ones_do_not() -> None:
     lengths = np.array([30, 29, 28, 20, *[19] * 5, 18])
-    batches = [lengths[batch].tolist() for batch in _batches(lengths, 200, 0.1, 90)]
+    batches = [lengths[batch].tolist() for batch in cut_by_length(lengths, 200, 0.1, 90)]
     assert batches == [[30, 29, 28], [20, 19, 19, 19], [19, 19, 18]]
-    assert [lengths[batch].tolist() for batch in _batches(lengths, 200, 0.1, 15)][3:] == [[20], [19] * 5, [18]]
+    assert [lengths[batch].tolist() for batch in cut_by_length(lengths, 200, 0.1, 15)][3:] == [[20], [19] * 5, [18]]
 
 
 def test_long_texts_are_cut_at_the_limit_special_tokens_included(tiny_models: dict[str, Path]) -> None:

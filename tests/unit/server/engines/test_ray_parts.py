@@ -48,7 +48,7 @@ def plain(result: EncodeResult) -> dict[str, Any]:
 
 @pytest.mark.parametrize("result", RESULTS)
 def test_a_result_travels_unchanged(result: EncodeResult) -> None:
-    found = encoding._unpacked(encoding._packed(result))
+    found = encoding.unpacked(encoding.packed(result))
     assert plain(found) == plain(result)
     assert all(type(row) is int for row in found.bad)
 
@@ -56,7 +56,7 @@ def test_a_result_travels_unchanged(result: EncodeResult) -> None:
 def test_a_result_that_is_an_error_says_what_the_worker_said() -> None:
     said = {"message": "the encoder overflows", "reason": "NON_FINITE_EMBEDDING", "field": "input_features[0]"}
     answer = pa.table({"result": [""], "error": [json.dumps(said)], "rows": [b""]})
-    for read in (encoding._unpacked, lambda batch: streamed(batch).next(lambda: None)):
+    for read in (encoding.unpacked, lambda batch: streamed(batch).next(lambda: None)):
         with pytest.raises(TrainingFailedError) as caught:
             read(answer)
         assert {key: getattr(caught.value, key) for key in said} == said
@@ -80,14 +80,14 @@ class FakeDataset:
 def streamed(*batches: pa.Table, error: Exception | None = None) -> Any:
     dataset = FakeDataset(list(batches), error)
     dataset.go_on.set()
-    stream = encoding._Stream(dataset)
+    stream = encoding.ResultStream(dataset)
     stream.start()
     return stream
 
 
 def test_results_come_in_order_and_end_with_none() -> None:
     checks: list[int] = []
-    stream = streamed(*map(encoding._packed, RESULTS * 3))
+    stream = streamed(*map(encoding.packed, RESULTS * 3))
     found = list(iter(lambda: stream.next(lambda: checks.append(1)), None))
     assert [plain(each) for each in found] == [plain(each) for each in RESULTS * 3]
     assert len(checks) >= 7, "looks up before each"
@@ -95,7 +95,7 @@ def test_results_come_in_order_and_end_with_none() -> None:
 
 
 def test_a_failed_pass_names_its_error_after_what_came_before_it() -> None:
-    stream = streamed(encoding._packed(RESULTS[0]), error=ValueError("a trace\n  of lines\nthe disk is gone\n"))
+    stream = streamed(encoding.packed(RESULTS[0]), error=ValueError("a trace\n  of lines\nthe disk is gone\n"))
     assert plain(stream.next(lambda: None)) == plain(RESULTS[0])
     with pytest.raises(TrainingFailedError, match=r"^the embedding pass failed: the disk is gone$") as caught:
         stream.next(lambda: None)
@@ -104,8 +104,8 @@ def test_a_failed_pass_names_its_error_after_what_came_before_it() -> None:
 
 
 def test_a_job_that_is_cancelled_does_not_wait_for_the_next_result() -> None:
-    dataset, looked = FakeDataset([encoding._packed(RESULTS[0])]), list[int]()
-    stream = encoding._Stream(dataset)
+    dataset, looked = FakeDataset([encoding.packed(RESULTS[0])]), list[int]()
+    stream = encoding.ResultStream(dataset)
     stream.start()
 
     def check() -> None:
@@ -189,13 +189,9 @@ def test_parts_of_a_cpu_are_counted_exactly(fake: FakeRay, held: float, each: fl
     assert f"for {workers} workers" in nodes.shortage(replace(enough, least_workers=workers + 1))
 
 
-def test_a_job_tells_once_that_it_waits_for_nodes_and_again_when_more_have_gone(
-    fake: FakeRay, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_tells_once_that_it_waits_for_nodes_and_again_when_more_have_gone(fake: FakeRay) -> None:
     clock, listener = SimpleNamespace(now=100.0), RecordingListener()
-    clock.monotonic = lambda: clock.now
-    monkeypatch.setattr(nodes, "time", clock)
-    lookout = nodes.Lookout(PLAN, listener)
+    lookout = nodes.Lookout(PLAN, listener, clock=lambda: clock.now)
     enough = [fake.join("a", CPU=16, GPU=8)]
     told = []
     for seconds, there in ((4, []), (2, []), (9, []), (9, enough), (1, []), (4.5, [])):

@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from headstart_server.data.images import loader as loader_module
-from headstart_server.data.images.loader import ImageLoader, LoadedImages, _Rows
-from headstart_server.engines import remote_loader as remote_loader_module
+from headstart_server.data.images.loader import ImageLoader, LoadedImages
 from headstart_server.engines.remote_loader import RemoteLoader, WorkerLost
 
 from tests.support.images import png, reader
@@ -20,21 +18,19 @@ from tests.support.images import png, reader
 ROWS = 24
 BATCHES = [[3, 1], [0, 2, 4], [5], list(range(6, ROWS)), [23, 23], [7], [8, 9], [10]]
 READERS = {"image": reader([png(seed) for seed in range(ROWS)], "random_horizontal_flip", "random_rotate")}
-OWN = ImageLoader(READERS, 0)
-"""What loads where there are no loader workers: this process."""
 _TURNS = threading.Lock()
 
 
-def load(*asked: Any) -> LoadedImages:
-    """One at a time: what is drawn comes from torch's own generator, of which a process has one."""
-    with _TURNS:
-        return loader_module.load(*asked)
+class OneAtATime(ImageLoader):
+    """What is drawn comes from torch's own generator, of which a process has one for all threads."""
+
+    def load(self, rows: Sequence[int], epoch: int | None) -> LoadedImages:
+        with _TURNS:
+            return super().load(rows, epoch)
 
 
-@pytest.fixture(autouse=True)
-def _one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_loader_module, "load", load)
-    monkeypatch.setattr(_Rows, "__getitem__", lambda self, request: load(self._readers, request.rows, request.epoch))
+OWN = OneAtATime(READERS, 0)
+"""What loads where there are no loader workers: this process."""
 
 
 @dataclass
@@ -73,7 +69,7 @@ class Threads:
             raise WorkerLost("killed")
         if self.blind:
             return LoadedImages([], {}, {"image": dict.fromkeys(rows, "there is no such file")}, 0.0)
-        return load(READERS, rows, epoch)
+        return OWN.load(rows, epoch)
 
     def unfinished(self, tickets: Sequence[Any]) -> list[Any]:
         return [ticket for ticket in tickets if not ticket.done()]
@@ -92,7 +88,7 @@ class Threads:
 def _require_same(found: Iterator[LoadedImages] | list[LoadedImages], epoch: int | None) -> None:
     for rows, loaded in zip(BATCHES, found, strict=True):
         assert loaded.rows == rows
-        assert torch.equal(loaded.crops["image"], load(READERS, rows, epoch).crops["image"])
+        assert torch.equal(loaded.crops["image"], OWN.load(rows, epoch).crops["image"])
 
 
 @pytest.mark.parametrize("epoch", [None, 2])
@@ -107,7 +103,7 @@ def test_batches_come_in_order_and_are_shared(epoch: int | None, count: int) -> 
     loader.close()
 
 
-def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_loads_further_ahead_than_two_batches_each() -> None:
     workers = Threads(2)
     loader = RemoteLoader(workers, OWN)
     stream = loader.stream(BATCHES, 1)
@@ -115,10 +111,9 @@ def test_nobody_loads_further_ahead_than_two_batches_each(monkeypatch: pytest.Mo
     assert len(workers.asked) == 4
     next(stream)
     assert len(workers.asked) == 5
-    monkeypatch.setattr(remote_loader_module, "_MOST_BYTES", 1)
     list(stream)
     small = Threads(2)
-    first = RemoteLoader(small, OWN).stream(BATCHES, 1)
+    first = RemoteLoader(small, OWN, most_bytes=1).stream(BATCHES, 1)
     next(first)
     assert len(small.asked) == 1, "a batch's size counts before the next is asked for"
     for each in (workers, small):

@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
@@ -17,6 +16,7 @@ from headstart_server.jobs.store import JobStore
 from headstart_server.rpc.jobs import event_message, job_message
 
 from tests.support.fake_workers import job_record
+from tests.support.scraped import damaged
 from tests.support.supervised import Start
 
 SPEC = {"input_features": [{"name": "a", "type": "number"}], "trainer": {"epochs": 3}}
@@ -56,14 +56,14 @@ async def test_a_damaged_record_costs_its_job_alone(
     damage(database, hurt, column, value)
     listed = [job.identifier for job in store.newest(2, readable=job_message)]
     assert listed == [first.identifier, last.identifier]
-    assert metrics.DAMAGED.labels("trainJobs")._value.get() == 1
+    assert damaged("trainJobs") == 1
     with pytest.raises(DataLossError, match=f"trainJobs/{hurt.identifier} is damaged: .* or delete the job"):
         job_message(store.get(hurt.identifier))
     supervisor, _ = await start()
     await supervisor.delete(hurt.identifier)
     with pytest.raises(NotFoundError):
         store.get(hurt.identifier)
-    assert metrics.DAMAGED.labels("trainJobs")._value.get() == 0
+    assert damaged("trainJobs") == 0
 
 
 @pytest.mark.parametrize(("column", "value"), [("data", '{"to'), ("data", "[1]"), ("time", "never"), ("kind", "model")])

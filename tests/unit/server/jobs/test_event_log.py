@@ -83,13 +83,13 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
         assert await read(log, identifier) == [1, 2, 3]
     gone = asyncio.create_task(read(log, running(store)))
     await asyncio.sleep(0.05)
-    assert len(log._changed) == 1
+    assert log.watched == 1
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     del gone
     await asyncio.sleep(0)
     gc.collect()
-    assert len(log._changed) == 0
+    assert log.watched == 0
 
 
 async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,13 +195,12 @@ async def test_no_more_workers_are_kept_warm_than_asked_for_whoever_fills_up(
     assert [worker.alive for worker in spawned] == [False, False]
 
 
-async def test_a_worker_that_is_no_longer_awaited_is_killed(
-    pools: list[WorkerPool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pool = WorkerPool(1, process=settings("import time; time.sleep(60)"))
+async def test_a_worker_that_is_no_longer_awaited_is_killed(pools: list[WorkerPool], tmp_path: Path) -> None:
+    program = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(f'{{os.getpid()}}\\n'); time.sleep(60)"
+    pool = WorkerPool(1, process=settings(program))
     pools.append(pool)
     await pool.start()
-    (pid,) = [worker.pid for worker in pool._idle]
+    pid = await _written(tmp_path / "pid")
     taking = asyncio.create_task(pool.take())
     await asyncio.sleep(0.05)
     taking.cancel()
@@ -225,6 +225,14 @@ async def test_killing_takes_what_the_worker_started() -> None:
     async with asyncio.timeout(20):
         while _runs(child):
             await asyncio.sleep(0.01)
+
+
+async def _written(path: Path) -> int:
+    """The number in a file, once it is there and whole."""
+    async with asyncio.timeout(20):
+        while not (path.exists() and path.read_text(encoding="ascii").endswith("\n")):
+            await asyncio.sleep(0.01)
+    return int(path.read_text(encoding="ascii"))
 
 
 async def _first(worker: WorkerProcess) -> AsyncIterator[dict[str, Any]]:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
-import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,47 +18,19 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
-from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
-from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
+from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch
 
 from tests.support.fake_workers import job_record, step_report
-
-_WRITER = """
-import sys
-from headstart_server.jobs.store import JobStore
-from headstart_server.training.reports import JobWarning
-store = JobStore(sys.argv[1])
-print("open", flush=True)
-sys.stdin.readline()
-for step in range(40):
-    store.append(sys.argv[2], JobWarning(sys.argv[3], str(step)))
-"""
-
-
-def created(store: JobStore, *states: str) -> JobRecord:
-    """A stored job that went through some states."""
-    job, _ = store.create(job_record())
-    for state in states:
-        job, _ = store.append(job.identifier, StateChange(State(state)))
-    return job
+from tests.support.job_logs import created, numbers, sequences
 
 
 def steps(*numbers: int) -> list[JobEvent]:
     return list(map(step_report, numbers))
 
 
-def numbers(store: JobStore, job: JobRecord, after: int, limit: int = 200) -> list[int]:
-    events = (entry.event for entry in store.events(job.identifier, after, limit))
-    return [event.step for event in events if isinstance(event, StepReport)]
-
-
 def epoch(number: int, evaluation: int = 0, *, best: bool = False) -> EpochReport:
     return EpochReport(number, 10 * number, {}, {}, best=best, rows_per_second=1.0, evaluation=evaluation)
-
-
-def sequences(store: JobStore, job: JobRecord, after: int = 0) -> list[int]:
-    return [event.sequence for event in store.events(job.identifier, after, limit=10_000)]
 
 
 def test_a_job_is_read_back_as_it_was_stored(store: JobStore, database: Path) -> None:
@@ -93,66 +60,6 @@ def test_events_come_in_pages(store: JobStore) -> None:
     assert numbers(store, job, 250, limit=3) == [249, 250, 251]
 
 
-def test_writers_in_many_threads_leave_no_gap(store: JobStore) -> None:
-    job = created(store)
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(lambda number: store.append(job.identifier, step_report(number)), range(40)))
-    events = store.events(job.identifier, 1)
-    assert [event.sequence for event in events] == list(range(2, 42))
-    assert sorted(numbers(store, job, 1)) == list(range(40))
-
-
-def test_two_processes_on_one_file_leave_no_gap(store: JobStore, database: Path) -> None:
-    job = created(store)
-    writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _WRITER, f"sqlite:///{database}", job.identifier, name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        for name in "ab"
-    ]
-    for writer in writers:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"open\n"
-    for writer in writers:
-        writer.communicate(b"go\n", timeout=60)
-    assert [writer.returncode for writer in writers] == [0, 0]
-    events = store.events(job.identifier, 1)
-    assert [event.sequence for event in events] == list(range(2, 82))
-    for name in "ab":
-        written = [entry.event for entry in events if isinstance(entry.event, JobWarning)]
-        assert [event.message for event in written if event.reason == name] == list(map(str, range(40)))
-
-
-def test_one_of_two_racing_ends_wins_and_the_other_changes_nothing(store: JobStore) -> None:
-    for _ in range(10):
-        job = created(store, "PREPARING")
-        barrier = threading.Barrier(2)
-
-        def end(to: State, identifier: str = job.identifier, barrier: threading.Barrier = barrier) -> None:
-            barrier.wait()
-            store.end(identifier, to)
-
-        with ThreadPoolExecutor(2) as threads:
-            list(threads.map(end, [State.CANCELLED, State.FAILED]))
-        states = [entry.event for entry in store.events(job.identifier, 0) if isinstance(entry.event, StateChange)]
-        [last] = [event.to for event in states if event.to.terminal]
-        assert store.get(job.identifier).state == last
-
-
-def test_reading_waits_for_no_writer(store: JobStore, database: Path) -> None:
-    job = created(store)
-    other = sqlite3.connect(database, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    start = time.monotonic()
-    assert store.get(job.identifier) == job
-    assert sequences(store, job) == [1]
-    assert store.newest(10) == [job]
-    assert time.monotonic() - start < 5  # a writer waits for 10 s and gives up
-    other.close()
-
-
 def test_a_request_id_stands_for_one_body(store: JobStore) -> None:
     first, new = store.create(job_record(request_id="r", request_digest="a"))
     again, second = store.create(job_record(request_id="r", request_digest="a"))
@@ -161,19 +68,6 @@ def test_a_request_id_stands_for_one_body(store: JobStore) -> None:
         store.create(job_record(request_id="r", request_digest="b"))
     assert (refused.value.field, refused.value.reason) == ("request_id", "REQUEST_ID_REUSED")
     assert len(store.newest(10)) == 1
-
-
-def test_racing_requests_with_one_id_make_one_job(store: JobStore) -> None:
-    barrier = threading.Barrier(4)
-
-    def create(_: int) -> tuple[JobRecord, bool]:
-        barrier.wait()
-        return store.create(job_record(request_id="r"))
-
-    with ThreadPoolExecutor(4) as threads:
-        answers = list(threads.map(create, range(4)))
-    assert sorted(new for _, new in answers) == [False, False, False, True]
-    assert len({job.identifier for job, _ in answers}) == 1
 
 
 def test_requests_without_an_id_are_never_the_same(store: JobStore) -> None:

@@ -11,8 +11,9 @@ import pytest
 from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, OverloadedError
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobFailure, StateChange
+from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.store import Appended, JobStore
+from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import StepReport
 
 from tests.support.fake_workers import (

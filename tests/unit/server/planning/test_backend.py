@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,8 +28,16 @@ def trainer_of(workers: int, **trainer: Any) -> TrainerPlan:
     )
 
 
+def _install(folder: Path, monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """Packages of these names, which are found and hold nothing."""
+    for name in packages:
+        (folder / f"{name}.py").touch()
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(folder)
+
+
 def test_without_ray_its_backend_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     spec = spec_of({"type": "ray"})
     with pytest.raises(InvalidInputError, match=r"pip install 'headstart\[ray\]', or use 'local'") as refused:
         plan_backend(spec, Resolution.of(spec), "cpu")
@@ -71,18 +80,19 @@ def test_what_no_worker_could_train_with_is_refused(
     assert refused.value.field.endswith(field)
 
 
-def test_without_deepspeed_its_strategy_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "deepspeed" else found("json"))
+def test_without_deepspeed_its_strategy_is_refused_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install(tmp_path, monkeypatch, "ray")
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
     spec = spec_of({"type": "ray", "trainer": {"strategy": "deepspeed"}})
     with pytest.raises(InvalidInputError, match=r"pip install 'headstart\[deepspeed\]', or use 'fsdp'") as refused:
         plan_backend(spec, Resolution.of(spec), "cpu")
     assert (refused.value.field, refused.value.reason) == ("backend.trainer.strategy", "DEEPSPEED_NOT_INSTALLED")
 
 
-def test_deepspeeds_stage_is_taken_in_either_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: found("json"))
+def test_deepspeeds_stage_is_taken_in_either_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(tmp_path, monkeypatch, "ray", "deepspeed")
     ludwig = {"strategy": {"type": "deepspeed", "zero_optimization": {"stage": 3}}}
     for trainer, stage in (
         ({"strategy": "deepspeed"}, 2),

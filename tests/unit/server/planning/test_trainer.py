@@ -1,5 +1,6 @@
 """The trainer section, resolved by the path that training takes."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,11 +119,14 @@ def test_a_decay_rate_is_resolved_where_there_is_one() -> None:
     assert path not in _plan()[1].resolved
 
 
-def test_compiling_needs_an_encoder_and_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "_has_compiler", lambda: True)
+def test_compiling_needs_an_encoder_and_a_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiler = tmp_path / "clang++"
+    compiler.write_text("")
+    compiler.chmod(0o755)
     assert _plan(runs=True, compile=True)[0].compile
     assert not _plan(compile=True)[0].compile
-    monkeypatch.setattr(trainer_module, "_has_compiler", lambda: False)
+    compiler.unlink()
     plan, resolution = _plan(runs=True, compile=True)
     assert not plan.compile
     assert [reason for reason, _ in plan.warnings] == ["NO_COMPILER"]

@@ -203,7 +203,8 @@ def test_a_round_evicts_and_merges(tmp_path: Path) -> None:
 
 
 async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention_module, "_PERIOD_SECONDS", 0.0)
+    retention = _retention(tmp_path)
+    retention.period_seconds = 0.0
     rounds, enough = 0, asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -215,7 +216,7 @@ async def test_a_round_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: p
         raise OSError("disk gone")
 
     monkeypatch.setattr(retention_module, "compact", fail)
-    running = asyncio.create_task(_retention(tmp_path).run())
+    running = asyncio.create_task(retention.run())
     await asyncio.wait_for(enough.wait(), 10)
     running.cancel()
 

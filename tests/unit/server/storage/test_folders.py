@@ -12,14 +12,13 @@ from typing import Any
 import pytest
 from headstart_server.core.errors import DataLossError, StorageError
 from headstart_server.storage import folders as folders_module
-from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore
 
 
-@pytest.fixture(autouse=True)
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders look again each time."""
-    monkeypatch.setattr(folders_module, "_KNOWN_SECONDS", 0.0)
+class SharedFolders(folders_module.SharedFolders):
+    """Folders that look again each time."""
+
+    known_seconds = 0.0
 
 
 @pytest.fixture(params=["alone", "shared"])

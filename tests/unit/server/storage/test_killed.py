@@ -12,6 +12,7 @@ import pytest
 from headstart_server.embedding_store import fill as fill_module
 from headstart_server.embedding_store import shard_storage as shard_storage_module
 from headstart_server.embedding_store.fill import fill
+from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import object_store_at
@@ -77,7 +78,7 @@ def test_what_a_killed_pass_had_published_stays_and_another_machine_encodes_the_
     _killed(_fill, url, tmp_path / "here", lambda: len(object_store.files(shards)) >= 5)
     published = len(object_store.files(shards))
     assert 5 <= published < 60
-    monkeypatch.setattr("headstart_server.embedding_store.object_store_claims._DEAD_SECONDS", 1.5)
+    monkeypatch.setattr(ObjectStoreClaims, "dead_seconds", 1.5)
     encoder, store = FakeEncoder(KEYS), EmbeddingStore(tmp_path / "there", object_store).space(space_of())
     progress = fill(store, KEYS, encoder, lambda _: None)
     assert (progress.found, progress.encoded) == (published, 60 - published)

@@ -11,7 +11,7 @@ import transformers
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.spec.model import CombinerSpec
 from headstart_server.spec.training_sections import OptimizerSpec
-from headstart_server.training.optimizer import _CLASSES, build_optimizer, set_rates
+from headstart_server.training.optimizer import OPTIMIZERS, build_optimizer, set_rates
 from headstart_server.training.precision import Precision
 from headstart_server.training.schedule import Schedule
 from hypothesis import given
@@ -89,7 +89,7 @@ OPTIONS = [
 
 
 def test_every_optimizer_is_tried() -> None:
-    assert {spec.type or "adamw" for spec, _ in OPTIONS} == set(_CLASSES)
+    assert {spec.type or "adamw" for spec, _ in OPTIONS} == set(OPTIMIZERS)
 
 
 @pytest.mark.parametrize(("spec", "options"), OPTIONS, ids=lambda item: getattr(item, "type", None) or "-")
@@ -102,7 +102,7 @@ def test_a_step_is_torchs_own_step(spec: OptimizerSpec, options: dict[str, Any])
     copies = [torch.nn.Parameter(parameter.detach().clone()) for parameter in model.parameters()]
     for copy, parameter in zip(copies, model.parameters(), strict=True):
         copy.grad = None if parameter.grad is None else parameter.grad.clone()
-    kind: Callable[..., torch.optim.Optimizer] = _CLASSES[spec.type or "adamw"]
+    kind: Callable[..., torch.optim.Optimizer] = OPTIMIZERS[spec.type or "adamw"]
     theirs = kind(copies, lr=0.05, **options)
     for _ in range(2):
         ours.step()

@@ -13,10 +13,12 @@ import pytest
 import torch
 from headstart_server.core.errors import CancelledError, TrainingFailedError
 from headstart_server.data.parts import Part
+from headstart_server.model.ecd import ECD
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.object_store import object_store_at
 from headstart_server.training.parallel.base import Alone, Sharing
+from headstart_server.training.reports import EpochReport, TrainingEvent
 
 from tests.support.heads import neural_head
 from tests.support.together import Together
@@ -89,20 +91,24 @@ def test_sharded_parameters_take_one_part_of_the_memory_in_each_process(
             assert sharded.held == pytest.approx(whole / size, rel=0.05)
 
 
+class _Spoiler(Reports):
+    """Changes a parameter when the first epoch has ended."""
+
+    model: ECD | None = None
+
+    def report(self, event: TrainingEvent) -> None:
+        super().report(event)
+        if self.model is not None and isinstance(event, EpochReport):
+            neural_head(self.model).decoder("out").projection.bias.data += 1e-3
+
+
 def _disagree(world: World, strategy: str, late: bool) -> str:
-    run = Run(settings_of(epochs=2, checkpoints=None))
-    loop: Any = run.loop(world, Sharing(strategy))
+    spoiler = _Spoiler()
+    loop = Run(settings_of(epochs=2, checkpoints=None), reporter=spoiler).loop(world, Sharing(strategy))
+    if world.rank == 1:
+        spoiler.model = loop.model if late else None
     if world.rank == 1 and not late:
         next(loop.model.parameters()).data += 1e-3
-    if late:
-        seed = loop._seed
-
-        def spoil(epoch: int, start: int) -> None:
-            seed(epoch, start)
-            if world.rank == 1 and epoch == 2:
-                neural_head(loop.model).decoder("out").projection.bias.data += 1e-3
-
-        loop._seed = spoil
     with pytest.raises(TrainingFailedError) as failed:
         loop.run()
     assert failed.value.reason == "WORKERS_DISAGREE"
@@ -214,7 +220,7 @@ def _apart(world: World, root: Path) -> None:
         else nullcontext()
     ):
         loop = Run(settings_of(checkpoints=SharedFolders(root / str(world.rank))), total_epochs=4).loop(world)
-        loop._resume()
+        loop.resume()
 
 
 def test_processes_that_read_different_checkpoints_do_not_train_together(tmp_path: Path, pair: Together) -> None:

@@ -1,0 +1,145 @@
+// What a job's events say, added up. Pure: events in, values out.
+
+import { number } from "./format.js";
+
+const TERMINAL = new Set(["STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"]);
+
+/** Whether a state of a job is its last. */
+export function isTerminal(state) {
+  return TERMINAL.has(state);
+}
+
+/** The run of one job. Every event is applied once, in order; events of a log that was replayed give the same run. */
+export class RunState {
+  constructor() {
+    this.sequence = 0;
+    /** Milliseconds at which the last event was stored. */
+    this.time = Number.NaN;
+    this.state = "";
+    /** States with the milliseconds at which they were entered, in order. */
+    this.phases = [];
+    this.error = null;
+    /** EncodeProgress by feature; the second reading of test rows is a pass of its own. */
+    this.passes = new Map();
+    /** By optimizer step, ascending. A step that is taken again after a resumption replaces what it was. */
+    this.steps = { step: [], loss: [], learningRate: [], rowsPerSecond: [] };
+    this.lastStep = null;
+    /** EpochMetrics by evaluation. One that is told again is the same one. */
+    this.byEvaluation = new Map();
+    this.warnings = [];
+    this.values = [];
+    this.rows = null;
+    this.model = "";
+    this.published = null;
+    /** OutputEvaluation by output. */
+    this.outputs = [];
+  }
+
+  /** Adds one TrainJobEvent, as protobuf's JSON has it. */
+  apply(event) {
+    this.sequence = number(event.sequence);
+    this.time = Date.parse(event.time);
+    if (event.stateChange) this.#enter(event.stateChange);
+    else if (event.encodeProgress) this.#encode(event.encodeProgress);
+    else if (event.stepProgress) this.#step(event.stepProgress);
+    else if (event.epochFinished) this.#evaluate(event.epochFinished);
+    else if (event.warning) this.#warn(event.warning);
+    else if (event.specResolved) this.#resolve(event.specResolved);
+    else if (event.modelPublished) this.#publish(event.modelPublished);
+    else if (event.modelEvaluated) this.outputs = event.modelEvaluated.outputs ?? [];
+  }
+
+  /** Evaluations in their order. */
+  get evaluations() {
+    return [...this.byEvaluation.entries()].sort(([a], [b]) => a - b).map(([, metrics]) => metrics);
+  }
+
+  /** The best evaluation so far, or null. */
+  get best() {
+    return this.evaluations.findLast((metrics) => metrics.best) ?? null;
+  }
+
+  /** Whether the job has ended. */
+  get ended() {
+    return isTerminal(this.state);
+  }
+
+  /** Names of metrics, `loss` first, then as they came. */
+  get metricNames() {
+    const names = new Set();
+    for (const metrics of this.byEvaluation.values()) {
+      for (const part of ["train", "validation", "test"]) Object.keys(metrics[part] ?? {}).forEach((name) => names.add(name));
+    }
+    const rest = [...names].filter((name) => name !== "loss").sort();
+    return names.has("loss") ? ["loss", ...rest] : rest;
+  }
+
+  /** Progress of the present phase: part (0 to 1) and seconds left, each null where it is unknown. */
+  get progress() {
+    if (this.state === "STATE_TRAINING" && this.lastStep) {
+      const { step, totalSteps, etaSeconds } = this.lastStep;
+      return { part: number(step) / Math.max(1, number(totalSteps)), left: number(etaSeconds) };
+    }
+    if (this.state === "STATE_ENCODING" && this.passes.size) {
+      const passes = [...this.passes.values()];
+      const sum = (field) => passes.reduce((total, item) => total + number(item[field]), 0);
+      return { part: sum("rowsSeen") / Math.max(1, sum("rowsTotal")), left: number(passes.at(-1).etaSeconds) };
+    }
+    return { part: this.ended ? 1 : null, left: null };
+  }
+
+  #enter(change) {
+    this.state = change.to;
+    this.phases.push({ state: change.to, time: this.time });
+    this.error = change.error ?? null;
+  }
+
+  #encode(progress) {
+    const key = `${progress.feature ?? ""}${progress.testRowsAgain ? " again" : ""}`;
+    this.passes.delete(key);
+    this.passes.set(key, progress);
+  }
+
+  #step(progress) {
+    this.lastStep = progress;
+    const { step: known } = this.steps;
+    const step = number(progress.step);
+    const place = known.length && known.at(-1) >= step ? firstAtLeast(known, step) : known.length;
+    const again = known[place] === step ? 1 : 0;
+    known.splice(place, again, step);
+    for (const name of ["loss", "learningRate", "rowsPerSecond"]) {
+      this.steps[name].splice(place, again, number(progress[name]));
+    }
+  }
+
+  #evaluate(metrics) {
+    this.byEvaluation.set(metrics.evaluation || metrics.epoch, metrics);
+  }
+
+  #warn(warning) {
+    const known = (other) => other.reason === warning.reason && other.message === warning.message;
+    if (!this.warnings.some(known)) this.warnings.push(warning);
+  }
+
+  #resolve(resolved) {
+    this.values = resolved.values ?? [];
+    const { trainRows, validationRows, testRows } = resolved;
+    this.rows = { train: number(trainRows), validation: number(validationRows), test: number(testRows) };
+  }
+
+  #publish(published) {
+    this.model = published.model;
+    this.published = published.bestEpoch ?? null;
+  }
+}
+
+function firstAtLeast(sorted, value) {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (sorted[middle] < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
