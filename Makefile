@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart test chart test-chart test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart test chart test-chart test-cluster test-models test-families test-exports test-values test-ray test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -86,6 +86,9 @@ chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
 
 test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
 	PYTHON=$(BIN)/python helm/test.sh
+
+test-cluster: $(VENV)/.dev ## build etcd and Kubernetes with Go, install the chart into them, and run its pod in namespaces (root)
+	PYTHON=$(BIN)/python helm/cluster.sh
 
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run

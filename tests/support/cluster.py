@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import time
@@ -79,13 +80,15 @@ def eventually(what: str, happens: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def running_cluster(tools: Path, folder: Path, definitions: list[Path]) -> Iterator[Cluster]:
-    """A cluster of the programs in `tools`, with its files in `folder`, until the context ends."""
+def running_cluster(tools: str, folder: Path, definitions: list[Path]) -> Iterator[Cluster]:
+    """A cluster of the programs in `tools` (as PATH has it), with its files in `folder`, until the context ends."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(name: str, *flags: str) -> None:
+        found = shutil.which(name, path=tools)
+        assert found, f"{name} is not in {tools}"
         with (folder / f"{name}.log").open("wb") as log:
-            processes.append(subprocess.Popen([tools / name, *flags], stdout=log, stderr=log, cwd=folder))
+            processes.append(subprocess.Popen([found, *flags], stdout=log, stderr=log, cwd=folder))
 
     try:
         etcd = f"http://127.0.0.1:{_free_port()}"
@@ -112,7 +115,11 @@ def _etcd_flags(clients: str, peers: str) -> list[str]:
     return [
         *("--data-dir=etcd", "--unsafe-no-fsync", "--log-level=error"),
         *(f"--listen-client-urls={clients}", f"--advertise-client-urls={clients}"),
-        *(f"--listen-peer-urls={peers}", f"--initial-advertise-peer-urls={peers}", f"--initial-cluster=default={peers}"),
+        *(
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+        ),
     ]
 
 

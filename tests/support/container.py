@@ -47,7 +47,9 @@ def impossible() -> str:
         return f"{', '.join(missing)} not found: install util-linux, coreutils and iproute2"
     with tempfile.TemporaryDirectory() as layer:
         script = _BEGIN.format(layer=layer, root=f"{layer}/root", hosts="probe")
-        found = subprocess.run(["unshare", *_NAMESPACES, "sh", "-c", script], capture_output=True, text=True, check=False)
+        found = subprocess.run(
+            ["unshare", *_NAMESPACES, "sh", "-c", script], capture_output=True, text=True, check=False
+        )
     return f"no namespaces and overlays here: {found.stderr.strip()}" if found.returncode else ""
 
 

@@ -43,7 +43,11 @@ def _made_in(container: Container, probe: dict[str, Any]) -> bool:
     }
     command = [sys.executable, "-m", "tests.support.probes", json.dumps(numbered)]
     found = subprocess.run(
-        ["nsenter", f"--net=/proc/{container.pid}/ns/net", *command], capture_output=True, text=True, check=False, cwd=ROOT
+        ["nsenter", f"--net=/proc/{container.pid}/ns/net", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert found.returncode in (0, 1) and not found.stderr, found.stderr
     return found.returncode == 0
