@@ -29,7 +29,7 @@ SET_BY_CHART = {
     "host": "host",
     "port": "service.port",
     "port_file": "",
-    "metrics_port": "service.httpPort",
+    "http_port": "service.httpPort",
     "database_url": "database",
     "ray_address": "ray",
     "ray_grows": "ray.autoscaling",

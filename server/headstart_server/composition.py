@@ -8,7 +8,6 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-import prometheus_client
 import structlog
 import transformers
 from headstart.v1 import server_pb2
@@ -35,7 +34,6 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
-from headstart_server.rpc.listening import require_free_port
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
@@ -51,8 +49,11 @@ from headstart_server.service.retention import Retention
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
-from headstart_server.settings import Settings
+from headstart_server.settings import Settings, is_loopback
 from headstart_server.storage.storage import Storage
+from headstart_server.web.health import Health
+from headstart_server.web.server import HttpServer
+from headstart_server.web.site import site
 
 _log = structlog.get_logger()
 _LEAVING_SECONDS = 2.0
@@ -104,30 +105,37 @@ class App:
             self.executors.files,
             settings.concurrent_exports,
         )
-        self.server = Server(self._endpoint(), self._servicers(sources))
+        self.health = Health()
+        servicers = self._servicers(sources)
+        self.server = Server(self._endpoint(), servicers)
+        self.http = self._http(servicers) if settings.http else None
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
-        if self.settings.metrics_port:
-            require_free_port(self.settings.host, self.settings.metrics_port, "--metrics-port")
-            metrics.watch_store(self.layout.embeddings)
-            prometheus_client.start_http_server(self.settings.metrics_port, self.settings.host)
-        if self.settings.port_file is not None:
-            _require_writable(self.settings.port_file.parent)
+        for file in (self.settings.port_file, self.settings.http_port_file):
+            if file is not None:
+                _require_writable(file.parent)
         await self.supervisor.start()
         await self.server.start()
-        if self.settings.port_file is not None:
-            with published_file(self.settings.port_file) as temporary:
-                temporary.write_text(str(self.server.port), encoding="ascii")
+        if self.http is not None:
+            metrics.watch_store(self.layout.embeddings)
+            self.http.start()
+            _tell(self.settings.http_port_file, self.http.port)
+        _tell(self.settings.port_file, self.server.port)
+        self.health.ready = True
         self._retention = asyncio.create_task(
             Retention(self.storage, self.settings, self.runtime.store, self.jobs).run()
         )
-        _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root))
+        page = {"page": self._page_url()} if self.http is not None else {}
+        _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root), **page)
 
     async def stop(self) -> None:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
+        self.health.ready = False
         self._retention.cancel()
-        closing = asyncio.create_task(self.server.stop(self.settings.stop_grace))
+        grace = self.settings.stop_grace
+        stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
+        closing = asyncio.gather(*stops)
         await self.supervisor.close()
         await closing
         await self.exports.close()
@@ -140,6 +148,23 @@ class App:
         return Endpoint(
             settings.host, settings.port, settings.max_message_bytes, settings.tls_certificate, settings.tls_key
         )
+
+    def _http(self, servicers: dict[str, object]) -> HttpServer:
+        settings = self.settings
+        app = site(
+            servicers,
+            self.health,
+            self.executors,
+            max_bytes=settings.max_message_bytes,
+            only_local=is_loopback(settings.host),
+        )
+        return HttpServer(app, settings.host, settings.http_port, settings.tls_certificate, settings.tls_key)
+
+    def _page_url(self) -> str:
+        assert self.http is not None
+        scheme = "http" if self.settings.tls_certificate is None else "https"
+        host = self.settings.host
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http.port}/"
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, layout, runtime, executors = self.settings, self.layout, self.runtime, self.executors
@@ -210,6 +235,13 @@ def _require_writable(folder: Path) -> None:
         raise FailedPreconditionError(
             f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's"
         ) from error
+
+
+def _tell(file: Path | None, port: int) -> None:
+    """Writes a port where whoever has started the server waits for it."""
+    if file is not None:
+        with published_file(file) as temporary:
+            temporary.write_text(str(port), encoding="ascii")
 
 
 def _leave_within(seconds: float) -> None:

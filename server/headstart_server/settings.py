@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 takes a free one")
     port_file: Path | None = Field(None, description="file to write the gRPC port to once the server listens")
-    metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus port on the same address; 0: off")
+    http: bool = Field(True, description="serve HTTP as well: the page, the API as JSON, health and metrics")
+    http_port: int = Field(8080, ge=0, le=65535, description="HTTP port on the same address; 0 takes a free one")
+    http_port_file: Path | None = Field(None, description="file to write the HTTP port to once the server listens")
     allow_hub: bool = Field(False, description="let jobs fetch pretrained weights from the Hugging Face hub")
     database_url: str = Field("", description="SQLAlchemy URL of the job store; empty: SQLite in the state directory")
     ray_address: str = Field(
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
-        if not _loopback(self.host) and self.tls_certificate is None and not self.insecure:
+        if not is_loopback(self.host) and self.tls_certificate is None and not self.insecure:
             raise ValueError(
                 f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate and --tls-key) "
                 "or say --insecure"
@@ -108,7 +110,8 @@ def settings_of(argv: list[str]) -> Settings:
     return Settings(**given)
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reachable from this machine alone."""
     if host in ("localhost", ""):
         return host == "localhost"
     try:

@@ -101,7 +101,7 @@ def test_the_server_starts_with_the_environment_that_its_pod_has(objects: Object
         if given.get(name, "").startswith("/"):
             given[name] = str(tmp_path)
     settings = Settings.model_validate_strings(given)
-    assert (settings.port, settings.metrics_port, settings.state_dir) == (50051, 8080, Path("/var/lib/headstart"))
+    assert (settings.port, settings.http_port, settings.state_dir) == (50051, 8080, Path("/var/lib/headstart"))
 
 
 def _configs(objects: Objects) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -45,16 +44,13 @@ def test_server_info_names_limits_devices_and_models(client: headstart.Client) -
 
 
 def test_metrics_count_rows_jobs_and_calls(model_root: Path, data_root: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = ["--model-root", str(model_root), "--data-root", str(data_root), "--metrics-port", str(port), "--log-json"]
-    with RunningServer(tmp_path / "state", *flags) as server:
+    flags = ["--model-root", str(model_root), "--data-root", str(data_root), "--log-json"]
+    with RunningServer(tmp_path / "state", *flags, http=True) as server:
         with server.client() as client:
             for _ in range(2):
                 job = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result()
             client.predict(job.model, reviews.columns(reviews.make_rows(2, seed=50), "review", "price", "category"))
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        with urllib.request.urlopen(f"{server.url}/metrics") as answer:
             lines = answer.read().decode().splitlines()
         values = {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
         assert values['headstart_embedding_rows_total{outcome="encoded"}'] == 240

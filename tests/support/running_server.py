@@ -22,9 +22,9 @@ class RunningServer:
 
     module = "headstart_server.app"
 
-    def __init__(self, state: Path, *flags: str) -> None:
-        self.state, self._flags = state, flags
-        self.port = 0
+    def __init__(self, state: Path, *flags: str, http: bool = False) -> None:
+        self.state, self._flags, self._http = state, flags, http
+        self.port = self.http_port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> RunningServer:
@@ -48,13 +48,19 @@ class RunningServer:
         """A client of it."""
         return headstart.Client(self.address)
 
+    @property
+    def url(self) -> str:
+        """Where its page is."""
+        return f"http://localhost:{self.http_port}"
+
     def start(self) -> None:
         """Starts it and waits until it listens."""
         self.state.mkdir(parents=True, exist_ok=True)
-        port_file = self.state / "port"
+        port_file, http_port_file = self.state / "port", self.state / "http_port"
         port_file.unlink(missing_ok=True)
         command = [sys.executable, "-m", self.module, "--state-dir", str(self.state), "--port", "0"]
         command += ["--warm-workers", "0"]
+        command += ["--http-port", "0", "--http-port-file", str(http_port_file)] if self._http else ["--no-http"]
         with (self.state / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(port_file), *self._flags],
@@ -67,6 +73,7 @@ class RunningServer:
                 raise RuntimeError(f"the server did not start:\n{self.log}")
             time.sleep(0.05)
         self.port = int(port_file.read_text())
+        self.http_port = int(http_port_file.read_text()) if self._http else 0
 
     def stop(self) -> int:
         """Asks it to stop as an orchestrator would; returns its exit code."""

@@ -22,7 +22,7 @@ for arguments in json.load(sys.stdin):
 """
 SAID = {
     "busy port": r"cannot listen on 127.0.0.1 port",
-    "busy metrics port": "another --metrics-port",
+    "busy HTTP port": "another --http-port",
     "no certificate": "--tls-certificate",
     "no pem": "--tls-certificate",
     "damaged database": "the job database cannot be used",
@@ -45,7 +45,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple
         port = str(busy.getsockname()[1])
         flags = {
             "busy port": ["--host", "127.0.0.1", "--port", port],
-            "busy metrics port": ["--host", "127.0.0.1", "--metrics-port", port],
+            "busy HTTP port": ["--host", "127.0.0.1", "--http-port", port],
             "no certificate": ["--tls-certificate", str(root / "none.pem"), "--tls-key", str(root / "none.pem")],
             "no pem": ["--tls-certificate", str(root / "key.pem"), "--tls-key", str(root / "key.pem")],
             "damaged database": ["--state-dir", str(root / "damaged")],
@@ -55,7 +55,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple
             "state directory": ["--state-dir", "/proc/none"],
             "port file": ["--port-file", "/proc/none/port"],
         }
-        usual = ["--state-dir", str(root / "state"), "--port", "0", "--fast-precision", "fp32"]
+        usual = ["--state-dir", str(root / "state"), "--port", "0", "--http-port", "0", "--fast-precision", "fp32"]
         found = subprocess.run(
             [sys.executable, "-c", _PROGRAM],
             input=json.dumps([[*usual, *flags[name]] for name in SAID]),

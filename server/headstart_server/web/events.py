@@ -1,0 +1,75 @@
+"""A job's events as server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from headstart.v1 import training_pb2 as pb
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from headstart_server.core.errors import StoppingError, invalid
+from headstart_server.web.transcoding import to_json
+
+_QUIET_SECONDS = 15.0
+"""After so long without an event a comment is sent: proxies end connections on which nothing happens."""
+_RETRY = b"retry: 1000\n\n"
+_KEEP_ALIVE = b": keep-alive\n\n"
+_END = b"event: end\ndata: {}\n\n"
+
+
+class EventStream:
+    """Answers with the events of a job after the one that the client saw last."""
+
+    def __init__(self, training: Any) -> None:
+        self._training = training
+
+    async def answer(self, request: Request) -> StreamingResponse:
+        """Raises NotFoundError before the first byte, so that the browser does not ask again and again."""
+        name, after = f"trainJobs/{request.path_params['id']}", _after(request)
+        await self._training.GetTrainJob(pb.GetTrainJobRequest(name=name), request)
+        watched = self._training.WatchTrainJob(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
+        # proxies that gather answers before they pass them on would hold events back (nginx reads this header)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_lines(watched), media_type="text/event-stream", headers=headers)
+
+
+def _after(request: Request) -> int:
+    """The number of the last event that the client has; raises InvalidInputError."""
+    given = request.headers.get("last-event-id") or request.query_params.get("afterSequence") or "0"
+    if not (given.isascii() and given.isdigit()) or len(given) > 18:
+        raise invalid("Last-Event-ID", f"{given[:40]!r} is no number of an event; leave it out to get all")
+    return int(given)
+
+
+async def _lines(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncIterator[bytes]:
+    """The stream; one that the server ends early has no `end`, and the browser asks again for the rest."""
+    yield _RETRY
+    try:
+        async with aclosing(_with_pauses(events)) as found:
+            async for event in found:
+                yield _KEEP_ALIVE if event is None else f"id: {event.sequence}\ndata: {to_json(event)}\n\n".encode()
+    except StoppingError:
+        return
+    yield _END
+
+
+async def _with_pauses(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncGenerator[pb.TrainJobEvent | None]:
+    """The events, and None whenever there was none for a while."""
+    following = asyncio.ensure_future(anext(events, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait([following], timeout=_QUIET_SECONDS)
+            if not done:
+                yield None
+                continue
+            event = following.result()
+            if event is None:
+                return
+            yield event
+            following = asyncio.ensure_future(anext(events, None))
+    finally:
+        following.cancel()  # a generator that is waited for cannot be closed
+        await asyncio.wait([following])
+        await events.aclose()

@@ -1,0 +1,37 @@
+"""Whether the server lives and is ready, and what it measures: for orchestrators and Prometheus."""
+
+import prometheus_client
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from headstart_server.core.executors import Executor
+
+
+class Health:
+    """What `/livez` and `/readyz` say, as the gRPC health service does."""
+
+    def __init__(self) -> None:
+        self.ready = False
+        """Whether new requests are welcome: from the start of listening to the beginning of the stop."""
+
+    async def live(self, _: Request) -> Response:
+        """200 as long as the event loop answers."""
+        return PlainTextResponse("live\n")
+
+    async def readiness(self, _: Request) -> Response:
+        """200 or 503."""
+        return PlainTextResponse("ready\n") if self.ready else PlainTextResponse("not ready\n", 503)
+
+
+class Exposition:
+    """The metrics, in the format that the scraper asks for."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+
+    async def answer(self, request: Request) -> Response:
+        """Collected on a thread: some metrics are read from files."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        body = await self._threads.run(encode, prometheus_client.REGISTRY)
+        return Response(body, headers={"Content-Type": content_type})

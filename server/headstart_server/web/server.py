@@ -1,0 +1,68 @@
+"""The HTTP server, on the event loop of the gRPC server."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from headstart_server.rpc.listening import require_free_port
+
+
+class HttpServer:
+    """Serves an application on a port; 0 takes a free one."""
+
+    def __init__(
+        self, app: ASGIApp, host: str, port: int, certificate: Path | None = None, key: Path | None = None
+    ) -> None:
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        self._server = _Uvicorn(config)
+        require_free_port(host, port, "--http-port")
+        self._socket = _listening(host, port)
+        self.port: int = self._socket.getsockname()[1]
+        self._serving: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Listens; requests are answered from the next turns of the event loop on."""
+        self._socket.listen()
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Stops listening, lets requests finish for a while, and ends those that are left."""
+        if self._serving is None:
+            self._socket.close()
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
+        self._server.should_exit = True
+        await self._serving
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals to the server as a whole."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    return listening

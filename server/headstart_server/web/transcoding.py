@@ -1,0 +1,91 @@
+"""HTTP requests as calls of the servicers, and their messages as JSON."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from google.protobuf.json_format import MessageToJson, Parse, ParseDict, ParseError
+from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
+
+from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
+from headstart_server.core.executors import Executor
+from headstart_server.web.routes import Route
+
+_JSON = "application/json"
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_bytes: int) -> Endpoint:
+    """What answers the requests of a route. Messages are read and written on `threads`."""
+    call = getattr(servicers[route.service], route.rpc)
+
+    async def answer(request: Request) -> Response:
+        body = await _body(request, max_bytes) if request.method != "GET" else b""
+        message = await threads.run(_message, route, request, body)
+        found = await call(message, request)
+        return Response(await threads.run(to_json, found), media_type=_JSON)
+
+    return answer
+
+
+def to_json(message: Message) -> str:
+    """One line, in protobuf's JSON mapping (https://protobuf.dev/programming-guides/json/)."""
+    return MessageToJson(message, indent=None, ensure_ascii=False)
+
+
+def _message(route: Route, request: Request, body: bytes) -> Message:
+    """The RPC's request; raises InvalidInputError."""
+    message = route.request()
+    if route.body:
+        _parse(body, message)
+    else:
+        _from_query(message, request)
+    if route.has_resource:
+        setattr(message, route.resource, f"{route.collection}/{request.path_params['id']}")
+    return message
+
+
+def _parse(body: bytes, message: Message) -> None:
+    try:
+        Parse(body.decode(), message)
+    except (ParseError, UnicodeDecodeError, RecursionError) as error:
+        raise _unlike(message, error) from error
+
+
+def _from_query(message: Message, request: Request) -> None:
+    """Takes the fields of a request from `?pageSize=10&states=STATE_FAILED&states=...`."""
+    fields = {field.json_name: field for field in message.DESCRIPTOR.fields}
+    values: dict[str, Any] = {}
+    for name in request.query_params:
+        if name not in fields:
+            known = ", ".join(fields) or "none"
+            raise invalid(name, f"is no parameter of this request; known: {known}")
+        given = request.query_params.getlist(name)
+        values[name] = given if fields[name].is_repeated else given[-1]
+    try:
+        ParseDict(values, message)
+    except ParseError as error:
+        raise _unlike(message, error) from error
+
+
+def _unlike(message: Message, error: Exception) -> InvalidInputError:
+    return invalid("", f"the request is no {message.DESCRIPTOR.name} in protobuf's JSON mapping: {error}")
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """The body of a request that changes something, or asks for work.
+
+    A page of another origin can send such a request only as a form does, which this refuses: any other content type
+    makes a browser ask first, and it is told nothing (https://fetch.spec.whatwg.org/#http-cors-protocol).
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != _JSON:
+        raise invalid("Content-Type", f"{given!r} is not understood; send {_JSON}, also without a body")
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > max_bytes:
+            raise TooLargeError(f"the request body is larger than {max_bytes:,} bytes; use gRPC, or send fewer rows")
+        parts.append(part)
+    return b"".join(parts)
