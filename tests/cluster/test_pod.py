@@ -1,4 +1,4 @@
-"""The pod that the chart renders runs: as its user, with its root, volumes and environment, from first probe to SIGTERM."""
+"""The pod that the chart renders runs as its user, in its root, with its volumes, from the first probe to SIGTERM."""
 
 from __future__ import annotations
 

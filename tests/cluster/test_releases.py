@@ -1,4 +1,4 @@
-"""The chart's releases on a real API server, with every helm: nothing is refused or warned of, nothing is left behind."""
+"""Releases of the chart on a real API server, with every helm: nothing is refused, warned of, or left behind."""
 
 from __future__ import annotations
 

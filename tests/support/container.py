@@ -1,8 +1,8 @@
 """A rendered pod's container run without a container engine, in namespaces and a root of its own.
 
-What the pod asks for is done as a kubelet and a runtime do it: the image's entry point with the container's arguments is
-process 1 of its PID namespace, as the pod's user, without capabilities, in a read-only root, with the pod's volumes alone
-to write to, and with a network of its own. The files of the image are this machine's. Needs root, overlayfs, util-linux.
+What the pod asks for is done as a kubelet and a runtime do it: the image's entry point with the container's arguments
+is process 1 of its PID namespace, as the pod's user, without capabilities, in a read-only root, with the pod's volumes
+alone to write to, and with a network of its own. Its files are this machine's. Needs root, overlayfs and util-linux.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 from tests.support.chart import ROOT
 
 _PROGRAMS = ("unshare", "nsenter", "setpriv", "chroot", "ip")
+_NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts")
 _BEGIN = """\
 set -e
 mount --make-rprivate /
@@ -51,9 +52,6 @@ def impossible() -> str:
             ["unshare", *_NAMESPACES, "sh", "-c", script], capture_output=True, text=True, check=False
         )
     return f"no namespaces and overlays here: {found.stderr.strip()}" if found.returncode else ""
-
-
-_NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child", "--net", "--ipc", "--uts")
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ class Container:
         return subprocess.run([*inside, *self._as_user(command)], capture_output=True, text=True, check=False)
 
     def delete(self) -> int:
-        """The end of a pod: preStop, SIGTERM, and SIGKILL once its grace is over; returns the exit code, -9 for the last."""
+        """The end of a pod: preStop, SIGTERM, and SIGKILL once its grace is over; returns the exit code, or -9."""
         assert self.process is not None
         grace = time.monotonic() + self.pod["terminationGracePeriodSeconds"]
         if handler := self.container.get("lifecycle", {}).get("preStop"):
