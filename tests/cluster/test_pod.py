@@ -11,7 +11,7 @@ import pytest
 from tests.support.chart import Objects, helms, of_kind, rendered
 from tests.support.cluster import eventually
 from tests.support.container import Container, impossible, running
-from tests.support.probes import passes
+from tests.support.probes import passes, succeeds
 
 pytestmark = pytest.mark.skipif(bool(impossible()), reason=impossible() or "possible")
 
@@ -80,6 +80,9 @@ def test_the_pod_starts_answers_and_stops(values: tuple[str, ...], certificate: 
     with running(_server(objects, tmp_path / "server", tls=certificate)) as server:
         assert passes(server, "startupProbe"), server.log
         assert passes(server, "readinessProbe") and passes(server, "livenessProbe"), server.log
+        for path in ("/livez", "/readyz", "/metrics"):
+            page = {"path": path, "port": "http", "scheme": "HTTPS" if values else "HTTP"}
+            assert succeeds(server, {"httpGet": page, "timeoutSeconds": 30}), path
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{server.pid}/status").read_text().splitlines())
         assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
         assert (int(status["CapEff"], 16), int(status["CapBnd"], 16), status["NoNewPrivs"]) == (0, 0, "1")
