@@ -50,6 +50,6 @@ def test_values_that_leave_the_restricted_level_are_told_of_and_give_no_pod(
 
 
 def _refusals(cluster: Cluster, namespace: str) -> list[str]:
-    events = cluster.api.list("v1", "Event", namespace)
+    events = cluster.api.items("v1", "Event", namespace)
     found = [item["message"] for item in events if item["reason"] == "FailedCreate"]
     return [text for text in found if "violates PodSecurity" in text]

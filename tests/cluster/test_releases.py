@@ -102,7 +102,7 @@ def test_two_releases_share_a_namespace(cluster: Cluster, program: str, values: 
         _has_grace(cluster, namespace, server, 50, has_pod=True)
         selector = cluster.api.get("v1", "Service", namespace, server)["spec"]["selector"]
         query = ",".join(f"{key}={value}" for key, value in selector.items())
-        found = cluster.api.list("v1", "Pod", namespace, labelSelector=query)
+        found = cluster.api.items("v1", "Pod", namespace, labelSelector=query)
         assert [pod["metadata"]["name"] for pod in found] == [f"{server}-0"]
     _done(cluster.helm(program, "uninstall", "one", "--namespace", namespace))
     eventually("its end", lambda: ("Pod", "one-headstart-0") not in cluster.api.names(namespace))

@@ -13,8 +13,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -22,7 +24,7 @@ from tests.support.kubernetes_api import KubernetesApi
 
 _SECONDS = 300.0
 _LEVELS = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-_BROUGHT_BY_USERS = [
+_BROUGHT_BY_USERS: list[dict[str, Any]] = [
     {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "high"}, "value": 1000},
     {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia"}, "handler": "nvidia"},
 ]
@@ -63,11 +65,13 @@ class Cluster:
             for definition in yaml.safe_load_all(path.read_text("utf-8")):
                 answer = self.api.create(definition)
                 assert answer.status == 201, answer.message
-                place = definition["apiVersion"], definition["kind"], "", definition["metadata"]["name"]
-                eventually(f"the definition of {place[-1]}", lambda place=place: self._is_established(*place))
+                eventually("the definition", partial(self._is_established, definition))
 
-    def _is_established(self, *place: str) -> bool:
-        conditions = self.api.get(*place).get("status", {}).get("conditions", [])
+    def _is_established(self, definition: dict[str, Any]) -> bool:
+        name = definition["metadata"]["name"]
+        conditions = (
+            self.api.get(definition["apiVersion"], definition["kind"], "", name).get("status", {}).get("conditions", [])
+        )
         return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 

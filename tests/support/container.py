@@ -106,7 +106,7 @@ class Container:
     def start(self) -> None:
         """Starts the entry point with the container's arguments."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        network = _NAMESPACES
+        network: tuple[str, ...] = _NAMESPACES
         before: list[str] = []
         if self.network_of is not None:
             network = tuple(name for name in _NAMESPACES if name != "--net")

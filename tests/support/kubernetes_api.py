@@ -76,7 +76,7 @@ class KubernetesApi:
         assert answer.status == 200, answer.message
         return answer.body
 
-    def list(self, version: str, kind: str, namespace: str, **query: str) -> list[dict[str, Any]]:
+    def items(self, version: str, kind: str, namespace: str, **query: str) -> list[dict[str, Any]]:
         """The objects of a kind."""
         answer = self.call("GET", self._of(version, kind, namespace), **query)
         assert answer.status == 200, answer.message
@@ -89,7 +89,7 @@ class KubernetesApi:
         for version in versions:
             for resource in self.resources(version):
                 if resource.is_namespaced and "list" in resource.verbs and resource.kind != "Event":
-                    items = self.list(version, resource.kind, namespace)
+                    items = self.items(version, resource.kind, namespace)
                     found |= {(resource.kind, item["metadata"]["name"]) for item in items}
         return found
 
