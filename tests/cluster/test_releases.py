@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, Objects, of_kind, pods, rendered
+from tests.support.chart import CHART, Objects, helms, of_kind, pods, rendered
 from tests.support.cluster import Cluster, eventually
 
 CHANGES = ("--set", "stopGraceSeconds=60,podAnnotations.example\\.com/changed=yes,commonLabels.tier=changed")
@@ -127,3 +127,33 @@ def test_the_volume_goes_with_a_release_that_says_so(cluster: Cluster, program: 
     eventually("the claim", lambda: claim in cluster.api.names(namespace))
     _done(cluster.helm(program, "uninstall", "hs", *where))
     eventually("an empty namespace", lambda: cluster.api.names(namespace) == before)
+
+
+@pytest.mark.skipif(len(helms()) < 2, reason="there is one helm")
+def test_a_release_goes_from_one_helm_to_the_next(cluster: Cluster) -> None:
+    namespace = cluster.namespace()
+    where = ("--namespace", namespace)
+    before, after = helms()[0], helms()[-1]
+    _done(cluster.helm(before, "install", "hs", CHART, *where))
+    _done(cluster.helm(after, "upgrade", "hs", CHART, *where, *CHANGES))
+    _has_grace(cluster, namespace, "hs-headstart", 80, has_pod=True)
+    _done(cluster.helm(after, "rollback", "hs", "1", *where))
+    _has_grace(cluster, namespace, "hs-headstart", 50, has_pod=True)
+
+
+def test_the_size_of_the_volume_changes_as_the_values_say(cluster: Cluster, program: str) -> None:
+    """Kubernetes refuses another size for a StatefulSet: it is deleted without its pod, which the upgrade takes over."""
+    namespace = cluster.namespace()
+    where = ("--namespace", namespace, "--set", "persistence.size=100Gi")
+    _done(cluster.helm(program, "install", "hs", CHART, "--namespace", namespace))
+    _has_grace(cluster, namespace, "hs-headstart", 50, has_pod=True)
+    pod = cluster.api.get("v1", "Pod", namespace, "hs-headstart-0")["metadata"]["uid"]
+    assert "Forbidden: updates to statefulset spec" in cluster.helm(program, "upgrade", "hs", CHART, *where).stderr
+    orphans = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"}
+    path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/hs-headstart"
+    assert cluster.api.call("DELETE", path, orphans).status == 200
+    eventually("its end", lambda: ("StatefulSet", "hs-headstart") not in cluster.api.names(namespace))
+    _done(cluster.helm(program, "upgrade", "hs", CHART, *where))
+    [claim] = cluster.api.get("apps/v1", "StatefulSet", namespace, "hs-headstart")["spec"]["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "100Gi"
+    assert cluster.api.get("v1", "Pod", namespace, "hs-headstart-0")["metadata"]["uid"] == pod
