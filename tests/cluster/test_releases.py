@@ -142,7 +142,7 @@ def test_a_release_goes_from_one_helm_to_the_next(cluster: Cluster) -> None:
 
 
 def test_the_size_of_the_volume_changes_as_the_values_say(cluster: Cluster, program: str) -> None:
-    """Kubernetes refuses another size for a StatefulSet: it is deleted without its pod, which the upgrade takes over."""
+    """Kubernetes refuses it for a StatefulSet: that is deleted without its pod, which the upgrade takes over."""
     namespace = cluster.namespace()
     where = ("--namespace", namespace, "--set", "persistence.size=100Gi")
     _done(cluster.helm(program, "install", "hs", CHART, "--namespace", namespace))
