@@ -155,6 +155,25 @@ def test_objects_are_named_as_services_may_be_whatever_the_release_is_called(
     assert of_kind(rendered(program, release=release), "StatefulSet")["metadata"]["name"] == name
 
 
+@pytest.mark.parametrize("word", ["y", "on", "2024", "1e3"])
+def test_names_stay_text_where_yaml_would_read_something_else(program: str, word: str) -> None:
+    places = ["serviceAccount.name", "tls.existingSecret", "database.existingSecret", "database.existingSecretKey"]
+    places += ["storage.existingSecret", "persistence.storageClass", "priorityClassName", "gpu.runtimeClassName"]
+    values = ",".join(f"{place}={word}" for place in places)
+    for item in rendered(program, "--set", "tls.enabled=true", "--set-string", values, release=word):
+        kubernetes_validate.validate(item, "1.35", strict=True)
+
+
+def test_a_spread_that_does_not_say_so_counts_the_servers(program: str) -> None:
+    own = {"labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}
+    given = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"} | more for more in ({}, own)]
+    found = rendered(program, "--set-json", f"topologySpreadConstraints={json.dumps(given)}")
+    spec = of_kind(found, "StatefulSet")["spec"]
+    first, second = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert first == given[0] | {"labelSelector": spec["selector"]}
+    assert second == given[1]
+
+
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
 def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
     found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")

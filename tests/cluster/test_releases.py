@@ -74,7 +74,7 @@ def test_every_object_and_pod_is_admitted_without_a_warning(cluster: Cluster, pr
     namespace = cluster.namespace()
     objects = rendered(program, "--namespace", namespace, "--values", situation)
     answers = [(item["kind"], cluster.api.create(item, dry_run=item["kind"] != "ServiceAccount")) for item in objects]
-    specs = enumerate(pods(objects))
+    specs = enumerate(pods([item for item in objects if item["kind"] == "RayCluster"]))
     answers += [("Pod", cluster.api.create(_pod(number, spec, namespace), dry_run=True)) for number, spec in specs]
     refused = [(kind, answer.message) for kind, answer in answers if answer.status != 201]
     assert not refused

@@ -69,9 +69,8 @@ class Cluster:
 
     def _is_established(self, definition: dict[str, Any]) -> bool:
         name = definition["metadata"]["name"]
-        conditions = (
-            self.api.get(definition["apiVersion"], definition["kind"], "", name).get("status", {}).get("conditions", [])
-        )
+        found = self.api.get(definition["apiVersion"], definition["kind"], "", name)
+        conditions = found.get("status", {}).get("conditions") or ()
         return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
 
 

@@ -17,8 +17,8 @@
 {{- end -}}
 
 {{- define "headstart.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "headstart.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "headstart.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end -}}
 
@@ -37,8 +37,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "headstart.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $annotations := merge (dict) (index . 2) $root.Values.commonAnnotations -}}
-name: {{ include "headstart.fullname" $root }}{{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+name: {{ printf "%s%s" (include "headstart.fullname" $root) (index . 1) | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
 labels:
   {{- include "headstart.labels" $root | nindent 2 }}
   {{- with index . 3 }}
