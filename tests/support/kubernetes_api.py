@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
-_SECONDS = 60
+_SECONDS, _TRIES = 60, 60
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,19 @@ class KubernetesApi:
         self.resources = cache(self._resources)
         """Kinds of an `apiVersion`; cached, so that they are to be asked for when their definitions are installed."""
 
-    def call(self, method: str, path: str, body: Any = None, kind: str = "application/json", **query: str) -> Answer:
-        """One call; a refusal is an answer too."""
-        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
+    def call(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
+        """One call; a refusal is an answer too. Where the server asks for patience (429), the call is repeated."""
+        for _ in range(_TRIES):
+            answer = self._call_once(method, f"{self.url}{path}?{urllib.parse.urlencode(query)}", body)
+            if answer.status != 429:
+                break
+            time.sleep(1)
+        return answer
+
+    def _call_once(self, method: str, url: str, body: Any) -> Answer:
         request = urllib.request.Request(url, method=method)
         request.add_header("Authorization", f"Bearer {self.token}")
-        request.add_header("Content-Type", kind)
+        request.add_header("Content-Type", "application/json")
         data = None if body is None else json.dumps(body).encode()
         context = ssl.create_default_context(cafile=str(self.authority))
         try:
