@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the chart into a cluster without nodes: etcd, kube-apiserver and kube-controller-manager, built from released Go
-# modules into build/tools, which takes half an hour of two cores the first time. Runs the chart's pod in namespaces.
+# modules into build/tools, which takes half an hour of two cores and 4 GB the first time. Runs the chart's pod in namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
@@ -9,14 +9,14 @@ etcd=3.7.3
 . helm/tools.sh
 
 # `go install` refuses modules with replace directives: each program is built in a module that requires it.
-program() { # FOLDER VERSION PACKAGE... < go.mod
+program() { # NAME VERSION PACKAGE...: NAME_module prints its go.mod
     local to=$tools/$1-v$2
     [ -d "$to" ] && return
     echo "building $1 $2"
     local from
     from=$(mktemp -d)
-    cat > "$from/go.mod"
     mkdir -p "$from/sample" "$from/bin"
+    "$1_module" > "$from/go.mod"
     echo "module sample" > "$from/sample/go.mod"
     local stamp="-X k8s.io/component-base/version.gitVersion=v$2 -X k8s.io/component-base/version.gitMajor=${2%%.*}"
     stamp="$stamp -X k8s.io/component-base/version.gitMinor=$(echo "$2" | cut -d. -f2)"
@@ -48,9 +48,9 @@ kubernetes_module() {
 }
 
 helms
-etcd_module | program etcd $etcd go.etcd.io/etcd/server/v3
+program etcd $etcd go.etcd.io/etcd/server/v3
 [ -x "$tools/etcd-v$etcd/etcd" ] || mv "$tools/etcd-v$etcd/server" "$tools/etcd-v$etcd/etcd"
-kubernetes_module | program kubernetes $kubernetes k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
+program kubernetes $kubernetes k8s.io/kubernetes/cmd/kube-apiserver k8s.io/kubernetes/cmd/kube-controller-manager
 
 HEADSTART_CLUSTER_TOOLS=$tools/etcd-v$etcd:$tools/kubernetes-v$kubernetes \
     HEADSTART_CLUSTER_DEFINITIONS=$(definitions | paste -sd:) \
