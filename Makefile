@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks
+.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks test-cluster
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -117,6 +117,8 @@ test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with 
 
 test-prometheus: $(VENV)/.dev ## build Prometheus with Go, and have it scrape a server that works: alerts and panels find what they ask for
 	PYTHON=$(BIN)/python tests/prometheus/run.sh
+test-cluster: $(VENV)/.dev ## build etcd and Kubernetes with Go, install the chart into them, and run its pod in namespaces (root)
+	PYTHON=$(BIN)/python helm/cluster.sh
 
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run

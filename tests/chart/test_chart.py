@@ -138,6 +138,51 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
 
 
 @pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("hs", "hs-headstart"),
+        ("my-headstart", "my-headstart"),
+        ("2nd", "headstart-2nd"),
+        ("0-headstart", "headstart-0-headstart"),
+        ("team.search", "team-search-headstart"),
+        ("r" * 53, "r" * 40),
+        (f"{'r' * 38}--{'r' * 8}", "r" * 38),
+    ],
+)
+def test_objects_are_named_as_services_may_be_whatever_the_release_is_called(
+    program: str, release: str, name: str
+) -> None:
+    assert of_kind(rendered(program, release=release), "StatefulSet")["metadata"]["name"] == name
+
+
+@pytest.mark.parametrize("word", ["y", "on", "2024", "1e3"])
+def test_names_stay_text_where_yaml_would_read_something_else(program: str, word: str) -> None:
+    places = ["serviceAccount.name", "tls.existingSecret", "database.existingSecret", "database.existingSecretKey"]
+    places += ["storage.existingSecret", "persistence.storageClass", "priorityClassName", "gpu.runtimeClassName"]
+    values = ",".join(f"{place}={word}" for place in places)
+    for item in rendered(program, "--set", "tls.enabled=true", "--set-string", values, release=word):
+        kubernetes_validate.validate(item, "1.35", strict=True)
+
+
+def test_a_spread_that_does_not_say_so_counts_the_servers(program: str) -> None:
+    own = {"labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}
+    given = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"} | more for more in ({}, own)]
+    found = rendered(program, "--set-json", f"topologySpreadConstraints={json.dumps(given)}")
+    spec = of_kind(found, "StatefulSet")["spec"]
+    first, second = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert first == given[0] | {"labelSelector": spec["selector"]}
+    assert second == given[1]
+
+
+@pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
+def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
+    found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")
+    [service] = [item for item in found if item["kind"] == "Service" and item["metadata"]["name"] == "hs-headstart"]
+    [port] = [item for item in service["spec"]["ports"] if item["name"] == "grpc"]
+    assert port.get("appProtocol") == protocol
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [
         ("service.port=high", ["service", "port", "integer"]),
@@ -146,6 +191,8 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
         ("config.max_queued_jobs=many", ["config", "max_queued_jobs", "integer"]),
         ("config.port=1", ["config", "port"]),
         ("replicaCount=2", ["replicaCount"]),
+        ("fullnameOverride=Head_Start", ["fullnameOverride"]),
+        ("nameOverride=2nd", ["nameOverride"]),
         ("image.pullPolicy=Sometimes", ["image", "pullPolicy", "IfNotPresent"]),
     ],
 )
