@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart docs test-chart test-prometheus test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean test-sinks test-cluster
+.PHONY: help setup quickstart page test test-models fuzz damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -117,6 +117,7 @@ test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with 
 
 test-prometheus: $(VENV)/.dev ## build Prometheus with Go, and have it scrape a server that works: alerts and panels find what they ask for
 	PYTHON=$(BIN)/python tests/prometheus/run.sh
+
 test-cluster: $(VENV)/.dev ## build etcd and Kubernetes with Go, install the chart into them, and run its pod in namespaces (root)
 	PYTHON=$(BIN)/python helm/cluster.sh
 
