@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test chart test-chart test-models test-families test-exports test-values test-ray test-page test-deepspeed fuzz damage check lint types imports contract protos bench gpu-check clean
+.PHONY: help setup quickstart page test test-models fuzz damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,15 @@ test-deepspeed: $(VENV)/.dev ## install DeepSpeed, and run what needs it
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev,deepspeed]'
 	$(BIN)/python -m pytest tests/unit/server/training/test_deepspeed.py tests/ray/test_workers.py -k 'not fsdp' --timeout 600
 
+build/sinks/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv build/sinks
+	build/sinks/bin/pip install --quiet --disable-pip-version-check --no-compile \
+		-e '.[tensorboard,mlflow,wandb]' alembic sqlalchemy pytest pytest-asyncio pytest-timeout
+	@touch $@
+
+test-sinks: build/sinks/.installed ## install MLflow and W&B apart from everything else, and read back what sinks write with them
+	build/sinks/bin/python -m pytest --noconftest -o filterwarnings=default tests/sinks tests/unit/client/sinks/test_tensorboard.py
+
 check: lint types imports contract test ## all that CI runs
 
 lint: $(VENV)/.dev ## style
@@ -99,8 +108,18 @@ chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m helm.dashboard
 
+docs: $(VENV)/.dev ## generate docs/errors.md and docs/metrics.md
+	$(BIN)/python -m tests.contract.reasons
+	$(BIN)/python -m tests.contract.metrics
+
 test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
 	PYTHON=$(BIN)/python helm/test.sh
+
+test-prometheus: $(VENV)/.dev ## build Prometheus with Go, and have it scrape a server that works: alerts and panels find what they ask for
+	PYTHON=$(BIN)/python tests/prometheus/run.sh
+
+test-cluster: $(VENV)/.dev ## build etcd and Kubernetes with Go, install the chart into them, and run its pod in namespaces (root)
+	PYTHON=$(BIN)/python helm/cluster.sh
 
 bench: $(VENV)/.dev ## measure against peers; tables and pictures in benchmarks/out
 	$(BIN)/python -m benchmarks.run

@@ -1,6 +1,6 @@
-"""Writes the chart's Grafana dashboard: a row of panels per question, each one query or a few.
+"""Writes the chart's Grafana dashboard, of the panels in panels.py.
 
-Usage: python helm/dashboard.py
+Usage: python -m helm.dashboard
 """
 
 from __future__ import annotations
@@ -9,72 +9,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from helm.panels import ROWS, Panel
+
 PATH = Path(__file__).parent / "headstart" / "files" / "dashboard.json"
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-_OF = 'instance=~"$instance"'
-
-ROWS: dict[str, list[tuple[str, str, dict[str, str]]]] = {
-    "Jobs": [
-        ("Jobs by state", "short", {"{{state}}": f"sum by (state) (headstart_jobs{{{_OF}}})"}),
-        ("Training speed", "rowsps", {"rows/s": f"headstart_training_rows_per_second{{{_OF}}}"}),
-        (
-            "Rows of embedding passes",
-            "rowsps",
-            {"{{outcome}}": f"sum by (outcome) (rate(headstart_embedding_rows_total{{{_OF}}}[$__rate_interval]))"},
-        ),
-    ],
-    "Calls": [
-        (
-            "Calls by status",
-            "reqps",
-            {"{{code}}": f"sum by (code) (rate(headstart_rpcs_total{{{_OF}}}[$__rate_interval]))"},
-        ),
-        (
-            "Duration of calls, 99th percentile",
-            "s",
-            {
-                "{{method}}": "histogram_quantile(0.99, sum by (method, le) "
-                f"(rate(headstart_rpc_seconds_bucket{{{_OF}}}[$__rate_interval])))"
-            },
-        ),
-        (
-            "Predictions that share a batch, and their wait",
-            "short",
-            {
-                "rows of a batch, mean": f"sum(rate(headstart_predict_batch_rows_sum{{{_OF}}}[$__rate_interval])) / "
-                f"sum(rate(headstart_predict_batch_rows_count{{{_OF}}}[$__rate_interval]))",
-                "wait in s, 99th percentile": "histogram_quantile(0.99, sum by (le) "
-                f"(rate(headstart_predict_wait_seconds_bucket{{{_OF}}}[$__rate_interval])))",
-            },
-        ),
-    ],
-    "Store and process": [
-        (
-            "Embedding store",
-            "bytes",
-            {"bytes": f"sum(headstart_store_bytes{{{_OF}}})"},
-        ),
-        ("Shards", "short", {"shards": f"sum(headstart_store_shards{{{_OF}}})"}),
-        (
-            "Memory and cores of the server's process",
-            "short",
-            {
-                "resident GiB": f"process_resident_memory_bytes{{{_OF}}} / 2^30",
-                "cores": f"rate(process_cpu_seconds_total{{{_OF}}}[$__rate_interval])",
-            },
-        ),
-    ],
-}
-"""Panels by row: title, unit, and queries by their legend."""
+_WIDTH, _HEIGHT, _ACROSS = 8, 8, 3
 
 
 def dashboard() -> dict[str, Any]:
     """The dashboard, as Grafana imports it."""
     panels: list[dict[str, Any]] = []
-    for row, (title, found) in enumerate(ROWS.items()):
-        panels.append({"type": "row", "title": title, "id": len(panels) + 1, "gridPos": _place(row, 0, 24, 1)})
-        for column, (name, unit, queries) in enumerate(found):
-            panels.append(_panel(len(panels) + 1, name, unit, queries, _place(row, 8 * column, 8, 8, below=1)))
+    top = 0
+    for title, found in ROWS.items():
+        panels.append({"type": "row", "title": title, "id": len(panels) + 1, "gridPos": _place(0, top, 24, 1)})
+        for index, panel in enumerate(found):
+            line, column = divmod(index, _ACROSS)
+            place = _place(_WIDTH * column, top + 1 + _HEIGHT * line, _WIDTH, _HEIGHT)
+            panels.append(_panel(len(panels) + 1, panel, place))
+        top += 1 + _HEIGHT * -(-len(found) // _ACROSS)
     return {
         "uid": "headstart",
         "title": "Headstart",
@@ -103,26 +55,26 @@ def dashboard() -> dict[str, Any]:
 
 def queries() -> list[str]:
     """Every query, as Prometheus takes it for all instances over five minutes."""
-    found = [query for panels in ROWS.values() for _, _, queries in panels for query in queries.values()]
+    found = [query for panels in ROWS.values() for panel in panels for query in panel.queries.values()]
     return [query.replace("$__rate_interval", "5m").replace("$instance", ".*") for query in found]
 
 
-def _place(row: int, x: int, width: int, height: int, below: int = 0) -> dict[str, int]:
-    return {"x": x, "y": 9 * row + below, "w": width, "h": height}
+def _place(x: int, y: int, width: int, height: int) -> dict[str, int]:
+    return {"x": x, "y": y, "w": width, "h": height}
 
 
-def _panel(number: int, title: str, unit: str, found: dict[str, str], place: dict[str, int]) -> dict[str, Any]:
+def _panel(number: int, panel: Panel, place: dict[str, int]) -> dict[str, Any]:
     targets = [
         {"refId": chr(ord("A") + index), "expr": query, "legendFormat": legend, "datasource": _SOURCE}
-        for index, (legend, query) in enumerate(found.items())
+        for index, (legend, query) in enumerate(panel.queries.items())
     ]
     return {
         "type": "timeseries",
         "id": number,
-        "title": title,
+        "title": panel.title,
         "datasource": _SOURCE,
         "gridPos": place,
-        "fieldConfig": {"defaults": {"unit": unit}, "overrides": []},
+        "fieldConfig": {"defaults": {"unit": panel.unit}, "overrides": []},
         "targets": targets,
     }
 

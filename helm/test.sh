@@ -4,45 +4,25 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
-tools=$PWD/build/tools
 kubernetes=1.35.0
-mkdir -p "$tools"
+. helm/tools.sh
 
-built() { # NAME MODULE PACKAGE VERSION
-    [ -x "$tools/$1-$4" ] && return
-    echo "building $2/$3@$4"
-    GOBIN=$tools/bin GOTOOLCHAIN=auto GOFLAGS=-buildvcs=false go install "$2/$3@$4"
-    mv "$tools/bin/$(basename "$3")" "$tools/$1-$4"
-}
-
-module() { # MODULE VERSION: where its files are
-    GOTOOLCHAIN=auto GOFLAGS=-mod=mod go mod download -json "$1@$2" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'
-}
-
-built helm3 helm.sh/helm/v3 cmd/helm v3.22.0
-built helm4 helm.sh/helm/v4 cmd/helm v4.3.2
+helms
 built kubeconform github.com/yannh/kubeconform cmd/kubeconform v0.8.0
-built promtool github.com/prometheus/prometheus cmd/promtool v0.316.0
+built promtool github.com/prometheus/prometheus cmd/promtool "$prometheus_release"
 
-HEADSTART_HELMS=$tools/helm3-v3.22.0:$tools/helm4-v4.3.2 "$python" -m pytest tests/chart --quiet
+"$python" -m pytest tests/chart --quiet
 
 # Kinds that are not Kubernetes' own, against the definitions that their operators install.
-kuberay=$(module github.com/ray-project/kuberay/ray-operator v1.6.1)
-prometheus=$(module github.com/prometheus-operator/prometheus-operator v0.94.0)
-gateway=$(module sigs.k8s.io/gateway-api v1.6.3)
 schemas=$(mktemp -d)
 trap 'rm -rf "$schemas"' EXIT
-"$python" helm/custom_schemas.py "$schemas" \
-    "$kuberay/config/crd/bases/ray.io_rayclusters.yaml" \
-    "$prometheus/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml" \
-    "$prometheus/example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml" \
-    "$gateway/config/crd/standard/gateway.networking.k8s.io_grpcroutes.yaml"
+definitions | xargs "$python" helm/custom_schemas.py "$schemas"
 for values in helm/headstart/ci/*.yaml helm/headstart/examples/*.yaml; do
     "$tools/helm4-v4.3.2" template hs helm/headstart --kube-version "$kubernetes" --values "$values" |
         "$tools/kubeconform-v0.8.0" -strict -summary -schema-location "$schemas/{{.ResourceKind}}.json" \
             -skip ConfigMap,Ingress,NetworkPolicy,Pod,PodDisruptionBudget,Secret,Service,ServiceAccount,StatefulSet
 done
 
-(cd helm/headstart/files && "$tools/promtool-v0.316.0" check rules alerts.yaml && "$tools/promtool-v0.316.0" test rules alerts_test.yaml)
+(cd helm/headstart/files && "$tools/promtool-$prometheus_release" check rules alerts.yaml && "$tools/promtool-$prometheus_release" test rules alerts_test.yaml)
 "$(dirname "$python")/hadolint" Dockerfile
 echo "the chart, its alerts and the Dockerfile are sound"

@@ -15,12 +15,14 @@ from headstart.programs.dataset_source import Data, TrainingData
 from headstart.programs.download import Received
 from headstart.programs.embed import embed
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
-from headstart.programs.follow import Position, follow
+from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
 from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
 from headstart.programs.upload import Progress, upload_path
+from headstart.sinks.recorder import Recorder
+from headstart.sinks.sink import Sink
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.model_pb2 import Model
@@ -91,11 +93,13 @@ class AsyncClient:
         request_id: str | None = None,
         display_name: str | None = None,
         on_upload: Progress | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> AsyncTrainRun:
         """Start a job and follow it. Returns once the job exists.
 
         Arguments and errors are those of `Client.train`.
         """
+        recorder = Recorder(sinks)
         events = train(
             spec,
             TrainingData(data, validation, test),
@@ -103,14 +107,16 @@ class AsyncClient:
             request_id=request_id,
             display_name=display_name,
             progress=on_upload,
+            recorder=recorder,
         )
-        return await AsyncTrainRun.started(self._driver, self._driver.stream(events), self._retry)
+        return await AsyncTrainRun.started(self._driver, self._driver.stream(events), self._retry, recorder)
 
-    def watch(self, name: str, after_sequence: int = 0) -> AsyncTrainRun:
-        """Replay a job's events after one of them, then follow it to its end."""
+    def watch(self, name: str, after_sequence: int = 0, sinks: Sequence[Sink] = ()) -> AsyncTrainRun:
+        """Replay a job's events after one of them, then follow it to its end; `sinks` go on where they were."""
+        recorder = Recorder(sinks)
         name = full_name(resources.JOBS.collection, name)
-        events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
-        return AsyncTrainRun(self._driver, events, name, self._retry, after_sequence)
+        events = self._driver.stream(watch(Position(name, after_sequence), self._retry, recorder))
+        return AsyncTrainRun(self._driver, events, name, self._retry, after_sequence, recorder)
 
     async def plan(
         self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None

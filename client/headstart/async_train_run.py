@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, SinkFailed
 from headstart.programs import resources
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import job_now, refuse_bad_end
+from headstart.sinks.recorder import Recorder
 from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
 from headstart.wire import methods
 from headstart.wire.async_driver import AsyncDriver
+from headstart.wire.steps import compute
 
 
 class AsyncTrainRun:
@@ -24,6 +26,7 @@ class AsyncTrainRun:
         name: str,
         retry: RetryPolicy,
         after_sequence: int = 0,
+        recorder: Recorder | None = None,
     ) -> None:
         self._driver = driver
         self._events = events
@@ -31,16 +34,17 @@ class AsyncTrainRun:
         self._retry = retry
         self.name = name
         self.last_sequence = after_sequence
+        self._recorder = recorder or Recorder()
 
     @classmethod
     async def started(
-        cls, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent], retry: RetryPolicy
+        cls, driver: AsyncDriver, events: AsyncIterator[TrainJobEvent], retry: RetryPolicy, recorder: Recorder
     ) -> AsyncTrainRun:
         """Wait for the first event, which names the job, so that a bad request raises here and now."""
         first = await anext(events, None)
         if first is None:
             raise HeadstartError("the server created no job")
-        run = cls(driver, events, first.job, retry)
+        run = cls(driver, events, first.job, retry, recorder=recorder)
         run._first = first
         return run
 
@@ -54,6 +58,11 @@ class AsyncTrainRun:
         self._first = None
         self.last_sequence = event.sequence
         return event
+
+    @property
+    def sink_failures(self) -> tuple[SinkFailed, ...]:
+        """Sinks that failed so far, each once; the job and the following went on."""
+        return tuple(self._recorder.failures)
 
     async def result(self) -> TrainJob:
         """Wait for the job's end and return it.
@@ -75,5 +84,6 @@ class AsyncTrainRun:
 
     async def close(self) -> None:
         """Stop following. The job goes on."""
+        await self._driver.run(compute(self._recorder.close))
         events: Any = self._events
         await events.aclose()

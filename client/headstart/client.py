@@ -14,12 +14,14 @@ from headstart.programs.dataset_source import Data, TrainingData
 from headstart.programs.download import Received
 from headstart.programs.embed import embed
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
-from headstart.programs.follow import Position, follow
+from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
 from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
 from headstart.programs.upload import Progress, upload_path
+from headstart.sinks.recorder import Recorder
+from headstart.sinks.sink import Sink
 from headstart.train_run import TrainRun
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
@@ -100,6 +102,7 @@ class Client:
         request_id: str | None = None,
         display_name: str | None = None,
         on_upload: Progress | None = None,
+        sinks: Sequence[Sink] = (),
     ) -> TrainRun:
         """Start a job and follow it. Returns once the job exists.
 
@@ -112,10 +115,14 @@ class Client:
             request_id: the same id and body give the same job; default a new one per call.
             display_name: a name for people.
             on_upload: called with bytes sent and bytes in all.
+            sinks: where events are written to, too (`headstart.sinks`), each a new one. One that fails is logged,
+                kept in `TrainRun.sink_failures`, and disturbs nothing else.
 
         Raises:
             InvalidArgument: a bad spec or bad data, with the field, what was given and what would be right.
+            SinkFailed: a sink cannot be written to; nothing was started.
         """
+        recorder = Recorder(sinks)
         events = train(
             spec,
             TrainingData(data, validation, test),
@@ -123,14 +130,16 @@ class Client:
             request_id=request_id,
             display_name=display_name,
             progress=on_upload,
+            recorder=recorder,
         )
-        return TrainRun.started(self._driver, self._driver.stream(events), self._retry)
+        return TrainRun.started(self._driver, self._driver.stream(events), self._retry, recorder)
 
-    def watch(self, name: str, after_sequence: int = 0) -> TrainRun:
-        """Replay a job's events after one of them, then follow it to its end."""
+    def watch(self, name: str, after_sequence: int = 0, sinks: Sequence[Sink] = ()) -> TrainRun:
+        """Replay a job's events after one of them, then follow it to its end; `sinks` go on where they were."""
+        recorder = Recorder(sinks)
         name = full_name(resources.JOBS.collection, name)
-        events = self._driver.stream(follow(Position(name, after_sequence), self._retry))
-        return TrainRun(self._driver, events, name, self._retry, after_sequence)
+        events = self._driver.stream(watch(Position(name, after_sequence), self._retry, recorder))
+        return TrainRun(self._driver, events, name, self._retry, after_sequence, recorder)
 
     def plan(
         self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None

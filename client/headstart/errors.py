@@ -178,6 +178,13 @@ class JobCancelled(HeadstartError):
         self.job = job
 
 
+class SinkFailed(HeadstartError):
+    """A sink (TensorBoard, MLflow, W&B) could not be written to; the job, if it was started, goes on."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="SINK_FAILED")
+
+
 class ServerMissing(HeadstartError):
     """A command needs the server package, which is not installed here."""
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from headstart.errors import HeadstartError
+from headstart.errors import HeadstartError, SinkFailed
 from headstart.programs import resources
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import job_now, refuse_bad_end
+from headstart.sinks.recorder import Recorder
 from headstart.v1.training_pb2 import TrainJob, TrainJobEvent
 from headstart.wire import methods
 from headstart.wire.driver import Driver
+from headstart.wire.steps import compute
 
 
 class TrainRun:
@@ -22,6 +24,7 @@ class TrainRun:
     Attributes:
         name: the job, `trainJobs/{id}`.
         last_sequence: number of the last event that was handed out.
+        sink_failures: what became of sinks that failed.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class TrainRun:
         name: str,
         retry: RetryPolicy,
         after_sequence: int = 0,
+        recorder: Recorder | None = None,
     ) -> None:
         self._driver = driver
         self._events = events
@@ -38,14 +42,17 @@ class TrainRun:
         self._retry = retry
         self.name = name
         self.last_sequence = after_sequence
+        self._recorder = recorder or Recorder()
 
     @classmethod
-    def started(cls, driver: Driver, events: Iterator[TrainJobEvent], retry: RetryPolicy) -> TrainRun:
+    def started(
+        cls, driver: Driver, events: Iterator[TrainJobEvent], retry: RetryPolicy, recorder: Recorder
+    ) -> TrainRun:
         """Wait for the first event, which names the job, so that a bad request raises here and now."""
         first = next(events, None)
         if first is None:
             raise HeadstartError("the server created no job")
-        run = cls(driver, events, first.job, retry)
+        run = cls(driver, events, first.job, retry, recorder=recorder)
         run._first = first
         return run
 
@@ -59,6 +66,11 @@ class TrainRun:
         self._first = None
         self.last_sequence = event.sequence
         return event
+
+    @property
+    def sink_failures(self) -> tuple[SinkFailed, ...]:
+        """Sinks that failed so far, each once; the job and the following went on."""
+        return tuple(self._recorder.failures)
 
     def result(self) -> TrainJob:
         """Wait for the job's end and return it.
@@ -80,5 +92,6 @@ class TrainRun:
 
     def close(self) -> None:
         """Stop following. The job goes on."""
+        self._driver.run(compute(self._recorder.close))
         events: Any = self._events
         events.close()

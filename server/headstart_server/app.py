@@ -5,6 +5,7 @@ import sys
 
 from pydantic import ValidationError
 
+from headstart_server import tracing
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.settings import settings_of
@@ -25,8 +26,10 @@ def main(argv: list[str] | None = None) -> int:
     from headstart_server.composition import serve  # torch and transformers: seconds
 
     configure_logs(json_lines=settings.log_json, level=settings.log_level)
+    tracing.configure()
     try:
         asyncio.run(serve(settings))
+        tracing.flush()
     except HeadstartError as error:
         print(f"headstart serve: {error.message}", file=sys.stderr)
         return 2

@@ -43,6 +43,7 @@ from headstart_server.service.admission import Admission
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
+from headstart_server.service.measurements import readings_of
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
 from headstart_server.service.retention import Retention
@@ -109,6 +110,7 @@ class App:
         servicers = self._servicers(sources)
         self.server = Server(self._endpoint(), servicers)
         self.http = self._http(servicers) if settings.http else None
+        self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
@@ -117,8 +119,8 @@ class App:
                 _require_writable(file.parent)
         await self.supervisor.start()
         await self.server.start()
+        metrics.register(*self.readings)
         if self.http is not None:
-            metrics.watch_store(self.layout.embeddings)
             self.http.start()
             _tell(self.settings.http_port_file, self.http.port)
         _tell(self.settings.port_file, self.server.port)
@@ -132,6 +134,7 @@ class App:
     async def stop(self) -> None:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
         self.health.ready = False
+        metrics.unregister(*self.readings)
         self._retention.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]

@@ -1,70 +1,269 @@
-"""Every Prometheus metric of the service, in one place."""
+"""Every Prometheus metric of the service, in one place; `python -m tests.contract.metrics` makes docs/metrics.md of it.
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+A metric is moved where the thing happens. What lies in files, in the database or in other processes is a reading, which
+is taken when somebody scrapes.
+"""
 
-from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-RPCS = Counter("headstart_rpcs", "RPCs ended, by method and status code.", ["method", "code"])
-RPC_SECONDS = Histogram(
-    "headstart_rpc_seconds",
-    "Duration of RPCs, streams to their end.",
-    ["method"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+_log = structlog.get_logger()
+_MILLISECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+_CALLS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600)
+_WORK = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
+_STAGES = (0.1, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What is known of a metric before it has a value; the name is as it is scraped, without a histogram's endings."""
+
+    name: str
+    kind: str
+    """`counter`, `gauge` or `histogram`."""
+    labels: tuple[str, ...]
+    text: str
+
+
+DEFINITIONS: dict[str, Definition] = {}
+"""Every metric by its name."""
+
+
+def _defined(name: str, kind: str, labels: tuple[str, ...], text: str) -> Definition:
+    DEFINITIONS[name] = Definition(name, kind, labels, text)
+    return DEFINITIONS[name]
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(_defined(name, "counter", labels, text).name, text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> Gauge:
+    return Gauge(_defined(name, "gauge", labels, text).name, text, labels)
+
+
+def _histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(_defined(name, "histogram", labels, text).name, text, labels, buckets=buckets)
+
+
+def _reading(name: str, text: str, *labels: str) -> Definition:
+    return _defined(name, "gauge", labels, text)
+
+
+# calls
+RPCS = _counter("headstart_rpcs_total", "RPCs ended.", "service", "method", "code")
+RPC_SECONDS = _histogram(
+    "headstart_rpc_seconds", "Duration of RPCs, streams to their end.", _CALLS, "service", "method"
 )
-JOBS = Gauge("headstart_jobs", "Jobs by state since the server started.", ["state"])
-DAMAGED = Gauge(
-    "headstart_damaged_resources", "Resources left out of the last full list: their description is damaged.", ["kind"]
+RPCS_IN_FLIGHT = _gauge(
+    "headstart_rpcs_in_flight", "RPCs that are being answered, open streams included.", "service", "method"
 )
-ROWS = Counter("headstart_embedding_rows", "Rows of embedding passes, by what became of them.", ["outcome"])
-TRAINING_SPEED = Gauge("headstart_training_rows_per_second", "Training speed of the last epoch.")
-BATCH_ROWS = Histogram(
+UPLOADS = _gauge("headstart_uploads_in_progress", "Files that are being received.")
+EXECUTOR_CALLS = _reading(
+    "headstart_executor_calls", "Calls on the server's threads and in the line before them.", "executor"
+)
+EXECUTOR_LIMIT = _reading("headstart_executor_calls_limit", "From how many on calls are refused.", "executor")
+
+# jobs
+JOBS = _reading("headstart_jobs", "Jobs in the job store.", "state")
+QUEUE_JOBS = _reading("headstart_queue_jobs", "Jobs that wait for a worker process of this server.")
+QUEUE_LIMIT = _reading("headstart_queue_jobs_limit", "How many jobs may wait.")
+QUEUE_OLDEST = _reading(
+    "headstart_queue_oldest_seconds", "For how long the first of the waiting jobs has been QUEUED; 0: none waits."
+)
+CONCURRENT_JOBS = _reading("headstart_running_jobs_limit", "How many jobs run at the same time.")
+STAGE_SECONDS = _histogram(
+    "headstart_job_stage_seconds",
+    "For how long jobs were in a state; a state that ended with its server is left out.",
+    _STAGES,
+    "stage",
+)
+JOB_ATTEMPTS = _counter("headstart_job_attempts_total", "Jobs handed to a worker process, each time.")
+JOB_RESTARTS = _counter(
+    "headstart_job_restarts_total",
+    "Unfinished jobs that went back to the queue: `server` restarted, or the `driver` of a job on Ray died.",
+    "cause",
+)
+JOBS_ENDED = _counter(
+    "headstart_jobs_ended_total", "Jobs ended, by state and, of FAILED, by reason (docs/errors.md).", "state", "reason"
+)
+JOB_REPORTED = _gauge(
+    "headstart_job_last_report_timestamp_seconds",
+    "When a running job last reported anything. Its series go when it ends.",
+    "job",
+)
+JOB_SPEED = _gauge("headstart_job_rows_per_second", "Training speed of a running job.", "job")
+JOB_LOSS = _gauge("headstart_job_loss", "Training loss of a running job.", "job")
+JOB_LEARNING_RATE = _gauge("headstart_job_learning_rate", "Learning rate of a running job.", "job")
+JOB_EPOCH_SECONDS = _gauge(
+    "headstart_job_epoch_seconds",
+    "Last epoch of a running job: `data_wait`, `compute` and `evaluate`.",
+    "job",
+    "activity",
+)
+
+# embedding passes and training
+ROWS = _counter(
+    "headstart_embedding_rows_total",
+    "Rows of embedding passes: `found` in the store, `repeated`, `encoded`, or `shared` (encoded by another job "
+    "meanwhile).",
+    "outcome",
+)
+PASS_SECONDS = _counter(
+    "headstart_embedding_pass_seconds_total", "Duration of embedding passes: `data_wait` and `compute`.", "activity"
+)
+SECONDS_SAVED = _counter(
+    "headstart_encoder_seconds_saved_total",
+    "Rows found, repeated or shared times the measured seconds per encoded row of their embedding "
+    "space; rows of spaces of which no speed was measured, in their pass or an earlier one, count nothing.",
+)
+TRAINING_SECONDS = _counter(
+    "headstart_training_seconds_total", "Duration of epochs: `data_wait`, `compute` and `evaluate`.", "activity"
+)
+EPOCHS = _counter(
+    "headstart_training_epochs_total", "Evaluations of trainings, one per epoch unless a spec asks for more."
+)
+
+# store and disk
+STORE_BYTES = _reading("headstart_store_bytes", "Stored embeddings on this machine; with --storage-url its copies.")
+STORE_LIMIT = _reading("headstart_store_bytes_limit", "--max-store-bytes; 0: none.")
+STORE_SHARDS = _reading("headstart_store_shards", "Shards of stored embeddings on this machine.")
+STORE_QUARANTINED = _reading("headstart_store_quarantined_shards", "Damaged shards in quarantine on this machine.")
+STORE_EVICTED = _counter(
+    "headstart_store_evicted_shards_total", "Shards that this server evicted to stay below its limit."
+)
+STORE_EVICTED_BYTES = _counter("headstart_store_evicted_bytes_total", "Size of the shards that this server evicted.")
+STORE_MERGED = _counter("headstart_store_merged_shards_total", "Small shards that this server merged into larger ones.")
+CACHE_LIMIT = _reading("headstart_cache_bytes_limit", "--max-cache-bytes; 0: none.")
+DISK_FREE = _reading("headstart_disk_free_bytes", "What the server may still write on the disk of its state directory.")
+DISK_SIZE = _reading("headstart_disk_size_bytes", "Size of the disk of the state directory.")
+DAMAGED = _gauge(
+    "headstart_damaged_resources", "Resources left out of the last full list: their description is damaged.", "kind"
+)
+
+# predictions and exports
+BATCH_ROWS = _histogram(
     "headstart_predict_batch_rows",
     "Rows of the batches that predictions share.",
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 1024),
+    (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024),
 )
-BATCH_WAIT = Histogram(
-    "headstart_predict_wait_seconds",
-    "Time that a prediction waits for its batch.",
-    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1),
+BATCH_WAIT = _histogram("headstart_predict_wait_seconds", "Time that a prediction waits for its batch.", _MILLISECONDS)
+BATCH_SECONDS = _histogram("headstart_predict_compute_seconds", "Time that a batch of predictions is computed.", _CALLS)
+WAITING_ROWS = _gauge("headstart_predict_waiting_rows", "Rows that wait for their batch.")
+POOL_HITS = _counter("headstart_model_pool_hits_total", "Times that a wanted model was live already.")
+POOL_LOADS = _histogram("headstart_model_load_seconds", "Loading of models for predictions, failures included.", _WORK)
+POOL_EVICTIONS = _counter("headstart_model_pool_evictions_total", "Live models dropped to stay below the limit.")
+POOL_MODELS = _gauge("headstart_model_pool_models", "Live models.")
+POOL_BYTES = _gauge("headstart_model_pool_bytes", "Weights of the live models' pretrained encoders.")
+POOL_LIMIT = _reading("headstart_model_pool_bytes_limit", "--model-pool-bytes.")
+EXPORTS_IN_PROGRESS = _gauge("headstart_exports_in_progress", "Exports that wait for their turn or run.")
+EXPORTS_LIMIT = _reading("headstart_running_exports_limit", "How many exports run at the same time.")
+EXPORTS = _counter(
+    "headstart_exports_total",
+    "Exports ended: `published`, `failed`, `died` (their process), or `left` (their caller).",
+    "format",
+    "outcome",
+)
+EXPORT_SECONDS = _histogram(
+    "headstart_export_seconds", "Duration of exports that published, without the wait for their turn.", _WORK, "format"
 )
 
-OUTCOMES = ("found", "repeated", "encoded", "shared")
-_passes: dict[tuple[str, str], Mapping[str, int]] = {}
+# processes
+WORKERS = _reading("headstart_worker_processes", "Living worker processes; `purpose` is `job` or `export`.", "purpose")
+WORKER_MEMORY = _reading(
+    "headstart_worker_resident_memory_bytes",
+    "Resident memory of worker processes and of what they started; pages that they share count for each.",
+    "purpose",
+)
+WORKER_STARTS = _counter("headstart_worker_starts_total", "Worker processes started.", "purpose")
+WORKER_DEATHS = _counter(
+    "headstart_worker_deaths_total", "Worker processes that died without being asked to end.", "purpose"
+)
+GPU_USED = _reading(
+    "headstart_gpu_memory_used_bytes",
+    "Memory of a GPU that all processes use; once the server has used the GPU.",
+    "device",
+)
+GPU_SIZE = _reading("headstart_gpu_memory_bytes", "Memory of a GPU; once the server has used it.", "device")
+GPU_ALLOCATED = _reading(
+    "headstart_gpu_allocated_bytes", "Memory of a GPU that tensors of the server's own process hold.", "device"
+)
+BUILD = _reading("headstart_build_info", "1; the labels say which versions run.", "version", "python", "torch")
+READING_FAILURES = _counter(
+    "headstart_reading_failures_total",
+    "Readings that failed; their metrics are left out of the scrape. The log says why.",
+    "source",
+)
+
+ACTIVITIES = ("data_wait", "compute", "evaluate")
+"""Of an epoch's seconds."""
+Reading = tuple[Definition, tuple[str, ...], float]
+"""A metric, the values of its labels, and its value."""
 
 
-def count_encoded(feature: str, space: str, counts: Mapping[str, int], *, done: bool) -> None:
-    """Adds what a pass did since its last report, by outcome; counts of rows start again with each pass."""
-    last = _passes.get((feature, space), {})
-    if any(count < last.get(outcome, 0) for outcome, count in counts.items()):
-        last = {}
-    for outcome, count in counts.items():
-        ROWS.labels(outcome).inc(count - last.get(outcome, 0))
-    _passes[feature, space] = {} if done else counts
+class Readings(Collector):
+    """Gauges that one source knows, read when somebody scrapes, and once in `seconds` at most."""
 
+    def __init__(self, source: str, read: Callable[[], Iterable[Reading]], seconds: float = 0.0) -> None:
+        self.source, self._read, self._seconds = source, read, seconds
+        self._lock = threading.Lock()
+        self._time = float("-inf")
+        self._last: list[Reading] = []
 
-class StoreCollector(Collector):
-    """Bytes and shards of the embedding store, read when scraped."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def describe(self) -> list[Metric]:
+        """Nothing: else the registry would take a reading to learn the names."""
+        return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Walks the shards."""
-        sizes = []
-        for path in self._root.glob("*/shards/[!.]*.safetensors"):
-            try:
-                sizes.append(path.stat().st_size)
-            except FileNotFoundError:
-                continue
-        yield GaugeMetricFamily("headstart_store_bytes", "Bytes of stored embeddings.", value=sum(sizes))
-        yield GaugeMetricFamily("headstart_store_shards", "Shards of stored embeddings.", value=len(sizes))
+        """Those of the last reading, where it is young, else of another."""
+        with self._lock:
+            if time.monotonic() - self._time >= self._seconds:
+                self._last, self._time = self._taken(), time.monotonic()
+            last = self._last
+        families: dict[Definition, GaugeMetricFamily] = {}
+        for definition, labels, value in last:
+            if definition not in families:
+                families[definition] = GaugeMetricFamily(definition.name, definition.text, labels=definition.labels)
+            families[definition].add_metric(labels, value)
+        yield from families.values()
+
+    def _taken(self) -> list[Reading]:
+        try:
+            return list(self._read())
+        except Exception:  # noqa: BLE001 - one source that fails must not take all others with it
+            _log.exception("a metric cannot be read", source=self.source)
+            READING_FAILURES.labels(self.source).inc()
+            return []
 
 
-def watch_store(root: Path) -> StoreCollector:
-    """Registers the store's metrics."""
-    collector = StoreCollector(root)
-    REGISTRY.register(collector)
-    return collector
+def forget_job(identifier: str) -> None:
+    """Drops the series of a job that runs no more."""
+    for gauge in (JOB_REPORTED, JOB_SPEED, JOB_LOSS, JOB_LEARNING_RATE):
+        with suppress(KeyError):  # it has reported nothing of this kind
+            gauge.remove(identifier)
+    for activity in ACTIVITIES:
+        with suppress(KeyError):
+            JOB_EPOCH_SECONDS.remove(identifier, activity)
+
+
+def register(*readings: Readings) -> None:
+    """Adds readings to every scrape."""
+    # a series beside each counter that says when it began, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    for source in readings:
+        READING_FAILURES.labels(source.source)  # from 0 on, so that the first failure is an increase
+        REGISTRY.register(source)
+
+
+def unregister(*readings: Readings) -> None:
+    """Takes readings out of the scrapes."""
+    for source in readings:
+        REGISTRY.unregister(source)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from headstart_server.metrics import DEFINITIONS
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
 from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+from tests.support.queries import PROCESS, alert_queries, metric_names, rules
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
 
+ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
 
@@ -138,6 +138,51 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
 
 
 @pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ("hs", "hs-headstart"),
+        ("my-headstart", "my-headstart"),
+        ("2nd", "headstart-2nd"),
+        ("0-headstart", "headstart-0-headstart"),
+        ("team.search", "team-search-headstart"),
+        ("r" * 53, "r" * 40),
+        (f"{'r' * 38}--{'r' * 8}", "r" * 38),
+    ],
+)
+def test_objects_are_named_as_services_may_be_whatever_the_release_is_called(
+    program: str, release: str, name: str
+) -> None:
+    assert of_kind(rendered(program, release=release), "StatefulSet")["metadata"]["name"] == name
+
+
+@pytest.mark.parametrize("word", ["y", "on", "2024", "1e3"])
+def test_names_stay_text_where_yaml_would_read_something_else(program: str, word: str) -> None:
+    places = ["serviceAccount.name", "tls.existingSecret", "database.existingSecret", "database.existingSecretKey"]
+    places += ["storage.existingSecret", "persistence.storageClass", "priorityClassName", "gpu.runtimeClassName"]
+    values = ",".join(f"{place}={word}" for place in places)
+    for item in rendered(program, "--set", "tls.enabled=true", "--set-string", values, release=word):
+        kubernetes_validate.validate(item, "1.35", strict=True)
+
+
+def test_a_spread_that_does_not_say_so_counts_the_servers(program: str) -> None:
+    own = {"labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}
+    given = [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"} | more for more in ({}, own)]
+    found = rendered(program, "--set-json", f"topologySpreadConstraints={json.dumps(given)}")
+    spec = of_kind(found, "StatefulSet")["spec"]
+    first, second = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert first == given[0] | {"labelSelector": spec["selector"]}
+    assert second == given[1]
+
+
+@pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
+def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
+    found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")
+    [service] = [item for item in found if item["kind"] == "Service" and item["metadata"]["name"] == "hs-headstart"]
+    [port] = [item for item in service["spec"]["ports"] if item["name"] == "grpc"]
+    assert port.get("appProtocol") == protocol
+
+
+@pytest.mark.parametrize(
     ("value", "words"),
     [
         ("service.port=high", ["service", "port", "integer"]),
@@ -146,6 +191,8 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
         ("config.max_queued_jobs=many", ["config", "max_queued_jobs", "integer"]),
         ("config.port=1", ["config", "port"]),
         ("replicaCount=2", ["replicaCount"]),
+        ("fullnameOverride=Head_Start", ["fullnameOverride"]),
+        ("nameOverride=2nd", ["nameOverride"]),
         ("image.pullPolicy=Sometimes", ["image", "pullPolicy", "IfNotPresent"]),
     ],
 )
@@ -197,24 +244,14 @@ def test_alerts_and_dashboard_travel_whole(program: str) -> None:
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
-def _named(queries: list[str]) -> set[str]:
-    return set(re.findall(r"\b(?:headstart|process)_\w+", " ".join(queries)))
-
-
 def test_every_metric_of_an_alert_or_a_panel_is_one_of_the_servers() -> None:
-    program = (
-        "import pathlib, prometheus_client; from headstart_server import metrics; "
-        "metrics.watch_store(pathlib.Path('.')); print(prometheus_client.generate_latest().decode())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT, timeout=120
-    )
-    known = {line.split()[2] for line in done.stdout.splitlines() if line.startswith("# TYPE ")}
-    rules = [
-        rule["expr"]
-        for group in yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())["groups"]
-        for rule in group["rules"]
-    ]
-    for name in _named([*rules, *dashboard.queries()]):
-        plain = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_count")
-        assert name in known or plain in known, name
+    named = set().union(*map(metric_names, [*alert_queries(), *dashboard.queries()]))
+    assert named - PROCESS - DEFINITIONS.keys() == {"up"}
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_every_alert_is_made_to_fire_and_to_clear_and_is_explained(alert: str) -> None:
+    cases = yaml.safe_load((CHART / "files" / "alerts_test.yaml").read_text())["tests"]
+    checks = [check for case in cases for check in case["alert_rule_test"] if check["alertname"] == alert]
+    assert {bool(check.get("exp_alerts")) for check in checks} == {True, False}
+    assert f"`{alert}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

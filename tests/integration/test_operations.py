@@ -57,7 +57,7 @@ def test_metrics_count_rows_jobs_and_calls(model_root: Path, data_root: Path, tm
         assert values['headstart_embedding_rows_total{outcome="found"}'] == 240
         assert values['headstart_jobs{state="SUCCEEDED"}'] == 2
         assert values['headstart_jobs{state="QUEUED"}'] == 0
-        assert values['headstart_rpcs_total{code="OK",method="TrainJob"}'] == 2
+        assert values['headstart_rpcs_total{code="OK",method="TrainJob",service="headstart.v1.TrainingService"}'] == 2
         assert values["headstart_store_bytes"] > 240 * 32 * 2
         assert values["headstart_predict_batch_rows_sum"] == 2
         logs = [json.loads(line) for line in server.log.splitlines() if line.startswith("{")]

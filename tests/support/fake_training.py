@@ -41,7 +41,7 @@ def losses(*values: float) -> list[pb.TrainJobEvent]:
 class FakeTraining(TrainingServiceServicer):
     """Plays `script` for every job. Each opened stream takes one entry of `breaks`: after how many events it drops.
 
-    After `hold_after` events a stream says no more, as while an encoder is at work.
+    After `hold_after` events a stream says no more, as while an encoder is at work. Jobs also have what is `described`.
     """
 
     def __init__(self) -> None:
@@ -57,12 +57,14 @@ class FakeTraining(TrainingServiceServicer):
         self.cancelled: list[str] = []
         self.deleted: list[str] = []
         self.jobs: dict[str, pb.TrainJob] = {}
+        self.described = pb.TrainJob()
 
     def job(self, name: str) -> pb.TrainJob:
         """Return the job as it is after its last event."""
         end = self.script[-1].state_change
         job = pb.TrainJob(name=name, state=end.to, last_sequence=self.script[-1].sequence, error=end.error)
         job.encode_progress.rows_found = 7
+        job.MergeFrom(self.described)
         if end.to == pb.TrainJob.STATE_SUCCEEDED:
             job.model = "models/m1"
         return job

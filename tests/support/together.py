@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from headstart_server.model.world import World
 
-_SECONDS = 120
+_SECONDS = 300
 _IMPORTED_ONCE = [
     __name__,
     "tests.support.trainings",

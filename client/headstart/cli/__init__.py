@@ -8,6 +8,7 @@ Exit codes:
     4    failed precondition, or it exists already
     5    the server cannot be reached
     6    the job was cancelled
+    7    a sink (--tensorboard, --mlflow, --wandb) failed: the job succeeded, or was not started
     130  interrupted (a job that was followed goes on)
 """
 

@@ -10,7 +10,7 @@ from headstart.cli.train import plan, train, watch
 
 EPILOG = (
     "Exit codes: 0 ok; 1 job failed or unexpected; 2 usage or invalid argument; 3 not found; 4 failed precondition or "
-    "exists already; 5 server unavailable; 6 job cancelled; 130 interrupted. "
+    "exists already; 5 server unavailable; 6 job cancelled; 7 a sink failed; 130 interrupted. "
     "Environment: HEADSTART_SERVER, HEADSTART_TOKEN, HEADSTART_ROOT_CERTIFICATES (PEM; turns TLS on), HEADSTART_TLS=1."
 )
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 
-from headstart.errors import HeadstartError, JobCancelled, Violation, explained
+from headstart.cli.sinks import EXIT_CODE as SINK_EXIT_CODE
+from headstart.errors import HeadstartError, JobCancelled, SinkFailed, Violation, explained
 
 EXIT_CODES: dict[grpc.StatusCode | None, int] = {
     grpc.StatusCode.INVALID_ARGUMENT: 2,
@@ -70,9 +71,10 @@ def failure_of(error: Exception, usage: type[Exception], code: int = 2) -> Failu
 
 
 def _of_headstart(error: HeadstartError) -> Failure:
+    of_kind = {JobCancelled: 6, SinkFailed: SINK_EXIT_CODE}
     return Failure(
         message=error.message,
-        exit_code=6 if isinstance(error, JobCancelled) else EXIT_CODES.get(error.code, 1),
+        exit_code=of_kind.get(type(error), EXIT_CODES.get(error.code, 1)),
         code=error.code.name if error.code is not None else "",
         reason=error.reason,
         violations=error.violations,

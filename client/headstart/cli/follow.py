@@ -12,6 +12,7 @@ from rich.console import Console
 from headstart.cli.json_lines import print_json
 from headstart.cli.live_display import LiveDisplay
 from headstart.cli.plain_display import JsonDisplay, PlainDisplay
+from headstart.cli.sinks import EXIT_CODE, telling_of_sinks
 from headstart.cli.wording import duration, encoded, epoch_number, shown_metrics, splits, state_name
 from headstart.programs.train import refuse_bad_end
 from headstart.train_run import TrainRun
@@ -23,9 +24,10 @@ def follow(run: TrainRun, as_json: bool) -> None:
 
     Raises:
         JobFailed, JobCancelled: it ended so.
+        typer.Exit: a sink failed, which was told.
     """
     console = Console()
-    with letting_go(run):
+    with letting_go(run), telling_of_sinks(as_json):
         with _display(run.name, console, as_json) as display:
             for event in run:
                 display.show(event)
@@ -35,6 +37,8 @@ def follow(run: TrainRun, as_json: bool) -> None:
     elif job.state == TrainJob.STATE_SUCCEEDED:
         console.print(summary(job), highlight=False, markup=False, soft_wrap=True)
     refuse_bad_end(job)
+    if run.sink_failures:
+        raise typer.Exit(EXIT_CODE)
 
 
 def _display(name: str, console: Console, as_json: bool) -> LiveDisplay | PlainDisplay | JsonDisplay:

@@ -24,6 +24,7 @@ from headstart.cli.options import (
     place,
     upload_progress,
 )
+from headstart.cli.sinks import MLflowExperiment, MLflowUri, TensorBoardFolder, WandBProject, check_followed, sinks_of
 
 
 def train(
@@ -36,6 +37,10 @@ def train(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for people.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Start the job and leave it.")] = False,
+    tensorboard: TensorBoardFolder = None,
+    mlflow: MLflowUri = None,
+    mlflow_experiment: MLflowExperiment = None,
+    wandb: WandBProject = None,
     server: Server = None,
     retry_for: RetryFor = 300.0,
     as_json: Json = False,
@@ -46,13 +51,15 @@ def train(
     """
     from headstart.cli.follow import follow, leave
 
+    sinks = sinks_of(tensorboard, mlflow, mlflow_experiment, wandb, as_json)
+    check_followed(sinks, detach)
     # Made here, not by the client, so that whoever is interrupted can be told it.
     request_id = request_id or uuid.uuid4().hex
     with connect(server, as_json, retry_for) as client:
         try:
             rows = place(data), optional_place(validation), optional_place(test)
             upload = upload_progress(as_json)
-            run = client.train(spec, *rows, request_id=request_id, display_name=name, on_upload=upload)
+            run = client.train(spec, *rows, request_id=request_id, display_name=name, on_upload=upload, sinks=sinks)
         except KeyboardInterrupt:
             again = f"if the job was created, the same command with --request-id {request_id} follows it"
             print(f"\ninterrupted; {again}", file=sys.stderr)
@@ -66,6 +73,10 @@ def train(
 def watch(
     job: Job,
     after: Annotated[int, typer.Option("--after", min=0, help="Leave out the events up to this one.")] = 0,
+    tensorboard: TensorBoardFolder = None,
+    mlflow: MLflowUri = None,
+    mlflow_experiment: MLflowExperiment = None,
+    wandb: WandBProject = None,
     server: Server = None,
     retry_for: RetryFor = 300.0,
     as_json: Json = False,
@@ -73,8 +84,9 @@ def watch(
     """Replay a job's events and follow it to its end; prints as `train` does."""
     from headstart.cli.follow import follow
 
+    sinks = sinks_of(tensorboard, mlflow, mlflow_experiment, wandb, as_json)
     with connect(server, as_json, retry_for) as client:
-        follow(client.watch(job, after), as_json)
+        follow(client.watch(job, after, sinks), as_json)
 
 
 def plan(

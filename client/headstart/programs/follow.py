@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from headstart.errors import Unavailable
 from headstart.programs.retry import Patience, RetryPolicy, persistently
+from headstart.sinks.recorder import Recorder
 from headstart.v1.training_pb2 import (
     GetTrainJobRequest,
     TrainJob,
@@ -14,7 +15,7 @@ from headstart.v1.training_pb2 import (
     WatchTrainJobRequest,
 )
 from headstart.wire.methods import GET_JOB, TRAIN_JOB, WATCH_JOB
-from headstart.wire.steps import Emit, Flow, Program, Stream, call, open_stream, read
+from headstart.wire.steps import Emit, Flow, Program, Stream, call, compute, open_stream, read
 
 TERMINAL = frozenset({TrainJob.STATE_SUCCEEDED, TrainJob.STATE_FAILED, TrainJob.STATE_CANCELLED})
 
@@ -45,19 +46,44 @@ class Position:
         return True
 
 
-def follow(position: Position, policy: RetryPolicy) -> Flow[TrainJobEvent]:
-    """Emit the events after `position` until the job has ended, or is paused."""
+def follow(position: Position, policy: RetryPolicy, recorder: Recorder | None = None) -> Flow[TrainJobEvent]:
+    """Record and emit the events after `position` until the job has ended, or is paused."""
+    recorder = recorder or Recorder()
 
     def attempt(patience: Patience) -> Flow[TrainJobEvent]:
         stream = yield from position.open()
         while (event := (yield from read(stream))) is not None:
             patience.progress()
+            yield from _begun(recorder, event.job)
             if position.take(event):
+                yield from _recorded(recorder, event)
                 yield Emit(event)
         if not position.ended and not (yield from _is_over(position)):
             raise Unavailable("the server closed the stream before the job ended")
 
-    yield from persistently(attempt, policy)
+    try:
+        yield from persistently(attempt, policy)
+        yield from compute(recorder.close)
+    finally:
+        recorder.close()  # of whoever lets go, when no more steps can be taken
+
+
+def watch(position: Position, policy: RetryPolicy, recorder: Recorder) -> Flow[TrainJobEvent]:
+    """Follow a job that is there, where its events can be recorded."""
+    yield from compute(recorder.check)
+    yield from follow(position, policy, recorder)
+
+
+def _begun(recorder: Recorder, name: str) -> Program[None]:
+    """Tell the sinks of the job before its first event: events do not have its name for people."""
+    if not recorder.begun:
+        job = yield from call(GET_JOB, GetTrainJobRequest(name=name))
+        yield from compute(lambda: recorder.begin(job))
+
+
+def _recorded(recorder: Recorder, event: TrainJobEvent) -> Program[None]:
+    if recorder.is_active:
+        yield from compute(lambda: recorder.take(event))
 
 
 def _is_over(position: Position) -> Program[bool]:

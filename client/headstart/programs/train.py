@@ -9,10 +9,11 @@ from headstart.programs.dataset_source import TrainingData, training_request
 from headstart.programs.follow import Position, follow
 from headstart.programs.retry import RetryPolicy, persistently
 from headstart.programs.upload import Progress
+from headstart.sinks.recorder import Recorder
 from headstart.v1.training_pb2 import GetTrainJobRequest, TrainJob, TrainJobEvent, TrainJobPlan
 from headstart.values.spec import Spec
 from headstart.wire.methods import GET_JOB, PLAN_JOB
-from headstart.wire.steps import Flow, Program, call
+from headstart.wire.steps import Flow, Program, call, compute
 
 
 def train(
@@ -23,8 +24,14 @@ def train(
     request_id: str | None = None,
     display_name: str | None = None,
     progress: Progress | None = None,
+    recorder: Recorder | None = None,
 ) -> Flow[TrainJobEvent]:
-    """Upload, create the job, emit its events. Without a request id one is made, so that creation is safe to repeat."""
+    """Upload, create the job, emit its events. Without a request id one is made, so that creation is safe to repeat.
+
+    Nothing is uploaded where the events could not be recorded.
+    """
+    recorder = recorder or Recorder()
+    yield from compute(recorder.check)
     request = yield from training_request(
         spec,
         data,
@@ -33,7 +40,7 @@ def train(
         display_name=display_name,
         progress=progress,
     )
-    yield from follow(Position(request=request), policy)
+    yield from follow(Position(request=request), policy, recorder)
 
 
 def job_now(name: str, policy: RetryPolicy) -> Program[TrainJob]:

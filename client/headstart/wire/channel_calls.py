@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headstart.wire.methods import Method
+from headstart.wire.tracing import traced
 
 
 class ChannelCalls:
@@ -18,11 +19,15 @@ class ChannelCalls:
 
     def start(self, method: Method[Any, Any], request: Any, timeout: float | None = None) -> Any:
         """Start a call: the answer (or its awaitable) where the server answers once, otherwise the stream."""
-        return self._callable(method)(request, timeout=timeout, metadata=self._metadata)
+        call = self._callable(method)
+        return traced(method.path, lambda metadata: call(request, timeout=timeout, metadata=metadata), self._metadata)
 
     def send(self, method: Method[Any, Any], requests: Iterable[Any], timeout: float | None = None) -> Any:
         """Start a call of the blocking API that streams requests and is answered once; return its future."""
-        return self._callable(method).future(iter(requests), timeout=timeout, metadata=self._metadata)
+        call = self._callable(method).future
+        return traced(
+            method.path, lambda metadata: call(iter(requests), timeout=timeout, metadata=metadata), self._metadata
+        )
 
     def _callable(self, method: Method[Any, Any]) -> Any:
         if method.path not in self._known:

@@ -3,20 +3,22 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* Name of all objects; 40 characters leave room for what is put behind it. */}}
+{{/* Name of all objects, such as a service may have: no dots, no digit first. 40 characters leave room for what is put behind it. */}}
 {{- define "headstart.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains (include "headstart.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name (include "headstart.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- $release := replace "." "-" .Release.Name -}}
+{{- $name := include "headstart.name" . -}}
+{{- $full := printf "%s-%s" $release $name -}}
+{{- if regexMatch "^[0-9]" $release -}}
+{{- $full = printf "%s-%s" $name $release -}}
+{{- else if contains $name $release -}}
+{{- $full = $release -}}
 {{- end -}}
+{{- default $full .Values.fullnameOverride | trunc 40 | regexFind "^.*[^-]" -}}
 {{- end -}}
 
 {{- define "headstart.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "headstart.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "headstart.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: server
 {{- end -}}
 
@@ -35,8 +37,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "headstart.metadata" -}}
 {{- $root := index . 0 -}}
 {{- $annotations := merge (dict) (index . 2) $root.Values.commonAnnotations -}}
-name: {{ include "headstart.fullname" $root }}{{ index . 1 }}
-namespace: {{ $root.Release.Namespace }}
+name: {{ printf "%s%s" (include "headstart.fullname" $root) (index . 1) | quote }}
+namespace: {{ $root.Release.Namespace | quote }}
 labels:
   {{- include "headstart.labels" $root | nindent 2 }}
   {{- with index . 3 }}

@@ -10,8 +10,8 @@
 - name: HEADSTART_DATABASE_URL
   valueFrom:
     secretKeyRef:
-      name: {{ include "headstart.databaseSecret" . }}
-      key: {{ .Values.database.existingSecretKey }}
+      name: {{ include "headstart.databaseSecret" . | quote }}
+      key: {{ .Values.database.existingSecretKey | quote }}
 {{- end }}
 {{- if .Values.ray.enabled }}
 {{ include "headstart.rayToken" . }}
@@ -87,14 +87,14 @@ livenessProbe:
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .Values.sharedMemory }}
+    sizeLimit: {{ .Values.sharedMemory | quote }}
 {{- if not .Values.persistence.enabled }}
 - name: state
   emptyDir: {}
 {{- else if .Values.persistence.existingClaim }}
 - name: state
   persistentVolumeClaim:
-    claimName: {{ .Values.persistence.existingClaim }}
+    claimName: {{ .Values.persistence.existingClaim | quote }}
 {{- end }}
 {{- with .Values.data.volume }}
 - name: data
@@ -107,7 +107,7 @@ livenessProbe:
 {{- if .Values.tls.enabled }}
 - name: tls
   secret:
-    secretName: {{ .Values.tls.existingSecret }}
+    secretName: {{ .Values.tls.existingSecret | quote }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

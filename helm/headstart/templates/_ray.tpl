@@ -5,8 +5,8 @@
 - name: RAY_AUTH_TOKEN
   valueFrom:
     secretKeyRef:
-      name: {{ default (include "headstart.rayName" .) .Values.ray.existingTokenSecret }}
-      key: {{ .Values.ray.existingTokenSecretKey }}
+      name: {{ default (include "headstart.rayName" .) .Values.ray.existingTokenSecret | quote }}
+      key: {{ .Values.ray.existingTokenSecretKey | quote }}
 {{- end -}}
 
 {{/* A node without CPUs beside the server: a driver joins a cluster through a node on its own machine. */}}
@@ -59,7 +59,7 @@ env:
 envFrom:
   {{- with .Values.storage.existingSecret }}
   - secretRef:
-      name: {{ . }}
+      name: {{ . | quote }}
   {{- end }}
   {{- with .Values.extraEnvFrom }}
   {{- toYaml . | nindent 2 }}
@@ -91,11 +91,11 @@ volumeMounts:
 - name: shm
   emptyDir:
     medium: Memory
-    sizeLimit: {{ .Values.sharedMemory }}
+    sizeLimit: {{ .Values.sharedMemory | quote }}
 {{- if and .Values.persistence.enabled (not .Values.storage.url) }}
 - name: state
   persistentVolumeClaim:
-    claimName: {{ default (printf "state-%s-0" (include "headstart.fullname" .)) .Values.persistence.existingClaim }}
+    claimName: {{ default (printf "state-%s-0" (include "headstart.fullname" .)) .Values.persistence.existingClaim | quote }}
 {{- else }}
 - name: state
   emptyDir: {}
@@ -111,7 +111,7 @@ volumeMounts:
 {{- end -}}
 
 {{- define "headstart.rayPod" -}}
-serviceAccountName: {{ include "headstart.serviceAccountName" . }}
+serviceAccountName: {{ include "headstart.serviceAccountName" . | quote }}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}

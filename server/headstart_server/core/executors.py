@@ -18,26 +18,27 @@ class Executor:
     """Some threads, and a line before them that is no longer than a bound."""
 
     def __init__(self, name: str, threads: int, most_waiting: int) -> None:
-        self._name, self._most = name, threads + most_waiting
+        self.name, self.most = name, threads + most_waiting
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._calls = 0
+        self.calls = 0
+        """Those that run and those that wait."""
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a function on one of the threads, with the caller's context variables.
 
         A call whose caller is cancelled before its turn is never made. Raises OverloadedError where the line is full.
         """
-        if self._calls >= self._most:
-            message = f"{self._calls} calls wait for the server's {self._name} threads already; try again later"
+        if self.calls >= self.most:
+            message = f"{self.calls} calls wait for the server's {self.name} threads already; try again later"
             raise OverloadedError(message)
         # only the event loop counts, which needs no lock
-        self._calls += 1
+        self.calls += 1
         try:
             # run_in_executor hands no context on, unlike asyncio.to_thread: logs would lack the ids that were bound
             call = partial(contextvars.copy_context().run, function, *args, **kwargs)
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:
-            self._calls -= 1
+            self.calls -= 1
 
     def close(self) -> None:
         """Lets running calls end; those that wait are never made."""
@@ -64,7 +65,12 @@ class Executors:
         self.loading = Executor("loading", 2, 1_000)
         """Loading models: seconds."""
 
+    @property
+    def all(self) -> tuple[Executor, ...]:
+        """Each of them."""
+        return (self.store, self.reports, self.files, self.rows, self.embedding, self.planning, self.loading)
+
     def close(self) -> None:
         """Ends all of them."""
-        for executor in (self.store, self.reports, self.files, self.rows, self.embedding, self.planning, self.loading):
+        for executor in self.all:
             executor.close()

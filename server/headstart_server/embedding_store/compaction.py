@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from headstart_server import metrics
 from headstart_server.core.locks import Lock, share, try_exclusive
 from headstart_server.core.names import new_id
 from headstart_server.embedding_store.eviction import remove_open, remove_unused
@@ -52,6 +53,7 @@ def compact(root: Path, least_shards: int = LEAST_SHARDS) -> Compacted:
         with _alone(description.parent) as alone:
             if alone:
                 done += _compact_space(description.parent, least_shards)
+    metrics.STORE_MERGED.inc(done.parts)
     return done
 
 

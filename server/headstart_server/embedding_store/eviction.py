@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
 from headstart_server.core.locks import Lock, try_exclusive
@@ -41,6 +42,8 @@ def evict(root: Path, limit_bytes: int) -> Evicted:
         if remove_unused(path):
             removed += 1
             removed_bytes += stat.st_size
+    metrics.STORE_EVICTED.inc(removed)
+    metrics.STORE_EVICTED_BYTES.inc(removed_bytes)
     return Evicted(removed, removed_bytes)
 
 

@@ -59,6 +59,8 @@ class JobEnvelope:
     sources: list[SourceRecord]
     runtime: RuntimeSettings
     ray: RaySettings = field(default_factory=RaySettings)
+    trace: dict[str, str] = field(default_factory=dict)
+    """Which span the job is a part of, as W3C headers; empty: of none."""
 
 
 @dataclass(frozen=True)

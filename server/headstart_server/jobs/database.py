@@ -1,7 +1,7 @@
 """The job store's database: its tables, its connections, and jobs as rows."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
@@ -9,7 +9,21 @@ from typing import Any
 
 from google.protobuf.json_format import ParseError
 from pydantic import TypeAdapter
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, UniqueConstraint, create_engine, event
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
@@ -18,7 +32,7 @@ from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import EncodeReport, JobFailure, SpecResolved
-from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.records import JobRecord, StateCount
 from headstart_server.training.reports import EpochReport
 
 READS = "headstart_reads"
@@ -116,6 +130,18 @@ def unusable_named() -> Iterator[None]:
             "headstart.sqlite from a backup, or move it away: models, data sets and embeddings do not need it",
             reason=Reason.BAD_DATABASE,
         ) from error
+
+
+def in_states(states: Sequence[State]) -> ColumnElement[bool]:
+    """Whether a job is in one of some states."""
+    return JOBS.c.state.in_([state.value for state in states])
+
+
+def count_states(connection: Connection) -> dict[State, StateCount]:
+    """The jobs in each state that any is in; a damaged one may be in a state that there is not, and is left out."""
+    query = select(JOBS.c.state, func.count(), func.min(JOBS.c.update_time)).group_by(JOBS.c.state)
+    known = [row for row in connection.execute(query) if row[0] in State.__members__]
+    return {State(state): StateCount(jobs, datetime.fromisoformat(since)) for state, jobs, since in known}
 
 
 def to_row(job: JobRecord, since: JobRecord | None = None) -> dict[str, Any]:

@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Concatenate, ParamSpec
 from weakref import WeakValueDictionary
 
-from headstart_server import metrics
 from headstart_server.core.executors import Executor
-from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
+from headstart_server.engines.events import StateChange
 from headstart_server.jobs.log_writer import Appended
+from headstart_server.jobs.metering import JobMeter
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
-from headstart_server.training.reports import EpochReport
 
 P = ParamSpec("P")
 
@@ -21,6 +20,7 @@ class EventLog:
 
     def __init__(self, store: JobStore, reads: Executor, writes: Executor) -> None:
         self._store, self._reads, self._writes = store, reads, writes
+        self.meter = JobMeter()
         self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self.closed = False
 
@@ -41,7 +41,7 @@ class EventLog:
         """Calls one of the store's writing methods for a job; returns the job after it."""
         job, appended = await self._writes.run(write, identifier, *args, **kwargs)
         for event in appended:
-            _count(event)
+            self.meter.observe(job, event)
         # taken out: who looks at the log from here on waits for the next write
         changed = self._changed.pop(identifier, None)
         if changed is not None:
@@ -66,17 +66,3 @@ class EventLog:
                 if job.state.terminal and job.last_sequence <= after:
                     return
                 await changed.wait()
-
-
-def _count(event: JobEvent) -> None:
-    """Moves the metrics that follow jobs."""
-    match event:
-        case StateChange():
-            metrics.JOBS.labels(event.to).inc()
-            if event.before is not None:
-                metrics.JOBS.labels(event.before).dec()
-        case EpochReport():
-            metrics.TRAINING_SPEED.set(event.rows_per_second)
-        case EncodeReport():
-            counts = {outcome: getattr(event, outcome) for outcome in metrics.OUTCOMES}
-            metrics.count_encoded(event.feature, event.space, counts, done=event.seen >= event.total)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from headstart_server import metrics
 from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
 from headstart_server.core.executors import Executor
@@ -19,7 +21,9 @@ from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifa
 from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
 
 _log = structlog.get_logger()
-EXPORT_PROCESS = ProcessSettings(command=(sys.executable, "-m", "headstart_server.jobs.export_worker"))
+EXPORT_PROCESS = ProcessSettings(
+    command=(sys.executable, "-m", "headstart_server.jobs.export_worker"), purpose="export"
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class Exports:
         self._artifacts, self._runtime, self._files, self._idle_seconds = artifacts, runtime, files, idle_seconds
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
         self._turns = asyncio.Semaphore(concurrent)
+        for file_format in ("onnx", "torchscript"):  # from 0 on, so that the first is an increase
+            metrics.EXPORT_SECONDS.labels(file_format)
+            for outcome in ("published", "failed", "died", "left"):
+                metrics.EXPORTS.labels(file_format, outcome)
         self._before = 0
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None
@@ -78,11 +86,17 @@ class Exports:
             if waiting:
                 yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
             # aclosing: a generator that is only dropped runs its `finally` when it is collected
-            async with self._turns, aclosing(self._exported(order)) as found:
-                async for item in found:
-                    yield item
+            with metrics.EXPORTS_IN_PROGRESS.track_inprogress():
+                async with self._turns, aclosing(self._counted(order)) as found:
+                    async for item in found:
+                        yield item
         finally:
             self._before -= 1
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that export, or wait to."""
+        return self._pool.pids
 
     async def close(self) -> None:
         """Ends every export and every process."""
@@ -91,6 +105,22 @@ class Exports:
         if self._rest is not None:
             self._rest.cancel()
         await self._pool.close()
+
+    async def _counted(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+        """The export, timed and counted by how it ends."""
+        started, outcome = time.perf_counter(), "left"
+        try:
+            async with aclosing(self._exported(order)) as found:
+                async for item in found:
+                    if isinstance(item, Artifact):
+                        outcome = "published"
+                        metrics.EXPORT_SECONDS.labels(order.format).observe(time.perf_counter() - started)
+                    yield item
+        except HeadstartError as error:
+            outcome = "died" if error.reason == Reason.EXPORT_DIED else "failed"
+            raise
+        finally:
+            metrics.EXPORTS.labels(order.format, outcome).inc()
 
     async def _exported(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         worker = await self._pool.take()
@@ -106,6 +136,7 @@ class Exports:
                     elif message.get("event") == "stage":
                         yield Stage(**message["data"])
             if done is None:
+                metrics.WORKER_DEATHS.labels("export").inc()
                 raise _died(await worker.how_it_died())
             if "error" in done:
                 raise error_of(done["error"])

@@ -12,6 +12,8 @@ from typing import Any
 
 import structlog
 
+from headstart_server import metrics
+
 _log = structlog.get_logger()
 # asyncio's readline raises ValueError for a longer line; its default of 64 KiB is less than an event may take
 _LINE_LIMIT = 8 << 20
@@ -23,6 +25,8 @@ class ProcessSettings:
     """What a worker process runs, and how long it may take over it."""
 
     command: Sequence[str] = _WORKER
+    purpose: str = "job"
+    """Of metrics: `job` or `export`."""
     ready_seconds: float = 300.0
     exit_seconds: float = 5.0
 
@@ -136,6 +140,9 @@ class WorkerPool:
         self._warm, self._jobs_per_worker = warm, jobs_per_worker
         self._process = process or ProcessSettings()
         self._idle: list[WorkerProcess] = []
+        self._spawned: list[WorkerProcess] = []
+        for counter in (metrics.WORKER_STARTS, metrics.WORKER_DEATHS):
+            counter.labels(self._process.purpose)  # from 0 on, so that the first is an increase
         self._starting = 0
         self._closed = False
 
@@ -146,9 +153,10 @@ class WorkerPool:
     async def take(self) -> WorkerProcess:
         """A warm worker; raises RuntimeError if workers cannot be started."""
         for _ in range(3):
-            worker = self._idle.pop(0) if self._idle else await WorkerProcess.spawn(self._process)
+            worker = self._idle.pop(0) if self._idle else await self._spawn()
             if worker.alive and await worker.wait_ready():
                 return worker
+            metrics.WORKER_DEATHS.labels(self._process.purpose).inc()
             _log.warning("worker did not start", how=await worker.how_it_died())
         raise RuntimeError("worker processes do not start; see the server's log")
 
@@ -173,6 +181,17 @@ class WorkerPool:
         """Ends idle workers beyond those that are kept warm."""
         await self._end(max(0, len(self._idle) - self._warm))
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that live; each leads a group with what it started."""
+        return [worker.pid for worker in list(self._spawned) if worker.alive]
+
+    async def _spawn(self) -> WorkerProcess:
+        worker = await WorkerProcess.spawn(self._process)
+        self._spawned = [*(other for other in self._spawned if other.alive), worker]
+        metrics.WORKER_STARTS.labels(self._process.purpose).inc()
+        return worker
+
     async def _end(self, count: int) -> None:
         idle, self._idle = self._idle[:count], self._idle[count:]
         await asyncio.gather(*(worker.stop() for worker in idle))
@@ -181,7 +200,7 @@ class WorkerPool:
         while not self._closed and len(self._idle) + self._starting < self._warm:
             self._starting += 1
             try:
-                worker = await WorkerProcess.spawn(self._process)
+                worker = await self._spawn()
             finally:
                 self._starting -= 1
             if self._closed:

@@ -52,6 +52,15 @@ class LogEntry:
     event: JobEvent
 
 
+@dataclass(frozen=True)
+class StateCount:
+    """The jobs in one state."""
+
+    jobs: int
+    since: datetime
+    """Of the job that has reported nothing for longest; of QUEUED: since when it waits."""
+
+
 def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
     """The job after an event."""
     match event:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 
 import structlog
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.exc import IntegrityError
 
@@ -25,13 +25,15 @@ from headstart_server.jobs.database import (
     READS,
     check,
     connect,
+    count_states,
     damage_named,
     from_row,
+    in_states,
     to_row,
     unusable_named,
 )
 from headstart_server.jobs.log_writer import Appended, append, unlogged
-from headstart_server.jobs.records import JobRecord, LogEntry
+from headstart_server.jobs.records import JobRecord, LogEntry, StateCount
 
 _log = structlog.get_logger()
 
@@ -109,7 +111,7 @@ class JobStore:
             if before:
                 query = query.where(JOBS.c.identifier < before)
             if states:
-                query = query.where(_in(states))
+                query = query.where(in_states(states))
             with self._reading.connect() as connection:
                 rows = connection.execute(query).mappings().all()
             asked = limit - len(found)
@@ -121,7 +123,7 @@ class JobStore:
 
     def oldest(self, states: Sequence[State]) -> list[JobRecord]:
         """Every job in some states, oldest first; damaged ones are left out."""
-        query = select(JOBS).where(_in(states)).order_by(JOBS.c.identifier)
+        query = select(JOBS).where(in_states(states)).order_by(JOBS.c.identifier)
         with self._reading.connect() as connection:
             rows = connection.execute(query).mappings().all()
         return list(filter(None, (self._sound(row, lambda job: job) for row in rows)))
@@ -130,14 +132,19 @@ class JobStore:
         """When the oldest job in some states was created; None where there is none."""
         with self._reading.connect() as connection:
             # as texts, ISO 8601 in UTC sorts by time
-            found = connection.execute(select(func.min(JOBS.c.create_time)).where(_in(states))).scalar()
+            found = connection.execute(select(func.min(JOBS.c.create_time)).where(in_states(states))).scalar()
         return datetime.fromisoformat(found) if found else None
+
+    def states(self) -> dict[State, StateCount]:
+        """How many jobs are in each state, and since when the first of them has been there."""
+        with self._reading.connect() as connection:
+            return count_states(connection)
 
     def user_of(self, dataset: str, states: Sequence[State]) -> str | None:
         """The id of a job in some states that reads an uploaded data set; None where there is none."""
         # the text narrows the jobs down; the JSON tells whether one of the sources is the data set
         query = select(JOBS.c.identifier, JOBS.c.sources).where(
-            _in(states), JOBS.c.sources.contains(dataset, autoescape=True)
+            in_states(states), JOBS.c.sources.contains(dataset, autoescape=True)
         )
         with self._reading.connect() as connection:
             for identifier, sources in connection.execute(query):
@@ -248,7 +255,3 @@ class JobStore:
         if row is None:
             raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
         return from_row(row)
-
-
-def _in(states: Sequence[State]) -> ColumnElement[bool]:
-    return JOBS.c.state.in_([state.value for state in states])

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from headstart_server import metrics
+from headstart_server import metrics, tracing
 from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.reasons import Notice, Reason
@@ -30,6 +30,8 @@ from headstart_server.training.reports import JobWarning
 _log = structlog.get_logger()
 _DRIVER_DEATHS = 3
 """How often a job on a cluster goes on after the process that drives it died."""
+_REMEMBERED_JOBS = 200
+"""Jobs whose embedding passes say how fast encoders are."""
 _UNFINISHED = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
@@ -61,20 +63,25 @@ class Supervisor:
         self._waiting: set[str] = set()
         self._running: dict[str, WorkerProcess] = {}
         self._deaths: Counter[str] = Counter()
+        self._traces: dict[str, dict[str, str]] = {}
+        """Spans of the calls that jobs were made by; a server that starts again knows them no more."""
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Queues what an earlier server left unfinished, and starts to work."""
         await self._pool.start()
+        meter = self._log.meter
+        meter.learn_speeds(await self._executors.store.run(self._store.newest, _REMEMBERED_JOBS))
         for job in await self._executors.store.run(self._store.oldest, _UNFINISHED):
-            # counted as it is stored: the writes below move the count on
-            metrics.JOBS.labels(job.state).inc()
             # its worker ended with the server that had asked it to stop
             if job.state is State.CANCELLING:
                 await self._log.write(self._store.end, job.identifier, State.CANCELLED)
                 continue
-            if job.state is not State.QUEUED:
+            if job.state is State.QUEUED:
+                meter.queued(job)
+            else:
                 await self._log.write(self._store.append, job.identifier, StateChange(State.QUEUED))
+                metrics.JOB_RESTARTS.labels("server").inc()
             self._enqueue(job.identifier)
         self._tasks = [asyncio.create_task(self._work()) for _ in range(self._settings.concurrent_jobs)]
 
@@ -90,6 +97,16 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*self._tasks, *(worker.stop() for worker in running), return_exceptions=True)
         await self._pool.close()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a worker process."""
+        return len(self._waiting)
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Of the processes that run jobs, or wait to."""
+        return self._pool.pids
 
     async def submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
         """Stores and queues a job; returns (job, whether it is new). Raises OverloadedError when too many wait.
@@ -140,13 +157,17 @@ class Supervisor:
                 self._waiting.discard(job.identifier)
         if new:
             self._queue.put_nowait(stored.identifier)
-            metrics.JOBS.labels(State.QUEUED).inc()
+            self._log.meter.queued(stored)
+            if trace := tracing.carrier():
+                self._traces[stored.identifier] = trace
         return stored, new
 
     async def _cancel(self, identifier: str) -> JobRecord:
         job = await self._log.write(self._store.cancel, identifier)
         # its entry stays in the queue, and `_work` passes over it
         self._waiting.discard(identifier)
+        if job.state.terminal:
+            self._traces.pop(identifier, None)
         worker = self._running.get(identifier)
         if worker is not None:
             worker.cancel()
@@ -186,6 +207,7 @@ class Supervisor:
             if job.state is not State.QUEUED:  # cancelled while a worker was taken
                 clean = True
                 return
+            metrics.JOB_ATTEMPTS.inc()
             done = await follow(worker, self.envelope_of(job), self._store, self._log)
             clean = done is not None and _is_clean(done)
         finally:
@@ -207,6 +229,8 @@ class Supervisor:
         A job that trained in the process that died would most likely kill the next one, too.
         """
         job = await self._executors.store.run(self._store.get, identifier)
+        if job.state is not State.CANCELLING:  # else this server killed it
+            metrics.WORKER_DEATHS.labels("job").inc()
         on_cluster = job.spec.get("backend", {}).get("type") == "ray"
         if not on_cluster or job.state is State.CANCELLING or self._deaths[identifier] >= _DRIVER_DEATHS:
             return False
@@ -215,12 +239,14 @@ class Supervisor:
         await self._log.write(self._store.append, identifier, JobWarning(Notice.DRIVER_DIED, message))
         if job.state is not State.QUEUED:  # it may have died before its first report
             await self._log.write(self._store.append, identifier, StateChange(State.QUEUED))
+        metrics.JOB_RESTARTS.labels("driver").inc()
         self._enqueue(identifier)
         return True
 
     async def _end(self, identifier: str, state: State, error: JobFailure | None) -> None:
         """Records the terminal state; tries until the store takes it, for nobody else will end the job."""
         self._deaths.pop(identifier, None)
+        self._traces.pop(identifier, None)
         while True:
             try:
                 job = await self._log.write(self._store.end, identifier, state, error)
@@ -236,7 +262,8 @@ class Supervisor:
     def envelope_of(self, job: JobRecord) -> JobEnvelope:
         runtime = replace(self._settings.runtime, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
-        return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray)
+        trace = self._traces.get(job.identifier, {})
+        return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray, trace)
 
     def _kill_if_running(self, identifier: str, worker: WorkerProcess) -> None:
         # by now the worker may run another job, or the job run on another worker

@@ -9,10 +9,12 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
 
+from headstart_server import tracing
 from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
@@ -22,12 +24,20 @@ from headstart_server.engines.envelopes import JobEnvelope, job_envelope
 from headstart_server.engines.events import JobEvent, StateChange, to_plain
 
 _log = structlog.get_logger()
+_STAGES = {
+    State.PREPARING: "prepare",
+    State.ENCODING: "encode",
+    State.TRAINING: "train",
+    State.PUBLISHING: "publish",
+}
+"""What spans are called."""
 
 
 def main() -> None:
     """Warms up, then serves jobs from standard input."""
     out = outgoing()
     configure_logs(json_lines=True)
+    tracing.configure()
     Worker(sys.stdin, out).serve()
 
 
@@ -55,6 +65,7 @@ class Worker:
         self.send({"ready": True})
         while True:
             self.send({"done": self.run(self._jobs.get())})
+            tracing.flush()
 
     def warm_up(self) -> None:
         """Imports what is heavy, before the first job."""
@@ -90,7 +101,12 @@ class Worker:
 
         structlog.contextvars.bind_contextvars(job=plain["identifier"])
         try:
-            return {"state": "SUCCEEDED", "model": run_job(job_envelope(plain), JobListener(self))}
+            envelope = job_envelope(plain)
+            with (
+                tracing.span("job", envelope.trace, {"headstart.job": envelope.identifier}),
+                JobListener(self) as told,
+            ):
+                return {"state": "SUCCEEDED", "model": run_job(envelope, told)}
         except CancelledError:
             return {"state": "CANCELLED"}
         except HeadstartError as error:
@@ -132,11 +148,25 @@ def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
 
 
 class JobListener:
-    """Turns what the engine reports into messages."""
+    """Turns what the engine reports into messages, and stages into spans. Use as a context."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._state: State | None = None
+        self._trace = tracing.carrier()
+        self._end_stage: Callable[[], None] | None = None
+
+    def __enter__(self) -> "JobListener":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        """Ends the span of the stage that the job was in."""
+        if self._end_stage is not None:
+            self._end_stage()
+        self._end_stage = None
 
     def check(self) -> None:
         """Raises CancelledError when the job was cancelled."""
@@ -150,6 +180,8 @@ class JobListener:
             if event.to == self._state:
                 return
             self._state = event.to
+            self._end()
+            self._end_stage = tracing.begin(_STAGES.get(event.to, event.to.lower()), self._trace)
         kind, data = to_plain(event)
         self._worker.send({"event": kind, "data": data})
 

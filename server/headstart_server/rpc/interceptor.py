@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -10,13 +9,16 @@ from typing import Any
 import grpc
 import structlog
 
-from headstart_server import metrics
+from headstart_server import tracing
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
 _log = structlog.get_logger()
+_TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
+_OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 
 
@@ -30,7 +32,8 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return handler
         kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
         observed = _Quiet if call.method.startswith(_QUIET) else _Observed
-        wrapped = _wrapped(getattr(handler, kind), call.method.rsplit("/", 1)[-1], observed, handler.request_streaming)
+        service, method = call.method.strip("/").split("/", 1)
+        wrapped = _wrapped(getattr(handler, kind), (service, method), observed, handler.request_streaming)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
 
@@ -39,7 +42,9 @@ def _kind(streams: bool) -> str:
     return "stream" if streams else "unary"
 
 
-def _wrapped(inner: Callable[..., Any], method: str, observed: type["_Quiet"], streams: bool) -> Callable[..., Any]:
+def _wrapped(
+    inner: Callable[..., Any], method: tuple[str, str], observed: type["_Quiet"], streams: bool
+) -> Callable[..., Any]:
     """A handler whose requests can be read and whose errors become statuses. Some write their answers themselves."""
     read = all_readable if streams else readable
 
@@ -67,11 +72,12 @@ async def _write(context: Any, response: Any) -> None:
 class _Quiet:
     """Turns what one RPC raises into a status."""
 
-    def __init__(self, method: str, context: Any) -> None:
-        self._method, self._context = method, context
-        self._start = time.perf_counter()
+    def __init__(self, method: tuple[str, str], context: Any) -> None:
+        self._service, self._method = method
+        self._context = context
 
     async def __aenter__(self) -> None:
+        self._begin()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(rpc=self._method, rpc_id=new_id())
 
@@ -93,6 +99,9 @@ class _Quiet:
         if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
 
+    def _begin(self) -> None:
+        """Nothing, as `_observe`."""
+
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
         """Nothing: health and reflection are asked every few seconds."""
 
@@ -100,9 +109,15 @@ class _Quiet:
 class _Observed(_Quiet):
     """Times and counts an RPC, too."""
 
+    def _begin(self) -> None:
+        self._call = MeasuredCall(self._service, self._method)
+        parent = {key: value for key, value in self._context.invocation_metadata() or () if key in _TRACE_HEADERS}
+        self._span = tracing.span(f"{self._service}/{self._method}", parent, server=True)
+        self._span.__enter__()
+
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
-        seconds = time.perf_counter() - self._start
-        metrics.RPCS.labels(self._method, code.name).inc()
-        metrics.RPC_SECONDS.labels(self._method).observe(seconds)
+        seconds = self._call.end(code)
+        tracing.answered(code.name, code.value[0], failed=code in _OWN_ERRORS)
+        self._span.__exit__(None, None, None)
         log = _log.warning if message else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))

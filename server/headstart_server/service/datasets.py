@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
@@ -41,7 +42,8 @@ class DatasetService:
             known = await files.run(self._uploads.find, header.sha256.lower(), file_format)
             if known is not None:
                 return known
-        with await files.run(self._uploads.receive, header.display_name, header.format, header.sha256) as upload:
+        receiving = await files.run(self._uploads.receive, header.display_name, header.format, header.sha256)
+        with metrics.UPLOADS.track_inprogress(), receiving as upload:
             async for chunk in chunks:
                 await files.run(upload.write, chunk)
             return await files.run(upload.finish)

@@ -80,6 +80,7 @@ class Batcher:
         waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         self._waiting_rows += rows.count
+        metrics.WAITING_ROWS.set(self._waiting_rows)
         if not self._running:
             self._running = True
             self._start_next()
@@ -119,6 +120,7 @@ class Batcher:
                 rest.append(waiting)
         self._queue = rest
         self._waiting_rows -= count
+        metrics.WAITING_ROWS.set(self._waiting_rows)
         return batch
 
     def _finish(self, batch: list[_Waiting], done: "asyncio.Future[Answer]") -> None:
@@ -138,5 +140,6 @@ class Batcher:
 
 def _run(batch: list[_Waiting]) -> Answer:
     # Joined here rather than in `_take`: what cannot be joined then fails this batch's callers alone.
-    rows = Rows.join([waiting.rows for waiting in batch])
-    return batch[0].predictor.predict(rows, batch[0].reuse)
+    with metrics.BATCH_SECONDS.time():
+        rows = Rows.join([waiting.rows for waiting in batch])
+        return batch[0].predictor.predict(rows, batch[0].reuse)

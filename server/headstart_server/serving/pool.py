@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from headstart_server import metrics
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
@@ -54,7 +55,11 @@ class ModelPool:
         """The live model; raises NotFoundError. Loading takes up to a few seconds, for which no other model waits."""
         with self._alone_with(identifier):
             found = self.loaded(identifier)
-            return found or self._add(identifier, *self._load(self._registry.get(identifier)))
+            if found is None:
+                bundle = self._registry.get(identifier)
+                with metrics.POOL_LOADS.time():
+                    found = self._add(identifier, *self._load(bundle))
+            return found
 
     def loaded(self, identifier: str) -> Predictor | None:
         """The live model if it is loaded, without waiting."""
@@ -63,6 +68,7 @@ class ModelPool:
             return None
         with suppress(KeyError):  # dropped meanwhile by another thread
             self._models.move_to_end(identifier)
+        metrics.POOL_HITS.inc()
         return entry[0]
 
     def forget(self, identifier: str) -> None:
@@ -70,6 +76,7 @@ class ModelPool:
         with self._alone_with(identifier), self._lock:
             self._models.pop(identifier, None)
             self._drop_unused_encoders()
+            self._measure()
 
     @contextmanager
     def _alone_with(self, identifier: str) -> Iterator[None]:
@@ -125,9 +132,15 @@ class ModelPool:
         """Drops least recently used models until their encoders fit; the newest always stays."""
         while len(self._models) > 1 and sum(size for _, size in self._encoders.values()) > self._limit:
             self._models.popitem(last=False)
+            metrics.POOL_EVICTIONS.inc()
             self._drop_unused_encoders()
+        self._measure()
 
     def _drop_unused_encoders(self) -> None:
         used = set().union(*(keys for _, keys in self._models.values()))
         for key in self._encoders.keys() - used:
             del self._encoders[key]
+
+    def _measure(self) -> None:
+        metrics.POOL_MODELS.set(len(self._models))
+        metrics.POOL_BYTES.set(sum(size for _, size in self._encoders.values()))

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from headstart_server.core.errors import StoppingError, invalid
+from headstart_server.rpc.measuring import measured
 from headstart_server.web.transcoding import to_json
 
 _QUIET_SECONDS = 15.0
@@ -32,7 +33,7 @@ class EventStream:
         watched = self._training.WatchTrainJob(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
         # proxies that gather answers before they pass them on would hold events back (nginx reads this header)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_lines(watched), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(_lines(_measured(watched)), media_type="text/event-stream", headers=headers)
 
 
 def _after(request: Request) -> int:
@@ -41,6 +42,13 @@ def _after(request: Request) -> int:
     if not (given.isascii() and given.isdigit()) or len(given) > 18:
         raise invalid("Last-Event-ID", f"{given[:40]!r} is no number of an event; leave it out to get all")
     return int(given)
+
+
+async def _measured(events: AsyncGenerator[pb.TrainJobEvent, None]) -> AsyncGenerator[pb.TrainJobEvent, None]:
+    with measured("headstart.v1.TrainingService", "WatchTrainJob"):
+        async with aclosing(events) as found:
+            async for event in found:
+                yield event
 
 
 async def _lines(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncIterator[bytes]:

@@ -44,6 +44,11 @@ class Route:
         return "{id}" in self.path
 
     @property
+    def service_name(self) -> str:
+        """With its package."""
+        return str(_MODULES[self.service].DESCRIPTOR.services_by_name[self.service].full_name)
+
+    @property
     def collection(self) -> str:
         """Of the resource, e.g. `models`."""
         return self.path.split("/")[1]

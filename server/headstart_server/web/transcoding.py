@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
 from headstart_server.core.executors import Executor
+from headstart_server.rpc.measuring import measured
 from headstart_server.web.routes import Route
 
 _JSON = "application/json"
@@ -23,7 +24,8 @@ def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_
     async def answer(request: Request) -> Response:
         body = await _body(request, max_bytes) if request.method != "GET" else b""
         message = await threads.run(_message, route, request, body)
-        found = await call(message, request)
+        with measured(route.service_name, route.rpc):
+            found = await call(message, request)
         return Response(await threads.run(to_json, found), media_type=_JSON)
 
     return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from headstart_server.jobs.export_worker import error_message
 from headstart_server.jobs.exports import ExportOrder, Exports, Stage, error_of
 from headstart_server.jobs.process import ProcessSettings, WorkerPool
 from headstart_server.storage.folders import SharedFolders
+
+from tests.support.measured import Growth
 
 _START = """
 import json, os, signal, sys, time
@@ -40,6 +43,7 @@ _REFUSES = """
     os.rmdir(folder)
     say(done={"error": dict(kind="FailedPreconditionError", reason="NOT_EXPORTABLE", message="no", field="")})
 """
+DEATHS = "headstart_worker_deaths_total"
 ORDER = ExportOrder("m", "onnx", False)
 
 
@@ -140,3 +144,21 @@ def test_errors_cross_the_boundary_as_they_are(kind: type[HeadstartError]) -> No
     error = kind("why", reason="R", field="model")
     found = error_of(error_message(error)["error"])
     assert (type(found), found.message, found.reason, found.field) == (kind, "why", "R", "model")
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome", "deaths"),
+    [(_EXPORTS, "published", 0), (_REFUSES, "failed", 0), (_DIES, "died", 1), (_HANGS, "left", 0)],
+)
+async def test_exports_are_counted_by_how_they_end(end: str, outcome: str, deaths: int, tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, end)
+    counted, dead = Growth("headstart_exports_total", format="onnx", outcome=outcome), Growth(DEATHS, purpose="export")
+    running = exports.run(ORDER)
+    await anext(running)
+    assert Growth("headstart_exports_in_progress").now == 1
+    with suppress(FailedPreconditionError):
+        if outcome != "left":
+            [_ async for _ in running]
+    await running.aclose()
+    assert (counted(), dead(), Growth("headstart_exports_in_progress").now) == (1, deaths, 0)
+    await exports.close()

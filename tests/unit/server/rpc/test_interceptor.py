@@ -13,6 +13,7 @@ from headstart_server.core.errors import NotFoundError
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.prediction import PredictionServicer
 
+from tests.support.measured import Growth
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
 
@@ -110,3 +111,29 @@ async def test_a_caller_who_leaves_a_stream_leaves_no_trace_in_the_log(caplog: p
                 await asyncio.wait_for(service.ended.wait(), 10)
     assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
     assert not [record for record in caplog.records if record.exc_info]
+
+
+class Waiting(server_pb2_grpc.ServerServiceServicer):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def GetServerInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.asked.set()
+        await self.go_on.wait()
+        return server_pb2.ServerInfo()
+
+
+async def test_calls_are_counted_while_they_run_and_when_they_end() -> None:
+    method = {"service": "headstart.v1.ServerService", "method": "GetServerInfo"}
+    ended, timed = Growth("headstart_rpcs_total", **method, code="OK"), Growth("headstart_rpc_seconds_count", **method)
+    flying, waiting = Growth("headstart_rpcs_in_flight", **method), Waiting()
+    async with served(ServerService=waiting) as channel:
+        request = server_pb2.GetServerInfoRequest()
+        call = stub_of(server_pb2_grpc.ServerServiceStub, channel).GetServerInfo(request)
+        await waiting.asked.wait()
+        assert (flying(), ended(), timed()) == (1, 0, 0)
+        waiting.go_on.set()
+        await call
+    assert (flying(), ended(), timed()) == (0, 1, 1)

@@ -18,6 +18,7 @@ from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
+from tests.support.measured import Growth
 
 
 @pytest.fixture
@@ -246,3 +247,15 @@ async def test_an_error_of_other_computing_reaches_its_caller_alone(batcher: Bat
     with pytest.raises(ZeroDivisionError):
         await asyncio.to_thread(batcher.run_between, lambda: 1 // 0)
     assert await answered(batcher, FakePredictor(), rows_of(1)) == [2]
+
+
+async def test_waiting_rows_and_batches_are_measured(batcher: Batcher) -> None:
+    waiting, computed = Growth("headstart_predict_waiting_rows"), Growth("headstart_predict_compute_seconds_count")
+    predictor = FakePredictor()
+    first = await one_running(batcher, predictor)
+    second = ask(batcher, predictor, rows_of(1, 2, 3))
+    await asyncio.sleep(0)
+    assert waiting.now == 3
+    predictor.release()
+    await asyncio.gather(first, second)
+    assert (waiting.now, computed()) == (0, 2)

@@ -23,6 +23,7 @@ from headstart_server.serving.predictor import Predictor
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle
+from tests.support.measured import Growth
 from tests.support.training import CPU
 
 
@@ -214,3 +215,18 @@ def test_nobody_comes_in_beside_those_who_wait_for_a_model(tmp_path: Path, tiny_
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(ask, range(6)))
     assert most == 1
+
+
+def test_loads_hits_and_evictions_are_counted(tmp_path: Path, tiny_bert: Path) -> None:
+    size = save(tmp_path, tiny_bert, "m1", "m2", trainable=True)
+    pool, _ = opened(tmp_path, limit_bytes=size)
+    loads, hits = Growth("headstart_model_load_seconds_count"), Growth("headstart_model_pool_hits_total")
+    evictions = Growth("headstart_model_pool_evictions_total")
+    for name in ("m1", "m1", "m2"):
+        pool.get(name)
+    with pytest.raises(NotFoundError):
+        pool.get("none")
+    assert (loads(), hits(), evictions()) == (2, 1, 1)
+    assert (Growth("headstart_model_pool_models").now, Growth("headstart_model_pool_bytes").now) == (1, size)
+    pool.forget("m2")
+    assert (Growth("headstart_model_pool_models").now, Growth("headstart_model_pool_bytes").now) == (0, 0)

@@ -17,6 +17,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.web.health import Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.site import site
+from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 
 JSON = {"Content-Type": "application/json"}
@@ -187,10 +188,28 @@ async def test_readiness_follows_the_server_and_life_does_not(ready: bool, statu
     ("accept", "kind"), [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "openmetrics")]
 )
 async def test_metrics_come_in_the_format_that_is_asked_for(accept: str, kind: str, client: httpx.AsyncClient) -> None:
-    metrics.JOBS.labels("QUEUED").set(0)
+    metrics.WAITING_ROWS.set(0)
     answer = await client.get("/metrics", headers={"Accept": accept})
     assert kind in answer.headers["content-type"]
-    assert "\nheadstart_jobs" in answer.text
+    assert "\nheadstart_predict_waiting_rows 0.0" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "code"),
+    [
+        ("trainJobs/known", "GetTrainJob", "OK"),
+        ("trainJobs/other", "GetTrainJob", "NOT_FOUND"),
+        ("trainJobs/broken", "GetTrainJob", "INTERNAL"),
+        ("trainJobs/known/events", "WatchTrainJob", "OK"),
+    ],
+)
+async def test_calls_over_http_are_counted_as_calls(
+    path: str, method: str, code: str, client: httpx.AsyncClient
+) -> None:
+    labels = {"service": "headstart.v1.TrainingService", "method": method, "code": code}
+    before = REGISTRY.get_sample_value("headstart_rpcs_total", labels) or 0
+    await client.get(f"{ROOT}/{path}")
+    assert REGISTRY.get_sample_value("headstart_rpcs_total", labels) == before + 1
 
 
 async def test_the_page_is_served_with_what_it_needs(client: httpx.AsyncClient) -> None:
