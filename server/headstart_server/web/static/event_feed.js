@@ -73,12 +73,12 @@ export async function readUntil(id, after, until, signal) {
   return found;
 }
 
-/** Events after `last` without gaps; those that came before, and those after a gap, are left to the next connection. */
+/** Events after `last`; throws where one is missing, so that the next connection asks for it. */
 function inOrder(events, last) {
-  const found = [];
-  for (const event of events) {
-    if (number(event.sequence) === last + found.length + 1) found.push(event);
-  }
+  const found = events.filter((event) => number(event.sequence) > last);
+  found.forEach((event, index) => {
+    if (number(event.sequence) !== last + index + 1) throw new Error(`Event ${last + index + 1} is missing.`);
+  });
   return found;
 }
 
