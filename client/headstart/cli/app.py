@@ -25,6 +25,7 @@ def build() -> typer.Typer:
         add_completion=False,
     )
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.serve)
+    app.command(context_settings=server_commands.PASS_ALL)(server_commands.backup)
     for command in (train, watch, predict, export, plan):
         app.command(epilog=EPILOG)(command)
     app.add_typer(resources.jobs(), name="jobs")

@@ -38,6 +38,11 @@ def serve(context: typer.Context) -> None:
     hand_over("headstart_server.app", context.args)
 
 
+def backup(context: typer.Context) -> None:
+    """Copy the state directory of a server, which may run (--state-dir DIR), to a new folder."""
+    hand_over("headstart_server.jobs.backup", context.args)
+
+
 def _store_command(name: str, context: typer.Context) -> None:
     hand_over("headstart_server.embedding_store.cli", [name, *context.args])
 

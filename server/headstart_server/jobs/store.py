@@ -18,10 +18,10 @@ from headstart_server.core.errors import AlreadyExistsError, DataLossError, Fail
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, JobFailure, StateChange, from_plain
+from headstart_server.jobs import schema
 from headstart_server.jobs.database import (
     EVENTS,
     JOBS,
-    METADATA,
     READS,
     check,
     connect,
@@ -45,7 +45,7 @@ class JobStore:
         with unusable_named():
             self._engine = connect(url)
             self._reading = self._engine.execution_options(**{READS: True})
-            METADATA.create_all(self._engine)
+            schema.prepare(self._engine)
             check(self._engine)
         self._damaged: frozenset[str] = frozenset()
         """Jobs that were found to be damaged and are not deleted yet."""

@@ -60,6 +60,7 @@ def test_info_and_plan_are_read_by_people_and_machines(run: Run, spec: Path, row
     [
         (["serve", "--state-dir", "s", "--port", "0"], "headstart_server.app", ["--state-dir", "s", "--port", "0"]),
         (["serve", "--help"], "headstart_server.app", ["--help"]),
+        (["backup", "--state-dir", "s", "copy"], "headstart_server.jobs.backup", ["--state-dir", "s", "copy"]),
         (
             ["store", "verify", "--state-dir", "s"],
             "headstart_server.embedding_store.cli",
@@ -88,7 +89,7 @@ def test_the_servers_commands_get_their_arguments_as_they_are(
 
     fake = ModuleType(module)
     setattr(fake, "main", take)  # noqa: B010  (a module has no such attribute to the type checker)
-    for parent in ("headstart_server", "headstart_server.embedding_store"):
+    for parent in ("headstart_server", "headstart_server.embedding_store", "headstart_server.jobs"):
         monkeypatch.setitem(sys.modules, parent, ModuleType(parent))
     monkeypatch.setitem(sys.modules, module, fake)
     assert run(*arguments).code == 7
