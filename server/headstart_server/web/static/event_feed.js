@@ -17,8 +17,8 @@ const LONGEST_PAUSE_MS = 8_000;
  * replayed.
  *
  * @param {string} id of the job
- * @param {object} listener `events(list)` in order, each event once; `status(text)`: `connecting`, `live`,
- *   `reconnecting`, `ended`; `failed(error)`: the job is not there
+ * @param {object} listener `events(list)` in order, each event once; `status(text, reason)`: `connecting`,
+ *   `live`, `reconnecting` and why, `ended`; `failed(error)`: the job is not there
  * @param {AbortSignal} signal
  */
 export async function follow(id, listener, signal) {
@@ -35,6 +35,7 @@ export async function follow(id, listener, signal) {
   while (!signal.aborted) {
     await visible(signal);
     const wasHidden = new AbortController();
+    let reason = "The connection broke.";
     const stopWhenHidden = () => document.hidden && wasHidden.abort();
     document.addEventListener("visibilitychange", stopWhenHidden);
     try {
@@ -45,11 +46,12 @@ export async function follow(id, listener, signal) {
       }
     } catch (error) {
       if (error.isMissing) return listener.failed(error);
+      reason = error.message;
     } finally {
       document.removeEventListener("visibilitychange", stopWhenHidden);
     }
     if (signal.aborted || wasHidden.signal.aborted) continue;
-    listener.status("reconnecting");
+    listener.status("reconnecting", reason);
     await sleep(pause, signal);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
@@ -71,12 +73,12 @@ export async function readUntil(id, after, until, signal) {
   return found;
 }
 
-/** Events after `last` without gaps; those that came before, and those after a gap, are left to the next connection. */
+/** Events after `last`; throws where one is missing, so that the next connection asks for it. */
 function inOrder(events, last) {
-  const found = [];
-  for (const event of events) {
-    if (number(event.sequence) === last + found.length + 1) found.push(event);
-  }
+  const found = events.filter((event) => number(event.sequence) > last);
+  found.forEach((event, index) => {
+    if (number(event.sequence) !== last + index + 1) throw new Error(`Event ${last + index + 1} is missing.`);
+  });
   return found;
 }
 

@@ -52,7 +52,7 @@ class RunView {
 
   async start() {
     const listener = {
-      status: (status) => this.header.connection(status),
+      status: (status, reason) => this.header.connection(status, reason),
       failed: (error) => this.#fail(error),
       events: (events) => this.#take(events),
     };

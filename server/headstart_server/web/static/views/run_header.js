@@ -58,9 +58,10 @@ export class RunHeader {
   }
 
   /** Says how the page hears of the run. */
-  connection(status) {
+  connection(status, reason = "") {
     const [tone, text] = CONNECTIONS[status];
     this.link.className = `connection ${tone}`;
+    this.link.title = reason;
     setText(this.link, text);
   }
 
