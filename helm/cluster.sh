@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the chart into a cluster without nodes: etcd, kube-apiserver and kube-controller-manager, built from released Go
-# modules into build/tools, which takes half an hour of two cores and 4 GB the first time. Runs the chart's pod in namespaces.
+# modules into build/tools, which takes most of an hour the first time. Runs the chart's pod in namespaces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
