@@ -174,6 +174,19 @@ def test_a_spread_that_does_not_say_so_counts_the_servers(program: str) -> None:
     assert second == given[1]
 
 
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: bool) -> None:
+    values = f"tls.enabled={str(with_tls).lower()},tls.existingSecret=certificate"
+    found = rendered(program, "--set", values)
+    [server] = [item for item in found if item["kind"] == "StatefulSet"]
+    container = server["spec"]["template"]["spec"]["containers"][0]
+    for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        asked = (
+            {"httpGet": {"path": path, "port": "http", "scheme": "HTTPS"}} if with_tls else {"grpc": {"port": 50051}}
+        )
+        assert asked.items() <= container[probe].items()
+
+
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
 def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
     found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")

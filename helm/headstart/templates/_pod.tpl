@@ -30,11 +30,13 @@
 {{- toYaml $resources -}}
 {{- end -}}
 
-{{/* The kubelet's gRPC probe knows no TLS: with TLS the port is only connected to. */}}
+{{/* The kubelet's gRPC probe knows no TLS; its HTTPS one asks for no certificate that it would have to know. */}}
 {{- define "headstart.probe" -}}
 {{- if .root.Values.tls.enabled -}}
-tcpSocket:
-  port: grpc
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: HTTPS
 {{- else -}}
 grpc:
   port: 50051
@@ -47,11 +49,11 @@ failureThreshold: {{ .failures }}
 {{- define "headstart.probes" -}}
 startupProbe:
   {{- $starts := div (add .Values.probes.startupSeconds .Values.probes.periodSeconds -1) .Values.probes.periodSeconds }}
-  {{- include "headstart.probe" (dict "root" . "failures" $starts) | nindent 2 }}
+  {{- include "headstart.probe" (dict "root" . "failures" $starts "path" "/readyz") | nindent 2 }}
 readinessProbe:
-  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures) | nindent 2 }}
+  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures "path" "/readyz") | nindent 2 }}
 livenessProbe:
-  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.livenessFailures) | nindent 2 }}
+  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.livenessFailures "path" "/livez") | nindent 2 }}
 {{- end -}}
 
 {{- define "headstart.volumeMounts" -}}
