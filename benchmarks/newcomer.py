@@ -2,8 +2,8 @@
 
 Usage: python -m benchmarks.newcomer
 
-Clones the repository as it is committed into a temporary folder, with an environment of its own: most of the time is the
-package index's and the disk's.
+Clones the repository as it is committed into a temporary folder, with an environment of its own: most of the time is
+the package index's and the disk's.
 """
 
 import json
