@@ -117,6 +117,8 @@ class App:
         for file in (self.settings.port_file, self.settings.http_port_file):
             if file is not None:
                 _require_writable(file.parent)
+        if self.http is not None:
+            self.http.bind()
         await self.supervisor.start()
         await self.server.start()
         metrics.register(*self.readings)

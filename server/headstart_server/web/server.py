@@ -30,20 +30,31 @@ class HttpServer:
             ssl_keyfile=key,
         )
         self._server = _Uvicorn(config)
-        require_free_port(host, port, "--http-port")
-        self._socket = _listening(host, port)
-        self.port: int = self._socket.getsockname()[1]
+        self._host, self._wanted = host, port
+        self._socket: socket.socket | None = None
         self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, once it is bound."""
+        assert self._socket is not None
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    def bind(self) -> None:
+        """Takes the port; raises FailedPreconditionError where nobody could listen."""
+        require_free_port(self._host, self._wanted, "--http-port")
+        self._socket = _bound(self._host, self._wanted)
 
     def start(self) -> None:
         """Listens; requests are answered from the next turns of the event loop on."""
+        assert self._socket is not None
         self._socket.listen()
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
 
     async def stop(self, grace_seconds: float) -> None:
         """Stops listening, lets requests finish for a while, and ends those that are left."""
         if self._serving is None:
-            self._socket.close()
             return
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
@@ -58,11 +69,11 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    listening = socket.socket(family, kind, protocol)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(address)
-    return listening
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(address)
+    return bound
