@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import tempfile
 import threading
 from dataclasses import replace
@@ -57,6 +58,8 @@ from headstart_server.web.server import HttpServer
 from headstart_server.web.site import site
 
 _log = structlog.get_logger()
+_SWITCH_SECONDS = 0.0005
+"""After so long a thread that computes in Python gives way to the event loop, which by default waits 5 ms for each."""
 _LEAVING_SECONDS = 2.0
 """How long the rest may take once the calls have had their grace."""
 
@@ -217,6 +220,7 @@ class App:
 
 async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM; raises HeadstartError for settings that cannot be had."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     stopping = asyncio.Event()

@@ -18,6 +18,7 @@ from headstart_server import tracing
 from headstart_server.core.errors import CancelledError, HeadstartError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
+from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.envelopes import JobEnvelope, job_envelope
@@ -31,11 +32,14 @@ _STAGES = {
     State.PUBLISHING: "publish",
 }
 """What spans are called."""
+_NICE = 2
+"""Yields to the server, whose answers somebody waits for; exports yield to jobs. Alone, a job has all cores as before."""
 
 
 def main() -> None:
     """Warms up, then serves jobs from standard input."""
     out = outgoing()
+    lower_priority(_NICE)
     configure_logs(json_lines=True)
     tracing.configure()
     Worker(sys.stdin, out).serve()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,15 @@ def test_the_group_of_a_session_goes_with_its_leader(leads: bool, nice: int) -> 
     )
     group = int(done.stdout.split()[-1])
     assert group == nice if leads else group == int(GROUP.read_text().split()[-1])
+
+
+def test_a_worker_yields_to_the_server() -> None:
+    command = [sys.executable, "-m", "headstart_server.jobs.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as worker:
+        wanted = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 2)
+        deadline = time.monotonic() + 60
+        while os.getpriority(os.PRIO_PROCESS, worker.pid) != wanted and time.monotonic() < deadline:
+            time.sleep(0.01)
+        found = os.getpriority(os.PRIO_PROCESS, worker.pid)
+        worker.kill()
+    assert found == wanted
