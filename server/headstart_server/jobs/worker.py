@@ -33,7 +33,7 @@ _STAGES = {
 }
 """What spans are called."""
 _NICE = 2
-"""Yields to the server, whose answers somebody waits for; exports yield to jobs. Alone, a job has all cores as before."""
+"""Jobs yield to the server, whose answers somebody waits for, and exports to jobs. Alone, a job has all cores."""
 
 
 def main() -> None:
