@@ -125,7 +125,9 @@ def _follow(url: str) -> None:
     while True:
         newest = json.loads(_read(f"{url}/api/v1/trainJobs?pageSize=1"))["trainJobs"][0]["name"]
         if newest == last:
-            time.sleep(0.1)
+            time.sleep(
+                _LIST_SECONDS
+            )  # the page of a run that has ended asks for nothing; for the next one, the list does
             continue
         with urllib.request.urlopen(f"{url}/api/v1/{newest}/events") as stream:
             for _ in stream:

@@ -18,6 +18,9 @@ _QUIET_SECONDS = 15.0
 _RETRY = b"retry: 1000\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
 _END = b"event: end\ndata: {}\n\n"
+_MOST_BLOCKS = 1_000
+_BLOCKS: dict[tuple[str, int], bytes] = {}
+"""What was sent last, by job and number: an event never changes."""
 
 
 class EventStream:
@@ -57,10 +60,20 @@ async def _lines(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncIterator[byte
     try:
         async with aclosing(_with_pauses(events)) as found:
             async for event in found:
-                yield _KEEP_ALIVE if event is None else f"id: {event.sequence}\ndata: {to_json(event)}\n\n".encode()
+                yield _KEEP_ALIVE if event is None else _block(event)
     except StoppingError:
         return
     yield _END
+
+
+def _block(event: pb.TrainJobEvent) -> bytes:
+    """The event as it is sent, made once for all who watch a job: they hear of it at about the same time."""
+    key = event.job, event.sequence
+    block = _BLOCKS.pop(key, None) or f"id: {event.sequence}\ndata: {to_json(event)}\n\n".encode()
+    _BLOCKS[key] = block  # the last of those that are kept: a dict keeps its order
+    if len(_BLOCKS) > _MOST_BLOCKS:
+        del _BLOCKS[next(iter(_BLOCKS))]
+    return block
 
 
 async def _with_pauses(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncGenerator[pb.TrainJobEvent | None]:

@@ -50,7 +50,7 @@ class FakeServicer:
 
     async def WatchTrainJob(self, request: pb.WatchTrainJobRequest, _: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
         for sequence in range(request.after_sequence + 1, self.stops_after + 1):
-            yield pb.TrainJobEvent(sequence=sequence, warning=pb.JobWarning(message="line\nfeed"))
+            yield pb.TrainJobEvent(job=request.name, sequence=sequence, warning=pb.JobWarning(message="line\nfeed"))
         if self.stops_after < LAST:
             raise StoppingError("the server is stopping", retry_after=1)
 
@@ -145,7 +145,10 @@ async def test_events_go_on_after_the_last_one_seen(
     found = [re.fullmatch(r"id: (\d+)\ndata: (.*)", block) for block in blocks[1:-1]]
     events = [(int(each[1]), json.loads(each[2])) for each in found if each is not None]
     assert [number for number, _ in events] == list(range(first, LAST + 1))
-    assert all(event == {"sequence": str(number), "warning": {"message": "line\nfeed"}} for number, event in events)
+    assert all(
+        event == {"job": "trainJobs/known", "sequence": str(number), "warning": {"message": "line\nfeed"}}
+        for number, event in events
+    )
 
 
 async def test_a_stream_that_the_server_ends_has_no_end(client: httpx.AsyncClient, servicer: FakeServicer) -> None:
