@@ -11,6 +11,7 @@ from starlette.responses import StreamingResponse
 
 from headstart_server.core.errors import StoppingError, invalid
 from headstart_server.rpc.measuring import measured
+from headstart_server.rpc.remembered import Remembered
 from headstart_server.web.transcoding import to_json
 
 _QUIET_SECONDS = 15.0
@@ -18,9 +19,14 @@ _QUIET_SECONDS = 15.0
 _RETRY = b"retry: 1000\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
 _END = b"event: end\ndata: {}\n\n"
-_MOST_BLOCKS = 1_000
-_BLOCKS: dict[tuple[str, int], bytes] = {}
-"""What was sent last, by job and number: an event never changes."""
+
+
+def _block(event: pb.TrainJobEvent) -> bytes:
+    return f"id: {event.sequence}\ndata: {to_json(event)}\n\n".encode()
+
+
+_BLOCKS = Remembered(_block, most=1_000)
+"""As they are sent, made once for all who watch a job: they hear of an event at about the same time."""
 
 
 class EventStream:
@@ -60,20 +66,13 @@ async def _lines(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncIterator[byte
     try:
         async with aclosing(_with_pauses(events)) as found:
             async for event in found:
-                yield _KEEP_ALIVE if event is None else _block(event)
+                if event is None:
+                    yield _KEEP_ALIVE
+                else:
+                    yield _BLOCKS.of(f"{event.job}/{event.sequence}", event)
     except StoppingError:
         return
     yield _END
-
-
-def _block(event: pb.TrainJobEvent) -> bytes:
-    """The event as it is sent, made once for all who watch a job: they hear of it at about the same time."""
-    key = event.job, event.sequence
-    block = _BLOCKS.pop(key, None) or f"id: {event.sequence}\ndata: {to_json(event)}\n\n".encode()
-    _BLOCKS[key] = block  # the last of those that are kept: a dict keeps its order
-    if len(_BLOCKS) > _MOST_BLOCKS:
-        del _BLOCKS[next(iter(_BLOCKS))]
-    return block
 
 
 async def _with_pauses(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncGenerator[pb.TrainJobEvent | None]:

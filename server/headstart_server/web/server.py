@@ -24,6 +24,7 @@ class HttpServer:
             lifespan="off",
             ws="none",
             log_config=None,
+            log_level="critical",  # what the application raises is logged by itself, in the server's own format
             access_log=False,
             server_header=False,
             ssl_certfile=certificate,

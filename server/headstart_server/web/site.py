@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -22,6 +23,7 @@ from headstart_server.web.health import Exposition, Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.transcoding import endpoint
 
+_log = structlog.get_logger()
 _STATIC = Path(__file__).parent / "static"
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _HEADERS = {
@@ -77,16 +79,18 @@ async def _unknown(request: Request) -> Response:
 
 
 class _Outermost:
-    """Adds what every answer carries, and keeps to itself what has been answered."""
+    """Adds what every answer carries, and ends those that fail once they have begun."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        kept = "no-cache" if scope["path"].startswith("/static/") else "no-store"
+        kept, begun = "no-cache" if scope["path"].startswith("/static/") else "no-store", False
 
         async def add(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = begun or message["status"] < 400
                 headers = MutableHeaders(scope=message)
                 headers.update(_HEADERS)
                 headers.setdefault("Cache-Control", kept)
@@ -94,8 +98,10 @@ class _Outermost:
 
         try:
             await self._app(scope, receive, add)
-        except Exception:  # noqa: BLE001 - `unexpected_error` has logged and answered it; Starlette raises it once more
-            return
+        except Exception as error:  # raised once more by Starlette, after `unexpected_error` has answered and logged it
+            if begun:
+                _log.error("http response was cut short", path=scope["path"], exc_info=error)
+                raise  # so that the connection is closed: the client sees that more would have come
 
 
 class _LocalHosts:

@@ -12,13 +12,14 @@ import httpx
 import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server import metrics
-from headstart_server.core.errors import NotFoundError, OverloadedError, StoppingError
+from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError, StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.web.health import Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.site import site
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
+from structlog.testing import capture_logs
 
 JSON = {"Content-Type": "application/json"}
 LAST = 4
@@ -30,6 +31,7 @@ class FakeServicer:
     def __init__(self) -> None:
         self.asked: list[Any] = []
         self.stops_after = LAST
+        self.stops_with: Exception = StoppingError("the server is stopping", retry_after=1)
 
     def __getattr__(self, name: str) -> Any:
         async def answer(request: Any, _: Any) -> Any:
@@ -52,7 +54,7 @@ class FakeServicer:
         for sequence in range(request.after_sequence + 1, self.stops_after + 1):
             yield pb.TrainJobEvent(job=request.name, sequence=sequence, warning=pb.JobWarning(message="line\nfeed"))
         if self.stops_after < LAST:
-            raise StoppingError("the server is stopping", retry_after=1)
+            raise self.stops_with
 
 
 @pytest.fixture
@@ -156,6 +158,19 @@ async def test_a_stream_that_the_server_ends_has_no_end(client: httpx.AsyncClien
     answer = await client.get(f"{ROOT}/trainJobs/known/events")
     assert answer.text.count("id: ") == 2
     assert "event: end" not in answer.text
+
+
+@pytest.mark.parametrize("error", [DataLossError("trainJobs/known is damaged"), RuntimeError("unforeseen")])
+async def test_a_stream_that_fails_midway_is_cut_and_logged(error: Exception, servicer: FakeServicer) -> None:
+    servicer.stops_after, servicer.stops_with = 2, error
+    transport = httpx.ASGITransport(app_of(servicer), raise_app_exceptions=False)
+    with capture_logs() as logs:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            answer = await client.get(f"{ROOT}/trainJobs/known/events")
+    assert answer.text.count("id: ") == 2
+    assert "event: end" not in answer.text
+    [logged] = [line for line in logs if line["event"] == "http response was cut short"]
+    assert error in (logged["exc_info"], logged["exc_info"].__cause__)
 
 
 @pytest.mark.parametrize(
