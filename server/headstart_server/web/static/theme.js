@@ -1,11 +1,17 @@
-// Sets the theme before anything is painted: the one that was chosen here, else the system's.
+// Sets the theme before anything is painted, and when the system's changes: the one that was chosen here, else the system's.
 "use strict";
 (() => {
-  let chosen = null;
-  try {
-    chosen = localStorage.getItem("headstart-theme");
-  } catch {
-    // storage is off: the system's theme holds
-  }
-  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const chosen = () => {
+    try {
+      return localStorage.getItem("headstart-theme");
+    } catch {
+      return null; // storage is off
+    }
+  };
+  const set = () => {
+    document.documentElement.dataset.theme = chosen() ?? (dark.matches ? "dark" : "light");
+  };
+  dark.addEventListener("change", set);
+  set();
 })();

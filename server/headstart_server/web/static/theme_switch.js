@@ -5,8 +5,7 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 const listeners = new Set();
 
 function isDark() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "dark" : system.matches;
+  return document.documentElement.dataset.theme === "dark"; // which theme.js has set
 }
 
 /** Calls `listener` after each change of the theme, until `signal` aborts. */
