@@ -71,6 +71,14 @@ class Trainings:
         )
         return without, theirs, ours
 
+    def require_alike(self, folder: Path, row: SpelledKey) -> None:
+        """Both spellings train the same, and otherwise than without the key."""
+        if row.sections:
+            pytest.importorskip("ray")
+        without, theirs, ours = self.of(folder, row)
+        assert theirs.same(ours)
+        assert row.differs(theirs, without), (theirs, without)
+
     def _trained(self, folder: Path, values: dict[str, Any]) -> Training:
         key = json.dumps(values)
         if key not in self.known:

@@ -168,7 +168,8 @@ def _by_class(found: OutputEvaluation, labels: Sequence[str], targets: Tensor, p
 
 def _ranked(true: Tensor, predicted: Tensor) -> list[int]:
     """Classes by rows, then by predictions, then by their order."""
-    return sorted(range(len(true)), key=lambda index: (-int(true[index]), -int(predicted[index])))
+    rows, predictions = true.tolist(), predicted.tolist()
+    return sorted(range(len(rows)), key=lambda index: (-rows[index], -predictions[index]))
 
 
 def _classes(labels: Sequence[str], true: Tensor, predicted: Tensor, right: Tensor) -> list[ClassMetrics]:

@@ -210,11 +210,7 @@ def trainings() -> Trainings:
 def test_a_key_changes_a_training_as_it_says_in_both_spellings(
     row: SpelledKey, tmp_path: Path, trainings: Trainings
 ) -> None:
-    if row.sections:
-        pytest.importorskip("ray")
-    without, theirs, ours = trainings.of(tmp_path, row)
-    assert theirs.same(ours)
-    assert row.differs(theirs, without), (theirs, without)
+    trainings.require_alike(tmp_path, row)
 
 
 def test_a_row_is_drawn_about_as_often_as_any_other_of_its_label(tmp_path: Path) -> None:

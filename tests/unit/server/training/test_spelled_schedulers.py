@@ -151,8 +151,4 @@ def trainings() -> Trainings:
 def test_a_key_of_the_scheduler_sets_rates_as_it_says_in_both_spellings(
     row: SpelledKey, tmp_path: Path, trainings: Trainings
 ) -> None:
-    if row.sections:
-        pytest.importorskip("ray")
-    without, theirs, ours = trainings.of(tmp_path, row)
-    assert theirs.same(ours)
-    assert row.differs(theirs, without), (theirs, without)
+    trainings.require_alike(tmp_path, row)
