@@ -64,7 +64,7 @@ def test_chosen_jobs_are_compared_by_what_differs(site: Site, browsing: Browsing
     page.get_by_role("link", name="Compare 2 jobs").click()
     page.wait_for_url(re.compile(r"#/compare\?jobs=[^,]+,[^,]+$"))
     differences = page.get_by_role("region", name="Spec differences").last
-    differences.wait_for()
+    differences.get_by_text("trainer.learning_rate").wait_for()
     paths = differences.locator("tbody th").all_text_contents()
     assert {"trainer.epochs", "trainer.learning_rate"} <= set(paths)
     assert "trainer.batch_size" not in paths

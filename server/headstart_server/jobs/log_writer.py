@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection
 
 from headstart_server.engines.events import JobEvent, StateChange, kind_of, to_plain
 from headstart_server.jobs.database import EVENTS, JOBS, to_row
-from headstart_server.jobs.records import JobRecord, apply
+from headstart_server.jobs.records import JobRecord, LogEntry, apply
 from headstart_server.jobs.transitions import check_transition
 from headstart_server.training.reports import EpochReport, PastEpoch
 
-Appended = tuple[JobRecord, list[JobEvent]]
+Appended = tuple[JobRecord, list[LogEntry]]
 """A job after some events, and those events as they were stored."""
 
 
@@ -40,7 +40,7 @@ def unlogged(connection: Connection, identifier: str, events: Sequence[JobEvent]
 def append(connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -> Appended:
     """Writes events, and what they change of the job; a state's `before` is the one that the store knows."""
     now, before = datetime.now(UTC), job
-    appended: list[JobEvent] = []
+    appended: list[LogEntry] = []
     rows = []
     for event in events:
         if isinstance(event, StateChange):
@@ -52,7 +52,7 @@ def append(connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -
         kind, data = to_plain(event)
         entry = {"job": job.identifier, "sequence": job.last_sequence, "time": now.isoformat(), "kind": kind}
         rows.append({**entry, "data": json.dumps(data)})
-        appended.append(event)
+        appended.append(LogEntry(job.last_sequence, now, event))
     if rows:
         connection.execute(insert(EVENTS), rows)
         changed = to_row(job, since=before)

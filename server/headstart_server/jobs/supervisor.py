@@ -131,8 +131,8 @@ class Supervisor:
         await self._executors.store.run(self._store.delete, identifier)
         await self._executors.files.run(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
 
-    def watch(self, identifier: str, after: int) -> AsyncIterator[LogEntry]:
-        """A job's events after a sequence number, then live to its end. Raises NotFoundError."""
+    def watch(self, identifier: str, after: int) -> AsyncIterator[list[LogEntry]]:
+        """See EventLog.watch."""
         return self._log.watch(identifier, after)
 
     @property

@@ -18,7 +18,7 @@ class Remembered(Generic[Value, Message]):
     def of(self, name: str, value: Value) -> Message:
         """The message of a value; the one that was made for this name, if it was of an equal value."""
         known = self._made.get(name)
-        if known is None or known[0] != value:
+        if known is None or (known[0] is not value and known[0] != value):
             known = self._made[name] = value, self._make(value)
         self._made.move_to_end(name)
         if len(self._made) > self._most:

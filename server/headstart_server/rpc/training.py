@@ -1,7 +1,7 @@
 """TrainingService."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -10,14 +10,17 @@ from headstart.v1 import training_pb2_grpc
 
 from headstart_server.core.errors import UnimplementedError, invalid
 from headstart_server.core.names import id_of
+from headstart_server.core.principal import Principal
 from headstart_server.core.reasons import Notice
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
 from headstart_server.engines.events import EncodeReport
+from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.passes import PlannedPass
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
 from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message, spec_values
+from headstart_server.rpc.remembered import Remembered
 from headstart_server.rpc.tables import arrow_table
 from headstart_server.service.admission import ROLES, DataPath, DataSource, InlineData, TrainOrder, UploadedData
 from headstart_server.service.training import PlannedJob, TrainingService
@@ -34,21 +37,38 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     def __init__(self, training: TrainingService) -> None:
         self._training = training
+        # made once for all who watch a job: they hear of an event at about the same time
+        self._events: Remembered[tuple[str, LogEntry], pb.TrainJobEvent] = Remembered(
+            lambda logged: event_message(*logged), most=1_000
+        )
 
     async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
         """Creates and follows."""
         caller = caller_of(context)
         job = await self._training.create(caller, partial(_order, request))
-        async for entry in self._training.follow(caller, job.identifier, 0):
-            yield event_message(job.identifier, entry)
+        async for events in self._follow(caller, job.identifier, 0):
+            for event in events:
+                yield event
 
     async def WatchTrainJob(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
         """Replays and follows."""
+        async for events in self.watched(request, context):
+            for event in events:
+                yield event
+
+    async def watched(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[list[pb.TrainJobEvent]]:
+        """As WatchTrainJob, with the events that are there together."""
         if request.after_sequence < 0:
             raise invalid("after_sequence", f"{request.after_sequence} is negative; use 0 to replay all")
         identifier = id_of(JOBS, request.name)
-        async for entry in self._training.follow(caller_of(context), identifier, request.after_sequence):
-            yield event_message(identifier, entry)
+        async for events in self._follow(caller_of(context), identifier, request.after_sequence):
+            yield events
+
+    async def _follow(
+        self, caller: Principal, identifier: str, after: int
+    ) -> AsyncGenerator[list[pb.TrainJobEvent], None]:
+        async for entries in self._training.follow(caller, identifier, after):
+            yield [self._events.of(f"{identifier}/{entry.sequence}", (identifier, entry)) for entry in entries]
 
     async def GetTrainJob(self, request: pb.GetTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         """Reads."""

@@ -62,14 +62,14 @@ class TrainingService:
             gone.set()
             raise
 
-    async def follow(self, caller: Principal, identifier: str, after: int) -> AsyncIterator[LogEntry]:
-        """A job's events after a sequence number, then live to its end.
+    async def follow(self, caller: Principal, identifier: str, after: int) -> AsyncIterator[list[LogEntry]]:
+        """A job's events after a sequence number, then live to its end, as they come.
 
         Raises NotFoundError, and StoppingError where the server stops before the job has ended.
         """
         caller.require(Scope.READ)
-        async for entry in self._supervisor.watch(identifier, after):
-            yield entry
+        async for entries in self._supervisor.watch(identifier, after):
+            yield entries
         if self._supervisor.interrupted:
             raise StoppingError("the server is stopping; watch the job again when it is back", retry_after=1)
 

@@ -19,6 +19,7 @@ _QUIET_SECONDS = 15.0
 _RETRY = b"retry: 1000\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
 _END = b"event: end\ndata: {}\n\n"
+_Batches = AsyncGenerator[list[pb.TrainJobEvent], None]
 
 
 def _block(event: pb.TrainJobEvent) -> bytes:
@@ -39,7 +40,7 @@ class EventStream:
         """Raises NotFoundError before the first byte, so that the browser does not ask again and again."""
         name, after = f"trainJobs/{request.path_params['id']}", _after(request)
         await self._training.GetTrainJob(pb.GetTrainJobRequest(name=name), request)
-        watched = self._training.WatchTrainJob(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
+        watched = self._training.watched(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
         # proxies that gather answers before they pass them on would hold events back (nginx reads this header)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_lines(_measured(watched)), media_type="text/event-stream", headers=headers)
@@ -53,43 +54,43 @@ def _after(request: Request) -> int:
     return int(given)
 
 
-async def _measured(events: AsyncGenerator[pb.TrainJobEvent, None]) -> AsyncGenerator[pb.TrainJobEvent, None]:
+async def _measured(watched: _Batches) -> _Batches:
     with measured("headstart.v1.TrainingService", "WatchTrainJob"):
-        async with aclosing(events) as found:
-            async for event in found:
-                yield event
+        async with aclosing(watched) as found:
+            async for events in found:
+                yield events
 
 
-async def _lines(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncIterator[bytes]:
+async def _lines(watched: _Batches) -> AsyncIterator[bytes]:
     """The stream; one that the server ends early has no `end`, and the browser asks again for the rest."""
     yield _RETRY
     try:
-        async with aclosing(_with_pauses(events)) as found:
-            async for event in found:
-                if event is None:
+        async with aclosing(_with_pauses(watched)) as found:
+            async for events in found:
+                if events is None:
                     yield _KEEP_ALIVE
                 else:
-                    yield _BLOCKS.of(f"{event.job}/{event.sequence}", event)
+                    yield b"".join(_BLOCKS.of(f"{event.job}/{event.sequence}", event) for event in events)
     except StoppingError:
         return
     yield _END
 
 
-async def _with_pauses(events: AsyncGenerator[pb.TrainJobEvent]) -> AsyncGenerator[pb.TrainJobEvent | None]:
+async def _with_pauses(watched: _Batches) -> AsyncGenerator[list[pb.TrainJobEvent] | None, None]:
     """The events, and None whenever there was none for a while."""
-    following = asyncio.ensure_future(anext(events, None))
+    following = asyncio.ensure_future(anext(watched, None))
     try:
         while True:
             done, _ = await asyncio.wait([following], timeout=_QUIET_SECONDS)
             if not done:
                 yield None
                 continue
-            event = following.result()
-            if event is None:
+            events = following.result()
+            if events is None:
                 return
-            yield event
-            following = asyncio.ensure_future(anext(events, None))
+            yield events
+            following = asyncio.ensure_future(anext(watched, None))
     finally:
         following.cancel()  # a generator that is waited for cannot be closed
         await asyncio.wait([following])
-        await events.aclose()
+        await watched.aclose()

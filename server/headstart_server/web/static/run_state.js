@@ -26,6 +26,8 @@ export class RunState {
     this.lastStep = null;
     /** EpochMetrics by evaluation. One that is told again is the same one. */
     this.byEvaluation = new Map();
+    /** Epochs done and milliseconds, at the first evaluation that was applied and at the last. */
+    this.pace = null;
     this.warnings = [];
     this.values = [];
     this.rows = null;
@@ -81,12 +83,22 @@ export class RunState {
       const { step, totalSteps, etaSeconds } = this.lastStep;
       return { part: number(step) / Math.max(1, number(totalSteps)), left: number(etaSeconds) };
     }
+    if (this.state === "STATE_TRAINING") return this.#progressByEpochs();
     if (this.state === "STATE_ENCODING" && this.passes.size) {
       const passes = [...this.passes.values()];
       const sum = (field) => passes.reduce((total, item) => total + number(item[field]), 0);
       return { part: sum("rowsSeen") / Math.max(1, sum("rowsTotal")), left: number(passes.at(-1).etaSeconds) };
     }
     return { part: this.ended ? 1 : null, left: null };
+  }
+
+  /** Of short epochs there are many between two reports of steps, and the end of a log may hold none. */
+  #progressByEpochs() {
+    const total = Number(this.values.find(({ path }) => path === "trainer.epochs")?.valueJson);
+    if (!this.pace || !(total > 0)) return { part: null, left: null };
+    const { first, last } = this.pace;
+    const each = (last.time - first.time) / 1000 / (last.epochs - first.epochs);
+    return { part: last.epochs / total, left: Number.isFinite(each) ? (total - last.epochs) * each : null };
   }
 
   #enter(change) {
@@ -115,6 +127,8 @@ export class RunState {
 
   #evaluate(metrics) {
     this.byEvaluation.set(metrics.evaluation || metrics.epoch, metrics);
+    const last = { epochs: number(metrics.epochs) || number(metrics.epoch), time: this.time };
+    this.pace = { first: this.pace?.first ?? last, last };
   }
 
   #warn(warning) {

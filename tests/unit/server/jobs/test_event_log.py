@@ -47,8 +47,12 @@ def steps(count: int) -> list[JobEvent]:
     return list(map(step_report, range(count)))
 
 
+def numbers(entries: list[LogEntry]) -> list[int]:
+    return [entry.sequence for entry in entries]
+
+
 async def read(log: EventLog, identifier: str, after: int = 0) -> list[int]:
-    return [event.sequence async for event in log.watch(identifier, after)]
+    return [number async for entries in log.watch(identifier, after) for number in numbers(entries)]
 
 
 async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStore) -> None:
@@ -66,13 +70,68 @@ async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobS
     identifier = running(store)
     log = EventLog(counted, THREADS, THREADS)
     watch: Any = log.watch(identifier, 0)
-    assert (await anext(watch)).sequence == 1
+    assert numbers(await anext(watch)) == [1, 2]
     for _ in range(5):
         await log.write(store.append_reports, identifier, steps(1_000))
     assert counted.pages == [2]  # what it was given before, no more
-    assert [(await anext(watch)).sequence for _ in range(300)] == list(range(2, 302))
+    assert [number for _ in range(2) for number in numbers(await anext(watch))] == list(range(3, 403))
     assert counted.pages == [2, 200, 200]
     await watch.aclose()
+
+
+async def test_those_who_have_caught_up_share_what_is_written_without_reading_the_store(store: JobStore) -> None:
+    counted: Any = CountedStore(store)
+    log, identifier = EventLog(counted, THREADS, THREADS), running(store)
+    watchers = [asyncio.create_task(read(log, identifier)) for _ in range(10)]
+    await asyncio.sleep(0.1)
+    caught_up = len(counted.pages)
+    for _ in range(20):
+        await log.write(store.append_reports, identifier, steps(3))
+    await log.write(store.end, identifier, State.CANCELLED)
+    assert await asyncio.gather(*watchers) == [list(range(1, 64))] * 10
+    assert len(counted.pages) == caught_up
+
+
+async def test_reports_that_come_fast_are_given_together_and_a_change_of_state_at_once(store: JobStore) -> None:
+    log, identifier = EventLog(store, THREADS, THREADS, pace=3_600), running(store)
+    watch = log.watch(identifier, 2)
+    given: list[list[int]] = []
+
+    async def follow() -> None:
+        given.extend([numbers(entries) async for entries in watch])
+
+    watcher = asyncio.create_task(follow())
+    await asyncio.sleep(0.05)
+    for _ in range(10):
+        await log.write(store.append_reports, identifier, steps(1))
+    await log.write(store.append_reports, identifier, [StateChange(State.ENCODING)])
+    await log.write(store.end, identifier, State.CANCELLED)
+    await watcher
+    assert [number for numbers_ in given for number in numbers_] == list(range(3, 15))
+    assert len(given) <= 4  # the first report, the others with the change of state, and the end
+
+
+async def test_writes_that_are_heard_of_in_the_other_order_leave_no_gap(store: JobStore) -> None:
+    identifier = running(store)
+    log = EventLog(store, THREADS, THREADS)
+    watcher = asyncio.create_task(read(log, identifier))
+    await asyncio.sleep(0.05)
+    first_stored, second_done = threading.Event(), asyncio.Event()
+
+    def late(job: str, events: list[JobEvent]) -> Any:
+        appended = store.append_reports(job, events)
+        first_stored.set()
+        asyncio.run_coroutine_threadsafe(second_done.wait(), loop).result()
+        return appended
+
+    loop = asyncio.get_running_loop()
+    slow = asyncio.create_task(log.write(late, identifier, steps(2)))
+    await loop.run_in_executor(None, first_stored.wait)
+    await log.write(store.append_reports, identifier, steps(2))
+    second_done.set()
+    await slow
+    await log.write(store.end, identifier, State.CANCELLED)
+    assert await watcher == list(range(1, 8))
 
 
 async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:

@@ -18,11 +18,16 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
+from headstart_server.jobs.records import LogEntry
 from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch
 
 from tests.support.fake_workers import job_record, step_report
 from tests.support.job_logs import created, numbers, sequences
+
+
+def of(entries: list[LogEntry]) -> list[JobEvent]:
+    return [entry.event for entry in entries]
 
 
 def steps(*numbers: int) -> list[JobEvent]:
@@ -86,8 +91,8 @@ def test_a_batch_of_reports_is_written_whole_or_not_at_all(store: JobStore) -> N
 def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
     job = created(store)
     _, appended = store.append_reports(job.identifier, [StateChange(State.PREPARING, State.TRAINING)])
-    assert appended == [StateChange(State.PREPARING, State.QUEUED)]
-    assert [entry.event for entry in store.events(job.identifier, 1)] == appended
+    assert of(appended) == [StateChange(State.PREPARING, State.QUEUED)]
+    assert store.events(job.identifier, 1) == appended
 
 
 def test_an_epoch_that_was_perhaps_reported_is_in_the_log_once(store: JobStore) -> None:
@@ -96,7 +101,7 @@ def test_an_epoch_that_was_perhaps_reported_is_in_the_log_once(store: JobStore) 
     store.append_reports(job.identifier, [epochs[0]])
     resumed: list[JobEvent] = [warning, *map(PastEpoch, epochs[:3])]
     after, appended = store.append_reports(job.identifier, [*resumed, epochs[3]])
-    assert appended == [warning, *epochs[1:]]
+    assert of(appended) == [warning, *epochs[1:]]
     assert after.best_epoch == epochs[1]
     assert store.append_reports(job.identifier, resumed[1:])[1] == []
 
@@ -106,14 +111,14 @@ def test_each_evaluation_of_an_epoch_is_in_the_log_once(store: JobStore) -> None
     reports = [epoch(1 + number // 2, number) for number in (1, 2, 3)]
     store.append_reports(job.identifier, [reports[0]])
     _, appended = store.append_reports(job.identifier, list(map(PastEpoch, reports)))
-    assert appended == reports[1:]
+    assert of(appended) == reports[1:]
 
 
 def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
     after, appended = store.append_reports(job.identifier, [StateChange(State.TRAINING), *steps(1)])
     assert after.state is State.CANCELLING
-    assert appended == steps(1)
+    assert of(appended) == steps(1)
 
 
 @pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED])
@@ -134,7 +139,7 @@ def test_cancelling_ends_what_waits_and_marks_what_runs(store: JobStore, states:
     job = created(store, *states)
     cancelled, appended = store.cancel(job.identifier)
     assert cancelled.state is after
-    assert appended == [StateChange(after, job.state)]
+    assert of(appended) == [StateChange(after, job.state)]
 
 
 def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> None:

@@ -50,9 +50,10 @@ class FakeServicer:
                 raise OverloadedError("too many", retry_after=2)
         raise NotFoundError(f"{request.name} does not exist")
 
-    async def WatchTrainJob(self, request: pb.WatchTrainJobRequest, _: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
+    async def watched(self, request: pb.WatchTrainJobRequest, _: Any) -> AsyncIterator[list[pb.TrainJobEvent]]:
         for sequence in range(request.after_sequence + 1, self.stops_after + 1):
-            yield pb.TrainJobEvent(job=request.name, sequence=sequence, warning=pb.JobWarning(message="line\nfeed"))
+            event = pb.TrainJobEvent(job=request.name, sequence=sequence, warning=pb.JobWarning(message="line\nfeed"))
+            yield [event]
         if self.stops_after < LAST:
             raise self.stops_with
 

@@ -190,6 +190,7 @@ class JobList {
       running.slice(0, MOST_FOLLOWED).map(async (row) => {
         const last = number(row.job.lastSequence);
         const state = new RunState();
+        state.values = row.job.resolvedValues ?? [];
         for (const event of await readUntil(idOf(row.job.name), Math.max(0, last - TAIL), last, this.signal))
           state.apply(event);
         state.state = row.job.state;
