@@ -8,14 +8,23 @@ from pathlib import Path
 
 from headstart_server.core.names import new_id
 from headstart_server.core.states import State
-from headstart_server.engines.events import JobFailure, StateChange
+from headstart_server.engines.events import JobFailure, RowCounts, SpecResolved, StateChange
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
+from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.training.reports import EpochReport
 
 from tests.support import reviews
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
+_RESOLVED = SpecResolved(
+    reviews.spec(),
+    [
+        ResolvedValue(f"trainer.value_{number}", number, Origin.RULE, "as many as a real job has")
+        for number in range(32)
+    ],
+    RowCounts(3, 2, 1),
+)
 
 
 def store_failed_job(state: Path) -> str:
@@ -34,7 +43,7 @@ def store_finished_jobs(state: Path, count: int) -> list[str]:
     """Stores jobs that have succeeded; returns their ids, newest first."""
     store, found = _store(state), []
     for index in range(count):
-        job = replace(_job(index), state=State.SUCCEEDED, best_epoch=_epoch(index))
+        job = replace(_job(index), state=State.SUCCEEDED, best_epoch=_epoch(index), resolved=_RESOLVED)
         store.create(job)
         found.append(job.identifier)
     store.close()

@@ -167,10 +167,12 @@ def _written(name: str, value: Any) -> Any:
 
 
 def from_row(row: RowMapping) -> JobRecord:
-    """A row as a job; raises DataLossError for one that is not what was written."""
+    """A row as a job; raises DataLossError for one that is not what was written. `resolved` may be left out."""
     with damage_named(row["identifier"]):
         values: dict[str, Any] = dict(row)
         for name, column in _COLUMNS.items():
+            if name not in values:
+                continue
             plain = json.loads(values[name])
             values[name] = column.validate_python((plain or None) if name in _UNSET else plain)
         values |= {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}

@@ -100,14 +100,17 @@ class JobStore:
         before: str | None = None,
         states: Sequence[State] = (),
         readable: Callable[[JobRecord], object] = lambda job: job,
+        *,
+        resolved: bool = True,
     ) -> list[JobRecord]:
-        """Jobs newest first, those older than `before`.
+        """Jobs newest first, those older than `before`; without what was resolved where that is not asked for.
 
         Damaged ones, of which `readable` may find more by raising DataLossError, are left out, logged once and counted.
         """
         found: list[JobRecord] = []
         while len(found) < limit:
-            query = select(JOBS).order_by(JOBS.c.identifier.desc()).limit(limit - len(found))
+            columns = [column for column in JOBS.c if resolved or column is not JOBS.c.resolved]
+            query = select(*columns).order_by(JOBS.c.identifier.desc()).limit(limit - len(found))
             if before:
                 query = query.where(JOBS.c.identifier < before)
             if states:

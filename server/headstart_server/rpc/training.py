@@ -80,10 +80,13 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         unknown = [value for value in request.states if value not in pb.TrainJob.State.values()]
         if unknown:
             raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
+        if request.view not in pb.JobView.values():
+            raise invalid("view", f"{request.view} is no view; use the values of JobView")
         states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
         before = page_start(request.page_token)
         # one more than a page, which tells whether there is another
-        jobs = await self._training.newest(caller_of(context), limit + 1, before, states, job_message)
+        full = request.view == pb.JOB_VIEW_FULL
+        jobs = await self._training.newest(caller_of(context), limit + 1, before, states, job_message, resolved=full)
         token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
         return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
 

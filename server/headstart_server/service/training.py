@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from headstart_server.core.errors import StoppingError
 from headstart_server.core.executors import Executors
@@ -85,10 +86,13 @@ class TrainingService:
         before: str | None,
         states: Sequence[State],
         readable: Callable[[JobRecord], object],
+        *,
+        resolved: bool,
     ) -> list[JobRecord]:
         """See JobStore.newest."""
         caller.require(Scope.READ)
-        return await self._executors.store.run(self._store.newest, limit, before, states, readable)
+        find = partial(self._store.newest, resolved=resolved)
+        return await self._executors.store.run(find, limit, before, states, readable)
 
     async def cancel(self, caller: Principal, identifier: str) -> JobRecord:
         """Asks a job to stop; raises NotFoundError, or FailedPreconditionError if it has ended."""

@@ -21,9 +21,11 @@ from headstart.v1 import (
 from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.data.uploads import Uploads
+from headstart_server.engines.events import RowCounts, SpecResolved
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.store import JobStore
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.rpc.models import ModelServicer
@@ -34,6 +36,7 @@ from headstart_server.service.models import ModelService
 from headstart_server.service.training import TrainingService
 from headstart_server.storage.folders import SharedFolders
 
+from tests.support import reviews
 from tests.support.fake_workers import job_record
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
@@ -102,10 +105,28 @@ async def test_jobs_are_listed_page_by_page(channel: grpc.aio.Channel, jobs: Job
     assert found == [f"trainJobs/{name}" for name in sorted(stored, reverse=True)]
 
 
+async def test_lists_tell_what_was_resolved_where_it_is_asked_for(channel: grpc.aio.Channel, jobs: JobStore) -> None:
+    job, _ = jobs.create(job_record())
+    value = ResolvedValue("trainer.epochs", 5, Origin.DEFAULT)
+    jobs.append(job.identifier, SpecResolved(reviews.spec(), [value], RowCounts(3, 2, 1)))
+    stub = stub_of(training_pb2_grpc.TrainingServiceStub, channel)
+    basic, plain, full = [
+        (await stub.ListTrainJobs(training_pb2.ListTrainJobsRequest(view=view))).train_jobs[0]
+        for view in (training_pb2.JOB_VIEW_BASIC, training_pb2.JOB_VIEW_UNSPECIFIED, training_pb2.JOB_VIEW_FULL)
+    ]
+    assert full == await stub.GetTrainJob(training_pb2.GetTrainJobRequest(name=full.name))
+    assert [item.path for item in full.resolved_values] == ["trainer.epochs"]
+    full.ClearField("resolved_values")
+    full.ClearField("resolved_spec")
+    assert basic == plain == full
+
+
 async def test_states_and_formats_out_of_range_are_refused(channel: grpc.aio.Channel) -> None:
     training = stub_of(training_pb2_grpc.TrainingServiceStub, channel)
     states: list[Any] = [1, 99]
     assert "states: 99" in await refused(training.ListTrainJobs(training_pb2.ListTrainJobsRequest(states=states)))
+    view: Any = 9
+    assert "view: 9" in await refused(training.ListTrainJobs(training_pb2.ListTrainJobsRequest(view=view)))
     export = stub_of(export_pb2_grpc.ExportServiceStub, channel)
     formats: list[Any] = [0, 77]
     for value in formats:

@@ -59,7 +59,7 @@ export function showEmbeddings(root, { signal }) {
 /** Names of encoders by space, as far as the newest jobs tell. */
 async function encoderNames(signal) {
   const names = new Map();
-  const { trainJobs = [] } = await listJobs({ pageSize: JOBS_READ }, signal);
+  const { trainJobs = [] } = await listJobs({ pageSize: JOBS_READ, view: "JOB_VIEW_FULL" }, signal);
   for (const { encodeProgress, resolvedSpec, spec } of trainJobs) {
     const input = (resolvedSpec ?? spec)?.inputFeatures?.find(({ name }) => name === encodeProgress?.feature);
     const encoder = input?.encoder?.pretrainedModelNameOrPath ?? input?.encoder?.type;

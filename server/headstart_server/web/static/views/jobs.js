@@ -127,7 +127,7 @@ class JobList {
   async #refresh() {
     const [newest, active] = await Promise.all([
       listJobs({ pageSize: 5, states: this.states }, this.signal),
-      all(listJobs, "trainJobs", { states: ACTIVE }, this.signal),
+      all(listJobs, "trainJobs", { states: ACTIVE, view: "JOB_VIEW_FULL" }, this.signal),
     ]);
     this.active = active;
     const seen = new Set([...(newest.trainJobs ?? []), ...active].map(({ name }) => name));
