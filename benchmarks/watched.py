@@ -1,13 +1,13 @@
 """What it costs a server to be watched: ten browsers on the running job, a page that lists, Prometheus that scrapes."""
 
-import json
 import multiprocessing
 import statistics
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -62,9 +62,9 @@ def run(bench: Bench) -> Report:
             )
         ],
         [
-            f"Watched: {_WATCHERS} streams of the job's events and a list of all jobs every {_LIST_SECONDS:.0f} s over "
-            f"HTTP, a scrape every {_SCRAPE_SECONDS:.0f} s. What asks runs at the lowest priority, as if it were on "
-            "other machines; what it asks for is made by the server.",
+            f"Watched: {_WATCHERS} streams of the job's events from its start, and a list of 50 jobs every "
+            f"{_LIST_SECONDS:.0f} s over HTTP, a scrape every {_SCRAPE_SECONDS:.0f} s. What asks runs at the lowest "
+            "priority, as if it were on other machines; what it asks for is made by the server.",
         ],
     )
 
@@ -75,12 +75,15 @@ def _round(
     """Seconds of a training, and milliseconds of the median prediction."""
     if not watched:
         return _train(client, table, bench)[0], _predict(client, model, bench)
-    with _watching(f"http://127.0.0.1:{port}"):
-        return _train(client, table, bench)[0], _predict(client, model, bench)
+    with _watching(f"http://127.0.0.1:{port}") as watch:
+        return _train(client, table, bench, watch)[0], _predict(client, model, bench)
 
 
-def _train(client: headstart.Client, table: Path, bench: Bench) -> tuple[float, str]:
-    job = follow(client, text_spec("text", "label", trainer={"epochs": bench.pick(100, 10), "early_stop": -1}), table)
+def _train(
+    client: headstart.Client, table: Path, bench: Bench, watch: Callable[[str], None] | None = None
+) -> tuple[float, str]:
+    spec = text_spec("text", "label", trainer={"epochs": bench.pick(100, 10), "early_stop": -1})
+    job = follow(client, spec, table, on_start=watch)
     return job.seconds, job.model
 
 
@@ -94,45 +97,35 @@ def _predict(client: headstart.Client, model: str, bench: Bench) -> float:
 
 
 @contextmanager
-def _watching(url: str) -> Iterator[None]:
-    """Has another process watch while the block runs."""
+def _watching(url: str) -> Iterator[Callable[[str], None]]:
+    """Has another process list and scrape while the block runs, and watch the job that it is given."""
     spawn = multiprocessing.get_context("spawn")
-    stop, started = spawn.Event(), spawn.Event()
-    process = spawn.Process(target=_watch, args=(url, stop, started), daemon=True)
+    jobs, started = spawn.SimpleQueue(), spawn.Event()
+    process = spawn.Process(target=_watch, args=(url, jobs, started), daemon=True)
     process.start()
     started.wait()
     try:
-        yield
+        yield jobs.put
     finally:
-        stop.set()
-        process.join(10)
         process.kill()
+        process.join()
 
 
-def _watch(url: str, stop: Event, started: Event) -> None:
+def _watch(url: str, jobs: "SimpleQueue[str]", started: Event) -> None:
     lower_priority(19)
-    for _ in range(_WATCHERS):
-        threading.Thread(target=_follow, args=(url,), daemon=True).start()
     for path, seconds in (("/api/v1/trainJobs?pageSize=50", _LIST_SECONDS), ("/metrics", _SCRAPE_SECONDS)):
         threading.Thread(target=_ask, args=(url + path, seconds), daemon=True).start()
     started.set()
-    stop.wait()
+    while True:
+        job = jobs.get()
+        for _ in range(_WATCHERS):
+            threading.Thread(target=_follow, args=(f"{url}/api/v1/{job}/events",), daemon=True).start()
 
 
 def _follow(url: str) -> None:
-    """Reads the newest job's events to their end, then looks for a newer job."""
-    last = ""
-    while True:
-        newest = json.loads(_read(f"{url}/api/v1/trainJobs?pageSize=1"))["trainJobs"][0]["name"]
-        if newest == last:
-            time.sleep(
-                _LIST_SECONDS
-            )  # the page of a run that has ended asks for nothing; for the next one, the list does
-            continue
-        with urllib.request.urlopen(f"{url}/api/v1/{newest}/events") as stream:
-            for _ in stream:
-                pass
-        last = newest
+    with urllib.request.urlopen(url) as stream:
+        while stream.read1(1 << 16):
+            pass
 
 
 def _ask(url: str, seconds: float) -> None:

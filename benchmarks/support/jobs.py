@@ -1,6 +1,7 @@
 """Jobs as a client sees them: started, followed to their end, with the clock running."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,19 @@ def text_feature(
 
 
 def follow(
-    client: headstart.Client, spec: dict[str, Any], train: Path, test: Path | None = None, *, below: Path | None = None
+    client: headstart.Client,
+    spec: dict[str, Any],
+    train: Path,
+    test: Path | None = None,
+    *,
+    below: Path | None = None,
+    on_start: Callable[[str], None] | None = None,
 ) -> FollowedJob:
-    """Runs a job over files of the server's data root, `below` or their own folder, to its end."""
+    """Runs a job over files of the server's data root, `below` or their own folder, to its end.
+
+    Args:
+        on_start: Called with the job's name once it is known.
+    """
     job = FollowedJob()
     given, held_out = (path and path.relative_to(below or path.parent) for path in (train, test))
     start = time.perf_counter()
@@ -67,6 +78,8 @@ def follow(
     )
     for event in run:
         _note(job, event)
+        if event.sequence == 1 and on_start is not None:
+            on_start(event.job)
         if event.state_change.to == TrainJob.STATE_SUCCEEDED:
             job.seconds = time.perf_counter() - start
     run.result()

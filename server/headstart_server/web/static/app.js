@@ -3,47 +3,45 @@
 import { getServer } from "./api.js";
 import { announce, h, replace, setText } from "./dom.js";
 import { installSwitch } from "./theme_switch.js";
-import { showCompare } from "./views/compare.js";
-import { showEmbeddings } from "./views/embeddings.js";
-import { showJobs } from "./views/jobs.js";
-import { showModel } from "./views/model.js";
-import { showModels } from "./views/models.js";
-import { showRun } from "./views/run.js";
 
+// A view's modules are loaded when it is first asked for: charts would keep the list of jobs waiting.
 const ROUTES = [
-  { pattern: /^#?\/?$/, view: "jobs", show: showJobs },
-  { pattern: /^#\/jobs$/, view: "jobs", show: showJobs },
-  { pattern: /^#\/jobs\/([^/]+)$/, view: "jobs", show: showRun },
-  { pattern: /^#\/compare$/, view: "jobs", show: showCompare },
-  { pattern: /^#\/models$/, view: "models", show: showModels },
-  { pattern: /^#\/models\/([^/]+)$/, view: "models", show: showModel },
-  { pattern: /^#\/embeddings$/, view: "embeddings", show: showEmbeddings },
+  { pattern: /^#?\/?$/, view: "jobs", load: async () => (await import("./views/jobs.js")).showJobs },
+  { pattern: /^#\/jobs$/, view: "jobs", load: async () => (await import("./views/jobs.js")).showJobs },
+  { pattern: /^#\/jobs\/([^/]+)$/, view: "jobs", load: async () => (await import("./views/run.js")).showRun },
+  { pattern: /^#\/compare$/, view: "jobs", load: async () => (await import("./views/compare.js")).showCompare },
+  { pattern: /^#\/models$/, view: "models", load: async () => (await import("./views/models.js")).showModels },
+  { pattern: /^#\/models\/([^/]+)$/, view: "models", load: async () => (await import("./views/model.js")).showModel },
+  { pattern: /^#\/embeddings$/, view: "embeddings", load: async () => (await import("./views/embeddings.js")).showEmbeddings },
 ];
 
 const main = document.getElementById("main");
 let leaving = new AbortController();
 
 /** Shows what the hash asks for. A view stops whatever it does when its `signal` aborts. */
-function show(first = false) {
+async function show(first = false) {
   leaving.abort();
   leaving = new AbortController();
+  const { signal } = leaving;
   const [path, query = ""] = location.hash.split("?");
   const route = ROUTES.find(({ pattern }) => pattern.test(path));
+  mark(route?.view);
+  const view = route ? await loaded(route) : showUnknown;
+  if (signal.aborted) return; // another view was asked for meanwhile
   const root = h("div", { class: "view" });
   replace(main, root);
-  mark(route?.view);
-  const heading = route
-    ? route.show(root, {
-        id: decoded(path.match(route.pattern)[1]),
-        query: new URLSearchParams(query),
-        signal: leaving.signal,
-      })
-    : showUnknown(root);
+  const id = route && decoded(path.match(route.pattern)[1]);
+  const heading = view(root, { id, query: new URLSearchParams(query), signal });
   title(heading);
   if (first) return;
   scrollTo(0, 0);
   main.focus({ preventScroll: true });
   announce(heading);
+}
+
+/** A view; what says that it could not be loaded, where the server does not answer. */
+function loaded(route) {
+  return route.load().catch(() => showUnloaded);
 }
 
 function decoded(text) {
@@ -61,6 +59,13 @@ function showUnknown(root) {
     h("p", null, "This address leads nowhere. ", h("a", { href: "#/jobs" }, "All jobs"), " are a start."),
   );
   return "No such view";
+}
+
+function showUnloaded(root) {
+  const again = h("button", { type: "button" }, "Load again");
+  again.addEventListener("click", () => location.reload()); // a module that failed is not asked for twice
+  replace(root, h("h1", null, "The view did not load"), h("p", null, "The server does not answer. ", again));
+  return "The view did not load";
 }
 
 /** Names the window. */
@@ -91,5 +96,4 @@ document.querySelector("a.skip").addEventListener("click", (event) => {
 });
 installSwitch(document.getElementById("theme"));
 addEventListener("hashchange", () => show());
-show(true);
-describeServer();
+show(true).then(describeServer);
