@@ -1,12 +1,14 @@
 """What it costs a server to be watched: ten browsers on the running job, a page that lists, Prometheus that scrapes."""
 
 import multiprocessing
+import os
 import statistics
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -42,23 +44,25 @@ def run(bench: Bench) -> Report:
     ):
         table = write_csv(data / "train.csv", rows)
         model = _train(client, table, bench)[1]
-        trained: list[tuple[float, float]] = []
-        predicted: list[tuple[float, float]] = []
+        rounds: list[tuple[_Round, _Round]] = []
         for number in range(bench.pick(15, 3)):
             # in turn, and each first as often as the other: a machine that warms up or slows down favours neither
             first, second = (
                 _round(client, table, model, bench, port, watched=bool(number % 2) ^ late) for late in (False, True)
             )
-            alone, watched = (second, first) if number % 2 else (first, second)
-            trained.append((alone[0], watched[0]))
-            predicted.append((alone[1], watched[1]))
+            rounds.append((second, first) if number % 2 else (first, second))
     return Report(
         "watched",
         "What being watched costs.",
         found.origin,
         [
             Table(
-                _COLUMNS, [_row("training on stored embeddings, s", trained), _row("Predict, one text, ms", predicted)]
+                _COLUMNS,
+                [
+                    _row("training on stored embeddings, s", rounds, lambda one: one.training),
+                    _row("of both cores, % that the server took", rounds, lambda one: one.server),
+                    _row("Predict, one text, ms", rounds, lambda one: one.prediction),
+                ],
             )
         ],
         [
@@ -69,14 +73,29 @@ def run(bench: Bench) -> Report:
     )
 
 
-def _round(
-    client: headstart.Client, table: Path, model: str, bench: Bench, port: int, *, watched: bool
-) -> tuple[float, float]:
-    """Seconds of a training, and milliseconds of the median prediction."""
-    if not watched:
-        return _train(client, table, bench)[0], _predict(client, model, bench)
-    with _watching(f"http://127.0.0.1:{port}") as watch:
-        return _train(client, table, bench, watch)[0], _predict(client, model, bench)
+@dataclass(frozen=True)
+class _Round:
+    training: float
+    """Seconds."""
+    server: float
+    """Percent of the machine that the server's process took during the training; its workers are others."""
+    prediction: float
+    """Milliseconds of the median."""
+
+
+def _round(client: headstart.Client, table: Path, model: str, bench: Bench, port: int, *, watched: bool) -> _Round:
+    url = f"http://127.0.0.1:{port}"
+    with _watching(url) if watched else nullcontext() as watch:
+        before, start = _processor_seconds(url), time.perf_counter()
+        seconds = _train(client, table, bench, watch)[0]
+        taken = (_processor_seconds(url) - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
+        return _Round(seconds, 100 * taken, _predict(client, model, bench))
+
+
+def _processor_seconds(url: str) -> float:
+    """Of the server's process so far."""
+    lines = _read(f"{url}/metrics").decode().splitlines()
+    return float(next(line for line in lines if line.startswith("process_cpu_seconds_total ")).split()[1])
 
 
 def _train(
@@ -140,7 +159,8 @@ def _read(url: str) -> bytes:
         return body
 
 
-def _row(work: str, pairs: list[tuple[float, float]]) -> dict[str, object]:
+def _row(work: str, rounds: list[tuple[_Round, _Round]], of: Callable[[_Round], float]) -> dict[str, object]:
+    pairs = [(of(alone), of(watched)) for alone, watched in rounds]
     ratios = [watched / alone for alone, watched in pairs]
     alone, watched = (statistics.median(values) for values in zip(*pairs, strict=True))
     return {
