@@ -80,7 +80,7 @@ class App:
         self.storage.mark()
         self.runtime = RuntimeContext.at(self.storage, sources, limits)
         self.executors = Executors()
-        self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}")
+        self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}", migrate=settings.migrate)
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
             storage_url=self.storage.url,

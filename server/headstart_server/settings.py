@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     http_port_file: Path | None = Field(None, description="file to write the HTTP port to once the server listens")
     allow_hub: bool = Field(False, description="let jobs fetch pretrained weights from the Hugging Face hub")
     database_url: str = Field("", description="SQLAlchemy URL of the job store; empty: SQLite in the state directory")
+    migrate: bool = Field(
+        False, description="bring the schema of --database-url up to date at the start; that of SQLite always is"
+    )
     ray_address: str = Field(
         "", description="Ray cluster for jobs with backend ray; empty: RAY_ADDRESS, or one on this machine for each job"
     )

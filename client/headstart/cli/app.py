@@ -26,6 +26,7 @@ def build() -> typer.Typer:
     )
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.serve)
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.backup)
+    app.command(context_settings=server_commands.PASS_ALL)(server_commands.migrate)
     for command in (train, watch, predict, export, plan):
         app.command(epilog=EPILOG)(command)
     app.add_typer(resources.jobs(), name="jobs")

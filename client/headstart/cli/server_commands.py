@@ -43,6 +43,11 @@ def backup(context: typer.Context) -> None:
     hand_over("headstart_server.jobs.backup", context.args)
 
 
+def migrate(context: typer.Context) -> None:
+    """Bring the schema of a job database (--database-url URL) up to date."""
+    hand_over("headstart_server.jobs.migrate", context.args)
+
+
 def _store_command(name: str, context: typer.Context) -> None:
     hand_over("headstart_server.embedding_store.cli", [name, *context.args])
 

@@ -41,6 +41,17 @@ class JobRecord:
     encode: dict[str, EncodeReport] = field(default_factory=dict)
     """Last encode progress by feature."""
     last_sequence: int = 0
+    tenant: str = ""
+    owner: str = ""
+    """The server that runs it; empty: none."""
+    lease_until: float = 0.0
+    """Until when it does, in seconds since 1970 by the database's clock."""
+    attempt: int = 0
+    """How often it was claimed: reports of an earlier attempt are refused."""
+    restarts: int = 0
+    """How often it went on after its process had died, since it last made progress."""
+    halvings: int = 0
+    """How often its batches were halved, because memory ran out."""
 
 
 @dataclass(frozen=True)

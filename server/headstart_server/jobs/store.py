@@ -39,14 +39,25 @@ _log = structlog.get_logger()
 
 
 class JobStore:
-    """Thread-safe. Times are UTC. Raises FailedPreconditionError for a database that cannot be used."""
+    """Thread-safe. Times are UTC. Raises FailedPreconditionError for a database that cannot be used.
 
-    def __init__(self, url: str) -> None:
+    Args:
+        url: SQLAlchemy's.
+        migrate: Whether to bring the schema up to date; that of SQLite always is, which one server alone uses.
+    """
+
+    def __init__(self, url: str, *, migrate: bool = False) -> None:
         with unusable_named():
             self._engine = connect(url)
             self._reading = self._engine.execution_options(**{READS: True})
-            schema.prepare(self._engine)
-            check(self._engine)
+            try:
+                if migrate or self._engine.dialect.name == "sqlite":
+                    schema.upgrade(self._engine)
+                schema.check(self._engine)
+                check(self._engine)
+            except BaseException:
+                self._engine.dispose()
+                raise
         self._damaged: frozenset[str] = frozenset()
         """Jobs that were found to be damaged and are not deleted yet."""
 
@@ -76,7 +87,7 @@ class JobStore:
         if not job.request_id:
             return None
         with self._reading.connect() as connection:
-            query = select(JOBS).where(JOBS.c.request_id == job.request_id)
+            query = select(JOBS).where(JOBS.c.tenant == job.tenant, JOBS.c.request_id == job.request_id)
             row = connection.execute(query).mappings().first()
         if row is None:
             return None

@@ -76,6 +76,7 @@ def test_a_damaged_event_is_named(store: JobStore, database: Path, column: str, 
 
 def test_every_column_of_json_and_time_is_damaged_above() -> None:
     plain = {"identifier", "request_id", "request_digest", "display_name", "model", "last_sequence"}
+    plain |= {"tenant", "owner", "lease_until", "attempt", "restarts", "halvings"}
     same_code = {"update_time", "start_time"}
     assert {column for column, _ in DAMAGES} == {column.name for column in JOBS.columns} - plain - same_code
 

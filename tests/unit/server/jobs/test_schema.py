@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import FailedPreconditionError
-from headstart_server.jobs import schema
-from headstart_server.jobs.database import connect
+from headstart_server.jobs import migrate, schema
+from headstart_server.jobs.database import METADATA, connect
 from headstart_server.jobs.store import JobStore
-from sqlalchemy.engine import Connection
+from sqlalchemy import inspect, text
 
 from tests.support.job_logs import created
 
-RELEASED_1 = """
+RELEASED = """
 CREATE TABLE jobs (
     identifier VARCHAR(32) NOT NULL PRIMARY KEY, request_id VARCHAR(128) UNIQUE, request_digest VARCHAR(64) NOT NULL,
     display_name VARCHAR(128) NOT NULL, state VARCHAR(16) NOT NULL, create_time VARCHAR(40) NOT NULL,
@@ -27,7 +27,8 @@ CREATE TABLE events (
     job VARCHAR(32) NOT NULL, sequence INTEGER NOT NULL, time VARCHAR(40) NOT NULL, kind VARCHAR(16) NOT NULL,
     data TEXT NOT NULL, UNIQUE (job, sequence));
 """
-"""The tables of version 1, which had no note of its version."""
+"""The tables of the releases before revisions were counted; the first of them had no note of its version."""
+NOTE = "CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY); INSERT INTO schema_version VALUES ({});"
 
 
 def url_of(path: Path) -> str:
@@ -39,75 +40,93 @@ def statements(path: Path) -> list[tuple[object, ...]]:
         return connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
 
 
-def version_of(path: Path) -> list[tuple[int]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute("SELECT version FROM schema_version").fetchall()
+def test_the_revisions_make_the_tables_that_the_store_works_with(database_url: str) -> None:
+    engine = connect(database_url)
+    assert schema.upgrade(engine) == ("", schema.current_revision())
+    found = inspect(engine)
+    for table in METADATA.sorted_tables:
+        made = {column["name"]: (str(column["type"]), column["nullable"]) for column in found.get_columns(table.name)}
+        wanted = {column.name: (column.type.compile(engine.dialect), column.nullable) for column in table.columns}
+        assert {name: kind for name, (kind, _) in made.items()} == {name: kind for name, (kind, _) in wanted.items()}
+        assert {name for name, (_, empty) in made.items() if empty} == {
+            name for name, (_, empty) in wanted.items() if empty
+        }
+        unique = {tuple(item["column_names"]) for item in found.get_unique_constraints(table.name)}
+        assert unique == {("tenant", "request_id")} if table.name == "jobs" else {("job", "sequence")}
+    engine.dispose()
 
 
-def test_a_new_database_has_the_current_version(tmp_path: Path) -> None:
-    JobStore(url_of(tmp_path / "new")).close()
-    assert version_of(tmp_path / "new") == [(schema.CURRENT,)]
+def test_upgrading_twice_is_upgrading_once(database_url: str) -> None:
+    engine = connect(database_url)
+    schema.upgrade(engine)
+    assert schema.upgrade(engine) == (schema.current_revision(), schema.current_revision())
+    schema.check(engine)
+    engine.dispose()
 
 
-def test_a_database_of_version_1_is_upgraded_with_its_jobs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("note", ["", NOTE.format(1), NOTE.format(2)])
+def test_the_database_of_an_earlier_release_is_upgraded_with_its_jobs(tmp_path: Path, note: str) -> None:
     path = tmp_path / "old"
     store = JobStore(url_of(tmp_path / "written"))
     stored = created(store)
     store.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(RELEASED_1)
+        connection.executescript(RELEASED + note)
         connection.execute("ATTACH ? AS written", (str(tmp_path / "written"),))
         for table in ("jobs", "events"):
-            connection.execute(f"INSERT INTO {table} SELECT * FROM written.{table}")
+            names = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO {table} SELECT {names} FROM written.{table}")
         connection.commit()
     for _ in range(2):  # the second start finds the current version
         upgraded = JobStore(url_of(path))
         assert upgraded.get(stored.identifier) == stored
         upgraded.close()
-        assert version_of(path) == [(schema.CURRENT,)]
+    with closing(sqlite3.connect(path)) as connection:  # where earlier releases look, and refuse
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(3,)]
 
 
-def test_steps_are_made_in_order_each_once(tmp_path: Path) -> None:
-    done: list[int] = []
-
-    def step(number: int) -> object:
-        def make(connection: Connection) -> None:
-            connection.exec_driver_sql(f"ALTER TABLE jobs ADD COLUMN added_{number} TEXT")
-            done.append(number)
-
-        return make
-
-    engine = connect(url_of(tmp_path / "jobs"))
-    schema.prepare(engine)
-    later = {schema.CURRENT + index: step(schema.CURRENT + index) for index in range(2)}
-    for _ in range(2):
-        schema.prepare(engine, schema.CURRENT + 2, later)  # type: ignore[arg-type]
-    assert done == list(later)
-    engine.dispose()
-
-
-def test_a_step_that_fails_leaves_the_database_as_it_was(tmp_path: Path) -> None:
-    def fail(connection: Connection) -> None:
-        connection.exec_driver_sql("ALTER TABLE jobs ADD COLUMN added TEXT")
-        raise ZeroDivisionError
-
-    engine = connect(url_of(tmp_path / "jobs"))
-    schema.prepare(engine)
-    before = statements(tmp_path / "jobs")
-    with pytest.raises(ZeroDivisionError):
-        schema.prepare(engine, schema.CURRENT + 1, {schema.CURRENT: fail})
-    engine.dispose()
-    assert statements(tmp_path / "jobs") == before
-    assert version_of(tmp_path / "jobs") == [(schema.CURRENT,)]
-
-
-def test_a_database_of_a_later_version_is_refused_untouched(tmp_path: Path) -> None:
+def test_a_database_of_a_later_release_before_revisions_is_refused_untouched(tmp_path: Path) -> None:
     path = tmp_path / "later"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
-        connection.execute("INSERT INTO schema_version VALUES (99)")
-        connection.commit()
+        connection.executescript(NOTE.format(99))
     before = statements(path)
-    with pytest.raises(FailedPreconditionError, match="has schema 99, and this version of Headstart knows 2"):
+    with pytest.raises(FailedPreconditionError, match="has schema 99, and this version of Headstart knows 0002"):
         JobStore(url_of(path))
     assert statements(path) == before
+
+
+def test_a_database_of_a_later_revision_is_refused_untouched(database_url: str) -> None:
+    JobStore(database_url, migrate=True).close()
+    engine = connect(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    for asked in (False, True):
+        with pytest.raises(FailedPreconditionError, match=r"has schema 9999, and .* knows 0002: a later one"):
+            JobStore(database_url, migrate=asked)
+    engine.dispose()
+
+
+def test_a_server_on_postgres_asks_for_the_migration(postgres_url: str) -> None:
+    with pytest.raises(FailedPreconditionError, match=r"has schema none, and .* needs 0002: run `headstart migrate`"):
+        JobStore(postgres_url)
+
+
+def test_the_command_migrates_and_says_so(postgres_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for told in ("schema 0002, it had none", "schema 0002\n"):
+        assert migrate.main(["--database-url", postgres_url]) == 0
+        assert told in capsys.readouterr().out
+    JobStore(postgres_url).close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [([], "--database-url is needed"), (["--database-url", "postgresql+psycopg://127.0.0.1:9/none"], "cannot be used")],
+)
+def test_a_database_that_cannot_be_migrated_is_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADSTART_DATABASE_URL", raising=False)
+    assert migrate.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
