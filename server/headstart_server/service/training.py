@@ -87,7 +87,7 @@ class TrainingService:
         states: Sequence[State],
         readable: Callable[[JobRecord], object],
         *,
-        resolved: bool,
+        resolved: bool = True,
     ) -> list[JobRecord]:
         """See JobStore.newest."""
         caller.require(Scope.READ)
