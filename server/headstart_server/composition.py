@@ -28,6 +28,7 @@ from headstart_server.engines.retention import Limits
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.exports import Exports
+from headstart_server.jobs.identity import Identity
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
@@ -80,7 +81,8 @@ class App:
         self.storage.mark()
         self.runtime = RuntimeContext.at(self.storage, sources, limits)
         self.executors = Executors()
-        self.jobs = JobStore(settings.database_url or f"sqlite:///{self.layout.database}", migrate=settings.migrate)
+        self.identity = Identity(self.layout, settings.database_url)
+        self.jobs = JobStore(self.identity.database_url, migrate=settings.migrate)
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
             storage_url=self.storage.url,
@@ -96,8 +98,12 @@ class App:
             SupervisorSettings(
                 runtime=runtime,
                 ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
+                owner=self.identity.name,
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
+                lease_seconds=settings.lease_seconds,
+                pause_seconds=settings.pause_seconds,
+                hang_seconds=settings.hang_seconds,
             ),
             self.executors,
         )
@@ -143,13 +149,12 @@ class App:
         self._retention.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
-        closing = asyncio.gather(*stops)
-        await self.supervisor.close()
-        await closing
+        await asyncio.gather(*stops, self.supervisor.close(grace))
         await self.exports.close()
         self.jobs.close()
         self.batcher.close()
         self.executors.close()
+        self.identity.close()
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings

@@ -89,7 +89,8 @@ STAGE_SECONDS = _histogram(
 JOB_ATTEMPTS = _counter("headstart_job_attempts_total", "Jobs handed to a worker process, each time.")
 JOB_RESTARTS = _counter(
     "headstart_job_restarts_total",
-    "Unfinished jobs that went back to the queue: `server` restarted, or the `driver` of a job on Ray died.",
+    "Unfinished jobs that went back to the queue: their `server` was gone, or their `worker` died, ran out of `memory` "
+    "or made no sign of life (`hang`).",
     "cause",
 )
 JOBS_ENDED = _counter(

@@ -36,6 +36,21 @@ class Settings(BaseSettings):
     migrate: bool = Field(
         False, description="bring the schema of --database-url up to date at the start; that of SQLite always is"
     )
+    lease_seconds: float = Field(
+        30.0,
+        ge=1,
+        le=3_600,
+        description="seconds after which another server takes the jobs of one that is not heard of",
+    )
+    pause_seconds: float = Field(
+        600.0, ge=0, description="seconds that a job may take to come to a checkpoint when it is to pause"
+    )
+    hang_seconds: float = Field(
+        3_600.0, ge=0, description="seconds after which a worker that gives no sign of life is killed; 0: never"
+    )
+    event_days: float = Field(
+        0.0, ge=0, description="days for which the events of ended jobs are kept; 0: as long as the job"
+    )
     ray_address: str = Field(
         "", description="Ray cluster for jobs with backend ray; empty: RAY_ADDRESS, or one on this machine for each job"
     )

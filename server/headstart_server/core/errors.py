@@ -125,22 +125,32 @@ class StoppingError(HeadstartError):
         self.retry_after = retry_after
 
 
+class UnavailableError(HeadstartError):
+    """The job database cannot be used for now; try again after `retry_after` seconds."""
+
+    reason = Reason.DATABASE_UNAVAILABLE
+
+    def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TooLargeError(HeadstartError):
     """Input above a size limit; trying again will not help."""
 
     reason = Reason.TOO_LARGE
 
 
-class UnimplementedError(HeadstartError):
-    """A place in the contract that this release leaves empty."""
-
-    reason = Reason.UNIMPLEMENTED
-
-
 class CancelledError(HeadstartError):
     """The job was asked to stop."""
 
     reason = Reason.CANCELLED
+
+
+class PausedError(HeadstartError):
+    """The job was asked to pause, and has come to where it can go on later."""
+
+    reason = Reason.PAUSED
 
 
 class TrainingFailedError(HeadstartError):

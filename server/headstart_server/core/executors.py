@@ -54,6 +54,8 @@ class Executors:
         """The job database: milliseconds each."""
         self.reports = Executor("report", 2, 1_000_000)
         """What running jobs report, to the same database: of clients' calls only cancellations stand in this line."""
+        self.leases = Executor("lease", 2, 1_000)
+        """Claiming jobs and holding on to them, which must not wait for anything else."""
         self.files = Executor("file", 8, 1_000)
         """Reading, writing, listing and converting files."""
         self.rows = Executor("row", cores, 1_000)
@@ -68,7 +70,16 @@ class Executors:
     @property
     def all(self) -> tuple[Executor, ...]:
         """Each of them."""
-        return (self.store, self.reports, self.files, self.rows, self.embedding, self.planning, self.loading)
+        return (
+            self.store,
+            self.reports,
+            self.leases,
+            self.files,
+            self.rows,
+            self.embedding,
+            self.planning,
+            self.loading,
+        )
 
     def close(self) -> None:
         """Ends all of them."""

@@ -16,6 +16,11 @@ class Layout:
         return self.root / "headstart.sqlite"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one server that works here."""
+        return self.root / "server.lock"
+
+    @property
     def datasets(self) -> Path:
         """Uploaded files."""
         return self.root / "datasets"

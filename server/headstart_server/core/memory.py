@@ -26,6 +26,12 @@ def _free_bytes(cgroup: Path) -> int:
     return machine
 
 
+def oom_kills(cgroup: Path = CGROUP) -> int:
+    """How many processes the system has killed for want of memory: in this container, or on this machine."""
+    counted = _read(cgroup / "memory.events") or _read(Path("/proc/vmstat"))
+    return next((int(line.split()[1]) for line in counted.splitlines() if line.startswith("oom_kill ")), 0)
+
+
 def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out: Python's, the system's, or torch's.
 

@@ -61,6 +61,8 @@ class JobEnvelope:
     ray: RaySettings = field(default_factory=RaySettings)
     trace: dict[str, str] = field(default_factory=dict)
     """Which span the job is a part of, as W3C headers; empty: of none."""
+    halvings: int = 0
+    """How often the rows of a pass are halved, because memory ran out."""
 
 
 @dataclass(frozen=True)

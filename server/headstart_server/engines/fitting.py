@@ -143,6 +143,8 @@ class Fitting:
         batch_size = (trainer.batch_size if backend.elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
+        # the rows of a step stay as they are: memory that ran out changes the passes alone
+        pass_rows = max(1, own_rows >> self._prepared.job.halvings)
         timetable = Timetable(
             trainer.epochs, steps, trainer.train_steps, trainer.steps_per_checkpoint, trainer.checkpoints_per_epoch
         )
@@ -156,7 +158,7 @@ class Fitting:
         settings = LoopSettings(
             timetable=timetable,
             batch_size=batch_size,
-            eval_batch_size=trainer.eval_batch_size * self._world.size,
+            eval_batch_size=max(1, trainer.eval_batch_size >> self._prepared.job.halvings) * self._world.size,
             accumulation=trainer.accumulation,
             clipping=trainer.clipping,
             evaluate_training_set=trainer.evaluate_training_set,
@@ -166,7 +168,7 @@ class Fitting:
             checkpoints=self._runtime.storage.checkpoints(self._prepared.job.identifier)
             if trainer.checkpoint
             else None,
-            micro_batch_rows=own_rows * self._world.size,
+            micro_batch_rows=pass_rows * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
             undefined_warned=bool(metric_notes(self._prepared.plan.data, trainer)),
             shuffle=trainer.shuffle,

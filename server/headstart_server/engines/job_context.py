@@ -17,9 +17,11 @@ class JobContext:
     display_name: str
     spec: TrainSpec
     sources: Sources
+    halvings: int = 0
+    """How often the rows of a pass are halved, because memory ran out."""
 
 
 def job_context_of(envelope: JobEnvelope, storage: Storage) -> JobContext:
     """Opens the tables; raises what `SourceRecord.open` does."""
     sources = open_sources(envelope.sources, storage)
-    return JobContext(envelope.identifier, envelope.display_name, envelope.spec, sources)
+    return JobContext(envelope.identifier, envelope.display_name, envelope.spec, sources, envelope.halvings)

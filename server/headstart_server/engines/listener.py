@@ -12,7 +12,10 @@ class Listener(Protocol):
         """Takes note; a state that the job is in already is no news."""
 
     def check(self) -> None:
-        """Raises CancelledError when the job is to stop."""
+        """Raises CancelledError or PausedError when the job is to stop."""
+
+    def stopping(self) -> bool:
+        """Whether the job is to stop at its next checkpoint."""
 
 
 class Silent:
@@ -23,3 +26,7 @@ class Silent:
 
     def check(self) -> None:
         """Nothing."""
+
+    def stopping(self) -> bool:
+        """Never."""
+        return False

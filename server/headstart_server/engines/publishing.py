@@ -4,7 +4,6 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 
-from headstart_server.core.names import new_id
 from headstart_server.engines.evaluated_rows import with_rows
 from headstart_server.engines.events import ModelEvaluated, ModelPublished, to_plain
 from headstart_server.engines.fitting import Fitted
@@ -16,8 +15,11 @@ from headstart_server.model.bundle import save_bundle
 
 
 def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, fitted: Fitted) -> str:
-    """Saves the model with references to its frozen encoders; returns its id."""
-    identifier, plans, data, model = new_id(), prepared.plan.inputs, prepared.plan.data, fitted.model
+    """Saves the model with references to its frozen encoders; returns its id.
+
+    That is the job's own: an attempt that repeats what an earlier one has published publishes no second model.
+    """
+    identifier, plans, data, model = prepared.job.identifier, prepared.plan.inputs, prepared.plan.data, fitted.model
     evaluation = ModelEvaluated([with_rows(each, data) for each in fitted.evaluation])
     listener.report(evaluation)
     references = {}
@@ -26,7 +28,7 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, fit
         digest = runtime.encoder_store.keep(plan.source) if plan.tuning.shares_weights else ""
         references[name] = plan.reference(digest, "" if plan.tuning.shares_weights else f"encoders/{index}")
     details = {
-        "job": prepared.job.identifier,
+        "job": identifier,
         "display_name": prepared.job.display_name,
         "create_time": datetime.now(UTC).isoformat(),
         "metrics": fitted.report.__dict__,

@@ -1,4 +1,4 @@
-"""The job store's database: its tables, its connections, and jobs as rows."""
+"""The job store's tables, and jobs as rows."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,31 +13,23 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Double,
-    Engine,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    create_engine,
-    event,
     func,
     select,
 )
 from sqlalchemy.engine import Connection, RowMapping
-from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
-from headstart_server.core.errors import DataLossError, FailedPreconditionError
-from headstart_server.core.reasons import Reason
+from headstart_server.core.errors import DataLossError
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import EncodeReport, JobFailure, SpecResolved
 from headstart_server.jobs.records import JobRecord, StateCount
 from headstart_server.training.reports import EpochReport
-
-READS = "headstart_reads"
-"""Execution option of connections that only read."""
 
 METADATA = MetaData()
 JOBS = Table(
@@ -92,53 +84,6 @@ _COLUMNS: dict[str, TypeAdapter[Any]] = {
 _TIMES = ("create_time", "update_time", "start_time", "end_time")
 _UNSET = {"resolved", "best_epoch", "error"}
 """Columns that are empty until something is known."""
-
-
-def connect(url: str) -> Engine:
-    """An engine whose transactions lock what they read before they write it, unless their option `READS` is set."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def configure(connection: Any, _record: Any) -> None:
-            cursor = connection.cursor()
-            connection.isolation_level = None  # transactions are begun below, not by the driver
-            cursor.execute("PRAGMA journal_mode=WAL")  # readers wait for no writer
-            cursor.execute("PRAGMA synchronous=FULL")  # under WAL, NORMAL may lose the last commits to a power failure
-            cursor.execute("PRAGMA busy_timeout=10000")  # milliseconds
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            reads = connection.get_execution_options().get(READS, False)
-            # What is read may then be written; who only reads waits for no writer.
-            # A plain BEGIN fails at once when it writes after somebody else has since its read (SQLITE_BUSY_SNAPSHOT).
-            connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def check(engine: Engine) -> None:
-    """Raises sqlalchemy's DatabaseError for an SQLite file with damaged pages; other databases look after theirs."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
-        if found != "ok":
-            raise DatabaseError("PRAGMA quick_check", None, ValueError(f"its pages are damaged: {found}"))
-
-
-@contextmanager
-def unusable_named() -> Iterator[None]:
-    """Raises FailedPreconditionError for a database that cannot be reached, read or written."""
-    try:
-        yield
-    except (SQLAlchemyError, ImportError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise FailedPreconditionError(
-            f"the job database cannot be used: {str(cause).splitlines()[0][:300]}; check --database-url, restore "
-            "headstart.sqlite from a backup, or move it away: models, data sets and embeddings do not need it",
-            reason=Reason.BAD_DATABASE,
-        ) from error
 
 
 def in_states(states: Sequence[State]) -> ColumnElement[bool]:

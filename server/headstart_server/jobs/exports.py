@@ -137,7 +137,7 @@ class Exports:
                         yield Stage(**message["data"])
             if done is None:
                 metrics.WORKER_DEATHS.labels("export").inc()
-                raise _died(await worker.how_it_died())
+                raise _died((await worker.how_it_died()).text)
             if "error" in done:
                 raise error_of(done["error"])
             yield artifact_of(done["artifact"])

@@ -1,31 +1,39 @@
 """Follows one worker through one job: what it reports is written to the log in batches."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from headstart_server.core.states import State
 from headstart_server.engines.envelopes import JobEnvelope, to_plain
-from headstart_server.engines.events import from_plain
-from headstart_server.jobs.event_log import EventLog
+from headstart_server.engines.events import JobEvent, from_plain
 from headstart_server.jobs.process import WorkerProcess
-from headstart_server.jobs.store import JobStore
 
 _log = structlog.get_logger()
 _PENDING_REPORTS = 256
 _Messages = asyncio.Queue[dict[str, Any] | None]
+Write = Callable[[str, Sequence[JobEvent]], Awaitable[None]]
+"""Writes what a worker has reported of a job."""
 
 
-async def follow(worker: WorkerProcess, envelope: JobEnvelope, store: JobStore, log: EventLog) -> dict[str, Any] | None:
-    """Runs a job on a worker; returns how the job ended, or None if the worker died.
+@dataclass(frozen=True)
+class Silence:
+    """How long a worker may say nothing, in seconds, and what is done then; 0: it may be silent without end."""
+
+    seconds: float
+    broken: Callable[[], None]
+
+
+async def follow(worker: WorkerProcess, envelope: JobEnvelope, write: Write, silence: Silence) -> dict[str, Any] | None:
+    """Runs a job on a worker; returns how the job ended, or None if the worker died. Raises what `write` raises.
 
     What has come in while the last reports were written is written next, in one transaction: epochs of a few
-    milliseconds report faster than a disk can sync. A full queue makes the worker wait. A job that was cancelled
-    behind the worker's back is cancelled there at its next report.
+    milliseconds report faster than a disk can sync. A full queue makes the worker wait, as long as the store is away.
     """
     messages = _Messages(_PENDING_REPORTS)
-    pump = asyncio.create_task(_pump(worker, envelope, messages))
+    pump = asyncio.create_task(_pump(worker, envelope, messages, silence))
     try:
         while (message := await messages.get()) is not None:
             batch = [message]
@@ -37,9 +45,8 @@ async def follow(worker: WorkerProcess, envelope: JobEnvelope, store: JobStore, 
                     break
                 batch.append(following)
             events = [item["event"] for item in batch if "event" in item]
-            job = await log.write(store.append_reports, envelope.identifier, events)
-            if job.state is State.CANCELLING or job.state.terminal:
-                worker.cancel()
+            if events:
+                await write(envelope.identifier, events)
             if "done" in batch[-1]:
                 done: dict[str, Any] = batch[-1]["done"]
                 return done
@@ -48,10 +55,13 @@ async def follow(worker: WorkerProcess, envelope: JobEnvelope, store: JobStore, 
         pump.cancel()
 
 
-async def _pump(worker: WorkerProcess, envelope: JobEnvelope, messages: _Messages) -> None:
+async def _pump(worker: WorkerProcess, envelope: JobEnvelope, messages: _Messages, silence: Silence) -> None:
     """Moves a worker's messages into a bounded queue, its events as such; None says that there are no more."""
+    following = aiter(worker.run(to_plain(envelope)))
     try:
-        async for message in worker.run(to_plain(envelope)):
+        while (message := await _next(following, silence)) is not None:
+            if "alive" in message:
+                continue
             if "event" in message:
                 message = {"event": from_plain(message["event"], message.get("data", {}))}
             await messages.put(message)
@@ -60,3 +70,15 @@ async def _pump(worker: WorkerProcess, envelope: JobEnvelope, messages: _Message
         worker.kill()
     # after nonsense, too: `follow` would wait for ever
     await messages.put(None)
+
+
+async def _next(following: Any, silence: Silence) -> dict[str, Any] | None:
+    """A worker's next message; None when it has no more, or said nothing for too long. Raises what it raises."""
+    try:
+        message: dict[str, Any] = await asyncio.wait_for(anext(following), silence.seconds or None)
+        return message
+    except StopAsyncIteration:
+        return None
+    except TimeoutError:
+        silence.broken()
+        return None

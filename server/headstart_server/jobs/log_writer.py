@@ -10,8 +10,9 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import Connection
 
 from headstart_server.engines.events import JobEvent, StateChange, kind_of, to_plain
+from headstart_server.jobs.connections import notify
 from headstart_server.jobs.database import EVENTS, JOBS, to_row
-from headstart_server.jobs.records import JobRecord, LogEntry, apply
+from headstart_server.jobs.records import JobRecord, LogEntry, News, apply
 from headstart_server.jobs.transitions import check_transition
 from headstart_server.training.reports import EpochReport, PastEpoch
 
@@ -37,9 +38,13 @@ def unlogged(connection: Connection, identifier: str, events: Sequence[JobEvent]
     return found
 
 
-def append(connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -> Appended:
-    """Writes events, and what they change of the job; a state's `before` is the one that the store knows."""
+def append(connection: Connection, job: JobRecord, events: Sequence[JobEvent], **changes: Any) -> Appended:
+    """Writes events, and what they and `changes` change of the job, and tells every server.
+
+    A state's `before` is the one that the store knows.
+    """
     now, before = datetime.now(UTC), job
+    job = replace(job, **changes)
     appended: list[LogEntry] = []
     rows = []
     for event in events:
@@ -55,8 +60,9 @@ def append(connection: Connection, job: JobRecord, events: Sequence[JobEvent]) -
         appended.append(LogEntry(job.last_sequence, now, event))
     if rows:
         connection.execute(insert(EVENTS), rows)
-        changed = to_row(job, since=before)
+    if changed := to_row(job, since=before):
         connection.execute(update(JOBS).where(JOBS.c.identifier == job.identifier).values(changed))
+        notify(connection, News(job.identifier, job.last_sequence, job.state).text)
     return job, appended
 
 

@@ -54,6 +54,11 @@ class JobMeter:
         """A job waits that is new, or that waited already under an earlier server."""
         self._jobs[job.identifier] = _Job(job.update_time)
 
+    def forget(self, identifier: str) -> None:
+        """Another server has ended the job, if this one has not."""
+        if self._jobs.pop(identifier, None) is not None:
+            metrics.forget_job(identifier)
+
     def observe(self, job: JobRecord, event: JobEvent) -> None:
         """Counts an event; `job` is as it is after it."""
         if _runs(job):
@@ -120,7 +125,7 @@ def _begin_at_zero() -> None:
         metrics.JOBS_ENDED.labels(state, "")
     for reason in Reason:
         metrics.JOBS_ENDED.labels(State.FAILED, reason)
-    for cause in ("server", "driver"):
+    for cause in ("server", "worker", "memory", "hang"):
         metrics.JOB_RESTARTS.labels(cause)
     for outcome in OUTCOMES:
         metrics.ROWS.labels(outcome)

@@ -6,7 +6,7 @@ import sys
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.jobs import schema
-from headstart_server.jobs.database import connect, unusable_named
+from headstart_server.jobs.connections import connect, unusable_named
 
 
 def main(argv: list[str]) -> int:

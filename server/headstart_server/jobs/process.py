@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from headstart_server import metrics
+from headstart_server.core.memory import oom_kills
 
 _log = structlog.get_logger()
 # asyncio's readline raises ValueError for a longer line; its default of 64 KiB is less than an event may take
@@ -31,12 +32,24 @@ class ProcessSettings:
     exit_seconds: float = 5.0
 
 
+@dataclass(frozen=True)
+class Death:
+    """How a process ended."""
+
+    text: str
+    """For people, with the process as its subject."""
+    memory: bool = False
+    """Whether the system killed it for want of memory."""
+
+
 class WorkerProcess:
     """One spawned interpreter running `jobs.worker`."""
 
     def __init__(self, process: asyncio.subprocess.Process, settings: ProcessSettings) -> None:
         self._process, self._settings = process, settings
         self._ready = False
+        self._oom_kills = oom_kills()
+        """Of the machine or container, when the job began."""
         self.jobs_done = 0
 
     @classmethod
@@ -67,6 +80,7 @@ class WorkerProcess:
 
         Raises ValueError for a line that is no message.
         """
+        self._oom_kills = oom_kills()
         self._send({"run": envelope})
         while (message := await self._receive()) is not None:
             yield message
@@ -93,6 +107,11 @@ class WorkerProcess:
         if self.alive:
             self._send({"cancel": True})
 
+    def pause(self, within: float) -> None:
+        """Asks the running job to stop at its next checkpoint, or after so many seconds without one."""
+        if self.alive:
+            self._send({"pause": within})
+
     def kill(self) -> None:
         """Ends the process and whatever it started, at once."""
         # the group outlives its leader: what a dead worker started is ended as well
@@ -109,12 +128,12 @@ class WorkerProcess:
             self.kill()
             await self._process.wait()
 
-    async def how_it_died(self) -> str:
-        """For people: the signal or exit code."""
+    async def how_it_died(self) -> Death:
+        """By which signal or exit code, and whether memory had run out."""
         code = await self._process.wait()
-        if code == -signal.SIGKILL:
-            return "was killed (SIGKILL), which is what happens when the machine runs out of memory"
-        return f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return Death("was killed by the system, whose memory had run out", memory=True)
+        return Death(f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}")
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -157,7 +176,7 @@ class WorkerPool:
             if worker.alive and await worker.wait_ready():
                 return worker
             metrics.WORKER_DEATHS.labels(self._process.purpose).inc()
-            _log.warning("worker did not start", how=await worker.how_it_died())
+            _log.warning("worker did not start", how=(await worker.how_it_died()).text)
         raise RuntimeError("worker processes do not start; see the server's log")
 
     async def give_back(self, worker: WorkerProcess, *, clean: bool) -> None:

@@ -54,6 +54,11 @@ class JobRecord:
     """How often its batches were halved, because memory ran out."""
 
 
+def released(job: JobRecord) -> JobRecord:
+    """The job as nobody's: the next claim makes it somebody's again."""
+    return replace(job, owner="", lease_until=0.0)
+
+
 @dataclass(frozen=True)
 class LogEntry:
     """One entry of a job's log; entries count from 1."""
@@ -61,6 +66,26 @@ class LogEntry:
     sequence: int
     time: datetime
     event: JobEvent
+
+
+@dataclass(frozen=True)
+class News:
+    """A job's log has grown: what servers tell each other."""
+
+    identifier: str
+    last_sequence: int
+    state: State
+
+    @property
+    def text(self) -> str:
+        """As PostgreSQL carries it."""
+        return f"{self.identifier} {self.last_sequence} {self.state}"
+
+    @classmethod
+    def of(cls, text: str) -> "News":
+        """What was made a text; raises ValueError for what was not."""
+        identifier, sequence, state = text.split()
+        return cls(identifier, int(sequence), State(state))
 
 
 @dataclass(frozen=True)
@@ -78,6 +103,7 @@ def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
         case StateChange(to=state):
             # a job that goes on after a restart keeps the time of its first start
             starts = state is State.PREPARING and job.start_time is None
+            job = released(job) if state.terminal or state in (State.QUEUED, State.PAUSED) else job
             return replace(
                 job,
                 state=state,
@@ -88,9 +114,10 @@ def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
         case SpecResolved():
             return replace(job, resolved=event)
         case EncodeReport():
+            job = replace(job, restarts=0) if event.encoded else job
             return job if event.test else replace(job, encode={**job.encode, event.feature: event})
         case EpochReport():
-            return replace(job, best_epoch=event) if event.best else job
+            return replace(job, restarts=0, best_epoch=event if event.best else job.best_epoch)
         case ModelPublished():
             return replace(job, model=event.model, best_epoch=event.best_epoch)
         case _:

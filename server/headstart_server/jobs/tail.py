@@ -33,6 +33,11 @@ class Tail:
         return bool(self._entries) and ends(self._entries[-1])
 
     @property
+    def last(self) -> int:
+        """The number of the last entry; 0 without any."""
+        return self._entries[-1].sequence if self._entries else 0
+
+    @property
     def woken(self) -> asyncio.Event:
         """Set at the next wake; taken before the entries are looked at, none goes unnoticed."""
         return self._woken

@@ -1,7 +1,8 @@
 """The worker process: runs one job at a time in a process of its own.
 
-Speaks JSON lines. In: `{"run": {...}}`, `{"cancel": true}`; the end of input ends the process, so that no worker
-outlives its server. Out: `{"ready": true}`, `{"event": KIND, "data": {...}}`, `{"done": {...}}`.
+Speaks JSON lines. In: `{"run": {...}}`, `{"cancel": true}`, `{"pause": SECONDS}`; the end of input ends the process, so
+that no worker outlives its server. Out: `{"ready": true}`, `{"event": KIND, "data": {...}}`, `{"alive": true}`,
+`{"done": {...}}`.
 """
 
 import json
@@ -9,20 +10,21 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
 
 from headstart_server import tracing
-from headstart_server.core.errors import CancelledError, HeadstartError
+from headstart_server.core.errors import CancelledError, HeadstartError, PausedError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.envelopes import JobEnvelope, job_envelope
-from headstart_server.engines.events import JobEvent, StateChange, to_plain
+from headstart_server.engines.events import JobEvent, ModelPublished, StateChange, to_plain
 
 _log = structlog.get_logger()
 _STAGES = {
@@ -32,6 +34,7 @@ _STAGES = {
     State.PUBLISHING: "publish",
 }
 """What spans are called."""
+_ALIVE_SECONDS = 10.0
 _NICE = 2
 """Jobs yield to the server, whose answers somebody waits for, and exports to jobs. Alone, a job has all cores."""
 
@@ -60,6 +63,8 @@ class Worker:
         self._write_lock = threading.Lock()
         self._jobs: queue.Queue[dict[str, Any]] = queue.Queue()
         self.cancelled = threading.Event()
+        self.pause_until = float("inf")
+        """When a job that is to pause stops without a checkpoint, by the monotonic clock; infinity: it goes on."""
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
@@ -92,9 +97,12 @@ class Worker:
         for line in self._incoming:
             message = json.loads(line)
             if "run" in message:
-                # a cancellation so far was of the job before; `follow` repeats one that came before its job
+                # what was asked so far was of the job before; the server repeats what came before its job
                 self.cancelled.clear()
+                self.pause_until = float("inf")
                 self._jobs.put(message["run"])
+            elif "pause" in message:
+                self.pause_until = min(self.pause_until, time.monotonic() + message["pause"])
             else:
                 self.cancelled.set()
         self.leave()
@@ -110,9 +118,13 @@ class Worker:
                 tracing.span("job", envelope.trace, {"headstart.job": envelope.identifier}),
                 JobListener(self) as told,
             ):
-                return {"state": "SUCCEEDED", "model": run_job(envelope, told)}
+                run_job(envelope, told)
+                # with the end, of which it is a part: neither is known without the other
+                return {"state": "SUCCEEDED", "published": told.published}
         except CancelledError:
             return {"state": "CANCELLED"}
+        except PausedError:
+            return {"state": "PAUSED"}
         except HeadstartError as error:
             _log.warning("job failed", reason=error.reason, message=error.message)
             return _failed(error.reason, error.message, error.field)
@@ -129,8 +141,8 @@ class Worker:
             structlog.contextvars.clear_contextvars()
 
 
-def run_job(envelope: JobEnvelope, listener: "JobListener") -> str:
-    """Runs a job on the engine that its spec names; returns the model's id."""
+def run_job(envelope: JobEnvelope, listener: "JobListener") -> None:
+    """Runs a job on the engine that its spec names, and tells the listener of the model."""
     from headstart_server.engines.job_context import job_context_of
     from headstart_server.engines.runtime_context import runtime_of
 
@@ -141,10 +153,11 @@ def run_job(envelope: JobEnvelope, listener: "JobListener") -> str:
         # Ray is an extra, which need not be installed
         from headstart_server.engines.ray.engine import RayEngine
 
-        return RayEngine(envelope, job, runtime, listener).run()
+        RayEngine(envelope, job, runtime, listener).run()
+        return
     from headstart_server.engines.local import LocalEngine
 
-    return LocalEngine(job, runtime, listener).run()
+    LocalEngine(job, runtime, listener).run()
 
 
 def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:
@@ -159,6 +172,9 @@ class JobListener:
         self._state: State | None = None
         self._trace = tracing.carrier()
         self._end_stage: Callable[[], None] | None = None
+        self._heard = time.monotonic()
+        self.published: dict[str, Any] = {}
+        """What is known of the model, once there is one."""
 
     def __enter__(self) -> "JobListener":
         return self
@@ -173,12 +189,31 @@ class JobListener:
         self._end_stage = None
 
     def check(self) -> None:
-        """Raises CancelledError when the job was cancelled."""
+        """Raises CancelledError when the job was cancelled, and PausedError when it is to pause and nothing is lost by
+        that, or has taken too long to come to a checkpoint. Tells the server now and then that the job is alive."""
         if self._worker.cancelled.is_set():
             raise CancelledError("the job was cancelled")
+        now = time.monotonic()
+        # of what was read and encoded nothing is lost; what is published is about to end
+        keeps_all = self._state not in (State.TRAINING, State.PUBLISHING)
+        if now >= self._worker.pause_until or (self.stopping() and keeps_all):
+            raise PausedError("the job was paused")
+        if now - self._heard >= _ALIVE_SECONDS:
+            self._heard = now
+            self._worker.send({"alive": True})
+
+    def stopping(self) -> bool:
+        """Whether the job is to stop at its next checkpoint."""
+        return self._worker.pause_until < float("inf")
 
     def report(self, event: JobEvent) -> None:
-        """Sends an event; a state that the job is in already is none. Raises CancelledError instead of a new state."""
+        """Sends an event; a state that the job is in already is none. Raises as `check` instead of a new state.
+
+        The model is kept for the end.
+        """
+        if isinstance(event, ModelPublished):
+            self.published = to_plain(event)[1]
+            return
         if isinstance(event, StateChange):
             self.check()
             if event.to == self._state:
@@ -187,6 +222,7 @@ class JobListener:
             self._end()
             self._end_stage = tracing.begin(_STAGES.get(event.to, event.to.lower()), self._trace)
         kind, data = to_plain(event)
+        self._heard = time.monotonic()
         self._worker.send({"event": kind, "data": data})
 
 

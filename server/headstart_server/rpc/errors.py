@@ -27,8 +27,9 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoppingError: grpc.StatusCode.UNAVAILABLE,
     errors.TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
+    errors.UnavailableError: grpc.StatusCode.UNAVAILABLE,
     errors.CancelledError: grpc.StatusCode.CANCELLED,
+    errors.PausedError: grpc.StatusCode.CANCELLED,
     errors.TrainingFailedError: grpc.StatusCode.FAILED_PRECONDITION,
     errors.StoreFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StorageError: grpc.StatusCode.UNAVAILABLE,
@@ -61,7 +62,7 @@ def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation
                 BadRequest.FieldViolation(field=item.field, description=item.message) for item in violations
             ]
         )
-    if isinstance(error, errors.OverloadedError | errors.StoppingError):
+    if isinstance(error, errors.OverloadedError | errors.StoppingError | errors.UnavailableError):
         nanos = round(error.retry_after * 1e9)
         yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))
 

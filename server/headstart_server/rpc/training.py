@@ -8,7 +8,7 @@ from typing import Any
 from headstart.v1 import training_pb2 as pb
 from headstart.v1 import training_pb2_grpc
 
-from headstart_server.core.errors import UnimplementedError, invalid
+from headstart_server.core.errors import invalid
 from headstart_server.core.names import id_of
 from headstart_server.core.principal import Principal
 from headstart_server.core.reasons import Notice
@@ -100,16 +100,12 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         return pb.DeleteTrainJobResponse()
 
     async def PauseTrainJob(self, request: pb.PauseTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
-        """Not in this release."""
-        raise UnimplementedError(
-            "PauseTrainJob is not in this release; cancel the job, a new one starts from its stored embeddings"
-        )
+        """Pauses."""
+        return job_message(await self._training.pause(caller_of(context), id_of(JOBS, request.name)))
 
     async def ResumeTrainJob(self, request: pb.ResumeTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
-        """Not in this release."""
-        raise UnimplementedError(
-            "ResumeTrainJob is not in this release; start a new job, it uses the embeddings stored so far"
-        )
+        """Resumes."""
+        return job_message(await self._training.resume(caller_of(context), id_of(JOBS, request.name)))
 
     async def PlanTrainJob(self, request: pb.TrainJobRequest, context: Any) -> pb.TrainJobPlan:  # noqa: N802
         """Resolves without training."""

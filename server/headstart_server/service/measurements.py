@@ -38,7 +38,7 @@ def readings_of(
     pids = {"job": lambda: supervisor.worker_pids, "export": lambda: exports.worker_pids}
     return [
         Readings("limits", lambda: _limits(settings, executors), _FILE_SECONDS),
-        Readings("queue", lambda: _queue(supervisor, executors)),
+        Readings("queue", lambda: _queue(executors)),
         Readings("jobs", lambda: job_readings(jobs), 1.0),
         Readings("store", lambda: store_readings(layout.embeddings), _FILE_SECONDS),
         Readings("disk", lambda: _disk(layout.root), _PROCESS_SECONDS),
@@ -53,6 +53,7 @@ def job_readings(jobs: JobStore) -> Iterator[Reading]:
     for state in State:
         yield metrics.JOBS, (state,), found[state].jobs if state in found else 0
     queued = found.get(State.QUEUED)
+    yield metrics.QUEUE_JOBS, (), queued.jobs if queued is not None else 0
     waited = (datetime.now(UTC) - queued.since).total_seconds() if queued is not None else 0.0
     yield metrics.QUEUE_OLDEST, (), max(0.0, waited)
 
@@ -98,8 +99,7 @@ def _limits(settings: Settings, executors: Executors) -> Iterator[Reading]:
         yield metrics.EXECUTOR_LIMIT, (executor.name,), executor.most
 
 
-def _queue(supervisor: Supervisor, executors: Executors) -> Iterator[Reading]:
-    yield metrics.QUEUE_JOBS, (), supervisor.waiting
+def _queue(executors: Executors) -> Iterator[Reading]:
     for executor in executors.all:
         yield metrics.EXECUTOR_CALLS, (executor.name,), executor.calls
 

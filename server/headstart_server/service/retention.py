@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -39,6 +40,7 @@ class Retention:
         self._storage, self._store, self._jobs = storage, store, jobs
         self._limits = Limits.of(settings)
         self._layout = storage.layout
+        self._event_days = settings.event_days
         self._tidied = float("-inf")
 
     async def run(self) -> None:
@@ -64,12 +66,20 @@ class Retention:
             self._tidied = time.monotonic()
             self.tidy(time.time())
         self.prune_caches(time.time())
+        if self._event_days:
+            expired = self._jobs.expire_events(datetime.now(UTC) - timedelta(days=self._event_days))
+            if expired:
+                _log.info("removed events of ended jobs", jobs=expired)
 
     def tidy(self, now: float) -> None:
         """Removes what killed processes left in the shared storage, and of jobs and plans that never came to be."""
         if self._storage.object_store is not None and (left := self._storage.tidy(now)):
             _log.info("removed what killed publishers left in the shared storage", files=left)
         remove_jobless(self._storage, now - _ABANDONED_SECONDS, self._is_job)
+        for model in self._storage.models.names():
+            if self._ended_without(model):
+                _log.info("removed a model whose job did not succeed", model=model)
+                self._storage.forget_model(model)
 
     def _is_job(self, identifier: str) -> bool:
         if identifier == SCRATCH:
@@ -81,6 +91,14 @@ class Retention:
         except DataLossError:  # it is there until somebody deletes it
             return True
         return True
+
+    def _ended_without(self, model: str) -> bool:
+        """Whether a model is that of a job that has ended otherwise: a worker that was cut off may publish late."""
+        try:
+            state = self._jobs.get(model).state
+        except (NotFoundError, DataLossError):  # jobs are deleted, and their models stay
+            return False
+        return state.terminal and state is not State.SUCCEEDED
 
     def prune_caches(self, now: float) -> Pruned:
         """Removes converted tables, tokens and quarantined shards past their age or size.

@@ -99,6 +99,17 @@ class TrainingService:
         caller.require(Scope.TRAIN)
         return await self._supervisor.cancel(identifier)
 
+    async def pause(self, caller: Principal, identifier: str) -> JobRecord:
+        """Asks a job to stop where it can go on later; raises NotFoundError, or FailedPreconditionError if it has
+        ended."""
+        caller.require(Scope.TRAIN)
+        return await self._supervisor.pause(identifier)
+
+    async def resume(self, caller: Principal, identifier: str) -> JobRecord:
+        """Queues a paused job; raises NotFoundError, or FailedPreconditionError if it has ended or is just pausing."""
+        caller.require(Scope.TRAIN)
+        return await self._supervisor.resume(identifier)
+
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes an ended job with its log; raises NotFoundError or FailedPreconditionError."""
         caller.require(Scope.TRAIN)

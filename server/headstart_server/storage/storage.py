@@ -1,6 +1,7 @@
 """What machines share, each kind in its place."""
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -65,6 +66,11 @@ class Storage:
         object_store = self._below(f"jobs/{job}")
         if object_store is not None:
             object_store.remove(*object_store.files())
+
+    def forget_model(self, model: str) -> None:
+        """Removes a model that its job did not come to tell of, if there is one."""
+        with suppress(FileNotFoundError):
+            self.models.remove(model)
 
     def tidy(self, now: float) -> int:
         """Removes what killed publishers left; returns how many files went."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from headstart_server.core.errors import PausedError
 from headstart_server.core.reasons import Notice
 from headstart_server.core.timing import Waited
 from headstart_server.data.features.fitted import FittedFeature
@@ -131,9 +132,11 @@ class Loop:
             workers=workers,
         )
         report = self._keep_best(report, passed)
-        self._save()
+        stops = self._save()
         # after the checkpoint: where the process dies in between, the next one tells it, as one of `Progress.past`
         self.reporter.report(report)
+        if stops:
+            raise PausedError("the training was paused at a checkpoint")
 
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part with the current weights; empty where the part is."""
@@ -252,18 +255,24 @@ class Loop:
         )
         return report
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Saves a checkpoint where one is due, or wanted; returns whether the run is to stop with it."""
         if self.settings.checkpoints is None:
-            return
+            return False
         now, last = time.monotonic(), self.progress.step >= self.settings.timetable.total_steps
+        # a run that has done its steps ends rather than stop
+        stops = self.reporter.stopping() and not last
+        due = last or stops or now - self._saved >= self.settings.checkpoint_seconds
         # by rank 0's clock: all processes take part in saving, so all have to do it at the same evaluation
-        if not self.world.broadcast_object(last or now - self._saved >= self.settings.checkpoint_seconds):
-            return
+        due, stops = self.world.broadcast_object((due, stops))
+        if not due:
+            return False
         self._saved = now
         parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
         # in every process, also where rank 0 alone writes: of a model in parts, all of them put the tensors together
         state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
         save_checkpoint(self.settings.checkpoints, self.progress, state, self.world, in_parts=parallel.saves_in_parts)
+        return bool(stops)
 
     def resume(self) -> None:
         checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None

@@ -80,4 +80,7 @@ class Reporter(Protocol):
         """Steps a few times a second, each evaluation once."""
 
     def check(self) -> None:
-        """Raises CancelledError when the run is to stop. Called after every step."""
+        """Raises CancelledError or PausedError when the run is to stop. Called after every step."""
+
+    def stopping(self) -> bool:
+        """Whether the run is to stop at its next checkpoint, which then is made as soon as it can be."""

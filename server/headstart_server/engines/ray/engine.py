@@ -14,7 +14,7 @@ import ray
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from headstart_server.core.errors import CancelledError, FailedPreconditionError
+from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, PausedError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
@@ -29,7 +29,7 @@ from headstart_server.engines.preparing import fill_store, prepare_job
 from headstart_server.engines.ray.cluster import brief, cluster
 from headstart_server.engines.ray.encoding import RayEncodePool
 from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
-from headstart_server.engines.ray.report_channel import require_channel, start_channel
+from headstart_server.engines.ray.report_channel import CANCEL, PAUSE, require_channel, start_channel
 from headstart_server.engines.ray.worker import train_rank
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.backend import BackendPlan
@@ -48,6 +48,8 @@ class RayEngine:
 
     def __init__(self, envelope: JobEnvelope, job: JobContext, runtime: RuntimeContext, listener: Listener) -> None:
         self._envelope, self._job, self._runtime, self._listener = envelope, job, runtime, listener
+        self._asked: HeadstartError | None = None
+        """Why the workers were asked to stop at their next step."""
 
     def run(self) -> str:
         """Prepares, encodes, trains and publishes; returns the model's id. Raises HeadstartError."""
@@ -170,21 +172,26 @@ class RayEngine:
         # first: a model that is published stays so, whatever failed afterwards
         if published := ray.get(channel.published.remote()):
             return str(published)
-        if ended is not None and ended["reason"] == CancelledError.reason:
-            raise CancelledError("the job was cancelled")
+        if ended is not None and ended["reason"] in (CancelledError.reason, PausedError.reason):
+            raise self._asked or PausedError("the job was paused")
         if ended is not None:
             raise JobFailedError(ended["message"], reason=ended["reason"], field=ended["field"])
         return None
 
     def _receive(self, channel: Any) -> None:
-        """Passes on what rank 0 reported, and a cancellation to it."""
+        """Passes on what rank 0 reported, and to it what is asked of the job."""
         for event in ray.get(channel.receive.remote()):
-            with suppress(CancelledError):  # noticed again below
+            with suppress(CancelledError, PausedError):  # noticed again below
                 self._listener.report(event)
         try:
             self._listener.check()
-        except CancelledError:
-            channel.cancel.remote()
+        except (CancelledError, PausedError) as error:
+            # one that takes too long to come to a checkpoint stops at its next step, too
+            self._asked = error
+            channel.ask.remote(CANCEL)
+        else:
+            if self._listener.stopping():
+                channel.ask.remote(PAUSE)
 
 
 def _failure(error: Exception | None, plan: BackendPlan) -> Exception:

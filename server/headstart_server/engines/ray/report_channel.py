@@ -1,4 +1,4 @@
-"""The way between rank 0 and the driver: an actor that keeps reports for the one and a cancellation for the other."""
+"""The way between rank 0 and the driver: an actor that keeps reports for the one and what it asks for the other."""
 
 import threading
 from typing import Any
@@ -10,7 +10,9 @@ from headstart_server.core.errors import CancelledError
 from headstart_server.engines.events import EncodeReport, JobEvent, ModelPublished
 from headstart_server.engines.ray.cluster import no_cluster_named
 
-_CANCEL_SECONDS = 0.5
+_LOOK_SECONDS = 0.5
+CANCEL, PAUSE = "cancel", "pause"
+"""What the driver asks of the workers."""
 
 
 def start_channel() -> Any:
@@ -27,12 +29,12 @@ def require_channel(channel: Any) -> None:
 
 
 class ReportChannel:
-    """Reports of rank 0, kept until the driver asks for them, and the driver's cancellation, for the workers."""
+    """Reports of rank 0, kept until the driver asks for them, and what the driver asks of the workers."""
 
     def __init__(self) -> None:
         self._reports: list[JobEvent] = []
         self._published = ""
-        self._cancelled = False
+        self._asked = ""
         self._ended: dict[str, str] | None = None
 
     def send(self, event: JobEvent) -> None:
@@ -50,13 +52,13 @@ class ReportChannel:
         """The model's id, once there is one."""
         return self._published
 
-    def cancel(self) -> None:
-        """The job is to stop."""
-        self._cancelled = True
+    def ask(self, word: str) -> None:
+        """The job is to `cancel`, or to `pause` at its next checkpoint."""
+        self._asked = word
 
-    def cancelled(self) -> bool:
-        """Whether it is."""
-        return self._cancelled
+    def asked(self) -> str:
+        """What it is to do; empty: go on."""
+        return self._asked
 
     def end(self, error: dict[str, str]) -> None:
         """A worker met an error that no restart mends."""
@@ -68,14 +70,14 @@ class ReportChannel:
 
 
 class ChannelReporter:
-    """Rank 0's listener, which sends to the driver; looks for a cancellation beside the training. Use as a context.
+    """Rank 0's listener, which sends to the driver; looks beside the training for what is asked. Use as a context.
 
     Of the embedding pass it sends nothing: the driver has reported that.
     """
 
     def __init__(self, channel: Any) -> None:
         self._channel = channel
-        self._cancelled, self._closed = threading.Event(), threading.Event()
+        self._asked, self._closed = "", threading.Event()
 
     def __enter__(self) -> "ChannelReporter":
         threading.Thread(target=self._look, daemon=True).start()
@@ -83,7 +85,7 @@ class ChannelReporter:
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        ray.get(self._channel.cancelled.remote())  # calls are answered in order: everything that was sent has arrived
+        ray.get(self._channel.asked.remote())  # calls are answered in order: everything that was sent has arrived
 
     def report(self, event: JobEvent) -> None:
         """Sends it."""
@@ -92,11 +94,13 @@ class ChannelReporter:
 
     def check(self) -> None:
         """Raises CancelledError when the job was cancelled."""
-        if self._cancelled.is_set():
+        if self._asked == CANCEL:
             raise CancelledError("the job was cancelled")
 
+    def stopping(self) -> bool:
+        """Whether the job is to pause at its next checkpoint."""
+        return self._asked == PAUSE
+
     def _look(self) -> None:
-        while not self._closed.wait(_CANCEL_SECONDS):
-            if ray.get(self._channel.cancelled.remote()):
-                self._cancelled.set()
-                return
+        while not self._closed.wait(_LOOK_SECONDS) and self._asked != CANCEL:
+            self._asked = ray.get(self._channel.asked.remote())

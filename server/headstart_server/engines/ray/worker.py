@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from headstart_server.core.errors import CancelledError, HeadstartError, StorageError
+from headstart_server.core.errors import CancelledError, HeadstartError, PausedError, StorageError
 
 
 def train_rank(config: dict[str, Any]) -> None:
@@ -34,5 +34,5 @@ def train_rank(config: dict[str, Any]) -> None:
     except HeadstartError as error:
         # waited for: when this worker fails, Ray starts all of them again, and they look for it first
         ray.get(channel.end.remote({"reason": error.reason, "message": error.message, "field": error.field}))
-        if not isinstance(error, CancelledError):  # every worker leaves at the same step
+        if not isinstance(error, CancelledError | PausedError):  # every worker leaves at the same step
             raise

@@ -1,0 +1,289 @@
+"""The attempts at jobs that this server has claimed: each on a worker, to its end or to where the next one goes on."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from headstart_server import metrics
+from headstart_server.core.errors import HeadstartError
+from headstart_server.core.executors import Executors
+from headstart_server.core.reasons import Notice, Reason
+from headstart_server.core.states import State
+from headstart_server.encoders.precision import settled_precisions
+from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
+from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished, from_plain, kind_of
+from headstart_server.jobs.event_log import EventLog
+from headstart_server.jobs.following import Silence, Write, follow
+from headstart_server.jobs.persisting import Persisting
+from headstart_server.jobs.process import WorkerPool, WorkerProcess
+from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.store import JobStore, LostJobError
+from headstart_server.spec.model import TrainSpec
+from headstart_server.storage.storage import Storage
+from headstart_server.training.reports import JobWarning
+
+_log = structlog.get_logger()
+_RESTARTS = 3
+"""How often a job goes on after its worker has died, unless it has made progress meanwhile."""
+_HALVINGS = 1
+
+
+@dataclass(frozen=True)
+class AttemptSettings:
+    """What every envelope carries, and how long an attempt may take over what. Times in seconds."""
+
+    runtime: RuntimeSettings
+    ray: RaySettings
+    cancel_seconds: float
+    """How long a job may go on that is to stop, before its worker is killed."""
+    pause_seconds: float
+    """How long a job may take to come to a checkpoint, once it is to pause."""
+    hang_seconds: float
+    """How long a worker may be silent; 0: without end."""
+    retry_seconds: float
+    """How long to wait when the store does not take what has to be stored."""
+
+
+@dataclass
+class _Attempt:
+    """One attempt, while its worker runs."""
+
+    number: int
+    worker: WorkerProcess
+    hung: bool = False
+    """Whether this server has killed it for its silence."""
+    lost: bool = False
+    """Whether the job is another server's now."""
+    asked: State | None = None
+    """What it was last told that it is to do: PAUSING or CANCELLING."""
+
+
+@dataclass(frozen=True)
+class _Death:
+    """How an attempt failed from which the job may go on."""
+
+    notice: Notice
+    what: str
+    """For people, with the worker as its subject."""
+    cause: str
+    """Of the metric."""
+    reason: Reason
+    """Of the job's failure, where it may not go on."""
+    halves: bool = False
+
+
+class Attempts:
+    """Runs on the server's event loop."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        log: EventLog,
+        pool: WorkerPool,
+        storage: Storage,
+        settings: AttemptSettings,
+        executors: Executors,
+    ) -> None:
+        self._store, self._log, self._pool, self._storage = store, log, pool, storage
+        self._settings, self._executors = settings, executors
+        self._persisting = Persisting(store, log, executors.store, settings.retry_seconds)
+        self._running: dict[str, _Attempt] = {}
+        self.traces: dict[str, dict[str, str]] = {}
+        """Spans of the calls that jobs were made by; a server that starts again knows them no more."""
+        self.draining = False
+        """Whether the server stops: what ends from here on was ended by that."""
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """Of the jobs that run here, the number of their attempt."""
+        return {identifier: attempt.number for identifier, attempt in self._running.items()}
+
+    async def run(self, job: JobRecord) -> None:
+        """One attempt at a job that this server has claimed."""
+        worker = await self._pool.take()
+        attempt = self._running[job.identifier] = _Attempt(job.attempt, worker)
+        done: dict[str, Any] | None = None
+        clean = False
+        try:
+            metrics.JOB_ATTEMPTS.inc()
+            silence = Silence(self._settings.hang_seconds, lambda: self._hang(attempt))
+            write = self._writer(attempt)
+            done = await follow(worker, self.envelope_of(job), write, silence)
+            clean = done is not None and _is_clean(done)
+        except LostJobError as error:
+            attempt.lost = True
+            worker.kill()
+            _log.warning("a job is no longer this server's", job=job.identifier, why=str(error))
+        finally:
+            del self._running[job.identifier]
+            if self.draining:
+                worker.kill()
+                await worker.stop()
+            else:
+                await self._pool.give_back(worker, clean=clean)
+        if not attempt.lost:
+            await self._conclude(job.identifier, attempt, done)
+
+    def tell(self, identifier: str, state: State) -> None:
+        """A job that runs here is to stop: its worker hears of it, and is killed if it does not stop in time."""
+        attempt = self._running.get(identifier)
+        if attempt is None or attempt.asked is state or state not in (State.CANCELLING, State.PAUSING):
+            return
+        attempt.asked = state
+        within = self._settings.cancel_seconds
+        if state is State.CANCELLING:
+            attempt.worker.cancel()
+        else:
+            attempt.worker.pause(self._settings.pause_seconds)
+            within += self._settings.pause_seconds
+        asyncio.get_running_loop().call_later(within, self._kill_if_running, identifier, attempt)
+
+    def lose(self, identifier: str) -> None:
+        """A job that runs here is another server's now: its worker has nobody to work for."""
+        attempt = self._running[identifier]
+        attempt.lost = True
+        attempt.worker.kill()
+
+    def drain(self, seconds: float) -> None:
+        """The server stops: has every job stop at its next checkpoint, if it comes to one in time."""
+        self.draining = True
+        for attempt in self._running.values():
+            attempt.worker.pause(seconds)
+
+    def kill(self) -> list[WorkerProcess]:
+        """Kills what still runs; returns the workers."""
+        workers = [attempt.worker for attempt in self._running.values()]
+        for worker in workers:
+            worker.kill()
+        return workers
+
+    async def fail(self, job: JobRecord) -> None:
+        """Ends a job at which this server itself has failed."""
+        failure = JobFailure(Reason.INTERNAL, "the server failed; its log has the details")
+        try:
+            await self._end(job.identifier, job.attempt, State.FAILED, failure)
+        except (LostJobError, HeadstartError):  # it is gone
+            _log.exception("a job that failed is not this server's", job=job.identifier)
+
+    def envelope_of(self, job: JobRecord) -> JobEnvelope:
+        """What a worker needs to know."""
+        runtime = replace(self._settings.runtime, precisions=settled_precisions())
+        spec = TrainSpec.model_validate(job.spec)
+        return JobEnvelope(
+            job.identifier,
+            job.display_name,
+            spec,
+            job.sources,
+            runtime,
+            self._settings.ray,
+            self.traces.get(job.identifier, {}),
+            job.halvings,
+        )
+
+    def _writer(self, attempt: _Attempt) -> Write:
+        """How reports of an attempt are written: until the store takes them, and its answer reaches the worker."""
+
+        async def write(identifier: str, events: Sequence[JobEvent]) -> None:
+            append = self._store.append_reports
+            job = await self._persisting.write(append, identifier, events, attempt=attempt.number)
+            if job.state in (State.CANCELLING, State.PAUSING):
+                # told again with each report: a word that came before its job has been forgotten
+                attempt.asked = None
+                self.tell(identifier, job.state)
+
+        return write
+
+    async def _conclude(self, identifier: str, attempt: _Attempt, done: dict[str, Any] | None) -> None:
+        """Records how an attempt ended; the job is another server's if that has taken it meanwhile."""
+        try:
+            death = await self._death_of(attempt, done)
+            if self.draining and (death is not None or (done or {}).get("state") == State.PAUSED):
+                await self._end(identifier, attempt.number, State.QUEUED)
+            elif death is not None:
+                await self._go_on(identifier, attempt.number, death)
+            elif done is not None:
+                failure = JobFailure(**done["error"]) if "error" in done else None
+                await self._end(identifier, attempt.number, State(done["state"]), failure, _published(done))
+        except LostJobError as error:
+            _log.warning("a job is no longer this server's", job=identifier, why=str(error))
+
+    async def _death_of(self, attempt: _Attempt, done: dict[str, Any] | None) -> _Death | None:
+        """Of an attempt that ended so that the job may go on; None for all others."""
+        if done is None:
+            how = await attempt.worker.how_it_died()
+            if attempt.hung:
+                what = f"showed no sign of life for {self._settings.hang_seconds:g} seconds and was ended"
+                return _Death(Notice.WORKER_HUNG, what, "hang", Reason.WORKER_HUNG)
+            if how.memory:
+                return _Death(Notice.MEMORY_RAN_OUT, how.text, "memory", Reason.OUT_OF_MEMORY, halves=True)
+            return _Death(Notice.WORKER_DIED, how.text, "worker", Reason.WORKER_DIED)
+        if done.get("error", {}).get("reason") == Reason.OUT_OF_MEMORY:
+            return _Death(Notice.MEMORY_RAN_OUT, "ran out of memory", "memory", Reason.OUT_OF_MEMORY, halves=True)
+        return None
+
+    async def _go_on(self, identifier: str, number: int, death: _Death) -> None:
+        """Queues the job again, or fails it where it has died too often without progress."""
+        job = await self._persisting.read(identifier)
+        stops = job.state in (State.CANCELLING, State.PAUSING)
+        if not stops:
+            metrics.WORKER_DEATHS.labels("job").inc()
+        # half of half a batch, and so on, would hide that the memory is too small for the job
+        again = job.halvings < _HALVINGS if death.halves else job.restarts < _RESTARTS
+        if not (again or stops):
+            message = f"the worker process {death.what}; what was encoded is kept, start the job again"
+            if death.halves:
+                message = f"the worker process {death.what}, with half as many rows per pass as before, too; lower "
+                message += "trainer.batch_size or max_sequence_length, or use a machine with more memory"
+            await self._end(identifier, number, State.FAILED, JobFailure(death.reason, message))
+            return
+        goes_on = "the job goes on from its last checkpoint"
+        if death.halves:
+            goes_on += ", with half as many rows per pass"
+        warning = JobWarning(death.notice, f"the worker process {death.what}; {goes_on}")
+        await self._persisting.write(self._store.go_on, identifier, warning, attempt=number, halve=death.halves)
+        metrics.JOB_RESTARTS.labels(death.cause).inc()
+
+    async def _end(
+        self,
+        identifier: str,
+        number: int,
+        state: State,
+        failure: JobFailure | None = None,
+        published: ModelPublished | None = None,
+    ) -> None:
+        """Records how an attempt ended; tries until the store takes it, for nobody else knows."""
+        end = self._store.end
+        job = await self._persisting.write(end, identifier, state, failure, attempt=number, published=published)
+        if not job.state.terminal:
+            return
+        self.traces.pop(identifier, None)
+        if job.state is not State.SUCCEEDED:
+            # published, perhaps, by an attempt that died before it could say so
+            await self._executors.files.run(self._storage.forget_model, identifier)
+        _log.info("job ended", job=identifier, state=job.state.value)
+
+    def _hang(self, attempt: _Attempt) -> None:
+        attempt.hung = True
+        attempt.worker.kill()
+
+    def _kill_if_running(self, identifier: str, attempt: _Attempt) -> None:
+        # by now the worker may run another job, or the job run on another worker
+        if self._running.get(identifier) is attempt:
+            attempt.worker.kill()
+
+
+def _is_clean(done: dict[str, Any]) -> bool:
+    """Whether a worker that ended a job so may run another: its own errors leave nothing behind, unknown ones may."""
+    return done.get("error", {}).get("reason") not in {Reason.INTERNAL, Reason.OUT_OF_MEMORY}
+
+
+def _published(done: dict[str, Any]) -> ModelPublished | None:
+    """The model that a worker says it has published."""
+    if "published" not in done:
+        return None
+    event = from_plain(kind_of(ModelPublished), done["published"])
+    assert isinstance(event, ModelPublished)
+    return event

@@ -1,0 +1,67 @@
+"""Holds on to the jobs that this server runs, and takes those of servers that are gone."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from headstart_server import metrics
+from headstart_server.core.errors import HeadstartError
+from headstart_server.core.executors import Executor
+from headstart_server.jobs.attempts import Attempts
+from headstart_server.jobs.event_log import EventLog
+from headstart_server.jobs.ownership import Ownership
+
+_log = structlog.get_logger()
+_BEATS = 3
+"""How often a lease is renewed before it would run out."""
+
+
+class Leases:
+    """Runs on the server's event loop.
+
+    Args:
+        ownership: This server's claims.
+        attempts: What runs here.
+        log: Of all jobs.
+        threads: On which the database is asked; no other work may hold them up.
+        queued: Is called when jobs went back to the queue.
+    """
+
+    def __init__(
+        self, ownership: Ownership, attempts: Attempts, log: EventLog, threads: Executor, queued: Callable[[], None]
+    ) -> None:
+        self._ownership, self._attempts, self._log = ownership, attempts, log
+        self._threads, self._queued = threads, queued
+        self.renewed = 0.0
+        """When the database last answered, by the event loop's clock."""
+
+    async def run(self) -> None:
+        """Goes on until it is cancelled; while the database is away it tries again at every beat."""
+        while True:
+            await asyncio.sleep(self._ownership.lease_seconds / _BEATS)
+            try:
+                await self.renew()
+                await self.reap()
+            except HeadstartError as error:
+                _log.warning("leases could not be renewed", error=error.message)
+
+    async def renew(self) -> None:
+        """Renews the leases, drops jobs that were taken meanwhile, and tells workers what others ask of theirs."""
+        attempts = self._attempts.numbers
+        held = await self._threads.run(self._ownership.renew, attempts)
+        self.renewed = asyncio.get_running_loop().time()
+        for identifier, number in attempts.items():
+            if identifier in held:
+                self._attempts.tell(identifier, held[identifier])
+            elif self._attempts.numbers.get(identifier) == number:  # it may have ended meanwhile
+                self._attempts.lose(identifier)
+
+    async def reap(self, *, alone: bool = False) -> None:
+        """See Ownership.reap."""
+        for written in await self._threads.run(self._ownership.reap, alone=alone):
+            job = self._log.written(written)
+            _log.warning("took a job from a server that is gone", job=job.identifier, state=job.state.value)
+            if written[1]:
+                metrics.JOB_RESTARTS.labels("server").inc()
+            self._queued()
