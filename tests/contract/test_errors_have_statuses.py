@@ -34,7 +34,8 @@ STATUSES = {
     "StoreFullError": "RESOURCE_EXHAUSTED",
     "TooLargeError": "RESOURCE_EXHAUSTED",
     "TrainingFailedError": "FAILED_PRECONDITION",
-    "UnimplementedError": "UNIMPLEMENTED",
+    "UnavailableError": "UNAVAILABLE",
+    "PausedError": "CANCELLED",
 }
 PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 

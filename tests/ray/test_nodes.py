@@ -111,7 +111,7 @@ def test_a_job_survives_the_process_that_drives_it(server: tuple[RunningServer, 
         found = follow(run)
         killer.join()
         print(f"{time.monotonic() - started:.0f} s; killed: {killed}; {found.warnings}")
-    assert found.warnings.count("DRIVER_DIED") == 1 and "RESUMED" in found.warnings
+    assert found.warnings.count("WORKER_RESTARTED") == 1 and "RESUMED" in found.warnings
     assert sorted(found.losses) == list(range(1, EPOCHS + 1)), "reported later, where nobody followed them"
     for epoch, losses in found.losses.items():
         assert losses == pytest.approx(local.losses[epoch], abs=1e-5)

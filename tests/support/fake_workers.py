@@ -10,13 +10,16 @@ from typing import Any
 
 from headstart_server.core.names import new_id
 from headstart_server.core.states import State
-from headstart_server.engines.events import to_plain
+from headstart_server.engines.events import ModelPublished, to_plain
+from headstart_server.jobs.process import Death
 from headstart_server.jobs.records import JobRecord
-from headstart_server.training.reports import StepReport
+from headstart_server.training.reports import EpochReport, StepReport
 
 Message = dict[str, Any]
 Script = Callable[["FakeWorker"], AsyncIterator[Message]]
-SUCCEEDED: Message = {"done": {"state": "SUCCEEDED", "model": "m"}}
+PUBLISHED: Message = to_plain(ModelPublished("m", EpochReport(1, 1, {}, {})))[1]
+SUCCEEDED: Message = {"done": {"state": "SUCCEEDED", "published": PUBLISHED}}
+PAUSED: Message = {"done": {"state": "PAUSED"}}
 CANCELLED: Message = {"done": {"state": "CANCELLED"}}
 
 
@@ -71,6 +74,14 @@ async def trains_until_cancelled(worker: FakeWorker) -> AsyncIterator[Message]:
     yield CANCELLED
 
 
+async def trains_until_paused(worker: FakeWorker) -> AsyncIterator[Message]:
+    """A worker that comes to a checkpoint when asked."""
+    yield state("PREPARING")
+    yield state("TRAINING")
+    await worker.paused.wait()
+    yield PAUSED
+
+
 async def hangs(worker: FakeWorker) -> AsyncIterator[Message]:
     """A worker that reads nothing until it is killed."""
     yield state("PREPARING")
@@ -83,19 +94,40 @@ class FakeWorker:
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
         self.jobs: list[str] = []
-        self.cancelled, self.killed = asyncio.Event(), asyncio.Event()
+        self.envelopes: list[Message] = []
+        self.cancelled, self.killed, self.paused = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.pauses: list[float] = []
+        self.death = Death("exited with code 3")
         self.stopped = False
 
     async def run(self, job: Message) -> AsyncIterator[Message]:
-        """Play the next script, as a process would: a cancellation that came before the job is forgotten."""
+        """Play the next script, as a process would, until it is killed: a cancellation before the job is forgotten."""
         self.cancelled.clear()
         self.jobs.append(job["identifier"])
-        async for message in self._scripts.pop(0)(self):
-            yield message
+        self.envelopes.append(job)
+        said = self._scripts.pop(0)(self)
+        killed = asyncio.ensure_future(self.killed.wait())
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(said, None))
+                await asyncio.wait([following, killed], return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    return
+                if (message := following.result()) is None:
+                    return
+                yield message
+        finally:
+            killed.cancel()
 
     def cancel(self) -> None:
         """Take note."""
         self.cancelled.set()
+
+    def pause(self, within: float) -> None:
+        """Take note."""
+        self.pauses.append(within)
+        self.paused.set()
 
     def kill(self) -> None:
         """Die."""
@@ -105,9 +137,9 @@ class FakeWorker:
         """End."""
         self.stopped = True
 
-    async def how_it_died(self) -> str:
+    async def how_it_died(self) -> Death:
         """Explain."""
-        return "exited with code 3"
+        return self.death
 
 
 class FakePool:

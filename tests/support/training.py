@@ -47,6 +47,8 @@ class Reports:
     past: list[EpochReport] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     checks: int = 0
+    pause_after: int | None = None
+    """Evaluations after which the run is to pause."""
 
     def report(self, event: TrainingEvent) -> None:
         match event:
@@ -63,6 +65,9 @@ class Reports:
         self.checks += 1
         if self.stop_after is not None and self.checks > self.stop_after:
             raise InterruptedError
+
+    def stopping(self) -> bool:
+        return self.pause_after is not None and len(self.epochs) + 1 >= self.pause_after
 
 
 def feature_of(name: str, kind: str, values: list[Any], *, output: bool = False, **changes: Any) -> FittedFeature:

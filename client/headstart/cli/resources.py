@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import Job, Json, Name, Server, connect, upload_progress
+from headstart.cli.wording import state_name
 
 
 def collection(kind: str, what: str) -> typer.Typer:
@@ -51,6 +52,24 @@ def jobs() -> typer.Typer:
         with connect(server, as_json) as client:
             asked = client.jobs.cancel(job)
         print_json(asked) if as_json else print(f"{asked.name} is asked to stop")
+
+    @app.command("pause")
+    def pause(job: Job, server: Server = None, as_json: Json = False) -> None:
+        """Stop a job at its next checkpoint; `resume` has it go on from there."""
+        from headstart.cli.json_lines import print_json
+
+        with connect(server, as_json) as client:
+            asked = client.jobs.pause(job)
+        print_json(asked) if as_json else print(f"{asked.name} is {state_name(asked.state)}")
+
+    @app.command("resume")
+    def resume(job: Job, server: Server = None, as_json: Json = False) -> None:
+        """Have a paused job go on."""
+        from headstart.cli.json_lines import print_json
+
+        with connect(server, as_json) as client:
+            asked = client.jobs.resume(job)
+        print_json(asked) if as_json else print(f"{asked.name} is {state_name(asked.state)}")
 
     return app
 

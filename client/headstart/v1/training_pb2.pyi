@@ -23,7 +23,7 @@ JOB_VIEW_BASIC: JobView
 JOB_VIEW_FULL: JobView
 
 class TrainJobRequest(_message.Message):
-    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name")
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "heartbeat_seconds")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,7 @@ class TrainJobRequest(_message.Message):
     VALIDATION_DATASET_FIELD_NUMBER: _ClassVar[int]
     TEST_DATASET_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     spec: _spec_pb2.TrainSpec
     spec_yaml: str
@@ -38,7 +39,8 @@ class TrainJobRequest(_message.Message):
     validation_dataset: DatasetSource
     test_dataset: DatasetSource
     display_name: str
-    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ...) -> None: ...
+    heartbeat_seconds: float
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
 
 class DatasetSource(_message.Message):
     __slots__ = ("dataset", "path", "table", "table_file")
@@ -53,7 +55,7 @@ class DatasetSource(_message.Message):
     def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., table_file: _Optional[str] = ...) -> None: ...
 
 class TrainJob(_message.Message):
-    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id")
+    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id", "queue")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[TrainJob.State]
@@ -67,6 +69,7 @@ class TrainJob(_message.Message):
         STATE_SUCCEEDED: _ClassVar[TrainJob.State]
         STATE_FAILED: _ClassVar[TrainJob.State]
         STATE_CANCELLED: _ClassVar[TrainJob.State]
+        STATE_PAUSING: _ClassVar[TrainJob.State]
     STATE_UNSPECIFIED: TrainJob.State
     STATE_QUEUED: TrainJob.State
     STATE_PREPARING: TrainJob.State
@@ -78,6 +81,7 @@ class TrainJob(_message.Message):
     STATE_SUCCEEDED: TrainJob.State
     STATE_FAILED: TrainJob.State
     STATE_CANCELLED: TrainJob.State
+    STATE_PAUSING: TrainJob.State
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -94,6 +98,7 @@ class TrainJob(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ENCODE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     state: TrainJob.State
@@ -110,7 +115,16 @@ class TrainJob(_message.Message):
     last_sequence: int
     encode_progress: EncodeProgress
     request_id: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+    queue: QueuePosition
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ..., queue: _Optional[_Union[QueuePosition, _Mapping]] = ...) -> None: ...
+
+class QueuePosition(_message.Message):
+    __slots__ = ("jobs_before", "reason")
+    JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    jobs_before: int
+    reason: str
+    def __init__(self, jobs_before: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ResolvedValue(_message.Message):
     __slots__ = ("path", "value_json", "origin", "reason")
@@ -147,7 +161,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class TrainJobEvent(_message.Message):
-    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated")
+    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated", "heartbeat")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +173,7 @@ class TrainJobEvent(_message.Message):
     MODEL_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     SPEC_RESOLVED_FIELD_NUMBER: _ClassVar[int]
     MODEL_EVALUATED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time: _timestamp_pb2.Timestamp
     job: str
@@ -170,7 +185,14 @@ class TrainJobEvent(_message.Message):
     model_published: ModelPublished
     spec_resolved: SpecResolved
     model_evaluated: ModelEvaluated
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ...) -> None: ...
+    heartbeat: Heartbeat
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ("queue",)
+    QUEUE_FIELD_NUMBER: _ClassVar[int]
+    queue: QueuePosition
+    def __init__(self, queue: _Optional[_Union[QueuePosition, _Mapping]] = ...) -> None: ...
 
 class StateChange(_message.Message):
     __slots__ = ("to", "error")
@@ -359,12 +381,14 @@ class TrainJobPlan(_message.Message):
     def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ...) -> None: ...
 
 class WatchTrainJobRequest(_message.Message):
-    __slots__ = ("name", "after_sequence")
+    __slots__ = ("name", "after_sequence", "heartbeat_seconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     after_sequence: int
-    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ...) -> None: ...
+    heartbeat_seconds: float
+    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
 
 class GetTrainJobRequest(_message.Message):
     __slots__ = ("name",)

@@ -143,14 +143,18 @@ class TrainingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseTrainJob(self, request, context):
-        """Stops a job at its next checkpoint so that it can be resumed. UNIMPLEMENTED in this release.
+        """Asks a job to stop where it can go on later, and returns it PAUSING, or PAUSED where it waits. While it prepares or
+        encodes, that is at once; while it trains, at its next checkpoint, which is made after the next evaluation, or after
+        the server's `pause_seconds` without one, from when on it goes on from the last. One that publishes SUCCEEDS.
+        FAILED_PRECONDITION: it has ended, or is being cancelled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResumeTrainJob(self, request, context):
-        """Resumes a paused job. UNIMPLEMENTED in this release.
+        """Queues a paused job again: it goes on from its checkpoint and ends as if it had never been paused. One that waits or
+        runs stays as it is. FAILED_PRECONDITION: it has ended, is being cancelled, or is still PAUSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -114,7 +114,6 @@ class Notice(_Meaning):
     HOROVOD = "HOROVOD", "The job trains by torch's DDP in place of Horovod."
     WAITING_FOR_RESOURCES = "WAITING_FOR_RESOURCES", "The job waits until the cluster has room."
     RESUMED = "RESUMED", "The training goes on from a checkpoint."
-    WORKER_DIED = "WORKER_DIED", "The process that trained was killed or crashed; the job goes on."
-    WORKER_HUNG = "WORKER_HUNG", "The process that trained showed no sign of life and was ended; the job goes on."
+    WORKER_RESTARTED = "WORKER_RESTARTED", "The process that trained died or hung; the job goes on in another."
     MEMORY_RAN_OUT = "MEMORY_RAN_OUT", "Memory ran out; the job goes on with half as many rows per pass."
     SERVER_LOST = "SERVER_LOST", "The server that ran the job is gone; the job goes on."

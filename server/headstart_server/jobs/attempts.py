@@ -108,6 +108,9 @@ class Attempts:
         done: dict[str, Any] | None = None
         clean = False
         try:
+            if (await self._persisting.read(job.identifier)).state is not State.QUEUED:  # while a worker was taken
+                attempt.lost = clean = True
+                return
             metrics.JOB_ATTEMPTS.inc()
             silence = Silence(self._settings.hang_seconds, lambda: self._hang(attempt))
             write = self._writer(attempt)
@@ -216,10 +219,10 @@ class Attempts:
             how = await attempt.worker.how_it_died()
             if attempt.hung:
                 what = f"showed no sign of life for {self._settings.hang_seconds:g} seconds and was ended"
-                return _Death(Notice.WORKER_HUNG, what, "hang", Reason.WORKER_HUNG)
+                return _Death(Notice.WORKER_RESTARTED, what, "hang", Reason.WORKER_HUNG)
             if how.memory:
                 return _Death(Notice.MEMORY_RAN_OUT, how.text, "memory", Reason.OUT_OF_MEMORY, halves=True)
-            return _Death(Notice.WORKER_DIED, how.text, "worker", Reason.WORKER_DIED)
+            return _Death(Notice.WORKER_RESTARTED, how.text, "worker", Reason.WORKER_DIED)
         if done.get("error", {}).get("reason") == Reason.OUT_OF_MEMORY:
             return _Death(Notice.MEMORY_RAN_OUT, "ran out of memory", "memory", Reason.OUT_OF_MEMORY, halves=True)
         return None

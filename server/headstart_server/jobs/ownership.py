@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
-from sqlalchemy import func, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 from sqlalchemy.engine import Connection
 
 from headstart_server.core.errors import DataLossError
@@ -23,6 +23,8 @@ from headstart_server.training.reports import JobWarning
 
 _log = structlog.get_logger()
 _CLAIM_LOCK = 0x4845_4143  # an arbitrary key of PostgreSQL's advisory locks
+_RUN = tuple(state for state in State if not state.terminal and state is not State.QUEUED and state is not State.PAUSED)
+"""States in which some server works on a job."""
 _STOPPED = {State.CANCELLING: State.CANCELLED, State.PAUSING: State.PAUSED}
 """What becomes of a job that was to stop when whoever ran it is gone."""
 
@@ -97,7 +99,9 @@ class Ownership:
         """
         reaped = []
         with self._database.writing() as connection:
-            lost = select(JOBS).where(JOBS.c.owner != "", JOBS.c.owner != self.owner)
+            # releases before leases noted no owner
+            unowned = and_(JOBS.c.owner == "", in_states(_RUN))
+            lost = select(JOBS).where(JOBS.c.owner != self.owner, or_(JOBS.c.owner != "", unowned))
             if not alone:
                 lost = lost.where(JOBS.c.lease_until < self._database.now(connection))
             # those that somebody has locked are being renewed, or reaped, just now
@@ -140,7 +144,7 @@ def _events_of_loss(job: JobRecord) -> list[JobEvent]:
         return []
     warning = JobWarning(
         Notice.SERVER_LOST,
-        f"the server {job.owner!r} ran the job and is gone; the job goes on from its last checkpoint",
+        f"the server {job.owner or 'before'!r} ran the job and is gone; the job goes on from its last checkpoint",
     )
     after = _STOPPED.get(job.state, State.QUEUED)
     return [warning, StateChange(after)] if after is State.QUEUED else [StateChange(after)]

@@ -89,6 +89,16 @@ class News:
 
 
 @dataclass(frozen=True)
+class QueuePosition:
+    """Where a job waits, and for what."""
+
+    jobs_before: int
+    """Older ones that wait."""
+    reason: str
+    """For people."""
+
+
+@dataclass(frozen=True)
 class StateCount:
     """The jobs in one state."""
 

@@ -12,7 +12,7 @@ from headstart_server import tracing
 from headstart_server.core.errors import DataLossError, HeadstartError
 from headstart_server.core.executors import Executors
 from headstart_server.core.states import State
-from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
+from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
 from headstart_server.jobs.attempts import Attempts, AttemptSettings
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.leases import Leases
@@ -20,7 +20,7 @@ from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.notices import Notices
 from headstart_server.jobs.ownership import Ownership
 from headstart_server.jobs.process import WorkerPool
-from headstart_server.jobs.records import JobRecord, LogEntry, News
+from headstart_server.jobs.records import JobRecord, LogEntry, News, QueuePosition
 from headstart_server.jobs.store import JobStore
 from headstart_server.storage.storage import Storage
 
@@ -156,6 +156,28 @@ class Supervisor:
             await self._executors.files.run(self._storage.forget_job, identifier)
         await self._executors.store.run(self._store.delete, identifier)
         await self._executors.files.run(shutil.rmtree, self._layout.job(identifier), ignore_errors=True)
+
+    def envelope_of(self, job: JobRecord) -> JobEnvelope:
+        """What a worker would be given."""
+        return self._attempts.envelope_of(job)
+
+    async def queue(self, identifier: str) -> QueuePosition | None:
+        """Where a job waits, and for what; None for one that does not wait. Raises NotFoundError."""
+        job = await self._executors.store.run(self._store.get, identifier)
+        if job.state is not State.QUEUED:
+            return None
+        if job.owner:
+            return QueuePosition(0, "a worker process is being started for it")
+        before = await self._executors.store.run(self._store.jobs_before, identifier)
+        if before:
+            return QueuePosition(before, f"{before} jobs that came before it")
+        busy, slots = len(self._attempts.numbers), self._settings.concurrent_jobs
+        if busy >= slots:
+            return QueuePosition(0, f"the end of a job: {busy} of at most {slots} run on this server")
+        limit = self._settings.running_limit(job.tenant)
+        if limit is not None:
+            return QueuePosition(0, f"the end of another of your jobs, of which {limit} may run at the same time")
+        return QueuePosition(0, "a server that takes it")
 
     def watch(self, identifier: str, after: int, idle: float = 0.0) -> AsyncIterator[list[LogEntry]]:
         """See EventLog.watch."""

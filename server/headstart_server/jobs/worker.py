@@ -141,8 +141,8 @@ class Worker:
             structlog.contextvars.clear_contextvars()
 
 
-def run_job(envelope: JobEnvelope, listener: "JobListener") -> None:
-    """Runs a job on the engine that its spec names, and tells the listener of the model."""
+def run_job(envelope: JobEnvelope, listener: "JobListener") -> str:
+    """Runs a job on the engine that its spec names, which tells the listener of the model; returns the model's id."""
     from headstart_server.engines.job_context import job_context_of
     from headstart_server.engines.runtime_context import runtime_of
 
@@ -153,11 +153,10 @@ def run_job(envelope: JobEnvelope, listener: "JobListener") -> None:
         # Ray is an extra, which need not be installed
         from headstart_server.engines.ray.engine import RayEngine
 
-        RayEngine(envelope, job, runtime, listener).run()
-        return
+        return RayEngine(envelope, job, runtime, listener).run()
     from headstart_server.engines.local import LocalEngine
 
-    LocalEngine(job, runtime, listener).run()
+    return LocalEngine(job, runtime, listener).run()
 
 
 def _failed(reason: str, message: str, field: str = "") -> dict[str, Any]:

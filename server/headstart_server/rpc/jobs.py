@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from headstart.v1 import training_pb2 as pb
@@ -17,7 +18,7 @@ from headstart_server.engines.events import (
     StateChange,
 )
 from headstart_server.jobs.database import damage_named
-from headstart_server.jobs.records import JobRecord, LogEntry
+from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.rpc.evaluation import evaluation_message
 from headstart_server.rpc.messages import spec_message, timestamp
@@ -94,6 +95,18 @@ def event_message(job: str, entry: LogEntry) -> pb.TrainJobEvent:
         case _:
             assert_never(entry.event)
     return message
+
+
+def queue_message(queue: QueuePosition) -> pb.QueuePosition:
+    """Where a job waits."""
+    return pb.QueuePosition(jobs_before=queue.jobs_before, reason=queue.reason)
+
+
+def heartbeat_message(job: str, sequence: int, queue: QueuePosition | None) -> pb.TrainJobEvent:
+    """That nothing has happened since an event."""
+    beat = pb.Heartbeat(queue=queue_message(queue) if queue is not None else None)
+    now = timestamp(datetime.now(UTC))
+    return pb.TrainJobEvent(sequence=sequence, time=now, job=name_of(JOBS, job), heartbeat=beat)
 
 
 def encode_message(report: EncodeReport) -> pb.EncodeProgress:

@@ -18,7 +18,15 @@ from headstart_server.engines.events import EncodeReport
 from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.passes import PlannedPass
 from headstart_server.rpc.callers import caller_of
-from headstart_server.rpc.jobs import JOBS, encode_message, event_message, job_message, resolved_value
+from headstart_server.rpc.jobs import (
+    JOBS,
+    encode_message,
+    event_message,
+    heartbeat_message,
+    job_message,
+    queue_message,
+    resolved_value,
+)
 from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message, spec_values
 from headstart_server.rpc.remembered import Remembered
 from headstart_server.rpc.tables import arrow_table
@@ -44,9 +52,9 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
         """Creates and follows."""
-        caller = caller_of(context)
+        caller, idle = caller_of(context), _heartbeat_seconds(request.heartbeat_seconds)
         job = await self._training.create(caller, partial(_order, request))
-        async for events in self._follow(caller, job.identifier, 0):
+        async for events in self._follow(caller, job.identifier, 0, idle):
             for event in events:
                 yield event
 
@@ -60,19 +68,28 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         """As WatchTrainJob, with the events that are there together."""
         if request.after_sequence < 0:
             raise invalid("after_sequence", f"{request.after_sequence} is negative; use 0 to replay all")
-        identifier = id_of(JOBS, request.name)
-        async for events in self._follow(caller_of(context), identifier, request.after_sequence):
+        identifier, idle = id_of(JOBS, request.name), _heartbeat_seconds(request.heartbeat_seconds)
+        async for events in self._follow(caller_of(context), identifier, request.after_sequence, idle):
             yield events
 
     async def _follow(
-        self, caller: Principal, identifier: str, after: int
+        self, caller: Principal, identifier: str, after: int, idle: float
     ) -> AsyncGenerator[list[pb.TrainJobEvent], None]:
-        async for entries in self._training.follow(caller, identifier, after):
-            yield [self._events.of(f"{identifier}/{entry.sequence}", (identifier, entry)) for entry in entries]
+        async for entries in self._training.follow(caller, identifier, after, idle):
+            if entries:
+                after = entries[-1].sequence
+                yield [self._events.of(f"{identifier}/{entry.sequence}", (identifier, entry)) for entry in entries]
+            else:
+                yield [heartbeat_message(identifier, after, await self._training.queue(caller, identifier))]
 
     async def GetTrainJob(self, request: pb.GetTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         """Reads."""
-        return job_message(await self._training.get(caller_of(context), id_of(JOBS, request.name)))
+        caller = caller_of(context)
+        job = await self._training.get(caller, id_of(JOBS, request.name))
+        message = job_message(job)
+        if job.state is State.QUEUED and (queue := await self._training.queue(caller, job.identifier)):
+            message.queue.CopyFrom(queue_message(queue))
+        return message
 
     async def ListTrainJobs(self, request: pb.ListTrainJobsRequest, context: Any) -> pb.ListTrainJobsResponse:  # noqa: N802
         """Lists."""
@@ -151,11 +168,19 @@ def _data(source: pb.DatasetSource, role: str) -> DataSource:
             raise invalid(role, "is empty; set dataset, path or table")
 
 
+def _heartbeat_seconds(given: float) -> float:
+    """How long a stream may be silent; raises InvalidInputError."""
+    if given and not 1 <= given < float("inf"):
+        raise invalid("heartbeat_seconds", f"{given:g} is too short or no time; use 1 second or more, or 0 for none")
+    return given
+
+
 def _digest(request: pb.TrainJobRequest) -> str:
     """Identity of a request's body."""
     body = pb.TrainJobRequest()
     body.CopyFrom(request)
     body.request_id = ""
+    body.heartbeat_seconds = 0.0
     # maps in one order; the bytes may still change with protobuf's release, and a repeated request is refused then
     # (https://protobuf.dev/programming-guides/serialization-not-canonical/)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()

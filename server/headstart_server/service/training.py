@@ -14,7 +14,7 @@ from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.states import State
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.plan_events import spec_resolved
-from headstart_server.jobs.records import JobRecord, LogEntry
+from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.job_plan import JobPlan
@@ -63,13 +63,21 @@ class TrainingService:
             gone.set()
             raise
 
-    async def follow(self, caller: Principal, identifier: str, after: int) -> AsyncIterator[list[LogEntry]]:
-        """A job's events after a sequence number, then live to its end, as they come.
+    async def queue(self, caller: Principal, identifier: str) -> QueuePosition | None:
+        """What a job waits for; None for one that does not wait. Raises NotFoundError."""
+        caller.require(Scope.READ)
+        return await self._supervisor.queue(identifier)
+
+    async def follow(
+        self, caller: Principal, identifier: str, after: int, idle: float = 0.0
+    ) -> AsyncIterator[list[LogEntry]]:
+        """A job's events after a sequence number, then live to its end, as they come; an empty list after `idle`
+        seconds without any, unless that is 0.
 
         Raises NotFoundError, and StoppingError where the server stops before the job has ended.
         """
         caller.require(Scope.READ)
-        async for entries in self._supervisor.watch(identifier, after):
+        async for entries in self._supervisor.watch(identifier, after, idle):
             yield entries
         if self._supervisor.interrupted:
             raise StoppingError("the server is stopping; watch the job again when it is back", retry_after=1)

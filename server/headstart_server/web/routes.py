@@ -67,6 +67,8 @@ ROUTES = (
     Route("GET", "/trainJobs/{id}", "TrainingService", "GetTrainJob"),
     Route("DELETE", "/trainJobs/{id}", "TrainingService", "DeleteTrainJob"),
     Route("POST", "/trainJobs/{id}:cancel", "TrainingService", "CancelTrainJob"),
+    Route("POST", "/trainJobs/{id}:pause", "TrainingService", "PauseTrainJob"),
+    Route("POST", "/trainJobs/{id}:resume", "TrainingService", "ResumeTrainJob"),
     Route("GET", "/models", "ModelService", "ListModels"),
     Route("GET", "/models/{id}", "ModelService", "GetModel"),
     Route("DELETE", "/models/{id}", "ModelService", "DeleteModel"),

@@ -70,6 +70,8 @@ const at = (collection, id) => `/${collection}/${encodeURIComponent(id)}`;
 export const listJobs = (options, signal) => ask(`/trainJobs${query(options)}`, { signal });
 export const getJob = (id, signal) => ask(at("trainJobs", id), { signal });
 export const cancelJob = (id) => post(`${at("trainJobs", id)}:cancel`, {});
+export const pauseJob = (id) => post(`${at("trainJobs", id)}:pause`, {});
+export const resumeJob = (id) => post(`${at("trainJobs", id)}:resume`, {});
 export const listModels = (options, signal) => ask(`/models${query(options)}`, { signal });
 export const getModel = (id, signal) => ask(at("models", id), { signal });
 export const predict = (id, request, signal) => post(`${at("models", id)}:predict`, request, signal);

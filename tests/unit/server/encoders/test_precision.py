@@ -151,6 +151,7 @@ async def test_a_server_settles_it_and_hands_it_to_its_workers(
         assert app.supervisor.envelope_of(job).runtime.precisions == {"cpu": "bf16"}
         app.batcher.close()
         app.jobs.close()
+        app.identity.close()
     assert len(measured) == 2
 
 

@@ -16,6 +16,7 @@ from headstart_server.jobs.store import JobStore
 from headstart_server.rpc.jobs import event_message, job_message
 
 from tests.support.fake_workers import job_record
+from tests.support.job_logs import owned
 from tests.support.scraped import damaged
 from tests.support.supervised import Start
 
@@ -36,8 +37,8 @@ def stored(store: JobStore) -> list[JobRecord]:
     jobs = []
     for _ in range(3):
         job, _ = store.create(job_record(spec=SPEC, sources=[SourceRecord("dataset", "/data/rows.csv", "csv")]))
-        store.append(job.identifier, StateChange(State.PREPARING))
-        jobs.append(store.end(job.identifier, State.CANCELLED)[0])
+        store.append(owned(store, job.identifier).identifier, StateChange(State.PREPARING))
+        jobs.append(store.end(job.identifier, State.CANCELLED, attempt=1)[0])
     return sorted(jobs, key=lambda job: job.identifier, reverse=True)
 
 

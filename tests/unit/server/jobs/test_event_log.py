@@ -16,7 +16,8 @@ from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
 
-from tests.support.fake_workers import job_record, step_report
+from tests.support.fake_workers import step_report
+from tests.support.job_logs import created
 
 THREADS = Executor("store", 4, 100)
 
@@ -38,9 +39,7 @@ class CountedStore:
 
 
 def running(store: JobStore) -> str:
-    job, _ = store.create(job_record())
-    store.append(job.identifier, StateChange(State.PREPARING))
-    return job.identifier
+    return created(store, "PREPARING").identifier
 
 
 def steps(count: int) -> list[JobEvent]:
@@ -60,8 +59,8 @@ async def test_any_number_of_watchers_see_the_same_log_to_its_end(store: JobStor
     watchers = [asyncio.create_task(read(log, identifier, after)) for after in (0, 0, 3)]
     for _ in range(5):
         await asyncio.sleep(0.01)
-        await log.write(store.append_reports, identifier, steps(2))
-    await log.write(store.end, identifier, State.CANCELLED)
+        await log.write(store.append_reports, identifier, steps(2), attempt=1)
+    await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     assert [await watcher for watcher in watchers] == [list(range(1, 14)), list(range(1, 14)), list(range(4, 14))]
 
 
@@ -72,7 +71,7 @@ async def test_a_slow_watcher_holds_one_page_however_much_is_written(store: JobS
     watch: Any = log.watch(identifier, 0)
     assert numbers(await anext(watch)) == [1, 2]
     for _ in range(5):
-        await log.write(store.append_reports, identifier, steps(1_000))
+        await log.write(store.append_reports, identifier, steps(1_000), attempt=1)
     assert counted.pages == [2]  # what it was given before, no more
     assert [number for _ in range(2) for number in numbers(await anext(watch))] == list(range(3, 403))
     assert counted.pages == [2, 200, 200]
@@ -86,8 +85,8 @@ async def test_those_who_have_caught_up_share_what_is_written_without_reading_th
     await asyncio.sleep(0.1)
     caught_up = len(counted.pages)
     for _ in range(20):
-        await log.write(store.append_reports, identifier, steps(3))
-    await log.write(store.end, identifier, State.CANCELLED)
+        await log.write(store.append_reports, identifier, steps(3), attempt=1)
+    await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     assert await asyncio.gather(*watchers) == [list(range(1, 64))] * 10
     assert len(counted.pages) == caught_up
 
@@ -103,9 +102,9 @@ async def test_reports_that_come_fast_are_given_together_and_a_change_of_state_a
     watcher = asyncio.create_task(follow())
     await asyncio.sleep(0.05)
     for _ in range(10):
-        await log.write(store.append_reports, identifier, steps(1))
-    await log.write(store.append_reports, identifier, [StateChange(State.ENCODING)])
-    await log.write(store.end, identifier, State.CANCELLED)
+        await log.write(store.append_reports, identifier, steps(1), attempt=1)
+    await log.write(store.append_reports, identifier, [StateChange(State.ENCODING)], attempt=1)
+    await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     await watcher
     assert [number for numbers_ in given for number in numbers_] == list(range(3, 15))
     assert len(given) <= 4  # the first report, the others with the change of state, and the end
@@ -119,7 +118,7 @@ async def test_writes_that_are_heard_of_in_the_other_order_leave_no_gap(store: J
     first_stored, second_done = threading.Event(), asyncio.Event()
 
     def late(job: str, events: list[JobEvent]) -> Any:
-        appended = store.append_reports(job, events)
+        appended = store.append_reports(job, events, attempt=1)
         first_stored.set()
         asyncio.run_coroutine_threadsafe(second_done.wait(), loop).result()
         return appended
@@ -127,10 +126,10 @@ async def test_writes_that_are_heard_of_in_the_other_order_leave_no_gap(store: J
     loop = asyncio.get_running_loop()
     slow = asyncio.create_task(log.write(late, identifier, steps(2)))
     await loop.run_in_executor(None, first_stored.wait)
-    await log.write(store.append_reports, identifier, steps(2))
+    await log.write(store.append_reports, identifier, steps(2), attempt=1)
     second_done.set()
     await slow
-    await log.write(store.end, identifier, State.CANCELLED)
+    await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     assert await watcher == list(range(1, 8))
 
 
@@ -138,7 +137,7 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
     log = EventLog(store, THREADS, THREADS)
     for _ in range(3):
         identifier = running(store)
-        await log.write(store.end, identifier, State.CANCELLED)
+        await log.write(store.end, identifier, State.CANCELLED, attempt=1)
         assert await read(log, identifier) == [1, 2, 3]
     gone = asyncio.create_task(read(log, running(store)))
     await asyncio.sleep(0.05)
@@ -153,7 +152,7 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
 
 async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:
     log, identifier = EventLog(store, THREADS, THREADS), running(store)
-    await log.write(store.end, identifier, State.CANCELLED)
+    await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     assert await read(log, identifier, after=3) == []
     assert await read(log, identifier, after=99) == []
 
@@ -179,7 +178,7 @@ async def test_what_jobs_report_is_written_though_the_line_of_clients_is_full(st
     await asyncio.sleep(0.05)
     with pytest.raises(OverloadedError):
         await reads.run(store.get, identifier)
-    assert (await log.write(store.append_reports, identifier, steps(2))).last_sequence == 4
+    assert (await log.write(store.append_reports, identifier, steps(2), attempt=1)).last_sequence == 4
     go_on.set()
     await asyncio.gather(*clients)
     reads.close()

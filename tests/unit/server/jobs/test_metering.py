@@ -20,6 +20,7 @@ from headstart_server.training.reports import EpochReport
 from prometheus_client import REGISTRY
 
 from tests.support.fake_workers import failed, job_record, says, step, step_report, succeeds
+from tests.support.job_logs import created
 from tests.support.supervised import Start, ended, submitted, until
 
 Measured = Callable[..., float]
@@ -152,7 +153,7 @@ def counts(store: JobStore) -> dict[str, float]:
 
 async def test_jobs_by_state_are_those_of_the_store_whatever_the_server_has_seen(start: Start, store: JobStore) -> None:
     store.create(job_record())
-    store.end(store.create(job_record())[0].identifier, State.CANCELLED)
+    store.cancel(store.create(job_record())[0].identifier)
     supervisor, _ = await start(succeeds(step(1)), says(failed("BAD_DATA")))
     await until(lambda: counts(store) == {"SUCCEEDED": 1, "CANCELLED": 1})
     identifier = await submitted(supervisor)
@@ -186,8 +187,7 @@ async def test_attempts_restarts_and_deaths_are_counted(start: Start, store: Job
     }
     for name, labels in names.items():
         since(name, **labels)
-    job, _ = store.create(job_record())
-    store.append(job.identifier, StateChange(State.PREPARING))
-    supervisor, _ = await start(says())  # a worker that dies at once
+    job = created(store, "PREPARING")
+    supervisor, _ = await start(*[says()] * 4)  # workers that die at once
     assert (await ended(supervisor, store, job.identifier)).state is State.FAILED
-    assert [since(name, **labels) for name, labels in names.items()] == [1, 1, 1]
+    assert [since(name, **labels) for name, labels in names.items()] == [4, 1, 4]

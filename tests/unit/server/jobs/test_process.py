@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
+from headstart_server.jobs import process
+from headstart_server.jobs.process import Death, ProcessSettings, WorkerPool, WorkerProcess
 
 _READY = """
 import json, os, sys, time
@@ -126,15 +127,26 @@ async def test_a_worker_that_died_idle_is_not_handed_out(pools: list[WorkerPool]
     ("program", "how"),
     [
         ("raise SystemExit(3)", "exited with code 3"),
-        ("import os; os.abort()", "died of SIGABRT"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "runs out of memory"),
+        ("import os; os.abort()", "was killed by SIGABRT"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed by SIGKILL"),
     ],
 )
 async def test_a_worker_that_dies_in_a_job_ends_its_messages_and_says_how(program: str, how: str) -> None:
     worker = await WorkerProcess.spawn(settings(_READY + "sys.stdin.readline()\nsay(event='step')\n" + program))
     assert await worker.wait_ready()
     assert [message async for message in worker.run({})] == [{"event": "step"}]
-    assert how in await worker.how_it_died()
+    assert await worker.how_it_died() == Death(how)
+
+
+async def test_a_kill_is_told_from_memory_that_ran_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = iter((3, 3, 4))
+    monkeypatch.setattr(process, "oom_kills", lambda: next(counted))
+    worker = await WorkerProcess.spawn(settings(_READY + "sys.stdin.readline()\ntime.sleep(60)"))
+    assert await worker.wait_ready()
+    run = worker.run({})
+    asyncio.get_running_loop().call_later(0.2, worker.kill)
+    assert [message async for message in run] == []
+    assert (await worker.how_it_died()).memory
 
 
 @pytest.mark.parametrize("line", ["hello", "3", "[]", "null", '{"a":', "\\xff"])

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.jobs import migrate, schema
-from headstart_server.jobs.database import METADATA, connect
+from headstart_server.jobs.connections import connect
+from headstart_server.jobs.database import METADATA
 from headstart_server.jobs.store import JobStore
 from sqlalchemy import inspect, text
 

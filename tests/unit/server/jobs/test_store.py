@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError, OutOfRangeError
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import (
@@ -19,11 +20,11 @@ from headstart_server.engines.events import (
     StateChange,
 )
 from headstart_server.jobs.records import LogEntry
-from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.store import JobStore, LostJobError
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch
 
 from tests.support.fake_workers import job_record, step_report
-from tests.support.job_logs import created, numbers, sequences
+from tests.support.job_logs import created, numbers, owned, sequences
 
 
 def of(entries: list[LogEntry]) -> list[JobEvent]:
@@ -50,7 +51,7 @@ def test_a_job_is_read_back_as_it_was_stored(store: JobStore, database: Path) ->
 
 def test_the_log_has_no_gaps_and_replays_from_any_point(store: JobStore) -> None:
     job = created(store, "PREPARING")
-    store.append_reports(job.identifier, steps(*range(7)))
+    store.append_reports(job.identifier, steps(*range(7)), attempt=1)
     everything = sequences(store, job)
     assert everything == list(range(1, 10))
     for after in range(10):
@@ -59,8 +60,8 @@ def test_the_log_has_no_gaps_and_replays_from_any_point(store: JobStore) -> None
 
 
 def test_events_come_in_pages(store: JobStore) -> None:
-    job = created(store)
-    store.append_reports(job.identifier, steps(*range(300)))
+    job = owned(store, created(store).identifier)
+    store.append_reports(job.identifier, steps(*range(300)), attempt=1)
     assert len(store.events(job.identifier, 0)) == 200
     assert numbers(store, job, 250, limit=3) == [249, 250, 251]
 
@@ -83,14 +84,14 @@ def test_requests_without_an_id_are_never_the_same(store: JobStore) -> None:
 def test_a_batch_of_reports_is_written_whole_or_not_at_all(store: JobStore) -> None:
     job = created(store, "PREPARING")
     with pytest.raises(FailedPreconditionError):
-        store.append_reports(job.identifier, [*steps(1, 2), StateChange(State.SUCCEEDED)])
+        store.append_reports(job.identifier, [*steps(1, 2), StateChange(State.SUCCEEDED)], attempt=1)
     assert sequences(store, job) == [1, 2]
     assert store.get(job.identifier) == job
 
 
 def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
-    job = created(store)
-    _, appended = store.append_reports(job.identifier, [StateChange(State.PREPARING, State.TRAINING)])
+    job = owned(store, created(store).identifier)
+    _, appended = store.append_reports(job.identifier, [StateChange(State.PREPARING, State.TRAINING)], attempt=1)
     assert of(appended) == [StateChange(State.PREPARING, State.QUEUED)]
     assert store.events(job.identifier, 1) == appended
 
@@ -98,25 +99,25 @@ def test_a_states_origin_is_what_the_store_knows(store: JobStore) -> None:
 def test_an_epoch_that_was_perhaps_reported_is_in_the_log_once(store: JobStore) -> None:
     job = created(store, "PREPARING")
     epochs, warning = [epoch(number, best=number == 2) for number in range(1, 5)], JobWarning("RESUMED", "")
-    store.append_reports(job.identifier, [epochs[0]])
+    store.append_reports(job.identifier, [epochs[0]], attempt=1)
     resumed: list[JobEvent] = [warning, *map(PastEpoch, epochs[:3])]
-    after, appended = store.append_reports(job.identifier, [*resumed, epochs[3]])
+    after, appended = store.append_reports(job.identifier, [*resumed, epochs[3]], attempt=1)
     assert of(appended) == [warning, *epochs[1:]]
     assert after.best_epoch == epochs[1]
-    assert store.append_reports(job.identifier, resumed[1:])[1] == []
+    assert store.append_reports(job.identifier, resumed[1:], attempt=1)[1] == []
 
 
 def test_each_evaluation_of_an_epoch_is_in_the_log_once(store: JobStore) -> None:
     job = created(store, "PREPARING")
     reports = [epoch(1 + number // 2, number) for number in (1, 2, 3)]
-    store.append_reports(job.identifier, [reports[0]])
-    _, appended = store.append_reports(job.identifier, list(map(PastEpoch, reports)))
+    store.append_reports(job.identifier, [reports[0]], attempt=1)
+    _, appended = store.append_reports(job.identifier, list(map(PastEpoch, reports)), attempt=1)
     assert of(appended) == reports[1:]
 
 
 def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
-    after, appended = store.append_reports(job.identifier, [StateChange(State.TRAINING), *steps(1)])
+    after, appended = store.append_reports(job.identifier, [StateChange(State.TRAINING), *steps(1)], attempt=1)
     assert after.state is State.CANCELLING
     assert of(appended) == steps(1)
 
@@ -124,11 +125,73 @@ def test_a_cancelled_jobs_worker_changes_its_state_no_more(store: JobStore) -> N
 @pytest.mark.parametrize("end", [State.FAILED, State.CANCELLED])
 def test_an_ended_job_takes_no_report(store: JobStore, end: State) -> None:
     job = created(store, "PREPARING")
-    ended, _ = store.end(job.identifier, end)
-    reports = [StateChange(State.TRAINING), *steps(1), ModelPublished("m", epoch(1))]
-    assert store.append_reports(job.identifier, reports) == (ended, [])
-    assert store.end(job.identifier, State.CANCELLED) == (ended, [])
+    ended, _ = store.end(job.identifier, end, attempt=1)
+    with pytest.raises(LostJobError, match=f"{end} in attempt 1"):
+        store.append_reports(job.identifier, [StateChange(State.TRAINING), *steps(1)], attempt=1)
+    with pytest.raises(LostJobError):
+        store.end(job.identifier, State.CANCELLED, attempt=1)
     assert (store.get(job.identifier), sequences(store, job)) == (ended, [1, 2, 3])
+    assert (ended.owner, ended.lease_until) == ("", 0)
+
+
+def test_a_success_and_its_model_are_one_step(store: JobStore) -> None:
+    job = created(store, "PREPARING", "PUBLISHING")
+    model = ModelPublished(job.identifier, epoch(1, best=True))
+    ended, appended = store.end(job.identifier, State.SUCCEEDED, attempt=1, published=model)
+    assert of(appended) == [model, StateChange(State.SUCCEEDED, State.PUBLISHING)]
+    assert (ended.model, ended.best_epoch) == (job.identifier, model.best_epoch)
+
+
+def test_a_paused_job_waits_for_its_resumption(store: JobStore) -> None:
+    job = created(store, "PREPARING", "TRAINING")
+    assert store.pause(job.identifier)[0].state is State.PAUSING
+    assert store.pause(job.identifier)[1] == []
+    after, appended = store.append_reports(job.identifier, [StateChange(State.PUBLISHING), *steps(1)], attempt=1)
+    assert (after.state, of(appended)) == (State.PAUSING, steps(1))
+    with pytest.raises(FailedPreconditionError, match="resume it once it is PAUSED"):
+        store.resume(job.identifier)
+    paused, _ = store.end(job.identifier, State.PAUSED, attempt=1)
+    assert (paused.state, paused.owner, paused.end_time) == (State.PAUSED, "", None)
+    assert store.resume(job.identifier)[0].state is State.QUEUED
+    assert store.resume(job.identifier)[1] == []
+    assert store.pause(job.identifier)[0].state is State.PAUSED
+    assert store.cancel(job.identifier)[0].state is State.CANCELLED
+    for call in (store.pause, store.resume):
+        with pytest.raises(FailedPreconditionError, match="has ended"):
+            call(job.identifier)
+
+
+def test_a_job_that_is_to_pause_and_cannot_go_on_is_paused(store: JobStore) -> None:
+    job = created(store, "PREPARING", "PAUSING")
+    after, appended = store.go_on(job.identifier, JobWarning("WORKER_RESTARTED", ""), attempt=1)
+    assert (after.state, after.owner) == (State.PAUSED, "")
+    assert len(appended) == 2
+
+
+def test_what_a_job_achieves_clears_its_restarts(store: JobStore) -> None:
+    job = created(store, "PREPARING")
+    for report, left in ((EncodeReport(9, seen=9, found=9), 1), (EncodeReport(9, seen=9, encoded=1), 0), (epoch(1), 0)):
+        after, _ = store.go_on(job.identifier, JobWarning("WORKER_RESTARTED", ""), attempt=job.attempt)
+        assert (after.state, after.restarts) == (State.QUEUED, 1)
+        job = owned(store, job.identifier)
+        after, _ = store.append_reports(job.identifier, [StateChange(State.PREPARING), report], attempt=job.attempt)
+        assert after.restarts == left
+        store.append(job.identifier, epoch(5))
+
+
+def test_events_are_kept_as_long_as_they_are_to_be(store: JobStore) -> None:
+    job, running = created(store, "PREPARING"), created(store, "PREPARING")
+    ended, _ = store.end(job.identifier, State.FAILED, JobFailure("X", "y"), attempt=1)
+    assert ended.end_time is not None
+    assert store.expire_events(ended.end_time) == 0
+    assert store.expire_events(ended.end_time + timedelta(seconds=1)) == 1
+    assert store.expire_events(ended.end_time + timedelta(seconds=1)) == 0
+    with pytest.raises(OutOfRangeError, match=r"events 1 to 2 of .* watch it after 2") as refused:
+        store.events(job.identifier, 0)
+    assert refused.value.reason == "EVENTS_EXPIRED"
+    assert [entry.sequence for entry in store.events(job.identifier, 2)] == [3]
+    assert sequences(store, running) == [1, 2]
+    assert store.get(job.identifier) == ended
 
 
 @pytest.mark.parametrize(
@@ -146,14 +209,14 @@ def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> No
     job = created(store, "PREPARING")
     first, _ = store.cancel(job.identifier)
     assert store.cancel(job.identifier) == (first, [])
-    store.end(job.identifier, State.CANCELLED)
+    store.end(job.identifier, State.CANCELLED, attempt=1)
     with pytest.raises(FailedPreconditionError, match="has ended"):
         store.cancel(job.identifier)
 
 
 def test_a_cancelled_job_that_fails_on_its_way_out_is_cancelled(store: JobStore) -> None:
     job = created(store, "PREPARING", "CANCELLING")
-    ended, _ = store.end(job.identifier, State.FAILED, JobFailure("X", "y"))
+    ended, _ = store.end(job.identifier, State.FAILED, JobFailure("X", "y"), attempt=1)
     assert (ended.state, ended.error) == (State.CANCELLED, None)
 
 
@@ -173,7 +236,7 @@ def test_what_events_say_of_a_job_is_kept(store: JobStore) -> None:
     assert {name: item.seen for name, item in job.encode.items()} == {"a": 3, "b": 2}
     assert (job.best_epoch, job.resolved, job.end_time) == (epoch(1, best=True), resolved, None)
     error = JobFailure("X", "y")
-    ended, _ = store.end(job.identifier, State.FAILED, error)
+    ended, _ = store.end(job.identifier, State.FAILED, error, attempt=1)
     assert (ended.error, ended.start_time) == (error, started)
     assert ended.end_time is not None
     assert store.get(job.identifier) == ended
@@ -192,7 +255,7 @@ def test_only_ended_jobs_are_deleted_and_their_log_with_them(store: JobStore) ->
     job, other = created(store, "PREPARING"), created(store)
     with pytest.raises(FailedPreconditionError, match="cancel it first"):
         store.delete(job.identifier)
-    store.end(job.identifier, State.CANCELLED)
+    store.end(job.identifier, State.CANCELLED, attempt=1)
     store.delete(job.identifier)
     assert sequences(store, job) == []
     assert sequences(store, other) == [1]
@@ -232,7 +295,6 @@ def test_questions_about_all_jobs_are_answered_by_state(store: JobStore, databas
     store.append(running.identifier, StateChange(State.PREPARING))
     store.cancel(ended.identifier)
     unfinished = [state for state in State if not state.terminal]
-    assert {job.identifier for job in store.oldest(unfinished)} == {running.identifier, waiting.identifier}
     assert store.earliest(unfinished) == min(running.create_time, waiting.create_time)
     assert store.earliest([State.PAUSED]) is None
     assert store.user_of("d1", unfinished) == running.identifier

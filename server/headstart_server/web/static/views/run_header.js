@@ -1,6 +1,6 @@
 // What a run is called, how far it is, and how to stop it.
 
-import { cancelJob } from "../api.js";
+import { cancelJob, pauseJob, resumeJob } from "../api.js";
 import { progressBar } from "../charts/bars.js";
 import { announce, h, replace, setText } from "../dom.js";
 import { count, duration, fullTime, idOf, measure, moment, number } from "../format.js";
@@ -15,6 +15,11 @@ const CONNECTIONS = {
   ended: ["", ""],
 };
 
+const STANDING = {
+  STATE_PAUSING: "Pausing: it stops at its next checkpoint.",
+  STATE_PAUSED: "Paused: it goes on from its checkpoint when it is resumed.",
+};
+
 /** The head of a run's view. */
 export class RunHeader {
   constructor(id, signal) {
@@ -27,6 +32,7 @@ export class RunHeader {
       { type: "button", class: "danger", hidden: true, onclick: () => this.#cancel() },
       "Cancel run",
     );
+    this.pause = h("button", { type: "button", hidden: true, onclick: () => this.#pause() });
     this.model = h("a", { class: "button", hidden: true }, "Open the model");
     this.facts = h("p", { class: "muted facts" });
     this.problems = h("div");
@@ -46,7 +52,7 @@ export class RunHeader {
         "div",
         { class: "heading" },
         h("div", { class: "title" }, this.title, this.badge, this.link),
-        h("div", { class: "actions" }, this.model, this.cancel),
+        h("div", { class: "actions" }, this.model, this.pause, this.cancel),
       ),
       this.facts,
       this.problems,
@@ -86,6 +92,8 @@ export class RunHeader {
     if (this.shown !== this.state) replace(this.badge, stateBadge(this.state));
     this.shown = this.state;
     this.cancel.hidden = !this.state || isTerminal(this.state) || this.state === "STATE_CANCELLING";
+    this.pause.hidden = this.cancel.hidden || this.state === "STATE_PAUSING";
+    setText(this.pause, this.state === "STATE_PAUSED" ? "Resume run" : "Pause run");
     this.model.hidden = !run.model;
     if (run.model) this.model.href = `#/models/${encodeURIComponent(idOf(run.model))}`;
     const error = run.error ?? (job?.state === "STATE_FAILED" ? job.error : null);
@@ -116,6 +124,7 @@ export class RunHeader {
     this.bar.hidden = !this.state || isTerminal(this.state);
     if (this.state === "STATE_QUEUED")
       return replace(this.bar, h("span", { class: "whole" }, `Queued: ${this.waiting ?? "waits for a worker"}.`));
+    if (this.state in STANDING) return replace(this.bar, h("span", { class: "whole" }, STANDING[this.state]));
     const { part, left } = this.run.progress;
     const text = part === null ? "under way" : `${Math.floor(part * 100)} %${left ? `, ${duration(left)} left` : ""}`;
     replace(this.bar, progressBar("Progress of this phase", part), h("span", { class: "muted" }, text));
@@ -135,6 +144,19 @@ export class RunHeader {
       found.push(["Learning rate", measure(last.learningRate), null]);
     }
     return found;
+  }
+
+  async #pause() {
+    const paused = this.state === "STATE_PAUSED";
+    this.pause.disabled = true;
+    try {
+      await (paused ? resumeJob : pauseJob)(this.id);
+      announce(paused ? "The run was resumed." : "The run was asked to pause.");
+    } catch (error) {
+      replace(this.problems, errorBox(`The run was not ${paused ? "resumed" : "paused"}.`, error));
+    } finally {
+      this.pause.disabled = false;
+    }
   }
 
   async #cancel() {

@@ -9,6 +9,7 @@ const STATES = {
   STATE_ENCODING: { text: "Encoding", tone: "busy" },
   STATE_TRAINING: { text: "Training", tone: "busy" },
   STATE_PUBLISHING: { text: "Publishing", tone: "busy" },
+  STATE_PAUSING: { text: "Pausing", tone: "idle" },
   STATE_PAUSED: { text: "Paused", tone: "idle" },
   STATE_CANCELLING: { text: "Cancelling", tone: "idle" },
   STATE_SUCCEEDED: { text: "Succeeded", tone: "good" },
@@ -26,6 +27,7 @@ export const ACTIVE = [
   "STATE_ENCODING",
   "STATE_TRAINING",
   "STATE_PUBLISHING",
+  "STATE_PAUSING",
   "STATE_PAUSED",
   "STATE_CANCELLING",
 ];
