@@ -1,4 +1,5 @@
-"""Which arithmetic tests take for fast: fp32 on every machine, and bf16 as well where they are marked so.
+"""A real PostgreSQL, and which arithmetic tests take for fast: fp32 on every machine, and bf16 as well where they are
+marked so.
 
 What a CPU does fast differs from machine to machine, and with it embedding spaces, precisions and answers. Tests say it
 instead of measuring it: torch computes bf16 anywhere, only slower.
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 from headstart_server.encoders.precision import adopt_precision
+
+from tests.support.postgres import PostgresCluster, postgres_binaries
 
 _VARIABLE = "HEADSTART_FAST_PRECISION"
 _ONE, _BOTH = ("fp32",), ("fp32", "bf16")
@@ -41,3 +44,20 @@ def arithmetic(request: pytest.FixtureRequest) -> Iterator[str]:
         del os.environ[_VARIABLE]
     else:
         os.environ[_VARIABLE] = before
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """PostgreSQL on this machine."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    cluster = PostgresCluster(binaries)
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresCluster) -> str:
+    """Of an empty database."""
+    return postgres.database()

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import time
 
+import grpc
 import headstart
 import pytest
 from headstart.v1 import training_pb2 as pb
+from headstart.v1.training_pb2_grpc import TrainingServiceStub
 
 from tests.support import reviews
 from tests.support.running_server import RunningServer
@@ -95,14 +97,67 @@ def test_ended_jobs_are_listed_by_state_and_deleted(client: headstart.Client) ->
     assert client.models.get(model).name == model
 
 
-def test_a_killed_worker_fails_its_job_alone(server: RunningServer, client: headstart.Client) -> None:
-    name = start_long(client)
+def epochs_of(client: headstart.Client, name: str) -> dict[int, dict[str, float]]:
+    """What the log of an ended job says of each epoch; those that were told twice were the same."""
+    found: dict[int, dict[str, float]] = {}
+    for event in client.watch(name):
+        if event.HasField("epoch_finished"):
+            metrics = dict(event.epoch_finished.validation)
+            assert found.setdefault(event.epoch_finished.epoch, metrics) == metrics
+    return found
+
+
+def test_a_job_whose_worker_is_killed_goes_on_and_learns_the_same(
+    server: RunningServer, client: headstart.Client
+) -> None:
+    spec = reviews.spec(epochs=400, early_stop=-1)
+    unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
+    run = client.train(spec, headstart.ServerPath("reviews.csv"))
+    wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
     for pid in worker_pids(server):
         os.kill(pid, signal.SIGKILL)
-    job = wait_for(client, name, pb.TrainJob.STATE_FAILED)
-    assert job.error.reason == "WORKER_DIED"
-    assert "SIGKILL" in job.error.message
-    assert client.train(reviews.spec(), headstart.ServerPath("reviews.csv")).result().model
+    job = run.result()
+    warnings = [event.warning for event in client.watch(run.name) if event.HasField("warning")]
+    assert "WORKER_RESTARTED" in [warning.reason for warning in warnings]
+    assert any("was killed by SIGKILL; the job goes on" in warning.message for warning in warnings)
+    assert job.model == f"models/{run.name.split('/')[1]}"
+    assert epochs_of(client, run.name) == epochs_of(client, unbroken.name)
+
+
+def test_a_paused_job_goes_on_from_its_checkpoint_and_learns_the_same(client: headstart.Client) -> None:
+    spec = reviews.spec(epochs=400, early_stop=-1)
+    unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
+    run = client.train(spec, headstart.ServerPath("reviews.csv"))
+    for event in run:
+        if event.epoch_finished.epoch >= 3:
+            break
+    assert client.jobs.pause(run.name).state == pb.TrainJob.STATE_PAUSING
+    paused = wait_for(client, run.name, pb.TrainJob.STATE_PAUSED)
+    assert not paused.model
+    assert client.jobs.resume(run.name).state == pb.TrainJob.STATE_QUEUED
+    assert run.result().model
+    assert epochs_of(client, run.name) == epochs_of(client, unbroken.name)
+    with pytest.raises(headstart.FailedPrecondition, match="has ended"):
+        client.jobs.resume(run.name)
+
+
+def test_a_stream_says_that_it_is_alive_and_what_a_job_waits_for(
+    server: RunningServer, client: headstart.Client
+) -> None:
+    running = start_long(client)
+    waiting = client.train(reviews.spec(), headstart.ServerPath("reviews.csv"))
+    waiting.close()
+    with grpc.insecure_channel(server.address) as channel:
+        stub = TrainingServiceStub(channel)
+        watch = stub.WatchTrainJob(pb.WatchTrainJobRequest(name=waiting.name, heartbeat_seconds=1))
+        beat = next(event for event in watch if event.HasField("heartbeat"))
+        watch.cancel()
+    assert (beat.sequence, beat.heartbeat.queue.jobs_before) == (1, 0)
+    assert "1 of at most 1 run" in beat.heartbeat.queue.reason
+    assert client.jobs.get(waiting.name).queue == beat.heartbeat.queue
+    for name in (waiting.name, running):
+        client.jobs.cancel(name)
+        wait_for(client, name, pb.TrainJob.STATE_CANCELLED)
 
 
 def test_a_loss_that_is_not_finite_is_named_with_what_to_do(client: headstart.Client) -> None:

@@ -15,25 +15,7 @@ from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.storage.storage import Storage
 
 from tests.support.fake_workers import FakePool, Script
-from tests.support.postgres import PostgresCluster, postgres_binaries
 from tests.support.supervised import Start
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
-    """PostgreSQL on this machine."""
-    binaries = postgres_binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    cluster = PostgresCluster(binaries)
-    yield cluster
-    cluster.remove()
-
-
-@pytest.fixture
-def postgres_url(postgres: PostgresCluster) -> str:
-    """Of an empty database."""
-    return postgres.database()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,128 @@
+"""Servers that share a PostgreSQL and a storage: one queue, and any of them answers for what another runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import headstart
+import psycopg
+import pytest
+from headstart.v1 import training_pb2 as pb
+
+from tests.integration.test_job_lifecycle import LONG, wait_for
+from tests.integration.test_restarts import kill_with_workers
+from tests.support import reviews
+from tests.support.running_server import RunningServer
+
+ROWS = reviews.columns(reviews.make_rows(3), "review", "price", "category")
+DATA = headstart.ServerPath("reviews.csv")
+Pair = tuple[RunningServer, RunningServer]
+
+
+@pytest.fixture
+def at(tmp_path: Path, postgres_url: str, model_root: Path, data_root: Path) -> Callable[..., RunningServer]:
+    """Makes a server over what the servers of a test share."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+
+    def make(name: str, *, storage: bool = True) -> RunningServer:
+        flags = ["--database-url", postgres_url, "--migrate", "--lease-seconds", "2"]
+        flags += ["--data-root", str(data_root), "--model-root", str(model_root)]
+        return RunningServer(tmp_path / name, *flags, *(["--storage-url", str(shared)] if storage else []))
+
+    return make
+
+
+@pytest.fixture
+def pair(at: Callable[..., RunningServer]) -> Iterator[Pair]:
+    with at("one") as one, at("other") as other:
+        yield one, other
+
+
+def owner_of(pair: Pair, url: str, name: str) -> Pair:
+    """The server that runs a job, and the one that does not."""
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        row = connection.execute("SELECT owner FROM jobs WHERE identifier = %s", (name.split("/")[1],)).fetchone()
+    assert row is not None
+    # named after its machine, its process, and a number
+    runs = [server for server in pair if server.process is not None and f"-{server.process.pid}-" in row[0]]
+    assert len(runs) == 1, row[0]
+    return (pair[0], pair[1]) if runs[0] is pair[0] else (pair[1], pair[0])
+
+
+def started(client: headstart.Client) -> str:
+    run = client.train(reviews.spec(**LONG), DATA)
+    run.close()
+    wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
+    return run.name
+
+
+def test_any_server_watches_cancels_pauses_and_serves_what_another_runs(pair: Pair) -> None:
+    with pair[0].client() as one, pair[1].client() as other:
+        runs = [one.train(reviews.spec(epochs=2, seed=seed), DATA) for seed in (1, 2)]
+        for run in runs:
+            events = list(other.watch(run.name))
+            assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+            assert [event.sequence for event in run] == [event.sequence for event in events]
+            model = other.jobs.get(run.name).model
+            assert one.predict(model, ROWS)["verdict"] == other.predict(model, ROWS)["verdict"]
+        # both have a worker by then, or either may have run both: whoever runs it, each of the two is asked
+        names = [started(client) for client in (one, other)]
+        for client in (other, one):
+            for name in names:
+                client.jobs.pause(name)
+                wait_for(client, name, pb.TrainJob.STATE_PAUSED)
+                client.jobs.resume(name)
+                wait_for(client, name, pb.TrainJob.STATE_TRAINING)
+        for name, client in zip(names, (other, one), strict=True):
+            client.jobs.cancel(name)
+            wait_for(client, name, pb.TrainJob.STATE_CANCELLED)
+
+
+def test_a_server_that_is_killed_loses_its_jobs_to_the_other_and_nobody_who_watches(
+    pair: Pair, postgres_url: str
+) -> None:
+    with pair[0].client() as one, pair[1].client() as other:
+        run = one.train(reviews.spec(**LONG), DATA)
+        wait_for(one, run.name, pb.TrainJob.STATE_TRAINING)
+        dead, alive = owner_of(pair, postgres_url, run.name)
+        watcher = one if alive is pair[0] else other
+        with ThreadPoolExecutor(1) as threads:
+            watched = threads.submit(lambda: list(watcher.watch(run.name)))
+            kill_with_workers(dead)
+            deadline = time.monotonic() + 60
+            while "SERVER_LOST" not in warnings_of(watcher, run.name):
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            wait_for(watcher, run.name, pb.TrainJob.STATE_TRAINING)
+            watcher.jobs.cancel(run.name)
+            wait_for(watcher, run.name, pb.TrainJob.STATE_CANCELLED)
+            events = watched.result(60)
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert "RESUMED" in {event.warning.reason for event in events}
+        dead.start()
+        run.close()
+
+
+def warnings_of(client: headstart.Client, name: str) -> list[str]:
+    """Of the log so far."""
+    last, found = client.jobs.get(name).last_sequence, []
+    for event in client.watch(name):
+        if event.HasField("warning"):
+            found.append(event.warning.reason)
+        if event.sequence >= last:
+            break
+    return found
+
+
+def test_a_server_that_shares_no_storage_and_one_in_the_same_folder_are_refused(
+    at: Callable[..., RunningServer], pair: Pair
+) -> None:
+    with pytest.raises(RuntimeError, match="share no files: give all of them the same --storage-url"):
+        at("third", storage=False).start()
+    with pytest.raises(RuntimeError, match="is used by another server"):
+        at("one").start()
+    assert pair[0].process is not None and pair[0].process.poll() is None
