@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from typing import Any
 
 import grpc
 import headstart
@@ -148,7 +149,7 @@ def test_a_stream_says_that_it_is_alive_and_what_a_job_waits_for(
     waiting = client.train(reviews.spec(), headstart.ServerPath("reviews.csv"))
     waiting.close()
     with grpc.insecure_channel(server.address) as channel:
-        stub = TrainingServiceStub(channel)
+        stub: Any = TrainingServiceStub(channel)  # type: ignore[no-untyped-call]
         watch = stub.WatchTrainJob(pb.WatchTrainJobRequest(name=waiting.name, heartbeat_seconds=1))
         beat = next(event for event in watch if event.HasField("heartbeat"))
         watch.cancel()

@@ -10,25 +10,22 @@ import structlog
 from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.executors import Executors
-from headstart_server.core.reasons import Notice, Reason
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
 from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
-from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished, from_plain, kind_of
+from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import Silence, Write, follow
 from headstart_server.jobs.persisting import Persisting
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
 from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.setbacks import Setback, failure_in, is_clean, published_in, setback_of
 from headstart_server.jobs.store import JobStore, LostJobError
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
-from headstart_server.training.reports import JobWarning
 
 _log = structlog.get_logger()
-_RESTARTS = 3
-"""How often a job goes on after its worker has died, unless it has made progress meanwhile."""
-_HALVINGS = 1
 
 
 @dataclass(frozen=True)
@@ -52,27 +49,14 @@ class _Attempt:
     """One attempt, while its worker runs."""
 
     number: int
-    worker: WorkerProcess
+    worker: WorkerProcess | None = None
+    """None until there is one."""
     hung: bool = False
     """Whether this server has killed it for its silence."""
     lost: bool = False
     """Whether the job is another server's now."""
     asked: State | None = None
     """What it was last told that it is to do: PAUSING or CANCELLING."""
-
-
-@dataclass(frozen=True)
-class _Death:
-    """How an attempt failed from which the job may go on."""
-
-    notice: Notice
-    what: str
-    """For people, with the worker as its subject."""
-    cause: str
-    """Of the metric."""
-    reason: Reason
-    """Of the job's failure, where it may not go on."""
-    halves: bool = False
 
 
 class Attempts:
@@ -103,37 +87,50 @@ class Attempts:
 
     async def run(self, job: JobRecord) -> None:
         """One attempt at a job that this server has claimed."""
-        worker = await self._pool.take()
-        attempt = self._running[job.identifier] = _Attempt(job.attempt, worker)
-        done: dict[str, Any] | None = None
+        # from here on its lease is renewed: a worker may take longer to start than a lease holds
+        attempt = self._running[job.identifier] = _Attempt(job.attempt)
+        try:
+            attempt.worker = await self._pool.take()
+            done = await self._followed(job, attempt, attempt.worker)
+        finally:
+            del self._running[job.identifier]
+        if not attempt.lost:
+            await self._conclude(job.identifier, attempt, attempt.worker, done)
+
+    async def _followed(self, job: JobRecord, attempt: _Attempt, worker: WorkerProcess) -> dict[str, Any] | None:
+        """How a worker says that the job ended; None where it died, or the job is another server's now."""
         clean = False
         try:
-            if (await self._persisting.read(job.identifier)).state is not State.QUEUED:  # while a worker was taken
+            if attempt.lost or (await self._persisting.read(job.identifier)).state is not State.QUEUED:
+                # while the worker was taken
                 attempt.lost = clean = True
-                return
+                return None
             metrics.JOB_ATTEMPTS.inc()
             silence = Silence(self._settings.hang_seconds, lambda: self._hang(attempt))
-            write = self._writer(attempt)
-            done = await follow(worker, self.envelope_of(job), write, silence)
-            clean = done is not None and _is_clean(done)
+            done = await follow(worker, self.envelope_of(job), self._writer(attempt), silence)
+            clean = done is not None and is_clean(done)
+            return done
         except LostJobError as error:
             attempt.lost = True
             worker.kill()
             _log.warning("a job is no longer this server's", job=job.identifier, why=str(error))
+            return None
         finally:
-            del self._running[job.identifier]
             if self.draining:
                 worker.kill()
                 await worker.stop()
             else:
                 await self._pool.give_back(worker, clean=clean)
-        if not attempt.lost:
-            await self._conclude(job.identifier, attempt, done)
 
     def tell(self, identifier: str, state: State) -> None:
         """A job that runs here is to stop: its worker hears of it, and is killed if it does not stop in time."""
         attempt = self._running.get(identifier)
-        if attempt is None or attempt.asked is state or state not in (State.CANCELLING, State.PAUSING):
+        if (
+            attempt is None
+            or attempt.worker is None
+            or attempt.asked is state
+            or state not in (State.CANCELLING, State.PAUSING)
+        ):
             return
         attempt.asked = state
         within = self._settings.cancel_seconds
@@ -148,20 +145,20 @@ class Attempts:
         """A job that runs here is another server's now: its worker has nobody to work for."""
         attempt = self._running[identifier]
         attempt.lost = True
-        attempt.worker.kill()
+        _kill(attempt)
 
     def drain(self, seconds: float) -> None:
         """The server stops: has every job stop at its next checkpoint, if it comes to one in time."""
         self.draining = True
         for attempt in self._running.values():
-            attempt.worker.pause(seconds)
+            if attempt.worker is not None:
+                attempt.worker.pause(seconds)
 
     def kill(self) -> list[WorkerProcess]:
         """Kills what still runs; returns the workers."""
-        workers = [attempt.worker for attempt in self._running.values()]
-        for worker in workers:
-            worker.kill()
-        return workers
+        for attempt in self._running.values():
+            _kill(attempt)
+        return [attempt.worker for attempt in self._running.values() if attempt.worker is not None]
 
     async def fail(self, job: JobRecord) -> None:
         """Ends a job at which this server itself has failed."""
@@ -199,55 +196,34 @@ class Attempts:
 
         return write
 
-    async def _conclude(self, identifier: str, attempt: _Attempt, done: dict[str, Any] | None) -> None:
+    async def _conclude(
+        self, identifier: str, attempt: _Attempt, worker: WorkerProcess, done: dict[str, Any] | None
+    ) -> None:
         """Records how an attempt ended; the job is another server's if that has taken it meanwhile."""
         try:
-            death = await self._death_of(attempt, done)
-            if self.draining and (death is not None or (done or {}).get("state") == State.PAUSED):
+            setback = await setback_of(worker, done, self._settings.hang_seconds if attempt.hung else None)
+            if self.draining and (setback is not None or (done or {}).get("state") == State.PAUSED):
                 await self._end(identifier, attempt.number, State.QUEUED)
-            elif death is not None:
-                await self._go_on(identifier, attempt.number, death)
+            elif setback is not None:
+                await self._go_on(identifier, attempt.number, setback)
             elif done is not None:
-                failure = JobFailure(**done["error"]) if "error" in done else None
-                await self._end(identifier, attempt.number, State(done["state"]), failure, _published(done))
+                state = State(done["state"])
+                await self._end(identifier, attempt.number, state, failure_in(done), published_in(done))
         except LostJobError as error:
             _log.warning("a job is no longer this server's", job=identifier, why=str(error))
 
-    async def _death_of(self, attempt: _Attempt, done: dict[str, Any] | None) -> _Death | None:
-        """Of an attempt that ended so that the job may go on; None for all others."""
-        if done is None:
-            how = await attempt.worker.how_it_died()
-            if attempt.hung:
-                what = f"showed no sign of life for {self._settings.hang_seconds:g} seconds and was ended"
-                return _Death(Notice.WORKER_RESTARTED, what, "hang", Reason.WORKER_HUNG)
-            if how.memory:
-                return _Death(Notice.MEMORY_RAN_OUT, how.text, "memory", Reason.OUT_OF_MEMORY, halves=True)
-            return _Death(Notice.WORKER_RESTARTED, how.text, "worker", Reason.WORKER_DIED)
-        if done.get("error", {}).get("reason") == Reason.OUT_OF_MEMORY:
-            return _Death(Notice.MEMORY_RAN_OUT, "ran out of memory", "memory", Reason.OUT_OF_MEMORY, halves=True)
-        return None
-
-    async def _go_on(self, identifier: str, number: int, death: _Death) -> None:
-        """Queues the job again, or fails it where it has died too often without progress."""
+    async def _go_on(self, identifier: str, number: int, setback: Setback) -> None:
+        """Queues the job again, or fails it where it was set back too often without progress."""
         job = await self._persisting.read(identifier)
         stops = job.state in (State.CANCELLING, State.PAUSING)
         if not stops:
             metrics.WORKER_DEATHS.labels("job").inc()
-        # half of half a batch, and so on, would hide that the memory is too small for the job
-        again = job.halvings < _HALVINGS if death.halves else job.restarts < _RESTARTS
-        if not (again or stops):
-            message = f"the worker process {death.what}; what was encoded is kept, start the job again"
-            if death.halves:
-                message = f"the worker process {death.what}, with half as many rows per pass as before, too; lower "
-                message += "trainer.batch_size or max_sequence_length, or use a machine with more memory"
-            await self._end(identifier, number, State.FAILED, JobFailure(death.reason, message))
+        if not (stops or setback.may_go_on(job)):
+            await self._end(identifier, number, State.FAILED, setback.failure)
             return
-        goes_on = "the job goes on from its last checkpoint"
-        if death.halves:
-            goes_on += ", with half as many rows per pass"
-        warning = JobWarning(death.notice, f"the worker process {death.what}; {goes_on}")
-        await self._persisting.write(self._store.go_on, identifier, warning, attempt=number, halve=death.halves)
-        metrics.JOB_RESTARTS.labels(death.cause).inc()
+        go_on = self._store.go_on
+        await self._persisting.write(go_on, identifier, setback.warning, attempt=number, halve=setback.halves)
+        metrics.JOB_RESTARTS.labels(setback.cause).inc()
 
     async def _end(
         self,
@@ -270,23 +246,14 @@ class Attempts:
 
     def _hang(self, attempt: _Attempt) -> None:
         attempt.hung = True
-        attempt.worker.kill()
+        _kill(attempt)
 
     def _kill_if_running(self, identifier: str, attempt: _Attempt) -> None:
         # by now the worker may run another job, or the job run on another worker
         if self._running.get(identifier) is attempt:
-            attempt.worker.kill()
+            _kill(attempt)
 
 
-def _is_clean(done: dict[str, Any]) -> bool:
-    """Whether a worker that ended a job so may run another: its own errors leave nothing behind, unknown ones may."""
-    return done.get("error", {}).get("reason") not in {Reason.INTERNAL, Reason.OUT_OF_MEMORY}
-
-
-def _published(done: dict[str, Any]) -> ModelPublished | None:
-    """The model that a worker says it has published."""
-    if "published" not in done:
-        return None
-    event = from_plain(kind_of(ModelPublished), done["published"])
-    assert isinstance(event, ModelPublished)
-    return event
+def _kill(attempt: _Attempt) -> None:
+    if attempt.worker is not None:
+        attempt.worker.kill()

@@ -1,0 +1,86 @@
+"""How attempts end: what a worker says at the end, and what becomes of a job whose worker has died or lacks memory."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from headstart_server.core.reasons import Notice, Reason
+from headstart_server.engines.events import JobFailure, ModelPublished, from_plain, kind_of
+from headstart_server.jobs.process import WorkerProcess
+from headstart_server.jobs.records import JobRecord
+from headstart_server.training.reports import JobWarning
+
+_RESTARTS = 3
+"""How often a job goes on after its worker has died, unless it has made progress meanwhile."""
+_HALVINGS = 1
+"""How often its passes are halved: half of half a batch, and so on, would hide that the memory is too small for it."""
+
+
+@dataclass(frozen=True)
+class Setback:
+    """An attempt ended so that the job may go on from its last checkpoint."""
+
+    what: str
+    """For people, with the worker process as its subject."""
+    cause: str
+    """Of the metric of restarts."""
+    notice: Notice
+    reason: Reason
+    """Of the job's failure, where it may not go on."""
+    halves: bool = False
+    """Whether it goes on with half as many rows per pass."""
+
+    def may_go_on(self, job: JobRecord) -> bool:
+        """Whether the job was not set back so too often already."""
+        return job.halvings < _HALVINGS if self.halves else job.restarts < _RESTARTS
+
+    @property
+    def warning(self) -> JobWarning:
+        """What the log says where the job goes on."""
+        less = ", with half as many rows per pass" if self.halves else ""
+        message = f"the worker process {self.what}; the job goes on from its last checkpoint{less}"
+        return JobWarning(self.notice, message)
+
+    @property
+    def failure(self) -> JobFailure:
+        """What the job fails of where it does not."""
+        if not self.halves:
+            message = f"the worker process {self.what}; what was encoded is kept, start the job again"
+            return JobFailure(self.reason, message)
+        message = f"the worker process {self.what}, with half as many rows per pass as before, too; lower "
+        message += "trainer.batch_size or max_sequence_length, or use a machine with more memory"
+        return JobFailure(self.reason, message, "trainer.batch_size")
+
+
+async def setback_of(worker: WorkerProcess, done: dict[str, Any] | None, silent: float | None) -> Setback | None:
+    """That of an attempt whose worker died, ran out of memory, or was killed after so many seconds of silence; None for
+    all others."""
+    if done is None:
+        how = await worker.how_it_died()
+        if silent is not None:
+            what = f"showed no sign of life for {silent:g} seconds and was ended"
+            return Setback(what, "hang", Notice.WORKER_RESTARTED, Reason.WORKER_HUNG)
+        if not how.memory:
+            return Setback(how.text, "worker", Notice.WORKER_RESTARTED, Reason.WORKER_DIED)
+        return Setback(how.text, "memory", Notice.MEMORY_RAN_OUT, Reason.OUT_OF_MEMORY, halves=True)
+    if done.get("error", {}).get("reason") == Reason.OUT_OF_MEMORY:
+        return Setback("ran out of memory", "memory", Notice.MEMORY_RAN_OUT, Reason.OUT_OF_MEMORY, halves=True)
+    return None
+
+
+def is_clean(done: dict[str, Any]) -> bool:
+    """Whether a worker that ended a job so may run another: its own errors leave nothing behind, unknown ones may."""
+    return done.get("error", {}).get("reason") not in {Reason.INTERNAL, Reason.OUT_OF_MEMORY}
+
+
+def failure_in(done: dict[str, Any]) -> JobFailure | None:
+    """What a worker says that its job failed of."""
+    return JobFailure(**done["error"]) if "error" in done else None
+
+
+def published_in(done: dict[str, Any]) -> ModelPublished | None:
+    """The model that a worker says it has published."""
+    if "published" not in done:
+        return None
+    event = from_plain(kind_of(ModelPublished), done["published"])
+    assert isinstance(event, ModelPublished)
+    return event
