@@ -48,6 +48,7 @@ from headstart_server.service.exporting import ExportService
 from headstart_server.service.measurements import readings_of
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
+from headstart_server.service.readiness import NEEDS, Readiness, Ready
 from headstart_server.service.retention import Retention
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
@@ -119,6 +120,14 @@ class App:
         servicers = self._servicers(sources)
         self.server = Server(self._endpoint(), servicers)
         self.http = self._http(servicers) if settings.http else None
+        self.readiness = Readiness(
+            self.jobs,
+            self.supervisor,
+            self.storage,
+            self.executors.files,
+            self._report,
+            queue_seconds=2 * settings.lease_seconds,
+        )
         self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
 
     async def start(self) -> None:
@@ -136,6 +145,7 @@ class App:
             _tell(self.settings.http_port_file, self.http.port)
         _tell(self.settings.port_file, self.server.port)
         self.health.ready = True
+        self._looking = asyncio.create_task(self.readiness.run())
         self._retention = asyncio.create_task(
             Retention(self.storage, self.settings, self.runtime.store, self.jobs).run()
         )
@@ -147,6 +157,7 @@ class App:
         self.health.ready = False
         metrics.unregister(*self.readings)
         self._retention.cancel()
+        self._looking.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
         await asyncio.gather(*stops, self.supervisor.close(grace))
@@ -155,6 +166,10 @@ class App:
         self.batcher.close()
         self.executors.close()
         self.identity.close()
+
+    async def _report(self, ready: Ready) -> None:
+        self.health.lacking = ready.lacking
+        await self.server.report({name: ready.of(name) for name in NEEDS})
 
     def _endpoint(self) -> Endpoint:
         settings = self.settings

@@ -87,6 +87,11 @@ STAGE_SECONDS = _histogram(
     "stage",
 )
 JOB_ATTEMPTS = _counter("headstart_job_attempts_total", "Jobs handed to a worker process, each time.")
+READY = _gauge(
+    "headstart_ready",
+    "1 while the server can use what jobs need: its `database`, the `queue` in it, and the `storage`; else 0.",
+    "dependency",
+)
 JOB_RESTARTS = _counter(
     "headstart_job_restarts_total",
     "Unfinished jobs that went back to the queue: their `server` was gone, or their `worker` died, ran out of `memory` "

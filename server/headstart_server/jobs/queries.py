@@ -29,6 +29,11 @@ class JobQueries:
         self._damaged: frozenset[str] = frozenset()
         """Jobs that were found to be damaged and are not deleted yet."""
 
+    def ping(self) -> None:
+        """Raises UnavailableError where the database does not answer."""
+        with self.database.reading() as connection:
+            connection.execute(select(JOBS.c.identifier).limit(1)).first()
+
     def get(self, identifier: str) -> JobRecord:
         """One job; raises NotFoundError."""
         with self.database.reading() as connection:

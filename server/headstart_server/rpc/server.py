@@ -81,6 +81,14 @@ class Server:
         for name in self._names:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
+    async def report(self, serving: Mapping[str, bool]) -> None:
+        """Reports which services can be used, by their names without a package; the server as a whole serves if all
+        can."""
+        for name in self._names:
+            can = serving.get(name.rpartition(".")[2], True) if name else all(serving.values())
+            status = health_pb2.HealthCheckResponse.SERVING if can else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._health.set(name, status)
+
     async def stop(self, grace_seconds: float) -> None:
         """Reports not serving, lets calls finish for a while, and stops."""
         await self._health.enter_graceful_shutdown()

@@ -14,6 +14,8 @@ class Health:
     def __init__(self) -> None:
         self.ready = False
         """Whether new requests are welcome: from the start of listening to the beginning of the stop."""
+        self.lacking: list[str] = []
+        """What the server cannot use for now, and why."""
 
     async def live(self, _: Request) -> Response:
         """200 as long as the event loop answers."""
@@ -21,7 +23,11 @@ class Health:
 
     async def readiness(self, _: Request) -> Response:
         """200 or 503."""
-        return PlainTextResponse("ready\n") if self.ready else PlainTextResponse("not ready\n", 503)
+        if not self.ready:
+            return PlainTextResponse("not ready\n", 503)
+        if self.lacking:
+            return PlainTextResponse("".join(f"not ready: {wrong}\n" for wrong in self.lacking), 503)
+        return PlainTextResponse("ready\n")
 
 
 class Exposition:

@@ -1,0 +1,93 @@
+"""A database that goes away and comes back: nothing is lost, and meanwhile the server says what it lacks."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import headstart
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from headstart.v1 import training_pb2 as pb
+
+from tests.integration.test_job_lifecycle import epochs_of, wait_for
+from tests.support import reviews
+from tests.support.postgres import PostgresCluster, postgres_binaries
+from tests.support.running_server import RunningServer
+
+DATA = headstart.ServerPath("reviews.csv")
+
+
+@pytest.fixture
+def cluster() -> Iterator[PostgresCluster]:
+    """PostgreSQL of this test's own, which it may stop."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    made = PostgresCluster(binaries)
+    yield made
+    made.remove()
+
+
+def readiness(server: RunningServer) -> tuple[int, str]:
+    """What an orchestrator is told."""
+    try:
+        with urllib.request.urlopen(f"{server.url}/readyz", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read().decode()
+
+
+def until_ready(server: RunningServer, expected: int) -> str:
+    deadline = time.monotonic() + 60
+    while (found := readiness(server))[0] != expected:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.2)
+    return found[1]
+
+
+def serves(server: RunningServer, service: str) -> bool:
+    with grpc.insecure_channel(server.address) as channel:
+        request = health_pb2.HealthCheckRequest(service=f"headstart.v1.{service}")
+        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=10)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_a_job_trains_on_while_its_database_is_away_and_loses_nothing(
+    cluster: PostgresCluster, model_root: Path, data_root: Path, tmp_path: Path
+) -> None:
+    spec = reviews.spec(epochs=600, early_stop=-1)
+    flags = ["--database-url", cluster.database(), "--migrate", "--lease-seconds", "2"]
+    flags += ["--data-root", str(data_root), "--model-root", str(model_root)]
+    server = RunningServer(tmp_path / "state", *flags, http=True)
+    with server, server.client() as client, ThreadPoolExecutor(1) as threads:
+        unbroken = client.train(spec, DATA).result()
+        until_ready(server, 200)
+        run = client.train(spec, DATA)
+        wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
+        watched = threads.submit(lambda: list(run))
+        cluster.stop()
+        assert "database: the job database does not answer" in until_ready(server, 503)
+        assert (serves(server, "TrainingService"), serves(server, "PredictionService")) == (False, True)
+        rows = reviews.columns(reviews.make_rows(3), "review", "price", "category")
+        assert client.predict(unbroken.model, rows)
+        with grpc.insecure_channel(server.address) as channel:
+            call = channel.unary_unary(
+                "/headstart.v1.TrainingService/GetTrainJob",
+                request_serializer=pb.GetTrainJobRequest.SerializeToString,
+                response_deserializer=pb.TrainJob.FromString,
+            )
+            with pytest.raises(grpc.RpcError) as refused:
+                call(pb.GetTrainJobRequest(name=run.name), timeout=20)
+            assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        cluster.start()
+        events = watched.result(120)
+        assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+        assert client.jobs.get(run.name).state == pb.TrainJob.STATE_SUCCEEDED
+        assert epochs_of(client, run.name) == epochs_of(client, unbroken.name)
+        until_ready(server, 200)

@@ -1,0 +1,97 @@
+"""Readiness: by service, told when it changes, and never longer in the asking than its patience."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import StorageError, UnavailableError
+from headstart_server.core.executors import Executor
+from headstart_server.core.layout import Layout
+from headstart_server.rpc.server import SERVICE_NAMES
+from headstart_server.service.readiness import NEEDS, Readiness, Ready
+from headstart_server.storage.storage import Storage
+
+
+class Parts:
+    """What readiness asks, each as well as a test wants it to be."""
+
+    def __init__(self, root: Path) -> None:
+        self.database: Exception | None = None
+        self.supervisor: Any = SimpleNamespace(silent_seconds=0.0)
+        self.storage = Storage(Layout(root))
+        self.told: list[Ready] = []
+        self.hangs = threading.Event()
+        self.hangs.set()
+
+    def ping(self) -> None:
+        self.hangs.wait()
+        if self.database is not None:
+            raise self.database
+
+    async def report(self, ready: Ready) -> None:
+        self.told.append(ready)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    return Parts(tmp_path)
+
+
+@pytest.fixture
+def readiness(parts: Parts) -> Iterator[Readiness]:
+    threads, jobs = Executor("file", 2, 10), SimpleNamespace(ping=parts.ping)
+    made: Any = Readiness
+    yield made(jobs, parts.supervisor, parts.storage, threads, parts.report, patience=0.1)
+    parts.hangs.set()
+    threads.close()
+
+
+async def test_a_server_that_lacks_nothing_is_ready_and_says_so_once(parts: Parts, readiness: Readiness) -> None:
+    assert await readiness.look()
+    assert await readiness.look()
+    assert [bool(ready) for ready in parts.told] == [True]
+    assert not list(parts.storage.layout.root.iterdir())
+
+
+async def test_what_does_not_work_takes_down_the_services_that_need_it(parts: Parts, readiness: Readiness) -> None:
+    await readiness.look()
+    parts.database = UnavailableError("the job database does not answer")
+    ready = await readiness.look()
+    assert {name for name in NEEDS if not ready.of(name)} == {"TrainingService", "DatasetService"}
+    assert ready.lacking == ["database: the job database does not answer"]
+    parts.database = None
+    assert await readiness.look()
+    assert [bool(ready) for ready in parts.told] == [True, False, True]
+
+
+async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
+    parts: Parts, readiness: Readiness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise StorageError("the bucket does not answer")
+
+    monkeypatch.setattr(parts.storage, "mark", refuse)
+    parts.supervisor.silent_seconds = 90.0
+    ready = await readiness.look()
+    assert ready.lacking == [
+        "storage: the bucket does not answer",
+        "queue: the job database has not answered a heartbeat for 90 seconds",
+    ]
+    assert {name for name in NEEDS if ready.of(name)} == {"PredictionService", "ModelService", "ServerService"}
+
+
+async def test_a_database_that_hangs_is_asked_once(parts: Parts, readiness: Readiness) -> None:
+    parts.hangs.clear()
+    for _ in range(4):
+        assert (await readiness.look()).lacking == ["database: no answer within 0.1 seconds"]
+    parts.hangs.set()
+    assert await readiness.look()
+
+
+def test_every_service_says_what_it_needs() -> None:
+    assert set(NEEDS) == set(SERVICE_NAMES)
