@@ -168,7 +168,7 @@ class App:
         self.identity.close()
 
     async def _report(self, ready: Ready) -> None:
-        self.health.lacking = ready.lacking
+        self.health.missing = ready.missing
         await self.server.report({name: ready.of(name) for name in NEEDS})
 
     def _endpoint(self) -> Endpoint:

@@ -180,11 +180,21 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
     found = rendered(program, "--set", values)
     [server] = [item for item in found if item["kind"] == "StatefulSet"]
     container = server["spec"]["template"]["spec"]["containers"][0]
-    for probe, path in (("startupProbe", "/readyz"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
-        asked = (
-            {"httpGet": {"path": path, "port": "http", "scheme": "HTTPS"}} if with_tls else {"grpc": {"port": 50051}}
-        )
-        assert asked.items() <= container[probe].items()
+    for probe, path in (("startupProbe", "/livez"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+        asked = {"path": path, "port": "http", "scheme": "HTTPS" if with_tls else "HTTP"}
+        assert container[probe]["httpGet"] == asked
+
+
+def test_servers_that_share_a_database_bring_it_up_to_date_before_they_start(program: str) -> None:
+    shared = "database.existingSecret=db,storage.url=s3://bucket/headstart,replicaCount=3"
+    server = of_kind(rendered(program, "--set", shared), "StatefulSet")
+    assert server["spec"]["replicas"] == 3
+    [migration] = server["spec"]["template"]["spec"]["initContainers"]
+    assert migration["args"] == ["migrate"]
+    [url] = [item for item in migration["env"] if item["name"] == "HEADSTART_DATABASE_URL"]
+    assert url["valueFrom"]["secretKeyRef"] == {"name": "db", "key": "url"}
+    alone = of_kind(rendered(program), "StatefulSet")
+    assert "initContainers" not in alone["spec"]["template"]["spec"]
 
 
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
@@ -203,7 +213,7 @@ def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: 
         ("config.max_quued_jobs=3", ["config", "max_quued_jobs"]),
         ("config.max_queued_jobs=many", ["config", "max_queued_jobs", "integer"]),
         ("config.port=1", ["config", "port"]),
-        ("replicaCount=2", ["replicaCount"]),
+        ("replicaCount=-1", ["replicaCount"]),
         ("fullnameOverride=Head_Start", ["fullnameOverride"]),
         ("nameOverride=2nd", ["nameOverride"]),
         ("image.pullPolicy=Sometimes", ["image", "pullPolicy", "IfNotPresent"]),
@@ -226,6 +236,12 @@ def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> N
         ("data.url=s3://a/b,data.volume.nfs.server=x", "leave one of them out"),
         ("database.url=x,database.existingSecret=y", "leave one of them out"),
         ("tls.enabled=true", "tls.existingSecret names no secret"),
+        ("replicaCount=2", "give database.url or database.existingSecret"),
+        ("replicaCount=2,database.url=postgresql+psycopg://h/d", "give storage.url"),
+        (
+            "replicaCount=2,database.url=postgresql+psycopg://h/d,storage.url=s3://a/b,persistence.existingClaim=c",
+            "each server gets a volume",
+        ),
         ("ray.enabled=true", "give storage.url, or a volume of accessMode ReadWriteMany"),
         ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
         ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),

@@ -6,6 +6,17 @@
 {{- if and .Values.database.url .Values.database.existingSecret -}}
 {{- fail "database.url and database.existingSecret are both given; leave one of them out" -}}
 {{- end -}}
+{{- if gt (int .Values.replicaCount) 1 -}}
+{{- if not (or .Values.database.url .Values.database.existingSecret) -}}
+{{- fail "replicaCount is above 1, but each server would have jobs of its own; give database.url or database.existingSecret" -}}
+{{- end -}}
+{{- if not .Values.storage.url -}}
+{{- fail "replicaCount is above 1, but servers could not go on with each other's jobs; give storage.url" -}}
+{{- end -}}
+{{- if .Values.persistence.existingClaim -}}
+{{- fail "replicaCount is above 1, and persistence.existingClaim is one server's; leave it out, and each server gets a volume" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.tls.enabled (not .Values.tls.existingSecret) -}}
 {{- fail "tls.enabled is true, but tls.existingSecret names no secret with tls.crt and tls.key; name one, such as cert-manager makes" -}}
 {{- end -}}

@@ -21,6 +21,23 @@
 {{- end }}
 {{- end -}}
 
+{{/* Before the server: of several pods that start at once one does it, and the others find it done. */}}
+{{- define "headstart.migration" -}}
+- name: migrate
+  image: {{ include "headstart.image" . | quote }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  args: [migrate]
+  securityContext:
+    {{- toYaml .Values.securityContext | nindent 4 }}
+  env:
+    {{- include "headstart.env" . | nindent 4 }}
+  resources:
+    {{- toYaml .Values.database.migrationResources | nindent 4 }}
+  volumeMounts:
+    - name: tmp
+      mountPath: /tmp
+{{- end -}}
+
 {{- define "headstart.resources" -}}
 {{- $resources := deepCopy .Values.resources -}}
 {{- if .Values.gpu.enabled -}}
@@ -30,17 +47,13 @@
 {{- toYaml $resources -}}
 {{- end -}}
 
-{{/* The kubelet's gRPC probe knows no TLS; its HTTPS one asks for no certificate that it would have to know. */}}
+{{/* By HTTP, which says whether the server lives apart from whether its database and storage do; of TLS the kubelet asks
+     for no certificate that it would have to know. */}}
 {{- define "headstart.probe" -}}
-{{- if .root.Values.tls.enabled -}}
 httpGet:
   path: {{ .path }}
   port: http
-  scheme: HTTPS
-{{- else -}}
-grpc:
-  port: 50051
-{{- end }}
+  scheme: {{ ternary "HTTPS" "HTTP" .root.Values.tls.enabled }}
 periodSeconds: {{ .root.Values.probes.periodSeconds }}
 timeoutSeconds: {{ .root.Values.probes.timeoutSeconds }}
 failureThreshold: {{ .failures }}
@@ -49,7 +62,7 @@ failureThreshold: {{ .failures }}
 {{- define "headstart.probes" -}}
 startupProbe:
   {{- $starts := div (add .Values.probes.startupSeconds .Values.probes.periodSeconds -1) .Values.probes.periodSeconds }}
-  {{- include "headstart.probe" (dict "root" . "failures" $starts "path" "/readyz") | nindent 2 }}
+  {{- include "headstart.probe" (dict "root" . "failures" $starts "path" "/livez") | nindent 2 }}
 readinessProbe:
   {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures "path" "/readyz") | nindent 2 }}
 livenessProbe:

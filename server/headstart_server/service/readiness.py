@@ -46,7 +46,7 @@ class Ready:
         return not any(self.found.get(need) for need in NEEDS[service])
 
     @property
-    def lacking(self) -> list[str]:
+    def missing(self) -> list[str]:
         """What does not work, and why, for people."""
         return [f"{name}: {wrong}" for name, wrong in self.found.items() if wrong]
 
@@ -92,7 +92,7 @@ class Readiness:
             metrics.READY.labels(name).set(not wrong)
         if ready != self._known:
             if self._known is not None or not ready:
-                _log.warning("readiness changed", lacking=ready.lacking)
+                _log.warning("readiness changed", missing=ready.missing)
             self._known = ready
             await self._report(ready)
         return ready

@@ -14,7 +14,7 @@ class Health:
     def __init__(self) -> None:
         self.ready = False
         """Whether new requests are welcome: from the start of listening to the beginning of the stop."""
-        self.lacking: list[str] = []
+        self.missing: list[str] = []
         """What the server cannot use for now, and why."""
 
     async def live(self, _: Request) -> Response:
@@ -25,8 +25,8 @@ class Health:
         """200 or 503."""
         if not self.ready:
             return PlainTextResponse("not ready\n", 503)
-        if self.lacking:
-            return PlainTextResponse("".join(f"not ready: {wrong}\n" for wrong in self.lacking), 503)
+        if self.missing:
+            return PlainTextResponse("".join(f"not ready: {wrong}\n" for wrong in self.missing), 503)
         return PlainTextResponse("ready\n")
 
 

@@ -63,7 +63,7 @@ async def test_what_does_not_work_takes_down_the_services_that_need_it(parts: Pa
     parts.database = UnavailableError("the job database does not answer")
     ready = await readiness.look()
     assert {name for name in NEEDS if not ready.of(name)} == {"TrainingService", "DatasetService"}
-    assert ready.lacking == ["database: the job database does not answer"]
+    assert ready.missing == ["database: the job database does not answer"]
     parts.database = None
     assert await readiness.look()
     assert [bool(ready) for ready in parts.told] == [True, False, True]
@@ -78,7 +78,7 @@ async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
     monkeypatch.setattr(parts.storage, "mark", refuse)
     parts.supervisor.silent_seconds = 90.0
     ready = await readiness.look()
-    assert ready.lacking == [
+    assert ready.missing == [
         "storage: the bucket does not answer",
         "queue: the job database has not answered a heartbeat for 90 seconds",
     ]
@@ -88,7 +88,7 @@ async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
 async def test_a_database_that_hangs_is_asked_once(parts: Parts, readiness: Readiness) -> None:
     parts.hangs.clear()
     for _ in range(4):
-        assert (await readiness.look()).lacking == ["database: no answer within 0.1 seconds"]
+        assert (await readiness.look()).missing == ["database: no answer within 0.1 seconds"]
     parts.hangs.set()
     assert await readiness.look()
 
