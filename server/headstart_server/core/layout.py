@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headstart_server.core.names import check_tenant
+from headstart_server.core.names import check_tenant, is_tenant
 
-_TENANTS = "tenants"
+_TENANTS, _EMBEDDINGS = "tenants", "embeddings"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,13 @@ class Layout:
 
     def everyone(self) -> "list[Layout]":
         """As each tenant has it that has a folder here, the default tenant first."""
-        tenants = sorted(path.name for path in (self.root / _TENANTS).glob("[!.]*") if path.is_dir())
+        folders = (path for path in (self.root / _TENANTS).glob("*") if path.is_dir())
+        tenants = sorted(folder.name for folder in folders if is_tenant(folder.name))
         return [self.of(tenant) for tenant in ("", *tenants)]
 
     def embedding_stores(self) -> list[Path]:
-        """The embedding store of each tenant, or the one that they share."""
-        return list(dict.fromkeys(layout.embeddings for layout in self.everyone()))
+        """Every embedding store here, also those of tenants who share one by now."""
+        return [layout.own / _EMBEDDINGS for layout in self.everyone()]
 
     @property
     def database(self) -> Path:
@@ -66,7 +67,7 @@ class Layout:
     @property
     def embeddings(self) -> Path:
         """The embedding store."""
-        return (self.root if self.shared_content else self.own) / "embeddings"
+        return (self.root if self.shared_content else self.own) / _EMBEDDINGS
 
     @property
     def tokens(self) -> Path:

@@ -32,9 +32,14 @@ def id_of(collection: str, name: str, field: str = "name") -> str:
     return identifier
 
 
+def is_tenant(name: str) -> bool:
+    """Whether a tenant other than the default may have this name, which is that of a folder as well."""
+    return _TENANT.fullmatch(name) is not None
+
+
 def check_tenant(tenant: str, field: str = "tenant") -> None:
-    """Raises InvalidInputError naming `field` unless a tenant's name can be that of a folder; the default's is empty."""
-    if tenant and not _TENANT.fullmatch(tenant):
+    """Raises InvalidInputError naming `field` for what is no tenant's name; that of the default tenant is empty."""
+    if tenant and not is_tenant(tenant):
         message = f"{tenant[:200]!r} is no tenant's name; use up to 64 letters, digits, '-', '_' and '.', the first a "
         raise invalid(field, f"{message}letter or a digit")
 

@@ -104,8 +104,9 @@ def _print(result: Any) -> None:
     if isinstance(result, list):
         for item in result:
             description = item["description"]
+            size = f"{item['rows']:>10} rows  {item['bytes'] / 2**20:>9.1f} MiB"
             owner = f"{item['tenant']}  " if item["tenant"] else ""
-            print(f"{owner}{item['identifier']}  {item['rows']:>10} rows  {item['bytes'] / 2**20:>9.1f} MiB  {description}")
+            print(f"{owner}{item['identifier']}  {size}  {description}")
         return
     for name, value in result.items():
         print(f"{name}: {value}")

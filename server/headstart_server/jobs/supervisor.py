@@ -260,7 +260,7 @@ class Supervisor:
         _log.info("job ended", job=identifier, state=job.state.value)
 
     def envelope_of(self, job: JobRecord) -> JobEnvelope:
-        runtime = replace(self._settings.runtime, precisions=settled_precisions())
+        runtime = replace(self._settings.runtime, tenant=job.tenant, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
         trace = self._traces.get(job.identifier, {})
         return JobEnvelope(job.identifier, job.display_name, spec, job.sources, runtime, self._settings.ray, trace)

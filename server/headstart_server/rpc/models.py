@@ -31,9 +31,10 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Lists."""
-        everything = await self._models.all(caller_of(context))
+        caller = caller_of(context)
+        everything = await self._models.all(caller)
         bundles, token = page(everything, lambda item: item.folder.name, request.page_size, request.page_token)
-        models = [model_message(bundle, size) for bundle, size in await self._models.sized(bundles)]
+        models = [model_message(bundle, size) for bundle, size in await self._models.sized(caller, bundles)]
         return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> pb.DeleteModelResponse:  # noqa: N802

@@ -49,5 +49,5 @@ class SoundResources:
         with _LOCK:
             self._damaged = damaged
             # each tenant's are read by themselves, and the metric is of all
-            found = sum(each._damaged for each in _READERS if each._kind == self._kind)
-            metrics.DAMAGED.labels(self._kind).set(found)
+            total = sum(each._damaged for each in _READERS if each._kind == self._kind)
+            metrics.DAMAGED.labels(self._kind).set(total)

@@ -13,7 +13,7 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Storage:
-    """The state directory of one machine as one tenant has it, and the storage that it shares with others, if it does."""
+    """The state directory of one machine as one tenant has it, and the storage that machines share, if they do."""
 
     def __init__(self, layout: Layout, url: str = "") -> None:
         self.layout, self.url = layout, url
