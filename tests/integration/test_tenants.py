@@ -68,10 +68,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, model_root: Path) -> Iterato
     rows = reviews.make_rows(60)
     file = reviews.write_csv(data_root / OWNER / OWN_FILE, rows)
     flags = ["--model-root", str(model_root), "--data-root", str(data_root), "--warm-workers", "1"]
-    with (
-        TenantServer(state, *flags, http=True) as server,
-        grpc.insecure_channel(server.address) as channel,
-    ):
+    server = TenantServer(state, *flags, http=True)
+    with server, grpc.insecure_channel(server.address) as channel:
         empty = Place(server, channel, NOBODYS, file.read_bytes())
         yield Place(server, channel, _made(empty), empty.data)
 

@@ -20,7 +20,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 def methods() -> dict[str, MethodDescriptor]:
     """Every RPC of every service in the contract, by `Service.Rpc`."""
-    found = {}
+    found: dict[str, MethodDescriptor] = {}
     for path in sorted(PROTOS.glob("*.proto")):
         module = importlib.import_module(f"headstart.v1.{path.stem}_pb2")
         for service in module.DESCRIPTOR.services_by_name.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import grpc
 from google.protobuf.json_format import ParseDict
@@ -99,7 +100,7 @@ def _of_job(message: type[Message]) -> Hidden:
     )
 
 
-def job_request(**sources: training.DatasetSource) -> training.TrainJobRequest:
+def job_request(**sources: Any) -> training.TrainJobRequest:
     """A short job."""
     return training.TrainJobRequest(spec=ParseDict(reviews.spec(epochs=1), TrainSpec()), **sources)
 
