@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headstart_server.core.errors import CancelledError, invalid
+from headstart_server.core.errors import CancelledError, PermissionDeniedError, invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal, Scope
@@ -91,9 +91,18 @@ class EmbeddingService:
         return await self._executors.files.run(self._tenants.of(caller.tenant).runtime.store.summaries)
 
     async def delete(self, caller: Principal, identifier: str) -> None:
-        """Deletes a space; raises NotFoundError, or FailedPreconditionError while it is used."""
+        """Deletes a space; raises NotFoundError, or FailedPreconditionError while it is used.
+
+        What tenants share, the default tenant alone deletes: any other raises PermissionDeniedError.
+        """
         caller.require(Scope.MANAGE)
-        await self._executors.files.run(self._tenants.of(caller.tenant).runtime.store.delete, identifier)
+        runtime = self._tenants.of(caller.tenant).runtime
+        if caller.tenant and runtime.layout.shared_content:
+            raise PermissionDeniedError(
+                "embedding spaces are shared by all tenants of this server, whose operator deletes them; rows that "
+                "nobody uses are evicted by themselves"
+            )
+        await self._executors.files.run(runtime.store.delete, identifier)
 
     def _embed(self, runtime: RuntimeContext, order: EmbedOrder, gone: threading.Event) -> Embeddings:
         feature = order.feature

@@ -130,6 +130,43 @@ async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_start
     await exports.close()
 
 
+_PUBLISHES = """
+    os.rmdir(folder)
+    root, artifact = job["runtime"]["state_dir"], dict(identifier=job["identifier"], model=job["model"],
+        format=job["format"], head_only=job["head_only"], create_time="", files=[], max_difference=0.0)
+    os.makedirs(os.path.join(root, job["identifier"]))
+    with open(os.path.join(root, job["identifier"], ".artifact.json"), "w") as file:
+        json.dump(artifact, file)
+    say(done={"artifact": artifact})
+"""
+
+
+async def test_an_export_that_is_asked_for_again_meanwhile_is_made_once(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _PUBLISHES, concurrent=3)
+    found = await asyncio.gather(*(items_of(exports) for _ in range(3)))
+    assert len({items[-1].identifier for items in found if isinstance(items[-1], Artifact)}) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [found[0][-1].identifier]
+    stages = sorted(item.stage for items in found for item in items if isinstance(item, Stage))
+    assert stages == ["load", "wait", "wait"]
+    await exports.close()
+
+
+async def test_an_export_is_made_for_its_tenant_beside_anothers(tmp_path: Path) -> None:
+    """The models have one name here, as ids never have."""
+    asked: list[str] = []
+
+    def artifacts_of(tenant: str) -> ArtifactRegistry:
+        asked.append(tenant)
+        return ArtifactRegistry(SharedFolders(tmp_path / tenant))
+
+    exports = exports_by(tmp_path, _EXPORTS)
+    exports._artifacts_of = artifacts_of
+    found = [[item async for item in exports.run(tenant, ORDER)] for tenant in ("a", "b")]
+    assert asked == ["a", "b"]
+    assert [type(items[-1]) for items in found] == [Artifact, Artifact]
+    await exports.close()
+
+
 async def test_idle_processes_end_after_a_while(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _EXPORTS, idle_seconds=0.0)
     first = (await items_of(exports))[0]
