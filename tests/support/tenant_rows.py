@@ -36,7 +36,7 @@ class Names:
     dataset: str = "0" * 20
     sha256: str = "0" * 64
     space: str = "0" * 32
-    path: str = "nothing.csv"
+    path: str = "nobodys-row.csv"
 
 
 NOBODYS = Names()
