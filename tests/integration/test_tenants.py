@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
-from headstart.v1 import dataset_pb2, embedding_pb2, export_pb2, training_pb2
+from headstart.v1 import dataset_pb2, embedding_pb2, export_pb2, prediction_pb2, training_pb2
 from headstart.v1.spec_pb2 import Feature
 from headstart.values.table import table_of
 from headstart_server.web.routes import ROOT, ROUTES
@@ -75,13 +75,18 @@ def place(tmp_path_factory: pytest.TempPathFactory, model_root: Path) -> Iterato
 
 
 def _made(place: Place) -> Names:
-    """Uploads, trains, embeds and exports as the owner."""
+    """Uploads, trains, predicts, embeds and exports as the owner."""
     uploaded = place.ask(OWNER, "DatasetService.UploadDataset", header(place.data), CHUNK(chunk=place.data)).answer
     source = training_pb2.DatasetSource(dataset=uploaded.name)
     first = job_request(dataset=source)
     first.request_id = "request-of-the-owner"
     events = list(events_of(place, OWNER, first))
     [published] = [event.model_published.model for event in events if event.HasField("model_published")]
+    rows = table_of(reviews.columns(reviews.make_rows(4), *COLUMNS))
+    predicted = place.ask(
+        OWNER, "PredictionService.Predict", prediction_pb2.PredictRequest(model=published, table=rows)
+    )
+    assert predicted.answer.outputs  # from here on its model is live
     request = export_pb2.ExportRequest(model=published, format=export_pb2.ExportRequest.FORMAT_ONNX)
     exported = place.ask(OWNER, "ExportService.Export", request).answers[-1].artifact
     embedded = place.ask(OWNER, "EmbeddingService.Embed", embed_request(["a text of the owner's"])).answer
