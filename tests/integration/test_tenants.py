@@ -24,7 +24,7 @@ from tests.support.any_rpc import METHODS, Outcome, answers_of, called
 from tests.support.tenant_rows import COLUMNS, NOBODYS, ROWS, Apart, Case, Empty, Hidden, Names, as_nobodys, job_request
 from tests.support.tenant_server import TENANT, TenantServer
 
-OWNER, STRANGER = "alice", "bob"
+OWNER, OTHER = "alice", "bob"
 CHUNK = dataset_pb2.UploadDatasetRequest
 OWN_FILE = "own-reviews.csv"
 NAMING = {"name", "model", "dataset", "path"}
@@ -144,8 +144,8 @@ HIDDEN = [(rpc, case) for rpc, row in ROWS.items() if isinstance(row, Hidden) fo
 
 @pytest.mark.parametrize(("rpc", "case"), HIDDEN, ids=[rpc for rpc, _ in HIDDEN])
 def test_what_another_tenant_has_is_answered_as_what_nobody_has(rpc: str, case: Case, place: Place) -> None:
-    theirs = place.ask(STRANGER, rpc, case.request(place.names))
-    nobodys = place.ask(STRANGER, rpc, case.request(NOBODYS))
+    theirs = place.ask(OTHER, rpc, case.request(place.names))
+    nobodys = place.ask(OTHER, rpc, case.request(NOBODYS))
     if theirs.code is grpc.StatusCode.UNIMPLEMENTED:  # for its owner as well, until a release has it
         assert place.ask(OWNER, rpc, case.request(place.names)).code is theirs.code
         return
@@ -161,7 +161,7 @@ LISTS = [(rpc, row) for rpc, row in ROWS.items() if isinstance(row, Empty)]
 @pytest.mark.parametrize(("rpc", "row"), LISTS, ids=[rpc for rpc, _ in LISTS])
 def test_lists_of_another_tenant_are_empty(rpc: str, row: Empty, place: Place) -> None:
     assert list(getattr(place.ask(OWNER, rpc, row.request(place.names)).answer, row.field))
-    answer = place.ask(STRANGER, rpc, row.request(place.names)).answer
+    answer = place.ask(OTHER, rpc, row.request(place.names)).answer
     assert (list(getattr(answer, row.field)), answer.next_page_token) == ([], "")
 
 
@@ -223,14 +223,14 @@ def test_http_tells_no_more_than_grpc(place: Place) -> None:
                 http.request(
                     route.verb,
                     route.path.replace("{id}", getattr(names, item)),
-                    headers={TENANT: STRANGER},
+                    headers={TENANT: OTHER},
                     content="{}",
                 )
                 for names in (place.names, NOBODYS)
             )
             assert (theirs.status_code, nobodys.status_code) == (404, 404), route
             assert as_nobodys(theirs.content, place.names) == nobodys.content, route
-        events = http.get(f"/trainJobs/{place.names.running}/events", headers={TENANT: STRANGER})
+        events = http.get(f"/trainJobs/{place.names.running}/events", headers={TENANT: OTHER})
         assert events.status_code == 404
         assert http.get("/models", headers={TENANT: OWNER}).json()["models"]
 
@@ -238,11 +238,11 @@ def test_http_tells_no_more_than_grpc(place: Place) -> None:
 def test_metrics_name_no_tenant_and_nothing_that_one_has(place: Place) -> None:
     exposed = httpx.get(f"{place.server.url}/metrics").text
     assert "headstart_store_bytes" in exposed
-    hidden = [OWNER, STRANGER, OWN_FILE, "reviews.csv", place.names.model, place.names.dataset, place.names.job]
+    hidden = [OWNER, OTHER, OWN_FILE, "reviews.csv", place.names.model, place.names.dataset, place.names.job]
     assert [name for name in hidden if name in exposed] == []
 
 
-def test_calls_of_strangers_took_nothing_away(place: Place) -> None:
+def test_calls_of_others_took_nothing_away(place: Place) -> None:
     """The last here: whatever was deleted, cancelled or begun above was another tenant's."""
     for rpc, row in LISTS:
         assert list(getattr(place.ask(OWNER, rpc, row.request(place.names)).answer, row.field)), rpc

@@ -19,7 +19,7 @@ from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.envelopes import RuntimeSettings
+from headstart_server.engines.envelopes import JobEnvelope, RuntimeSettings, job_envelope, to_plain
 from headstart_server.engines.runtime_context import RuntimeContext, runtime_of
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.store import JobStore
@@ -148,6 +148,14 @@ async def test_a_shared_space_is_the_operators_to_delete(tmp_path: Path) -> None
         await service.delete(Principal("a"), space_of().identifier)
     await service.delete(Principal(), space_of().identifier)
     assert await service.spaces(Principal("a")) == []
+
+
+def test_a_job_is_its_tenants_wherever_it_travels() -> None:
+    settings = RuntimeSettings("/state", "a", shared_content=True, storage_url="s3://bucket")
+    envelope = JobEnvelope("j", "", TrainSpec(), [], settings)
+    assert job_envelope(to_plain(envelope)).runtime == settings
+    there = settings.elsewhere()
+    assert (there.state_dir, there.tenant, there.shared_content) == (None, "a", True)
 
 
 def test_a_process_that_works_for_several_tenants_keeps_them_apart(tmp_path: Path) -> None:
