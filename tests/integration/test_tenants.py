@@ -156,6 +156,7 @@ def test_what_another_tenant_has_is_answered_as_what_nobody_has(rpc: str, case: 
 
 
 LISTS = [(rpc, row) for rpc, row in ROWS.items() if isinstance(row, Empty)]
+LISTED = {rpc.partition(".")[2] for rpc, _ in LISTS}
 
 
 @pytest.mark.parametrize(("rpc", "row"), LISTS, ids=[rpc for rpc, _ in LISTS])
@@ -230,9 +231,13 @@ def test_http_tells_no_more_than_grpc(place: Place) -> None:
             )
             assert (theirs.status_code, nobodys.status_code) == (404, 404), route
             assert as_nobodys(theirs.content, place.names) == nobodys.content, route
+        lists = [route for route in ROUTES if route.verb == "GET" and not route.has_resource and route.rpc in LISTED]
+        assert len(lists) == len(LISTED)
+        for route in lists:
+            assert http.get(route.path, headers={TENANT: OTHER}).json() == {}, route
+            assert http.get(route.path, headers={TENANT: OWNER}).json() != {}, route
         events = http.get(f"/trainJobs/{place.names.running}/events", headers={TENANT: OTHER})
         assert events.status_code == 404
-        assert http.get("/models", headers={TENANT: OWNER}).json()["models"]
 
 
 def test_metrics_name_no_tenant_and_nothing_that_one_has(place: Place) -> None:

@@ -15,9 +15,9 @@ _ABANDONED_SECONDS = 24 * 3600.0
 class Storage:
     """The state directory of one machine as one tenant has it, and the storage that machines share, if they do."""
 
-    def __init__(self, layout: Layout, url: str = "") -> None:
+    def __init__(self, layout: Layout, url: str = "", opened: ObjectStore | None = None) -> None:
         self.layout, self.url = layout, url
-        self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url else None
+        self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url and not opened else opened
 
     def mark(self) -> None:
         """Leaves a mark in the shared storage, which shows that it can be written to; raises StorageError."""
@@ -51,7 +51,7 @@ class Storage:
 
     def of(self, tenant: str) -> "Storage":
         """The same storage as another tenant has it."""
-        return Storage(self.layout.of(tenant), self.url)
+        return Storage(self.layout.of(tenant), self.url, self.object_store)
 
     def checkpoints(self, job: str) -> SharedFolders:
         """Of one job."""
