@@ -1,5 +1,7 @@
 """Published models: get, list, delete."""
 
+from itertools import islice
+
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.model.bundle import Bundle
@@ -20,11 +22,11 @@ class ModelService:
         models = self._tenants.of(caller.tenant).models
         return await self._executors.files.run(lambda: _sized(models, models.get(identifier)))
 
-    async def all(self, caller: Principal) -> list[Bundle]:
-        """Every sound model, newest first."""
+    async def newest(self, caller: Principal, limit: int, before: str) -> list[Bundle]:
+        """Sound models, newest first, of those before an id where it is given; no others are read."""
         caller.require(Scope.READ)
         models = self._tenants.of(caller.tenant).models
-        return await self._executors.files.run(lambda: list(models.all()))
+        return await self._executors.files.run(lambda: list(islice(models.all(before), limit)))
 
     async def sized(self, caller: Principal, bundles: list[Bundle]) -> list[tuple[Bundle, int]]:
         """Models of the caller's with their sizes."""

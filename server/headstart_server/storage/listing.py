@@ -27,11 +27,11 @@ class SoundResources:
         with _LOCK:
             _READERS.add(self)
 
-    def read(self, names: Iterable[str], read: Callable[[str], T]) -> Iterator[T]:
+    def read(self, names: Iterable[str], read: Callable[[str], T], *, whole: bool = True) -> Iterator[T]:
         """Yields what can be read, in the order of names.
 
         One that was deleted meanwhile (NotFoundError) is left out. So is a damaged one (DataLossError), which is logged
-        when it is first seen; a full pass sets the metric of how many there are.
+        when it is first seen; a full pass over the `whole` of the names sets the metric of how many there are.
         """
         damaged = 0
         for name in names:
@@ -46,6 +46,8 @@ class SoundResources:
                     _log.warning("left out of lists", resource=f"{self._kind}/{name}", error=error.message)
                 continue
             yield found
+        if not whole:
+            return
         with _LOCK:
             self._damaged = damaged
             # each tenant's are read by themselves, and the metric is of all

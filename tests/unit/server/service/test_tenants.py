@@ -23,14 +23,18 @@ from headstart_server.engines.envelopes import JobEnvelope, RuntimeSettings, job
 from headstart_server.engines.runtime_context import RuntimeContext, runtime_of
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.store import JobStore
+from headstart_server.model.bundle import Bundle
+from headstart_server.model.registry import ModelRegistry
 from headstart_server.service.admission import DataPath, TrainOrder
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
+from headstart_server.service.models import ModelService
 from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
 
 from tests.support.artifacts import publish
+from tests.support.bundles import saved_bundle
 from tests.support.fake_workers import job_record
 from tests.support.stores import embedding_of, keys_of, space_of
 from tests.support.tenancy import tenants_of
@@ -81,6 +85,25 @@ def test_what_one_tenant_has_no_other_finds_by_name(tmp_path: Path, shared_stora
                 found.artifacts_of(tenant).get(artifact)
             assert (list(found.of(tenant).uploads.all()), list(found.artifacts_of(tenant).all())) == ([], [])
     assert ArtifactRegistry(Storage(Layout(tmp_path / "state", "a"), url).artifacts).get(artifact)
+
+
+async def test_a_page_of_models_reads_no_others(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("m1", "m2", "m3", "m4"):
+        saved_bundle(tmp_path / "tenants" / "a", tiny_bert, trainable=False, name=name)
+    read, described = list[str](), ModelRegistry._described
+
+    def noted(registry: ModelRegistry, name: str) -> Bundle:
+        read.append(name)
+        return described(registry, name)
+
+    monkeypatch.setattr(ModelRegistry, "_described", noted)
+    service = ModelService(tenants_of(tmp_path), NOBODY, Executors())
+    pages = [await service.newest(Principal("a"), 2, before) for before in ("", "m3")]
+    assert [[bundle.folder.name for bundle in page] for page in pages] == [["m4", "m3"], ["m2", "m1"]]
+    assert read == ["m4", "m3", "m2", "m1"]
+    assert await service.newest(Principal("b"), 2, "") == []
 
 
 async def test_whether_another_tenants_data_set_is_in_use_is_not_told(tmp_path: Path) -> None:

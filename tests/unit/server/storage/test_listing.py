@@ -18,5 +18,7 @@ def test_the_damaged_of_all_tenants_are_counted_together() -> None:
     one, another = SoundResources(KIND), SoundResources(KIND)
     assert list(one.read(["a", "b"], _damaged)) == list(another.read(["c"], _damaged)) == []
     assert Growth("headstart_damaged_resources", kind=KIND).now == 3
+    assert list(one.read(["b"], str.upper, whole=False)) == ["B"]
+    assert Growth("headstart_damaged_resources", kind=KIND).now == 3
     assert list(one.read(["a"], str.upper)) == ["A"]
     assert Growth("headstart_damaged_resources", kind=KIND).now == 1
