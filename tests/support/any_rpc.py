@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "headstart" / "v1"
-_SECONDS = 120.0
+_SECONDS = 300.0
 Metadata = tuple[tuple[str, str], ...]
 
 
