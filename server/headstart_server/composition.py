@@ -19,20 +19,17 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
 from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
 from headstart_server.engines.retention import Limits
 from headstart_server.engines.runtime_context import RuntimeContext
-from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.identity import Identity
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
-from headstart_server.model.registry import ModelRegistry
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
@@ -41,7 +38,6 @@ from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
 from headstart_server.rpc.server_info import ServerServicer
 from headstart_server.rpc.training import TrainingServicer
-from headstart_server.service.admission import Admission
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
@@ -50,6 +46,7 @@ from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
 from headstart_server.service.readiness import NEEDS, Readiness, Ready
 from headstart_server.service.retention import Retention
+from headstart_server.service.tenants import Tenants
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.pool import ModelPool
@@ -71,7 +68,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.layout = Layout(settings.state_dir.resolve())
+        self.layout = Layout(settings.state_dir.resolve(), shared_content=settings.shared_content)
         _require_writable(self.layout.root)
         settle_precision(self.layout.precision, settings.fast_precision)
         keep_measurements(self.layout.batch_sharing)
@@ -81,11 +78,13 @@ class App:
         self.storage = Storage(self.layout, settings.storage_url)
         self.storage.mark()
         self.runtime = RuntimeContext.at(self.storage, sources, limits)
+        self.tenants = Tenants(self.runtime, settings.data_root, settings.max_dataset_bytes, settings.max_plan_bytes)
         self.executors = Executors()
         self.identity = Identity(self.layout, settings.database_url)
         self.jobs = JobStore(self.identity.database_url, migrate=settings.migrate)
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
+            shared_content=settings.shared_content,
             storage_url=self.storage.url,
             model_root=str(model_root) if model_root else None,
             hub_allowed=settings.allow_hub,
@@ -109,9 +108,8 @@ class App:
             self.executors,
         )
         self.batcher = Batcher()
-        self.artifacts = ArtifactRegistry(self.storage.artifacts)
         self.exports = Exports(
-            self.artifacts,
+            self.tenants.artifacts_of,
             replace(runtime, precisions=settled_precisions()),
             self.executors.files,
             settings.concurrent_exports,
@@ -146,9 +144,7 @@ class App:
         _tell(self.settings.port_file, self.server.port)
         self.health.ready = True
         self._looking = asyncio.create_task(self.readiness.run())
-        self._retention = asyncio.create_task(
-            Retention(self.storage, self.settings, self.runtime.store, self.jobs).run()
-        )
+        self._retention = asyncio.create_task(Retention(self.storage, self.settings, self.tenants, self.jobs).run())
         page = {"page": self._page_url()} if self.http is not None else {}
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root), **page)
 
@@ -195,31 +191,20 @@ class App:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http.port}/"
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
-        settings, layout, runtime, executors = self.settings, self.layout, self.runtime, self.executors
-        uploads = Uploads(self.storage.datasets, layout.tables, settings.max_dataset_bytes)
-        models, images = ModelRegistry(self.storage.models), runtime.image_limits
+        settings, tenants, runtime, executors = self.settings, self.tenants, self.runtime, self.executors
         pool = ModelPool(
-            models, runtime.encoder_store, runtime.store, runtime.device, settings.model_pool_bytes, images
+            tenants.models_of, runtime.encoder_store, runtime.device, settings.model_pool_bytes, runtime.image_limits
         )
-        admission = Admission(
-            self.storage,
-            settings.data_root,
-            uploads,
-            sources,
-            runtime.device.type,
-            images,
-            settings.max_plan_bytes,
-        )
-        training = TrainingService(admission, self.supervisor, self.jobs, runtime.store, layout, executors)
+        training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors)
         most_rows = settings.max_predict_rows
         return {
             "TrainingService": TrainingServicer(training),
             "PredictionService": PredictionServicer(PredictionService(pool, self.batcher, most_rows, executors)),
-            "ExportService": ExportServicer(ExportService(self.exports, self.artifacts, models, executors)),
-            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors)),
-            "ModelService": ModelServicer(ModelService(models, pool, executors)),
+            "ExportService": ExportServicer(ExportService(self.exports, tenants, executors)),
+            "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors)),
+            "ModelService": ModelServicer(ModelService(tenants, pool, executors)),
             "EmbeddingService": EmbeddingServicer(
-                EmbeddingService(runtime, self.batcher, most_rows, executors), executors.rows
+                EmbeddingService(tenants, self.batcher, most_rows, executors), executors.rows
             ),
             "ServerService": ServerServicer(sources, self._limits(), executors.files),
         }

@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(64_000_000, ge=1, le=178_956_970, description="most pixels of an image")
     max_image_ratio: int = Field(100, ge=1, description="most times an image's longer side may be its shorter")
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
+    shared_content: bool = Field(
+        False, description="let tenants share stored embeddings: what one has encoded is found by all"
+    )
     max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
     cache_days: float = Field(
         30.0, ge=0, description="days for which unused tables/, tokens/ and quarantined shards are kept; 0: forever"

@@ -18,7 +18,7 @@ from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.export.exporter import Exporter, Say
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.pool import ModelPool, TenantModels
 from headstart_server.spec.parse import parse_values
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
@@ -38,7 +38,7 @@ class Exports:
 
     def export(self, file_format: str, say: Say = lambda *_: None, head_only: bool = False) -> Artifact:
         """Exports the model."""
-        predictor = self.pool.get(self.model)
+        predictor = self.pool.get("", self.model)
         return self.exporter.export(self.models.get(self.model), predictor, file_format, head_only, say)
 
 
@@ -54,5 +54,6 @@ def trained(root: Path, encoder: str, **changes: Any) -> Exports:
     job = JobContext(new_id(), encoder, parse_values(spec), Sources((table,), ("dataset",)))
     identifier = LocalEngine(job, runtime, Silent()).run()
     models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
-    pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 1 << 30)
+    own = TenantModels(models, runtime.store)
+    pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 1 << 30)
     return Exports(models, pool, artifacts, Exporter(artifacts, runtime.encoder_store), identifier)

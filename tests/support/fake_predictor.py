@@ -71,10 +71,10 @@ class FakeModelPool:
     def __init__(self, predictor: FakePredictor) -> None:
         self._predictor = predictor
 
-    def loaded(self, identifier: str) -> FakePredictor | None:
+    def loaded(self, tenant: str, identifier: str) -> FakePredictor | None:
         """The model, without waiting."""
         return self._predictor if identifier == "m1" else None
 
-    def get(self, identifier: str) -> FakePredictor:
+    def get(self, tenant: str, identifier: str) -> FakePredictor:
         """The model."""
         raise NotFoundError(f"models/{identifier} does not exist", field="model")

@@ -19,7 +19,7 @@ from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.export.exporter import Exporter
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.pool import ModelPool, TenantModels
 from headstart_server.spec.parse import parse_values
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage
@@ -69,5 +69,6 @@ def trained_on_photos(root: Path, inputs: list[dict[str, Any]]) -> Exports:
     job = JobContext(new_id(), "photos", parse_values(spec), Sources((table,), ("dataset",)))
     identifier = LocalEngine(job, runtime, Silent()).run()
     models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))
-    pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 1 << 30)
+    own = TenantModels(models, runtime.store)
+    pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 1 << 30)
     return Exports(models, pool, artifacts, Exporter(artifacts, runtime.encoder_store), identifier)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DatasetServiceStub(object):
-    """Keeps uploaded data.
+    """Keeps uploaded data. What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
     `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's
@@ -62,7 +62,7 @@ class DatasetServiceStub(object):
 
 
 class DatasetServiceServicer(object):
-    """Keeps uploaded data.
+    """Keeps uploaded data. What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
     `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's
@@ -71,7 +71,7 @@ class DatasetServiceServicer(object):
 
     def UploadDataset(self, request_iterator, context):
         """Uploads one file: the first message describes it, the others carry its bytes in order.
-        The same bytes again return the data set that has them.
+        The same bytes again return the data set of the caller's tenant that has them, so an upload is safe to repeat.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +130,7 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DatasetService(object):
-    """Keeps uploaded data.
+    """Keeps uploaded data. What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT (unknown format, unreadable file, digest mismatch), NOT_FOUND, RESOURCE_EXHAUSTED (larger than
     `ServerInfo.limits.max_dataset_bytes`), FAILED_PRECONDITION (in use by an unfinished job), DATA_LOSS (the data set's

@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class EmbeddingServiceStub(object):
-    """Embeds rows and looks after the embedding store.
+    """Embeds rows and looks after the embedding store, which is the tenant's own unless the server shares one among all.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job), PERMISSION_DENIED (the space is
+    shared by all tenants, and not the caller's to delete).
     """
 
     def __init__(self, channel):
@@ -55,9 +56,10 @@ class EmbeddingServiceStub(object):
 
 
 class EmbeddingServiceServicer(object):
-    """Embeds rows and looks after the embedding store.
+    """Embeds rows and looks after the embedding store, which is the tenant's own unless the server shares one among all.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job), PERMISSION_DENIED (the space is
+    shared by all tenants, and not the caller's to delete).
     """
 
     def Embed(self, request, context):
@@ -113,9 +115,10 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EmbeddingService(object):
-    """Embeds rows and looks after the embedding store.
+    """Embeds rows and looks after the embedding store, which is the tenant's own unless the server shares one among all.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job).
+    Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the space is in use by a job), PERMISSION_DENIED (the space is
+    shared by all tenants, and not the caller's to delete).
     """
 
     @staticmethod

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ExportServiceStub(object):
-    """Exports published models with the full encoder in the graph.
+    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
+    NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
@@ -69,7 +70,8 @@ class ExportServiceStub(object):
 
 
 class ExportServiceServicer(object):
-    """Exports published models with the full encoder in the graph.
+    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
+    NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
@@ -80,8 +82,9 @@ class ExportServiceServicer(object):
 
     def Export(self, request, context):
         """Exports a model, checks the artifact against the live model on real rows and streams the progress; the last event
-        carries the artifact. An artifact that exists already is returned at once. Exports run beside the server, so many
-        at a time as it is set to; the others wait in turn. Cancelling the call ends the export.
+        carries the artifact. An artifact that exists already is returned at once, and who asks for one that is being made
+        waits for it, so an export is safe to repeat. Exports run beside the server, so many at a time as it is set to; the
+        others wait in turn. Cancelling the call ends the export.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,7 +155,8 @@ def add_ExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExportService(object):
-    """Exports published models with the full encoder in the graph.
+    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
+    NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory

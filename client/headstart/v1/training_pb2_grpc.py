@@ -35,6 +35,7 @@ class TrainingServiceStub(object):
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 
     def __init__(self, channel):
@@ -100,6 +101,7 @@ class TrainingServiceServicer(object):
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 
     def TrainJob(self, request, context):
@@ -243,6 +245,7 @@ class TrainingService(object):
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
     Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 
     @staticmethod

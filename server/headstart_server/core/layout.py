@@ -1,14 +1,53 @@
 """Where everything lies below the state directory."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from headstart_server.core.names import check_tenant, is_tenant
+
+_TENANTS, _EMBEDDINGS = "tenants", "embeddings"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one server's state."""
+    """The folders of one server's state, as one tenant has them.
+
+    What the default tenant has lies in the state directory itself, what any other has below `tenants/{tenant}` in it.
+    Jobs, frozen encoders and measurements lie together. Raises InvalidInputError for a tenant's name that is none.
+    """
 
     root: Path
+    tenant: str = ""
+    """Empty: the default tenant."""
+    shared_content: bool = False
+    """Whether tenants find each other's stored embeddings."""
+
+    def __post_init__(self) -> None:
+        check_tenant(self.tenant)
+
+    @property
+    def prefix(self) -> str:
+        """Of the names of what the tenant has, here and in a shared storage."""
+        return f"{_TENANTS}/{self.tenant}/" if self.tenant else ""
+
+    @property
+    def own(self) -> Path:
+        """The folder of what the tenant has."""
+        return self.root / self.prefix
+
+    def of(self, tenant: str) -> "Layout":
+        """The same server's state as another tenant has it."""
+        return replace(self, tenant=tenant)
+
+    def everyone(self) -> "list[Layout]":
+        """As each tenant has it that has a folder here, the default tenant first."""
+        folders = (path for path in (self.root / _TENANTS).glob("*") if path.is_dir())
+        tenants = sorted(folder.name for folder in folders if is_tenant(folder.name))
+        return [self.of(tenant) for tenant in ("", *tenants)]
+
+    def embedding_stores(self) -> list[Path]:
+        """Every embedding store here, also those of tenants who share one by now."""
+        return [layout.own / _EMBEDDINGS for layout in self.everyone()]
 
     @property
     def database(self) -> Path:
@@ -23,22 +62,22 @@ class Layout:
     @property
     def datasets(self) -> Path:
         """Uploaded files."""
-        return self.root / "datasets"
+        return self.own / "datasets"
 
     @property
     def tables(self) -> Path:
         """Data files converted to Arrow, by digest."""
-        return self.root / "tables"
+        return self.own / "tables"
 
     @property
     def embeddings(self) -> Path:
         """The embedding store."""
-        return self.root / "embeddings"
+        return (self.root if self.shared_content else self.own) / _EMBEDDINGS
 
     @property
     def tokens(self) -> Path:
         """Tokenised columns, by content."""
-        return self.root / "tokens"
+        return self.own / "tokens"
 
     @property
     def encoders(self) -> Path:
@@ -48,12 +87,12 @@ class Layout:
     @property
     def models(self) -> Path:
         """Published models."""
-        return self.root / "models"
+        return self.own / "models"
 
     @property
     def artifacts(self) -> Path:
         """Exported models."""
-        return self.root / "artifacts"
+        return self.own / "artifacts"
 
     @property
     def precision(self) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from headstart_server.core.errors import invalid
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its digits sort as their values do
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -29,6 +30,18 @@ def id_of(collection: str, name: str, field: str = "name") -> str:
     if prefix != collection or not _ID.fullmatch(identifier):
         raise invalid(field, f"{name[:200]!r} is not a resource name; expected '{collection}/ID'")
     return identifier
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a tenant other than the default may have this name, which is that of a folder as well."""
+    return _TENANT.fullmatch(name) is not None
+
+
+def check_tenant(tenant: str, field: str = "tenant") -> None:
+    """Raises InvalidInputError naming `field` for what is no tenant's name; that of the default tenant is empty."""
+    if tenant and not is_tenant(tenant):
+        message = f"{tenant[:200]!r} is no tenant's name; use up to 64 letters, digits, '-', '_' and '.', the first a "
+        raise invalid(field, f"{message}letter or a digit")
 
 
 def _base32(value: int, width: int) -> str:

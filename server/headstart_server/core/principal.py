@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from headstart_server.core.errors import PermissionDeniedError
+from headstart_server.core.names import check_tenant
 
 
 class Scope(StrEnum):
@@ -23,10 +24,14 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Principal:
-    """One caller."""
+    """One caller. Raises InvalidInputError for a tenant whose name cannot be that of a folder."""
 
     tenant: str = ""
+    """Empty: the default tenant, of a server without credentials."""
     scopes: frozenset[Scope] = frozenset(Scope)
+
+    def __post_init__(self) -> None:
+        check_tenant(self.tenant)
 
     def require(self, scope: Scope) -> None:
         """Raises PermissionDeniedError unless the caller may do this."""

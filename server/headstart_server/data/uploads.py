@@ -1,12 +1,14 @@
 """Uploaded data sets on disk: one folder each with the file and its description."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -51,6 +53,9 @@ class Uploads:
     def __init__(self, folders: SharedFolders, tables: Path, max_bytes: int) -> None:
         self._folders, self._tables, self.max_bytes = folders, tables, max_bytes
         self._sound = SoundResources("datasets")
+        self._publishing: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()
+        """By SHA-256 and format, of what is being published."""
+        self._lock = threading.Lock()
         self._digests: dict[str, tuple[str, str]] = {}
         """(SHA-256, format) by id."""
 
@@ -72,16 +77,21 @@ class Uploads:
         except FileNotFoundError:
             if identifier in self._folders:
                 raise damaged_description(name, _REMEDY) from None
-            raise NotFoundError(f"{name} does not exist", field="name") from None
+            raise _missing(identifier) from None
         except TypeError as error:  # from a release that wrote no digest
             raise damaged_description(name, _REMEDY) from error
+
+    def require(self, identifier: str) -> None:
+        """Raises NotFoundError for a data set that does not exist; a damaged one does."""
+        if identifier not in self._folders:
+            raise _missing(identifier)
 
     def path(self, dataset: Dataset) -> Path:
         """Where its file lies; raises NotFoundError where it was deleted meanwhile."""
         try:
             return self._folders.path(dataset.identifier) / f"data.{dataset.format}"
         except FileNotFoundError:
-            raise NotFoundError(f"datasets/{dataset.identifier} does not exist", field="name") from None
+            raise _missing(dataset.identifier) from None
 
     def all(self) -> Iterator[Dataset]:
         """Every data set whose description is sound, newest first."""
@@ -116,17 +126,24 @@ class Uploads:
         try:
             self._folders.remove(identifier)
         except FileNotFoundError:
-            raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
+            raise _missing(identifier) from None
 
     def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
         """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read.
 
         Where there is a data set of these bytes, that one is returned, mended where its own file is damaged.
         """
-        for known in self._named(sha256, file_format):
-            if not self._is_sound(known):
-                self._mend(known, received)
-            return known
+        with self._lock:
+            alone = self._publishing.setdefault((sha256, file_format), threading.Lock())
+        # what is sent again while the first is still read waits for it, and is no second data set
+        with alone:
+            for known in self._named(sha256, file_format):
+                if not self._is_sound(known):
+                    self._mend(known, received)
+                return known
+            return self._publish(received, display_name, file_format, sha256)
+
+    def _publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
         files = self._table_files(received, file_format)
         rows, columns = self._shape(received, file_format) if len(files) < 2 else (0, [])
         dataset = Dataset(
@@ -208,3 +225,7 @@ class Upload:
                 "header.sha256", f"{self._expected!r} was announced, the bytes have {digest}; send the file again"
             )
         return self._uploads.publish(self._path, self._display_name, self._format, digest)
+
+
+def _missing(identifier: str) -> NotFoundError:
+    return NotFoundError(f"datasets/{identifier} does not exist", field="name")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headstart_server.core.layout import Layout
-from headstart_server.embedding_store.compaction import compact
+from headstart_server.embedding_store.compaction import Compacted, compact
 from headstart_server.embedding_store.eviction import evict
 from headstart_server.embedding_store.inventory import summarise, verify
 from headstart_server.settings import Settings
@@ -22,8 +22,8 @@ def main(argv: list[str]) -> int:
     arguments = _parser().parse_args(argv)
     if not arguments.state_dir.is_dir():
         return _refuse(f"--state-dir: {str(arguments.state_dir)!r} is no folder; name the server's", arguments.json)
-    root = Layout(arguments.state_dir).embeddings
-    code, result = _COMMANDS[arguments.command](root, arguments)
+    layout = Layout(arguments.state_dir)
+    code, result = _COMMANDS[arguments.command](layout, arguments)
     if arguments.json:
         print(json.dumps(result, default=str))
     else:
@@ -58,32 +58,36 @@ def _size(text: str) -> int:
     return int(float(number) * _UNITS[unit])
 
 
-def _list(root: Path, _: argparse.Namespace) -> tuple[int, Any]:
-    return 0, [asdict(summary) for summary in summarise(root)]
+def _list(layout: Layout, _: argparse.Namespace) -> tuple[int, Any]:
+    return 0, [
+        {"tenant": each.tenant, **asdict(summary)}
+        for each in layout.everyone()
+        for summary in summarise(each.embeddings)
+    ]
 
 
-def _stats(root: Path, _: argparse.Namespace) -> tuple[int, Any]:
-    spaces = summarise(root)
+def _stats(layout: Layout, _: argparse.Namespace) -> tuple[int, Any]:
+    spaces = [space for root in layout.embedding_stores() for space in summarise(root)]
     totals = {
         name: sum(getattr(space, name) for space in spaces) for name in ("rows", "bytes", "shards", "quarantined")
     }
     return 0, {"spaces": len(spaces), **totals}
 
 
-def _verify(root: Path, _: argparse.Namespace) -> tuple[int, Any]:
-    checks = verify(root)
+def _verify(layout: Layout, _: argparse.Namespace) -> tuple[int, Any]:
+    checks = [check for root in layout.embedding_stores() for check in verify(root)]
     bad = [check for check in checks if check.problem or check.corrupt_blocks]
-    found = [{**asdict(check), "path": str(check.path.relative_to(root))} for check in bad]
+    found = [{**asdict(check), "path": str(check.path.relative_to(layout.root))} for check in bad]
     return int(bool(bad)), {"shards": len(checks), "corrupt": len(bad), "found": found}
 
 
-def _prune(root: Path, arguments: argparse.Namespace) -> tuple[int, Any]:
-    removed = evict(root, arguments.max_size)
+def _prune(layout: Layout, arguments: argparse.Namespace) -> tuple[int, Any]:
+    removed = evict(layout.embedding_stores(), arguments.max_size)
     return 0, {"removed_shards": removed.shards, "removed_bytes": removed.bytes}
 
 
-def _compact(root: Path, _: argparse.Namespace) -> tuple[int, Any]:
-    done = compact(root, least_shards=2)
+def _compact(layout: Layout, _: argparse.Namespace) -> tuple[int, Any]:
+    done = sum((compact(root, least_shards=2) for root in layout.embedding_stores()), Compacted())
     return 0, {"merged_shards": done.parts, "into": done.merged, "removed_shards": done.removed}
 
 
@@ -100,7 +104,9 @@ def _print(result: Any) -> None:
     if isinstance(result, list):
         for item in result:
             description = item["description"]
-            print(f"{item['identifier']}  {item['rows']:>10} rows  {item['bytes'] / 2**20:>9.1f} MiB  {description}")
+            size = f"{item['rows']:>10} rows  {item['bytes'] / 2**20:>9.1f} MiB"
+            owner = f"{item['tenant']}  " if item["tenant"] else ""
+            print(f"{owner}{item['identifier']}  {size}  {description}")
         return
     for name, value in result.items():
         print(f"{name}: {value}")

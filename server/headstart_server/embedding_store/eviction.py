@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,17 @@ class Evicted:
     bytes: int
 
 
-def evict(root: Path, limit_bytes: int) -> Evicted:
-    """Removes shards, least recently used first, until those below `root` hold at most `limit_bytes`.
+def evict(roots: Iterable[Path], limit_bytes: int) -> Evicted:
+    """Removes shards, least recently used first, until those below all `roots` together hold at most `limit_bytes`.
 
     What killed writers left half-written a day ago goes first.
     """
-    _remove_abandoned(root)
-    # a leading dot marks what is not published yet
-    shards = [(stat, path) for path in root.glob("*/shards/[!.]*.safetensors") if (stat := _stat(path)) is not None]
+    shards = []
+    for root in roots:
+        _remove_abandoned(root)
+        # a leading dot marks what is not published yet
+        found = root.glob("*/shards/[!.]*.safetensors")
+        shards += [(stat, path) for path in found if (stat := _stat(path)) is not None]
     total = sum(stat.st_size for stat, _ in shards)
     removed = removed_bytes = 0
     # shards never change: their time of modification is set by readers, and is that of the last use

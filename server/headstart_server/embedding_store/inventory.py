@@ -19,7 +19,6 @@ from headstart_server.storage.object_store import ObjectStore, Stored
 
 _THREADS = 8
 _REMEDY = "delete it; the next job that needs it describes it again"
-_SOUND = SoundResources("embeddingSpaces")
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,18 @@ class ShardCheck:
     problem: str = ""
 
 
-def summarise(root: Path) -> list[SpaceSummary]:
+def sound_spaces() -> SoundResources:
+    """The reader of one store's spaces."""
+    return SoundResources("embeddingSpaces")
+
+
+def summarise(root: Path, sound: SoundResources | None = None) -> list[SpaceSummary]:
     """Every space below `root` whose description is readable."""
     names = sorted(path.parent.name for path in root.glob("*/space.json"))
-    return list(_SOUND.read(names, lambda name: _summary(root / name)))
+    return list((sound or sound_spaces()).read(names, lambda name: _summary(root / name)))
 
 
-def summarise_object_store(object_store: ObjectStore) -> list[SpaceSummary]:
+def summarise_object_store(object_store: ObjectStore, sound: SoundResources) -> list[SpaceSummary]:
     """Every space in an object store whose description is readable.
 
     Shards are immutable, so each header is read once ever.
@@ -66,7 +70,7 @@ def summarise_object_store(object_store: ObjectStore) -> list[SpaceSummary]:
     # of a space only its description lies directly below its name
     spaces = sorted(name.removesuffix("/space.json") for name in files if name.count("/") == 1)
     named = [space for space in spaces if f"{space}/space.json" in files]
-    return list(_SOUND.read(named, lambda space: _object_store_summary(object_store, space, files)))
+    return list(sound.read(named, lambda space: _object_store_summary(object_store, space, files)))
 
 
 def verify(root: Path) -> list[ShardCheck]:

@@ -12,7 +12,13 @@ from pathlib import Path
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.files import write_json
 from headstart_server.embedding_store.eviction import delete_space, require_unclaimed
-from headstart_server.embedding_store.inventory import SpaceSummary, read_space, summarise, summarise_object_store
+from headstart_server.embedding_store.inventory import (
+    SpaceSummary,
+    read_space,
+    sound_spaces,
+    summarise,
+    summarise_object_store,
+)
 from headstart_server.embedding_store.shard_storage import FolderShardStorage, RemoteShardStorage, ShardStorage
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
@@ -27,6 +33,7 @@ class EmbeddingStore:
         self._threads = threads or min(8, os.cpu_count() or 1)
         self._spaces: dict[str, SpaceStore] = {}
         self._lock = threading.Lock()
+        self._sound = sound_spaces()
 
     def space(self, space: Space) -> SpaceStore:
         """The store of one space, made on first use."""
@@ -73,7 +80,9 @@ class EmbeddingStore:
 
     def summaries(self) -> list[SpaceSummary]:
         """Every space: of all machines where they share an object store, else of this one's disk."""
-        return summarise(self.root) if self.object_store is None else summarise_object_store(self.object_store)
+        if self.object_store is None:
+            return summarise(self.root, self._sound)
+        return summarise_object_store(self.object_store, self._sound)
 
     def release_idle(self, seconds: float) -> None:
         """Closes the shards of spaces unused for so long, so that they can be evicted; the next use opens them."""

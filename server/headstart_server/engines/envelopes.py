@@ -19,6 +19,10 @@ class RuntimeSettings:
     state_dir: str | None
     """The server's; None on machines that have no server and keep copies of a shared storage in a folder of their
     own."""
+    tenant: str = ""
+    """Whose job or export it is: it reads and writes what that tenant has. Empty: the default tenant."""
+    shared_content: bool = False
+    """Whether tenants find each other's stored embeddings."""
     storage_url: str = ""
     """Where machines share what they publish; empty: in the state directory alone."""
     model_root: str | None = None

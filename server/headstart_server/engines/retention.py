@@ -31,7 +31,7 @@ _ABANDONED = (
     f"jobs/*/.*{TEMPORARY}",
     f"jobs/*/checkpoints/.*{TEMPORARY}",
 )
-"""What processes write before it has its name, and what says that they live."""
+"""What processes write before it has its name, and what says that they live, as each tenant has it."""
 _SILENT_SECONDS = 7 * DAY_SECONDS
 """A job whose folder nobody has written to for so long has ended without a word."""
 RECENT_SECONDS = 3_600.0
@@ -60,18 +60,19 @@ class Limits:
 
 
 def limit_store(layout: Layout, limits: Limits) -> None:
-    """Evicts the least recently used shards that nobody has open."""
-    if limits.store_bytes and (evicted := evict(layout.embeddings, limits.store_bytes)).shards:
+    """Evicts the least recently used shards that nobody has open, whichever tenant's."""
+    if limits.store_bytes and (evicted := evict(layout.embedding_stores(), limits.store_bytes)).shards:
         _log.info("evicted embeddings", shards=evicted.shards, bytes=evicted.bytes)
 
 
 def prune_caches(layout: Layout, limits: Limits, now: float, in_use_since: float) -> Pruned:
-    """Removes converted tables, tokens and quarantined shards past their age or size.
+    """Removes converted tables, tokens and quarantined shards of all tenants past their age or size.
 
     What was used since a moment stays. Times are seconds since the epoch.
     """
-    kept = [path for folder in (layout.tables, layout.tokens) for path in folder.glob("[!.]*")]
-    kept += layout.embeddings.glob("*/quarantine/*")
+    folders = [folder for each in layout.everyone() for folder in (each.tables, each.tokens)]
+    kept = [path for folder in folders for path in folder.glob("[!.]*")]
+    kept += [path for store in layout.embedding_stores() for path in store.glob("*/quarantine/*")]
     pruned = prune(kept, used_before=limits.used_before(now), limit_bytes=limits.cache_bytes, in_use_since=in_use_since)
     if pruned.files:
         _log.info("pruned caches", files=pruned.files, bytes=pruned.bytes)
@@ -83,12 +84,11 @@ def remove_abandoned(layout: Layout, before: float) -> None:
 
     What a living process has locked stays, however old it is.
     """
-    for pattern in _ABANDONED:
-        for path in layout.root.glob(pattern):
-            with suppress(FileNotFoundError):  # it was published just now
-                if _last_written(path) < before and not _is_locked(path):
-                    _log.info("removing what a killed process left", path=path.name)
-                    remove(path)
+    for path in [path for each in layout.everyone() for pattern in _ABANDONED for path in each.own.glob(pattern)]:
+        with suppress(FileNotFoundError):  # it was published just now
+            if _last_written(path) < before and not _is_locked(path):
+                _log.info("removing what a killed process left", path=path.name)
+                remove(path)
 
 
 def remove_jobless(storage: Storage, before: float, is_known: Callable[[str], bool]) -> None:

@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,13 +25,13 @@ from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.model.bundle import EncoderStore
 from headstart_server.storage.storage import Storage
 
-_RUNTIMES: dict[str, "RuntimeContext"] = {}
-"""Of this process, by state directory."""
+_RUNTIMES: dict[Layout, "RuntimeContext"] = {}
+"""Of this process, by state directory and tenant."""
 
 
 @dataclass(frozen=True)
 class RuntimeContext:
-    """Folders, weights, store and device of one process."""
+    """Folders, weights, store and device of one process, as one tenant has them."""
 
     storage: Storage
     sources: ModelSources
@@ -51,6 +51,13 @@ class RuntimeContext:
         store = EmbeddingStore(storage.layout.embeddings, storage.embeddings)
         encoder_store = EncoderStore(storage.encoders)
         return cls(storage, sources, store, encoder_store, device, image_limits or ImageLimits())
+
+    def of(self, tenant: str) -> "RuntimeContext":
+        """The same process's, as another tenant has it."""
+        storage = self.storage.of(tenant)
+        shares = storage.layout.embeddings == self.layout.embeddings
+        store = self.store if shares else EmbeddingStore(storage.layout.embeddings, storage.embeddings)
+        return replace(self, storage=storage, store=store)
 
     @property
     def layout(self) -> Layout:
@@ -89,12 +96,13 @@ def runtime_of(settings: RuntimeSettings, *, use_gpu: bool | None = None) -> Run
         # before anything is planned: another answer would be another embedding space
         adopt_precision(precision, device_type)
     state_dir = settings.state_dir or _own_state_dir(settings.storage_url)
-    if state_dir not in _RUNTIMES:
+    layout = Layout(Path(state_dir), settings.tenant, settings.shared_content)
+    if layout not in _RUNTIMES:
         sources = ModelSources(Path(settings.model_root) if settings.model_root else None, settings.hub_allowed)
-        storage = Storage(Layout(Path(state_dir)), settings.storage_url)
-        keep_measurements(storage.layout.batch_sharing)
-        _RUNTIMES[state_dir] = RuntimeContext.at(storage, sources, settings.image_limits, use_gpu=use_gpu is not False)
-    return _RUNTIMES[state_dir]
+        storage = Storage(layout, settings.storage_url)
+        keep_measurements(layout.batch_sharing)
+        _RUNTIMES[layout] = RuntimeContext.at(storage, sources, settings.image_limits, use_gpu=use_gpu is not False)
+    return _RUNTIMES[layout]
 
 
 def _own_state_dir(storage_url: str) -> str:

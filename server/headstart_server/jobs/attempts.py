@@ -170,7 +170,7 @@ class Attempts:
 
     def envelope_of(self, job: JobRecord) -> JobEnvelope:
         """What a worker needs to know."""
-        runtime = replace(self._settings.runtime, precisions=settled_precisions())
+        runtime = replace(self._settings.runtime, tenant=job.tenant, precisions=settled_precisions())
         spec = TrainSpec.model_validate(job.spec)
         return JobEnvelope(
             job.identifier,
@@ -241,7 +241,7 @@ class Attempts:
         self.traces.pop(identifier, None)
         if job.state is not State.SUCCEEDED:
             # published, perhaps, by an attempt that died before it could say so
-            await self._executors.files.run(self._storage.forget_model, identifier)
+            await self._executors.files.run(self._storage.of(job.tenant).forget_model, identifier)
         _log.info("job ended", job=identifier, state=job.state.value)
 
     def _hang(self, attempt: _Attempt) -> None:

@@ -42,9 +42,11 @@ def back_up(layout: Layout, to: Path) -> tuple[int, int]:
         copied = to / layout.database.name
         with closing(sqlite3.connect(layout.database)) as source, closing(sqlite3.connect(copied)) as copy:
             source.backup(copy)
-    kept = (layout.datasets, layout.jobs, layout.models, layout.encoders, layout.artifacts, layout.embeddings)
+    kept = [layout.jobs, layout.encoders]
+    for each in layout.everyone():
+        kept += [each.datasets, each.models, each.artifacts, each.embeddings]
     for folder in kept:
-        _copy(folder, to / folder.name)
+        _copy(folder, to / folder.relative_to(layout.root))
     copies = [path for path in to.rglob("*") if path.is_file()]
     return len(copies), sum(path.stat().st_size for path in copies)
 

@@ -79,18 +79,19 @@ class ExportWorker(Worker):
         from headstart_server.engines.runtime_context import runtime_of
         from headstart_server.export.exporter import Exporter, deletion_named
         from headstart_server.model.registry import ModelRegistry
-        from headstart_server.serving.pool import ModelPool
+        from headstart_server.serving.pool import ModelPool, TenantModels
 
         runtime = runtime_of(envelope.runtime)
         models, self._artifacts = ModelRegistry(runtime.storage.models), ArtifactRegistry(runtime.storage.artifacts)
         # from here on `leave`, on the thread that reads, removes what is half written
         self._writing = envelope.identifier
         bundle = models.get(envelope.model)
-        pool = ModelPool(models, runtime.encoder_store, runtime.store, runtime.device, 0, runtime.image_limits)
+        own = TenantModels(models, runtime.store)
+        pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits)
         exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
             with deletion_named(bundle):
-                predictor = pool.get(envelope.model)
+                predictor = pool.get(envelope.runtime.tenant, envelope.model)
             return exporter.export(
                 bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier
             )

@@ -3,10 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -52,14 +53,14 @@ class Exports:
 
     def __init__(
         self,
-        artifacts: ArtifactRegistry,
+        artifacts_of: Callable[[str], ArtifactRegistry],
         runtime: RuntimeSettings,
         files: Executor,
         concurrent: int = 1,
         pool: WorkerPool | None = None,
         idle_seconds: float = 60.0,
     ) -> None:
-        self._artifacts, self._runtime, self._files, self._idle_seconds = artifacts, runtime, files, idle_seconds
+        self._artifacts_of, self._runtime, self._files, self._idle_seconds = artifacts_of, runtime, files, idle_seconds
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
         self._turns = asyncio.Semaphore(concurrent)
         for file_format in ("onnx", "torchscript"):  # from 0 on, so that the first is an increase
@@ -67,19 +68,32 @@ class Exports:
             for outcome in ("published", "failed", "died", "left"):
                 metrics.EXPORTS.labels(file_format, outcome)
         self._before = 0
+        self._alike: WeakValueDictionary[tuple[str, ExportOrder], asyncio.Lock] = WeakValueDictionary()
+        """By tenant and order, of exports that somebody asked for."""
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None
 
-    async def run(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+    async def run(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact. Who stops listening ends the export.
 
-        Raises what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
+        Who asks for the same meanwhile waits for it, so that a call that is sent again makes no second artifact. Raises
+        what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
         process died, NotFoundError where the model was deleted.
         """
-        known = await self._files.run(self._artifacts.find, order.model, order.format, head_only=order.head_only)
-        if known is not None:
-            yield known
-            return
+        same = self._alike.setdefault((tenant, order), asyncio.Lock())
+        if same.locked():
+            yield Stage("wait", "waiting for the same export, which is being made")
+        async with same:
+            find = self._artifacts_of(tenant).find
+            known = await self._files.run(find, order.model, order.format, head_only=order.head_only)
+            if known is not None:
+                yield known
+                return
+            async with aclosing(self._in_turn(tenant, order)) as found:
+                async for item in found:
+                    yield item
+
+    async def _in_turn(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         waiting = self._turns.locked()
         self._before += 1
         try:
@@ -87,7 +101,7 @@ class Exports:
                 yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
             # aclosing: a generator that is only dropped runs its `finally` when it is collected
             with metrics.EXPORTS_IN_PROGRESS.track_inprogress():
-                async with self._turns, aclosing(self._counted(order)) as found:
+                async with self._turns, aclosing(self._counted(tenant, order)) as found:
                     async for item in found:
                         yield item
         finally:
@@ -106,11 +120,11 @@ class Exports:
             self._rest.cancel()
         await self._pool.close()
 
-    async def _counted(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+    async def _counted(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """The export, timed and counted by how it ends."""
         started, outcome = time.perf_counter(), "left"
         try:
-            async with aclosing(self._exported(order)) as found:
+            async with aclosing(self._exported(tenant, order)) as found:
                 async for item in found:
                     if isinstance(item, Artifact):
                         outcome = "published"
@@ -122,11 +136,12 @@ class Exports:
         finally:
             metrics.EXPORTS.labels(order.format, outcome).inc()
 
-    async def _exported(self, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+    async def _exported(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         worker = await self._pool.take()
         self._running.add(worker)
         identifier = new_id()
-        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, self._runtime)
+        runtime = replace(self._runtime, tenant=tenant)
+        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, runtime)
         done: dict[str, Any] | None = None
         try:
             async with aclosing(worker.run(to_plain(envelope))) as messages:
@@ -146,14 +161,16 @@ class Exports:
             if done is None:
                 worker.kill()
             # a caller who leaves may be cancelled meanwhile, and the process has to be ended all the same
-            await asyncio.shield(self._give_back(worker, identifier, done))
+            await asyncio.shield(self._give_back(worker, tenant, identifier, done))
 
-    async def _give_back(self, worker: WorkerProcess, identifier: str, done: dict[str, Any] | None) -> None:
+    async def _give_back(
+        self, worker: WorkerProcess, tenant: str, identifier: str, done: dict[str, Any] | None
+    ) -> None:
         clean = done is not None and "artifact" in done
         await self._pool.give_back(worker, clean=clean)
         if done is None:
             # after the process has ended: until then it might write there
-            await self._files.run(self._artifacts.abandon, identifier)
+            await self._files.run(self._artifacts_of(tenant).abandon, identifier)
         elif clean:
             if self._rest is not None:
                 self._rest.cancel()

@@ -39,6 +39,13 @@ class JobQueries:
         with self.database.reading() as connection:
             return get(connection, identifier, lock=False)
 
+    def require(self, tenant: str, identifier: str) -> None:
+        """Raises NotFoundError for a job that is not the tenant's, as for one that does not exist."""
+        query = select(JOBS.c.identifier).where(JOBS.c.identifier == identifier, JOBS.c.tenant == tenant)
+        with self.database.reading() as connection:
+            if connection.execute(query).first() is None:
+                raise _missing(identifier)
+
     def newest(
         self,
         limit: int,
@@ -46,9 +53,12 @@ class JobQueries:
         states: Sequence[State] = (),
         readable: Callable[[JobRecord], object] = lambda job: job,
         *,
+        tenant: str | None = None,
         resolved: bool = True,
     ) -> list[JobRecord]:
-        """Jobs newest first, those older than `before`; without what was resolved where that is not asked for.
+        """Jobs newest first, those older than `before`, of one tenant where it is named.
+
+        They come without what was resolved where that is not asked for.
 
         Damaged ones, of which `readable` may find more by raising DataLossError, are left out, logged once and counted.
         """
@@ -60,6 +70,8 @@ class JobQueries:
                 query = query.where(JOBS.c.identifier < before)
             if states:
                 query = query.where(in_states(states))
+            if tenant is not None:
+                query = query.where(JOBS.c.tenant == tenant)
             with self.database.reading() as connection:
                 rows = connection.execute(query).mappings().all()
             asked = limit - len(found)
@@ -164,5 +176,9 @@ def get(connection: Connection, identifier: str, *, lock: bool = True) -> JobRec
     # SQLite has no FOR UPDATE, which SQLAlchemy leaves out there: BEGIN IMMEDIATE locks the whole database
     row = connection.execute(query.with_for_update() if lock else query).mappings().first()
     if row is None:
-        raise NotFoundError(f"trainJobs/{identifier} does not exist", field="name")
+        raise _missing(identifier)
     return from_row(row)
+
+
+def _missing(identifier: str) -> NotFoundError:
+    return NotFoundError(f"trainJobs/{identifier} does not exist", field="name")

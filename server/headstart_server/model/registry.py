@@ -31,10 +31,14 @@ class ModelRegistry:
                 raise damaged(f"models/{identifier}", "bundle.json is gone") from None
             raise _missing(identifier) from None
 
-    def all(self) -> Iterator[Bundle]:
-        """Every sound model, newest first. Those that are not on this machine are not fetched, only described."""
+    def all(self, before: str = "") -> Iterator[Bundle]:
+        """Every sound model, newest first, of those before an id where it is given; each is read when it is taken.
+
+        Those that are not on this machine are not fetched, only described.
+        """
         # names come ascending, and ids sort by time
-        return self._sound.read(reversed(self._folders.names()), self._described)
+        names = [name for name in reversed(self._folders.names()) if not before or name < before]
+        return self._sound.read(names, self._described, whole=not before)
 
     def _described(self, name: str) -> Bundle:
         """A model, its files verified where they are here."""

@@ -11,7 +11,7 @@ from headstart_server.model.bundle import Bundle
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.evaluation import evaluation_message
 from headstart_server.rpc.jobs import JOBS, MODELS, epoch_message
-from headstart_server.rpc.messages import page, spec_message, timestamp
+from headstart_server.rpc.messages import page_limit, page_start, page_token, spec_message, timestamp
 from headstart_server.service.models import ModelService
 from headstart_server.training.reports import EpochReport
 
@@ -31,9 +31,11 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> pb.ListModelsResponse:  # noqa: N802
         """Lists."""
-        everything = await self._models.all(caller_of(context))
-        bundles, token = page(everything, lambda item: item.folder.name, request.page_size, request.page_token)
-        models = [model_message(bundle, size) for bundle, size in await self._models.sized(bundles)]
+        caller, limit = caller_of(context), page_limit(request.page_size)
+        # one more than a page, which tells whether there is another
+        bundles = await self._models.newest(caller, limit + 1, page_start(request.page_token) or "")
+        token = page_token(bundles[limit - 1].folder.name) if len(bundles) > limit else ""
+        models = [model_message(bundle, size) for bundle, size in await self._models.sized(caller, bundles[:limit])]
         return pb.ListModelsResponse(models=models, next_page_token=token)
 
     async def DeleteModel(self, request: pb.DeleteModelRequest, context: Any) -> pb.DeleteModelResponse:  # noqa: N802

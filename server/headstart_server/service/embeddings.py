@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headstart_server.core.errors import CancelledError, invalid
+from headstart_server.core.errors import CancelledError, PermissionDeniedError, invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal, Scope
@@ -19,6 +19,7 @@ from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.encoders.precision import DTYPES
+from headstart_server.encoding.encoder_cache import EncoderCache
 from headstart_server.encoding.matrix import embed
 from headstart_server.encoding.modalities import MODALITIES
 from headstart_server.encoding.rows import InputRows
@@ -26,6 +27,7 @@ from headstart_server.engines.runtime_context import RuntimeContext, pass_contex
 from headstart_server.planning.inputs import plan_pretrained
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
+from headstart_server.service.tenants import Tenants
 from headstart_server.serving.batcher import Batcher
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 
@@ -57,12 +59,15 @@ class Embeddings:
 
 
 class EmbeddingService:
-    """Use cases of embeddings. Runs on the server's event loop."""
+    """Use cases of embeddings, of which a caller finds those of its tenant, or those that all share.
 
-    def __init__(self, runtime: RuntimeContext, batcher: Batcher, max_rows: int, executors: Executors) -> None:
-        self._runtime, self._batcher, self._max_rows, self._executors = runtime, batcher, max_rows, executors
-        # one for all calls, since it keeps the encoder that was used last
-        self._context = pass_context(runtime, lambda: None)
+    Runs on the server's event loop.
+    """
+
+    def __init__(self, tenants: Tenants, batcher: Batcher, max_rows: int, executors: Executors) -> None:
+        self._tenants, self._batcher, self._max_rows, self._executors = tenants, batcher, max_rows, executors
+        # one for all calls, the encoder that was used last: it is the operator's, whoever has used it
+        self._encoder_cache = EncoderCache()
 
     async def embed(self, caller: Principal, order: EmbedOrder) -> Embeddings:
         """Embeds rows, which are encoded in turn with those of other callers and with predictions.
@@ -72,7 +77,9 @@ class EmbeddingService:
         caller.require(Scope.PREDICT)
         gone = threading.Event()
         try:
-            return await self._executors.embedding.run(self._embed, order, gone)
+            return await self._executors.embedding.run(
+                self._embed, self._tenants.of(caller.tenant).runtime, order, gone
+            )
         except asyncio.CancelledError:
             # a thread cannot be cancelled: it looks at this before each batch
             gone.set()
@@ -81,40 +88,50 @@ class EmbeddingService:
     async def spaces(self, caller: Principal) -> list[SpaceSummary]:
         """Every space of the store."""
         caller.require(Scope.READ)
-        return await self._executors.files.run(lambda: list(self._runtime.store.summaries()))
+        return await self._executors.files.run(self._tenants.of(caller.tenant).runtime.store.summaries)
 
     async def delete(self, caller: Principal, identifier: str) -> None:
-        """Deletes a space; raises NotFoundError, or FailedPreconditionError while it is used."""
-        caller.require(Scope.MANAGE)
-        await self._executors.files.run(self._runtime.store.delete, identifier)
+        """Deletes a space; raises NotFoundError, or FailedPreconditionError while it is used.
 
-    def _embed(self, order: EmbedOrder, gone: threading.Event) -> Embeddings:
+        What tenants share, the default tenant alone deletes: any other raises PermissionDeniedError.
+        """
+        caller.require(Scope.MANAGE)
+        runtime = self._tenants.of(caller.tenant).runtime
+        if caller.tenant and runtime.layout.shared_content:
+            raise PermissionDeniedError(
+                "embedding spaces are shared by all tenants of this server, whose operator deletes them; rows that "
+                "nobody uses are evicted by themselves"
+            )
+        await self._executors.files.run(runtime.store.delete, identifier)
+
+    def _embed(self, runtime: RuntimeContext, order: EmbedOrder, gone: threading.Event) -> Embeddings:
         feature = order.feature
         _require_frozen(feature)
         table = table_of_arrow(order.read(), "table")
         if table.row_count > self._max_rows:
             raise invalid("table", f"holds {table.row_count} rows, at most {self._max_rows} fit one request")
         table.require(feature.source, "feature.name")
-        plan = self._plan(feature)
+        plan = _plan(runtime, feature)
         if order.space:
             plan = _in_space(plan, order.space)
         where = Where("table", feature.source, lambda row: f"row {row + 1}")
-        rows = MODALITIES[feature.type].of_table(table, unfitted(feature), where, self._context)
+        context = replace(pass_context(runtime, lambda: None), encoder_cache=self._encoder_cache)
+        rows = MODALITIES[feature.type].of_table(table, unfitted(feature), where, context)
         reports: list[int] = []
         matrix = embed(
-            self._runtime.store.space(plan.space),
+            runtime.store.space(plan.space),
             rows.keys,
             _InTurn(rows, plan, where, self._batcher, gone),
             lambda progress: reports.append(progress.found),
-            self._runtime.layout.job(SCRATCH),
+            runtime.layout.job(SCRATCH),
         )
         # the first report comes before anything is encoded
         return Embeddings(matrix.numpy().astype(np.float32), reports[0], plan.space.identifier, plan.precision)
 
-    def _plan(self, feature: FeatureSpec) -> PretrainedPlan:
-        sources, device = self._runtime.sources, self._runtime.device
-        resolution = Resolution.of(TrainSpec(input_features=[feature]))
-        return plan_pretrained(feature, "feature", sources, resolution, device.type, seed=0)
+
+def _plan(runtime: RuntimeContext, feature: FeatureSpec) -> PretrainedPlan:
+    resolution = Resolution.of(TrainSpec(input_features=[feature]))
+    return plan_pretrained(feature, "feature", runtime.sources, resolution, runtime.device.type, seed=0)
 
 
 class _InTurn:

@@ -10,7 +10,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.exports import ExportOrder, Exports, Stage
-from headstart_server.model.registry import ModelRegistry
+from headstart_server.service.tenants import Tenants
 
 _CHUNK = 1 << 20
 
@@ -36,33 +36,30 @@ class ArtifactDownload:
 
 
 class ExportService:
-    """Use cases of exports. A caller who leaves ends its export."""
+    """Use cases of exports, of which a caller finds those of its tenant alone. A caller who leaves ends its export."""
 
-    def __init__(
-        self, exports: Exports, artifacts: ArtifactRegistry, models: ModelRegistry, executors: Executors
-    ) -> None:
-        self._exports, self._artifacts, self._models, self._executors = exports, artifacts, models, executors
+    def __init__(self, exports: Exports, tenants: Tenants, executors: Executors) -> None:
+        self._exports, self._tenants, self._executors = exports, tenants, executors
 
     async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact; raises NotFoundError, and what `Exports.run` does."""
         caller.require(Scope.EXPORT)
         # a model that does not exist is refused now, not after the wait for its turn
-        await self._executors.files.run(self._models.get, order.model)
-        async with aclosing(self._exports.run(order)) as found:
+        await self._executors.files.run(self._tenants.of(caller.tenant).models.get, order.model)
+        async with aclosing(self._exports.run(caller.tenant, order)) as found:
             async for item in found:
                 yield item
 
     async def get(self, caller: Principal, identifier: str) -> Artifact:
         """One artifact; raises NotFoundError or DataLossError."""
         caller.require(Scope.READ)
-        return await self._executors.files.run(self._artifacts.get, identifier)
+        return await self._executors.files.run(self._tenants.of(caller.tenant).artifacts.get, identifier)
 
     async def all(self, caller: Principal, model: str) -> list[Artifact]:
         """Every artifact, newest first; of one model where it is named."""
         caller.require(Scope.READ)
-        return await self._executors.files.run(
-            lambda: [item for item in self._artifacts.all() if model in ("", item.model)]
-        )
+        artifacts = self._tenants.of(caller.tenant).artifacts
+        return await self._executors.files.run(lambda: [item for item in artifacts.all() if model in ("", item.model)])
 
     async def download(
         self, caller: Principal, identifier: str, path: str, offset: int
@@ -72,8 +69,8 @@ class ExportService:
         Raises NotFoundError, OutOfRangeError, or DataLossError where the file ends early.
         """
         caller.require(Scope.EXPORT)
-        files = self._executors.files
-        source = await files.run(self._opened, identifier, path, offset)
+        files, artifacts = self._executors.files, self._tenants.of(caller.tenant).artifacts
+        source = await files.run(_opened, artifacts, identifier, path, offset)
         try:
             while True:
                 data = await files.run(source.read, offset)
@@ -87,12 +84,13 @@ class ExportService:
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes an artifact; raises NotFoundError."""
         caller.require(Scope.EXPORT)
-        await self._executors.files.run(self._artifacts.delete, identifier)
+        await self._executors.files.run(self._tenants.of(caller.tenant).artifacts.delete, identifier)
 
-    def _opened(self, identifier: str, path: str, offset: int) -> ArtifactDownload:
-        """The file, which a deletion meanwhile does not take away."""
-        where, file = self._artifacts.file(identifier, path, offset)
-        return ArtifactDownload(identifier, file.path, _open(where, identifier), file.size_bytes, file.sha256)
+
+def _opened(artifacts: ArtifactRegistry, identifier: str, path: str, offset: int) -> ArtifactDownload:
+    """The file, which a deletion meanwhile does not take away."""
+    where, file = artifacts.file(identifier, path, offset)
+    return ArtifactDownload(identifier, file.path, _open(where, identifier), file.size_bytes, file.sha256)
 
 
 def _open(path: Path, identifier: str) -> BinaryIO:

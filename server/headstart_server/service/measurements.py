@@ -40,7 +40,7 @@ def readings_of(
         Readings("limits", lambda: _limits(settings, executors), _FILE_SECONDS),
         Readings("queue", lambda: _queue(executors)),
         Readings("jobs", lambda: job_readings(jobs), 1.0),
-        Readings("store", lambda: store_readings(layout.embeddings), _FILE_SECONDS),
+        Readings("store", lambda: store_readings(layout.embedding_stores()), _FILE_SECONDS),
         Readings("disk", lambda: _disk(layout.root), _PROCESS_SECONDS),
         Readings("workers", lambda: worker_readings(pids), _PROCESS_SECONDS),
         Readings("gpus", gpu_readings, _PROCESS_SECONDS),
@@ -58,12 +58,12 @@ def job_readings(jobs: JobStore) -> Iterator[Reading]:
     yield metrics.QUEUE_OLDEST, (), max(0.0, waited)
 
 
-def store_readings(root: Path) -> Iterator[Reading]:
-    """What the embedding store's files take on this machine."""
-    sizes = list(_sizes(root.glob("*/shards/[!.]*.safetensors")))
+def store_readings(roots: list[Path]) -> Iterator[Reading]:
+    """What the files of all embedding stores take on this machine."""
+    sizes = [size for root in roots for size in _sizes(root.glob("*/shards/[!.]*.safetensors"))]
     yield metrics.STORE_BYTES, (), sum(sizes)
     yield metrics.STORE_SHARDS, (), len(sizes)
-    yield metrics.STORE_QUARANTINED, (), sum(1 for _ in root.glob("*/quarantine/*"))
+    yield metrics.STORE_QUARANTINED, (), sum(1 for root in roots for _ in root.glob("*/quarantine/*"))
 
 
 def worker_readings(pids: dict[str, Callable[[], list[int]]]) -> Iterator[Reading]:

@@ -48,9 +48,9 @@ class PredictionService:
     async def predict(self, caller: Principal, order: PredictOrder) -> Prediction:
         """Predicts; raises NotFoundError, InvalidInputError, or OverloadedError when too many rows wait."""
         caller.require(Scope.PREDICT)
-        predictor = self._pool.loaded(order.model)
+        predictor = self._pool.loaded(caller.tenant, order.model)
         if predictor is None:
-            predictor = await self._executors.loading.run(self._pool.get, order.model)
+            predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
         # before the rows are read, so that a refusal costs little
         self._batcher.require_room()
         if order.few:

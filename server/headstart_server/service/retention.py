@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -10,7 +11,6 @@ from headstart_server.core.errors import DataLossError, HeadstartError, NotFound
 from headstart_server.core.pruning import Pruned
 from headstart_server.core.states import State
 from headstart_server.embedding_store.compaction import compact
-from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.retention import (
     DAY_SECONDS,
     RECENT_SECONDS,
@@ -31,13 +31,20 @@ _ABANDONED_SECONDS = DAY_SECONDS
 _IN_PROGRESS = tuple(state for state in State if not state.terminal and state is not State.PAUSED)
 
 
+class Stores(Protocol):
+    """Embedding stores of this process."""
+
+    def release_idle(self, seconds: float) -> None:
+        """Closes what was not used for so long."""
+
+
 class Retention:
-    """Keeps one state directory below its settings' limits."""
+    """Keeps one state directory, with all that its tenants have, below its settings' limits."""
 
     period_seconds = 60.0
 
-    def __init__(self, storage: Storage, settings: Settings, store: EmbeddingStore, jobs: JobStore) -> None:
-        self._storage, self._store, self._jobs = storage, store, jobs
+    def __init__(self, storage: Storage, settings: Settings, stores: Stores, jobs: JobStore) -> None:
+        self._storage, self._stores, self._jobs = storage, stores, jobs
         self._limits = Limits.of(settings)
         self._layout = storage.layout
         self._event_days = settings.event_days
@@ -55,12 +62,13 @@ class Retention:
     def tend(self) -> None:
         """One round: closes idle spaces, evicts and merges shards, prunes caches and quarantine."""
         # first: what this process has open cannot be evicted
-        self._store.release_idle(self.period_seconds)
+        self._stores.release_idle(self.period_seconds)
         limit_store(self._layout, self._limits)
         if self._storage.object_store is None:  # else shards here are copies of those there
-            compacted = compact(self._layout.embeddings)
-            if compacted.merged:
-                _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
+            for store in self._layout.embedding_stores():
+                compacted = compact(store)
+                if compacted.merged:
+                    _log.info("merged shards", shards=compacted.parts, into=compacted.merged)
         if time.monotonic() - self._tidied >= _TIDY_SECONDS:
             # noted before it is done: what fails is tried again in an hour, not each minute
             self._tidied = time.monotonic()
@@ -76,10 +84,11 @@ class Retention:
         if self._storage.object_store is not None and (left := self._storage.tidy(now)):
             _log.info("removed what killed publishers left in the shared storage", files=left)
         remove_jobless(self._storage, now - _ABANDONED_SECONDS, self._is_job)
-        for model in self._storage.models.names():
-            if self._ended_without(model):
+        for layout in self._layout.everyone():
+            storage = self._storage.of(layout.tenant)
+            for model in filter(self._ended_without, storage.models.names()):
                 _log.info("removed a model whose job did not succeed", model=model)
-                self._storage.forget_model(model)
+                storage.forget_model(model)
 
     def _is_job(self, identifier: str) -> bool:
         if identifier == SCRATCH:

@@ -12,14 +12,14 @@ from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.states import State
-from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.passes import PlannedPass, planned_passes, planned_test_passes
-from headstart_server.service.admission import Admission, TrainOrder
+from headstart_server.service.admission import TrainOrder
+from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
 
 
@@ -34,19 +34,18 @@ class PlannedJob:
 
 
 class TrainingService:
-    """Use cases of jobs. Runs on the server's event loop."""
+    """Use cases of jobs, of which a caller finds those of its tenant alone. Runs on the server's event loop."""
 
     def __init__(
         self,
-        admission: Admission,
+        tenants: Tenants,
         supervisor: Supervisor,
         store: JobStore,
-        embeddings: EmbeddingStore,
         layout: Layout,
         executors: Executors,
     ) -> None:
-        self._admission, self._supervisor, self._store = admission, supervisor, store
-        self._embeddings, self._layout, self._executors = embeddings, layout, executors
+        self._tenants, self._supervisor, self._store = tenants, supervisor, store
+        self._layout, self._executors = layout, executors
 
     async def create(self, caller: Principal, order: Callable[[], TrainOrder]) -> JobRecord:
         """The stored job of an order, which is read on a thread; of a repeated one, the job that there is.
@@ -58,7 +57,7 @@ class TrainingService:
         gone = asyncio.Event()
         try:
             # the thread that admits cannot be stopped: what it writes is removed once it is done
-            return await asyncio.shield(self._create(order, gone))
+            return await asyncio.shield(self._create(caller.tenant, order, gone))
         except asyncio.CancelledError:
             gone.set()
             raise
@@ -66,6 +65,7 @@ class TrainingService:
     async def queue(self, caller: Principal, identifier: str) -> QueuePosition | None:
         """What a job waits for; None for one that does not wait. Raises NotFoundError."""
         caller.require(Scope.READ)
+        await self._require_own(caller, identifier)
         return await self._supervisor.queue(identifier)
 
     async def follow(
@@ -77,6 +77,7 @@ class TrainingService:
         Raises NotFoundError, and StoppingError where the server stops before the job has ended.
         """
         caller.require(Scope.READ)
+        await self._require_own(caller, identifier)
         async for entries in self._supervisor.watch(identifier, after, idle):
             yield entries
         if self._supervisor.interrupted:
@@ -85,7 +86,7 @@ class TrainingService:
     async def get(self, caller: Principal, identifier: str) -> JobRecord:
         """One job; raises NotFoundError or DataLossError."""
         caller.require(Scope.READ)
-        return await self._executors.store.run(self._store.get, identifier)
+        return await self._executors.store.run(self._own, caller.tenant, identifier)
 
     async def newest(
         self,
@@ -99,53 +100,65 @@ class TrainingService:
     ) -> list[JobRecord]:
         """See JobStore.newest."""
         caller.require(Scope.READ)
-        find = partial(self._store.newest, resolved=resolved)
+        find = partial(self._store.newest, tenant=caller.tenant, resolved=resolved)
         return await self._executors.store.run(find, limit, before, states, readable)
 
     async def cancel(self, caller: Principal, identifier: str) -> JobRecord:
         """Asks a job to stop; raises NotFoundError, or FailedPreconditionError if it has ended."""
         caller.require(Scope.TRAIN)
+        await self._require_own(caller, identifier)
         return await self._supervisor.cancel(identifier)
 
     async def pause(self, caller: Principal, identifier: str) -> JobRecord:
         """Asks a job to stop where it can go on later; raises NotFoundError, or FailedPreconditionError if it has
         ended."""
         caller.require(Scope.TRAIN)
+        await self._require_own(caller, identifier)
         return await self._supervisor.pause(identifier)
 
     async def resume(self, caller: Principal, identifier: str) -> JobRecord:
         """Queues a paused job; raises NotFoundError, or FailedPreconditionError if it has ended or is just pausing."""
         caller.require(Scope.TRAIN)
+        await self._require_own(caller, identifier)
         return await self._supervisor.resume(identifier)
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes an ended job with its log; raises NotFoundError or FailedPreconditionError."""
         caller.require(Scope.TRAIN)
+        await self._require_own(caller, identifier)
         await self._supervisor.delete(identifier)
 
     async def plan(self, caller: Principal, order: Callable[[], TrainOrder]) -> PlannedJob:
         """What the job of an order would do; nothing is kept of it. Raises InvalidInputError."""
         caller.require(Scope.TRAIN)
-        return await self._executors.planning.run(self._plan, order)
+        return await self._executors.planning.run(self._plan, caller.tenant, order)
 
-    async def _create(self, order: Callable[[], TrainOrder], gone: asyncio.Event) -> JobRecord:
+    async def _require_own(self, caller: Principal, identifier: str) -> None:
+        """Raises NotFoundError for another tenant's job, as for one that does not exist."""
+        await self._executors.store.run(self._store.require, caller.tenant, identifier)
+
+    def _own(self, tenant: str, identifier: str) -> JobRecord:
+        self._store.require(tenant, identifier)
+        return self._store.get(identifier)
+
+    async def _create(self, tenant: str, order: Callable[[], TrainOrder], gone: asyncio.Event) -> JobRecord:
         identifier, kept = new_id(), False
         try:
-            record = await self._executors.planning.run(self._admit, order, identifier)
+            record = await self._executors.planning.run(self._admit, tenant, order, identifier)
             # looked at for the last time: a job that is submitted is made, whoever waits for it
             if gone.is_set():
                 raise asyncio.CancelledError
             job, kept = await self._supervisor.submit(record)
         finally:
             if not kept and self._layout.job(identifier).exists():
-                await self._executors.files.run(self._admission.discard, identifier)
+                await self._executors.files.run(self._tenants.of(tenant).admission.discard, identifier)
         return job
 
-    def _admit(self, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
+    def _admit(self, tenant: str, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
         """The record of a new job."""
-        order, now = read(), datetime.now(UTC)
-        records = self._admission.files(order, self._layout.job(identifier))
-        plan = self._admission.check(order, records)
+        order, now, admission = read(), datetime.now(UTC), self._tenants.of(tenant).admission
+        records = admission.files(order, self._layout.job(identifier))
+        plan = admission.check(order, records)
         return JobRecord(
             identifier=identifier,
             request_id=order.request_id,
@@ -157,15 +170,16 @@ class TrainingService:
             spec=order.spec.compact(),
             sources=records,
             resolved=spec_resolved(plan) if plan is not None else None,
+            tenant=tenant,
         )
 
-    def _plan(self, read: Callable[[], TrainOrder]) -> PlannedJob:
-        order, identifier = read(), f"plan-{new_id()}"
+    def _plan(self, tenant: str, read: Callable[[], TrainOrder]) -> PlannedJob:
+        order, identifier, own = read(), f"plan-{new_id()}", self._tenants.of(tenant)
         if not order.data:
             return PlannedJob(order.spec)
         try:
-            plan = self._admission.plan(order, self._admission.files(order, self._layout.job(identifier)))
+            plan = own.admission.plan(order, own.admission.files(order, self._layout.job(identifier)))
         finally:
-            self._admission.discard(identifier)
-        passes, tests = planned_passes(plan, self._embeddings), planned_test_passes(plan, self._embeddings)
+            own.admission.discard(identifier)
+        passes, tests = planned_passes(plan, own.runtime.store), planned_test_passes(plan, own.runtime.store)
         return PlannedJob(order.spec, plan, passes, tests)

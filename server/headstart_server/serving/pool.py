@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +18,17 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import SERVED, ServedInput
 from headstart_server.serving.predictor import Predictor
 
+
+@dataclass(frozen=True)
+class TenantModels:
+    """Where the models of one tenant are, and the embeddings that they may use."""
+
+    registry: ModelRegistry
+    store: EmbeddingStore
+
+
+_Key = tuple[str, str]
+"""Tenant, and id of a model."""
 _Encoders = dict[str, tuple[PretrainedEncoder, int]]
 """Encoders and their sizes in bytes, by the digest of their weights and how their output is reduced."""
 
@@ -32,57 +43,64 @@ class _Turn:
 
 
 class ModelPool:
-    """Thread-safe. A model is loaded once however many callers wait for it."""
+    """Thread-safe. A model is loaded once however many callers wait for it; each tenant gets its own alone.
+
+    Args:
+        models_of: The models of a tenant.
+        encoder_store: Frozen encoders, which all tenants share: they are the operator's.
+        device: What models run on.
+        limit_bytes: Of the weights of all encoders.
+        image_limits: What images may be.
+    """
 
     def __init__(
         self,
-        registry: ModelRegistry,
+        models_of: Callable[[str], TenantModels],
         encoder_store: EncoderStore,
-        store: EmbeddingStore,
         device: torch.device,
         limit_bytes: int,
         image_limits: ImageLimits | None = None,
     ) -> None:
-        self._registry, self._encoder_store, self._store, self._device = registry, encoder_store, store, device
+        self._models_of, self._encoder_store, self._device = models_of, encoder_store, device
         self._limit, self._image_limits = limit_bytes, image_limits
-        self._models: OrderedDict[str, tuple[Predictor, set[str]]] = OrderedDict()
+        self._models: OrderedDict[_Key, tuple[Predictor, set[str]]] = OrderedDict()
         self._encoders: _Encoders = {}
         self._lock = threading.Lock()
-        self._loading: dict[str, _Turn] = {}
+        self._loading: dict[str | _Key, _Turn] = {}
         """Of models and encoders that somebody loads or drops."""
 
-    def get(self, identifier: str) -> Predictor:
+    def get(self, tenant: str, identifier: str) -> Predictor:
         """The live model; raises NotFoundError. Loading takes up to a few seconds, for which no other model waits."""
-        with self._alone_with(identifier):
-            found = self.loaded(identifier)
+        with self._alone_with((tenant, identifier)):
+            found = self.loaded(tenant, identifier)
             if found is None:
-                bundle = self._registry.get(identifier)
+                bundle = self._models_of(tenant).registry.get(identifier)
                 with metrics.POOL_LOADS.time():
-                    found = self._add(identifier, *self._load(bundle))
+                    found = self._add((tenant, identifier), *self._load(tenant, bundle))
             return found
 
-    def loaded(self, identifier: str) -> Predictor | None:
+    def loaded(self, tenant: str, identifier: str) -> Predictor | None:
         """The live model if it is loaded, without waiting."""
-        entry = self._models.get(identifier)
+        entry = self._models.get((tenant, identifier))
         if entry is None:
             return None
         with suppress(KeyError):  # dropped meanwhile by another thread
-            self._models.move_to_end(identifier)
+            self._models.move_to_end((tenant, identifier))
         metrics.POOL_HITS.inc()
         return entry[0]
 
-    def forget(self, identifier: str) -> None:
+    def forget(self, tenant: str, identifier: str) -> None:
         """Drops a deleted model, once whoever loads it has done so."""
-        with self._alone_with(identifier), self._lock:
-            self._models.pop(identifier, None)
+        with self._alone_with((tenant, identifier)), self._lock:
+            self._models.pop((tenant, identifier), None)
             self._drop_unused_encoders()
             self._measure()
 
     @contextmanager
-    def _alone_with(self, identifier: str) -> Iterator[None]:
+    def _alone_with(self, key: str | _Key) -> Iterator[None]:
         """Keeps others from loading or dropping a model or an encoder meanwhile."""
         with self._lock:
-            turn = self._loading.setdefault(identifier, _Turn())
+            turn = self._loading.setdefault(key, _Turn())
             turn.callers += 1
         try:
             with turn.lock:
@@ -91,26 +109,28 @@ class ModelPool:
             with self._lock:
                 turn.callers -= 1
                 if not turn.callers:  # dropped while somebody waits for it, it would let the next caller in beside them
-                    del self._loading[identifier]
+                    del self._loading[key]
 
-    def _add(self, identifier: str, predictor: Predictor, encoders: _Encoders) -> Predictor:
+    def _add(self, key: _Key, predictor: Predictor, encoders: _Encoders) -> Predictor:
         with self._lock:
             # Again: an eviction may have dropped them as unused before the model was there.
             self._encoders |= encoders
-            self._models[identifier] = (predictor, set(encoders))
+            self._models[key] = (predictor, set(encoders))
             self._evict()
         return predictor
 
-    def _load(self, bundle: Bundle) -> tuple[Predictor, _Encoders]:
+    def _load(self, tenant: str, bundle: Bundle) -> tuple[Predictor, _Encoders]:
         """A model, and the encoders that it uses: those that others use, too, are taken from them."""
         pretrained: dict[str, ServedInput] = {}
         used: _Encoders = {}
+        models = self._models_of(tenant)
         for name, reference in bundle.encoders.items():
             # Without a digest (fine-tuned) an encoder is its model's own.
-            key = f"{reference.digest or bundle.folder.name + '/' + reference.folder}:{reference.reduction}"
+            own = f"{tenant}/{bundle.folder.name}/{reference.folder}"
+            key = f"{reference.digest or own}:{reference.reduction}"
             used[key] = self._encoder(key, bundle, name)
             space = Space.from_description(reference.space) if reference.space else None
-            store = self._store.space(space) if space is not None else None
+            store = models.store.space(space) if space is not None else None
             preparation = bundle.preparation(name, self._encoder_store)
             pretrained[name] = SERVED[reference.kind](used[key][0], preparation, store, self._device)
         head = bundle.model(self._encoder_store, with_encoders=False)

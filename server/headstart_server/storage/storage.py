@@ -14,11 +14,11 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Storage:
-    """The state directory of one machine, and the storage that it shares with others, if it does."""
+    """The state directory of one machine as one tenant has it, and the storage that machines share, if they do."""
 
-    def __init__(self, layout: Layout, url: str = "") -> None:
+    def __init__(self, layout: Layout, url: str = "", opened: ObjectStore | None = None) -> None:
         self.layout, self.url = layout, url
-        self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url else None
+        self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url and not opened else opened
 
     def mark(self) -> None:
         """Leaves a mark in the shared storage, which shows that it can be written to; raises StorageError."""
@@ -28,7 +28,7 @@ class Storage:
     @cached_property
     def datasets(self) -> SharedFolders:
         """Uploaded files."""
-        return SharedFolders(self.layout.datasets, self._below("datasets"))
+        return SharedFolders(self.layout.datasets, self._own("datasets"))
 
     @cached_property
     def encoders(self) -> SharedFolders:
@@ -38,17 +38,21 @@ class Storage:
     @cached_property
     def models(self) -> SharedFolders:
         """Published models."""
-        return SharedFolders(self.layout.models, self._below("models"))
+        return SharedFolders(self.layout.models, self._own("models"))
 
     @cached_property
     def artifacts(self) -> SharedFolders:
         """Exported models."""
-        return SharedFolders(self.layout.artifacts, self._below("artifacts"))
+        return SharedFolders(self.layout.artifacts, self._own("artifacts"))
 
     @property
     def embeddings(self) -> ObjectStore | None:
         """The embedding store of all machines, if they share one; below the layout's folder is what this one has."""
-        return self._below("embeddings")
+        return self._below("embeddings") if self.layout.shared_content else self._own("embeddings")
+
+    def of(self, tenant: str) -> "Storage":
+        """The same storage as another tenant has it."""
+        return Storage(self.layout.of(tenant), self.url, self.object_store)
 
     def checkpoints(self, job: str) -> SharedFolders:
         """Of one job."""
@@ -73,15 +77,23 @@ class Storage:
             self.models.remove(model)
 
     def tidy(self, now: float) -> int:
-        """Removes what killed publishers left; returns how many files went."""
+        """Removes what killed publishers of any tenant left; returns how many files went."""
         left = 0 if self.object_store is None else self.object_store.remove_unpublished(now - _ABANDONED_SECONDS)
         # what killed publishers of checkpoints left goes with their job (`forget_job`)
-        return left + sum(folders.tidy(now) for folders in (self.datasets, self.encoders, self.models, self.artifacts))
+        return left + sum(folders.tidy(now) for folders in self._everyones())
 
     def forget_removed(self) -> None:
         """Removes copies here of what others have removed there."""
-        for folders in (self.datasets, self.encoders, self.models, self.artifacts):
+        for folders in self._everyones():
             folders.forget_removed()
+
+    def _everyones(self) -> list[SharedFolders]:
+        """The published folders of every tenant that has a folder here."""
+        everyone = [self.of(layout.tenant) for layout in self.layout.everyone()]
+        return [self.encoders, *(each for one in everyone for each in (one.datasets, one.models, one.artifacts))]
+
+    def _own(self, kind: str) -> ObjectStore | None:
+        return self._below(f"{self.layout.prefix}{kind}")
 
     def _below(self, prefix: str) -> ObjectStore | None:
         return None if self.object_store is None else self.object_store.below(prefix)

@@ -50,7 +50,7 @@ def test_the_store_is_measured_by_what_is_published(tmp_path: Path) -> None:
     for name in ("a/shards/1.safetensors", "b/shards/2.safetensors", "b/shards/.half", "b/quarantine/3.safetensors"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(100))
-    found = {definition.name: number for definition, _, number in store_readings(tmp_path)}
+    found = {definition.name: number for definition, _, number in store_readings([tmp_path])}
     assert found == {
         "headstart_store_bytes": 200,
         "headstart_store_shards": 2,

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.layout import Layout
-from headstart_server.core.names import id_of, name_of, new_id
+from headstart_server.core.names import check_tenant, id_of, name_of, new_id
+from headstart_server.core.principal import Principal
 from headstart_server.core.suggest import choices, did_you_mean, nearest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +60,45 @@ def test_choices_end_an_error_with_the_names_there_are() -> None:
     assert choices("zz", [f"n{index}" for index in range(99)], "known").endswith(", n38, n39 and 59 more")
     long = choices("zz", [f"{index}-{'x' * 90}" for index in range(99)], "known")
     assert len(long) < 420 and long.endswith(" and 95 more")
+
+
+@pytest.mark.parametrize(
+    "tenant", ["", "a", "acme-1", "Acme.Corp_2", "0", "x" * 64, "3f2504e0-4f89-11d3-9a0c-0305e82c3301"]
+)
+def test_a_tenants_name_is_that_of_a_folder(tenant: str, tmp_path: Path) -> None:
+    check_tenant(tenant)
+    layout = Layout(tmp_path, tenant)
+    assert Principal(tenant).tenant == tenant
+    assert layout.own == (tmp_path / "tenants" / tenant if tenant else tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tenant", [".", "..", ".a", "-a", "_a", "a/b", "../a", "a\\b", "a\n", "a b", "ä", "a\0", "x" * 65, " ", "~a", "a:b"]
+)
+def test_what_could_lead_elsewhere_is_no_tenants_name(tenant: str, tmp_path: Path) -> None:
+    for named in (check_tenant, Principal, lambda name: Layout(tmp_path, name), Layout(tmp_path).of):
+        with pytest.raises(InvalidInputError, match="is no tenant's name") as refused:
+            named(tenant)
+        assert refused.value.field == "tenant"
+
+
+def test_tenants_share_what_is_the_servers_and_nothing_that_one_of_them_has(tmp_path: Path) -> None:
+    own = ["datasets", "tables", "embeddings", "tokens", "models", "artifacts"]
+    common = ["database", "encoders", "precision", "batch_sharing", "jobs"]
+    layouts = [Layout(tmp_path).of(tenant) for tenant in ("", "a", "b")]
+    assert all(len({getattr(layout, name) for layout in layouts}) == 3 for name in own)
+    assert all(len({getattr(layout, name) for layout in layouts}) == 1 for name in common)
+    sharing = [Layout(tmp_path, shared_content=True).of(tenant) for tenant in ("", "a", "b")]
+    assert {layout.embeddings for layout in sharing} == {Layout(tmp_path).embeddings}
+    assert [layout.datasets for layout in sharing] == [layout.datasets for layout in layouts]
+
+
+def test_the_tenants_of_a_state_directory_are_those_that_have_a_folder(tmp_path: Path) -> None:
+    assert Layout(tmp_path).everyone() == [Layout(tmp_path)]
+    for name in ("b", "a", ".half", "no tenant"):
+        (tmp_path / "tenants" / name).mkdir(parents=True)
+    (tmp_path / "tenants" / "file").write_text("x")
+    assert [layout.tenant for layout in Layout(tmp_path, "b").everyone()] == ["", "a", "b"]
 
 
 def test_everything_lies_below_the_state_directory(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headstart_server.core.errors import DataLossError, InvalidInputError, NotFoundError, StoreFullError, TooLargeError
@@ -46,6 +50,24 @@ def test_equal_bytes_are_kept_once(uploads: Uploads) -> None:
     assert first == second
     assert uploads.find(first.sha256) == first
     assert uploads.find("0" * 64) is None
+
+
+def test_an_upload_that_is_sent_again_while_the_first_is_read_is_no_second_data_set(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = Uploads._shape
+    reading = threading.Barrier(2)
+
+    def slowly(*args: Any) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            reading.wait(0.5)  # which both would come to if neither waited for the other
+        return shape(*args)
+
+    monkeypatch.setattr(Uploads, "_shape", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: _upload(uploads, DATA), range(2))
+    assert first == second
+    assert list(uploads.all()) == [first]
 
 
 def test_equal_bytes_in_another_format_are_another_data_set(uploads: Uploads) -> None:

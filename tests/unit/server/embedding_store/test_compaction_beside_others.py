@@ -71,7 +71,7 @@ def test_neither_eviction_nor_deletion_comes_between(tmp_path: Path, monkeypatch
     real = remove_open
 
     def publish(*arguments: Any, **options: Any) -> None:
-        assert evict(tmp_path, 0).shards == 0
+        assert evict([tmp_path], 0).shards == 0
         with pytest.raises(FailedPreconditionError, match="in use"):
             delete_space(folder)
         write_shard(*arguments, **options)
@@ -79,7 +79,7 @@ def test_neither_eviction_nor_deletion_comes_between(tmp_path: Path, monkeypatch
     def remove(path: Path, descriptor: int) -> bool:
         removed = real(path, descriptor)
         merged = [name for name in shard_names(folder / "shards") if "merged" in name]
-        evict(tmp_path, 0)
+        evict([tmp_path], 0)
         assert all((folder / "shards" / name).exists() for name in merged)
         return removed
 

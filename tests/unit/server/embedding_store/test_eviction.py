@@ -19,9 +19,9 @@ from tests.support.stores import gathered, keys_of, small_shards, space_of, stor
 def test_the_least_recently_used_shards_go_first(tmp_path: Path) -> None:
     paths = small_shards(tmp_path, 4)
     size = paths[0].stat().st_size
-    assert evict(tmp_path, 2 * size) == Evicted(2, 2 * size)
+    assert evict([tmp_path], 2 * size) == Evicted(2, 2 * size)
     assert [path.exists() for path in paths] == [False, False, True, True]
-    assert evict(tmp_path, 2 * size) == Evicted(0, 0)
+    assert evict([tmp_path], 2 * size) == Evicted(0, 0)
 
 
 def test_a_gather_is_a_use(tmp_path: Path) -> None:
@@ -31,13 +31,13 @@ def test_a_gather_is_a_use(tmp_path: Path) -> None:
     store.refresh()
     gathered(store, gathered_first)
     store.close()
-    evict(tmp_path, paths[0].stat().st_size)
+    evict([tmp_path], paths[0].stat().st_size)
     assert [path.exists() for path in paths] == [True, False, False]
 
 
 def test_all_spaces_share_the_limit(tmp_path: Path) -> None:
     one, other = small_shards(tmp_path, 2), small_shards(tmp_path, 2, pooling="cls")
-    evict(tmp_path, 0)
+    evict([tmp_path], 0)
     assert not any(path.exists() for path in one + other)
 
 
@@ -56,13 +56,13 @@ def test_a_shard_that_another_process_has_open_stays(tmp_path: Path) -> None:
     process = multiprocessing.get_context("spawn").Process(target=_hold, args=(tmp_path, there), daemon=True)
     process.start()
     assert here.recv() == 3
-    assert evict(tmp_path, 0) == Evicted(0, 0)
+    assert evict([tmp_path], 0) == Evicted(0, 0)
     with pytest.raises(FailedPreconditionError, match="in use by a job"):
         delete_space(paths[0].parent.parent)
     here.send("go on")
     assert here.recv() == []
     process.join()
-    assert evict(tmp_path, 0).shards == 3
+    assert evict([tmp_path], 0).shards == 3
 
 
 def test_a_shard_open_in_this_process_stays_until_it_is_released(tmp_path: Path) -> None:
@@ -70,9 +70,9 @@ def test_a_shard_open_in_this_process_stays_until_it_is_released(tmp_path: Path)
     store = EmbeddingStore(tmp_path)
     space = store.space(space_of())
     space.refresh()
-    assert evict(tmp_path, 0).shards == 0
+    assert evict([tmp_path], 0).shards == 0
     store.release_idle(0)
-    assert evict(tmp_path, 0).shards == 2
+    assert evict([tmp_path], 0).shards == 2
     assert not space.contains(keys_of(["row 0"])).any()
 
 
@@ -107,7 +107,7 @@ def test_a_shard_that_goes_by_itself_is_no_crash(tmp_path: Path) -> None:
                 paths[0].unlink(missing_ok=True)
                 yield path
 
-    assert evict(Losing(tmp_path), 0).shards == 1
+    assert evict([Losing(tmp_path)], 0).shards == 1
     assert not any(path.exists() for path in paths)
 
 
@@ -117,7 +117,7 @@ def test_half_written_files_of_killed_writers_go_after_a_day(tmp_path: Path) -> 
     for temporary in (old, new):
         temporary.write_bytes(b"half")
     os.utime(old, (1, 1))
-    evict(tmp_path, 10**9)
+    evict([tmp_path], 10**9)
     assert (path.exists(), old.exists(), new.exists()) == (True, False, True)
 
 

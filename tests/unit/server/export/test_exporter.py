@@ -67,7 +67,7 @@ def test_numbers_out_of_the_ordinary_are_read_as_the_live_model_reads_them(expor
         "category": ["", "", "", ""],
     }
     model = load_torchscript(exports.artifacts.folders.root / exports.export("torchscript").identifier / "model.pt")
-    predictor = exports.pool.get(exports.model)
+    predictor = exports.pool.get("", exports.model)
     live = predictor.predict(predictor.rows(table_of_arrow(pa.table(columns), "rows")), Reuse.NONE).outputs["verdict"]
     found = model.predict(columns)["verdict"].detach().numpy()
     np.testing.assert_allclose(found, live, atol=1e-5)

@@ -63,7 +63,7 @@ def alone(root: Path) -> Exports:
 
 def live(exports: Exports, rows: Path) -> np.ndarray:
     """What the live model says of a CSV file's rows."""
-    predictor = exports.pool.get(exports.model)
+    predictor = exports.pool.get("", exports.model)
     found = predictor.predict(predictor.loaded(predictor.rows(read_rows(rows)), Reuse.NONE), Reuse.NONE)
     return found.outputs["kind"]
 
@@ -136,7 +136,7 @@ def test_a_head_only_export_takes_embeddings_of_images(mixed: Exports, tmp_path:
     assert {file.path for file in artifact.files} & {"predict.py", "image_files.py"} == set()
     assert "## Images" not in (folder / "README.md").read_text(encoding="utf-8")
     rows = write_rows(tmp_path / "new", 6, seed=50)
-    predictor = mixed.pool.get(mixed.model)
+    predictor = mixed.pool.get("", mixed.model)
     given = predictor.rows(read_rows(rows))
     vectors = [predictor.embeddings(name, given) for name in ("photo", "title")]
     prices = np.array([0, 1, 2, np.nan, 4, 5], np.float64)

@@ -51,14 +51,13 @@ def exports_by(root: Path, end: str, **changes: Any) -> Exports:
     """Exports by such a process."""
     command = (sys.executable, "-I", "-c", _START + end)
     pool = WorkerPool(0, process=ProcessSettings(command=command))
-    return Exports(
-        ArtifactRegistry(SharedFolders(root)), RuntimeSettings(str(root)), Executors().files, pool=pool, **changes
-    )
+    artifacts = ArtifactRegistry(SharedFolders(root))
+    return Exports(lambda _: artifacts, RuntimeSettings(str(root)), Executors().files, pool=pool, **changes)
 
 
 async def items_of(exports: Exports) -> list[Stage | Artifact]:
     """All that an export yields."""
-    return [item async for item in exports.run(ORDER)]
+    return [item async for item in exports.run("", ORDER)]
 
 
 async def gone(pid: int) -> None:
@@ -94,7 +93,7 @@ async def test_what_the_process_refuses_is_raised_and_the_process_not_used_again
     pids = []
     for _ in range(2):
         with pytest.raises(FailedPreconditionError, match="no") as caught:
-            async for item in exports.run(ORDER):
+            async for item in exports.run("", ORDER):
                 assert isinstance(item, Stage)
                 pids.append(item.message)
         assert caught.value.reason == "NOT_EXPORTABLE"
@@ -104,7 +103,7 @@ async def test_what_the_process_refuses_is_raised_and_the_process_not_used_again
 
 async def test_a_caller_who_leaves_ends_the_process_and_what_it_wrote(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _HANGS)
-    running = exports.run(ORDER)
+    running = exports.run("", ORDER)
     first = await anext(running)
     assert isinstance(first, Stage) and len(list(tmp_path.iterdir())) == 1
     await running.aclose()
@@ -115,7 +114,7 @@ async def test_a_caller_who_leaves_ends_the_process_and_what_it_wrote(tmp_path: 
 
 async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_starts(tmp_path: Path) -> None:
     exports = exports_by(tmp_path, _HANGS)
-    running, waiting, leaving = (exports.run(ORDER) for _ in range(3))
+    running, waiting, leaving = (exports.run("", ORDER) for _ in range(3))
     first = await anext(running)
     told_first, told_second = await anext(waiting), await anext(leaving)
     assert isinstance(told_first, Stage) and isinstance(told_second, Stage)
@@ -128,6 +127,44 @@ async def test_exports_wait_in_turn_are_told_so_and_who_leaves_first_never_start
     second = await begun
     assert isinstance(first, Stage) and isinstance(second, Stage) and second.stage == "load"
     await waiting.aclose()
+    await exports.close()
+
+
+_PUBLISHES = """
+    os.rmdir(folder)
+    root, artifact = job["runtime"]["state_dir"], dict(identifier=job["identifier"], model=job["model"],
+        format=job["format"], head_only=job["head_only"], create_time="", files=[], max_difference=0.0)
+    os.makedirs(os.path.join(root, job["identifier"]))
+    with open(os.path.join(root, job["identifier"], ".artifact.json"), "w") as file:
+        json.dump(artifact, file)
+    say(done={"artifact": artifact})
+"""
+
+
+async def test_an_export_that_is_asked_for_again_meanwhile_is_made_once(tmp_path: Path) -> None:
+    exports = exports_by(tmp_path, _PUBLISHES, concurrent=3)
+    found = await asyncio.gather(*(items_of(exports) for _ in range(3)))
+    made = {item.identifier for items in found for item in items if isinstance(item, Artifact)}
+    assert {path.name for path in tmp_path.iterdir()} == made
+    assert len(made) == 1
+    stages = sorted(item.stage for items in found for item in items if isinstance(item, Stage))
+    assert stages == ["load", "wait", "wait"]
+    await exports.close()
+
+
+async def test_an_export_is_made_for_its_tenant_beside_anothers(tmp_path: Path) -> None:
+    """The models have one name here, as ids never have."""
+    asked: list[str] = []
+
+    def artifacts_of(tenant: str) -> ArtifactRegistry:
+        asked.append(tenant)
+        return ArtifactRegistry(SharedFolders(tmp_path / tenant))
+
+    exports = exports_by(tmp_path, _EXPORTS)
+    exports._artifacts_of = artifacts_of
+    found = [[item async for item in exports.run(tenant, ORDER)] for tenant in ("a", "b")]
+    assert asked == ["a", "b"]
+    assert [type(items[-1]) for items in found] == [Artifact, Artifact]
     await exports.close()
 
 
@@ -153,7 +190,7 @@ def test_errors_cross_the_boundary_as_they_are(kind: type[HeadstartError]) -> No
 async def test_exports_are_counted_by_how_they_end(end: str, outcome: str, deaths: int, tmp_path: Path) -> None:
     exports = exports_by(tmp_path, end)
     counted, dead = Growth("headstart_exports_total", format="onnx", outcome=outcome), Growth(DEATHS, purpose="export")
-    running = exports.run(ORDER)
+    running = exports.run("", ORDER)
     await anext(running)
     assert Growth("headstart_exports_in_progress").now == 1
     with suppress(FailedPreconditionError):

@@ -48,7 +48,7 @@ def test_codes_travel_with_the_model(tmp_path: Path, kind: str, trainable: bool)
     assert len(set(expected.ids.tolist())) > 4
     job = trained(tmp_path, "coded", trainable=trainable)
     shutil.rmtree(tmp_path / "models")
-    predictor = job.pool.get(job.model)
+    predictor = job.pool.get("", job.model)
     rows = [{**row, "review": text} for row, text in zip(reviews.make_rows(3), texts, strict=True)]
     table = table_of_arrow(pa.table({name: [row[name] for row in rows] for name in rows[0]}), "rows")
     read = predictor.rows(table)

@@ -11,9 +11,6 @@ from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.core.principal import ANONYMOUS
-from headstart_server.data.images.decode import ImageLimits
-from headstart_server.data.uploads import Uploads
-from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines import preparing
 from headstart_server.engines.listener import Silent
 from headstart_server.engines.rank import train_together
@@ -22,13 +19,12 @@ from headstart_server.jobs.worker import run_job
 from headstart_server.model.world import World
 from headstart_server.planning.backend import BackendPlan
 from headstart_server.service import admission as admission_module
-from headstart_server.service.admission import Admission, InlineData, TrainOrder
+from headstart_server.service.admission import InlineData, TrainOrder
 from headstart_server.service.training import TrainingService
 from headstart_server.spec.model import TrainSpec
-from headstart_server.storage.folders import SharedFolders
-from headstart_server.storage.storage import Storage
 
 from tests.support.envelopes import job_of
+from tests.support.tenancy import tenants_of
 
 ROWS = 60
 SPEC = {
@@ -68,11 +64,9 @@ def _columns() -> dict[str, list[Any]]:
 
 
 def _training(root: Path, max_plan_bytes: int = 1 << 30) -> TrainingService:
-    storage, supervisor = Storage(Layout(root)), AnySupervisor()
-    uploads = Uploads(SharedFolders(root / "datasets"), root / "tables", 1 << 20)
-    admission = Admission(storage, None, uploads, ModelSources(), "cpu", ImageLimits(), max_plan_bytes)
-    anybody: Any = supervisor
-    return TrainingService(admission, anybody, NOTHING, NOTHING, storage.layout, Executors())
+    anybody: Any = AnySupervisor()
+    tenants = tenants_of(root, max_plan_bytes=max_plan_bytes)
+    return TrainingService(tenants, anybody, NOTHING, Layout(root), Executors())
 
 
 def _order() -> TrainOrder:

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ class AnyExports:
     def __init__(self, artifacts: ArtifactRegistry) -> None:
         self.artifacts, self.ended = artifacts, ""
 
-    async def run(self, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
+    async def run(self, tenant: str, order: ExportOrder) -> AsyncIterator[Stage | Artifact]:
         try:
             yield Stage("load", "loading")
             yield publish(self.artifacts)
@@ -51,8 +52,8 @@ def registry(tmp_path: Path) -> ArtifactRegistry:
 
 def servicer(registry: ArtifactRegistry, exports: Any = None) -> ExportServicer:
     """The service over these artifacts."""
-    anything: Any = AnyModel()
-    return ExportServicer(ExportService(exports, registry, anything, Executors()))
+    tenants: Any = SimpleNamespace(of=lambda _: SimpleNamespace(artifacts=registry, models=AnyModel()))
+    return ExportServicer(ExportService(exports, tenants, Executors()))
 
 
 async def test_a_download_stays_whole_while_its_artifact_is_deleted(registry: ArtifactRegistry) -> None:

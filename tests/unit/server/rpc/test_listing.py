@@ -20,11 +20,8 @@ from headstart.v1 import (
 )
 from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
-from headstart_server.data.uploads import Uploads
 from headstart_server.engines.events import RowCounts, SpecResolved
-from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.store import JobStore
-from headstart_server.model.registry import ModelRegistry
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.export import ExportServicer
@@ -34,12 +31,12 @@ from headstart_server.service.datasets import DatasetService
 from headstart_server.service.exporting import ExportService
 from headstart_server.service.models import ModelService
 from headstart_server.service.training import TrainingService
-from headstart_server.storage.folders import SharedFolders
 
 from tests.support import reviews
 from tests.support.fake_workers import job_record
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
+from tests.support.tenancy import tenants_of
 
 NOBODY: Any = None
 
@@ -51,20 +48,12 @@ def jobs(tmp_path: Path) -> JobStore:
 
 @pytest.fixture
 async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Channel]:
-    layout, executors = Layout(tmp_path), Executors()
-    uploads = Uploads(SharedFolders(layout.datasets), layout.tables, 1 << 20)
+    tenants, executors = tenants_of(tmp_path), Executors()
     async with served(
-        TrainingService=TrainingServicer(TrainingService(NOBODY, NOBODY, jobs, NOBODY, layout, executors)),
-        DatasetService=DatasetServicer(DatasetService(uploads, jobs, executors)),
-        ModelService=ModelServicer(ModelService(ModelRegistry(SharedFolders(layout.models)), NOBODY, executors)),
-        ExportService=ExportServicer(
-            ExportService(
-                NOBODY,
-                ArtifactRegistry(SharedFolders(layout.artifacts)),
-                ModelRegistry(SharedFolders(layout.models)),
-                executors,
-            )
-        ),
+        TrainingService=TrainingServicer(TrainingService(tenants, NOBODY, jobs, Layout(tmp_path), executors)),
+        DatasetService=DatasetServicer(DatasetService(tenants, jobs, executors)),
+        ModelService=ModelServicer(ModelService(tenants, NOBODY, executors)),
+        ExportService=ExportServicer(ExportService(NOBODY, tenants, executors)),
     ) as opened:
         yield opened
     jobs.close()

@@ -14,18 +14,16 @@ import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.executors import Executors
-from headstart_server.core.layout import Layout
 from headstart_server.core.principal import ANONYMOUS
-from headstart_server.encoders.sources import ModelSource, ModelSources
+from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
-from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.service.embeddings import EmbeddingService, EmbedOrder
 from headstart_server.serving.batcher import Batcher
 from headstart_server.spec.model import FeatureSpec
-from headstart_server.storage.storage import Storage
 
+from tests.support.tenancy import tenants_of
 from tests.support.tiny_models import save_bert
 
 TEXTS = ["a good film", "bad", "the plot was not great", "a good film", "it was awful"]
@@ -51,8 +49,7 @@ class CountingBatcher(Batcher):
 
 def service_of(root: Path, batcher: Batcher, max_rows: int = 100) -> EmbeddingService:
     save_bert(root / "models" / "tiny-bert")
-    runtime = RuntimeContext.at(Storage(Layout(root / "state")), ModelSources(root / "models"), use_gpu=False)
-    return EmbeddingService(runtime, batcher, max_rows, Executors())
+    return EmbeddingService(tenants_of(root / "state", root / "models"), batcher, max_rows, Executors())
 
 
 def order(texts: list[str], **encoder: Any) -> EmbedOrder:

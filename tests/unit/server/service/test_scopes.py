@@ -41,7 +41,7 @@ NEEDED: dict[type, dict[str, Scope]] = {
         "get": Scope.READ,
         "all": Scope.READ,
     },
-    ModelService: {"get": Scope.READ, "all": Scope.READ, "delete": Scope.MANAGE},
+    ModelService: {"get": Scope.READ, "newest": Scope.READ, "delete": Scope.MANAGE},
 }
 CASES = [(service, method, scope) for service, methods in NEEDED.items() for method, scope in methods.items()]
 

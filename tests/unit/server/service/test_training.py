@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -74,7 +75,8 @@ class FakeSupervisor:
 
 
 def service_of(root: Path, admission: Any, supervisor: Any) -> TrainingService:
-    return TrainingService(admission, supervisor, NOBODY, NOBODY, Layout(root), Executors())
+    tenants: Any = SimpleNamespace(of=lambda _: SimpleNamespace(admission=admission))
+    return TrainingService(tenants, supervisor, NOBODY, Layout(root), Executors())
 
 
 def order() -> TrainOrder:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import Reuse
-from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.pool import ModelPool, TenantModels
 from headstart_server.serving.predictor import Predictor
 from headstart_server.storage.folders import SharedFolders
 
@@ -41,8 +42,12 @@ class CountingRegistry(ModelRegistry):
 
 def opened(root: Path, limit_bytes: int = 1 << 30) -> tuple[ModelPool, CountingRegistry]:
     registry = CountingRegistry(root / "models")
-    store = EmbeddingStore(root / "embeddings", threads=1)
-    return ModelPool(registry, EncoderStore(SharedFolders(root / "encoder_store")), store, CPU, limit_bytes), registry
+    return pool_of(root, registry, limit_bytes), registry
+
+
+def pool_of(root: Path, registry: ModelRegistry, limit_bytes: int = 1 << 30) -> ModelPool:
+    own = TenantModels(registry, EmbeddingStore(root / "embeddings", threads=1))
+    return ModelPool(lambda _: own, EncoderStore(SharedFolders(root / "encoder_store")), CPU, limit_bytes)
 
 
 def save(root: Path, weights: Path, *names: str, trainable: bool = False) -> int:
@@ -65,42 +70,42 @@ def test_a_model_is_loaded_once_however_many_wait(tmp_path: Path, tiny_bert: Pat
 
     def get(_: int) -> Predictor:
         barrier.wait()
-        return pool.get("m1")
+        return pool.get("", "m1")
 
-    assert pool.loaded("m1") is None
+    assert pool.loaded("", "m1") is None
     with ThreadPoolExecutor(6) as threads:
         found = list(threads.map(get, range(6)))
     assert registry.reads["m1"] == 1
     assert all(predictor is found[0] for predictor in found)
-    assert pool.loaded("m1") is found[0]
+    assert pool.loaded("", "m1") is found[0]
 
 
 def test_a_full_pool_drops_what_was_used_longest_ago(tmp_path: Path, tiny_bert: Path) -> None:
     size = save(tmp_path, tiny_bert, "m1", "m2", "m3", trainable=True)
     pool, _ = opened(tmp_path, limit_bytes=int(2.5 * size))
     for name in ("m1", "m2", "m1", "m3"):
-        pool.get(name)
-    assert [name for name in ("m1", "m2", "m3") if pool.loaded(name) is not None] == ["m1", "m3"]
+        pool.get("", name)
+    assert [name for name in ("m1", "m2", "m3") if pool.loaded("", name) is not None] == ["m1", "m3"]
 
 
 def test_a_model_that_answers_without_waiting_counts_as_used(tmp_path: Path, tiny_bert: Path) -> None:
     size = save(tmp_path, tiny_bert, "m1", "m2", "m3", trainable=True)
     pool, _ = opened(tmp_path, limit_bytes=int(2.5 * size))
-    pool.get("m1")
-    pool.get("m2")
-    assert pool.loaded("m1") is not None
-    pool.get("m3")
-    assert pool.loaded("m1") is not None
-    assert pool.loaded("m2") is None
+    pool.get("", "m1")
+    pool.get("", "m2")
+    assert pool.loaded("", "m1") is not None
+    pool.get("", "m3")
+    assert pool.loaded("", "m1") is not None
+    assert pool.loaded("", "m2") is None
 
 
 def test_the_newest_stays_however_little_fits_and_the_dropped_come_back(tmp_path: Path, tiny_bert: Path) -> None:
     save(tmp_path, tiny_bert, "m1", "m2", trainable=True)
     pool, registry = opened(tmp_path, limit_bytes=0)
-    before = answer_of(pool.get("m1"))
-    pool.get("m2")
-    assert (pool.loaded("m1"), pool.loaded("m2") is None) == (None, False)
-    assert answer_of(pool.get("m1")) == pytest.approx(before)
+    before = answer_of(pool.get("", "m1"))
+    pool.get("", "m2")
+    assert (pool.loaded("", "m1"), pool.loaded("", "m2") is None) == (None, False)
+    assert answer_of(pool.get("", "m1")) == pytest.approx(before)
     assert registry.reads["m1"] == 2
 
 
@@ -108,32 +113,32 @@ def test_models_on_one_frozen_encoder_count_it_once(tmp_path: Path, tiny_bert: P
     size = save(tmp_path, tiny_bert, "m1", "m2", "m3")
     pool, _ = opened(tmp_path, limit_bytes=int(1.5 * size))
     for name in ("m1", "m2", "m3"):
-        pool.get(name)
-    assert all(pool.loaded(name) is not None for name in ("m1", "m2", "m3"))
+        pool.get("", name)
+    assert all(pool.loaded("", name) is not None for name in ("m1", "m2", "m3"))
 
 
 def test_a_forgotten_model_is_gone_and_the_others_answer_on(tmp_path: Path, tiny_bert: Path) -> None:
     save(tmp_path, tiny_bert, "m1", "m2")
     pool, registry = opened(tmp_path)
-    kept = pool.get("m2")
+    kept = pool.get("", "m2")
     before = answer_of(kept)
-    pool.get("m1")
+    pool.get("", "m1")
     registry.delete("m1")
-    pool.forget("m1")
-    pool.forget("nothing")
-    assert pool.loaded("m1") is None
+    pool.forget("", "m1")
+    pool.forget("", "nothing")
+    assert pool.loaded("", "m1") is None
     with pytest.raises(NotFoundError):
-        pool.get("m1")
-    assert pool.get("m2") is kept
+        pool.get("", "m1")
+    assert pool.get("", "m2") is kept
     assert answer_of(kept) == before
 
 
 def test_a_model_that_was_not_there_is_found_once_it_is(tmp_path: Path, tiny_bert: Path) -> None:
     pool, _ = opened(tmp_path)
     with pytest.raises(NotFoundError, match="models/m1"):
-        pool.get("m1")
+        pool.get("", "m1")
     save(tmp_path, tiny_bert, "m1")
-    assert pool.get("m1") is pool.loaded("m1")
+    assert pool.get("", "m1") is pool.loaded("", "m1")
 
 
 class SlowRegistry(CountingRegistry):
@@ -154,18 +159,17 @@ class SlowRegistry(CountingRegistry):
 def test_a_model_that_loads_slowly_holds_up_no_other(tmp_path: Path, tiny_bert: Path) -> None:
     save(tmp_path, tiny_bert, "slow", "quick")
     registry = SlowRegistry(tmp_path / "models", "slow")
-    encoders = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
-    pool = ModelPool(registry, encoders, EmbeddingStore(tmp_path / "embeddings", threads=1), CPU, 1 << 30)
+    pool = pool_of(tmp_path, registry)
     with ThreadPoolExecutor(2) as threads:
-        slow = threads.submit(pool.get, "slow")
+        slow = threads.submit(pool.get, "", "slow")
         assert registry.asked.wait(60)
-        assert threads.submit(pool.get, "quick").result(60) is pool.loaded("quick")
-        dropped = threading.Thread(target=pool.forget, args=("slow",))
+        assert threads.submit(pool.get, "", "quick").result(60) is pool.loaded("", "quick")
+        dropped = threading.Thread(target=pool.forget, args=("", "slow"))
         dropped.start()  # a deletion waits for it, so that it does not come back
         registry.go_on.set()
         assert slow.result(60) is not None
         dropped.join(60)
-    assert pool.loaded("slow") is None
+    assert pool.loaded("", "slow") is None
 
 
 def test_models_that_load_at_once_share_one_frozen_encoder(
@@ -182,7 +186,7 @@ def test_models_that_load_at_once_share_one_frozen_encoder(
 
     monkeypatch.setattr(Bundle, "encoder", counted)
     with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(pool.get, ["m1", "m2", "m3"]))
+        found = list(threads.map(partial(pool.get, ""), ["m1", "m2", "m3"]))
     assert len(loaded) == 1
     assert len({id(predictor) for predictor in found}) == 3
 
@@ -204,13 +208,12 @@ def test_nobody_comes_in_beside_those_who_wait_for_a_model(tmp_path: Path, tiny_
                 inside -= 1
             raise NotFoundError("not yet")
 
-    encoders = EncoderStore(SharedFolders(tmp_path / "encoder_store"))
-    pool = ModelPool(Watched(tmp_path / "models"), encoders, EmbeddingStore(tmp_path / "e", threads=1), CPU, 1 << 30)
+    pool = pool_of(tmp_path, Watched(tmp_path / "models"))
 
     def ask(turn: int) -> None:
         time.sleep(0.02 * turn)
         with pytest.raises(NotFoundError):
-            pool.get("m1")
+            pool.get("", "m1")
 
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(ask, range(6)))
@@ -223,10 +226,10 @@ def test_loads_hits_and_evictions_are_counted(tmp_path: Path, tiny_bert: Path) -
     loads, hits = Growth("headstart_model_load_seconds_count"), Growth("headstart_model_pool_hits_total")
     evictions = Growth("headstart_model_pool_evictions_total")
     for name in ("m1", "m1", "m2"):
-        pool.get(name)
+        pool.get("", name)
     with pytest.raises(NotFoundError):
-        pool.get("none")
+        pool.get("", "none")
     assert (loads(), hits(), evictions()) == (2, 1, 1)
     assert (Growth("headstart_model_pool_models").now, Growth("headstart_model_pool_bytes").now) == (1, size)
-    pool.forget("m2")
+    pool.forget("", "m2")
     assert (Growth("headstart_model_pool_models").now, Growth("headstart_model_pool_bytes").now) == (0, 0)

@@ -1,0 +1,76 @@
+"""Any RPC of the contract, called by its descriptor."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+PROTOS = Path(__file__).resolve().parents[2] / "protos" / "headstart" / "v1"
+_SECONDS = 300.0
+Metadata = tuple[tuple[str, str], ...]
+
+
+def methods() -> dict[str, MethodDescriptor]:
+    """Every RPC of every service in the contract, by `Service.Rpc`."""
+    found: dict[str, MethodDescriptor] = {}
+    for path in sorted(PROTOS.glob("*.proto")):
+        module = importlib.import_module(f"headstart.v1.{path.stem}_pb2")
+        for service in module.DESCRIPTOR.services_by_name.values():
+            found |= {f"{service.name}.{method.name}": method for method in service.methods}
+    return found
+
+
+METHODS = methods()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended: its status with all that it tells, and what was answered before."""
+
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    message: str = ""
+    details: bytes = b""
+    answers: list[Any] = field(default_factory=list)
+
+    @property
+    def answer(self) -> Any:
+        """The one answer of a call that succeeded."""
+        assert self.code is grpc.StatusCode.OK, self
+        [only] = self.answers
+        return only
+
+
+def called(channel: grpc.Channel, rpc: str, *requests: Message, metadata: Metadata = ()) -> Outcome:
+    """Calls an RPC with its requests, several where it takes a stream, and waits for its end."""
+    answers: list[Message] = []
+    try:
+        for answer in answers_of(channel, rpc, requests, metadata):
+            answers.append(answer)
+    except grpc.RpcError as error:
+        call: Any = error
+        trailing = dict(call.trailing_metadata() or ())
+        return Outcome(call.code(), call.details() or "", trailing.get("grpc-status-details-bin", b""), answers)
+    return Outcome(answers=answers)
+
+
+def answers_of(channel: grpc.Channel, rpc: str, requests: Iterable[Message], metadata: Metadata) -> Iterator[Message]:
+    """The answers of an RPC as they come; raises grpc.RpcError."""
+    method = METHODS[rpc]
+    takes, gives = method.client_streaming, method.server_streaming
+    kind = f"{'stream' if takes else 'unary'}_{'stream' if gives else 'unary'}"
+    call = getattr(channel, kind)(
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=GetMessageClass(method.output_type).FromString,
+    )
+    given = iter(requests) if takes else next(iter(requests))
+    answer = call(given, timeout=_SECONDS, metadata=metadata)
+    yield from answer if gives else [answer]

@@ -1,0 +1,175 @@
+"""The cross-tenant matrix: for every RPC what another tenant asks of it, and what it gets to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from headstart.v1 import dataset_pb2 as datasets
+from headstart.v1 import embedding_pb2 as embeddings
+from headstart.v1 import export_pb2 as exports
+from headstart.v1 import model_pb2 as models
+from headstart.v1 import prediction_pb2 as prediction
+from headstart.v1 import training_pb2 as training
+from headstart.v1.spec_pb2 import TrainSpec
+from headstart.values.table import table_of
+
+from tests.support import reviews
+
+COLUMNS = ("review", "price", "category", "verdict")
+INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
+
+
+@dataclass(frozen=True)
+class Names:
+    """Of what a tenant has: ids, the SHA-256 of its data set, and a file of its data root."""
+
+    job: str = "0" * 20
+    running: str = "0" * 19 + "1"
+    """A job that has not ended, and reads the data set."""
+    model: str = "0" * 20
+    artifact: str = "0" * 20
+    dataset: str = "0" * 20
+    sha256: str = "0" * 64
+    space: str = "0" * 32
+    path: str = "nobodys-row.csv"
+
+
+NOBODYS = Names()
+"""Names of the same form that nobody has."""
+
+
+def as_nobodys(text: bytes, names: Names) -> bytes:
+    """A text with nobody's names in place of these."""
+    for item in fields(Names):
+        text = text.replace(getattr(names, item.name).encode(), getattr(NOBODYS, item.name).encode())
+    return text
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request that names what another tenant has: it is answered as one that names what nobody has."""
+
+    request: Callable[[Names], Message]
+    code: grpc.StatusCode = NOT_FOUND
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Whoever names what another tenant has learns nothing."""
+
+    cases: tuple[Case, ...]
+
+
+@dataclass(frozen=True)
+class Empty:
+    """A list of what others have is empty."""
+
+    field: str
+    request: Callable[[Names], Message]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """It names nothing that a tenant has; a test of its own shows that it tells nothing either."""
+
+    test: str
+
+
+@dataclass(frozen=True)
+class Open:
+    """It has nothing of any tenant's."""
+
+    reason: str
+
+
+Row = Hidden | Empty | Apart | Open
+
+
+def _hidden(*requests: Callable[[Names], Message]) -> Hidden:
+    return Hidden(tuple(map(Case, requests)))
+
+
+def _of_job(message: type[Message]) -> Hidden:
+    return _hidden(
+        lambda names: message(name=f"trainJobs/{names.job}"), lambda names: message(name=f"trainJobs/{names.running}")
+    )
+
+
+def job_request(**sources: Any) -> training.TrainJobRequest:
+    """A short job."""
+    return training.TrainJobRequest(spec=ParseDict(reviews.spec(epochs=1), TrainSpec()), **sources)
+
+
+def _training(code_of_paths: grpc.StatusCode = INVALID) -> Hidden:
+    """Data sets and paths in each role."""
+    cases = []
+    inline = training.DatasetSource(table=table_of(reviews.columns(reviews.make_rows(8), *COLUMNS)))
+    for role in ("dataset", "validation_dataset", "test_dataset"):
+
+        def uploaded(names: Names, role: str = role) -> Message:
+            return job_request(**{"dataset": inline, role: training.DatasetSource(dataset=f"datasets/{names.dataset}")})
+
+        def below_root(names: Names, role: str = role) -> Message:
+            return job_request(**{"dataset": inline, role: training.DatasetSource(path=names.path)})
+
+        cases += [Case(uploaded), Case(below_root, code_of_paths)]
+    return Hidden(tuple(cases))
+
+
+ROWS: Mapping[str, Row] = {
+    "TrainingService.TrainJob": _training(),
+    "TrainingService.WatchTrainJob": _of_job(training.WatchTrainJobRequest),
+    "TrainingService.GetTrainJob": _of_job(training.GetTrainJobRequest),
+    "TrainingService.ListTrainJobs": Empty("train_jobs", lambda _: training.ListTrainJobsRequest()),
+    "TrainingService.CancelTrainJob": _of_job(training.CancelTrainJobRequest),
+    "TrainingService.PauseTrainJob": _of_job(training.PauseTrainJobRequest),
+    "TrainingService.ResumeTrainJob": _of_job(training.ResumeTrainJobRequest),
+    "TrainingService.DeleteTrainJob": _of_job(training.DeleteTrainJobRequest),
+    "TrainingService.PlanTrainJob": _training(),
+    "PredictionService.Predict": _hidden(lambda names: prediction.PredictRequest(model=f"models/{names.model}")),
+    "PredictionService.PredictStream": _hidden(lambda names: prediction.PredictRequest(model=f"models/{names.model}")),
+    "ExportService.Export": _hidden(
+        lambda names: exports.ExportRequest(
+            model=f"models/{names.model}", format=exports.ExportRequest.FORMAT_ONNX, head_only=True
+        ),
+        lambda names: exports.ExportRequest(
+            model=f"models/{names.model}", format=exports.ExportRequest.FORMAT_TORCHSCRIPT
+        ),
+    ),
+    "ExportService.GetArtifact": _hidden(lambda names: exports.GetArtifactRequest(name=f"artifacts/{names.artifact}")),
+    "ExportService.ListArtifacts": Empty(
+        "artifacts", lambda names: exports.ListArtifactsRequest(model=f"models/{names.model}")
+    ),
+    "ExportService.DownloadArtifact": _hidden(
+        lambda names: exports.DownloadArtifactRequest(name=f"artifacts/{names.artifact}", path="model.onnx"),
+        lambda names: exports.DownloadArtifactRequest(name=f"artifacts/{names.artifact}", path="nothing", offset=9),
+    ),
+    "ExportService.DeleteArtifact": _hidden(
+        lambda names: exports.DeleteArtifactRequest(name=f"artifacts/{names.artifact}")
+    ),
+    "DatasetService.UploadDataset": Apart("test_the_bytes_of_another_tenants_data_set_are_not_known"),
+    "DatasetService.GetDataset": _hidden(
+        lambda names: datasets.GetDatasetRequest(name=f"datasets/{names.dataset}"),
+        lambda names: datasets.GetDatasetRequest(name=f"datasets/sha256:{names.sha256}"),
+    ),
+    "DatasetService.ListDatasets": Empty("datasets", lambda _: datasets.ListDatasetsRequest()),
+    "DatasetService.DeleteDataset": _hidden(
+        lambda names: datasets.DeleteDatasetRequest(name=f"datasets/{names.dataset}")
+    ),
+    "ModelService.GetModel": _hidden(lambda names: models.GetModelRequest(name=f"models/{names.model}")),
+    "ModelService.ListModels": Empty("models", lambda _: models.ListModelsRequest()),
+    "ModelService.DeleteModel": _hidden(lambda names: models.DeleteModelRequest(name=f"models/{names.model}")),
+    "EmbeddingService.Embed": Apart("test_the_rows_that_another_tenant_has_encoded_are_not_known"),
+    "EmbeddingService.ListEmbeddingSpaces": Empty(
+        "embedding_spaces", lambda _: embeddings.ListEmbeddingSpacesRequest()
+    ),
+    "EmbeddingService.DeleteEmbeddingSpace": _hidden(
+        lambda names: embeddings.DeleteEmbeddingSpaceRequest(name=f"embeddingSpaces/{names.space}")
+    ),
+    "ServerService.GetServerInfo": Open("says what the server is and may do, which is alike for all"),
+}
