@@ -85,7 +85,7 @@ class EmbeddingService:
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes a space; raises NotFoundError, or FailedPreconditionError while it is used."""
-        caller.require(Scope.MANAGE)
+        caller.require(Scope.ADMIN)
         await self._executors.files.run(self._runtime.store.delete, identifier)
 
     def _embed(self, order: EmbedOrder, gone: threading.Event) -> Embeddings:

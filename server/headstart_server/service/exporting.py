@@ -45,7 +45,7 @@ class ExportService:
 
     async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact; raises NotFoundError, and what `Exports.run` does."""
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         # a model that does not exist is refused now, not after the wait for its turn
         await self._executors.files.run(self._models.get, order.model)
         async with aclosing(self._exports.run(order)) as found:
@@ -71,7 +71,7 @@ class ExportService:
 
         Raises NotFoundError, OutOfRangeError, or DataLossError where the file ends early.
         """
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         files = self._executors.files
         source = await files.run(self._opened, identifier, path, offset)
         try:
@@ -86,7 +86,7 @@ class ExportService:
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes an artifact; raises NotFoundError."""
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         await self._executors.files.run(self._artifacts.delete, identifier)
 
     def _opened(self, identifier: str, path: str, offset: int) -> ArtifactDownload:

@@ -29,7 +29,7 @@ class ModelService:
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes a model; raises NotFoundError."""
-        caller.require(Scope.MANAGE)
+        caller.require(Scope.ADMIN)
         # files first: once the live model is dropped, nobody can load it again
         await self._executors.files.run(self._registry.delete, identifier)
         await self._executors.files.run(self._pool.forget, identifier)
