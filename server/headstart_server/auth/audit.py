@@ -98,7 +98,7 @@ class _File(_Failing, WatchedFileHandler):
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, "a", encoding="utf-8", opener=private)  # noqa: PTH123 - Path takes no opener
+        return open(self.baseFilename, "a", encoding="utf-8", opener=private)
 
 
 class _Standard(_Failing, logging.StreamHandler):  # type: ignore[type-arg]

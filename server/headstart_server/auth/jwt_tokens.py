@@ -19,7 +19,7 @@ _OPTIONS: Any = {"require": ["exp", "iss", "aud"], "enforce_minimum_key_length":
 _REFUSALS: dict[type[exceptions.PyJWTError], str] = {
     exceptions.ExpiredSignatureError: "the token is over (exp); get a new one",
     exceptions.ImmatureSignatureError: "the token is not valid yet (nbf, iat); check the clocks",
-    exceptions.InvalidAudienceError: "the token is meant for another audience (aud) than {audience!r}; ask for that one",
+    exceptions.InvalidAudienceError: "the token is for another audience (aud) than {audience!r}; ask for that one",
     exceptions.InvalidIssuerError: "the token is of another issuer (iss) than {issuer!r}; get one from that",
     exceptions.InvalidAlgorithmError: "the token is signed by an algorithm that is not taken; sign it by its key's own",
 }

@@ -118,15 +118,13 @@ def read_keys(path: Path) -> Keys:
 def keys_in(found: Any) -> Keys:
     """The keys of a set that verify signatures of our algorithms, by id; raises ValueError where there is none."""
     listed = found.get("keys") if isinstance(found, dict) else None
-    if not isinstance(listed, list):
-        raise ValueError("it has no list 'keys'")
     keys = {}
-    for item in listed[:_MOST_KEYS]:
+    for item in listed[:_MOST_KEYS] if isinstance(listed, list) else []:
         key = _key(item)
         if key is not None:
             keys[key.key_id or ""] = key
     if not keys:
-        raise ValueError(f"it has no public key of {', '.join(ALGORITHMS)}")
+        raise ValueError(f"its list 'keys' has no public key of {', '.join(ALGORITHMS)}")
     return keys
 
 

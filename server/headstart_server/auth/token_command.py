@@ -53,7 +53,9 @@ def _append(path: Path, line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="headstart token", description=__doc__)
     parser.add_argument("name", help="who calls, for logs")
-    parser.add_argument("--tenant", default=NO_TENANT, help="whose jobs and models are seen; default: %(default)s, none")
+    parser.add_argument(
+        "--tenant", default=NO_TENANT, help="whose jobs and models are seen; default: %(default)s, none"
+    )
     scopes = ",".join((Scope.READ, Scope.TRAIN, Scope.PREDICT))
     text = f"what may be done, of {', '.join(Scope)}, with commas; default: %(default)s"
     parser.add_argument("--scopes", default=scopes, help=text)

@@ -79,7 +79,7 @@ def parsed_scopes(text: str) -> frozenset[Scope]:
 
 
 def parsed_principal(name: str, tenant: str, scopes: str) -> Principal:
-    """A principal of the first three fields; raises ValueError with the fix. The fields are not told: one may be a token."""
+    """A principal of the first three fields; raises ValueError with the fix, and never a field: it may be a token."""
     if not NAME.fullmatch(name):
         raise ValueError("name: must be up to 64 letters, digits, '.', '_', '@' and '-', the first a letter or digit")
     if tenant != NO_TENANT and not TENANT.fullmatch(tenant):

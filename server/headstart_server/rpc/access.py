@@ -67,7 +67,7 @@ _ANYBODY_KNOWN = "grpc.reflection."
 
 
 def access_of(method: str) -> Access | None:
-    """What `SERVICE/RPC` asks for; None for health, which asks for nothing. Raises KeyError for what nobody has named."""
+    """What `SERVICE/RPC` asks for; None for health, which asks for nothing. Raises KeyError for what is not named."""
     if method.startswith(_OPEN):
         return None
     return Access() if method.startswith(_ANYBODY_KNOWN) else ACCESS[method]
