@@ -57,10 +57,21 @@ class AsyncClient:
         token: str | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
         tls: bool | None = None,
+        client_certificate: str | os.PathLike[str] | None = None,
+        client_key: str | os.PathLike[str] | None = None,
+        plaintext_token: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
+        connection = Connection.resolve(
+            address,
+            token=token,
+            tls=tls,
+            root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            plaintext_token=plaintext_token,
+        )
         self.address = connection.address
         self._retry = retry or RetryPolicy()
         self._driver = AsyncDriver(connection, timeout, Outages(self._retry, timeout).ridden_out)
