@@ -61,7 +61,7 @@ def served_issuer() -> Iterator[tuple[TokenIssuer, list[str]]]:
     asked: list[str] = []
 
     class Documents(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - of http.server
+        def do_GET(self) -> None:
             asked.append(self.path)
             found = {
                 "/.well-known/openid-configuration": {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"},

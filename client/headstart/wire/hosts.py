@@ -9,7 +9,7 @@ _SOCKETS = ("unix:", "unix-abstract:")
 _HOST = re.compile(
     r"(?:dns:(?:///)?|ipv4:|ipv6:)?(?:\[(?P<six>[^\]]+)\](?::\d+)?|(?P<name>[^:/,\[\]]+)(?::\d+)?)", re.IGNORECASE
 )
-"""Names of gRPC (https://github.com/grpc/grpc/blob/master/doc/naming.md) of one host, which no other server resolves."""
+"""One host, as gRPC writes it (https://github.com/grpc/grpc/blob/master/doc/naming.md) for its own resolver."""
 
 
 def is_this_machine(address: str) -> bool:

@@ -62,7 +62,7 @@ def test_without_a_place_nothing_is_written(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_place_that_cannot_be_written_is_refused_at_the_start() -> None:
-    with pytest.raises(FailedPreconditionError, match="audit_log '/nowhere/audit' cannot be written: .*name a file"):
+    with pytest.raises(FailedPreconditionError, match=r"audit_log '/nowhere/audit' cannot be written: .*name a file"):
         AuditLog.at("/nowhere/audit")
 
 

@@ -71,7 +71,7 @@ def test_a_wrong_line_is_named_with_its_field_and_the_fix(line: str, said: str, 
 
 
 def test_of_many_wrong_lines_the_first_are_told(tmp_path: Path) -> None:
-    with pytest.raises(FailedPreconditionError, match="line 5: .*; and 15 lines more$"):
+    with pytest.raises(FailedPreconditionError, match=r"line 5: .*; and 15 lines more$"):
         read("wrong\n" * 20, tmp_path)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ def test_a_link_that_points_elsewhere_is_a_change(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("data/a")
     found = watched(tmp_path / "a")
     (tmp_path / "next").symlink_to("new")
-    os.replace(tmp_path / "next", tmp_path / "data")
+    (tmp_path / "next").replace(tmp_path / "data")
     found.look()
     assert found.value == 2
 
