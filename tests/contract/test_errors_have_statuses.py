@@ -24,6 +24,7 @@ STATUSES = {
     "FailedPreconditionError": "FAILED_PRECONDITION",
     "HeadstartError": "INTERNAL",
     "InvalidInputError": "INVALID_ARGUMENT",
+    "KeysUnavailableError": "UNAVAILABLE",
     "NotExportableError": "FAILED_PRECONDITION",
     "NotFoundError": "NOT_FOUND",
     "OutOfRangeError": "OUT_OF_RANGE",
@@ -34,6 +35,7 @@ STATUSES = {
     "StoreFullError": "RESOURCE_EXHAUSTED",
     "TooLargeError": "RESOURCE_EXHAUSTED",
     "TrainingFailedError": "FAILED_PRECONDITION",
+    "UnauthenticatedError": "UNAUTHENTICATED",
     "UnimplementedError": "UNIMPLEMENTED",
 }
 PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
