@@ -109,7 +109,13 @@ def _configs(objects: Objects) -> list[dict[str, Any]]:
 
 
 def test_large_numbers_reach_the_server_as_they_are(program: str) -> None:
-    [config] = _configs(rendered(program, "--set-json", 'config={"max_store_bytes": 1234567890123, "cache_days": 7.5}'))
+    [config] = _configs(
+        rendered(
+            program,
+            "--set-json",
+            'config={"max_store_bytes": 1234567890123, "cache_days": 7.5, "allow_anonymous": true}',
+        )
+    )
     assert (config["data"]["HEADSTART_MAX_STORE_BYTES"], config["data"]["HEADSTART_CACHE_DAYS"]) == (
         "1234567890123",
         "7.5",
@@ -133,8 +139,8 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
     selectors += [item["spec"]["selector"]["matchLabels"] for item in objects if item["kind"] == "PodDisruptionBudget"]
     assert selectors
     assert all(selector.items() <= labels.items() for selector in selectors)
-    test = of_kind(objects, "Pod")["metadata"]["labels"]
-    assert not any(selector.items() <= test.items() for selector in selectors)
+    tests = [item["metadata"]["labels"] for item in objects if item["kind"] == "Pod"]
+    assert not any(selector.items() <= test.items() for selector in selectors for test in tests)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +193,32 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
         assert asked.items() <= container[probe].items()
 
 
+def test_secrets_with_tokens_reach_the_server_its_scraper_and_its_test(program: str) -> None:
+    values = "auth.existingSecret=tokens,auth.existingSecretKey=all,auth.testTokenSecret=tester"
+    scraped = "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.tokenSecret=scraper"
+    found = rendered(program, "--values", "/dev/null", "--set", f"{values},{scraped}")
+    pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
+    [volume] = [item for item in pod["volumes"] if item["name"] == "tokens"]
+    assert volume["secret"] == {"secretName": "tokens", "items": [{"key": "all", "path": "tokens"}]}
+    [mount] = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "tokens"]
+    [config] = _configs(found)
+    # a file by itself (subPath) would never change while the server runs
+    assert config["data"]["HEADSTART_TOKEN_FILE"] == f"{mount['mountPath']}/tokens" and "subPath" not in mount
+    [endpoint] = of_kind(found, "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "scraper", "key": "token"}}
+    given = {item["name"]: item for item in of_kind(found, "Pod")["spec"]["containers"][0]["env"]}
+    assert given["HEADSTART_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "tester", "key": "token"}}
+    assert given["HEADSTART_PLAINTEXT_TOKEN"]["value"] == "1"
+
+
+def test_a_test_that_could_not_be_let_in_is_none(program: str) -> None:
+    asks = "auth.existingSecret=tokens"
+    certificates = f"{asks},auth.testTokenSecret=t,tls.enabled=true,tls.existingSecret=c,tls.clientCaSecret=a"
+    for values in (asks, certificates):
+        found = rendered(program, "--values", "/dev/null", "--set", values)
+        assert not [item for item in found if item["kind"] == "Pod"]
+
+
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
 def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
     found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")
@@ -229,7 +261,12 @@ def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> N
         ("ray.enabled=true", "give storage.url, or a volume of accessMode ReadWriteMany"),
         ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
         ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),
-        ("grpcRoute.enabled=true", "grpcRoute.parentRefs names no gateway"),
+        ("grpcRoute.enabled=true,config.allow_anonymous=true", "grpcRoute.parentRefs names no gateway"),
+        ("service.port=1", "nothing says who may call; give auth.existingSecret (a token file) or config.oidc_issuer"),
+        ("config.allow_anonymous=true,auth.existingSecret=t", "leave one of them out"),
+        ("config.allow_anonymous=true,config.oidc_issuer=https://i", "leave one of them out"),
+        ("tls.clientCaSecret=c", "certificates of clients need TLS"),
+        ("auth.existingSecret=t,metrics.serviceMonitor.enabled=true", "no secret with a token of the scope metrics"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_the_fix(program: str, values: str, fix: str) -> None:
@@ -242,7 +279,10 @@ def test_the_chart_works_as_a_part_of_another(program: str, tmp_path: Path) -> N
     (parent / "charts" / "headstart").symlink_to(CHART)
     about = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
     (parent / "Chart.yaml").write_text(yaml.safe_dump(about))
-    values = {"global": {"imageRegistry": "x", "any": [1]}, "headstart": {"config": {"concurrent_jobs": 3}}}
+    values = {
+        "global": {"imageRegistry": "x", "any": [1]},
+        "headstart": {"config": {"concurrent_jobs": 3, "allow_anonymous": True}},
+    }
     (parent / "values.yaml").write_text(yaml.safe_dump(values))
     [config] = _configs(rendered(program, chart=parent))
     assert config["data"]["HEADSTART_CONCURRENT_JOBS"] == "3"
