@@ -58,6 +58,11 @@ class Pair:
         pair.write(content)
         return pair
 
+    @property
+    def flags(self) -> list[str]:
+        """By which a server serves them."""
+        return ["--tls-certificate", str(self.certificate), "--tls-key", str(self.key)]
+
     def write(self, content: tuple[bytes, bytes]) -> None:
         """Writes others in their place."""
         self.certificate.write_bytes(content[0])
