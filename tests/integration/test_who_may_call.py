@@ -154,9 +154,14 @@ def test_a_certificate_says_who_calls_and_a_renewed_one_is_served(tmp_path: Path
     with RunningServer(tmp_path / "state", *served.flags, *clients, "--fast-precision", "fp32") as server:
 
         def client(root: Path) -> headstart.Client:
-            pair = {"client_certificate": mine.certificate, "client_key": mine.key}
-            retry = headstart.RetryPolicy(give_up_after=0)
-            return headstart.Client(server.address, root_certificates=root, retry=retry, timeout=10, **pair)
+            return headstart.Client(
+                server.address,
+                root_certificates=root,
+                client_certificate=mine.certificate,
+                client_key=mine.key,
+                timeout=10,
+                retry=headstart.RetryPolicy(give_up_after=0),
+            )
 
         with client(tmp_path / "ca.pem") as batch:
             assert list(batch.jobs.list()) == []
