@@ -9,7 +9,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from io import TextIOWrapper
+from io import FileIO, TextIOWrapper
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
@@ -98,7 +98,9 @@ class _File(_Failing, WatchedFileHandler):
         def private(path: str, flags: int) -> int:
             return os.open(path, flags, 0o600)
 
-        return open(self.baseFilename, "a", encoding="utf-8", opener=private)
+        # unbuffered: what does not fit on a full disk must not wait in memory for room
+        file = FileIO(self.baseFilename, "ab", opener=private)
+        return TextIOWrapper(file, encoding="utf-8", write_through=True)  # type: ignore[type-var]
 
 
 class _Standard(_Failing, logging.StreamHandler):  # type: ignore[type-arg]

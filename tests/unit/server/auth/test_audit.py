@@ -71,5 +71,6 @@ def test_what_cannot_be_written_is_logged_and_counted(tmp_path: Path) -> None:
     log, failures = AuditLog.at("/dev/full"), Growth("headstart_audit_failures_total")
     with structlog.testing.capture_logs() as logs:
         log.write(EVENT)
+    log.close()
     assert failures() == 1
     assert [entry["event"] for entry in logs] == ["the audit log cannot be written"]

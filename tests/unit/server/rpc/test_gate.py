@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from headstart.v1 import model_pb2, training_pb2
 from headstart_server.auth.audit import AuditLog
-from headstart_server.core.errors import KeysUnavailableError, NotFoundError
+from headstart_server.core.errors import KeysUnavailableError, NotFoundError, UnimplementedError
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.rpc.access import ACCESS, access_of
 from headstart_server.rpc.callers import caller_of
@@ -24,7 +24,7 @@ from tests.support.rpcs import Rpc, every_rpc
 from tests.support.serving_here import served
 
 EVERY = pytest.mark.parametrize("rpc", every_rpc(), ids=str)
-LACKING = [(rpc, scope) for rpc in every_rpc() for scope in access_of(rpc.method).scopes]  # type: ignore[union-attr]
+NEEDED = [(rpc, scope) for rpc in every_rpc() for scope in access_of(rpc.method).scopes]  # type: ignore[union-attr]
 SECRET = "headstart_a-token-that-nobody-may-see"
 HEALTH = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -57,7 +57,7 @@ async def test_nobody_is_let_in_without_credentials(rpc: Rpc) -> None:
             assert SECRET not in said and ("Bearer TOKEN" in said or "not known" in said)
 
 
-@pytest.mark.parametrize(("rpc", "scope"), LACKING, ids=str)
+@pytest.mark.parametrize(("rpc", "scope"), NEEDED, ids=str)
 async def test_who_lacks_a_scope_is_told_which(rpc: Rpc, scope: Scope) -> None:
     async with served(gate=token_gate({"t": without([scope])})) as channel:
         code, said = await answer(channel, rpc.method, "t", UNREADABLE)
@@ -65,13 +65,22 @@ async def test_who_lacks_a_scope_is_told_which(rpc: Rpc, scope: Scope) -> None:
     assert f"this needs the scope '{scope}'; the caller's scopes: " in said
 
 
+class Reached:
+    """Says who calls, and does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def says(request: Any, context: Any) -> Any:
+            raise UnimplementedError(f"{caller_of(context).name} of {caller_of(context).tenant}")
+
+        return says
+
+
 @EVERY
 async def test_who_has_the_scopes_reaches_the_servicer(rpc: Rpc) -> None:
-    """The empty servicers of the tests implement nothing."""
-    access = ACCESS[rpc.method]
-    async with served(gate=token_gate({"t": principal(*access.scopes)})) as channel:
-        code, _ = await answer(channel, rpc.method, "t")
-    assert code is grpc.StatusCode.UNIMPLEMENTED
+    reached: dict[str, Any] = {rpc.service: Reached()}
+    async with served(gate=token_gate({"t": principal(*ACCESS[rpc.method].scopes)}), **reached) as channel:
+        code, said = await answer(channel, rpc.method, "t")
+    assert (code, said) == (grpc.StatusCode.UNIMPLEMENTED, "somebody of search")
 
 
 async def test_health_is_everybodys_and_reflection_of_those_who_are_known() -> None:
