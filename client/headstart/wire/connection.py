@@ -77,16 +77,22 @@ class Connection:
             root_certificates=Path(certificates).read_bytes() if certificates else None,
             client_certificate=pair,
         )
-        allowed = os.environ.get("HEADSTART_PLAINTEXT_TOKEN") == "1" if plaintext_token is None else plaintext_token
-        if found.token and not found.tls and not allowed and not is_this_machine(found.address):
+        if found.client_certificate and not found.tls:
+            raise InvalidArgument("client_certificate needs TLS; leave tls=False out")
+        if plaintext_token is None:
+            plaintext_token = os.environ.get("HEADSTART_PLAINTEXT_TOKEN") == "1"
+        if not plaintext_token:
+            found.keep_token_off_networks()
+        return found
+
+    def keep_token_off_networks(self) -> None:
+        """Raise InvalidArgument where the token would travel without TLS to another machine."""
+        if self.token and not self.tls and not is_this_machine(self.address):
             raise InvalidArgument(
-                f"the token is not sent to {found.address} without TLS, where others may read it; use TLS "
+                f"the token is not sent to {self.address} without TLS, where others may read it; use TLS "
                 "(root_certificates or tls=True; HEADSTART_ROOT_CERTIFICATES or HEADSTART_TLS=1), or say that the "
                 "network is yours alone (plaintext_token=True; HEADSTART_PLAINTEXT_TOKEN=1)"
             )
-        if found.client_certificate and not found.tls:
-            raise InvalidArgument("client_certificate needs TLS; leave tls=False out")
-        return found
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

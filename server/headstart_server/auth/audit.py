@@ -100,7 +100,7 @@ class _File(_Failing, WatchedFileHandler):
 
         # unbuffered: what does not fit on a full disk must not wait in memory for room
         file = FileIO(self.baseFilename, "ab", opener=private)
-        return TextIOWrapper(file, encoding="utf-8", write_through=True)  # type: ignore[type-var]
+        return TextIOWrapper(file, encoding="utf-8", write_through=True)
 
 
 class _Standard(_Failing, logging.StreamHandler):  # type: ignore[type-arg]
