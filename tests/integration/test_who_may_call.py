@@ -90,7 +90,7 @@ def test_a_token_trains_and_predicts_as_far_as_its_scopes_go(asking: Asking, new
     eventually("the token", lambda: asking.is_let_in(token))
     with asking.client(token) as client:
         job = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result()
-        assert len(client.predict(job.model, {"review": ["a fine film"]})) == 1
+        assert len(client.predict(job.model, reviews.make_rows(2))["verdict"].values) == 2
         with pytest.raises(headstart.PermissionDenied, match=r"needs the scope 'admin'; .* predict, read, train"):
             client.models.delete(job.model)
     lines = [(line["method"].split("/")[1], line["outcome"], line["resource"]) for line in asking.audited()]
@@ -104,7 +104,7 @@ def test_a_token_trains_and_predicts_as_far_as_its_scopes_go(asking: Asking, new
 def test_a_token_of_the_issuer_says_who_calls_and_an_old_one_does_not(asking: Asking) -> None:
     assert asking.is_let_in(asking.issuer.token())
     with asking.client(asking.issuer.token(scope="predict")) as client, pytest.raises(headstart.PermissionDenied):
-        client.jobs.list()
+        list(client.jobs.list())
     over = asking.issuer.token(exp=int(time.time()) - 3600)
     with asking.client(over) as client, pytest.raises(headstart.Unauthenticated, match="is over"):
         client.server_info()

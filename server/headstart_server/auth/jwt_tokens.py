@@ -80,7 +80,9 @@ class JwtTokens:
         words = given.split() if isinstance(given, str) else given if isinstance(given, list) else []
         # others are those of other services
         scopes = frozenset(scope for scope in Scope if scope.value in words)
-        return Principal(tenant, scopes, str(claims.get("sub", ""))[:_MOST_NAME])
+        name = str(claims.get("sub", ""))[:_MOST_NAME]
+        # it goes to logs, and may be anything
+        return Principal(tenant, scopes, name if name.isprintable() else ascii(name))
 
 
 _UNREADABLE = "the token's signature is not its issuer's, or it is no JSON Web Token; get a new one"

@@ -47,6 +47,11 @@ async def test_scopes_are_words_or_a_list_and_others_mean_nothing(given: Any, sc
     assert found.scopes == scopes
 
 
+async def test_a_name_for_logs_is_one_line_of_them() -> None:
+    found = await tokens().principal(ISSUER.token(sub="ada\n2026-11-29 [info] \x1b[2J" + "x" * 1_000))
+    assert found.name.startswith(r"'ada\n2026") and found.name.isprintable() and len(found.name) < 300
+
+
 async def test_claims_may_have_other_names() -> None:
     assert (await tokens("org").principal(ISSUER.token(org="ads", tenant=None))).tenant == "ads"
     assert (await tokens("").principal(ISSUER.token(tenant=None))).tenant == ""
