@@ -140,6 +140,9 @@ class App:
         )
         watched = [*self.credentials.watched, *([self.certificates] if self.certificates is not None else [])]
         self._reloading = asyncio.create_task(keep_current(watched, self.executors.credentials))
+        self.credentials.begin()
+        if self.settings.allow_anonymous:
+            _log.warning("whoever reaches this server may do everything: it asks for no credentials")
         page = {"page": self._page_url()} if self.http is not None else {}
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root), **page)
 

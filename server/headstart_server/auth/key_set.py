@@ -51,18 +51,18 @@ class IssuedKeys:
         if self._keys is None or identifier not in self._keys:
             await self._refresh()
         elif self._clock() - self._fetched > FRESH_SECONDS:
-            self._begin()  # nobody waits for it: the key is at hand
+            self.begin()  # nobody waits for it: the key is at hand
         if self._keys is None:
             raise KeysUnavailableError("the keys of the issuer of tokens cannot be fetched; try again in a while")
         return self._keys.get(identifier)
 
     async def _refresh(self) -> None:
-        self._begin()
+        self.begin()
         if self._fetching is not None:
             await asyncio.shield(self._fetching)  # others may wait for it, too
 
-    def _begin(self) -> None:
-        """Fetches, unless somebody does, or has done so a moment ago."""
+    def begin(self) -> None:
+        """Fetches in the background, unless somebody does, or has done so a moment ago."""
         if self._fetching is None and self._clock() - self._tried >= PAUSE_SECONDS:
             self._tried = self._clock()
             self._fetching = asyncio.create_task(self._take())
