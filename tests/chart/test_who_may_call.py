@@ -1,4 +1,4 @@
-"""The chart is told who may call: secrets reach the server, its scraper and its test, and nothing is left open unsaid."""
+"""The chart is told who may call: secrets reach the server, its scraper and its test; nothing is left open unsaid."""
 
 from __future__ import annotations
 
