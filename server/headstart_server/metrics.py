@@ -81,13 +81,16 @@ AUTHENTICATION_FAILURES = _counter(
 )
 RELOAD_SUCCESSFUL = _gauge(
     "headstart_reload_successful",
-    "1 where what is read again while the server runs is in use as it is now, 0 where an earlier one is: the `tokens`, "
-    "the `keys` of an issuer, the TLS `certificates`.",
+    "0 where what is read again while the server runs is not in use as it is now: the `tokens`, the `keys` of an issuer, "
+    "the TLS `certificates`; 1 otherwise, and where there is none.",
     "kind",
 )
 CERTIFICATE_EXPIRY = _gauge(
     "headstart_tls_certificate_expiry_timestamp_seconds", "When the server's TLS certificate ends; 0: it serves none."
 )
+RELOADED = ("tokens", "keys", "certificates")
+CAUSES = ("missing", "header", "token", "jwt", "certificate")
+"""For which calls have no valid credentials."""
 AUDIT_FAILURES = _counter("headstart_audit_failures_total", "Events that could not be written to the audit log.")
 
 # jobs

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headstart_server import metrics
 from headstart_server.auth.audit import AuditLog
 from headstart_server.auth.authenticator import Authenticator, Verifier
 from headstart_server.auth.token_file import TokenFile, read_token_file
@@ -37,6 +38,10 @@ class BuiltCredentials:
 
 def credentials_of(settings: Settings, threads: Executor) -> BuiltCredentials:
     """Reads what the settings name; raises FailedPreconditionError for a file that cannot be used."""
+    for kind in metrics.RELOADED:
+        metrics.RELOAD_SUCCESSFUL.labels(kind).set(1)
+    for cause in metrics.CAUSES:
+        metrics.AUTHENTICATION_FAILURES.labels(cause)  # from 0 on, so that the first is an increase
     watched: list[WatchedFiles[Any]] = []
     tokens: WatchedFiles[TokenFile] | None = None
     if settings.token_file is not None:

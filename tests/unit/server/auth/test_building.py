@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from headstart_server import metrics
 from headstart_server.auth.authenticator import Credentials
 from headstart_server.auth.building import BuiltCredentials, credentials_of
 from headstart_server.core.errors import FailedPreconditionError, UnauthenticatedError
 from headstart_server.core.executors import Executor
 from headstart_server.core.principal import ANONYMOUS
 from headstart_server.settings import Settings
+from prometheus_client import REGISTRY
 
 from tests.support.issuer import AUDIENCE, TokenIssuer, served_issuer
 
@@ -36,6 +38,14 @@ async def test_a_server_without_credentials_takes_everybody_for_anonymous(thread
     built = credentials_of(Settings(), threads)
     assert await name_of(built) == ANONYMOUS.name
     assert list(built.watched) == []
+
+
+def test_what_has_not_happened_is_measured_all_the_same(threads: Executor) -> None:
+    credentials_of(Settings(), threads)
+    for kind in metrics.RELOADED:
+        assert REGISTRY.get_sample_value("headstart_reload_successful", {"kind": kind}) == 1
+    for cause in metrics.CAUSES:
+        assert REGISTRY.get_sample_value("headstart_authentication_failures_total", {"cause": cause}) is not None
 
 
 async def test_a_token_file_and_a_file_of_keys_go_together(threads: Executor, tmp_path: Path) -> None:
