@@ -81,8 +81,8 @@ AUTHENTICATION_FAILURES = _counter(
 )
 RELOAD_SUCCESSFUL = _gauge(
     "headstart_reload_successful",
-    "0 where what is read again while the server runs is not in use as it is now: the `tokens`, the `keys` of an issuer, "
-    "the TLS `certificates`; 1 otherwise, and where there is none.",
+    "0 where what is read again while the server runs is not in use as it is now: the `tokens`, the `keys` of an "
+    "issuer, the TLS `certificates`; 1 otherwise, and where there is none.",
     "kind",
 )
 CERTIFICATE_EXPIRY = _gauge(
