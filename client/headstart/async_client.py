@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,7 +54,7 @@ class AsyncClient:
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
         tls: bool | None = None,
         client_certificate: str | os.PathLike[str] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -47,7 +47,8 @@ class Client:
 
     Args:
         address: `host:port`; default HEADSTART_SERVER, else localhost:50051.
-        token: bearer token; default HEADSTART_TOKEN. Without TLS it is sent to this machine alone.
+        token: bearer token, or what gives it at each call, in no time; default HEADSTART_TOKEN, else what is at each
+            call in the file HEADSTART_TOKEN_FILE. Without TLS it is sent to this machine alone.
         root_certificates: PEM file that the server's certificate is checked against; default
             HEADSTART_ROOT_CERTIFICATES. Giving one turns TLS on.
         tls: encrypt the connection, against the system's certificates where none are given.
@@ -66,7 +67,7 @@ class Client:
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
         tls: bool | None = None,
         client_certificate: str | os.PathLike[str] | None = None,

@@ -11,6 +11,7 @@ import grpc
 
 from headstart.errors import InvalidArgument
 from headstart.wire.hosts import is_this_machine
+from headstart.wire.tokens import Token, header_of, token_of
 
 DEFAULT_ADDRESS = "localhost:50051"
 MIB = 1 << 20
@@ -36,14 +37,14 @@ class Connection:
 
     Attributes:
         address: `host:port`.
-        token: bearer token sent with every call.
+        token: bearer token sent with every call, or what gives it.
         tls: whether the channel is encrypted.
         root_certificates: PEM bytes that the server's certificate is checked against; None: the system's.
         client_certificate: PEM bytes of the private key, and of the certificate chain that says who calls.
     """
 
     address: str
-    token: str | None = field(default=None, repr=False)
+    token: Token | None = field(default=None, repr=False)
     tls: bool = False
     root_certificates: bytes | None = None
     client_certificate: tuple[bytes, bytes] | None = field(default=None, repr=False)
@@ -53,7 +54,7 @@ class Connection:
         cls,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: Token | None = None,
         tls: bool | None = None,
         root_certificates: Place | None = None,
         client_certificate: Place | None = None,
@@ -62,8 +63,8 @@ class Connection:
     ) -> Connection:
         """Fill what is not given from the environment.
 
-        HEADSTART_SERVER, _TOKEN, _ROOT_CERTIFICATES, _CLIENT_CERTIFICATE and _CLIENT_KEY; HEADSTART_TLS=1 encrypts,
-        HEADSTART_PLAINTEXT_TOKEN=1 sends tokens without.
+        HEADSTART_SERVER, _TOKEN, _TOKEN_FILE, _ROOT_CERTIFICATES, _CLIENT_CERTIFICATE and _CLIENT_KEY;
+        HEADSTART_TLS=1 encrypts, HEADSTART_PLAINTEXT_TOKEN=1 sends tokens without.
 
         Raises:
             InvalidArgument: a token would travel where others can read it, a certificate lacks its key, or TLS.
@@ -72,7 +73,7 @@ class Connection:
         pair = _pair(_place(client_certificate, "CLIENT_CERTIFICATE"), _place(client_key, "CLIENT_KEY"))
         found = cls(
             address=address or os.environ.get("HEADSTART_SERVER") or DEFAULT_ADDRESS,
-            token=_clean(token or os.environ.get("HEADSTART_TOKEN")),
+            token=token_of(token),
             tls=bool(certificates or pair) or os.environ.get("HEADSTART_TLS") == "1" if tls is None else tls,
             root_certificates=Path(certificates).read_bytes() if certificates else None,
             client_certificate=pair,
@@ -96,8 +97,8 @@ class Connection:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Headers of every call."""
-        return (("authorization", f"Bearer {self.token}"),) if self.token else ()
+        """Headers of a call that is made now."""
+        return (("authorization", header_of(self.token)),) if self.token else ()
 
     def open(self, api: Any = grpc) -> Any:
         """Open a channel of `grpc` or of `grpc.aio`."""
@@ -119,13 +120,3 @@ def _pair(certificate: Place | None, key: Place | None) -> tuple[bytes, bytes] |
     if certificate is None or key is None:
         return None
     return Path(key).read_bytes(), Path(certificate).read_bytes()
-
-
-def _clean(token: str | None) -> str | None:
-    """Return a token as a header takes it: files and pipes leave a line feed at its end."""
-    token = (token or "").strip()
-    if not token:
-        return None
-    if not token.isascii() or not token.isprintable() or " " in token:
-        raise InvalidArgument("the token holds characters that no token has; give it as `headstart token` printed it")
-    return token

@@ -24,7 +24,16 @@ LOCAL = [
 LOCAL += ["dns:localhost", "unix:/run/headstart.sock", "unix-abstract:headstart"]
 ELSEWHERE = ["far:50051", "localhost.far:1", "10.0.0.1:1", "[::2]:1", "dns:///far:1", "dns://127.0.0.1/localhost:1", ""]
 ELSEWHERE += ["ipv4:127.0.0.1:1,10.0.0.1:1", "xds:///localhost:1", "127.0.0.1.far:1", "localhost@far:1", "0.0.0.0:1"]
-VARIABLES = ("SERVER", "TOKEN", "ROOT_CERTIFICATES", "TLS", "PLAINTEXT_TOKEN", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+VARIABLES = (
+    "SERVER",
+    "TOKEN",
+    "TOKEN_FILE",
+    "ROOT_CERTIFICATES",
+    "TLS",
+    "PLAINTEXT_TOKEN",
+    "CLIENT_CERTIFICATE",
+    "CLIENT_KEY",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -68,6 +77,32 @@ def test_what_is_no_token_is_refused_and_not_told(token: str) -> None:
     with pytest.raises(headstart.InvalidArgument, match="no token has") as refused:
         Connection.resolve(token=token)
     assert token not in str(refused.value)
+
+
+def test_a_token_that_changes_is_asked_for_at_each_call(server: FakeServer) -> None:
+    tokens = iter(["first", "second\n"])
+    with headstart.Client(server.address, token=lambda: next(tokens)) as client:
+        for expected in ("first", "second"):
+            client.predict("m1", {"review": ["a"]})
+            assert server.prediction.metadata["authorization"] == f"Bearer {expected}"
+
+
+async def test_asyncio_asks_for_it_at_each_call_too(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_TOKEN_FILE", str(tmp_path / "token"))
+    async with headstart.AsyncClient(server.address) as client:
+        for expected in ("first", "second"):
+            (tmp_path / "token").write_text(f"{expected}\n")
+            await client.predict("m1", {"review": ["a"]})
+            assert server.prediction.metadata["authorization"] == f"Bearer {expected}"
+
+
+def test_a_token_of_a_file_is_kept_off_networks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADSTART_TOKEN_FILE", "/nowhere/token")
+    with pytest.raises(headstart.InvalidArgument, match="without TLS"):
+        Connection.resolve("far:1")
+    assert Connection.resolve("far:1", token="t", tls=True).token == "t"
 
 
 def test_secrets_are_not_shown_where_a_connection_is() -> None:
