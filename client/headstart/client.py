@@ -48,7 +48,7 @@ class Client:
     Args:
         address: `host:port`; default HEADSTART_SERVER, else localhost:50051.
         token: bearer token, or what gives it at each call, in no time; default HEADSTART_TOKEN, else what is at each
-            call in the file HEADSTART_TOKEN_FILE. Without TLS it is sent to this machine alone.
+            call in the file HEADSTART_BEARER_TOKEN_FILE. Without TLS it is sent to this machine alone.
         root_certificates: PEM file that the server's certificate is checked against; default
             HEADSTART_ROOT_CERTIFICATES. Giving one turns TLS on.
         tls: encrypt the connection, against the system's certificates where none are given.

@@ -11,7 +11,7 @@ from headstart.cli.train import plan, train, watch
 EPILOG = (
     "Exit codes: 0 ok; 1 job failed or unexpected; 2 usage or invalid argument; 3 not found; 4 failed precondition or "
     "exists already; 5 server unavailable; 6 job cancelled; 7 a sink failed; 8 not allowed; 130 interrupted. "
-    "Environment: HEADSTART_SERVER, HEADSTART_TOKEN, HEADSTART_TOKEN_FILE (read at each call), "
+    "Environment: HEADSTART_SERVER, HEADSTART_TOKEN, HEADSTART_BEARER_TOKEN_FILE (read at each call), "
     "HEADSTART_ROOT_CERTIFICATES (PEM; turns TLS on), HEADSTART_TLS=1, "
     "HEADSTART_CLIENT_CERTIFICATE and HEADSTART_CLIENT_KEY (PEM), "
     "HEADSTART_PLAINTEXT_TOKEN=1 (sends the token without TLS)."

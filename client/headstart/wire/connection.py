@@ -63,7 +63,7 @@ class Connection:
     ) -> Connection:
         """Fill what is not given from the environment.
 
-        HEADSTART_SERVER, _TOKEN, _TOKEN_FILE, _ROOT_CERTIFICATES, _CLIENT_CERTIFICATE and _CLIENT_KEY;
+        HEADSTART_SERVER, _TOKEN, _BEARER_TOKEN_FILE, _ROOT_CERTIFICATES, _CLIENT_CERTIFICATE and _CLIENT_KEY;
         HEADSTART_TLS=1 encrypts, HEADSTART_PLAINTEXT_TOKEN=1 sends tokens without.
 
         Raises:

@@ -14,12 +14,12 @@ Token: TypeAlias = "str | Callable[[], str]"
 
 
 def token_of(given: Token | None) -> Token | None:
-    """Return what is given, else HEADSTART_TOKEN, else what is in the file HEADSTART_TOKEN_FILE at each call."""
+    """Return what is given, else HEADSTART_TOKEN, else what is in the file HEADSTART_BEARER_TOKEN_FILE at each call."""
     if callable(given):
         return given
     if token := clean(given or os.environ.get("HEADSTART_TOKEN") or ""):
         return token
-    place = os.environ.get("HEADSTART_TOKEN_FILE")
+    place = os.environ.get("HEADSTART_BEARER_TOKEN_FILE")
     return partial(Path(place).read_text, encoding="utf-8") if place else None
 
 

@@ -8,6 +8,7 @@ import headstart
 import pytest
 from headstart.wire.connection import Connection
 from headstart.wire.hosts import is_this_machine
+from headstart_server.settings import Settings
 
 from tests.support.command_line import Run
 from tests.support.fake_server import FakeServer
@@ -90,7 +91,7 @@ def test_a_token_that_changes_is_asked_for_at_each_call(server: FakeServer) -> N
 async def test_asyncio_asks_for_it_at_each_call_too(
     server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HEADSTART_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("HEADSTART_BEARER_TOKEN_FILE", str(tmp_path / "token"))
     async with headstart.AsyncClient(server.address) as client:
         for expected in ("first", "second"):
             (tmp_path / "token").write_text(f"{expected}\n")
@@ -99,10 +100,15 @@ async def test_asyncio_asks_for_it_at_each_call_too(
 
 
 def test_a_token_of_a_file_is_kept_off_networks_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADSTART_TOKEN_FILE", "/nowhere/token")
+    monkeypatch.setenv("HEADSTART_BEARER_TOKEN_FILE", "/nowhere/token")
     with pytest.raises(headstart.InvalidArgument, match="without TLS"):
         Connection.resolve("far:1")
     assert Connection.resolve("far:1", token="t", tls=True).token == "t"
+
+
+def test_no_variable_of_the_client_is_one_of_the_servers() -> None:
+    """Both run in one container, where a server's token file is no token."""
+    assert not {name.lower() for name in VARIABLES} & set(Settings.model_fields)
 
 
 def test_secrets_are_not_shown_where_a_connection_is() -> None:
