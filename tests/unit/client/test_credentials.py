@@ -6,6 +6,7 @@ from pathlib import Path
 
 import headstart
 import pytest
+from headstart.cli.failure import failure_of
 from headstart.wire.connection import Connection
 from headstart.wire.hosts import is_this_machine
 from headstart_server.settings import Settings
@@ -140,3 +141,13 @@ def test_the_command_line_says_why_it_keeps_a_token(run: Run) -> None:
     outcome = run("info", "--server", "far:1", "--token", "secret")
     assert outcome.code == 2
     assert "HEADSTART_PLAINTEXT_TOKEN=1" in outcome.err and "secret" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [(headstart.Unauthenticated("who?"), "HEADSTART_TOKEN"), (headstart.PermissionDenied("no"), "with this scope")],
+)
+def test_a_refusal_has_an_exit_code_of_its_own_and_says_what_to_do(error: Exception, hint: str) -> None:
+    failure = failure_of(error, usage=RuntimeError)
+    assert failure is not None
+    assert (failure.exit_code, hint in failure.as_text()) == (8, True)
