@@ -29,7 +29,7 @@ ELSEWHERE += ["ipv4:127.0.0.1:1,10.0.0.1:1", "xds:///localhost:1", "127.0.0.1.fa
 VARIABLES = (
     "SERVER",
     "TOKEN",
-    "TOKEN_FILE",
+    "BEARER_TOKEN_FILE",
     "ROOT_CERTIFICATES",
     "TLS",
     "PLAINTEXT_TOKEN",
