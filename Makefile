@@ -108,9 +108,10 @@ chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
 	$(BIN)/python -m helm.generate
 	$(BIN)/python -m helm.dashboard
 
-docs: $(VENV)/.dev ## generate docs/errors.md and docs/metrics.md
+docs: $(VENV)/.dev ## generate docs/errors.md, docs/metrics.md and the table of docs/security.md
 	$(BIN)/python -m tests.contract.reasons
 	$(BIN)/python -m tests.contract.metrics
+	$(BIN)/python -m tests.contract.access
 
 test-chart: $(VENV)/.dev ## build helm 3, helm 4, kubeconform and promtool with Go, and test the chart and its alerts with them
 	PYTHON=$(BIN)/python helm/test.sh

@@ -38,7 +38,9 @@ SET_BY_CHART = {
     "stop_grace": "stopGraceSeconds",
     "tls_certificate": "tls",
     "tls_key": "tls",
+    "tls_client_ca": "tls.clientCaSecret",
     "insecure": "tls.enabled",
+    "token_file": "auth.existingSecret",
     "log_json": "",
 }
 """Flags that are not in `config`, with the values that set them; those with none are the container's own affair."""

@@ -113,6 +113,11 @@ ROWS: dict[str, list[Panel]] = {
             "percentunit",
             {"{{executor}}": f"headstart_executor_calls{{{OF}}} / headstart_executor_calls_limit{{{OF}}}"},
         ),
+        Panel(
+            "Calls without valid credentials",
+            "reqps",
+            {"{{cause}}": _rate("headstart_authentication_failures_total", "cause")},
+        ),
         Panel("Uploads in progress", "short", {"uploads": _now("headstart_uploads_in_progress")}),
     ],
     "Predictions": [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -54,13 +54,24 @@ class AsyncClient:
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
         tls: bool | None = None,
+        client_certificate: str | os.PathLike[str] | None = None,
+        client_key: str | os.PathLike[str] | None = None,
+        plaintext_token: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
+        connection = Connection.resolve(
+            address,
+            token=token,
+            tls=tls,
+            root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            plaintext_token=plaintext_token,
+        )
         self.address = connection.address
         self._retry = retry or RetryPolicy()
         self._driver = AsyncDriver(connection, timeout, Outages(self._retry, timeout).ridden_out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -47,10 +47,14 @@ class Client:
 
     Args:
         address: `host:port`; default HEADSTART_SERVER, else localhost:50051.
-        token: bearer token; default HEADSTART_TOKEN.
+        token: bearer token, or what gives it at each call, in no time; default HEADSTART_TOKEN, else what is at each
+            call in the file HEADSTART_BEARER_TOKEN_FILE. Without TLS it is sent to this machine alone.
         root_certificates: PEM file that the server's certificate is checked against; default
             HEADSTART_ROOT_CERTIFICATES. Giving one turns TLS on.
         tls: encrypt the connection, against the system's certificates where none are given.
+        client_certificate: PEM file of the certificate that says who calls; default HEADSTART_CLIENT_CERTIFICATE.
+        client_key: PEM file of its private key; default HEADSTART_CLIENT_KEY. Giving them turns TLS on.
+        plaintext_token: send the token without TLS to any host, on a network that is nobody else's.
         timeout: seconds that a call may take that answers once; default none. It also bounds the wait for a server
             that is away.
         retry: what happens when a stream drops, or a server is away that had answered before.
@@ -63,13 +67,24 @@ class Client:
         self,
         address: str | None = None,
         *,
-        token: str | None = None,
+        token: str | Callable[[], str] | None = None,
         root_certificates: str | os.PathLike[str] | None = None,
         tls: bool | None = None,
+        client_certificate: str | os.PathLike[str] | None = None,
+        client_key: str | os.PathLike[str] | None = None,
+        plaintext_token: bool | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        connection = Connection.resolve(address, token=token, tls=tls, root_certificates=root_certificates)
+        connection = Connection.resolve(
+            address,
+            token=token,
+            tls=tls,
+            root_certificates=root_certificates,
+            client_certificate=client_certificate,
+            client_key=client_key,
+            plaintext_token=plaintext_token,
+        )
         self.address = connection.address
         self._retry = retry or RetryPolicy()
         self._driver = Driver(connection, timeout, Outages(self._retry, timeout).ridden_out)

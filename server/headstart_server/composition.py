@@ -14,6 +14,8 @@ import transformers
 from headstart.v1 import server_pb2
 
 from headstart_server import metrics
+from headstart_server.auth.building import credentials_of
+from headstart_server.auth.watched_files import keep_current
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.executors import Executors
 from headstart_server.core.files import published_file
@@ -30,9 +32,11 @@ from headstart_server.jobs.identity import Identity
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
+from headstart_server.rpc.certificates import certificates_of
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
+from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
@@ -116,7 +120,8 @@ class App:
         )
         self.health = Health()
         servicers = self._servicers(sources)
-        self.server = Server(self._endpoint(), servicers)
+        self._protect()
+        self.server = Server(self._endpoint(), servicers, self.gate)
         self.http = self._http(servicers) if settings.http else None
         self.readiness = Readiness(
             self.jobs,
@@ -145,6 +150,11 @@ class App:
         self.health.ready = True
         self._looking = asyncio.create_task(self.readiness.run())
         self._retention = asyncio.create_task(Retention(self.storage, self.settings, self.tenants, self.jobs).run())
+        watched = [*self.credentials.watched, *([self.certificates] if self.certificates is not None else [])]
+        self._reloading = asyncio.create_task(keep_current(watched, self.executors.credentials))
+        self.credentials.begin()
+        if self.settings.allow_anonymous:
+            _log.warning("whoever reaches this server may do everything: it asks for no credentials")
         page = {"page": self._page_url()} if self.http is not None else {}
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root), **page)
 
@@ -154,6 +164,7 @@ class App:
         metrics.unregister(*self.readings)
         self._retention.cancel()
         self._looking.cancel()
+        self._reloading.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
         await asyncio.gather(*stops, self.supervisor.close(grace))
@@ -162,16 +173,22 @@ class App:
         self.batcher.close()
         self.executors.close()
         self.identity.close()
+        self.credentials.audit.close()
 
     async def _report(self, ready: Ready) -> None:
         self.health.missing = ready.missing
         await self.server.report({name: ready.of(name) for name in NEEDS})
 
+    def _protect(self) -> None:
+        """Reads who may call, and the TLS files; raises FailedPreconditionError for a file that cannot be used."""
+        settings = self.settings
+        self.credentials = credentials_of(settings, self.executors.credentials)
+        self.certificates = certificates_of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        self.gate = Gate(self.credentials.authenticator, self.credentials.audit, settings.tls_client_ca is not None)
+
     def _endpoint(self) -> Endpoint:
         settings = self.settings
-        return Endpoint(
-            settings.host, settings.port, settings.max_message_bytes, settings.tls_certificate, settings.tls_key
-        )
+        return Endpoint(settings.host, settings.port, settings.max_message_bytes, self.certificates)
 
     def _http(self, servicers: dict[str, object]) -> HttpServer:
         settings = self.settings
@@ -179,10 +196,11 @@ class App:
             servicers,
             self.health,
             self.executors,
+            self.gate,
             max_bytes=settings.max_message_bytes,
             only_local=is_loopback(settings.host),
         )
-        return HttpServer(app, settings.host, settings.http_port, settings.tls_certificate, settings.tls_key)
+        return HttpServer(app, settings.host, settings.http_port, self.certificates)
 
     def _page_url(self) -> str:
         assert self.http is not None

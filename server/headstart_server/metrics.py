@@ -72,6 +72,27 @@ EXECUTOR_CALLS = _reading(
 )
 EXECUTOR_LIMIT = _reading("headstart_executor_calls_limit", "From how many on calls are refused.", "executor")
 
+# who calls
+AUTHENTICATION_FAILURES = _counter(
+    "headstart_authentication_failures_total",
+    "Calls without valid credentials: `missing`, another `header`, an unknown `token`, a `jwt` or a `certificate` that "
+    "is not taken.",
+    "cause",
+)
+RELOAD_SUCCESSFUL = _gauge(
+    "headstart_reload_successful",
+    "0 where what is read again while the server runs is not in use as it is now: the `tokens`, the `keys` of an "
+    "issuer, the TLS `certificates`; 1 otherwise, and where there is none.",
+    "kind",
+)
+CERTIFICATE_EXPIRY = _gauge(
+    "headstart_tls_certificate_expiry_timestamp_seconds", "When the server's TLS certificate ends; 0: it serves none."
+)
+RELOADED = ("tokens", "keys", "certificates")
+CAUSES = ("missing", "header", "token", "jwt", "certificate")
+"""For which calls have no valid credentials."""
+AUDIT_FAILURES = _counter("headstart_audit_failures_total", "Events that could not be written to the audit log.")
+
 # jobs
 JOBS = _reading("headstart_jobs", "Jobs in the job store.", "state")
 QUEUE_JOBS = _reading("headstart_queue_jobs", "Jobs that wait for a worker process of this server.")

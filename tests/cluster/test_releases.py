@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.chart import CHART, Objects, helms, of_kind, pods, rendered
+from tests.support.chart import ANYBODY, CHART, Objects, helms, of_kind, pods, rendered
 from tests.support.cluster import Cluster, eventually
 
 CHANGES = ("--set", "stopGraceSeconds=60,podAnnotations.example\\.com/changed=yes,commonLabels.tier=changed")
@@ -122,7 +122,7 @@ def test_the_volume_goes_with_a_release_that_says_so(cluster: Cluster, program: 
     namespace = cluster.namespace()
     before = cluster.api.names(namespace)
     where = ("--namespace", namespace)
-    _done(cluster.helm(program, "install", "hs", CHART, *where, "--set", "persistence.whenDeleted=Delete"))
+    _done(cluster.helm(program, "install", "hs", CHART, *ANYBODY, *where, "--set", "persistence.whenDeleted=Delete"))
     claim = ("PersistentVolumeClaim", "state-hs-headstart-0")
     eventually("the claim", lambda: claim in cluster.api.names(namespace))
     _done(cluster.helm(program, "uninstall", "hs", *where))
@@ -134,8 +134,8 @@ def test_a_release_goes_from_one_helm_to_the_next(cluster: Cluster) -> None:
     namespace = cluster.namespace()
     where = ("--namespace", namespace)
     before, after = helms()[0], helms()[-1]
-    _done(cluster.helm(before, "install", "hs", CHART, *where))
-    _done(cluster.helm(after, "upgrade", "hs", CHART, *where, *CHANGES))
+    _done(cluster.helm(before, "install", "hs", CHART, *ANYBODY, *where))
+    _done(cluster.helm(after, "upgrade", "hs", CHART, *ANYBODY, *where, *CHANGES))
     _has_grace(cluster, namespace, "hs-headstart", 80, has_pod=True)
     _done(cluster.helm(after, "rollback", "hs", "1", *where))
     _has_grace(cluster, namespace, "hs-headstart", 50, has_pod=True)
@@ -145,16 +145,16 @@ def test_the_size_of_the_volume_changes_as_the_values_say(cluster: Cluster, prog
     """Kubernetes refuses it for a StatefulSet: that is deleted without its pod, which the upgrade takes over."""
     namespace = cluster.namespace()
     where = ("--namespace", namespace, "--set", "persistence.size=100Gi")
-    _done(cluster.helm(program, "install", "hs", CHART, "--namespace", namespace))
+    _done(cluster.helm(program, "install", "hs", CHART, *ANYBODY, "--namespace", namespace))
     _has_grace(cluster, namespace, "hs-headstart", 50, has_pod=True)
     pod = cluster.api.get("v1", "Pod", namespace, "hs-headstart-0")["metadata"]["uid"]
-    refused = cluster.helm(program, "upgrade", "hs", CHART, *where)
+    refused = cluster.helm(program, "upgrade", "hs", CHART, *ANYBODY, *where)
     assert refused.returncode != 0 and "volumeClaimTemplates" in refused.stderr
     orphans = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Orphan"}
     path = f"/apis/apps/v1/namespaces/{namespace}/statefulsets/hs-headstart"
     assert cluster.api.call("DELETE", path, orphans).status == 200
     eventually("its end", lambda: ("StatefulSet", "hs-headstart") not in cluster.api.names(namespace))
-    _done(cluster.helm(program, "upgrade", "hs", CHART, *where))
+    _done(cluster.helm(program, "upgrade", "hs", CHART, *ANYBODY, *where))
     [claim] = cluster.api.get("apps/v1", "StatefulSet", namespace, "hs-headstart")["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "100Gi"
     assert cluster.api.get("v1", "Pod", namespace, "hs-headstart-0")["metadata"]["uid"] == pod

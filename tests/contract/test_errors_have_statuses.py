@@ -24,6 +24,7 @@ STATUSES = {
     "FailedPreconditionError": "FAILED_PRECONDITION",
     "HeadstartError": "INTERNAL",
     "InvalidInputError": "INVALID_ARGUMENT",
+    "KeysUnavailableError": "UNAVAILABLE",
     "NotExportableError": "FAILED_PRECONDITION",
     "NotFoundError": "NOT_FOUND",
     "OutOfRangeError": "OUT_OF_RANGE",
@@ -36,6 +37,7 @@ STATUSES = {
     "TrainingFailedError": "FAILED_PRECONDITION",
     "UnavailableError": "UNAVAILABLE",
     "PausedError": "CANCELLED",
+    "UnauthenticatedError": "UNAUTHENTICATED",
 }
 PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 

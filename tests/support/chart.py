@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm" / "headstart"
 SITUATIONS = sorted([*CHART.glob("ci/*.yaml"), *CHART.glob("examples/*.yaml")])
 KUBERNETES = "1.35.0"
+ANYBODY = ("--values", CHART / "ci" / "default-values.yaml")
+"""Values with nothing in them but that everybody may call."""
 Objects = list[dict[str, Any]]
 
 
@@ -33,8 +35,13 @@ def helm(program: str, *arguments: str | Path) -> subprocess.CompletedProcess[st
 
 
 def rendered(program: str, *arguments: str | Path, chart: Path = CHART, release: str = "hs") -> Objects:
-    """The objects of a release; fails the test with what helm says if there are none."""
-    done = helm(program, "template", release, chart, "--namespace", "ml", "--kube-version", KUBERNETES, *arguments)
+    """The objects of a release; fails the test with what helm says if there are none.
+
+    Without a file of values everybody may call.
+    """
+    given = () if "--values" in arguments or chart != CHART else ANYBODY
+    where = ("--namespace", "ml", "--kube-version", KUBERNETES)
+    done = helm(program, "template", release, chart, *where, *given, *arguments)
     assert done.returncode == 0, done.stderr
     return [item for item in yaml.safe_load_all(done.stdout) if item]
 

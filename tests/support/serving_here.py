@@ -15,7 +15,10 @@ from headstart.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
+from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.server import Endpoint, Server
+
+from tests.support.gates import open_gate
 
 _EMPTY = {
     "TrainingService": training_pb2_grpc.TrainingServiceServicer,
@@ -29,10 +32,10 @@ _EMPTY = {
 
 
 @asynccontextmanager
-async def served(**servicers: object) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a server of these servicers, by service name; the other services are empty."""
+async def served(*, gate: Gate | None = None, **servicers: object) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server of these servicers, by service name; the other services are empty. Everybody may call."""
     every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
-    server = Server(Endpoint("127.0.0.1", 0, 64 << 20), every)
+    server = Server(Endpoint("127.0.0.1", 0, 64 << 20), every, gate or open_gate())
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield channel

@@ -9,6 +9,7 @@ Exit codes:
     5    the server cannot be reached
     6    the job was cancelled
     7    a sink (--tensorboard, --mlflow, --wandb) failed: the job succeeded, or was not started
+    8    no valid credentials, or not those that this needs
     130  interrupted (a job that was followed goes on)
 """
 

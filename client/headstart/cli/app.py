@@ -10,8 +10,11 @@ from headstart.cli.train import plan, train, watch
 
 EPILOG = (
     "Exit codes: 0 ok; 1 job failed or unexpected; 2 usage or invalid argument; 3 not found; 4 failed precondition or "
-    "exists already; 5 server unavailable; 6 job cancelled; 7 a sink failed; 130 interrupted. "
-    "Environment: HEADSTART_SERVER, HEADSTART_TOKEN, HEADSTART_ROOT_CERTIFICATES (PEM; turns TLS on), HEADSTART_TLS=1."
+    "exists already; 5 server unavailable; 6 job cancelled; 7 a sink failed; 8 not allowed; 130 interrupted. "
+    "Environment: HEADSTART_SERVER, HEADSTART_TOKEN, HEADSTART_BEARER_TOKEN_FILE (read at each call), "
+    "HEADSTART_ROOT_CERTIFICATES (PEM; turns TLS on), HEADSTART_TLS=1, "
+    "HEADSTART_CLIENT_CERTIFICATE and HEADSTART_CLIENT_KEY (PEM), "
+    "HEADSTART_PLAINTEXT_TOKEN=1 (sends the token without TLS)."
 )
 
 
@@ -27,6 +30,7 @@ def build() -> typer.Typer:
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.serve)
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.backup)
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.migrate)
+    app.command(context_settings=server_commands.PASS_ALL)(server_commands.token)
     for command in (train, watch, predict, export, plan):
         app.command(epilog=EPILOG)(command)
     app.add_typer(resources.jobs(), name="jobs")

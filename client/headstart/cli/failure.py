@@ -19,10 +19,13 @@ EXIT_CODES: dict[grpc.StatusCode | None, int] = {
     grpc.StatusCode.ALREADY_EXISTS: 4,
     grpc.StatusCode.UNAVAILABLE: 5,
     grpc.StatusCode.DEADLINE_EXCEEDED: 5,
+    grpc.StatusCode.UNAUTHENTICATED: 8,
+    grpc.StatusCode.PERMISSION_DENIED: 8,
 }
 HINTS: dict[grpc.StatusCode | None, str] = {
     grpc.StatusCode.UNAVAILABLE: "Is a server running? `headstart serve` starts one; --server names another.",
-    grpc.StatusCode.UNAUTHENTICATED: "Put the server's token into HEADSTART_TOKEN.",
+    grpc.StatusCode.UNAUTHENTICATED: "Put a token of the server's operator into HEADSTART_TOKEN.",
+    grpc.StatusCode.PERMISSION_DENIED: "Ask the server's operator for a token with this scope.",
 }
 
 

@@ -18,6 +18,10 @@ Server = Annotated[
     str | None,
     typer.Option("--server", envvar="HEADSTART_SERVER", help="host:port. Default: localhost:50051."),
 ]
+Token = Annotated[
+    str | None,
+    typer.Option("--token", help="Bearer token. Others on this machine can read it here: HEADSTART_TOKEN is safer."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines; errors are JSON on stderr.")]
 RetryFor = Annotated[
     float, typer.Option("--retry-for", min=0, help="Seconds to go on trying after the connection drops.")
@@ -39,12 +43,12 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="models/ID, or ID.")
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The resource's name, or its ID.")]
 
 
-def connect(server: str | None, as_json: bool, retry_for: float = 300.0) -> Client:
+def connect(server: str | None, token: str | None, as_json: bool, retry_for: float = 300.0) -> Client:
     """Return a client that tells of retries on stderr, where people read it."""
     from headstart.client import Client
     from headstart.programs.retry import RetryPolicy
 
-    return Client(server, retry=RetryPolicy(give_up_after=retry_for, on_retry=None if as_json else _tell))
+    return Client(server, token=token, retry=RetryPolicy(give_up_after=retry_for, on_retry=None if as_json else _tell))
 
 
 def _tell(error: HeadstartError, delay: float) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Json, Model, Server, connect
+from headstart.cli.options import Json, Model, Server, Token, connect
 
 DataFile = Annotated[
     Path,
@@ -29,6 +29,7 @@ def predict(
         str, typer.Option("--embedding-reuse", help="Stored embeddings that may stand in: exact, any or none.")
     ] = "exact",
     server: Server = None,
+    token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Predict every row of a file, in its order, or every image of a folder.
@@ -43,7 +44,7 @@ def predict(
     from headstart.programs.predict import PredictOptions
 
     options = PredictOptions(model, probabilities, top_k, reuse)
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         if output is None:
             predict_to_stdout(client, options, data, as_json)
         else:
@@ -56,11 +57,12 @@ def export(
     format: Annotated[str, typer.Option("--format", help="onnx or torchscript.")] = "onnx",
     head_only: Annotated[bool, typer.Option("--head-only", help="Leave out the encoders; takes embeddings.")] = False,
     server: Server = None,
+    token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Export a model, check it against the live one, and download its files, verified by SHA-256."""
     from headstart.cli.export_files import tell_progress, tell_result
 
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         exported = client.export(model, format, head_only, output, on_progress=None if as_json else tell_progress)
     tell_result(exported, output, as_json)

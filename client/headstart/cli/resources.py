@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Job, Json, Name, Server, connect, upload_progress
+from headstart.cli.options import Job, Json, Name, Server, Token, connect, upload_progress
 from headstart.cli.wording import state_name
 
 
@@ -16,24 +16,24 @@ def collection(kind: str, what: str) -> typer.Typer:
     app = typer.Typer(help=f"{what[0].upper()}{what[1:]}.", no_args_is_help=True)
 
     @app.command("list", help=f"List {what}, newest first.")
-    def list_all(server: Server = None, as_json: Json = False) -> None:
+    def list_all(server: Server = None, token: Token = None, as_json: Json = False) -> None:
         from headstart.cli.showing import show_all
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             show_all(kind, getattr(client, kind).list(), as_json)
 
     @app.command("get", help="Show one.")
-    def get(name: Name, server: Server = None, as_json: Json = False) -> None:
+    def get(name: Name, server: Server = None, token: Token = None, as_json: Json = False) -> None:
         from headstart.cli.showing import show
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             show(getattr(client, kind).get(name), as_json)
 
     @app.command("delete", help="Delete one; what was made from it stays.")
-    def delete(name: Name, server: Server = None, as_json: Json = False) -> None:
+    def delete(name: Name, server: Server = None, token: Token = None, as_json: Json = False) -> None:
         from headstart.cli.showing import show_deleted
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             getattr(client, kind).delete(name)
         show_deleted(name, as_json)
 
@@ -45,29 +45,29 @@ def jobs() -> typer.Typer:
     app = collection("jobs", "training jobs")
 
     @app.command("cancel")
-    def cancel(job: Job, server: Server = None, as_json: Json = False) -> None:
+    def cancel(job: Job, server: Server = None, token: Token = None, as_json: Json = False) -> None:
         """Ask a job to stop; embeddings and checkpoints made so far are kept."""
         from headstart.cli.json_lines import print_json
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             asked = client.jobs.cancel(job)
         print_json(asked) if as_json else print(f"{asked.name} is asked to stop")
 
     @app.command("pause")
-    def pause(job: Job, server: Server = None, as_json: Json = False) -> None:
+    def pause(job: Job, server: Server = None, token: Token = None, as_json: Json = False) -> None:
         """Stop a job at its next checkpoint; `resume` has it go on from there."""
         from headstart.cli.json_lines import print_json
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             asked = client.jobs.pause(job)
         print_json(asked) if as_json else print(f"{asked.name} is {state_name(asked.state)}")
 
     @app.command("resume")
-    def resume(job: Job, server: Server = None, as_json: Json = False) -> None:
+    def resume(job: Job, server: Server = None, token: Token = None, as_json: Json = False) -> None:
         """Have a paused job go on."""
         from headstart.cli.json_lines import print_json
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             asked = client.jobs.resume(job)
         print_json(asked) if as_json else print(f"{asked.name} is {state_name(asked.state)}")
 
@@ -82,24 +82,25 @@ def datasets() -> typer.Typer:
     def upload(
         file: Annotated[Path, typer.Argument(metavar="FILE", help="A file or a folder.", exists=True)],
         server: Server = None,
+        token: Token = None,
         as_json: Json = False,
     ) -> None:
         """Upload a file, or the tables and images of a folder, unless the server has their bytes."""
         from headstart.cli.json_lines import print_json
         from headstart.cli.wording import contents
 
-        with connect(server, as_json) as client:
+        with connect(server, token, as_json) as client:
             dataset = client.upload_dataset(file, on_upload=upload_progress(as_json))
         print_json(dataset) if as_json else print(f"{dataset.name}: {contents(dataset)}")
 
     return app
 
 
-def info(server: Server = None, as_json: Json = False) -> None:
+def info(server: Server = None, token: Token = None, as_json: Json = False) -> None:
     """Show the server's version, limits, devices and encoders."""
     from headstart.cli.json_lines import print_json
     from headstart.cli.tables import print_info
 
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         found = client.server_info()
     print_json(found) if as_json else print_info(found, client.address)

@@ -8,7 +8,7 @@ from typing import cast
 
 import typer
 
-from headstart.cli.options import Json, Name, Server, connect
+from headstart.cli.options import Json, Name, Server, Token, connect
 
 PASS_ALL = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 PASS_UNKNOWN = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -48,6 +48,11 @@ def migrate(context: typer.Context) -> None:
     hand_over("headstart_server.jobs.migrate", context.args)
 
 
+def token(context: typer.Context) -> None:
+    """Make a token for a server's token file; `headstart token --help` shows its options."""
+    hand_over("headstart_server.auth.token_command", context.args)
+
+
 def _store_command(name: str, context: typer.Context) -> None:
     hand_over("headstart_server.embedding_store.cli", [name, *context.args])
 
@@ -77,7 +82,7 @@ def stats(context: typer.Context) -> None:
 
 
 @store.command("list", context_settings=PASS_UNKNOWN)
-def list_spaces(context: typer.Context, server: Server = None, as_json: Json = False) -> None:
+def list_spaces(context: typer.Context, server: Server = None, token: Token = None, as_json: Json = False) -> None:
     """List embedding spaces: the server's, or with --state-dir DIR a directory's."""
     if any(argument.startswith("--state-dir") for argument in context.args):
         hand_over("headstart_server.embedding_store.cli", ["list", *context.args, *(["--json"] if as_json else [])])
@@ -85,15 +90,15 @@ def list_spaces(context: typer.Context, server: Server = None, as_json: Json = F
         raise typer.BadParameter(f"unexpected {' '.join(context.args)}")
     from headstart.cli.showing import show_all
 
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         show_all("embedding_spaces", client.embedding_spaces.list(), as_json)
 
 
 @store.command("delete")
-def delete_space(name: Name, server: Server = None, as_json: Json = False) -> None:
+def delete_space(name: Name, server: Server = None, token: Token = None, as_json: Json = False) -> None:
     """Delete an embedding space of the server; jobs that need it encode again."""
     from headstart.cli.showing import show_deleted
 
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         client.embedding_spaces.delete(name)
     show_deleted(name, as_json)

@@ -16,6 +16,7 @@ from headstart.cli.options import (
     Server,
     SpecFile,
     Test,
+    Token,
     Training,
     Validation,
     Written,
@@ -42,6 +43,7 @@ def train(
     mlflow_experiment: MLflowExperiment = None,
     wandb: WandBProject = None,
     server: Server = None,
+    token: Token = None,
     retry_for: RetryFor = 300.0,
     as_json: Json = False,
 ) -> None:
@@ -55,7 +57,7 @@ def train(
     check_followed(sinks, detach)
     # Made here, not by the client, so that whoever is interrupted can be told it.
     request_id = request_id or uuid.uuid4().hex
-    with connect(server, as_json, retry_for) as client:
+    with connect(server, token, as_json, retry_for) as client:
         try:
             rows = place(data), optional_place(validation), optional_place(test)
             upload = upload_progress(as_json)
@@ -78,6 +80,7 @@ def watch(
     mlflow_experiment: MLflowExperiment = None,
     wandb: WandBProject = None,
     server: Server = None,
+    token: Token = None,
     retry_for: RetryFor = 300.0,
     as_json: Json = False,
 ) -> None:
@@ -85,7 +88,7 @@ def watch(
     from headstart.cli.follow import follow
 
     sinks = sinks_of(tensorboard, mlflow, mlflow_experiment, wandb, as_json)
-    with connect(server, as_json, retry_for) as client:
+    with connect(server, token, as_json, retry_for) as client:
         follow(client.watch(job, after, sinks), as_json)
 
 
@@ -97,6 +100,7 @@ def plan(
     write: Written = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --write replace a file.")] = False,
     server: Server = None,
+    token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Resolve a spec against its data without training: every value with its origin, and what would be encoded.
@@ -113,7 +117,7 @@ def plan(
         )
     if write is not None:
         check_place(write, overwrite)
-    with connect(server, as_json) as client:
+    with connect(server, token, as_json) as client:
         resolved = client.plan(spec, optional_place(data), optional_place(validation), optional_place(test))
     print_json(resolved) if as_json else print_plan(resolved)
     if write is not None:

@@ -47,7 +47,7 @@ class ServerServiceServicer(object):
     """
 
     def GetServerInfo(self, request, context):
-        """Version, limits, devices and encoders on hand.
+        """Version, limits, devices and encoders on hand. Asks for valid credentials, and for no scope.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

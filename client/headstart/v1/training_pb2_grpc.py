@@ -34,7 +34,8 @@ class TrainingServiceStub(object):
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
-    Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    A server that asks who calls answers UNAUTHENTICATED without valid credentials, and PERMISSION_DENIED without the scope
+    that an RPC asks for, which the message names. Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 
@@ -100,7 +101,8 @@ class TrainingServiceServicer(object):
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
-    Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    A server that asks who calls answers UNAUTHENTICATED without valid credentials, and PERMISSION_DENIED without the scope
+    that an RPC asks for, which the message names. Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 
@@ -244,7 +246,8 @@ class TrainingService(object):
     Errors shared by all RPCs: INVALID_ARGUMENT (with `google.rpc.BadRequest`: field path, value and fix), NOT_FOUND,
     FAILED_PRECONDITION, RESOURCE_EXHAUSTED (with `google.rpc.RetryInfo`), UNAVAILABLE (the server is shutting down),
     DATA_LOSS (the uploaded data set, or what the job database holds of the job, is not what was written).
-    Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
+    A server that asks who calls answers UNAUTHENTICATED without valid credentials, and PERMISSION_DENIED without the scope
+    that an RPC asks for, which the message names. Every error carries a `google.rpc.ErrorInfo` whose domain is `headstart.dev`.
     What another tenant has does not exist for the caller: NOT_FOUND, and in no list.
     """
 

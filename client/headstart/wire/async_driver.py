@@ -49,7 +49,7 @@ class AsyncDriver:
         """
         if api not in self._opened:
             channel = self._connection.open(api)
-            self._opened[api] = (channel, ChannelCalls(channel, self._connection.metadata))
+            self._opened[api] = (channel, ChannelCalls(channel, lambda: self._connection.metadata))
         return self._opened[api][1]
 
     async def run(self, program: Program[R]) -> R:

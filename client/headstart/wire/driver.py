@@ -36,7 +36,7 @@ class Driver:
         persist: Callable[[Flow[Any]], Flow[Any]] = _as_it_is,
     ) -> None:
         self._channel = connection.open(grpc)
-        self._calls = ChannelCalls(self._channel, connection.metadata)
+        self._calls = ChannelCalls(self._channel, lambda: connection.metadata)
         self._timeout = timeout
         self._persist = persist
 

@@ -29,6 +29,18 @@
 {{- if and .Values.ray.enabled (hasPrefix "ray://" .Values.ray.address) -}}
 {{- fail "ray.address begins with ray://, the port of Ray's client; the server joins as a node: give HOST:6379" -}}
 {{- end -}}
+{{- if and .Values.tls.clientCaSecret (not .Values.tls.enabled) -}}
+{{- fail "tls.clientCaSecret is given, but tls.enabled is false; certificates of clients need TLS" -}}
+{{- end -}}
+{{- if and .Values.config.allow_anonymous (include "headstart.asks" .) -}}
+{{- fail "config.allow_anonymous is true, but auth.existingSecret or config.oidc_issuer asks for credentials; leave one of them out" -}}
+{{- end -}}
+{{- if not (or .Values.config.allow_anonymous (include "headstart.asks" .)) -}}
+{{- fail "nothing says who may call; give auth.existingSecret (a token file) or config.oidc_issuer, or say config.allow_anonymous=true, which lets whoever reaches the server do everything" -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled (include "headstart.asks" .) (not .Values.metrics.serviceMonitor.tokenSecret) -}}
+{{- fail "metrics.serviceMonitor.enabled is true, and the server asks for credentials, but metrics.serviceMonitor.tokenSecret names no secret with a token of the scope metrics" -}}
+{{- end -}}
 {{- if and .Values.grpcRoute.enabled (not .Values.grpcRoute.parentRefs) -}}
 {{- fail "grpcRoute.enabled is true, but grpcRoute.parentRefs names no gateway" -}}
 {{- end -}}

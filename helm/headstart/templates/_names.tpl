@@ -72,6 +72,13 @@ annotations:
 {{- default (printf "%s-database" (include "headstart.fullname" .)) .Values.database.existingSecret -}}
 {{- end -}}
 
+{{/* Whether the server asks for credentials; empty if not. */}}
+{{- define "headstart.asks" -}}
+{{- if or .Values.auth.existingSecret .Values.config.oidc_issuer -}}
+yes
+{{- end -}}
+{{- end -}}
+
 {{/* The RayCluster of this chart, and the address of the cluster whosoever it is. */}}
 {{- define "headstart.rayName" -}}
 {{- printf "%s-ray" (include "headstart.fullname" .) -}}

@@ -91,6 +91,16 @@ livenessProbe:
   mountPath: /etc/headstart/tls
   readOnly: true
 {{- end }}
+{{- if .Values.tls.clientCaSecret }}
+- name: client-ca
+  mountPath: /etc/headstart/client-ca
+  readOnly: true
+{{- end }}
+{{- if .Values.auth.existingSecret }}
+- name: tokens
+  mountPath: /etc/headstart/auth
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -123,6 +133,22 @@ livenessProbe:
 - name: tls
   secret:
     secretName: {{ .Values.tls.existingSecret | quote }}
+{{- end }}
+{{- if .Values.tls.clientCaSecret }}
+- name: client-ca
+  secret:
+    secretName: {{ .Values.tls.clientCaSecret | quote }}
+    items:
+      - key: {{ .Values.tls.clientCaSecretKey | quote }}
+        path: ca.crt
+{{- end }}
+{{- if .Values.auth.existingSecret }}
+- name: tokens
+  secret:
+    secretName: {{ .Values.auth.existingSecret | quote }}
+    items:
+      - key: {{ .Values.auth.existingSecretKey | quote }}
+        path: tokens
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

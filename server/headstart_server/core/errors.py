@@ -93,6 +93,18 @@ class NotExportableError(FailedPreconditionError):
     reason = Reason.NOT_EXPORTABLE
 
 
+class UnauthenticatedError(HeadstartError):
+    """The server does not know who calls: credentials are missing, unknown or over. Never says what was sent."""
+
+    reason = Reason.UNAUTHENTICATED
+
+
+class KeysUnavailableError(HeadstartError):
+    """The keys by which tokens are verified cannot be had; trying again may help."""
+
+    reason = Reason.KEYS_UNAVAILABLE
+
+
 class PermissionDeniedError(HeadstartError):
     """The caller may not do this."""
 

@@ -66,6 +66,8 @@ class Executors:
         """Reading a job's data before there is a job: up to a minute."""
         self.loading = Executor("loading", 2, 1_000)
         """Loading models: seconds."""
+        self.credentials = Executor("credential", 2, 100)
+        """Reading changed files of tokens and TLS again, and fetching an issuer's keys: it may not answer."""
 
     @property
     def all(self) -> tuple[Executor, ...]:
@@ -79,6 +81,7 @@ class Executors:
             self.embedding,
             self.planning,
             self.loading,
+            self.credentials,
         )
 
     def close(self) -> None:

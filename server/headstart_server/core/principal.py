@@ -1,4 +1,4 @@
-"""Who calls: a tenant, and what it may do."""
+"""Who calls: a name, its tenant, and what it may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,18 +8,18 @@ from headstart_server.core.names import check_tenant
 
 
 class Scope(StrEnum):
-    """What a caller may do."""
+    """What a caller may do. None of them includes another."""
 
     READ = "read"
-    """Read jobs, models, data sets, artifacts and embedding spaces."""
+    """Read and follow jobs, and read models, data sets, artifacts and embedding spaces."""
     TRAIN = "train"
-    """Plan, start, cancel and delete jobs, and upload and delete data sets."""
+    """Plan, start, cancel and delete jobs; upload and delete data sets; export models, download and delete exports."""
     PREDICT = "predict"
     """Predict and embed."""
-    EXPORT = "export"
-    """Export models, and download and delete artifacts."""
-    MANAGE = "manage"
+    ADMIN = "admin"
     """Delete models and embedding spaces."""
+    METRICS = "metrics"
+    """Scrape the server's metrics, which count for all tenants together."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,18 @@ class Principal:
     tenant: str = ""
     """Empty: the default tenant, of a server without credentials."""
     scopes: frozenset[Scope] = frozenset(Scope)
+    name: str = "anonymous"
+    """For logs: it gives no rights."""
 
     def __post_init__(self) -> None:
         check_tenant(self.tenant)
 
-    def require(self, scope: Scope) -> None:
-        """Raises PermissionDeniedError unless the caller may do this."""
-        if scope not in self.scopes:
-            held = ", ".join(sorted(self.scopes)) or "none"
-            raise PermissionDeniedError(f"this needs the scope {scope.value!r}; the caller's scopes: {held}")
+    def require(self, *scopes: Scope) -> None:
+        """Raises PermissionDeniedError naming the first of these that the caller lacks."""
+        for scope in scopes:
+            if scope not in self.scopes:
+                held = ", ".join(sorted(self.scopes)) or "none"
+                raise PermissionDeniedError(f"this needs the scope {scope.value!r}; the caller's scopes: {held}")
 
 
 ANONYMOUS = Principal()

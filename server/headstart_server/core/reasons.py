@@ -57,6 +57,8 @@ class Reason(_Meaning):
     NOT_FOUND = "NOT_FOUND", "The resource does not exist."
     ALREADY_EXISTS = "ALREADY_EXISTS", "The name is taken by something else."
     REQUEST_ID_REUSED = "REQUEST_ID_REUSED", "The request id was used with another body."
+    UNAUTHENTICATED = "UNAUTHENTICATED", "Credentials are missing, unknown, over, or not meant for this server."
+    KEYS_UNAVAILABLE = "KEYS_UNAVAILABLE", "The keys of the issuer of tokens cannot be fetched; try again."
     PERMISSION_DENIED = "PERMISSION_DENIED", "The caller lacks the scope."
     FAILED_PRECONDITION = "FAILED_PRECONDITION", "The resource is not in a state for this."
     OUT_OF_RANGE = "OUT_OF_RANGE", "The offset lies past the end."
@@ -91,6 +93,7 @@ class Reason(_Meaning):
     DATA_LOSS = "DATA_LOSS", "Files of the state directory are not what was written."
     BAD_DATABASE = "BAD_DATABASE", "The job database cannot be used."
     CANNOT_LISTEN = "CANNOT_LISTEN", "The address is taken, or the certificate cannot be used."
+    BAD_CREDENTIALS_FILE = "BAD_CREDENTIALS_FILE", "The token file or the file of keys cannot be used."
     INTERNAL = "INTERNAL", "The server failed; its log has the details."
 
 

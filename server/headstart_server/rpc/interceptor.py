@@ -1,9 +1,10 @@
-"""Around every RPC: errors to statuses, logs with a request id, metrics. Never a stack trace to a client."""
+"""Around every RPC: who may call, errors to statuses, logs with a request id, metrics; no stack trace to a client."""
 
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import grpc
@@ -12,7 +13,11 @@ import structlog
 from headstart_server import tracing
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
+from headstart_server.rpc.access import Access, access_of
+from headstart_server.rpc.auditing import AuditedCall
+from headstart_server.rpc.callers import known_caller, set_caller
 from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.gate import Gate, credentials_of, headers_of
 from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
@@ -25,40 +30,73 @@ _QUIET = ("/grpc.health.", "/grpc.reflection.")
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps the handler of every RPC of this service."""
 
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
-        """Returns the wrapped handler."""
+        """Returns the wrapped handler; for who is not let in one that refuses, and reads no request."""
         handler = await continuation(call)
         if handler is None:
             return handler
+        access = access_of(call.method.strip("/"))
+        observed = partial(
+            _Quiet if call.method.startswith(_QUIET) else _Observed, call.method.strip("/"), access, self._gate
+        )
+        refusal = await self._refusal(access, call)
+        if refusal is not None:
+            return grpc.stream_stream_rpc_method_handler(_refusing(observed, refusal))
         kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
-        observed = _Quiet if call.method.startswith(_QUIET) else _Observed
-        service, method = call.method.strip("/").split("/", 1)
-        wrapped = _wrapped(getattr(handler, kind), (service, method), observed, handler.request_streaming)
+        wrapped = _wrapped(getattr(handler, kind), observed, handler.request_streaming)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
+
+    async def _refusal(self, access: Access | None, call: Any) -> Exception | None:
+        """Why the caller is not let in, as far as its headers tell: certificates are not to be had here."""
+        set_caller(None)
+        if access is None or self._gate.certificates:
+            return None
+        try:
+            await self._gate.admit(access, headers_of(call.invocation_metadata))
+        except Exception as error:  # noqa: BLE001 - raised again where it becomes a status
+            return error
+        return None
 
 
 def _kind(streams: bool) -> str:
     return "stream" if streams else "unary"
 
 
-def _wrapped(
-    inner: Callable[..., Any], method: tuple[str, str], observed: type["_Quiet"], streams: bool
-) -> Callable[..., Any]:
+def _wrapped(inner: Callable[..., Any], observed: Callable[[Any], "_Quiet"], streams: bool) -> Callable[..., Any]:
     """A handler whose requests can be read and whose errors become statuses. Some write their answers themselves."""
     read = all_readable if streams else readable
 
     async def answer(request: Any, context: Any) -> Any:
-        async with observed(method, context):
-            return await inner(read(request), context)
+        async with observed(context) as call:
+            await call.admit(request)
+            response = await inner(read(request), context)
+            call.answered(response)
+            return response
 
     async def stream(request: Any, context: Any) -> None:
-        async with observed(method, context), aclosing(inner(read(request), context)) as responses:
-            async for response in responses:
-                # written here, not yielded: what cannot be sent is raised here, within `observed`
-                await _write(context, response)
+        async with observed(context) as call:
+            await call.admit(request)
+            async with aclosing(inner(read(request), context)) as responses:
+                async for response in responses:
+                    call.answered(response)
+                    # written here, not yielded: what cannot be sent is raised here, within `observed`
+                    await _write(context, response)
 
     return stream if inspect.isasyncgenfunction(inner) else answer
+
+
+def _refusing(observed: Callable[[Any], "_Quiet"], refusal: Exception) -> Callable[..., Any]:
+    """A handler that refuses every call: as one of streams, which may end before a request is read."""
+
+    async def refuse(_: Any, context: Any) -> None:
+        async with observed(context):
+            raise refusal
+
+    return refuse
 
 
 async def _write(context: Any, response: Any) -> None:
@@ -70,22 +108,38 @@ async def _write(context: Any, response: Any) -> None:
 
 
 class _Quiet:
-    """Turns what one RPC raises into a status."""
+    """Lets a caller in, and turns what one RPC raises into a status."""
 
-    def __init__(self, method: tuple[str, str], context: Any) -> None:
-        self._service, self._method = method
-        self._context = context
+    def __init__(self, method: str, access: Access | None, gate: Gate, context: Any) -> None:
+        self._service, self._method = method.split("/", 1)
+        self._access, self._gate, self._context = access, gate, context
+        self._request_id = new_id()
+        self._audited = AuditedCall(gate.audit, "grpc", method, access, context.peer())
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> "_Quiet":
         self._begin()
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(rpc=self._method, rpc_id=new_id())
+        caller = known_caller()
+        known = {"caller": caller.name, "tenant": caller.tenant} if caller is not None else {}
+        structlog.contextvars.bind_contextvars(rpc=self._method, rpc_id=self._request_id, **known)
+        return self
+
+    async def admit(self, request: Any) -> None:
+        """Lets the caller in, unless that was done before; raises UnauthenticatedError or PermissionDeniedError."""
+        self._audited.asked(request)
+        if self._access is not None and known_caller() is None:
+            await self._gate.admit(self._access, credentials_of(self._context))
+
+    def answered(self, response: Any) -> None:
+        """Takes note of an answer."""
+        self._audited.answered(response, self._request_id)
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code = grpc.StatusCode.OK
-        message, metadata = "", tuple[tuple[str, bytes], ...]()
+        message, reason, metadata = "", "", tuple[tuple[str, bytes], ...]()
         if isinstance(error, HeadstartError):
             code, message, status = status_of(error)
+            reason = error.reason
             metadata = ((DETAILS_KEY, status.SerializeToString()),)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             code = grpc.StatusCode.CANCELLED
@@ -95,6 +149,7 @@ class _Quiet:
             code, message = grpc.StatusCode.INTERNAL, "the server failed; its log has the details"
             _log.exception("rpc failed unexpectedly", exc_info=error)
         self._observe(code, message)
+        self._audited.end(code, reason, self._request_id)
         # who was cancelled hears nothing any more; a handler that aborted has set its own status
         if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)

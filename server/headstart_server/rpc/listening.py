@@ -26,17 +26,19 @@ def require_free_port(host: str, port: int, flag: str) -> None:
         ) from error
 
 
-def require_key_pair(certificate: Path, key: Path) -> None:
-    """Raises FailedPreconditionError for files that are not there, are no PEM, or do not belong together."""
+def require_key_pair(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A context with both; raises FailedPreconditionError for files that are no PEM, or do not belong together."""
     try:
         for path in (certificate, key):
             path.read_bytes()
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, _no_password)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, _no_password)
     except (OSError, ValueError) as error:
         raise _refused(
             f"--tls-certificate {certificate} and --tls-key {key} cannot be used: {_brief(error)}; give a PEM "
             "certificate chain and its private key without a password"
         ) from error
+    return context
 
 
 def _no_password() -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,8 +24,10 @@ from headstart.v1 import (
     training_pb2_grpc,
 )
 
+from headstart_server.rpc.certificates import Certificates, server_credentials
+from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.interceptor import Boundary
-from headstart_server.rpc.listening import require_free_port, require_key_pair
+from headstart_server.rpc.listening import require_free_port
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
@@ -47,14 +48,14 @@ class Endpoint:
     host: str
     port: int
     max_message_bytes: int
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
+    certificates: Certificates | None = None
+    """None: without TLS."""
 
 
 class Server:
     """A gRPC server over a set of servicers, by service name."""
 
-    def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any]) -> None:
+    def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any], gate: Gate) -> None:
         options = [
             ("grpc.max_receive_message_length", endpoint.max_message_bytes),
             ("grpc.max_send_message_length", -1),  # no limit
@@ -64,7 +65,7 @@ class Server:
             # of clients' pings: those that come more often, by default than every 5 minutes, end the connection
             ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
         ]
-        self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
+        self._server = grpc.aio.server(interceptors=[Boundary(gate)], options=options)
         self._health = health.aio.HealthServicer()
         names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         for name, (module, add) in _SERVICES.items():
@@ -98,8 +99,6 @@ class Server:
         require_free_port(endpoint.host, endpoint.port, "--port")
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
         address = f"{host}:{endpoint.port}"
-        if endpoint.tls_certificate is None or endpoint.tls_key is None:
+        if endpoint.certificates is None:
             return int(self._server.add_insecure_port(address))
-        require_key_pair(endpoint.tls_certificate, endpoint.tls_key)
-        pair = (endpoint.tls_key.read_bytes(), endpoint.tls_certificate.read_bytes())
-        return int(self._server.add_secure_port(address, grpc.ssl_server_credentials([pair])))
+        return int(self._server.add_secure_port(address, server_credentials(endpoint.certificates)))

@@ -95,7 +95,7 @@ class EmbeddingService:
 
         What tenants share, the default tenant alone deletes: any other raises PermissionDeniedError.
         """
-        caller.require(Scope.MANAGE)
+        caller.require(Scope.ADMIN)
         runtime = self._tenants.of(caller.tenant).runtime
         if caller.tenant and runtime.layout.shared_content:
             raise PermissionDeniedError(

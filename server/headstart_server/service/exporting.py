@@ -43,7 +43,7 @@ class ExportService:
 
     async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact; raises NotFoundError, and what `Exports.run` does."""
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         # a model that does not exist is refused now, not after the wait for its turn
         await self._executors.files.run(self._tenants.of(caller.tenant).models.get, order.model)
         async with aclosing(self._exports.run(caller.tenant, order)) as found:
@@ -68,7 +68,7 @@ class ExportService:
 
         Raises NotFoundError, OutOfRangeError, or DataLossError where the file ends early.
         """
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         files, artifacts = self._executors.files, self._tenants.of(caller.tenant).artifacts
         source = await files.run(_opened, artifacts, identifier, path, offset)
         try:
@@ -83,7 +83,7 @@ class ExportService:
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes an artifact; raises NotFoundError."""
-        caller.require(Scope.EXPORT)
+        caller.require(Scope.TRAIN)
         await self._executors.files.run(self._tenants.of(caller.tenant).artifacts.delete, identifier)
 
 

@@ -35,7 +35,7 @@ class ModelService:
 
     async def delete(self, caller: Principal, identifier: str) -> None:
         """Deletes a model; raises NotFoundError."""
-        caller.require(Scope.MANAGE)
+        caller.require(Scope.ADMIN)
         # files first: once the live model is dropped, nobody can load it again
         await self._executors.files.run(self._tenants.of(caller.tenant).models.delete, identifier)
         await self._executors.files.run(self._pool.forget, caller.tenant, identifier)

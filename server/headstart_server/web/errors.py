@@ -48,4 +48,6 @@ def _answer(code: grpc.StatusCode, status: Status) -> JSONResponse:
     body = {"code": http, "status": code.name, "message": status.message}
     if status.details:
         body["details"] = MessageToDict(status)["details"]
-    return JSONResponse({"error": body}, http)
+    # RFC 6750, section 3
+    headers = {"WWW-Authenticate": "Bearer"} if code is grpc.StatusCode.UNAUTHENTICATED else None
+    return JSONResponse({"error": body}, http, headers)

@@ -10,12 +10,15 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
 from headstart_server.core.errors import StoppingError, invalid
+from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.measuring import measured
 from headstart_server.rpc.remembered import Remembered
+from headstart_server.web.gate import called
 from headstart_server.web.transcoding import to_json
 
 _QUIET_SECONDS = 15.0
 """After so long without an event a comment is sent: proxies end connections on which nothing happens."""
+_SERVICE, _RPC = "headstart.v1.TrainingService", "WatchTrainJob"
 _RETRY = b"retry: 1000\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
 _END = b"event: end\ndata: {}\n\n"
@@ -33,13 +36,17 @@ _BLOCKS = Remembered(_block, most=1_000)
 class EventStream:
     """Answers with the events of a job after the one that the client saw last."""
 
-    def __init__(self, training: Any) -> None:
-        self._training = training
+    def __init__(self, training: Any, gate: Gate) -> None:
+        self._training, self._gate = training, gate
 
     async def answer(self, request: Request) -> StreamingResponse:
         """Raises NotFoundError before the first byte, so that the browser does not ask again and again."""
-        name, after = f"trainJobs/{request.path_params['id']}", _after(request)
-        await self._training.GetTrainJob(pb.GetTrainJobRequest(name=name), request)
+        name = f"trainJobs/{request.path_params['id']}"
+        with called(self._gate, f"{_SERVICE}/{_RPC}", request) as call:
+            call.asked(pb.GetTrainJobRequest(name=name))
+            await call.admit()
+            after = _after(request)
+            await self._training.GetTrainJob(pb.GetTrainJobRequest(name=name), request)
         watched = self._training.watched(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
         # proxies that gather answers before they pass them on would hold events back (nginx reads this header)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -55,7 +62,7 @@ def _after(request: Request) -> int:
 
 
 async def _measured(watched: _Batches) -> _Batches:
-    with measured("headstart.v1.TrainingService", "WatchTrainJob"):
+    with measured(_SERVICE, _RPC):
         async with aclosing(watched) as found:
             async for events in found:
                 yield events

@@ -1,35 +1,39 @@
-"""The HTTP server, on the event loop of the gRPC server."""
+"""The HTTP server, on the event loop of the gRPC server, with its TLS files."""
 
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from headstart_server.rpc.certificates import Certificates
 from headstart_server.rpc.listening import require_free_port
+from headstart_server.web.gate import CERTIFICATE
 
 
 class HttpServer:
     """Serves an application on a port; 0 takes a free one."""
 
-    def __init__(
-        self, app: ASGIApp, host: str, port: int, certificate: Path | None = None, key: Path | None = None
-    ) -> None:
+    def __init__(self, app: ASGIApp, host: str, port: int, certificates: Certificates | None = None) -> None:
         config = uvicorn.Config(
             app,
             loop="none",
+            http=_Protocol,
             lifespan="off",
             ws="none",
             log_config=None,
             log_level="critical",  # what the application raises is logged by itself, in the server's own format
             access_log=False,
             server_header=False,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
         )
+        config.load()
+        if certificates is not None:
+            config.ssl = _Context(certificates)
         self._server = _Uvicorn(config)
         self._host, self._wanted = host, port
         self._socket: socket.socket | None = None
@@ -60,6 +64,35 @@ class HttpServer:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace_seconds))
         self._server.should_exit = True
         await self._serving
+
+
+class _Protocol(H11Protocol):
+    """Tells the application which names the client's certificate has."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if certificate := transport.get_extra_info("peercert"):
+            self.app_state = {**self.app_state, CERTIFICATE: _names(certificate)}
+
+
+def _names(certificate: Any) -> list[str]:
+    """As gRPC tells them: those beside the subject, then the subject's own."""
+    subject = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
+    return list(dict.fromkeys([*(value for _, value in certificate.get("subjectAltName", ())), *subject]))
+
+
+class _Context(ssl.SSLContext):
+    """Wraps each connection by what is in the TLS files at that time; asyncio asks nothing else of it."""
+
+    _certificates: Certificates
+
+    def __new__(cls, certificates: Certificates) -> "_Context":
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context._certificates = certificates
+        return context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        return self._certificates.value.context.wrap_bio(*arguments, **options)
 
 
 class _Uvicorn(uvicorn.Server):

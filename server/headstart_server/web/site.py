@@ -17,8 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart_server.core.errors import HeadstartError, NotFoundError
 from headstart_server.core.executors import Executors
+from headstart_server.rpc.gate import Gate
 from headstart_server.web.errors import domain_error, unexpected_error
 from headstart_server.web.events import EventStream
+from headstart_server.web.gate import guarded
 from headstart_server.web.health import Exposition, Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.transcoding import endpoint
@@ -40,7 +42,13 @@ _ELSEWHERE = PlainTextResponse("this server answers to localhost alone; start it
 
 
 def site(
-    servicers: Mapping[str, Any], health: Health, executors: Executors, *, max_bytes: int, only_local: bool
+    servicers: Mapping[str, Any],
+    health: Health,
+    executors: Executors,
+    gate: Gate,
+    *,
+    max_bytes: int,
+    only_local: bool,
 ) -> ASGIApp:
     """The application.
 
@@ -48,18 +56,19 @@ def site(
         servicers: By service name, the same as gRPC's.
         health: What `/livez` and `/readyz` say.
         executors: Threads.
+        gate: Who is let in to the API and the metrics; the page itself and health are everybody's.
         max_bytes: Of a request's body.
         only_local: Whether requests must name this machine as their host.
     """
     calls = [
-        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, max_bytes), methods=[route.verb])
+        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, max_bytes, gate), methods=[route.verb])
         for route in ROUTES
     ]
     routes = [
         Path_("/livez", health.live),
         Path_("/readyz", health.readiness),
-        Path_("/metrics", Exposition(executors.files).answer),
-        Path_(f"{ROOT}/trainJobs/{{id}}/events", EventStream(servicers["TrainingService"]).answer),
+        Path_("/metrics", guarded(gate, Exposition(executors.files).answer)),
+        Path_(f"{ROOT}/trainJobs/{{id}}/events", EventStream(servicers["TrainingService"], gate).answer),
         *calls,
         Path_(f"{ROOT}/{{rest:path}}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Mount("/static", StaticFiles(directory=_STATIC)),

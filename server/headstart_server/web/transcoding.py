@@ -1,6 +1,6 @@
 """HTTP requests as calls of the servicers, and their messages as JSON."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseDict, ParseError
@@ -10,22 +10,27 @@ from starlette.responses import Response
 
 from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
 from headstart_server.core.executors import Executor
+from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.measuring import measured
+from headstart_server.web.gate import Endpoint, called
 from headstart_server.web.routes import Route
 
 _JSON = "application/json"
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_bytes: int) -> Endpoint:
+def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_bytes: int, gate: Gate) -> Endpoint:
     """What answers the requests of a route. Messages are read and written on `threads`."""
     call = getattr(servicers[route.service], route.rpc)
+    method = f"{route.service_name}/{route.rpc}"
 
     async def answer(request: Request) -> Response:
-        body = await _body(request, max_bytes) if request.method != "GET" else b""
-        message = await threads.run(_message, route, request, body)
-        with measured(route.service_name, route.rpc):
+        with measured(route.service_name, route.rpc), called(gate, method, request) as made:
+            await made.admit()
+            body = await _body(request, max_bytes) if request.method != "GET" else b""
+            message = await threads.run(_message, route, request, body)
+            made.asked(message)
             found = await call(message, request)
+            made.answered(found)
         return Response(await threads.run(to_json, found), media_type=_JSON)
 
     return answer

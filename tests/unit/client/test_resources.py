@@ -109,7 +109,7 @@ def test_arguments_win_over_the_environment_and_the_environment_over_defaults(
     monkeypatch.setenv("HEADSTART_ROOT_CERTIFICATES", str(tmp_path / "ca.pem"))
     assert Connection.resolve() == Connection("far:1", "t", tls=True, root_certificates=b"PEM")
     assert Connection.resolve("near:2", token="u").address == "near:2"
-    assert not Connection.resolve(tls=False).tls
+    assert not Connection.resolve(tls=False, plaintext_token=True).tls
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.support.certificates import Authority, Pair, server_pair
+
 _PROGRAM = """
 import contextlib, io, json, sys
 from headstart_server.app import main
@@ -26,6 +28,11 @@ SAID = {
     "busy HTTP port": "another --http-port",
     "no certificate": "--tls-certificate",
     "no pem": "--tls-certificate",
+    "wrong token file": "line 1: has 3 fields; write NAME TENANT SCOPES CREDENTIAL",
+    "no token file": "cannot be read: No such file or directory",
+    "no keys": "give a JSON Web Key Set",
+    "no client authority": "--tls-client-ca",
+    "audit log": "audit_log '/proc/none/audit' cannot be written",
     "damaged database": "the job database cannot be used",
     "no database": "the job database cannot be used",
     "no data root": "data_root",
@@ -52,6 +59,9 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Starts:
     (root / "damaged").mkdir()
     (root / "damaged" / "headstart.sqlite").write_bytes(b"no database at all, though long enough to be one " * 40)
     (root / "key.pem").write_text("no PEM")
+    (root / "tokens").write_text("three fields alone\n")
+    pair = Pair.written(root, "server", server_pair(Authority.named("ours")))
+    issuer = ["--oidc-issuer", "https://issuer.example", "--oidc-audience", "headstart"]
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = str(busy.getsockname()[1])
         flags = {
@@ -59,6 +69,11 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Starts:
             "busy HTTP port": ["--host", "127.0.0.1", "--http-port", port],
             "no certificate": ["--tls-certificate", str(root / "none.pem"), "--tls-key", str(root / "none.pem")],
             "no pem": ["--tls-certificate", str(root / "key.pem"), "--tls-key", str(root / "key.pem")],
+            "wrong token file": ["--token-file", str(root / "tokens")],
+            "no token file": ["--token-file", str(root / "none")],
+            "no keys": [*issuer, "--oidc-jwks", str(root / "key.pem")],
+            "no client authority": [*pair.flags, "--tls-client-ca", str(root / "key.pem")],
+            "audit log": ["--audit-log", "/proc/none/audit"],
             "damaged database": ["--state-dir", str(root / "damaged")],
             "no database": ["--database-url", "sqlite:////proc/none/jobs.sqlite"],
             "no data root": ["--data-root", str(root / "none")],

@@ -1,6 +1,10 @@
 // Every request of the page goes through `send`: the JSON API is at /api/v1, the metrics beside it.
 
+import { authorization } from "./session.js";
+
 const ROOT = "/api/v1";
+/** The event of the window when the server does not know who asks; `detail` is what it said. */
+export const UNAUTHENTICATED = "headstart-unauthenticated";
 
 /** What the server, or the way to it, answered in place of an answer. */
 class ApiError extends Error {
@@ -21,18 +25,25 @@ class ApiError extends Error {
   get isMissing() {
     return this.status === "NOT_FOUND";
   }
+
+  /** Whether the token is good, and does not allow this. */
+  get isForbidden() {
+    return this.code === 403;
+  }
 }
 
 async function send(path, { method = "GET", headers = {}, body, signal } = {}) {
   let response;
   try {
-    response = await fetch(path, { method, headers, body, signal, cache: "no-store" });
+    response = await fetch(path, { method, headers: { ...headers, ...authorization() }, body, signal, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The server cannot be reached. Is it running, and is the network up?", 0);
   }
-  if (!response.ok) throw await errorOf(response);
-  return response;
+  if (response.ok) return response;
+  const error = await errorOf(response);
+  if (response.status === 401) dispatchEvent(new CustomEvent(UNAUTHENTICATED, { detail: error.message }));
+  throw error;
 }
 
 async function errorOf(response) {

@@ -1,7 +1,8 @@
 // The page: which view the URL's hash asks for, and what surrounds it.
 
-import { getServer } from "./api.js";
+import { getServer, UNAUTHENTICATED } from "./api.js";
 import { announce, h, replace, setText } from "./dom.js";
+import { signedIn, signIn } from "./session.js";
 import { installSwitch } from "./theme_switch.js";
 
 // A view's modules are loaded when it is first asked for: charts would keep the list of jobs waiting.
@@ -16,6 +17,7 @@ const ROUTES = [
 ];
 
 const main = document.getElementById("main");
+const signOut = document.getElementById("sign-out");
 let leaving = new AbortController();
 
 /** Shows what the hash asks for. A view stops whatever it does when its `signal` aborts. */
@@ -68,6 +70,23 @@ function showUnloaded(root) {
   return "The view did not load";
 }
 
+/** Asks for a token in place of the view, which stops asking the server. */
+async function askForToken({ detail }) {
+  if (leaving.signal.aborted) return; // it is asked for already
+  leaving.abort();
+  const { showSignIn } = await import("./views/sign_in.js");
+  const root = h("div", { class: "view" });
+  replace(main, root);
+  title(showSignIn(root, detail, restart));
+  announce("Sign in");
+}
+
+/** Shows the view anew, for whoever is signed in now. */
+function restart() {
+  signOut.hidden = !signedIn();
+  return show().then(describeServer);
+}
+
 /** Names the window. */
 function title(text) {
   document.title = `${text} · Headstart`;
@@ -85,8 +104,9 @@ async function describeServer() {
     const { version, devices = [] } = await getServer();
     const device = devices.map(({ name, description }) => `${name} (${description})`).join(", ");
     setText(document.getElementById("server-line"), `Headstart ${version}${device ? ` on ${device}` : ""}`);
-  } catch {
-    setText(document.getElementById("server-line"), "The server does not answer. Views try again by themselves.");
+  } catch (error) {
+    const said = error.code === 401 ? "" : "The server does not answer. Views try again by themselves.";
+    setText(document.getElementById("server-line"), said);
   }
 }
 
@@ -95,5 +115,11 @@ document.querySelector("a.skip").addEventListener("click", (event) => {
   main.focus();
 });
 installSwitch(document.getElementById("theme"));
+signOut.hidden = !signedIn();
+signOut.addEventListener("click", () => {
+  signIn("");
+  restart();
+});
+addEventListener(UNAUTHENTICATED, askForToken);
 addEventListener("hashchange", () => show());
 show(true).then(describeServer);

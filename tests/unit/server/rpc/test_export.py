@@ -14,8 +14,10 @@ from headstart.v1 import export_pb2 as pb
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
+from headstart_server.core.principal import ANONYMOUS
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.exports import ExportOrder, Stage
+from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.service.exporting import ExportService
 from headstart_server.storage.folders import SharedFolders
@@ -51,7 +53,8 @@ def registry(tmp_path: Path) -> ArtifactRegistry:
 
 
 def servicer(registry: ArtifactRegistry, exports: Any = None) -> ExportServicer:
-    """The service over these artifacts."""
+    """The service over these artifacts, called by anybody."""
+    set_caller(ANONYMOUS)
     tenants: Any = SimpleNamespace(of=lambda _: SimpleNamespace(artifacts=registry, models=AnyModel()))
     return ExportServicer(ExportService(exports, tenants, Executors()))
 

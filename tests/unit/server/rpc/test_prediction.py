@@ -12,6 +12,8 @@ from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import table_pb2
 from headstart.v1.prediction_pb2_grpc import PredictionServiceStub
 from headstart_server.core.executors import Executors
+from headstart_server.core.principal import ANONYMOUS
+from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.service.prediction import PredictionService
 from headstart_server.serving.batcher import Batcher
@@ -27,6 +29,7 @@ def predictor() -> FakePredictor:
 
 
 def servicer_of(predictor: FakePredictor, batcher: Batcher) -> PredictionServicer:
+    set_caller(ANONYMOUS)
     pool: Any = FakeModelPool(predictor)
     return PredictionServicer(PredictionService(pool, batcher, 100, Executors()))
 

@@ -33,15 +33,15 @@ NEEDED: dict[type, dict[str, Scope]] = {
         "all": Scope.READ,
     },
     PredictionService: {"predict": Scope.PREDICT},
-    EmbeddingService: {"embed": Scope.PREDICT, "spaces": Scope.READ, "delete": Scope.MANAGE},
+    EmbeddingService: {"embed": Scope.PREDICT, "spaces": Scope.READ, "delete": Scope.ADMIN},
     ExportService: {
-        "export": Scope.EXPORT,
-        "download": Scope.EXPORT,
-        "delete": Scope.EXPORT,
+        "export": Scope.TRAIN,
+        "download": Scope.TRAIN,
+        "delete": Scope.TRAIN,
         "get": Scope.READ,
         "all": Scope.READ,
     },
-    ModelService: {"get": Scope.READ, "newest": Scope.READ, "delete": Scope.MANAGE},
+    ModelService: {"get": Scope.READ, "newest": Scope.READ, "delete": Scope.ADMIN},
 }
 CASES = [(service, method, scope) for service, methods in NEEDED.items() for method, scope in methods.items()]
 

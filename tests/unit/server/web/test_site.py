@@ -14,12 +14,15 @@ from headstart.v1 import training_pb2 as pb
 from headstart_server import metrics
 from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError, StoppingError
 from headstart_server.core.executors import Executors
+from headstart_server.rpc.gate import Gate
 from headstart_server.web.health import Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.site import site
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
+
+from tests.support.gates import open_gate
 
 JSON = {"Content-Type": "application/json"}
 LAST = 4
@@ -63,9 +66,11 @@ def servicer() -> FakeServicer:
     return FakeServicer()
 
 
-def app_of(servicer: FakeServicer, health: Health | None = None, *, only_local: bool = True) -> ASGIApp:
+def app_of(
+    servicer: FakeServicer, health: Health | None = None, gate: Gate | None = None, *, only_local: bool = True
+) -> ASGIApp:
     servicers = {route.service: servicer for route in ROUTES}
-    return site(servicers, health or Health(), Executors(), max_bytes=1_000, only_local=only_local)
+    return site(servicers, health or Health(), Executors(), gate or open_gate(), max_bytes=1_000, only_local=only_local)
 
 
 @pytest.fixture

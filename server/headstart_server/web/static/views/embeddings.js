@@ -36,7 +36,7 @@ export function showEmbeddings(root, { signal }) {
   );
   let names = null;
   const load = async () => {
-    const [found, metrics] = await Promise.all([all(listSpaces, "embeddingSpaces", {}, signal), getMetrics(signal)]);
+    const [found, metrics] = await Promise.all([all(listSpaces, "embeddingSpaces", {}, signal), metricsIfAllowed(signal)]);
     names ??= await encoderNames(signal);
     replace(notice);
     replace(saved, savings(metrics, found));
@@ -54,6 +54,16 @@ export function showEmbeddings(root, { signal }) {
     signal,
   );
   return "Embeddings";
+}
+
+/** The server's metrics; none for those who may read the store alone. */
+async function metricsIfAllowed(signal) {
+  try {
+    return await getMetrics(signal);
+  } catch (error) {
+    if (error.isForbidden) return new Map();
+    throw error;
+  }
 }
 
 /** Names of encoders by space, as far as the newest jobs tell. */
@@ -79,7 +89,7 @@ function savings(metrics, spaces) {
   const seconds = metrics.get("headstart_encoder_seconds_saved_total");
   const sum = (field) => spaces.reduce((all, space) => all + number(space[field]), 0);
   const tiles = [
-    ["Hit rate", total ? percent(1 - encoded / total) : "none yet", "rows that no encoder had to read"],
+    ...(metrics.size ? [["Hit rate", total ? percent(1 - encoded / total) : "none yet", "rows that no encoder had to read"]] : []),
     ...(seconds === undefined ? [] : [["Encoder time saved", duration(seconds), "since the server started"]]),
     ["Stored rows", count(sum("rowCount")), counted(spaces.length, "space")],
     ["On disk", bytes(sum("sizeBytes")), null],

@@ -1,0 +1,73 @@
+"""What each RPC asks of its caller, in one table; docs/security.md shows it, and a test holds both to the protos."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headstart_server.core.principal import Scope
+
+READ, TRAIN, PREDICT, ADMIN = Scope.READ, Scope.TRAIN, Scope.PREDICT, Scope.ADMIN
+
+
+@dataclass(frozen=True)
+class Access:
+    """What one RPC asks for."""
+
+    scopes: tuple[Scope, ...] = ()
+    """All of them; none: whoever has valid credentials may call."""
+    changes: bool = False
+    """Whether it makes, changes or deletes something, and stands in the audit log therefore."""
+
+
+_SERVICES: Mapping[str, Mapping[str, Access]] = {
+    "TrainingService": {
+        "TrainJob": Access((TRAIN, READ), changes=True),
+        "WatchTrainJob": Access((READ,)),
+        "GetTrainJob": Access((READ,)),
+        "ListTrainJobs": Access((READ,)),
+        "CancelTrainJob": Access((TRAIN,), changes=True),
+        "PauseTrainJob": Access((TRAIN,), changes=True),
+        "ResumeTrainJob": Access((TRAIN,), changes=True),
+        "DeleteTrainJob": Access((TRAIN,), changes=True),
+        "PlanTrainJob": Access((TRAIN,)),
+    },
+    "PredictionService": {"Predict": Access((PREDICT,)), "PredictStream": Access((PREDICT,))},
+    "ExportService": {
+        "Export": Access((TRAIN,), changes=True),
+        "GetArtifact": Access((READ,)),
+        "ListArtifacts": Access((READ,)),
+        "DownloadArtifact": Access((TRAIN,)),
+        "DeleteArtifact": Access((TRAIN,), changes=True),
+    },
+    "DatasetService": {
+        "UploadDataset": Access((TRAIN,), changes=True),
+        "GetDataset": Access((READ,)),
+        "ListDatasets": Access((READ,)),
+        "DeleteDataset": Access((TRAIN,), changes=True),
+    },
+    "ModelService": {
+        "GetModel": Access((READ,)),
+        "ListModels": Access((READ,)),
+        "DeleteModel": Access((ADMIN,), changes=True),
+    },
+    "EmbeddingService": {
+        "Embed": Access((PREDICT,)),
+        "ListEmbeddingSpaces": Access((READ,)),
+        "DeleteEmbeddingSpace": Access((ADMIN,), changes=True),
+    },
+    "ServerService": {"GetServerInfo": Access()},
+}
+ACCESS: Mapping[str, Access] = {
+    f"headstart.v1.{service}/{rpc}": access for service, rpcs in _SERVICES.items() for rpc, access in rpcs.items()
+}
+"""By `SERVICE/RPC`."""
+METRICS_ACCESS = Access((Scope.METRICS,))
+"""Of `/metrics` over HTTP."""
+_OPEN = "grpc.health."
+_ANYBODY_KNOWN = "grpc.reflection."
+
+
+def access_of(method: str) -> Access | None:
+    """What `SERVICE/RPC` asks for; None for health, which asks for nothing. Raises KeyError for what is not named."""
+    if method.startswith(_OPEN):
+        return None
+    return Access() if method.startswith(_ANYBODY_KNOWN) else ACCESS[method]
