@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 import headstart
@@ -23,6 +24,8 @@ SPECS = {
 ROWS = reviews.columns(reviews.make_rows(3), "review", "price", "category")
 _ENDED = (pb.TrainJob.STATE_SUCCEEDED, pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_CANCELLED)
 _SECONDS = 300.0
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class Scenario:
@@ -59,30 +62,28 @@ class Scenario:
                 data = self._uploaded(client, number)
             request_id = str(UUID(int=draws.getrandbits(128)))
             for sender in [client, other, client][: draws.randint(1, 3)]:
-                run = sender.train(SPECS[spec], data, request_id=request_id)
-                self.history.created.append(Created(request_id, run.name, spec))
-                run.close()
-            cancels = draws.random() < 0.2
-            after = 0
-            while True:
-                watcher = draws.choice([client, other])
-                after, ended = self._watched(watcher, run.name, after, draws.randint(1, 60))
-                if ended:
-                    return
+                name = insisted(self._submitted, sender, spec, data, request_id)
+                self.history.created.append(Created(request_id, name, spec))
+            cancels, after, ended = draws.random() < 0.2, 0, False
+            while not ended:
+                watcher, most = draws.choice([client, other]), draws.randint(1, 60)
+                after, ended = insisted(self._watched, watcher, name, after, most)
                 if cancels and after > 20:
                     cancels = False
-                    self.history.cancelled.add(run.name)
-                    try:
-                        client.jobs.cancel(run.name)
-                    except (
-                        headstart.FailedPrecondition
-                    ):  # it has ended before, by itself or by a call that was repeated
-                        continue
+                    self.history.cancelled.add(name)
+                    # it may have ended before, by itself or by a call whose answer was lost
+                    with suppress(headstart.FailedPrecondition):
+                        insisted(client.jobs.cancel, name)
+
+    def _submitted(self, client: headstart.Client, spec: str, data: headstart.ServerPath | str, request_id: str) -> str:
+        run = client.train(SPECS[spec], data, request_id=request_id)
+        run.close()
+        return run.name
 
     def _uploaded(self, client: headstart.Client, number: int) -> str:
         path = self._world.root / f"rows-{number}.csv"
         reviews.write_csv(path, reviews.make_rows(240))
-        dataset = client.upload_dataset(path)
+        dataset = insisted(client.upload_dataset, path)
         self.history.datasets.add(dataset.name)
         return dataset.name
 
@@ -162,6 +163,18 @@ class Scenario:
                     ending.answers.setdefault(model, []).append([value for row in found for value in row])
         ending.files = self._world.leaked_files(allowed=40)
         return ending
+
+
+def insisted(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a call returns once the server that it asks is there; clients of a broken system try again and again."""
+    deadline = time.monotonic() + _SECONDS
+    while True:
+        try:
+            return call(*args, **kwargs)
+        except headstart.Unavailable:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
 
 
 def unbroken_curves(world: World) -> dict[str, list[pb.TrainJobEvent]]:
