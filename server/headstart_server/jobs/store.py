@@ -42,10 +42,11 @@ class JobStore(JobQueries):
         with unusable_named():
             database = Database(url)
             try:
+                # first: what is damaged would be taken for another version
+                check(database.engine)
                 if migrate or not database.shared:
                     schema.upgrade(database.engine)
                 schema.check(database.engine)
-                check(database.engine)
             except BaseException:
                 database.close()
                 raise

@@ -27,6 +27,8 @@ from headstart_server.storage.storage import Storage
 _log = structlog.get_logger()
 _REMEMBERED_JOBS = 200
 """Jobs whose embedding passes say how fast encoders are."""
+_RELEASE_SECONDS = 1.5
+"""How long a server that stops tries to give its jobs back."""
 _LOOK_SECONDS = 5.0
 """How often the queue is looked at where nobody tells of a new job."""
 
@@ -107,7 +109,7 @@ class Supervisor:
         running = self._attempts.kill()
         if self._attempts.numbers:
             # they note that their jobs wait again; who cannot is reaped when the lease has run out
-            await asyncio.wait(self._slots, timeout=self._settings.retry_seconds)
+            await asyncio.wait(self._slots, timeout=_RELEASE_SECONDS)
         tasks = [*self._slots, *([self._heartbeat] if self._heartbeat is not None else [])]
         for task in tasks:
             task.cancel()

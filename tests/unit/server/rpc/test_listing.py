@@ -20,7 +20,8 @@ from headstart.v1 import (
 )
 from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
-from headstart_server.engines.events import RowCounts, SpecResolved
+from headstart_server.core.states import State
+from headstart_server.engines.events import RowCounts, SpecResolved, StateChange
 from headstart_server.jobs.store import JobStore
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.datasets import DatasetServicer
@@ -96,6 +97,7 @@ async def test_jobs_are_listed_page_by_page(channel: grpc.aio.Channel, jobs: Job
 
 async def test_lists_tell_what_was_resolved_where_it_is_asked_for(channel: grpc.aio.Channel, jobs: JobStore) -> None:
     job, _ = jobs.create(job_record())
+    jobs.append(job.identifier, StateChange(State.PREPARING))
     value = ResolvedValue("trainer.epochs", 5, Origin.DEFAULT)
     jobs.append(job.identifier, SpecResolved(reviews.spec(), [value], RowCounts(3, 2, 1)))
     stub = stub_of(training_pb2_grpc.TrainingServiceStub, channel)
