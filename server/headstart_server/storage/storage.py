@@ -54,6 +54,10 @@ class Storage:
         """The same storage as another tenant has it."""
         return Storage(self.layout.of(tenant), self.url, self.object_store)
 
+    def everyone(self) -> "list[Storage]":
+        """As each tenant has it that has a folder here, the default tenant first."""
+        return [self.of(layout.tenant) for layout in self.layout.everyone()]
+
     def checkpoints(self, job: str) -> SharedFolders:
         """Of one job."""
         return SharedFolders(self.layout.job(job) / "checkpoints", self._below(f"jobs/{job}/checkpoints"))
@@ -89,7 +93,7 @@ class Storage:
 
     def _everyones(self) -> list[SharedFolders]:
         """The published folders of every tenant that has a folder here."""
-        everyone = [self.of(layout.tenant) for layout in self.layout.everyone()]
+        everyone = self.everyone()
         return [self.encoders, *(each for one in everyone for each in (one.datasets, one.models, one.artifacts))]
 
     def _own(self, kind: str) -> ObjectStore | None:
