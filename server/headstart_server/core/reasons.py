@@ -61,6 +61,8 @@ class Reason(_Meaning):
     FAILED_PRECONDITION = "FAILED_PRECONDITION", "The resource is not in a state for this."
     OUT_OF_RANGE = "OUT_OF_RANGE", "The offset lies past the end."
     OVERLOADED = "OVERLOADED", "Too much waits already; try again after the delay of RetryInfo."
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED", "The tenant has used up one of its quotas; the message names it."
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", "The call's deadline passed; what it asked for is not computed any more."
     STOPPING = "STOPPING", "The server is stopping; try again when it is back."
     UNIMPLEMENTED = "UNIMPLEMENTED", "This release leaves this place of the contract empty."
     CANCELLED = "CANCELLED", "The job or call was asked to stop."

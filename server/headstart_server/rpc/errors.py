@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from headstart_server.core import errors
@@ -25,6 +25,7 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.StoppingError: grpc.StatusCode.UNAVAILABLE,
     errors.TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UnimplementedError: grpc.StatusCode.UNIMPLEMENTED,
@@ -61,6 +62,8 @@ def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation
                 BadRequest.FieldViolation(field=item.field, description=item.message) for item in violations
             ]
         )
+    if isinstance(error, errors.QuotaError):
+        yield QuotaFailure(violations=[QuotaFailure.Violation(subject=error.tenant, description=error.quota)])
     if isinstance(error, errors.OverloadedError | errors.StoppingError):
         nanos = round(error.retry_after * 1e9)
         yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))
