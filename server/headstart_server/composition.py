@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import transformers
 from headstart.v1 import server_pb2
 
 from headstart_server import metrics
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.executors import Executors
 from headstart_server.core.files import published_file
@@ -23,8 +25,8 @@ from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines import retention
 from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
-from headstart_server.engines.retention import Limits
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.exports import Exports
@@ -32,6 +34,7 @@ from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.model.registry import ModelRegistry
+from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
@@ -50,16 +53,20 @@ from headstart_server.service.prediction import PredictionService
 from headstart_server.service.retention import Retention
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.limiter import Limits
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, is_loopback
 from headstart_server.storage.storage import Storage
 from headstart_server.web.health import Health
 from headstart_server.web.server import HttpServer
 from headstart_server.web.site import site
+from headstart_server.web.transcoding import Bounds
 
 _log = structlog.get_logger()
 _SWITCH_SECONDS = 0.0005
 """After so long a thread that computes in Python gives way to the event loop, which by default waits 5 ms for each."""
+_MOST_CALLS = 10_000
+"""In hand at a time, open streams included: each takes some tens of kilobytes."""
 _LEAVING_SECONDS = 2.0
 """How long the rest may take once the calls have had their grace."""
 
@@ -87,7 +94,7 @@ class App:
             model_root=str(model_root) if model_root else None,
             hub_allowed=settings.allow_hub,
             image_limits=limits,
-            limits=Limits.of(settings),
+            limits=retention.Limits.of(settings),
         )
         self.supervisor = Supervisor(
             self.jobs,
@@ -101,7 +108,8 @@ class App:
             ),
             self.executors,
         )
-        self.batcher = Batcher()
+        size = max(Limits.size, 4 * settings.max_message_bytes)
+        self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
         self.artifacts = ArtifactRegistry(self.storage.artifacts)
         self.exports = Exports(
             self.artifacts,
@@ -109,9 +117,9 @@ class App:
             self.executors.files,
             settings.concurrent_exports,
         )
-        self.health = Health()
+        self.health, self.calls = Health(), Calls(_MOST_CALLS)
         servicers = self._servicers(sources)
-        self.server = Server(self._endpoint(), servicers)
+        self.server = Server(self._endpoint(), servicers, self.calls)
         self.http = self._http(servicers) if settings.http else None
         self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
 
@@ -142,7 +150,7 @@ class App:
         metrics.unregister(*self.readings)
         self._retention.cancel()
         grace = self.settings.stop_grace
-        stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
+        stops = [self.server.stop(grace), *([self._stop_http(self.http)] if self.http is not None else [])]
         closing = asyncio.gather(*stops)
         await self.supervisor.close()
         await closing
@@ -151,11 +159,17 @@ class App:
         self.batcher.close()
         self.executors.close()
 
+    async def _stop_http(self, http: HttpServer) -> None:
+        end = time.monotonic() + self.settings.stop_grace
+        await self.calls.ended(self.settings.stop_grace)  # until then requests are answered, if only by a refusal
+        await http.stop(max(0.0, end - time.monotonic()))
+
     def _endpoint(self) -> Endpoint:
         settings = self.settings
-        return Endpoint(
-            settings.host, settings.port, settings.max_message_bytes, settings.tls_certificate, settings.tls_key
+        limits = ConnectionLimits(
+            settings.max_message_bytes, settings.max_connection_age, settings.max_connection_age_grace
         )
+        return Endpoint(settings.host, settings.port, limits, settings.tls_certificate, settings.tls_key)
 
     def _http(self, servicers: dict[str, object]) -> HttpServer:
         settings = self.settings
@@ -163,7 +177,7 @@ class App:
             servicers,
             self.health,
             self.executors,
-            max_bytes=settings.max_message_bytes,
+            Bounds(self.calls, settings.max_message_bytes, settings.http_timeout),
             only_local=is_loopback(settings.host),
         )
         return HttpServer(app, settings.host, settings.http_port, settings.tls_certificate, settings.tls_key)

@@ -61,6 +61,24 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(64_000_000, ge=1, le=178_956_970, description="most pixels of an image")
     max_image_ratio: int = Field(100, ge=1, description="most times an image's longer side may be its shorter")
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
+    max_predict_wait: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="seconds for which a Predict or Embed may have to wait for those before it, which is refused "
+        "otherwise; 0: about as long as a batch is computed, so that answers under overload come as fast as ever",
+    )
+    max_connection_age: float = Field(
+        1800.0,
+        ge=0,
+        description="seconds after which gRPC clients are asked to connect anew, for load balancers; 0: never",
+    )
+    max_connection_age_grace: float = Field(
+        21600.0, ge=0, description="seconds that calls on a connection of this age get to end; 0: as long as they take"
+    )
+    http_timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds for which an HTTP request waits that has no Prefer: wait=SECONDS"
+    )
     max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
     cache_days: float = Field(
         30.0, ge=0, description="days for which unused tables/, tokens/ and quarantined shards are kept; 0: forever"

@@ -15,6 +15,8 @@ from headstart.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
+from headstart_server.core.calls import Calls
+from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.server import Endpoint, Server
 
 _EMPTY = {
@@ -29,10 +31,12 @@ _EMPTY = {
 
 
 @asynccontextmanager
-async def served(**servicers: object) -> AsyncIterator[grpc.aio.Channel]:
+async def served(
+    *, calls: Calls | None = None, limits: ConnectionLimits | None = None, **servicers: object
+) -> AsyncIterator[grpc.aio.Channel]:
     """A channel to a server of these servicers, by service name; the other services are empty."""
     every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
-    server = Server(Endpoint("127.0.0.1", 0, 64 << 20), every)
+    server = Server(Endpoint("127.0.0.1", 0, limits or ConnectionLimits()), every, calls or Calls(10_000))
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         yield channel

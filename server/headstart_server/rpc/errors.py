@@ -14,6 +14,9 @@ from headstart_server.rpc.error_size import fitted, shortened
 
 DOMAIN = "headstart.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""When clients with a retry policy try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md)."""
+_NEVER = "-1"
 _MAX_FIELD = 240
 
 CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
@@ -49,6 +52,17 @@ def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Statu
 
     message, status = fitted(error, build)
     return code, message, status
+
+
+def trailers_of(
+    error: errors.HeadstartError, code: grpc.StatusCode, status: Status
+) -> tuple[tuple[str, str | bytes], ...]:
+    """What the trailers of a failed call carry beside its code and message."""
+    details = ((DETAILS_KEY, status.SerializeToString()),)
+    if isinstance(error, errors.OverloadedError | errors.StoppingError):
+        return (*details, (PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
+    # a policy goes by the code alone, which what is too large shares with what comes at a bad time
+    return (*details, (PUSHBACK_KEY, _NEVER)) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else details
 
 
 def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation]) -> Iterator[Message]:

@@ -3,16 +3,19 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from typing import Any
+from contextlib import ExitStack, aclosing
+from functools import partial
+from typing import Any, Self
 
 import grpc
 import structlog
 
 from headstart_server import tracing
+from headstart_server.core import deadlines
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
-from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.errors import status_of, trailers_of
 from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
@@ -20,10 +23,15 @@ _log = structlog.get_logger()
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
+_DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.02
+"""How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and takes its time."""
 
 
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps the handler of every RPC of this service."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
         """Returns the wrapped handler."""
@@ -31,9 +39,11 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler is None:
             return handler
         kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
-        observed = _Quiet if call.method.startswith(_QUIET) else _Observed
         service, method = call.method.strip("/").split("/", 1)
-        wrapped = _wrapped(getattr(handler, kind), (service, method), observed, handler.request_streaming)
+        observed: Callable[[Any], _Quiet] = partial(_Observed, (service, method), self._calls)
+        if call.method.startswith(_QUIET):
+            observed = partial(_Quiet, (service, method))
+        wrapped = _wrapped(getattr(handler, kind), observed, handler.request_streaming)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
 
@@ -42,21 +52,22 @@ def _kind(streams: bool) -> str:
     return "stream" if streams else "unary"
 
 
-def _wrapped(
-    inner: Callable[..., Any], method: tuple[str, str], observed: type["_Quiet"], streams: bool
-) -> Callable[..., Any]:
+def _wrapped(inner: Callable[..., Any], observed: Callable[[Any], "_Quiet"], streams: bool) -> Callable[..., Any]:
     """A handler whose requests can be read and whose errors become statuses. Some write their answers themselves."""
     read = all_readable if streams else readable
 
     async def answer(request: Any, context: Any) -> Any:
-        async with observed(method, context):
+        async with observed(context) as call:
+            call.admit()
             return await inner(read(request), context)
 
     async def stream(request: Any, context: Any) -> None:
-        async with observed(method, context), aclosing(inner(read(request), context)) as responses:
-            async for response in responses:
-                # written here, not yielded: what cannot be sent is raised here, within `observed`
-                await _write(context, response)
+        async with observed(context) as call:
+            call.admit()
+            async with aclosing(inner(read(request), context)) as responses:
+                async for response in responses:
+                    # written here, not yielded: what cannot be sent is raised here, within `observed`
+                    await _write(context, response)
 
     return stream if inspect.isasyncgenfunction(inner) else answer
 
@@ -76,19 +87,22 @@ class _Quiet:
         self._service, self._method = method
         self._context = context
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Self:
+        self._seconds = self._context.time_remaining()
+        deadlines.begin(self._seconds)
         self._begin()
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(rpc=self._method, rpc_id=new_id())
+        return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code = grpc.StatusCode.OK
-        message, metadata = "", tuple[tuple[str, bytes], ...]()
+        message, metadata = "", tuple[tuple[str, str | bytes], ...]()
         if isinstance(error, HeadstartError):
             code, message, status = status_of(error)
-            metadata = ((DETAILS_KEY, status.SerializeToString()),)
+            metadata = trailers_of(error, code, status)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-            code = grpc.StatusCode.CANCELLED
+            code = self._cancelled()
         elif isinstance(error, grpc.aio.AbortError):
             code = grpc.StatusCode.UNKNOWN
         elif error is not None:
@@ -96,8 +110,19 @@ class _Quiet:
             _log.exception("rpc failed unexpectedly", exc_info=error)
         self._observe(code, message)
         # who was cancelled hears nothing any more; a handler that aborted has set its own status
-        if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
+        gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
+        if error is not None and not gone and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
+
+    def _cancelled(self) -> grpc.StatusCode:
+        """What the client sees of a call that was cancelled: its own doing, or that its deadline has passed."""
+        left = deadlines.seconds_left()
+        if left is not None and left <= _DEADLINE_SECONDS + _DEADLINE_SHARE * (self._seconds or 0.0):
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+        return grpc.StatusCode.CANCELLED
+
+    def admit(self) -> None:
+        """Nothing: health is asked of a server that is stopping, too."""
 
     def _begin(self) -> None:
         """Nothing, as `_observe`."""
@@ -109,6 +134,14 @@ class _Quiet:
 class _Observed(_Quiet):
     """Times and counts an RPC, too."""
 
+    def __init__(self, method: tuple[str, str], calls: Calls, context: Any) -> None:
+        super().__init__(method, context)
+        self._calls, self._held = calls, ExitStack()
+
+    def admit(self) -> None:
+        """Raises StoppingError or OverloadedError where the server takes no call now."""
+        self._held.enter_context(self._calls.one())
+
     def _begin(self) -> None:
         self._call = MeasuredCall(self._service, self._method)
         parent = {key: value for key, value in self._context.invocation_metadata() or () if key in _TRACE_HEADERS}
@@ -116,6 +149,7 @@ class _Observed(_Quiet):
         self._span.__enter__()
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
+        self._held.close()
         seconds = self._call.end(code)
         tracing.answered(code.name, code.value[0], failed=code in _OWN_ERRORS)
         self._span.__exit__(None, None, None)

@@ -59,9 +59,7 @@ class Limiter:
         self._refused_time = time.monotonic()
 
     @contextmanager
-    def admitted(
-        self, tenant: str, kind: str, rows: int, size: int, *, however_long: bool = False
-    ) -> Iterator[Permit]:
+    def admitted(self, tenant: str, kind: str, rows: int, size: int, *, however_long: bool = False) -> Iterator[Permit]:
         """Takes the rows of a call, until it is left.
 
         Args:

@@ -21,7 +21,7 @@ from headstart_server.web.errors import domain_error, unexpected_error
 from headstart_server.web.events import EventStream
 from headstart_server.web.health import Exposition, Health
 from headstart_server.web.routes import ROOT, ROUTES
-from headstart_server.web.transcoding import endpoint
+from headstart_server.web.transcoding import Bounds, endpoint
 
 _log = structlog.get_logger()
 _STATIC = Path(__file__).parent / "static"
@@ -40,7 +40,7 @@ _ELSEWHERE = PlainTextResponse("this server answers to localhost alone; start it
 
 
 def site(
-    servicers: Mapping[str, Any], health: Health, executors: Executors, *, max_bytes: int, only_local: bool
+    servicers: Mapping[str, Any], health: Health, executors: Executors, bounds: Bounds, *, only_local: bool
 ) -> ASGIApp:
     """The application.
 
@@ -48,11 +48,11 @@ def site(
         servicers: By service name, the same as gRPC's.
         health: What `/livez` and `/readyz` say.
         executors: Threads.
-        max_bytes: Of a request's body.
+        bounds: What requests may cost.
         only_local: Whether requests must name this machine as their host.
     """
     calls = [
-        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, max_bytes), methods=[route.verb])
+        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, bounds), methods=[route.verb])
         for route in ROUTES
     ]
     routes = [

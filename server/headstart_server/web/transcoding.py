@@ -1,6 +1,7 @@
 """HTTP requests as calls of the servicers, and their messages as JSON."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseDict, ParseError
@@ -8,25 +9,45 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
 
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
 from headstart_server.core.executors import Executor
 from headstart_server.rpc.measuring import measured
 from headstart_server.web.routes import Route
+from headstart_server.web.waiting import answered, preferred_seconds
 
 _JSON = "application/json"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_bytes: int) -> Endpoint:
+@dataclass(frozen=True)
+class Bounds:
+    """What requests may cost."""
+
+    calls: Calls
+    """Of both transports."""
+    max_bytes: int
+    """Of a request's body."""
+    seconds: float
+    """For which a request waits for its answer unless it says otherwise."""
+
+
+def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, bounds: Bounds) -> Endpoint:
     """What answers the requests of a route. Messages are read and written on `threads`."""
     call = getattr(servicers[route.service], route.rpc)
 
     async def answer(request: Request) -> Response:
-        body = await _body(request, max_bytes) if request.method != "GET" else b""
-        message = await threads.run(_message, route, request, body)
-        with measured(route.service_name, route.rpc):
-            found = await call(message, request)
-        return Response(await threads.run(to_json, found), media_type=_JSON)
+        with measured(route.service_name, route.rpc), bounds.calls.one():
+            body = await _body(request, bounds.max_bytes) if request.method != "GET" else b""
+            preferred = preferred_seconds(request)
+            seconds = bounds.seconds if preferred is None else preferred
+            text = await answered(request, work(request, body), seconds)
+        headers = {} if preferred is None else {"Preference-Applied": f"wait={preferred:.0f}"}
+        return Response(text, media_type=_JSON, headers=headers)
+
+    async def work(request: Request, body: bytes) -> str:
+        found = await call(await threads.run(_message, route, request, body), request)
+        return await threads.run(to_json, found)
 
     return answer
 

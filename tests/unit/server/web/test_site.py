@@ -12,11 +12,13 @@ import httpx
 import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server import metrics
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError, StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.web.health import Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.site import site
+from headstart_server.web.transcoding import Bounds
 from prometheus_client import REGISTRY
 from starlette.types import ASGIApp
 from structlog.testing import capture_logs
@@ -65,7 +67,7 @@ def servicer() -> FakeServicer:
 
 def app_of(servicer: FakeServicer, health: Health | None = None, *, only_local: bool = True) -> ASGIApp:
     servicers = {route.service: servicer for route in ROUTES}
-    return site(servicers, health or Health(), Executors(), max_bytes=1_000, only_local=only_local)
+    return site(servicers, health or Health(), Executors(), Bounds(Calls(100), 1_000, 30.0), only_local=only_local)
 
 
 @pytest.fixture
