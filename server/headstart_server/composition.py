@@ -20,13 +20,14 @@ from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.executors import Executors
 from headstart_server.core.files import published_file
 from headstart_server.core.layout import Layout
+from headstart_server.core.quotas import Quotas
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines import retention
 from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
+from headstart_server.engines.retention import Limits as RetentionLimits
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.exports import Exports
@@ -50,6 +51,7 @@ from headstart_server.service.exporting import ExportService
 from headstart_server.service.measurements import readings_of
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
+from headstart_server.service.quota_file import QuotaFile
 from headstart_server.service.retention import Retention
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
@@ -94,8 +96,10 @@ class App:
             model_root=str(model_root) if model_root else None,
             hub_allowed=settings.allow_hub,
             image_limits=limits,
-            limits=retention.Limits.of(settings),
+            limits=RetentionLimits.of(settings),
         )
+        self.quotas = Quotas()
+        self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
         self.supervisor = Supervisor(
             self.jobs,
             WorkerPool(settings.warm_workers),
@@ -107,6 +111,7 @@ class App:
                 max_queued=settings.max_queued_jobs,
             ),
             self.executors,
+            self.quotas,
         )
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
@@ -138,9 +143,10 @@ class App:
             _tell(self.settings.http_port_file, self.http.port)
         _tell(self.settings.port_file, self.server.port)
         self.health.ready = True
-        self._retention = asyncio.create_task(
-            Retention(self.storage, self.settings, self.runtime.store, self.jobs).run()
-        )
+        retention = Retention(self.storage, self.settings, self.runtime.store, self.jobs)
+        self._background = [asyncio.create_task(retention.run())]
+        if self._quota_file is not None:
+            self._background.append(asyncio.create_task(self._quota_file.watch()))
         page = {"page": self._page_url()} if self.http is not None else {}
         _log.info("serving", host=self.settings.host, port=self.server.port, state_dir=str(self.layout.root), **page)
 
@@ -148,7 +154,8 @@ class App:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
         self.health.ready = False
         metrics.unregister(*self.readings)
-        self._retention.cancel()
+        for task in self._background:
+            task.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self._stop_http(self.http)] if self.http is not None else [])]
         closing = asyncio.gather(*stops)
@@ -208,12 +215,14 @@ class App:
         most_rows = settings.max_predict_rows
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(PredictionService(pool, self.batcher, most_rows, executors)),
+            "PredictionService": PredictionServicer(
+                PredictionService(pool, self.batcher, most_rows, executors, self.quotas)
+            ),
             "ExportService": ExportServicer(ExportService(self.exports, self.artifacts, models, executors)),
-            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors)),
+            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors, self.quotas)),
             "ModelService": ModelServicer(ModelService(models, pool, executors)),
             "EmbeddingService": EmbeddingServicer(
-                EmbeddingService(runtime, self.batcher, most_rows, executors), executors.rows
+                EmbeddingService(runtime, self.batcher, most_rows, executors, self.quotas), executors.rows
             ),
             "ServerService": ServerServicer(sources, self._limits(), executors.files),
         }

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     concurrent_exports: int = Field(1, ge=1, le=64, description="exports at the same time, each in its own process")
+    quotas: Path | None = Field(
+        None,
+        description="YAML file of what each tenant may use (docs/limits.md), read again when it changes; none: all",
+    )
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")
     max_message_bytes: int = Field(64 << 20, ge=1 << 20, description="largest gRPC message")
     max_dataset_bytes: int = Field(64 << 30, ge=1, description="largest uploaded file")

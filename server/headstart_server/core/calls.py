@@ -1,4 +1,4 @@
-"""Calls in hand, by whichever transport they come: no more than a bound, and no new ones once the server is stopping."""
+"""Calls in hand, by whichever transport: no more than a bound, and no new ones once the server is stopping."""
 
 import asyncio
 from collections.abc import Iterator

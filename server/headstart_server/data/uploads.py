@@ -1,7 +1,7 @@
 """Uploaded data sets on disk: one folder each with the file and its description."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -118,8 +118,17 @@ class Uploads:
         except FileNotFoundError:
             raise NotFoundError(f"datasets/{identifier} does not exist", field="name") from None
 
-    def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
+    def publish(
+        self,
+        received: Path,
+        display_name: str,
+        file_format: Format,
+        sha256: str,
+        check: Callable[[Dataset], None] = lambda dataset: None,
+    ) -> Dataset:
         """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read.
+
+        `check` is asked about a data set that is new, and may raise to refuse it.
 
         Where there is a data set of these bytes, that one is returned, mended where its own file is damaged.
         """
@@ -140,6 +149,7 @@ class Uploads:
             columns=columns,
             table_files=files,
         )
+        check(dataset)
         with self._folders.publish(dataset.identifier) as folder:
             received.rename(folder / f"data.{file_format}")
             write_description(folder / _DESCRIPTION, asdict(dataset))
@@ -200,11 +210,16 @@ class Upload:
             # `finish` publishes the open file, and a full disk shows here, where it is named.
             self._file.flush()
 
-    def finish(self) -> Dataset:
-        """Publishes; raises InvalidInputError if the digest differs or the file cannot be read."""
+    @property
+    def size(self) -> int:
+        """Bytes received."""
+        return self._size
+
+    def finish(self, check: Callable[[Dataset], None] = lambda dataset: None) -> Dataset:
+        """Publishes as `Uploads.publish`; raises InvalidInputError if the digest differs or the file cannot be read."""
         digest = self._hash.hexdigest()
         if self._expected and digest != self._expected:
             raise invalid(
                 "header.sha256", f"{self._expected!r} was announced, the bytes have {digest}; send the file again"
             )
-        return self._uploads.publish(self._path, self._display_name, self._format, digest)
+        return self._uploads.publish(self._path, self._display_name, self._format, digest, check)

@@ -154,6 +154,12 @@ class JobStore:
         with self._reading.connect() as connection:
             return count_states(connection)
 
+    def count(self, tenant: str, state: State) -> int:
+        """How many of a tenant's jobs are in a state."""
+        query = select(func.count()).select_from(JOBS).where(JOBS.c.tenant == tenant, in_states([state]))
+        with self._reading.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def user_of(self, dataset: str, states: Sequence[State]) -> str | None:
         """The id of a job in some states that reads an uploaded data set; None where there is none."""
         # the text narrows the jobs down; the JSON tells whether one of the sources is the data set

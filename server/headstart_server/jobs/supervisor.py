@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from headstart_server import metrics, tracing
-from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
+from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError, QuotaError
 from headstart_server.core.executors import Executors
+from headstart_server.core.quotas import Quotas
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
@@ -53,8 +54,15 @@ class Supervisor:
     """Runs on the server's event loop; database calls run on threads."""
 
     def __init__(
-        self, store: JobStore, pool: WorkerPool, storage: Storage, settings: SupervisorSettings, executors: Executors
+        self,
+        store: JobStore,
+        pool: WorkerPool,
+        storage: Storage,
+        settings: SupervisorSettings,
+        executors: Executors,
+        quotas: Quotas | None = None,
     ) -> None:
+        self._quotas = quotas or Quotas()
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
         self._executors = executors
         self._layout = storage.layout
@@ -141,12 +149,12 @@ class Supervisor:
         return self._log.closed
 
     async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
-        if len(self._waiting) >= self._settings.max_queued:
+        if refusal := await self._refusal(job):
             # a repeated request is answered however many wait
             known = await self._executors.store.run(self._store.known, job)
             if known is not None:
                 return known, False
-            raise OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
+            raise refusal
         # before it is stored: of many who submit at once no more than the limit pass the check above
         self._waiting.add(job.identifier)
         new = False
@@ -161,6 +169,19 @@ class Supervisor:
             if trace := tracing.carrier():
                 self._traces[stored.identifier] = trace
         return stored, new
+
+    async def _refusal(self, job: JobRecord) -> OverloadedError | None:
+        """Why a new job cannot be queued now; None where it can."""
+        if len(self._waiting) >= self._settings.max_queued:
+            return OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
+        if self._quotas.of(job.tenant).queued_jobs is None:
+            return None
+        try:
+            queued = await self._executors.store.run(self._store.count, job.tenant, State.QUEUED)
+            self._quotas.require_queued(job.tenant, queued)
+        except QuotaError as error:
+            return error
+        return None
 
     async def _cancel(self, identifier: str) -> JobRecord:
         job = await self._log.write(self._store.cancel, identifier)

@@ -17,6 +17,7 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 """When clients with a retry policy try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md)."""
 _NEVER = "-1"
+Trailers = tuple[tuple[str, str | bytes], ...]
 _MAX_FIELD = 240
 
 CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
@@ -54,11 +55,9 @@ def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Statu
     return code, message, status
 
 
-def trailers_of(
-    error: errors.HeadstartError, code: grpc.StatusCode, status: Status
-) -> tuple[tuple[str, str | bytes], ...]:
+def trailers_of(error: errors.HeadstartError, code: grpc.StatusCode, status: Status) -> Trailers:
     """What the trailers of a failed call carry beside its code and message."""
-    details = ((DETAILS_KEY, status.SerializeToString()),)
+    details: Trailers = ((DETAILS_KEY, status.SerializeToString()),)
     if isinstance(error, errors.OverloadedError | errors.StoppingError):
         return (*details, (PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
     # a policy goes by the code alone, which what is too large shares with what comes at a bad time

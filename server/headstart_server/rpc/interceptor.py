@@ -15,7 +15,7 @@ from headstart_server.core import deadlines
 from headstart_server.core.calls import Calls
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
-from headstart_server.rpc.errors import status_of, trailers_of
+from headstart_server.rpc.errors import Trailers, status_of, trailers_of
 from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
 
@@ -24,7 +24,7 @@ _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
 _DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.02
-"""How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and takes its time."""
+"""How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and not at once."""
 
 
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -97,7 +97,8 @@ class _Quiet:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code = grpc.StatusCode.OK
-        message, metadata = "", tuple[tuple[str, str | bytes], ...]()
+        message = ""
+        metadata: Trailers = ()
         if isinstance(error, HeadstartError):
             code, message, status = status_of(error)
             metadata = trailers_of(error, code, status)

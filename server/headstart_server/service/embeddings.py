@@ -14,6 +14,7 @@ from headstart_server.core.errors import CancelledError, invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.quotas import Quotas
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import unfitted
 from headstart_server.data.tables import table_of_arrow
@@ -65,7 +66,15 @@ class Embeddings:
 class EmbeddingService:
     """Use cases of embeddings. Runs on the server's event loop."""
 
-    def __init__(self, runtime: RuntimeContext, batcher: Batcher, max_rows: int, executors: Executors) -> None:
+    def __init__(
+        self,
+        runtime: RuntimeContext,
+        batcher: Batcher,
+        max_rows: int,
+        executors: Executors,
+        quotas: Quotas | None = None,
+    ) -> None:
+        self._quotas = quotas or Quotas()
         self._runtime, self._batcher, self._max_rows, self._executors = runtime, batcher, max_rows, executors
         # one for all calls, since it keeps the encoder that was used last
         self._context = pass_context(runtime, lambda: None)
@@ -80,6 +89,7 @@ class EmbeddingService:
         limiter, kind = self._batcher.limiter, _kind(order.feature)
         # before anything is done for the caller, so that a refusal costs little
         with limiter.admitted(caller.tenant, kind, order.rows, order.size) as permit:
+            await self._quotas.taken_rows(caller.tenant, order.rows)
             turns = _Turns(self._batcher, permit, asyncio.get_running_loop())
             try:
                 return await self._executors.embedding.run(self._embed, order, turns)

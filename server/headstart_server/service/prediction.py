@@ -9,6 +9,7 @@ from headstart_server.core import deadlines
 from headstart_server.core.errors import invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.quotas import Quotas
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
@@ -49,7 +50,10 @@ class Prediction:
 class PredictionService:
     """Use cases of predictions. Runs on the server's event loop."""
 
-    def __init__(self, pool: ModelPool, batcher: Batcher, max_rows: int, executors: Executors) -> None:
+    def __init__(
+        self, pool: ModelPool, batcher: Batcher, max_rows: int, executors: Executors, quotas: Quotas | None = None
+    ) -> None:
+        self._quotas = quotas or Quotas()
         self._pool, self._batcher, self._max_rows, self._executors = pool, batcher, max_rows, executors
 
     async def predict(self, caller: Principal, order: PredictOrder) -> Prediction:
@@ -58,6 +62,7 @@ class PredictionService:
         limiter = self._batcher.limiter
         # before anything is done for the caller, so that a refusal costs little
         with limiter.admitted(caller.tenant, order.model, order.rows, order.size, however_long=order.begun) as permit:
+            await self._quotas.taken_rows(caller.tenant, order.rows, patient=order.begun)
             predictor = self._pool.loaded(order.model)
             if predictor is None:
                 predictor = await self._executors.loading.run(self._pool.get, order.model)
