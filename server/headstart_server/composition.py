@@ -212,17 +212,18 @@ class App:
             settings.max_plan_bytes,
         )
         training = TrainingService(admission, self.supervisor, self.jobs, runtime.store, layout, executors)
-        most_rows = settings.max_predict_rows
+        most_rows, quotas = settings.max_predict_rows, self.quotas
+        predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
         return {
             "TrainingService": TrainingServicer(training),
             "PredictionService": PredictionServicer(
-                PredictionService(pool, self.batcher, most_rows, executors, self.quotas)
+                PredictionService(pool, self.batcher, most_rows, executors, quotas)
             ),
             "ExportService": ExportServicer(ExportService(self.exports, self.artifacts, models, executors)),
-            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors, self.quotas)),
+            "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors, quotas)),
             "ModelService": ModelServicer(ModelService(models, pool, executors)),
             "EmbeddingService": EmbeddingServicer(
-                EmbeddingService(runtime, self.batcher, most_rows, executors, self.quotas), executors.rows
+                EmbeddingService(runtime, self.batcher, most_rows, executors, quotas), executors.rows
             ),
             "ServerService": ServerServicer(sources, self._limits(), executors.files),
         }

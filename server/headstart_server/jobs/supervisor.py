@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from headstart_server import metrics, tracing
-from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError, QuotaError
+from headstart_server.core.errors import DataLossError, HeadstartError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.quotas import Quotas
 from headstart_server.core.reasons import Notice, Reason
@@ -22,6 +22,7 @@ from headstart_server.engines.events import JobFailure, StateChange
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import follow
 from headstart_server.jobs.process import WorkerPool, WorkerProcess
+from headstart_server.jobs.queue_limits import QueueLimits
 from headstart_server.jobs.records import JobRecord, LogEntry
 from headstart_server.jobs.store import JobStore
 from headstart_server.spec.model import TrainSpec
@@ -62,9 +63,9 @@ class Supervisor:
         executors: Executors,
         quotas: Quotas | None = None,
     ) -> None:
-        self._quotas = quotas or Quotas()
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
         self._executors = executors
+        self._limits = QueueLimits(settings.max_queued, quotas or Quotas(), store, executors.store)
         self._layout = storage.layout
         self._log = EventLog(store, executors.store, executors.reports)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
@@ -149,7 +150,7 @@ class Supervisor:
         return self._log.closed
 
     async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
-        if refusal := await self._refusal(job):
+        if refusal := await self._limits.refusal(job, len(self._waiting)):
             # a repeated request is answered however many wait
             known = await self._executors.store.run(self._store.known, job)
             if known is not None:
@@ -169,19 +170,6 @@ class Supervisor:
             if trace := tracing.carrier():
                 self._traces[stored.identifier] = trace
         return stored, new
-
-    async def _refusal(self, job: JobRecord) -> OverloadedError | None:
-        """Why a new job cannot be queued now; None where it can."""
-        if len(self._waiting) >= self._settings.max_queued:
-            return OverloadedError(f"{self._settings.max_queued} jobs wait already; try again later", retry_after=30)
-        if self._quotas.of(job.tenant).queued_jobs is None:
-            return None
-        try:
-            queued = await self._executors.store.run(self._store.count, job.tenant, State.QUEUED)
-            self._quotas.require_queued(job.tenant, queued)
-        except QuotaError as error:
-            return error
-        return None
 
     async def _cancel(self, identifier: str) -> JobRecord:
         job = await self._log.write(self._store.cancel, identifier)
