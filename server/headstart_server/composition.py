@@ -216,9 +216,7 @@ class App:
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(
-                PredictionService(pool, self.batcher, most_rows, executors, quotas)
-            ),
+            "PredictionService": PredictionServicer(predictions),
             "ExportService": ExportServicer(ExportService(self.exports, self.artifacts, models, executors)),
             "DatasetService": DatasetServicer(DatasetService(uploads, self.jobs, executors, quotas)),
             "ModelService": ModelServicer(ModelService(models, pool, executors)),
