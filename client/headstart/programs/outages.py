@@ -31,7 +31,7 @@ class Outages:
         self._reached = False
 
     def ridden_out(self, flow: Flow[T]) -> Flow[T]:
-        """Do as a flow does, but repeat its calls that read or compute while the server is away or busy, within a bound.
+        """Do as a flow does, but repeat calls that read or compute while the server is away or busy, within a bound.
 
         The bound is the policy's `restart_timeout`, or `give_up_after` where the server says that it is stopping or
         busy; a `timeout` shortens both.
