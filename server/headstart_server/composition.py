@@ -59,6 +59,7 @@ from headstart_server.serving.limiter import Limits
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, is_loopback
 from headstart_server.storage.storage import Storage
+from headstart_server.web.bodies import Bodies
 from headstart_server.web.health import Health
 from headstart_server.web.server import HttpServer
 from headstart_server.web.site import site
@@ -184,7 +185,7 @@ class App:
             servicers,
             self.health,
             self.executors,
-            Bounds(self.calls, settings.max_message_bytes, settings.http_timeout),
+            Bounds(self.calls, Bodies(settings.max_message_bytes, Limits.size), settings.http_timeout),
             only_local=is_loopback(settings.host),
         )
         return HttpServer(app, settings.host, settings.http_port, settings.tls_certificate, settings.tls_key)

@@ -1,7 +1,6 @@
 """What a text encoder returns, found out at the door: by a pass on torch's meta device, which computes shapes alone."""
 
 import json
-import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +18,7 @@ from headstart_server.encoders.text_models import (
 )
 
 _PROBE_TOKENS = 8
-_SHAPES: dict[str, "TextShape"] = {}
-_LOCK = threading.Lock()
+_SHAPES: BoundedCache[str, "TextShape"] = BoundedCache(256)
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,7 @@ def text_shape(config: Any) -> TextShape:
     Building a model of a few hundred layers takes a second, so answers are kept by configuration.
     """
     key = json.dumps(config.to_dict(), sort_keys=True, default=str)
-    with _LOCK:
-        if key not in _SHAPES:
-            _SHAPES[key] = _found(config)
-        return _SHAPES[key]
+    return _SHAPES.get(key, lambda: _found(config))
 
 
 def _found(config: Any) -> TextShape:

@@ -12,7 +12,13 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core import errors
-from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
+from headstart_server.core.errors import (
+    FailedPreconditionError,
+    HeadstartError,
+    InvalidInputError,
+    OverloadedError,
+    Violation,
+)
 from headstart_server.core.executors import Executor
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
@@ -24,6 +30,10 @@ _log = structlog.get_logger()
 EXPORT_PROCESS = ProcessSettings(
     command=(sys.executable, "-m", "headstart_server.jobs.export_worker"), purpose="export"
 )
+
+
+MOST_EXPORTS = 200
+"""That wait or run: each is an open stream."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +84,14 @@ class Exports:
         """Stages, then the artifact. Who stops listening ends the export.
 
         Raises what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
-        process died, NotFoundError where the model was deleted.
+        process died, NotFoundError where the model was deleted; and OverloadedError where too many wait.
         """
         known = await self._files.run(self._artifacts.find, order.model, order.format, head_only=order.head_only)
         if known is not None:
             yield known
             return
+        if self._before >= MOST_EXPORTS:
+            raise OverloadedError(f"{self._before} exports wait or run already; try again later", retry_after=30)
         waiting = self._turns.locked()
         self._before += 1
         try:

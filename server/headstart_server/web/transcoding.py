@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.executors import Executor
 from headstart_server.rpc.measuring import measured
+from headstart_server.web.bodies import JSON, Bodies
 from headstart_server.web.routes import Route
 from headstart_server.web.waiting import answered, preferred_seconds
 
-_JSON = "application/json"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -26,8 +26,7 @@ class Bounds:
 
     calls: Calls
     """Of both transports."""
-    max_bytes: int
-    """Of a request's body."""
+    bodies: Bodies
     seconds: float
     """For which a request waits for its answer unless it says otherwise."""
 
@@ -37,13 +36,13 @@ def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, boun
     call = getattr(servicers[route.service], route.rpc)
 
     async def answer(request: Request) -> Response:
-        with measured(route.service_name, route.rpc), bounds.calls.one():
-            body = await _body(request, bounds.max_bytes) if request.method != "GET" else b""
+        with measured(route.service_name, route.rpc), bounds.calls.one(), bounds.bodies.one() as given:
+            body = await given.read(request) if request.method != "GET" else b""
             preferred = preferred_seconds(request)
             seconds = bounds.seconds if preferred is None else preferred
             text = await answered(request, work(request, body), seconds)
         headers = {} if preferred is None else {"Preference-Applied": f"wait={preferred:.0f}"}
-        return Response(text, media_type=_JSON, headers=headers)
+        return Response(text, media_type=JSON, headers=headers)
 
     async def work(request: Request, body: bytes) -> str:
         found = await call(await threads.run(_message, route, request, body), request)
@@ -94,21 +93,3 @@ def _from_query(message: Message, request: Request) -> None:
 
 def _unlike(message: Message, error: Exception) -> InvalidInputError:
     return invalid("", f"the request is no {message.DESCRIPTOR.name} in protobuf's JSON mapping: {error}")
-
-
-async def _body(request: Request, max_bytes: int) -> bytes:
-    """The body of a request that changes something, or asks for work.
-
-    A page of another origin can send such a request only as a form does, which this refuses: any other content type
-    makes a browser ask first, and it is told nothing (https://fetch.spec.whatwg.org/#http-cors-protocol).
-    """
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != _JSON:
-        raise invalid("Content-Type", f"{given!r} is not understood; send {_JSON}, also without a body")
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > max_bytes:
-            raise TooLargeError(f"the request body is larger than {max_bytes:,} bytes; use gRPC, or send fewer rows")
-        parts.append(part)
-    return b"".join(parts)

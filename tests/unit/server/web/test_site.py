@@ -15,6 +15,7 @@ from headstart_server import metrics
 from headstart_server.core.calls import Calls
 from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError, StoppingError
 from headstart_server.core.executors import Executors
+from headstart_server.web.bodies import Bodies
 from headstart_server.web.health import Health
 from headstart_server.web.routes import ROOT, ROUTES
 from headstart_server.web.site import site
@@ -67,7 +68,13 @@ def servicer() -> FakeServicer:
 
 def app_of(servicer: FakeServicer, health: Health | None = None, *, only_local: bool = True) -> ASGIApp:
     servicers = {route.service: servicer for route in ROUTES}
-    return site(servicers, health or Health(), Executors(), Bounds(Calls(100), 1_000, 30.0), only_local=only_local)
+    return site(
+        servicers,
+        health or Health(),
+        Executors(),
+        Bounds(Calls(100), Bodies(1_000, 10_000), 30.0),
+        only_local=only_local,
+    )
 
 
 @pytest.fixture
