@@ -1,6 +1,7 @@
 """What a text encoder returns, found out at the door: by a pass on torch's meta device, which computes shapes alone."""
 
 import json
+import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,9 @@ from headstart_server.encoders.text_models import (
 )
 
 _PROBE_TOKENS = 8
-_SHAPES: BoundedCache[str, "TextShape"] = BoundedCache(256)
+_SHAPES: dict[str, "TextShape"] = {}
+_MOST_SHAPES = 256
+_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,12 @@ def text_shape(config: Any) -> TextShape:
     Building a model of a few hundred layers takes a second, so answers are kept by configuration.
     """
     key = json.dumps(config.to_dict(), sort_keys=True, default=str)
-    return _SHAPES.get(key, lambda: _found(config))
+    with _LOCK:
+        if key not in _SHAPES:
+            if len(_SHAPES) >= _MOST_SHAPES:
+                del _SHAPES[next(iter(_SHAPES))]
+            _SHAPES[key] = _found(config)
+        return _SHAPES[key]
 
 
 def _found(config: Any) -> TextShape:
