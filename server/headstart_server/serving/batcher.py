@@ -33,8 +33,7 @@ class Batcher:
 
     def __init__(self, max_batch_rows: int = 256, limits: Limits | None = None) -> None:
         self._max_batch = max_batch_rows
-        self._speeds = Speeds()
-        self.limiter = Limiter(limits or Limits(), self._speeds)
+        self.limiter = Limiter(limits or Limits(), Speeds())
         """Whose permits rows need before anything is done for them."""
         self._queue: FairQueue[Work] = FairQueue()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
@@ -48,7 +47,7 @@ class Batcher:
         Many rows are answered piece by piece, each piece queueing anew, so that nobody waits for all of somebody else's
         rows, and those of a caller who has gone are not computed.
         """
-        most = partial(self._speeds.rows_within, permit.kind, _PIECE_SECONDS, self._max_batch)
+        most = partial(self.limiter.speeds.rows_within, permit.kind, _PIECE_SECONDS, self._max_batch)
         loop, answers = asyncio.get_running_loop(), []
         for piece in rows.pieces(most):
             if not piece.pending:
@@ -132,7 +131,9 @@ class Batcher:
 
     def _most_rows(self, permit: Permit) -> int:
         """Of a batch that begins with rows of this kind."""
-        return self._speeds.rows_within(permit.kind, self._speeds.batch_seconds(permit.kind), self._max_batch)
+        return self.limiter.speeds.rows_within(
+            permit.kind, self.limiter.speeds.batch_seconds(permit.kind), self._max_batch
+        )
 
     def _finish(self, batch: Sequence[Work], done: "asyncio.Future[_Done]") -> None:
         error = done.exception()
@@ -156,7 +157,7 @@ class Batcher:
         if not batch[0].count:  # known only now
             permit.waiting = max(0, permit.waiting - rows)
         if rows:
-            self._speeds.observe(permit.kind, rows, seconds)
+            self.limiter.speeds.observe(permit.kind, rows, seconds)
 
 
 def _end(work: Work, outcome: str, error: Exception) -> None:

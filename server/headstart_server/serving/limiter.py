@@ -50,7 +50,7 @@ class Limiter:
     """Everything that was taken and is not answered yet. Used on one event loop."""
 
     def __init__(self, limits: Limits, speeds: Speeds) -> None:
-        self._limits, self._speeds = limits, speeds
+        self._limits, self.speeds = limits, speeds
         self._permits: dict[str, dict[Permit, None]] = {}
         """By tenant, in order."""
         self._rows = self._size = 0
@@ -127,7 +127,7 @@ class Limiter:
         waiting, cost = self._ahead(permit), self._cost(permit)
         if waiting == 0 and not self._too_many_unmeasured(permit):
             return  # it is computed next: nobody could do better
-        bound = self._limits.wait or self._speeds.batch_seconds(permit.kind)
+        bound = self._limits.wait or self.speeds.batch_seconds(permit.kind)
         left = deadlines.seconds_left()
         if self._too_many_unmeasured(permit) or waiting > max(bound - cost, cost):
             raise OverloadedError(
@@ -157,11 +157,11 @@ class Limiter:
         )
 
     def _cost(self, permit: Permit) -> float:
-        return self._speeds.seconds(permit.kind, permit.waiting)
+        return self.speeds.seconds(permit.kind, permit.waiting)
 
     def _too_many_unmeasured(self, permit: Permit) -> bool:
         """Whether rows wait of which nobody knows how long they take: those of a model that is being loaded."""
-        if self._speeds.knows(permit.kind):
+        if self.speeds.knows(permit.kind):
             return False
         same = [each for each in self._permits.get(permit.tenant, {}) if each.kind == permit.kind]
         return bool(same) and sum(each.waiting for each in same) + permit.rows > _UNMEASURED_ROWS
@@ -172,6 +172,6 @@ class Limiter:
         self._refused *= math.exp((self._refused_time - now) / _REMEMBERED_SECONDS)
         self._refused += self._cost(permit)
         self._refused_time = now
-        bound = self._limits.wait or self._speeds.batch_seconds(permit.kind)
+        bound = self._limits.wait or self.speeds.batch_seconds(permit.kind)
         # at random, so that those who were refused at the same time do not come back at the same time
         return min(_LONGEST_RETRY, max(bound, self._refused) * random.uniform(0.5, 1.5))

@@ -66,15 +66,12 @@ def servicer() -> FakeServicer:
     return FakeServicer()
 
 
-def app_of(servicer: FakeServicer, health: Health | None = None, *, only_local: bool = True) -> ASGIApp:
+def app_of(
+    servicer: FakeServicer, health: Health | None = None, *, only_local: bool = True, calls: Calls | None = None
+) -> ASGIApp:
     servicers = {route.service: servicer for route in ROUTES}
-    return site(
-        servicers,
-        health or Health(),
-        Executors(),
-        Bounds(Calls(100), Bodies(1_000, 10_000), 30.0),
-        only_local=only_local,
-    )
+    bounds = Bounds(calls or Calls(100), Bodies(1_000, 10_000), 30.0)
+    return site(servicers, health or Health(), Executors(), bounds, only_local=only_local)
 
 
 @pytest.fixture
