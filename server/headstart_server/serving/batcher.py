@@ -12,7 +12,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import DeadlineExceededError
 from headstart_server.serving.fair_queue import FairQueue
 from headstart_server.serving.inputs import Reuse
-from headstart_server.serving.limiter import Limiter, Limits, Permit
+from headstart_server.serving.limiter import PIECE_SECONDS, Limiter, Limits, Permit
 from headstart_server.serving.places import Places
 from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Answer, Rows
@@ -22,8 +22,6 @@ from headstart_server.serving.work import Prediction, Step, Work
 T = TypeVar("T")
 _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
-_PIECE_SECONDS = 0.1
-"""How long a piece of a call with many rows may compute, for which a call with few may have to wait."""
 _Done = tuple[list[Any], float]
 """Results, and the seconds that they took."""
 
@@ -47,7 +45,7 @@ class Batcher:
         Many rows are answered piece by piece, each piece queueing anew, so that nobody waits for all of somebody else's
         rows, and those of a caller who has gone are not computed.
         """
-        most = partial(self.limiter.speeds.rows_within, permit.kind, _PIECE_SECONDS, self._max_batch)
+        most = partial(self.limiter.speeds.rows_within, permit.kind, PIECE_SECONDS, self._max_batch)
         loop, answers = asyncio.get_running_loop(), []
         for piece in rows.pieces(most):
             if not piece.pending:
@@ -88,7 +86,7 @@ class Batcher:
 
     async def _turn(self, work: Work) -> Any:
         # whatever touches the queue runs on the event loop, so that it needs no lock
-        self._queue.add(work.permit.tenant, work)
+        self._queue.add(work.permit.tenant, work, large=self.limiter.is_large(work.permit))
         if not self._running:
             self._running = True
             self._start_next()

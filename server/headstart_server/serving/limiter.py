@@ -15,6 +15,10 @@ from headstart_server.core import deadlines
 from headstart_server.core.errors import OverloadedError
 from headstart_server.serving.speeds import Speeds
 
+PIECE_SECONDS = 0.1
+"""How long a piece of a large call may compute, for which a small one may have to wait."""
+_UNMEASURED_PIECE = 32
+"""Rows of a call above which it is taken for a large one while nobody knows how long they take."""
 _UNMEASURED_ROWS = 256
 """Of one kind that wait at most while nobody knows how long they take."""
 _LONGEST_RETRY = 30.0
@@ -146,15 +150,21 @@ class Limiter:
         """Seconds that others' rows will be computed before this call is answered.
 
         Callers take turns, and so do tenants: of larger calls, and of what other tenants have waiting, no more comes
-        before it than it has itself.
+        before it than it has itself. Small calls wait for no more than a piece of a large one, whatever the rest.
         """
-        cost = self._cost(permit)
-        own = sum(min(self._cost(each), cost) for each in self._permits.get(permit.tenant, {}))
-        return own + sum(
-            min(sum(map(self._cost, permits)), own + cost)
+        cost, large = self._cost(permit), self.is_large(permit)
+        ahead = {
+            tenant: [min(self._cost(each), cost) for each in permits if large or not self.is_large(each)]
             for tenant, permits in self._permits.items()
-            if tenant != permit.tenant
-        )
+        }
+        own = sum(ahead.pop(permit.tenant, []))
+        return own + sum(min(sum(costs), own + cost) for costs in ahead.values())
+
+    def is_large(self, permit: Permit) -> bool:
+        """Whether a call is computed in pieces, between which others have their turn."""
+        if not self.speeds.knows(permit.kind):
+            return permit.rows > _UNMEASURED_PIECE
+        return self.speeds.seconds(permit.kind, permit.rows) > PIECE_SECONDS
 
     def _cost(self, permit: Permit) -> float:
         return self.speeds.seconds(permit.kind, permit.waiting)

@@ -27,6 +27,17 @@ def test_who_had_its_turn_comes_after_the_others() -> None:
     assert not queue
 
 
+def test_small_items_and_large_ones_take_turns() -> None:
+    queue: FairQueue[int] = FairQueue()
+    for item, large in ((1, True), (2, True), (3, False), (4, False), (5, False)):
+        queue.add("a", item, large=large)
+    assert list(queue) == [3, 1, 4, 2, 5]
+    queue.remove({3, 4})
+    assert list(queue) == [1, 5, 2]
+    queue.remove({1})
+    assert list(queue) == [5, 2]
+
+
 @given(st.lists(st.sampled_from("abc"), max_size=30), st.integers(0, 2**30))
 def test_nothing_is_lost_and_each_tenants_items_stay_in_order(tenants: list[str], chosen: int) -> None:
     items = [(tenant, number) for number, tenant in enumerate(tenants)]

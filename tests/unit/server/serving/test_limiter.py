@@ -55,18 +55,16 @@ def test_a_longer_wait_is_what_the_operator_says() -> None:
 
 def test_rows_that_are_answered_make_room() -> None:
     limiter = limiter_of()
-    with ExitStack() as stack:
-        permits = [taken(limiter, stack) for _ in range(most_taken(limiter, ExitStack().enter_context(ExitStack())))]
-        assert permits
-    with ExitStack() as stack:
-        assert most_taken(limiter, stack) == 2
+    for _ in range(3):
+        with ExitStack() as stack:
+            assert most_taken(limiter, stack) == 2
 
 
 def test_a_large_call_waits_no_longer_than_it_computes_and_keeps_nobody_small_out() -> None:
     limiter = limiter_of()
     with ExitStack() as stack:
         assert most_taken(limiter, stack, rows=1_000) == 2
-        taken(limiter, stack)
+        assert most_taken(limiter, stack) == 2
 
 
 def test_a_tenant_that_floods_keeps_no_other_out() -> None:
