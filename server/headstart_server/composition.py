@@ -110,9 +110,9 @@ class App:
                 ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,
+                quotas=self.quotas,
             ),
             self.executors,
-            self.quotas,
         )
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))

@@ -31,13 +31,24 @@ _EMPTY = {
 
 
 @asynccontextmanager
-async def served(
+async def serving(
     *, calls: Calls | None = None, limits: ConnectionLimits | None = None, **servicers: object
-) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a server of these servicers, by service name; the other services are empty."""
+) -> AsyncIterator[Server]:
+    """A server of these servicers, by service name; the other services are empty."""
     every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
     server = Server(Endpoint("127.0.0.1", 0, limits or ConnectionLimits()), every, calls or Calls(10_000))
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-        yield channel
+    yield server
     await server.stop(0)
+
+
+@asynccontextmanager
+async def served(
+    *, calls: Calls | None = None, limits: ConnectionLimits | None = None, **servicers: object
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server as `serving`."""
+    async with (
+        serving(calls=calls, limits=limits, **servicers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
+        yield channel

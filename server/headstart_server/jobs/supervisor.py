@@ -45,6 +45,7 @@ class SupervisorSettings:
     ray: RaySettings = field(default_factory=RaySettings)
     concurrent_jobs: int = 1
     max_queued: int = 1_000
+    quotas: Quotas = field(default_factory=Quotas)
     cancel_seconds: float = 10.0
     """How long a cancelled job may go on before its worker is killed."""
     retry_seconds: float = 5.0
@@ -55,17 +56,11 @@ class Supervisor:
     """Runs on the server's event loop; database calls run on threads."""
 
     def __init__(
-        self,
-        store: JobStore,
-        pool: WorkerPool,
-        storage: Storage,
-        settings: SupervisorSettings,
-        executors: Executors,
-        quotas: Quotas | None = None,
+        self, store: JobStore, pool: WorkerPool, storage: Storage, settings: SupervisorSettings, executors: Executors
     ) -> None:
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
         self._executors = executors
-        self._limits = QueueLimits(settings.max_queued, quotas or Quotas(), store, executors.store)
+        self._limits = QueueLimits(settings.max_queued, settings.quotas, store, executors.store)
         self._layout = storage.layout
         self._log = EventLog(store, executors.store, executors.reports)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
