@@ -312,7 +312,7 @@ async def test_nothing_goes_on_for_a_client_who_has_gone() -> None:
         "query_string": b"",
         "headers": [(b"host", b"localhost")],
     }
-    serving = asyncio.create_task(app_of(servicer)(scope, receive, send))
+    serving = asyncio.ensure_future(app_of(servicer)(scope, receive, send))
     await asyncio.sleep(0.1)
     gone.set()
     await asyncio.wait_for(serving, 10)
