@@ -38,8 +38,10 @@ async def serving(
     every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
     server = Server(Endpoint("127.0.0.1", 0, limits or ConnectionLimits()), every, calls or Calls(10_000))
     await server.start()
-    yield server
-    await server.stop(0)
+    try:
+        yield server
+    finally:
+        await server.stop(0)
 
 
 @asynccontextmanager

@@ -130,7 +130,7 @@ class QuotaError(OverloadedError):
 
     reason = Reason.QUOTA_EXCEEDED
 
-    def __init__(self, message: str, *, tenant: str, quota: str, retry_after: float) -> None:
+    def __init__(self, message: str, *, tenant: str = "", quota: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, retry_after=retry_after)
         self.tenant, self.quota = tenant, quota
 

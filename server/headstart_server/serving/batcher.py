@@ -87,6 +87,7 @@ class Batcher:
     async def _turn(self, work: Work) -> Any:
         # whatever touches the queue runs on the event loop, so that it needs no lock
         self._queue.add(work.permit.tenant, work, large=self.limiter.is_large(work.permit))
+        metrics.WAITING_ROWS.inc(work.count)
         if not self._running:
             self._running = True
             self._start_next()
@@ -94,7 +95,6 @@ class Batcher:
 
     def _start_next(self) -> None:
         batch = self._take()
-        metrics.WAITING_ROWS.set(sum(work.count for work in self._queue))
         if not batch:
             self._running = False
             return
@@ -122,6 +122,7 @@ class Batcher:
                 batch.append(work)
                 count += work.count
         self._queue.remove({*batch, *gone})
+        metrics.WAITING_ROWS.dec(sum(work.count for work in (*batch, *gone)))
         for work in gone:
             work.permit.waiting = max(0, work.permit.waiting - work.count)
             _end(work, "dropped", DeadlineExceededError("the call's deadline passed while its rows waited"))

@@ -79,7 +79,7 @@ def test_rows_and_bytes_are_bounded_and_a_tenant_leaves_room(rows: int, size: in
     limiter = Limiter(Limits(rows=100, size=100), Speeds())
     with ExitStack() as stack:
         assert most_taken(limiter, stack, rows, "one", size) == 5
-        assert most_taken(limiter, stack, rows, "two", size) == 2
+        assert most_taken(limiter, stack, rows, "two", size) == 3
 
 
 def test_a_call_above_the_bounds_is_taken_where_nobody_else_is() -> None:
