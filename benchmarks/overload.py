@@ -28,7 +28,7 @@ _PATH = "/headstart.v1.PredictionService/Predict"
 _DEADLINE_SECONDS = 2.0
 _CALLERS = 16
 """Of a server that is kept busy, to find out how much it can compute."""
-_PAUSE_SECONDS = 0.005
+_PAUSE_SECONDS = 0.05
 _LOADS = (0.5, 1.0, 4.0)
 _MOST_IN_FLIGHT = 2_000
 _COLUMNS = (

@@ -66,11 +66,11 @@ class Settings(BaseSettings):
     max_image_ratio: int = Field(100, ge=1, description="most times an image's longer side may be its shorter")
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
     max_predict_wait: float = Field(
-        0.0,
+        1.0,
         ge=0,
         le=3600,
-        description="seconds for which a Predict or Embed may have to wait for those before it, which is refused "
-        "otherwise; 0: about as long as a batch is computed, so that answers under overload come as fast as ever",
+        description="seconds for which a Predict or Embed may have to wait for those before it; when a tenant sends more, "
+        "its calls wait for one batch at most, until that has ended",
     )
     max_connection_age: float = Field(
         1800.0,

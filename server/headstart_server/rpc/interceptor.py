@@ -154,5 +154,6 @@ class _Observed(_Quiet):
         seconds = self._call.end(code)
         tracing.answered(code.name, code.value[0], failed=code in _OWN_ERRORS)
         self._span.__exit__(None, None, None)
-        log = _log.warning if message else _log.debug
+        # refusals of a busy server are counted: a line for each would make it busier
+        log = _log.warning if message and code is not grpc.StatusCode.RESOURCE_EXHAUSTED else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))

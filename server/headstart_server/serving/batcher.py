@@ -22,6 +22,8 @@ from headstart_server.serving.work import Prediction, Step, Work
 T = TypeVar("T")
 _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
+_BURST_BATCH_SECONDS = 0.25
+"""How long a batch may compute while more waits than fits a smaller one: large batches take less time per row."""
 _Done = tuple[list[Any], float]
 """Results, and the seconds that they took."""
 
@@ -33,6 +35,7 @@ class Batcher:
         self._max_batch = max_batch_rows
         self.limiter = Limiter(limits or Limits(), Speeds())
         """Whose permits rows need before anything is done for them."""
+        self.limiter.shed = self._shed
         self._queue: FairQueue[Work] = FairQueue()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
@@ -129,10 +132,24 @@ class Batcher:
         return batch
 
     def _most_rows(self, permit: Permit) -> int:
-        """Of a batch that begins with rows of this kind."""
-        return self.limiter.speeds.rows_within(
-            permit.kind, self.limiter.speeds.batch_seconds(permit.kind), self._max_batch
-        )
+        """Of a batch that begins with rows of this call: few in an overload, many where a burst is to be over soon."""
+        speeds, shortest = self.limiter.speeds, self.limiter.speeds.batch_seconds(permit.kind)
+        seconds = shortest if self.limiter.overloaded(permit.tenant) else max(shortest, _BURST_BATCH_SECONDS)
+        return speeds.rows_within(permit.kind, seconds, self._max_batch)
+
+    def _shed(self, tenant: str) -> None:
+        """Refuses what a tenant has waiting beyond one batch: an overload begins, and it would be answered late."""
+        waiting = [work for work in self._queue if work.permit.tenant == tenant and work.sheddable]
+        seconds, gone = 0.0, set[Work]()
+        for work in waiting:
+            seconds += self.limiter.speeds.seconds(work.permit.kind, work.count)
+            if seconds > self.limiter.speeds.batch_seconds(work.permit.kind):
+                gone.add(work)
+        self._queue.remove(gone)
+        metrics.WAITING_ROWS.dec(sum(work.count for work in gone))
+        for work in gone:
+            work.permit.waiting = max(0, work.permit.waiting - work.count)
+            work.done.set_exception(self.limiter.refusal(work.permit, "more calls came than can be answered in time"))
 
     def _finish(self, batch: Sequence[Work], done: "asyncio.Future[_Done]") -> None:
         error = done.exception()

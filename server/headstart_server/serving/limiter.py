@@ -1,18 +1,17 @@
 """Decides whether a call's rows are taken, before anything is done for it: bounded in rows, bytes and time.
 
-What is taken waits for one batch at most, which docs/decisions/0038-load.md explains.
+A burst may wait for a while; in an overload that lasts, what is taken waits for one batch at most
+(docs/decisions/0038-load.md).
 """
 
-import math
-import random
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headstart_server import metrics
 from headstart_server.core import deadlines
 from headstart_server.core.errors import OverloadedError
+from headstart_server.serving.pressure import Pressure
 from headstart_server.serving.speeds import Speeds
 
 PIECE_SECONDS = 0.1
@@ -21,9 +20,6 @@ _UNMEASURED_PIECE = 32
 """Rows of a call above which it is taken for a large one while nobody knows how long they take."""
 _UNMEASURED_ROWS = 256
 """Of one kind that wait at most while nobody knows how long they take."""
-_LONGEST_RETRY = 30.0
-_REMEMBERED_SECONDS = 1.0
-"""Over which refused work is averaged."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +29,8 @@ class Limits:
     rows: int = 65_536
     size: int = 256 << 20
     """Bytes of requests."""
-    wait: float = 0.0
-    """Seconds for which a call may have to wait; 0: as long as one batch takes."""
+    wait: float = 1.0
+    """Seconds for which a call may have to wait in a burst."""
 
 
 @dataclass(eq=False)
@@ -48,6 +44,8 @@ class Permit:
     size: int
     waiting: int
     """Rows of which nothing is computed yet."""
+    kept: bool = False
+    """Whether it was taken however long it waits."""
 
 
 class Limiter:
@@ -58,9 +56,10 @@ class Limiter:
         self._permits: dict[str, dict[Permit, None]] = {}
         """By tenant, in order."""
         self._rows = self._size = 0
-        self._refused = 0.0
-        """Seconds of work that was refused lately."""
-        self._refused_time = time.monotonic()
+        self._pressures: dict[str, Pressure] = {}
+        """Of tenants that were refused lately."""
+        self.shed: Callable[[str], None] = lambda tenant: None
+        """Called when an overload begins: what waits of the tenant is more than will be computed in time."""
 
     @contextmanager
     def admitted(self, tenant: str, kind: str, rows: int, size: int, *, however_long: bool = False) -> Iterator[Permit]:
@@ -76,14 +75,10 @@ class Limiter:
         Raises:
             OverloadedError: Too much is in hand, or the answer would come too late.
         """
-        permit = Permit(tenant, kind, rows, size, rows)
-        try:
-            self._require_room(permit)
-            if not however_long:
-                self._require_time(permit)
-        except OverloadedError:
-            metrics.PREDICT_ROWS.labels("refused").inc(rows)
-            raise
+        permit = Permit(tenant, kind, rows, size, rows, however_long)
+        self._require_room(permit)
+        if not however_long:
+            self._require_time(permit)
         self._permits.setdefault(tenant, {})[permit] = None
         self._rows, self._size = self._rows + rows, self._size + size
         metrics.ADMITTED_ROWS.set(self._rows)
@@ -115,36 +110,63 @@ class Limiter:
         if not self._permits:
             return
         rows, size = sum(each.rows for each in own), sum(each.size for each in own)
-        for what, mine, all_of_them, more, most in (
+        for what, mine, everybodys, more, most in (
             ("rows", rows, self._rows, permit.rows, self._limits.rows),
             ("bytes", size, self._size, permit.size, self._limits.size),
         ):
-            if mine + more > most - all_of_them:
-                raise OverloadedError(
-                    f"{all_of_them:,} {what} are in hand already, {mine:,} of them yours, and {more:,} more are too "
-                    f"many: at most {most:,}, of which a caller may take what it leaves free; send fewer at a time",
-                    retry_after=self._retry_after(permit),
+            if mine + more > most - everybodys:
+                raise self.refusal(
+                    permit,
+                    f"{mine:,} {what} of yours are in hand, and {more:,} more are too many: a caller may have as many as "
+                    f"all together leave free of {most:,}; send fewer at a time",
                 )
 
     def _require_time(self, permit: Permit) -> None:
         """Raises OverloadedError where the call would wait too long, or longer than its deadline."""
-        waiting, cost = self._ahead(permit), self._cost(permit)
-        if waiting == 0 and not self._too_many_unmeasured(permit):
+        waiting, cost, unmeasured = self._ahead(permit), self._cost(permit), self._too_many_unmeasured(permit)
+        if waiting == 0 and not unmeasured:
             return  # it is computed next: nobody could do better
-        bound = self._limits.wait or self.speeds.batch_seconds(permit.kind)
-        left = deadlines.seconds_left()
-        if self._too_many_unmeasured(permit) or waiting > max(bound - cost, cost):
-            raise OverloadedError(
-                f"rows wait already that take {waiting:.2g} s to compute, and this call may wait "
-                f"{max(bound - cost, cost):.2g} s; try again later, or raise --max-predict-wait",
-                retry_after=self._retry_after(permit),
+        bound, left = self._bound(permit), deadlines.seconds_left()
+        # the last row of a batch may stand for half of itself: measured times are not exact
+        if unmeasured or waiting > max(bound - cost / 2, cost):
+            self._begin_overload(permit)
+            raise self.refusal(
+                permit, f"rows wait that take {waiting:.2g} s to compute, and this call may wait {bound:.2g} s"
             )
         if left is not None and waiting + cost > left:
-            raise OverloadedError(
-                f"the answer would take {waiting + cost:.2g} s, and the call's deadline leaves {left:.2g} s; allow "
-                "more time, or send fewer rows",
-                retry_after=self._retry_after(permit),
+            if cost < left:
+                self._begin_overload(permit)
+            raise self.refusal(
+                permit, f"the answer would take {waiting + cost:.2g} s, and the call's deadline leaves {left:.2g} s"
             )
+
+    def _bound(self, permit: Permit) -> float:
+        """Seconds for which a call may have to wait: in a burst as the limits say, in an overload for one batch."""
+        pressure = self._pressures.get(permit.tenant)
+        shortest = self.speeds.batch_seconds(permit.kind)
+        return shortest if pressure is not None and pressure.overload else max(shortest, self._limits.wait)
+
+    def _begin_overload(self, permit: Permit) -> None:
+        """A small call finds more waiting than a burst may bring. (A large one waits its time whatever the rest do.)"""
+        if not self.is_large(permit):
+            overload = self.overloaded(permit.tenant)
+            self._pressures.setdefault(permit.tenant, Pressure()).begin_overload()
+            if not overload:
+                self.shed(permit.tenant)
+
+    def overloaded(self, tenant: str) -> bool:
+        """Whether a tenant sends more than a burst."""
+        pressure = self._pressures.get(tenant)
+        if pressure is not None and pressure.over:
+            del self._pressures[tenant]
+        return pressure is not None and pressure.overload
+
+    def refusal(self, permit: Permit, message: str) -> OverloadedError:
+        """What a refused call is told; counts it."""
+        metrics.PREDICT_ROWS.labels("refused").inc(permit.rows)
+        pressure = self._pressures.setdefault(permit.tenant, Pressure())
+        delay = pressure.refuse(self._cost(permit), self.speeds.batch_seconds(permit.kind))
+        return OverloadedError(f"{message}; try again later", retry_after=delay)
 
     def _ahead(self, permit: Permit) -> float:
         """Seconds that others' rows will be computed before this call is answered.
@@ -175,13 +197,3 @@ class Limiter:
             return False
         same = [each for each in self._permits.get(permit.tenant, {}) if each.kind == permit.kind]
         return bool(same) and sum(each.waiting for each in same) + permit.rows > _UNMEASURED_ROWS
-
-    def _retry_after(self, permit: Permit) -> float:
-        """Seconds after which to try again: as long as it takes to compute all that was refused lately."""
-        now = time.monotonic()
-        self._refused *= math.exp((self._refused_time - now) / _REMEMBERED_SECONDS)
-        self._refused += self._cost(permit)
-        self._refused_time = now
-        bound = self._limits.wait or self.speeds.batch_seconds(permit.kind)
-        # at random, so that those who were refused at the same time do not come back at the same time
-        return min(_LONGEST_RETRY, max(bound, self._refused) * random.uniform(0.5, 1.5))

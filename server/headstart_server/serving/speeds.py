@@ -49,16 +49,16 @@ class Speeds:
         return 0.0 if found is None else found.per_row * rows
 
     def batch_seconds(self, kind: str) -> float:
-        """What a batch may take that several callers share: twice what one row takes alone.
+        """What a batch may take in an overload: half as long again as one row takes alone.
 
-        More rows at a time would make each of them wait longer than the time that they save together.
+        Who comes while a batch runs waits for it, and is computed with the next, so that its answer takes two of them.
         """
         found = self._known.get(kind)
-        return _SHORTEST_BATCH if found is None else max(_SHORTEST_BATCH, 2 * found.single)
+        return _SHORTEST_BATCH if found is None else max(_SHORTEST_BATCH, 1.5 * found.single)
 
     def rows_within(self, kind: str, seconds: float, most: int) -> int:
         """How many rows take at most so long, at least one; `most` for a kind that was never computed."""
         found = self._known.get(kind)
         if found is None or found.per_row * most <= seconds:
             return most
-        return max(1, int(seconds / found.per_row))
+        return max(1, round(seconds / found.per_row))

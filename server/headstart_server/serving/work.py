@@ -34,6 +34,11 @@ class Work(ABC):
         """Whether its caller has stopped waiting."""
         return self.end is not None and self.end <= time.monotonic()
 
+    @property
+    def sheddable(self) -> bool:
+        """Whether it may be refused after all: it is all of its call, nobody has begun with it, and it waits no more."""
+        return False
+
     @abstractmethod
     def shares_with(self, other: "Work") -> bool:
         """Whether both can be computed as one batch."""
@@ -54,6 +59,11 @@ class Prediction(Work):
     predictor: Predictor = field(kw_only=True)
     reuse: Reuse = field(kw_only=True)
     rows: Rows = field(kw_only=True)
+
+    @property
+    def sheddable(self) -> bool:
+        """See Work."""
+        return self.rows.count == self.permit.rows and not self.permit.kept and not self.done.done()
 
     @property
     def count(self) -> int:
