@@ -38,6 +38,7 @@ _COLUMNS = (
     Column("median", "accepted: median, ms", "{:.1f}"),
     Column("p99", "99th percentile, ms", "{:.1f}"),
     Column("ratio", "of one caller's", "{:.1f}×"),
+    Column("half", "of half the load's", "{:.1f}×"),
     Column("refused", "refused", "{:.0%}"),
     Column("refusal", "refusals: median, ms", "{:.1f}"),
     Column("refusal_p99", "99th percentile, ms", "{:.1f}"),
@@ -94,7 +95,7 @@ class _Offered:
     model: str
     texts: list[str]
 
-    def measured(self, loads: tuple[float, ...], seconds: float) -> list[dict[str, object]]:
+    def measured(self, loads: tuple[float, ...], seconds: float) -> list[dict[str, Any]]:
         """A row per load."""
         self._asked(self.closed_loop, 1, min(seconds, 5.0))  # warms up
         alone = self._asked(self.closed_loop, 1, min(seconds, 20.0))
@@ -108,7 +109,8 @@ class _Offered:
             time.sleep(2.5)  # what the server still computes, it computes for nobody
             row = self._row(f"{load:g} × what it can ({load * capacity:.0f} /s)", outcome, unloaded)
             rows.append({**row, **self._spent(before)})
-        return rows
+        half = next((row["p99"] for row in rows if str(row["load"]).startswith("0.5 ")), None)
+        return [{**row, "half": row["p99"] / half if half else None} for row in rows]
 
     def _asked(self, how: Callable[..., Any], *arguments: float) -> _Outcome:
         """Has another process make the calls, so that its work is not this one's."""
@@ -159,7 +161,7 @@ class _Offered:
             table = table_pb2.Table(columns=[column])
             yield prediction_pb2.PredictRequest(model=self.model, table=table).SerializeToString()
 
-    def _row(self, load: str, outcome: _Outcome, unloaded: float) -> dict[str, object]:
+    def _row(self, load: str, outcome: _Outcome, unloaded: float) -> dict[str, Any]:
         accepted, refused = np.array(outcome.accepted or [np.nan]), np.array(outcome.refused or [np.nan])
         calls = sum(outcome.codes.values())
         late = calls - len(outcome.accepted) - len(outcome.refused)

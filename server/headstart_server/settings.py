@@ -69,8 +69,8 @@ class Settings(BaseSettings):
         1.0,
         ge=0,
         le=3600,
-        description="seconds for which a Predict or Embed may have to wait for those before it; when a tenant sends more, "
-        "its calls wait for one batch at most, until that has ended",
+        description="seconds for which a Predict or Embed may have to wait for those before it; once a tenant sends "
+        "more, its calls wait for one batch at most, until that has ended",
     )
     max_connection_age: float = Field(
         1800.0,

@@ -44,7 +44,7 @@ class Permit:
     size: int
     waiting: int
     """Rows of which nothing is computed yet."""
-    kept: bool = False
+    however_long: bool = False
     """Whether it was taken however long it waits."""
 
 
@@ -117,8 +117,8 @@ class Limiter:
             if mine + more > most - everybodys:
                 raise self.refusal(
                     permit,
-                    f"{mine:,} {what} of yours are in hand, and {more:,} more are too many: a caller may have as many as "
-                    f"all together leave free of {most:,}; send fewer at a time",
+                    f"{mine:,} {what} of yours are in hand, and {more:,} more are too many: a caller may have as many "
+                    f"as all together leave free of {most:,}; send fewer at a time",
                 )
 
     def _require_time(self, permit: Permit) -> None:

@@ -36,7 +36,7 @@ class Work(ABC):
 
     @property
     def sheddable(self) -> bool:
-        """Whether it may be refused after all: it is all of its call, nobody has begun with it, and it waits no more."""
+        """Whether it may be refused after all: it is all of its call, which would be answered late."""
         return False
 
     @abstractmethod
@@ -63,7 +63,7 @@ class Prediction(Work):
     @property
     def sheddable(self) -> bool:
         """See Work."""
-        return self.rows.count == self.permit.rows and not self.permit.kept and not self.done.done()
+        return self.rows.count == self.permit.rows and not self.permit.however_long and not self.done.done()
 
     @property
     def count(self) -> int:
