@@ -49,24 +49,21 @@ _COLUMNS = (
 
 
 def run(bench: Bench) -> Report:
-    """One model, two servers: one that refuses in time, and one that takes whatever comes."""
+    """One model, and ever more callers."""
     found = corpus(bench.data_root, "text/sst2")
     texts = list(found.test["text"])
     seconds = bench.pick(60.0, 8.0)
-    tables = []
-    for caption, flags in (("as it comes", ()), ("takes whatever comes", ("--max-predict-wait", "3600"))):
-        data, port, name = bench.scratch / "data", free_port(), caption.replace(" ", "-")
-        with running_server(bench.scratch / name, data, http_port=port, flags=flags) as address:
-            table = write_csv(data / "train.csv", take(found.train, range(bench.pick(1_000, 200))))
-            with headstart.Client(address) as client:
-                model = follow(client, text_spec("text", "label", trainer={"epochs": 1}), table).model
-            loads = _LOADS if not flags else _LOADS[-1:]
-            tables.append(Table(_COLUMNS, _Offered(address, port, model, texts).measured(loads, seconds), caption))
+    data, port = bench.scratch / "data", free_port()
+    with running_server(bench.scratch / "state", data, http_port=port) as address:
+        table = write_csv(data / "train.csv", take(found.train, range(bench.pick(1_000, 200))))
+        with headstart.Client(address) as client:
+            model = follow(client, text_spec("text", "label", trainer={"epochs": 1}), table).model
+        rows = _Offered(address, port, model, texts).measured(seconds)
     return Report(
         "overload",
         "What callers get of a server that is offered more than it can compute.",
         f"{found.origin}, each text made new by a few words of its own in front; one text per call",
-        tables,
+        [Table(_COLUMNS, rows)],
         [
             f"Calls are made at random times, whatever has become of those before (a Poisson process), each with a "
             f"deadline of {_DEADLINE_SECONDS:g} s, and are not repeated. What makes them shares the machine's cores.",
@@ -95,7 +92,7 @@ class _Offered:
     model: str
     texts: list[str]
 
-    def measured(self, loads: tuple[float, ...], seconds: float) -> list[dict[str, Any]]:
+    def measured(self, seconds: float) -> list[dict[str, Any]]:
         """A row per load."""
         self._asked(self.closed_loop, 1, min(seconds, 5.0))  # warms up
         alone = self._asked(self.closed_loop, 1, min(seconds, 20.0))
@@ -103,7 +100,7 @@ class _Offered:
         capacity = len(busy.accepted) / busy.seconds
         unloaded = float(np.percentile(alone.accepted, 99))
         rows = [self._row("one caller at a time", alone, unloaded), self._row(f"{_CALLERS} callers", busy, unloaded)]
-        for load in loads:
+        for load in _LOADS:
             before = self._metrics()
             outcome = self._asked(self.open_loop, load * capacity, seconds)
             time.sleep(2.5)  # what the server still computes, it computes for nobody

@@ -18,8 +18,8 @@ PIECE_SECONDS = 0.1
 """How long a piece of a large call may compute, for which a small one may have to wait."""
 _UNMEASURED_PIECE = 32
 """Rows of a call above which it is taken for a large one while nobody knows how long they take."""
-_UNMEASURED_ROWS = 256
-"""Of one kind that wait at most while nobody knows how long they take."""
+_UNMEASURED_SMALL, _UNMEASURED_LARGE = 256, 4
+"""Calls of one kind that wait at most while nobody knows how long they take."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +123,14 @@ class Limiter:
 
     def _require_time(self, permit: Permit) -> None:
         """Raises OverloadedError where the call would wait too long, or longer than its deadline."""
-        waiting, cost, unmeasured = self._ahead(permit), self._cost(permit), self._too_many_unmeasured(permit)
-        if waiting == 0 and not unmeasured:
+        if not self.speeds.knows(permit.kind):
+            self._require_few_unmeasured(permit)
+        waiting, cost = self._ahead(permit), self._cost(permit)
+        if waiting == 0:
             return  # it is computed next: nobody could do better
         bound, left = self._bound(permit), deadlines.seconds_left()
         # the last row of a batch may stand for half of itself: measured times are not exact
-        if unmeasured or waiting > max(bound - cost / 2, cost):
+        if waiting > max(bound - cost / 2, cost):
             self._begin_overload(permit)
             raise self.refusal(
                 permit, f"rows wait that take {waiting:.2g} s to compute, and this call may wait {bound:.2g} s"
@@ -191,9 +193,12 @@ class Limiter:
     def _cost(self, permit: Permit) -> float:
         return self.speeds.seconds(permit.kind, permit.waiting)
 
-    def _too_many_unmeasured(self, permit: Permit) -> bool:
-        """Whether rows wait of which nobody knows how long they take: those of a model that is being loaded."""
-        if self.speeds.knows(permit.kind):
-            return False
-        same = [each for each in self._permits.get(permit.tenant, {}) if each.kind == permit.kind]
-        return bool(same) and sum(each.waiting for each in same) + permit.rows > _UNMEASURED_ROWS
+    def _require_few_unmeasured(self, permit: Permit) -> None:
+        """Raises OverloadedError where too many calls wait of which nobody knows how long they take.
+
+        Those of a model that is being loaded, say.
+        """
+        own, large = self._permits.get(permit.tenant, {}), self.is_large(permit)
+        same = sum(1 for each in own if each.kind == permit.kind and self.is_large(each) == large)
+        if same >= (_UNMEASURED_LARGE if large else _UNMEASURED_SMALL):
+            raise self.refusal(permit, f"{same} calls wait for a model or encoder that is not ready yet")

@@ -117,7 +117,7 @@ async def test_a_stream_that_has_begun_waits_where_a_call_is_refused(predictor: 
             await asyncio.sleep(0.01)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Predict(request(9))
-        assert "rows wait already" in (refused.value.details() or "")
+        assert "rows wait that take" in (refused.value.details() or "")
         with pytest.raises(grpc.aio.AioRpcError):
             await stub.PredictStream(iter([request(9)])).read()
         predictor.release()
@@ -136,7 +136,7 @@ async def test_a_call_whose_answer_would_come_too_late_is_refused_at_once(predic
         stub = stub_of(PredictionServiceStub, channel)
         measure_slowly(batcher)
         predictor.hold()
-        calls = [asyncio.ensure_future(stub.Predict(request(number), timeout=30)) for number in range(3)]
+        calls = [asyncio.ensure_future(stub.Predict(request(number))) for number in range(3)]
         while predictor.parsed < 3:
             await asyncio.sleep(0.01)
         with pytest.raises(grpc.aio.AioRpcError) as refused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -38,24 +39,45 @@ def most_taken(limiter: Limiter, stack: ExitStack, rows: int = 1, tenant: str = 
     raise AssertionError("nothing is ever refused")
 
 
-def test_as_much_waits_as_one_batch_computes() -> None:
-    limiter = limiter_of()
+def in_overload(limiter: Limiter, tenant: str = "") -> None:
+    """Has a tenant send more than a burst may bring."""
     with ExitStack() as stack:
-        running = taken(limiter, stack)
-        running.waiting = 0
-        # a batch may take twice what one row does
-        assert most_taken(limiter, stack) == 2
+        most_taken(limiter, stack, tenant=tenant)
 
 
-def test_a_longer_wait_is_what_the_operator_says() -> None:
+def test_a_burst_waits_for_as_long_as_the_operator_says() -> None:
     limiter = limiter_of(Limits(wait=1.0))
     with ExitStack() as stack:
         assert most_taken(limiter, stack) == pytest.approx(1.0 / SECONDS, abs=1)
 
 
+def test_in_an_overload_as_much_waits_as_one_batch_computes_until_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    limiter, shed = limiter_of(), list[str]()
+    limiter.shed = shed.append
+    in_overload(limiter)
+    for _ in range(20):
+        now[0] += 1.0
+        with ExitStack() as stack:
+            # a batch may take half as long again as one row does: one is computed, and one or two wait
+            assert most_taken(limiter, stack) == 2
+            for _ in range(100):
+                with pytest.raises(OverloadedError):
+                    taken(limiter, stack)
+    assert shed == [""]
+    now[0] += 10.0
+    with ExitStack() as stack:
+        assert most_taken(limiter, stack) > 20
+    assert shed == ["", ""]
+
+
 def test_rows_that_are_answered_make_room() -> None:
     limiter = limiter_of()
     for _ in range(3):
+        in_overload(limiter)
         with ExitStack() as stack:
             assert most_taken(limiter, stack) == 2
 
@@ -64,14 +86,16 @@ def test_a_large_call_waits_no_longer_than_it_computes_and_keeps_nobody_small_ou
     limiter = limiter_of()
     with ExitStack() as stack:
         assert most_taken(limiter, stack, rows=1_000) == 2
-        assert most_taken(limiter, stack) == 2
+        assert most_taken(limiter, stack) == pytest.approx(1.0 / SECONDS, abs=1)
+        assert most_taken(limiter, stack) == 0
 
 
 def test_a_tenant_that_floods_keeps_no_other_out() -> None:
     limiter = limiter_of()
     with ExitStack() as stack:
         flood = most_taken(limiter, stack, tenant="one")
-        assert most_taken(limiter, stack, tenant="two") >= flood / 2
+        assert limiter.overloaded("one") and not limiter.overloaded("two")
+        assert most_taken(limiter, stack, tenant="two") >= flood / 2 - 1
 
 
 @pytest.mark.parametrize(("rows", "size"), [(10, 1), (1, 10)])
@@ -86,7 +110,7 @@ def test_a_call_above_the_bounds_is_taken_where_nobody_else_is() -> None:
     limiter = Limiter(Limits(rows=100, size=100), Speeds())
     with ExitStack() as stack:
         taken(limiter, stack, 1_000, size=1_000)
-        with pytest.raises(OverloadedError, match="1,000 rows are in hand already"):
+        with pytest.raises(OverloadedError, match="1,000 rows of yours are in hand"):
             taken(limiter, stack)
     with ExitStack() as stack:
         taken(limiter, stack)
@@ -96,6 +120,7 @@ def test_a_model_that_nobody_has_measured_takes_a_bounded_number() -> None:
     limiter = Limiter(Limits(), Speeds())
     with ExitStack() as stack:
         assert most_taken(limiter, stack) == 256
+        assert most_taken(limiter, stack, rows=1_000) == 4
 
 
 def test_rows_that_turn_out_to_be_stored_or_fewer_take_no_time() -> None:
@@ -105,7 +130,7 @@ def test_rows_that_turn_out_to_be_stored_or_fewer_take_no_time() -> None:
         limiter.counted(guessed, 500)
         assert (guessed.rows, guessed.waiting) == (500, 500)
         limiter.left(guessed, 0)
-        assert most_taken(limiter, stack) == 2
+        assert most_taken(limiter, stack, rows=100) == 2
 
 
 @pytest.mark.parametrize(("seconds", "refused"), [(10.0, False), (0.1, True)])
