@@ -55,6 +55,7 @@ class Outages:
         patience = Patience(self._policy)
         while True:
             try:
+                patience.opened()
                 answer = yield step
             except HeadstartError as error:
                 away = self._reached and _is_outage(error)
