@@ -39,6 +39,7 @@ SET_BY_CHART = {
     "tls_certificate": "tls",
     "tls_key": "tls",
     "insecure": "tls.enabled",
+    "quotas": "quotas",
     "log_json": "",
 }
 """Flags that are not in `config`, with the values that set them; those with none are the container's own affair."""

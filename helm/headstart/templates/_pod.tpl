@@ -78,6 +78,11 @@ livenessProbe:
   mountPath: /etc/headstart/tls
   readOnly: true
 {{- end }}
+{{- if .Values.quotas }}
+- name: quotas
+  mountPath: /etc/headstart/quotas
+  readOnly: true
+{{- end }}
 {{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
@@ -110,6 +115,11 @@ livenessProbe:
 - name: tls
   secret:
     secretName: {{ .Values.tls.existingSecret | quote }}
+{{- end }}
+{{- if .Values.quotas }}
+- name: quotas
+  configMap:
+    name: {{ printf "%s-quotas" (include "headstart.fullname" .) | quote }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

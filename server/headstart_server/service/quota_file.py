@@ -2,11 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
@@ -14,13 +14,21 @@ from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
 _log = structlog.get_logger()
 _POLL_SECONDS = 5.0
 _MOST_BYTES = 4 << 20
-_Count = Annotated[int | None, Field(ge=0)]
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as such, of which Helm makes `1e+12`."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_Count = Annotated[int | None, BeforeValidator(_whole), Field(ge=0)]
+_Jobs = Annotated[int | None, BeforeValidator(_whole), Field(ge=1)]
 
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    running_jobs: Annotated[int | None, Field(ge=1)] = None
+    running_jobs: _Jobs = None
     queued_jobs: _Count = None
     dataset_rows: _Count = None
     dataset_bytes: _Count = None
