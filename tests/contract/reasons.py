@@ -19,8 +19,8 @@ come.
 
 The contract names the statuses of each service. Any call may also end with INVALID_ARGUMENT (its body is no message of
 its method), RESOURCE_EXHAUSTED (the server is asked for more than it can do), UNAVAILABLE (it is stopping),
-DEADLINE_EXCEEDED (the caller's deadline passed) or CANCELLED (the caller's own doing); [limits.md](limits.md) says when,
-and what may be repeated.
+DEADLINE_EXCEEDED (the caller's deadline passed) or CANCELLED (the caller's own doing); [limits.md](limits.md) says
+when, and what may be repeated.
 """
 
 
