@@ -70,7 +70,8 @@ def run(bench: Bench) -> Report:
         "all-MiniLM-L6-v2, a job that trains all the while",
         [Table(_COLUMNS, results)],
         [
-            f"Exports and uploads: {_MODELS} and {_UPLOADS}. Busy: {_BUSY}. What sends them runs at the lowest priority, as if it were on another machine: "
+            f"Exports and uploads: {_MODELS} and {_UPLOADS}. Busy: {_BUSY}.",
+            "What sends them runs at the lowest priority, as if it were on another machine: "
             "its uploads take what the server leaves of the cores, and are slower than a loopback could be.",
             "Meanwhile ended: " + ", ".join(f"{count} {what}" for what, count in ended.items()) + ".",
         ],
