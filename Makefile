@@ -40,7 +40,7 @@ test: $(VENV)/.dev ## run the tests
 test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be stopped and continued; writes docs/models.md
 	nice -n 19 $(BIN)/python -m tests.models.run
 
-fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC to a server; COUNT=100000 SEED=1
+fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC, and specs, to a server; COUNT=100000 SEED=1 of each
 	$(BIN)/python -m tests.fuzz.run --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
 
 damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind

@@ -49,12 +49,17 @@ def run(bench: Bench) -> Report:
         steady = _Steady(client, numbers)
         idle = _measured(lambda: client.jobs.get(asked), bench.pick(10.0, 3.0))
         before = steady.lags()
-        with _busy(_Load(address, models, bench.scratch, bench.pick(200_000_000, 20_000_000))) as ended:
+        size = bench.pick(200_000_000, 20_000_000)
+        with _busy(_Load(address, models, bench.scratch, size, embeds=0)):
+            files = _measured(lambda: client.jobs.get(asked), bench.pick(30.0, 8.0))
+        steady.lags()
+        with _busy(_Load(address, models, bench.scratch, size)) as ended:
             busy = _measured(lambda: client.jobs.get(asked), bench.pick(30.0, 8.0))
             during = steady.lags()
         steady.stop()
     results = [
         _row("GetTrainJob", "idle", idle),
+        _row("GetTrainJob", "exports and uploads", files),
         _row("GetTrainJob", "busy", busy),
         _row("a job's event, from its time until it is here", "idle", before),
         _row("a job's event, from its time until it is here", "busy", during),
@@ -65,7 +70,8 @@ def run(bench: Bench) -> Report:
         "all-MiniLM-L6-v2, a job that trains all the while",
         [Table(_COLUMNS, results)],
         [
-            f"Busy: {_BUSY}. What sends them runs at the lowest priority, as if it were on another machine: "
+            f"Exports and uploads: {_MODELS} and {_UPLOADS}. Busy: {_BUSY}.",
+            "What sends them runs at the lowest priority, as if it were on another machine: "
             "its uploads take what the server leaves of the cores, and are slower than a loopback could be.",
             "Meanwhile ended: " + ", ".join(f"{count} {what}" for what, count in ended.items()) + ".",
         ],
@@ -134,6 +140,7 @@ class _Load:
     models: list[str]
     scratch: Path
     upload_bytes: int
+    embeds: int = _EMBEDS
 
     def run(self, stop: Any, ended: Any) -> None:
         """Works on many threads; counts what ended, by kind.
@@ -144,7 +151,7 @@ class _Load:
         lower_priority(19)
         work = [
             *((self._export, model) for model in self.models),
-            *((self._embed, str(number)) for number in range(_EMBEDS)),
+            *((self._embed, str(number)) for number in range(self.embeds)),
             *((self._upload, str(number)) for number in range(_UPLOADS)),
         ]
         threads = [threading.Thread(target=self._again, args=(*item, stop, ended), daemon=True) for item in work]

@@ -26,6 +26,7 @@ NAMES = (
     "predict",
     "predict_memory",
     "responsiveness",
+    "overload",
     "watched",
     "accuracy",
     "accuracy_trainable",

@@ -41,6 +41,7 @@ SET_BY_CHART = {
     "tls_client_ca": "tls.clientCaSecret",
     "insecure": "tls.enabled",
     "token_file": "auth.existingSecret",
+    "quotas": "quotas",
     "log_json": "",
 }
 """Flags that are not in `config`, with the values that set them; those with none are the container's own affair."""

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,7 +18,11 @@ _STOP_SECONDS = 30.0
 
 @contextmanager
 def running_server(
-    state_dir: Path, data_root: Path, model_root: Path | None = None, http_port: int | None = None
+    state_dir: Path,
+    data_root: Path,
+    model_root: Path | None = None,
+    http_port: int | None = None,
+    flags: Sequence[str] = (),
 ) -> Iterator[str]:
     """The address of a server over fresh state; raises RuntimeError with its log's end if it does not start."""
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -29,6 +33,7 @@ def running_server(
     command += ["--data-root", str(data_root), "--port", address.rsplit(":", 1)[1], "--log-level", "warning"]
     command += ["--model-root", str(model_root)] if model_root is not None else []
     command += ["--http-port", str(http_port)] if http_port is not None else ["--no-http"]
+    command += flags
     with log.open("w") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env={**os.environ, "HF_HUB_OFFLINE": "1"}

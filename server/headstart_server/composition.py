@@ -1,13 +1,10 @@
 """The composition root: the only place that builds parts and wires them."""
 
 import asyncio
-import os
 import signal
 import sys
-import tempfile
-import threading
+import time
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 import transformers
@@ -16,16 +13,17 @@ from headstart.v1 import server_pb2
 from headstart_server import metrics
 from headstart_server.auth.building import credentials_of
 from headstart_server.auth.watched_files import keep_current
-from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.calls import Calls
 from headstart_server.core.executors import Executors
-from headstart_server.core.files import published_file
+from headstart_server.core.hosting import leave_within, require_writable, tell_port
 from headstart_server.core.layout import Layout
+from headstart_server.core.quotas import Quotas
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
-from headstart_server.engines.retention import Limits
+from headstart_server.engines.retention import Limits as RetentionLimits
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.identity import Identity
@@ -33,6 +31,7 @@ from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.rpc.certificates import certificates_of
+from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
@@ -48,21 +47,27 @@ from headstart_server.service.exporting import ExportService
 from headstart_server.service.measurements import readings_of
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
+from headstart_server.service.quota_file import QuotaFile
 from headstart_server.service.readiness import NEEDS, Readiness, Ready
 from headstart_server.service.retention import Retention
 from headstart_server.service.tenants import Tenants
 from headstart_server.service.training import TrainingService
 from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.limiter import Limits
 from headstart_server.serving.pool import ModelPool
 from headstart_server.settings import Settings, is_loopback
 from headstart_server.storage.storage import Storage
+from headstart_server.web.bodies import Bodies
 from headstart_server.web.health import Health
 from headstart_server.web.server import HttpServer
 from headstart_server.web.site import site
+from headstart_server.web.transcoding import Bounds
 
 _log = structlog.get_logger()
 _SWITCH_SECONDS = 0.0005
 """After so long a thread that computes in Python gives way to the event loop, which by default waits 5 ms for each."""
+_MOST_CALLS = 10_000
+"""In hand at a time, open streams included: each takes some tens of kilobytes."""
 _LEAVING_SECONDS = 2.0
 """How long the rest may take once the calls have had their grace."""
 
@@ -73,7 +78,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.layout = Layout(settings.state_dir.resolve(), shared_content=settings.shared_content)
-        _require_writable(self.layout.root)
+        require_writable(self.layout.root)
         settle_precision(self.layout.precision, settings.fast_precision)
         keep_measurements(self.layout.batch_sharing)
         model_root = settings.model_root.resolve() if settings.model_root else None
@@ -93,8 +98,10 @@ class App:
             model_root=str(model_root) if model_root else None,
             hub_allowed=settings.allow_hub,
             image_limits=limits,
-            limits=Limits.of(settings),
+            limits=RetentionLimits.of(settings),
         )
+        self.quotas = Quotas()
+        self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
         self.supervisor = Supervisor(
             self.jobs,
             WorkerPool(settings.warm_workers),
@@ -108,20 +115,22 @@ class App:
                 lease_seconds=settings.lease_seconds,
                 pause_seconds=settings.pause_seconds,
                 hang_seconds=settings.hang_seconds,
+                quotas=self.quotas,
             ),
             self.executors,
         )
-        self.batcher = Batcher()
+        size = max(Limits.size, 4 * settings.max_message_bytes)
+        self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
         self.exports = Exports(
             self.tenants.artifacts_of,
             replace(runtime, precisions=settled_precisions()),
             self.executors.files,
             settings.concurrent_exports,
         )
-        self.health = Health()
+        self.health, self.calls = Health(), Calls(_MOST_CALLS)
         servicers = self._servicers(sources)
         self._protect()
-        self.server = Server(self._endpoint(), servicers, self.gate)
+        self.server = Server(self._endpoint(), servicers, self.gate, self.calls)
         self.http = self._http(servicers) if settings.http else None
         self.readiness = Readiness(
             self.jobs,
@@ -137,7 +146,7 @@ class App:
         """Starts everything; returns when the server listens."""
         for file in (self.settings.port_file, self.settings.http_port_file):
             if file is not None:
-                _require_writable(file.parent)
+                require_writable(file.parent)
         if self.http is not None:
             self.http.bind()
         await self.supervisor.start()
@@ -145,13 +154,17 @@ class App:
         metrics.register(*self.readings)
         if self.http is not None:
             self.http.start()
-            _tell(self.settings.http_port_file, self.http.port)
-        _tell(self.settings.port_file, self.server.port)
+            tell_port(self.settings.http_port_file, self.http.port)
+        tell_port(self.settings.port_file, self.server.port)
         self.health.ready = True
-        self._looking = asyncio.create_task(self.readiness.run())
-        self._retention = asyncio.create_task(Retention(self.storage, self.settings, self.tenants, self.jobs).run())
         watched = [*self.credentials.watched, *([self.certificates] if self.certificates is not None else [])]
-        self._reloading = asyncio.create_task(keep_current(watched, self.executors.credentials))
+        work = [
+            self.readiness.run(),
+            Retention(self.storage, self.settings, self.tenants, self.jobs).run(),
+            keep_current(watched, self.executors.credentials),
+            *([self._quota_file.watch()] if self._quota_file is not None else []),
+        ]
+        self._background = [asyncio.create_task(each) for each in work]
         self.credentials.begin()
         if self.settings.allow_anonymous:
             _log.warning("whoever reaches this server may do everything: it asks for no credentials")
@@ -162,11 +175,10 @@ class App:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
         self.health.ready = False
         metrics.unregister(*self.readings)
-        self._retention.cancel()
-        self._looking.cancel()
-        self._reloading.cancel()
+        for task in self._background:
+            task.cancel()
         grace = self.settings.stop_grace
-        stops = [self.server.stop(grace), *([self.http.stop(grace)] if self.http is not None else [])]
+        stops = [self.server.stop(grace), *([self._stop_http(self.http)] if self.http is not None else [])]
         await asyncio.gather(*stops, self.supervisor.close(grace))
         await self.exports.close()
         self.jobs.close()
@@ -186,9 +198,17 @@ class App:
         self.certificates = certificates_of(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
         self.gate = Gate(self.credentials.authenticator, self.credentials.audit, settings.tls_client_ca is not None)
 
+    async def _stop_http(self, http: HttpServer) -> None:
+        end = time.monotonic() + self.settings.stop_grace
+        await self.calls.ended(self.settings.stop_grace)  # until then requests are answered, if only by a refusal
+        await http.stop(max(0.0, end - time.monotonic()))
+
     def _endpoint(self) -> Endpoint:
         settings = self.settings
-        return Endpoint(settings.host, settings.port, settings.max_message_bytes, self.certificates)
+        limits = ConnectionLimits(
+            settings.max_message_bytes, settings.max_connection_age, settings.max_connection_age_grace
+        )
+        return Endpoint(settings.host, settings.port, limits, self.certificates)
 
     def _http(self, servicers: dict[str, object]) -> HttpServer:
         settings = self.settings
@@ -197,7 +217,7 @@ class App:
             self.health,
             self.executors,
             self.gate,
-            max_bytes=settings.max_message_bytes,
+            Bounds(self.calls, Bodies(settings.max_message_bytes, Limits.size), settings.http_timeout),
             only_local=is_loopback(settings.host),
         )
         return HttpServer(app, settings.host, settings.http_port, self.certificates)
@@ -214,15 +234,16 @@ class App:
             tenants.models_of, runtime.encoder_store, runtime.device, settings.model_pool_bytes, runtime.image_limits
         )
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors)
-        most_rows = settings.max_predict_rows
+        most_rows, quotas = settings.max_predict_rows, self.quotas
+        predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(PredictionService(pool, self.batcher, most_rows, executors)),
+            "PredictionService": PredictionServicer(predictions),
             "ExportService": ExportServicer(ExportService(self.exports, tenants, executors)),
-            "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors)),
+            "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors, quotas)),
             "ModelService": ModelServicer(ModelService(tenants, pool, executors)),
             "EmbeddingService": EmbeddingServicer(
-                EmbeddingService(tenants, self.batcher, most_rows, executors), executors.rows
+                EmbeddingService(tenants, self.batcher, most_rows, executors, quotas), executors.rows
             ),
             "ServerService": ServerServicer(sources, self._limits(), executors.files),
         }
@@ -253,31 +274,5 @@ async def serve(settings: Settings) -> None:
     await app.start()
     await stopping.wait()
     _log.info("stopping", grace=settings.stop_grace)
-    _leave_within(settings.stop_grace + _LEAVING_SECONDS)
+    leave_within(settings.stop_grace + _LEAVING_SECONDS)
     await app.stop()
-
-
-def _require_writable(folder: Path) -> None:
-    """Raises FailedPreconditionError for a folder that cannot be made or written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise FailedPreconditionError(
-            f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's"
-        ) from error
-
-
-def _tell(file: Path | None, port: int) -> None:
-    """Writes a port where whoever has started the server waits for it."""
-    if file is not None:
-        with published_file(file) as temporary:
-            temporary.write_text(str(port), encoding="ascii")
-
-
-def _leave_within(seconds: float) -> None:
-    """Ends the process in time, whatever its threads still compute: Python would wait for them without end."""
-    timer = threading.Timer(seconds, os._exit, [0])
-    timer.daemon = True
-    timer.start()

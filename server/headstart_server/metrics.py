@@ -185,6 +185,13 @@ BATCH_ROWS = _histogram(
 BATCH_WAIT = _histogram("headstart_predict_wait_seconds", "Time that a prediction waits for its batch.", _MILLISECONDS)
 BATCH_SECONDS = _histogram("headstart_predict_compute_seconds", "Time that a batch of predictions is computed.", _CALLS)
 WAITING_ROWS = _gauge("headstart_predict_waiting_rows", "Rows that wait for their batch.")
+ADMITTED_ROWS = _gauge("headstart_predict_admitted_rows", "Rows of Predict and Embed that were taken and are in hand.")
+PREDICT_ROWS = _counter(
+    "headstart_predict_rows_total",
+    "Rows of Predict (of Embed those `refused`): `answered`; `refused` before anything was done for them; `dropped` "
+    "before they were computed, because their caller waited no more; `wasted`, computed for a caller who had gone.",
+    "outcome",
+)
 POOL_HITS = _counter("headstart_model_pool_hits_total", "Times that a wanted model was live already.")
 POOL_LOADS = _histogram("headstart_model_load_seconds", "Loading of models for predictions, failures included.", _WORK)
 POOL_EVICTIONS = _counter("headstart_model_pool_evictions_total", "Live models dropped to stay below the limit.")

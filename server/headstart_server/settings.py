@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     concurrent_exports: int = Field(1, ge=1, le=64, description="exports at the same time, each in its own process")
+    quotas: Path | None = Field(
+        None,
+        description="YAML file of what each tenant may use (docs/limits.md), read again when it changes; none: all",
+    )
     max_queued_jobs: int = Field(1000, ge=1, description="jobs that may wait")
     max_message_bytes: int = Field(64 << 20, ge=1 << 20, description="largest gRPC message")
     max_dataset_bytes: int = Field(64 << 30, ge=1, description="largest uploaded file")
@@ -79,6 +83,24 @@ class Settings(BaseSettings):
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
     shared_content: bool = Field(
         False, description="let tenants share stored embeddings: what one has encoded is found by all"
+    )
+    max_predict_wait: float = Field(
+        1.0,
+        ge=0,
+        le=3600,
+        description="seconds for which a Predict or Embed may have to wait for those before it; once a tenant sends "
+        "more, its calls wait for one batch at most, until that has ended",
+    )
+    max_connection_age: float = Field(
+        1800.0,
+        ge=0,
+        description="seconds after which gRPC clients are asked to connect anew, for load balancers; 0: never",
+    )
+    max_connection_age_grace: float = Field(
+        21600.0, ge=0, description="seconds that calls on a connection of this age get to end; 0: as long as they take"
+    )
+    http_timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds for which an HTTP request waits that has no Prefer: wait=SECONDS"
     )
     max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
     cache_days: float = Field(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from headstart_server.metrics import DEFINITIONS
+from headstart_server.service.quota_file import read_quotas
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
@@ -113,6 +114,22 @@ def test_large_numbers_reach_the_server_as_they_are(program: str) -> None:
         "1234567890123",
         "7.5",
     )
+
+
+def test_the_server_reads_the_quotas_that_the_values_say(program: str, tmp_path: Path) -> None:
+    quotas = {"defaults": {"running_jobs": 2}, "tenants": {"a": {"dataset_bytes": 1234567890123}}}
+    found = rendered(program, "--set-json", f"quotas={json.dumps(quotas)}")
+    [config] = _configs(found)
+    [held] = [item for item in found if item["kind"] == "ConfigMap" and "quotas.yaml" in item["data"]]
+    pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
+    [mount] = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "quotas"]
+    [volume] = [volume for volume in pod["volumes"] if volume["name"] == "quotas"]
+    assert volume["configMap"]["name"] == held["metadata"]["name"]
+    assert config["data"]["HEADSTART_QUOTAS"] == f"{mount['mountPath']}/quotas.yaml"
+    (tmp_path / "quotas.yaml").write_text(held["data"]["quotas.yaml"])
+    table = read_quotas(tmp_path / "quotas.yaml")
+    assert table.defaults.running_jobs == 2
+    assert table.tenants["a"].dataset_bytes == 1234567890123
 
 
 def test_the_pod_outlives_the_grace_of_its_calls(program: str) -> None:

@@ -16,6 +16,11 @@ A call that fails has a gRPC status, a message for people, and `google.rpc` deta
 below (and the field, where one is to blame), `BadRequest` with what is wrong with each field, and `RetryInfo` where
 trying again helps. A job that fails has the same reason in `JobError`. Reasons never change their meaning; new ones may
 come.
+
+The contract names the statuses of each service. Any call may also end with INVALID_ARGUMENT (its body is no message of
+its method), RESOURCE_EXHAUSTED (the server is asked for more than it can do), UNAVAILABLE (it is stopping),
+DEADLINE_EXCEEDED (the caller's deadline passed) or CANCELLED (the caller's own doing); [limits.md](limits.md) says
+when, and what may be repeated.
 """
 
 

@@ -1,4 +1,6 @@
-"""Sends random and mutated messages of every RPC to a real server: it lives, and no answer is a failure of its own.
+"""Sends random and mutated messages of every RPC, and specs of all kinds, to a real server.
+
+It lives, and ends every call with a status that the contract names.
 
     python -m tests.fuzz.run --count 100000 --seed 7
 
@@ -23,6 +25,8 @@ import headstart
 
 from tests.fuzz.messages import mutated, random_message
 from tests.fuzz.seeds import Rpc, every_rpc
+from tests.fuzz.specs import fuzz_specs
+from tests.fuzz.statuses import documented
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 from tests.support.tiny_models import save_bert
@@ -97,7 +101,7 @@ async def _send_all(server: RunningServer, rpcs: list[Rpc], numbers: range, seed
             method = rpc.path.rsplit("/", 1)[-1]
             code, details = await _answer(channel, rpc, bodies)
             outcome.codes[method, code.name] += 1
-            if code in _FAULTS:
+            if code.name not in documented()[method] or code in _FAULTS:
                 outcome.faults.append(f"message {number} of seed {seed}: {method}: {code.name} {details[:200]}")
             if code is grpc.StatusCode.UNAVAILABLE and server.process is not None and server.process.poll() is not None:
                 return
@@ -130,6 +134,8 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, fuzzed_server(Path(folder)) as (server, model):
         outcome = fuzz(server, model, numbers, arguments.seed, arrow=not arguments.no_arrow)
         print(outcome.table())
+        if arguments.only is None:
+            print(dict(fuzz_specs(server.address, arguments.count, arguments.seed)))
         if outcome.faults:
             print(server.log[-20_000:], file=sys.stderr)
     print("\n".join(outcome.faults) or f"{len(numbers)} messages, no failure")

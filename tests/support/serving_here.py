@@ -15,6 +15,8 @@ from headstart.v1 import (
     server_pb2_grpc,
     training_pb2_grpc,
 )
+from headstart_server.core.calls import Calls
+from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.server import Endpoint, Server
 
@@ -32,11 +34,28 @@ _EMPTY = {
 
 
 @asynccontextmanager
-async def served(*, gate: Gate | None = None, **servicers: object) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a server of these servicers, by service name; the other services are empty. Everybody may call."""
+async def serving(
+    *, calls: Calls | None = None, limits: ConnectionLimits | None = None, gate: Gate | None = None, **servicers: object
+) -> AsyncIterator[Server]:
+    """A server of these servicers, by service name; the other services are empty. Everybody may call."""
     every = {name: servicers.get(name) or empty() for name, empty in _EMPTY.items()}
-    server = Server(Endpoint("127.0.0.1", 0, 64 << 20), every, gate or open_gate())
+    server = Server(
+        Endpoint("127.0.0.1", 0, limits or ConnectionLimits()), every, gate or open_gate(), calls or Calls(10_000)
+    )
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+    try:
+        yield server
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def served(
+    *, calls: Calls | None = None, limits: ConnectionLimits | None = None, gate: Gate | None = None, **servicers: object
+) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a server as `serving`."""
+    async with (
+        serving(calls=calls, limits=limits, gate=gate, **servicers) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+    ):
         yield channel
-    await server.stop(0)

@@ -1,4 +1,4 @@
-"""Ride out a server that stops and comes back: calls that may be sent twice are sent again."""
+"""Ride out a server that stops and comes back, or is busy: calls that may be sent twice are sent again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 
 from headstart.errors import HeadstartError
-from headstart.programs.retry import Patience, RetryPolicy
+from headstart.programs.retry import Patience, RetryPolicy, is_busy
 from headstart.wire.steps import Call, Emit, Flow, Read, Sleep, Step
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ class Outages:
         self._reached = False
 
     def ridden_out(self, flow: Flow[T]) -> Flow[T]:
-        """Do as a flow does, but repeat its calls that read or compute while the server is unavailable, within a bound.
+        """Do as a flow does, but repeat calls that read or compute while the server is away or busy, within a bound.
 
-        The bound is the policy's `restart_timeout`, or `give_up_after` where the server says that it is stopping;
-        a `timeout` shortens both.
+        The bound is the policy's `restart_timeout`, or `give_up_after` where the server says that it is stopping or
+        busy; a `timeout` shortens both.
         """
         answer: Any = None
         failure: HeadstartError | None = None
@@ -55,11 +55,13 @@ class Outages:
         patience = Patience(self._policy)
         while True:
             try:
+                patience.opened()
                 answer = yield step
             except HeadstartError as error:
-                if not (self._reached and _may_be_sent_again(step, error)):
+                away = self._reached and _is_outage(error)
+                if not (_may_be_sent_again(step) and (away or is_busy(error))):
                     raise
-                delay = patience.delay_after(error)
+                delay = patience.delay_after(error, busy_too=True)
             else:
                 # An opened stream proves nothing until something is read from it.
                 self._reached = self._reached or isinstance(step, Call | Read)
@@ -67,7 +69,10 @@ class Outages:
             yield Sleep(delay)
 
 
-def _may_be_sent_again(step: Step | Emit[Any], error: HeadstartError) -> bool:
+def _may_be_sent_again(step: Step | Emit[Any]) -> bool:
+    return isinstance(step, Call) and step.method.repeatable
+
+
+def _is_outage(error: HeadstartError) -> bool:
     """Tell an outage from an answer: a server that is there gives the reason why something else is unavailable."""
-    unavailable = error.code is grpc.StatusCode.UNAVAILABLE and error.reason in _OUTAGES
-    return isinstance(step, Call) and step.method.repeatable and unavailable
+    return error.code is grpc.StatusCode.UNAVAILABLE and error.reason in _OUTAGES

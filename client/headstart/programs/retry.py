@@ -18,6 +18,7 @@ R = TypeVar("R")
 
 ALWAYS_DROPPED = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED})
 SOMETIMES_DROPPED = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+BUSY = frozenset({"OVERLOADED", "QUOTA_EXCEEDED"})
 SIGNS_OF_A_DROP = ("rst_stream", "stream removed", "connection", "socket", "goaway", "eof", "transport")
 
 
@@ -71,9 +72,13 @@ class Patience:
         self._failures = 0
         self._failing_since = None
 
-    def delay_after(self, error: HeadstartError) -> float:
-        """Return the seconds to wait before trying again, or raise the error where trying again cannot help."""
-        if not is_dropped(error):
+    def delay_after(self, error: HeadstartError, *, busy_too: bool = False) -> float:
+        """Return the seconds to wait before trying again, or raise the error where trying again cannot help.
+
+        A server that is busy is waited for where `busy_too` says so.
+        """
+        busy = busy_too and is_busy(error)
+        if not busy and not is_dropped(error):
             raise error
         policy, now = self._policy, self._policy.clock()
         if now - self._opened >= policy.steady:
@@ -83,7 +88,9 @@ class Patience:
         if self._failing_since is None:
             self._failing_since = now
         # The exponent is bounded, for 2.0**1024 raises OverflowError.
-        longest = min(policy.initial_delay * 2.0 ** min(self._failures, 30), policy.longest_delay)
+        # A busy server says itself when to come back, and a longer wait would let others in before.
+        failures = 0 if busy else min(self._failures, 30)
+        longest = min(policy.initial_delay * 2.0**failures, policy.longest_delay)
         delay = max(longest * (1 - policy.jitter() / 2), error.retry_after or 0.0)
         self._failures += 1
         limit = policy.give_up_after if self._reached else min(policy.connect_timeout, policy.give_up_after)
@@ -108,6 +115,11 @@ def persistently(
         except HeadstartError as error:
             delay = patience.delay_after(error)
         yield from sleep(delay)
+
+
+def is_busy(error: HeadstartError) -> bool:
+    """Tell a refusal that time heals from one that the request itself deserves, such as being too large."""
+    return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.reason in BUSY
 
 
 def is_dropped(error: HeadstartError) -> bool:

@@ -16,9 +16,13 @@ from headstart.wire.tokens import Token, header_of, token_of
 DEFAULT_ADDRESS = "localhost:50051"
 MIB = 1 << 20
 Place: TypeAlias = "str | os.PathLike[str]"
+SERVICE_CONFIG = Path(__file__).parent.parent / "service_config.json"
+"""https://github.com/grpc/grpc/blob/master/doc/service_config.md"""
 
 # Sending is unlimited so that the server's own limit answers. The pings find a dead peer and stay under the rate that
 # gRPC servers allow by default (one per five minutes). Reconnecting is quick because the retry policy does the waiting.
+# Errors travel in trailers of 4 KiB at most, beside what proxies add. Which calls are repeated when says the service
+# config, which other languages' clients take as it is.
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", 64 * MIB),
     ("grpc.max_send_message_length", -1),
@@ -28,6 +32,9 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 3_000),
     ("grpc.primary_user_agent", "headstart-python"),
+    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.absolute_max_metadata_size", 16 << 10),
+    ("grpc.service_config", SERVICE_CONFIG.read_text(encoding="utf-8")),
 )
 
 

@@ -99,6 +99,10 @@ livenessProbe:
 {{- if .Values.auth.existingSecret }}
 - name: tokens
   mountPath: /etc/headstart/auth
+{{- end }}
+{{- if .Values.quotas }}
+- name: quotas
+  mountPath: /etc/headstart/quotas
   readOnly: true
 {{- end }}
 {{- with .Values.extraVolumeMounts }}
@@ -149,6 +153,11 @@ livenessProbe:
     items:
       - key: {{ .Values.auth.existingSecretKey | quote }}
         path: tokens
+{{- end }}
+{{- if .Values.quotas }}
+- name: quotas
+  configMap:
+    name: {{ printf "%s-quotas" (include "headstart.fullname" .) | quote }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}

@@ -147,6 +147,22 @@ class UnavailableError(HeadstartError):
         self.retry_after = retry_after
 
 
+class QuotaError(OverloadedError):
+    """A tenant has used up one of its quotas; `tenant` and `quota` name them. Other tenants are not affected."""
+
+    reason = Reason.QUOTA_EXCEEDED
+
+    def __init__(self, message: str, *, tenant: str = "", quota: str = "", retry_after: float = 1.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.tenant, self.quota = tenant, quota
+
+
+class DeadlineExceededError(HeadstartError):
+    """The caller has stopped waiting, so nothing more is done for it."""
+
+    reason = Reason.DEADLINE_EXCEEDED
+
+
 class TooLargeError(HeadstartError):
     """Input above a size limit; trying again will not help."""
 

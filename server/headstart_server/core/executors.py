@@ -52,7 +52,7 @@ class Executors:
         cores = os.cpu_count() or 1
         self.store = Executor("store", 4, 10_000)
         """The job database: milliseconds each."""
-        self.reports = Executor("report", 2, 1_000_000)
+        self.reports = Executor("report", 2, 20_000)
         """What running jobs report, to the same database: of clients' calls only cancellations stand in this line."""
         self.leases = Executor("lease", 2, 1_000)
         """Claiming jobs and holding on to them, which must not wait for anything else."""

@@ -65,6 +65,8 @@ class Reason(_Meaning):
     EVENTS_EXPIRED = "EVENTS_EXPIRED", "Events of the job from that point on are no longer kept."
     IN_USE = "IN_USE", "Another server works with this state directory or database."
     OVERLOADED = "OVERLOADED", "Too much waits already; try again after the delay of RetryInfo."
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED", "The tenant has used up one of its quotas; the message names it."
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED", "The call's deadline passed; what it asked for is not computed any more."
     STOPPING = "STOPPING", "The server is stopping; try again when it is back."
     DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE", "The job database does not answer; try again."
     CANCELLED = "CANCELLED", "The job or call was asked to stop."

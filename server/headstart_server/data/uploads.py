@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -128,8 +128,17 @@ class Uploads:
         except FileNotFoundError:
             raise _missing(identifier) from None
 
-    def publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
+    def publish(
+        self,
+        received: Path,
+        display_name: str,
+        file_format: Format,
+        sha256: str,
+        check: Callable[[Dataset], None] = lambda dataset: None,
+    ) -> Dataset:
         """Checks a received file and gives it a name; raises InvalidInputError if it cannot be read.
+
+        `check` is asked about a data set that is new, and may raise to refuse it.
 
         Where there is a data set of these bytes, that one is returned, mended where its own file is damaged.
         """
@@ -141,9 +150,16 @@ class Uploads:
                 if not self._is_sound(known):
                     self._mend(known, received)
                 return known
-            return self._publish(received, display_name, file_format, sha256)
+            return self._publish(received, display_name, file_format, sha256, check)
 
-    def _publish(self, received: Path, display_name: str, file_format: Format, sha256: str) -> Dataset:
+    def _publish(
+        self,
+        received: Path,
+        display_name: str,
+        file_format: Format,
+        sha256: str,
+        check: Callable[[Dataset], None],
+    ) -> Dataset:
         files = self._table_files(received, file_format)
         rows, columns = self._shape(received, file_format) if len(files) < 2 else (0, [])
         dataset = Dataset(
@@ -157,6 +173,7 @@ class Uploads:
             columns=columns,
             table_files=files,
         )
+        check(dataset)
         with self._folders.publish(dataset.identifier) as folder:
             received.rename(folder / f"data.{file_format}")
             write_description(folder / _DESCRIPTION, asdict(dataset))
@@ -217,14 +234,19 @@ class Upload:
             # `finish` publishes the open file, and a full disk shows here, where it is named.
             self._file.flush()
 
-    def finish(self) -> Dataset:
-        """Publishes; raises InvalidInputError if the digest differs or the file cannot be read."""
+    @property
+    def size(self) -> int:
+        """Bytes received."""
+        return self._size
+
+    def finish(self, check: Callable[[Dataset], None] = lambda dataset: None) -> Dataset:
+        """Publishes as `Uploads.publish`; raises InvalidInputError if the digest differs or the file cannot be read."""
         digest = self._hash.hexdigest()
         if self._expected and digest != self._expected:
             raise invalid(
                 "header.sha256", f"{self._expected!r} was announced, the bytes have {digest}; send the file again"
             )
-        return self._uploads.publish(self._path, self._display_name, self._format, digest)
+        return self._uploads.publish(self._path, self._display_name, self._format, digest, check)
 
 
 def _missing(identifier: str) -> NotFoundError:

@@ -24,6 +24,9 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.storage.object_store import ObjectStore
 
+_MOST_SPACES = 512
+"""In memory; of those that are dropped the next use reads the index again."""
+
 
 class EmbeddingStore:
     """All spaces below one folder, and in an object store, if machines share one."""
@@ -40,8 +43,15 @@ class EmbeddingStore:
         identifier = space.identifier
         with self._lock:
             if identifier not in self._spaces:
+                self._drop_oldest()
                 self._spaces[identifier] = SpaceStore(space, self.root / identifier, self._threads, self._made(space))
             return self._spaces[identifier]
+
+    def _drop_oldest(self) -> None:
+        """Keeps those in memory few: callers of Embed make a space of each length limit that they think of."""
+        while len(self._spaces) >= _MOST_SPACES:
+            oldest = min(self._spaces, key=lambda identifier: self._spaces[identifier].last_use)
+            self._spaces.pop(oldest).close()
 
     def _made(self, space: Space) -> ShardStorage:
         """The shards' storage of a space, with its description beside it; a damaged one is mended."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import transformers
 
+from headstart_server.core.bounded import BoundedCache
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.encoders.sources import ModelSource
@@ -90,12 +91,11 @@ class TextPreparation:
 def load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:
     """As `_load_preparation`, kept between calls: a tokenizer takes up to a second to load."""
     key = (source.folder, source.tokenizer_digest, max_sequence_length)
-    if key not in _preparations:
-        _preparations[key] = _load_preparation(source, max_sequence_length, field)
-    return _preparations[key]
+    return _preparations.get(key, lambda: _load_preparation(source, max_sequence_length, field))
 
 
-_preparations: dict[tuple[Path, str, int], TextPreparation] = {}
+# callers choose the length, and each has a tokenizer of its own of some megabytes
+_preparations: BoundedCache[tuple[Path, str, int], TextPreparation] = BoundedCache(32)
 
 
 def _load_preparation(source: ModelSource, max_sequence_length: int, field: str) -> TextPreparation:

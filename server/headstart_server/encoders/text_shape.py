@@ -20,6 +20,7 @@ from headstart_server.encoders.text_models import (
 
 _PROBE_TOKENS = 8
 _SHAPES: dict[str, "TextShape"] = {}
+_MOST_SHAPES = 256
 _LOCK = threading.Lock()
 
 
@@ -43,6 +44,8 @@ def text_shape(config: Any) -> TextShape:
     key = json.dumps(config.to_dict(), sort_keys=True, default=str)
     with _LOCK:
         if key not in _SHAPES:
+            if len(_SHAPES) >= _MOST_SHAPES:
+                del _SHAPES[next(iter(_SHAPES))]
             _SHAPES[key] = _found(config)
         return _SHAPES[key]
 

@@ -13,7 +13,13 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core import errors
-from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
+from headstart_server.core.errors import (
+    FailedPreconditionError,
+    HeadstartError,
+    InvalidInputError,
+    OverloadedError,
+    Violation,
+)
 from headstart_server.core.executors import Executor
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
@@ -25,6 +31,10 @@ _log = structlog.get_logger()
 EXPORT_PROCESS = ProcessSettings(
     command=(sys.executable, "-m", "headstart_server.jobs.export_worker"), purpose="export"
 )
+
+
+MOST_EXPORTS = 200
+"""That wait or run: each is an open stream."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ class Exports:
 
         Who asks for the same meanwhile waits for it, so that a call that is sent again makes no second artifact. Raises
         what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
-        process died, NotFoundError where the model was deleted.
+        process died, NotFoundError where the model was deleted; and OverloadedError where too many wait.
         """
         same = self._alike.setdefault((tenant, order), asyncio.Lock())
         if same.locked():
@@ -94,6 +104,8 @@ class Exports:
                     yield item
 
     async def _in_turn(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+        if self._before >= MOST_EXPORTS:
+            raise OverloadedError(f"{self._before} exports wait or run already; try again later", retry_after=30)
         waiting = self._turns.locked()
         self._before += 1
         try:

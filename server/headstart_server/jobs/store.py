@@ -3,7 +3,7 @@
 An event and what it changes of its job are one transaction, so a job never disagrees with its log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from sqlalchemy import delete, exists, func, insert, select, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, OverloadedError
+from headstart_server.core.errors import AlreadyExistsError, DataLossError, FailedPreconditionError
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished, StateChange
@@ -24,6 +24,10 @@ from headstart_server.jobs.records import JobRecord
 
 _QUEUE_LOCK = 0x4845_4145  # an arbitrary key of PostgreSQL's advisory locks
 _TERMINAL = tuple(state for state in State if state.terminal)
+
+
+Require = Callable[[str, int, int], None]
+"""Asked whether one more job may wait, by its tenant, how many wait, and how many of those are the tenant's."""
 
 
 class LostJobError(Exception):
@@ -56,19 +60,19 @@ class JobStore(JobQueries):
         """Closes every connection."""
         self.database.close()
 
-    def create(self, job: JobRecord, most_queued: int | None = None) -> tuple[JobRecord, bool]:
+    def create(self, job: JobRecord, require: Require | None = None) -> tuple[JobRecord, bool]:
         """Stores a new job with its first event; returns (job, whether it is new).
 
         The same request id with the same digest returns the job that has it; with another, AlreadyExistsError. Raises
-        OverloadedError where as many jobs wait already as may.
+        what `require` does, which is told who asks, how many jobs wait, and how many of them are the tenant's.
         """
         # a repeated request is answered however many wait
         if (known := self.known(job)) is not None:
             return known, False
         try:
             with self.database.writing() as connection:
-                if most_queued is not None:
-                    _require_room(connection, most_queued)
+                if require is not None:
+                    require(job.tenant, *_waiting(connection, job.tenant))
                 connection.execute(insert(JOBS).values(to_row(job)))
                 created, _ = append(connection, job, [StateChange(job.state)])
         except IntegrityError:
@@ -228,10 +232,10 @@ def _require_living(job: JobRecord, what: str) -> None:
         raise FailedPreconditionError(f"trainJobs/{job.identifier} has ended ({job.state}); there is nothing to {what}")
 
 
-def _require_room(connection: Connection, most: int) -> None:
-    """Raises OverloadedError where as many jobs wait as may. Of many who ask at once, one after the other is let in."""
+def _waiting(connection: Connection, tenant: str) -> tuple[int, int]:
+    """How many jobs wait, and how many of a tenant's. Of many who ask at once, one after the other is let in."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _QUEUE_LOCK})
-    waiting = connection.execute(select(func.count()).where(in_states([State.QUEUED]), JOBS.c.owner == "")).scalar_one()
-    if waiting >= most:
-        raise OverloadedError(f"{most} jobs wait already; try again later", retry_after=30)
+    query = select(JOBS.c.tenant == tenant, func.count()).where(in_states([State.QUEUED]), JOBS.c.owner == "")
+    counts = {bool(own): int(count) for own, count in connection.execute(query.group_by(JOBS.c.tenant == tenant))}
+    return sum(counts.values()), counts.get(True, 0)

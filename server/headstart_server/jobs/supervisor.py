@@ -11,6 +11,7 @@ import structlog
 from headstart_server import tracing
 from headstart_server.core.errors import DataLossError, HeadstartError
 from headstart_server.core.executors import Executors
+from headstart_server.core.quotas import Quotas
 from headstart_server.core.states import State
 from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
 from headstart_server.jobs.attempts import Attempts, AttemptSettings
@@ -20,6 +21,7 @@ from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.notices import Notices
 from headstart_server.jobs.ownership import Ownership
 from headstart_server.jobs.process import WorkerPool
+from headstart_server.jobs.queue_limits import QueueLimits
 from headstart_server.jobs.records import JobRecord, LogEntry, News, QueuePosition
 from headstart_server.jobs.store import JobStore
 from headstart_server.storage.storage import Storage
@@ -43,8 +45,7 @@ class SupervisorSettings:
     """A name that no other server has."""
     concurrent_jobs: int = 1
     max_queued: int = 1_000
-    running_limit: Callable[[str], int | None] = lambda tenant: None
-    """How many jobs of a tenant may run at the same time, on all servers; None: any number."""
+    quotas: Quotas = field(default_factory=Quotas)
     lease_seconds: float = 30.0
     """For how long a job stays a server's that is not heard of."""
     cancel_seconds: float = 10.0
@@ -65,6 +66,7 @@ class Supervisor:
     ) -> None:
         self._store, self._pool, self._storage, self._settings = store, pool, storage, settings
         self._executors = executors
+        self._limits = QueueLimits(settings.max_queued, settings.quotas)
         self._layout = storage.layout
         self._log = EventLog(store, executors.store, executors.reports)
         limits = AttemptSettings(
@@ -76,7 +78,9 @@ class Supervisor:
             settings.retry_seconds,
         )
         self._attempts = Attempts(store, self._log, pool, storage, limits, executors)
-        self._ownership = Ownership(store.database, settings.owner, settings.lease_seconds, settings.running_limit)
+        self._ownership = Ownership(
+            store.database, settings.owner, settings.lease_seconds, settings.quotas.running_limit
+        )
         self._leases = Leases(self._ownership, self._attempts, self._log, executors.leases, self._look)
         self._notices = self._listening() if store.database.shared else None
         self._news = asyncio.Event()
@@ -176,7 +180,7 @@ class Supervisor:
         busy, slots = len(self._attempts.numbers), self._settings.concurrent_jobs
         if busy >= slots:
             return QueuePosition(0, f"the end of a job: {busy} of at most {slots} run on this server")
-        limit = self._settings.running_limit(job.tenant)
+        limit = self._settings.quotas.running_limit(job.tenant)
         if limit is not None:
             return QueuePosition(0, f"the end of another of your jobs, of which {limit} may run at the same time")
         return QueuePosition(0, "a server that takes it")
@@ -195,7 +199,7 @@ class Supervisor:
         return Notices(self._store.database, self._hear, self._log.look, alone=alone)
 
     async def _submit(self, job: JobRecord) -> tuple[JobRecord, bool]:
-        stored, new = await self._executors.store.run(self._store.create, job, self._settings.max_queued)
+        stored, new = await self._executors.store.run(self._store.create, job, self._limits.require)
         if new:
             self._log.meter.queued(stored)
             if trace := tracing.carrier():

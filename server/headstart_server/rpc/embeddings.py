@@ -13,7 +13,7 @@ from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import SPACES
 from headstart_server.rpc.messages import feature_values, page, timestamp
-from headstart_server.rpc.tables import arrow_table
+from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.embeddings import Embeddings, EmbeddingService, EmbedOrder
 from headstart_server.spec.parse import parse_feature
 
@@ -53,13 +53,13 @@ def _order(request: pb.EmbedRequest) -> EmbedOrder:
     values = feature_values(request.feature)
     feature = parse_feature(values, "feature")
     named = id_of(SPACES, request.embedding_space, "embedding_space") if request.embedding_space else ""
-    read = partial(arrow_table, request.table, "table")
+    read, (rows, size) = partial(arrow_table, request.table, "table"), announced(request.table)
     if "embedding_precision" in values.get("preprocessing", {}):
         if named:
             raise invalid("embedding_space", "excludes feature.preprocessing.embedding_precision; send one of them")
-        return EmbedOrder(feature, "", read)
+        return EmbedOrder(feature, "", read, rows, size)
     exact = feature.preprocessing.model_copy(update={"embedding_precision": "fp32"})
-    return EmbedOrder(feature.model_copy(update={"preprocessing": exact}), named, read)
+    return EmbedOrder(feature.model_copy(update={"preprocessing": exact}), named, read, rows, size)
 
 
 def _response(found: Embeddings) -> pb.EmbedResponse:

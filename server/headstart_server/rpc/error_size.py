@@ -12,8 +12,8 @@ from headstart_server.core.errors import HeadstartError, InvalidInputError, Viol
 
 LIMIT_BYTES = 4_096
 """Of all trailers of a call; Java's clients and many proxies take 8 KiB of headers, others less."""
-_OTHERS = 320
-"""Names of these two trailers, the status code, and 32 bytes for each, as HTTP/2 counts them."""
+_OTHERS = 384
+"""Names of these two trailers, the status code, the pushback, and 32 bytes for each, as HTTP/2 counts them."""
 _SHORTEST = 225
 # bytes of one text, halved until everything fits, which the shortest always does
 _SIZES = (3_600, 1_800, 900, 450, _SHORTEST)

@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from headstart_server.core import errors
@@ -14,6 +14,10 @@ from headstart_server.rpc.error_size import fitted, shortened
 
 DOMAIN = "headstart.dev"
 DETAILS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""When clients with a retry policy try again (https://github.com/grpc/proposal/blob/master/A6-client-retries.md)."""
+_NEVER = "-1"
+Trailers = tuple[tuple[str, str | bytes], ...]
 _MAX_FIELD = 240
 
 CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
@@ -27,6 +31,7 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.PermissionDeniedError: grpc.StatusCode.PERMISSION_DENIED,
     errors.OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.StoppingError: grpc.StatusCode.UNAVAILABLE,
     errors.TooLargeError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.UnavailableError: grpc.StatusCode.UNAVAILABLE,
@@ -53,6 +58,15 @@ def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Statu
     return code, message, status
 
 
+def trailers_of(error: errors.HeadstartError, code: grpc.StatusCode, status: Status) -> Trailers:
+    """What the trailers of a failed call carry beside its code and message."""
+    details: Trailers = ((DETAILS_KEY, status.SerializeToString()),)
+    if isinstance(error, errors.OverloadedError | errors.StoppingError):
+        return (*details, (PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
+    # a policy goes by the code alone, which what is too large shares with what comes at a bad time
+    return (*details, (PUSHBACK_KEY, _NEVER)) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else details
+
+
 def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation]) -> Iterator[Message]:
     info = ErrorInfo(reason=error.reason, domain=DOMAIN)
     if error.field:
@@ -64,6 +78,8 @@ def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation
                 BadRequest.FieldViolation(field=item.field, description=item.message) for item in violations
             ]
         )
+    if isinstance(error, errors.QuotaError):
+        yield QuotaFailure(violations=[QuotaFailure.Violation(subject=error.tenant, description=error.quota)])
     if isinstance(error, errors.OverloadedError | errors.StoppingError | errors.UnavailableError):
         nanos = round(error.retry_after * 1e9)
         yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))

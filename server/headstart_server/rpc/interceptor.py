@@ -3,20 +3,22 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import structlog
 
 from headstart_server import tracing
+from headstart_server.core import deadlines
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.access import Access, access_of
 from headstart_server.rpc.auditing import AuditedCall
 from headstart_server.rpc.callers import known_caller, set_caller
-from headstart_server.rpc.errors import DETAILS_KEY, status_of
+from headstart_server.rpc.errors import Trailers, status_of, trailers_of
 from headstart_server.rpc.gate import Gate, credentials_of, headers_of
 from headstart_server.rpc.measuring import MeasuredCall
 from headstart_server.rpc.requests import all_readable, readable, tolerant
@@ -25,13 +27,15 @@ _log = structlog.get_logger()
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.")
+_DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.02
+"""How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and not at once."""
 
 
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps the handler of every RPC of this service."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, gate: Gate, calls: Calls) -> None:
+        self._gate, self._calls = gate, calls
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
         """Returns the wrapped handler; for who is not let in one that refuses, and reads no request."""
@@ -39,9 +43,11 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler is None:
             return handler
         access = access_of(call.method.strip("/"))
-        observed = partial(
-            _Quiet if call.method.startswith(_QUIET) else _Observed, call.method.strip("/"), access, self._gate
+        observed: Callable[[Any], _Quiet] = partial(
+            _Observed, call.method.strip("/"), access, self._gate, calls=self._calls
         )
+        if call.method.startswith(_QUIET):
+            observed = partial(_Quiet, call.method.strip("/"), access, self._gate)
         refusal = await self._refusal(access, call)
         if refusal is not None:
             return grpc.stream_stream_rpc_method_handler(_refusing(observed, refusal))
@@ -116,7 +122,9 @@ class _Quiet:
         self._request_id = new_id()
         self._audited = AuditedCall(gate.audit, "grpc", method, access, context.peer())
 
-    async def __aenter__(self) -> "_Quiet":
+    async def __aenter__(self) -> Self:
+        self._seconds = self._context.time_remaining()
+        deadlines.begin(self._seconds)
         self._begin()
         structlog.contextvars.clear_contextvars()
         caller = known_caller()
@@ -125,10 +133,12 @@ class _Quiet:
         return self
 
     async def admit(self, request: Any) -> None:
-        """Lets the caller in, unless that was done before; raises UnauthenticatedError or PermissionDeniedError."""
+        """Lets the caller in, unless that was done before; raises UnauthenticatedError or PermissionDeniedError, and
+        StoppingError or OverloadedError where the server takes no call now."""
         self._audited.asked(request)
         if self._access is not None and known_caller() is None:
             await self._gate.admit(self._access, credentials_of(self._context))
+        self._take()
 
     def answered(self, response: Any) -> None:
         """Takes note of an answer."""
@@ -136,13 +146,13 @@ class _Quiet:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         code = grpc.StatusCode.OK
-        message, reason, metadata = "", "", tuple[tuple[str, bytes], ...]()
+        message, reason, metadata = "", "", Trailers()
         if isinstance(error, HeadstartError):
             code, message, status = status_of(error)
             reason = error.reason
-            metadata = ((DETAILS_KEY, status.SerializeToString()),)
+            metadata = trailers_of(error, code, status)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
-            code = grpc.StatusCode.CANCELLED
+            code = self._cancelled()
         elif isinstance(error, grpc.aio.AbortError):
             code = grpc.StatusCode.UNKNOWN
         elif error is not None:
@@ -151,8 +161,19 @@ class _Quiet:
         self._observe(code, message)
         self._audited.end(code, reason, self._request_id)
         # who was cancelled hears nothing any more; a handler that aborted has set its own status
-        if error is not None and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
+        gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
+        if error is not None and not gone and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
             await self._context.abort(code, message, metadata)
+
+    def _cancelled(self) -> grpc.StatusCode:
+        """What the client sees of a call that was cancelled: its own doing, or that its deadline has passed."""
+        left = deadlines.seconds_left()
+        if left is not None and left <= _DEADLINE_SECONDS + _DEADLINE_SHARE * (self._seconds or 0.0):
+            return grpc.StatusCode.DEADLINE_EXCEEDED
+        return grpc.StatusCode.CANCELLED
+
+    def _take(self) -> None:
+        """Nothing: health is asked of a server that is stopping, too."""
 
     def _begin(self) -> None:
         """Nothing, as `_observe`."""
@@ -164,6 +185,13 @@ class _Quiet:
 class _Observed(_Quiet):
     """Times and counts an RPC, too."""
 
+    def __init__(self, method: str, access: Access | None, gate: Gate, context: Any, *, calls: Calls) -> None:
+        super().__init__(method, access, gate, context)
+        self._calls, self._held = calls, ExitStack()
+
+    def _take(self) -> None:
+        self._held.enter_context(self._calls.one())
+
     def _begin(self) -> None:
         self._call = MeasuredCall(self._service, self._method)
         parent = {key: value for key, value in self._context.invocation_metadata() or () if key in _TRACE_HEADERS}
@@ -171,8 +199,10 @@ class _Observed(_Quiet):
         self._span.__enter__()
 
     def _observe(self, code: grpc.StatusCode, message: str) -> None:
+        self._held.close()
         seconds = self._call.end(code)
         tracing.answered(code.name, code.value[0], failed=code in _OWN_ERRORS)
         self._span.__exit__(None, None, None)
-        log = _log.warning if message else _log.debug
+        # refusals of a busy server are counted: a line for each would make it busier
+        log = _log.warning if message and code is not grpc.StatusCode.RESOURCE_EXHAUSTED else _log.debug
         log("rpc", code=code.name, seconds=round(seconds, 4), **({"error": message} if message else {}))

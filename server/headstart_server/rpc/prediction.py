@@ -14,7 +14,7 @@ from headstart_server.core.names import id_of
 from headstart_server.core.principal import Principal
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import MODELS
-from headstart_server.rpc.tables import arrow_table
+from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.prediction import PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
@@ -37,20 +37,25 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
         """Predicts one table."""
-        return await self._predict(request, caller_of(context))
+        return await self._predict(request, caller_of(context), begun=False)
 
     async def PredictStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.PredictRequest], context: Any
     ) -> AsyncIterator[pb.PredictResponse]:
-        """Predicts tables in order, each as soon as it is ready; a few are read ahead."""
+        """Predicts tables in order, each as soon as it is ready; a few are read ahead.
+
+        A stream may be refused at its beginning; once it has begun, its tables wait for their turn.
+        """
         caller = caller_of(context)
         answers: asyncio.Queue[asyncio.Task[pb.PredictResponse] | None] = asyncio.Queue(_READ_AHEAD)
         tasks: set[asyncio.Task[Any]] = set()
 
         async def read() -> None:
+            begun = False
             try:
                 async for request in request_iterator:
-                    task = asyncio.create_task(self._predict(request, caller))
+                    task = asyncio.create_task(self._predict(request, caller, begun=begun))
+                    begun = True
                     tasks.add(task)
                     await answers.put(task)
                 await answers.put(None)
@@ -71,14 +76,16 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             # waited for: none outlives the call, and no exception is left unread
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _predict(self, request: pb.PredictRequest, caller: Principal) -> pb.PredictResponse:
+    async def _predict(self, request: pb.PredictRequest, caller: Principal, *, begun: bool) -> pb.PredictResponse:
         identifier = id_of(MODELS, request.model, "model")
         if request.top_k < 0:
             raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
         if request.embedding_reuse not in _REUSE:
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
         read = partial(arrow_table, request.table, "table")
-        order = PredictOrder(identifier, read, _REUSE[request.embedding_reuse], _is_small(request.table))
+        rows, size = announced(request.table)
+        few = _is_small(request.table)
+        order = PredictOrder(identifier, read, rows, size, _REUSE[request.embedding_reuse], few, begun)
         answer = await self._predictions.predict(caller, order)
         wanted = request.probabilities if request.HasField("probabilities") else True
         return pb.PredictResponse(

@@ -1,7 +1,8 @@
 """The gRPC server: services, health per service, reflection, limits, TLS."""
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -24,7 +25,9 @@ from headstart.v1 import (
     training_pb2_grpc,
 )
 
+from headstart_server.core.calls import Calls
 from headstart_server.rpc.certificates import Certificates, server_credentials
+from headstart_server.rpc.connection_options import ConnectionLimits, connection_options
 from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.listening import require_free_port
@@ -39,6 +42,7 @@ _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "ServerService": (server_pb2, server_pb2_grpc.add_ServerServiceServicer_to_server),
 }
 SERVICE_NAMES = tuple(_SERVICES)
+_LAST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Endpoint:
 
     host: str
     port: int
-    max_message_bytes: int
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     certificates: Certificates | None = None
     """None: without TLS."""
 
@@ -55,17 +59,10 @@ class Endpoint:
 class Server:
     """A gRPC server over a set of servicers, by service name."""
 
-    def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any], gate: Gate) -> None:
-        options = [
-            ("grpc.max_receive_message_length", endpoint.max_message_bytes),
-            ("grpc.max_send_message_length", -1),  # no limit
-            ("grpc.so_reuseport", 0),  # else Linux lets a second server share the port, and each gets some of the calls
-            ("grpc.keepalive_time_ms", 30_000),  # finds connections whose client went without a FIN
-            ("grpc.keepalive_permit_without_calls", 1),
-            # of clients' pings: those that come more often, by default than every 5 minutes, end the connection
-            ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-        ]
-        self._server = grpc.aio.server(interceptors=[Boundary(gate)], options=options)
+    def __init__(self, endpoint: Endpoint, servicers: Mapping[str, Any], gate: Gate, calls: Calls) -> None:
+        self._calls = calls
+        options = connection_options(endpoint.limits)
+        self._server = grpc.aio.server(interceptors=[Boundary(gate, calls)], options=options)
         self._health = health.aio.HealthServicer()
         names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
         for name, (module, add) in _SERVICES.items():
@@ -91,9 +88,17 @@ class Server:
             await self._health.set(name, status)
 
     async def stop(self, grace_seconds: float) -> None:
-        """Reports not serving, lets calls finish for a while, and stops."""
+        """Reports not serving and refuses calls, lets those in hand finish for a while, and stops.
+
+        Until then it listens: who has heard of no other server yet is told when to try again, and health checks are
+        answered.
+        """
+        end = time.monotonic() + grace_seconds
         await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_seconds)
+        self._calls.stop()
+        await self._calls.ended(grace_seconds)
+        # answers that are made may still be on their way
+        await self._server.stop(min(_LAST_SECONDS, max(0.0, end - time.monotonic())))
 
     def _bind(self, endpoint: Endpoint) -> int:
         require_free_port(endpoint.host, endpoint.port, "--port")

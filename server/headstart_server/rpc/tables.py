@@ -9,6 +9,9 @@ from headstart.v1 import table_pb2
 from headstart_server.core.errors import invalid
 from headstart_server.data.columnar import read_ipc_bytes
 
+_ARROW_ROW_BYTES = 256
+"""About what a text and a few numbers take."""
+
 
 def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
     """The rows of a message; raises InvalidInputError naming the column."""
@@ -34,6 +37,16 @@ def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
                 path, f"{column.name!r} has {len(arrays[-1])} rows, {names[0]!r} has {len(arrays[0])}; make them equal"
             )
     return pa.Table.from_arrays(arrays, names=names)
+
+
+def announced(message: table_pb2.Table) -> tuple[int, int]:
+    """(rows, bytes) of a message that nobody has read; how many rows Arrow's bytes hold is guessed."""
+    size = message.ByteSize()
+    if message.arrow_ipc:
+        return max(1, size // _ARROW_ROW_BYTES), size
+    column = message.columns[0] if message.columns else None
+    kind = column.WhichOneof("values") if column is not None else None
+    return (len(getattr(column, kind).values) if column is not None and kind else 0), size
 
 
 def _array(column: table_pb2.Column, path: str) -> pa.Array:

@@ -1,17 +1,30 @@
 """Data sets: upload, find, list, delete."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headstart_server import metrics
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.quotas import Quotas
 from headstart_server.core.states import State
 from headstart_server.data.formats import Format
-from headstart_server.data.uploads import Dataset
+from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.jobs.store import JobStore
 from headstart_server.service.tenants import Tenants
+
+MOST_UPLOADS = 64
+"""At the same time, each an open file and some messages in memory."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a tenant has stored."""
+
+    rows: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,13 +41,15 @@ class UploadHeader:
 class DatasetService:
     """Use cases of uploaded files. A caller finds those of its tenant alone."""
 
-    def __init__(self, tenants: Tenants, jobs: JobStore, executors: Executors) -> None:
+    def __init__(self, tenants: Tenants, jobs: JobStore, executors: Executors, quotas: Quotas | None = None) -> None:
         self._tenants, self._jobs, self._executors = tenants, jobs, executors
+        self._quotas = quotas or Quotas()
+        self._receiving = 0
 
     async def upload(self, caller: Principal, header: UploadHeader, chunks: AsyncIterator[bytes]) -> Dataset:
         """Receives a file, unless its bytes are here in this format: then no chunk is read.
 
-        Raises InvalidInputError for what is no data set, and TooLargeError.
+        Raises InvalidInputError for what is no data set, TooLargeError, QuotaError, or OverloadedError.
         """
         caller.require(Scope.TRAIN)
         files, uploads = self._executors.files, self._tenants.of(caller.tenant).uploads
@@ -43,11 +58,37 @@ class DatasetService:
             known = await files.run(uploads.find, header.sha256.lower(), file_format)
             if known is not None:
                 return known
-        receiving = await files.run(uploads.receive, header.display_name, header.format, header.sha256)
-        with metrics.UPLOADS.track_inprogress(), receiving as upload:
-            async for chunk in chunks:
-                await files.run(upload.write, chunk)
-            return await files.run(upload.finish)
+        stored = await files.run(_stored, uploads) if self._has_quota(caller) else Stored()
+        # one more of each: a tenant that has all that it may have is told so before it sends anything
+        self._quotas.require_stored(caller.tenant, stored.rows + 1, stored.size + 1)
+        with self._one_more():
+            receiving = await files.run(uploads.receive, header.display_name, header.format, header.sha256)
+            with metrics.UPLOADS.track_inprogress(), receiving as upload:
+                async for chunk in chunks:
+                    self._quotas.require_stored(caller.tenant, stored.rows, stored.size + upload.size + len(chunk))
+                    await files.run(upload.write, chunk)
+
+                def check(found: Dataset) -> None:
+                    self._quotas.require_stored(
+                        caller.tenant, stored.rows + found.row_count, stored.size + found.size_bytes
+                    )
+
+                return await files.run(upload.finish, check)
+
+    def _has_quota(self, caller: Principal) -> bool:
+        quotas = self._quotas.of(caller.tenant)
+        return quotas.dataset_rows is not None or quotas.dataset_bytes is not None
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        """Counts an upload; raises OverloadedError where too many are under way."""
+        if self._receiving >= MOST_UPLOADS:
+            raise OverloadedError(f"{self._receiving} files are being received already; try again later", retry_after=5)
+        self._receiving += 1
+        try:
+            yield
+        finally:
+            self._receiving -= 1
 
     async def get(self, caller: Principal, identifier: str) -> Dataset:
         """One data set; raises NotFoundError or DataLossError."""
@@ -78,3 +119,9 @@ class DatasetService:
         if job := await self._executors.store.run(self._jobs.user_of, identifier, unfinished):
             raise FailedPreconditionError(f"datasets/{identifier} is in use by trainJobs/{job}; wait or cancel it")
         await self._executors.files.run(uploads.delete, identifier)
+
+
+def _stored(uploads: Uploads) -> Stored:
+    """What a tenant's data sets hold already."""
+    found = list(uploads.all())
+    return Stored(sum(each.row_count for each in found), sum(each.size_bytes for each in found))

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from headstart_server.core import deadlines
 from headstart_server.core.errors import invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.quotas import Quotas
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
@@ -24,9 +26,15 @@ class PredictOrder:
     model: str
     read: Callable[[], pa.Table]
     """Raises InvalidInputError for what is no table."""
+    rows: int
+    """As far as they can be counted before they are read."""
+    size: int
+    """Bytes of the request."""
     reuse: Reuse = Reuse.EXACT
     few: bool = False
     """Whether reading and tokenising the rows takes less time than a change of threads."""
+    begun: bool = False
+    """Whether it goes on with a stream of which rows were taken before: it waits for its turn, however long."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +50,33 @@ class Prediction:
 class PredictionService:
     """Use cases of predictions. Runs on the server's event loop."""
 
-    def __init__(self, pool: ModelPool, batcher: Batcher, max_rows: int, executors: Executors) -> None:
+    def __init__(
+        self, pool: ModelPool, batcher: Batcher, max_rows: int, executors: Executors, quotas: Quotas | None = None
+    ) -> None:
+        self._quotas = quotas or Quotas()
         self._pool, self._batcher, self._max_rows, self._executors = pool, batcher, max_rows, executors
 
     async def predict(self, caller: Principal, order: PredictOrder) -> Prediction:
-        """Predicts; raises NotFoundError, InvalidInputError, or OverloadedError when too many rows wait."""
+        """Predicts; raises NotFoundError, InvalidInputError, DeadlineExceededError, or OverloadedError."""
         caller.require(Scope.PREDICT)
-        predictor = self._pool.loaded(caller.tenant, order.model)
-        if predictor is None:
-            predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
-        # before the rows are read, so that a refusal costs little
-        self._batcher.require_room()
-        if order.few:
-            rows = self._rows(order, predictor)
-        else:
-            rows = await self._executors.rows.run(self._rows, order, predictor)
-        answer = await self._batcher.predict(predictor, rows, order.reuse)
+        limiter = self._batcher.limiter
+        # before anything is done for the caller, so that a refusal costs little
+        with limiter.admitted(caller.tenant, order.model, order.rows, order.size, however_long=order.begun) as permit:
+            await self._quotas.taken_rows(caller.tenant, order.rows, patient=order.begun)
+            predictor = self._pool.loaded(caller.tenant, order.model)
+            if predictor is None:
+                predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
+            if order.few:
+                rows = self._rows(order, predictor)
+            else:
+                rows = await self._executors.rows.run(self._rows, order, predictor)
+            limiter.counted(permit, rows.count)
+            answer = await self._batcher.predict(predictor, rows, order.reuse, permit)
         outputs = [decode(feature, answer.outputs[feature.name]) for feature in predictor.outputs]
         return Prediction(outputs, int(answer.rows_found.sum()), rows.warnings)
 
     def _rows(self, order: PredictOrder, predictor: Predictor) -> Rows:
+        deadlines.require_time()  # it may have passed while the call waited for this thread
         rows = order.read()
         if rows.num_rows > self._max_rows:
             raise invalid(

@@ -2,94 +2,99 @@
 
 import asyncio
 import os
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from headstart_server import metrics
-from headstart_server.core.errors import OverloadedError
+from headstart_server.core.errors import DeadlineExceededError
+from headstart_server.serving.fair_queue import FairQueue
 from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.limiter import PIECE_SECONDS, Limiter, Limits, Permit
 from headstart_server.serving.places import Places
 from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Answer, Rows
+from headstart_server.serving.speeds import Speeds
+from headstart_server.serving.work import Prediction, Step, Work
 
 T = TypeVar("T")
 _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
-
-
-@dataclass
-class _Waiting:
-    predictor: Predictor
-    reuse: Reuse
-    rows: Rows
-    answer: "asyncio.Future[Answer]"
-    since: float = field(default_factory=time.perf_counter)
+_BURST_BATCH_SECONDS = 0.25
+"""How long a batch may compute while more waits than fits a smaller one: large batches take less time per row."""
+_Done = tuple[list[Any], float]
+"""Results, and the seconds that they took."""
 
 
 class Batcher:
-    """One computing thread, so that concurrent callers never fight over the cores."""
+    """One computing thread, so that concurrent callers never fight over the cores. Used on one event loop."""
 
-    def __init__(self, max_batch_rows: int = 256, max_waiting_rows: int = 65_536) -> None:
-        self._max_batch, self._max_waiting = max_batch_rows, max_waiting_rows
-        self._queue: list[_Waiting] = []
-        self._waiting_rows = 0
+    def __init__(self, max_batch_rows: int = 256, limits: Limits | None = None) -> None:
+        self._max_batch = max_batch_rows
+        self.limiter = Limiter(limits or Limits(), Speeds())
+        """Whose permits rows need before anything is done for them."""
+        self.limiter.shed = self._shed
+        self._queue: FairQueue[Work] = FairQueue()
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._places = Places(_MOST_IMAGES)
         self._running = False
-        self._others = threading.Lock()
 
-    async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
-        """The answer to some rows; raises OverloadedError when too many wait.
+    async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse, permit: Permit) -> Answer:
+        """The answer to some rows that were taken; raises DeadlineExceededError where it would come too late.
 
         Many rows are answered piece by piece, each piece queueing anew, so that nobody waits for all of somebody else's
         rows, and those of a caller who has gone are not computed.
         """
-        answers = []
-        for piece in rows.pieces(self._max_batch):
+        most = partial(self.limiter.speeds.rows_within, permit.kind, PIECE_SECONDS, self._max_batch)
+        loop, answers = asyncio.get_running_loop(), []
+        for piece in rows.pieces(most):
             if not piece.pending:
-                answers.append(await self._answer(predictor, piece, reuse))
+                answers.append(await self._answer(predictor, piece, reuse, permit))
                 continue
             async with self._places.taken(piece.count):
-                loop = asyncio.get_running_loop()
                 loaded = await loop.run_in_executor(self._decoders, predictor.loaded, piece, reuse)
-                answers.append(await self._answer(predictor, loaded, reuse))
+                answers.append(await self._answer(predictor, loaded, reuse, permit))
         return Answer.join(answers)
 
-    def run_between(self, function: Callable[[], T]) -> T:
-        """Calls a function on the computing thread, between batches of predictions; waits for it on this one.
+    def run_between(
+        self, function: Callable[[], T], permit: Permit, rows: Callable[[T], int], loop: asyncio.AbstractEventLoop
+    ) -> T:
+        """Calls a function on the computing thread when it is its tenant's turn; waits for it on this one.
 
-        Only one such call is ahead of a batch at a time.
+        Args:
+            function: Computes some of the permit's rows.
+            permit: Of the call that it is for.
+            rows: How many rows a result is of.
+            loop: That of the batcher.
         """
-        with self._others:
-            return self._executor.submit(function).result()
-
-    def require_room(self, rows: int = 1) -> None:
-        """Raises OverloadedError when too many rows wait for more; asked before texts are tokenised, too."""
-        # A request above the bound is taken where nobody waits, or it never would be.
-        if self._waiting_rows + rows > self._max_waiting and self._queue:
-            raise OverloadedError(f"{self._waiting_rows} rows wait already; send fewer at a time", retry_after=1.0)
-
-    async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse) -> Answer:
-        self.require_room(rows.count)
-        # Whatever touches the queue runs on the event loop, so that it needs no lock.
-        waiting = _Waiting(predictor, reuse, rows, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        self._waiting_rows += rows.count
-        metrics.WAITING_ROWS.set(self._waiting_rows)
-        if not self._running:
-            self._running = True
-            self._start_next()
-        return await waiting.answer
+        return asyncio.run_coroutine_threadsafe(self._step(function, permit, rows), loop).result()
 
     def close(self) -> None:
         """Lets the batch that runs finish, and stops."""
         self._decoders.shutdown(wait=True, cancel_futures=True)
         self._executor.shutdown(wait=True, cancel_futures=True)
+
+    async def _answer(self, predictor: Predictor, rows: Rows, reuse: Reuse, permit: Permit) -> Answer:
+        done = asyncio.get_running_loop().create_future()
+        answer: Answer = await self._turn(Prediction(permit, done, predictor=predictor, reuse=reuse, rows=rows))
+        return answer
+
+    async def _step(self, function: Callable[[], T], permit: Permit, rows: Callable[[T], int]) -> T:
+        done = asyncio.get_running_loop().create_future()
+        result: T = await self._turn(Step(permit, done, function=function, rows=rows))
+        return result
+
+    async def _turn(self, work: Work) -> Any:
+        # whatever touches the queue runs on the event loop, so that it needs no lock
+        self._queue.add(work.permit.tenant, work, large=self.limiter.is_large(work.permit))
+        metrics.WAITING_ROWS.inc(work.count)
+        if not self._running:
+            self._running = True
+            self._start_next()
+        return await work.done
 
     def _start_next(self) -> None:
         batch = self._take()
@@ -97,49 +102,89 @@ class Batcher:
             self._running = False
             return
         now = time.perf_counter()
-        for waiting in batch:
-            metrics.BATCH_WAIT.observe(now - waiting.since)
-        metrics.BATCH_ROWS.observe(sum(waiting.rows.count for waiting in batch))
-        task = asyncio.get_running_loop().run_in_executor(self._executor, _run, batch)
+        for work in batch:
+            metrics.BATCH_WAIT.observe(now - work.since)
+            work.permit.waiting = max(0, work.permit.waiting - work.count)
+        if rows := sum(work.count for work in batch):
+            metrics.BATCH_ROWS.observe(rows)
+        task = asyncio.get_running_loop().run_in_executor(self._executor, _computed, batch)
         task.add_done_callback(lambda done: self._finish(batch, done))
 
-    def _take(self) -> list[_Waiting]:
-        """The oldest request and those after it that can share its batch."""
-        batch: list[_Waiting] = []
-        rest: list[_Waiting] = []
-        count = 0
-        for waiting in self._queue:
-            if waiting.answer.done():  # its caller has gone
-                self._waiting_rows -= waiting.rows.count
-                continue
-            alike = not batch or (waiting.predictor is batch[0].predictor and waiting.reuse is batch[0].reuse)
-            if alike and (not batch or count + waiting.rows.count <= self._max_batch):
-                batch.append(waiting)
-                count += waiting.rows.count
-            else:
-                rest.append(waiting)
-        self._queue = rest
-        self._waiting_rows -= count
-        metrics.WAITING_ROWS.set(self._waiting_rows)
+    def _take(self) -> list[Work]:
+        """Whose turn it is, and those after it that can share its batch. Nothing is computed for who waits no more."""
+        batch: list[Work] = []
+        gone: list[Work] = []
+        count, most = 0, self._max_batch
+        for work in self._queue:
+            if work.done.done() or work.expired:
+                gone.append(work)
+            elif not batch:
+                batch.append(work)
+                count, most = work.count, self._most_rows(work.permit)
+            elif count + work.count <= most and batch[0].shares_with(work):
+                batch.append(work)
+                count += work.count
+        self._queue.remove({*batch, *gone})
+        metrics.WAITING_ROWS.dec(sum(work.count for work in (*batch, *gone)))
+        for work in gone:
+            work.permit.waiting = max(0, work.permit.waiting - work.count)
+            _end(work, "dropped", DeadlineExceededError("the call's deadline passed while its rows waited"))
         return batch
 
-    def _finish(self, batch: list[_Waiting], done: "asyncio.Future[Answer]") -> None:
-        # First, so that the computing thread does not wait until the answers are handed out.
-        self._start_next()
+    def _most_rows(self, permit: Permit) -> int:
+        """Of a batch that begins with rows of this call: few in an overload, many where a burst is to be over soon."""
+        speeds, shortest = self.limiter.speeds, self.limiter.speeds.batch_seconds(permit.kind)
+        seconds = shortest if self.limiter.overloaded(permit.tenant) else max(shortest, _BURST_BATCH_SECONDS)
+        return speeds.rows_within(permit.kind, seconds, self._max_batch)
+
+    def _shed(self, tenant: str) -> None:
+        """Refuses what a tenant has waiting beyond one batch: an overload begins, and it would be answered late."""
+        waiting = [work for work in self._queue if work.permit.tenant == tenant and work.sheddable]
+        seconds, gone = 0.0, set[Work]()
+        for work in waiting:
+            seconds += self.limiter.speeds.seconds(work.permit.kind, work.count)
+            if seconds > self.limiter.speeds.batch_seconds(work.permit.kind):
+                gone.add(work)
+        self._queue.remove(gone)
+        metrics.WAITING_ROWS.dec(sum(work.count for work in gone))
+        for work in gone:
+            work.permit.waiting = max(0, work.permit.waiting - work.count)
+            work.done.set_exception(self.limiter.refusal(work.permit, "more calls came than can be answered in time"))
+
+    def _finish(self, batch: Sequence[Work], done: "asyncio.Future[_Done]") -> None:
         error = done.exception()
-        start = 0
-        for waiting in batch:
-            end = start + waiting.rows.count
-            if not waiting.answer.done():
-                if error is not None:
-                    waiting.answer.set_exception(error)
-                else:
-                    waiting.answer.set_result(done.result().slice(start, end))
-            start = end
+        results, seconds = done.result() if error is None else ([None] * len(batch), 0.0)
+        if error is None:
+            self._measure(batch, results, seconds)
+        # before the answers are handed out, so that the computing thread does not wait for that
+        self._start_next()
+        for work, result in zip(batch, results, strict=True):
+            if work.done.done() or work.expired:
+                _end(work, "wasted", DeadlineExceededError("the call's deadline passed while its rows were computed"))
+            elif error is not None:
+                work.done.set_exception(error)
+            else:
+                metrics.PREDICT_ROWS.labels("answered").inc(work.count)
+                work.done.set_result(result)
+
+    def _measure(self, batch: Sequence[Work], results: Sequence[Any], seconds: float) -> None:
+        rows = sum(work.rows_of(result) for work, result in zip(batch, results, strict=True))
+        permit = batch[0].permit
+        if not batch[0].count:  # known only now
+            permit.waiting = max(0, permit.waiting - rows)
+        if rows:
+            self.limiter.speeds.observe(permit.kind, rows, seconds)
 
 
-def _run(batch: list[_Waiting]) -> Answer:
-    # Joined here rather than in `_take`: what cannot be joined then fails this batch's callers alone.
+def _end(work: Work, outcome: str, error: Exception) -> None:
+    """Ends what nobody waits for any more."""
+    metrics.PREDICT_ROWS.labels(outcome).inc(work.count)
+    if not work.done.done():
+        work.done.set_exception(error)
+
+
+def _computed(batch: Sequence[Work]) -> _Done:
     with metrics.BATCH_SECONDS.time():
-        rows = Rows.join([waiting.rows for waiting in batch])
-        return batch[0].predictor.predict(rows, batch[0].reuse)
+        start = time.perf_counter()
+        results = batch[0].compute(batch)
+        return results, time.perf_counter() - start

@@ -18,6 +18,9 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import SERVED, ServedInput
 from headstart_server.serving.predictor import Predictor
 
+_MOST_MODELS = 1_000
+"""However small: those that share a frozen encoder weigh next to nothing each."""
+
 
 @dataclass(frozen=True)
 class TenantModels:
@@ -150,7 +153,9 @@ class ModelPool:
 
     def _evict(self) -> None:
         """Drops least recently used models until their encoders fit; the newest always stays."""
-        while len(self._models) > 1 and sum(size for _, size in self._encoders.values()) > self._limit:
+        while len(self._models) > 1 and (
+            len(self._models) > _MOST_MODELS or sum(size for _, size in self._encoders.values()) > self._limit
+        ):
             self._models.popitem(last=False)
             metrics.POOL_EVICTIONS.inc()
             self._drop_unused_encoders()

@@ -1,6 +1,6 @@
 """Rows on their way through the model: cut into pieces, joined with those of other callers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,14 +36,18 @@ class Rows:
             {name: column.join([part.columns[name] for part in parts]) for name, column in first.columns.items()},
         )
 
-    def pieces(self, most: int) -> Iterator["Rows"]:
-        """The rows in pieces of at most `most`, fewer where a column takes much memory."""
-        most = min([most, *(column.most_rows for column in self.columns.values())])
-        if self.count <= most:
+    def pieces(self, most: Callable[[], int]) -> Iterator["Rows"]:
+        """The rows in pieces of at most `most`, asked before each, and fewer where a column takes much memory."""
+        start = 0
+        while start < self.count:
+            end = start + min([most(), *(column.most_rows for column in self.columns.values())])
+            if start == 0 and end >= self.count:
+                yield self
+                return
+            yield self.select(np.arange(start, min(end, self.count)))
+            start = end
+        if self.count == 0:
             yield self
-            return
-        for start in range(0, self.count, most):
-            yield self.select(np.arange(start, min(start + most, self.count)))
 
     def select(self, rows: npt.NDArray[np.int64]) -> "Rows":
         """Some of the rows, by their place here."""

@@ -1,5 +1,7 @@
 """Errors as Google's APIs answer them over HTTP (https://google.aip.dev/193): the status as JSON."""
 
+import math
+
 import grpc
 import structlog
 from google.protobuf.json_format import MessageToDict
@@ -8,7 +10,7 @@ from google.rpc.status_pb2 import Status
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from headstart_server.core.errors import HeadstartError
+from headstart_server.core.errors import HeadstartError, OverloadedError, StoppingError
 from headstart_server.rpc.errors import status_of
 
 _log = structlog.get_logger()
@@ -25,6 +27,7 @@ _HTTP = {
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 """As google/rpc/code.proto maps them; 500 for all others."""
 
@@ -33,7 +36,10 @@ def domain_error(request: Request, error: Exception) -> JSONResponse:
     """The answer to a request that failed for a reason that its caller is told."""
     assert isinstance(error, HeadstartError)
     code, _, status = status_of(error)
-    return _answer(code, status)
+    answer = _answer(code, status)
+    if isinstance(error, OverloadedError | StoppingError):
+        answer.headers["Retry-After"] = str(math.ceil(error.retry_after))  # whole seconds (RFC 9110)
+    return answer
 
 
 def unexpected_error(request: Request, error: Exception) -> JSONResponse:

@@ -15,6 +15,9 @@ from headstart_server.rpc.certificates import Certificates
 from headstart_server.rpc.listening import require_free_port
 from headstart_server.web.gate import CERTIFICATE
 
+_MOST_CONNECTIONS = 4_000
+"""Open event streams included; more are answered 503."""
+
 
 class HttpServer:
     """Serves an application on a port; 0 takes a free one."""
@@ -29,6 +32,7 @@ class HttpServer:
             log_config=None,
             log_level="critical",  # what the application raises is logged by itself, in the server's own format
             access_log=False,
+            limit_concurrency=_MOST_CONNECTIONS,
             server_header=False,
         )
         config.load()

@@ -23,7 +23,7 @@ from headstart_server.web.events import EventStream
 from headstart_server.web.gate import guarded
 from headstart_server.web.health import Exposition, Health
 from headstart_server.web.routes import ROOT, ROUTES
-from headstart_server.web.transcoding import endpoint
+from headstart_server.web.transcoding import Bounds, endpoint
 
 _log = structlog.get_logger()
 _STATIC = Path(__file__).parent / "static"
@@ -46,8 +46,8 @@ def site(
     health: Health,
     executors: Executors,
     gate: Gate,
+    bounds: Bounds,
     *,
-    max_bytes: int,
     only_local: bool,
 ) -> ASGIApp:
     """The application.
@@ -57,11 +57,11 @@ def site(
         health: What `/livez` and `/readyz` say.
         executors: Threads.
         gate: Who is let in to the API and the metrics; the page itself and health are everybody's.
-        max_bytes: Of a request's body.
+        bounds: What requests may cost.
         only_local: Whether requests must name this machine as their host.
     """
     calls = [
-        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, max_bytes, gate), methods=[route.verb])
+        Path_(f"{ROOT}{route.path}", endpoint(route, servicers, executors.rows, bounds, gate), methods=[route.verb])
         for route in ROUTES
     ]
     routes = [

@@ -1,6 +1,7 @@
 """HTTP requests as calls of the servicers, and their messages as JSON."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseDict, ParseError
@@ -8,17 +9,29 @@ from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headstart_server.core.errors import InvalidInputError, TooLargeError, invalid
+from headstart_server.core.calls import Calls
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.executors import Executor
 from headstart_server.rpc.gate import Gate
 from headstart_server.rpc.measuring import measured
-from headstart_server.web.gate import Endpoint, called
+from headstart_server.web.bodies import JSON, Bodies
+from headstart_server.web.gate import Endpoint, HttpCall, called
 from headstart_server.web.routes import Route
+from headstart_server.web.waiting import answered, preferred_seconds
 
-_JSON = "application/json"
+
+@dataclass(frozen=True)
+class Bounds:
+    """What requests may cost."""
+
+    calls: Calls
+    """Of both transports."""
+    bodies: Bodies
+    seconds: float
+    """For which a request waits for its answer unless it says otherwise."""
 
 
-def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_bytes: int, gate: Gate) -> Endpoint:
+def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, bounds: Bounds, gate: Gate) -> Endpoint:
     """What answers the requests of a route. Messages are read and written on `threads`."""
     call = getattr(servicers[route.service], route.rpc)
     method = f"{route.service_name}/{route.rpc}"
@@ -26,12 +39,20 @@ def endpoint(route: Route, servicers: Mapping[str, Any], threads: Executor, max_
     async def answer(request: Request) -> Response:
         with measured(route.service_name, route.rpc), called(gate, method, request) as made:
             await made.admit()
-            body = await _body(request, max_bytes) if request.method != "GET" else b""
-            message = await threads.run(_message, route, request, body)
-            made.asked(message)
-            found = await call(message, request)
-            made.answered(found)
-        return Response(await threads.run(to_json, found), media_type=_JSON)
+            with bounds.calls.one(), bounds.bodies.one() as given:
+                body = await given.read(request) if request.method != "GET" else b""
+                preferred = preferred_seconds(request)
+                seconds = bounds.seconds if preferred is None else preferred
+                text = await answered(request, work(made, request, body), seconds)
+        headers = {} if preferred is None else {"Preference-Applied": f"wait={preferred:.0f}"}
+        return Response(text, media_type=JSON, headers=headers)
+
+    async def work(made: HttpCall, request: Request, body: bytes) -> str:
+        message = await threads.run(_message, route, request, body)
+        made.asked(message)
+        found = await call(message, request)
+        made.answered(found)
+        return await threads.run(to_json, found)
 
     return answer
 
@@ -78,21 +99,3 @@ def _from_query(message: Message, request: Request) -> None:
 
 def _unlike(message: Message, error: Exception) -> InvalidInputError:
     return invalid("", f"the request is no {message.DESCRIPTOR.name} in protobuf's JSON mapping: {error}")
-
-
-async def _body(request: Request, max_bytes: int) -> bytes:
-    """The body of a request that changes something, or asks for work.
-
-    A page of another origin can send such a request only as a form does, which this refuses: any other content type
-    makes a browser ask first, and it is told nothing (https://fetch.spec.whatwg.org/#http-cors-protocol).
-    """
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != _JSON:
-        raise invalid("Content-Type", f"{given!r} is not understood; send {_JSON}, also without a body")
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > max_bytes:
-            raise TooLargeError(f"the request body is larger than {max_bytes:,} bytes; use gRPC, or send fewer rows")
-        parts.append(part)
-    return b"".join(parts)

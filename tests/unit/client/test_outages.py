@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from headstart import InvalidArgument, RetryPolicy, Unavailable
+from headstart import InvalidArgument, ResourceExhausted, RetryPolicy, Unavailable
 from headstart.programs.outages import Outages
 from headstart.v1.model_pb2 import GetModelRequest
 from headstart.wire.methods import DELETE_MODEL, GET_MODEL, Method
@@ -102,3 +102,31 @@ def test_a_server_that_says_that_it_stops_is_ridden_out() -> None:
 def test_what_changes_something_or_was_answered_is_sent_once(method: Method[Any, Any], error: Exception) -> None:
     with pytest.raises(type(error)):
         _run(Clock(), [1, error, 2], method, calls=2)
+
+
+@pytest.mark.parametrize("reason", ["OVERLOADED", "QUOTA_EXCEEDED"])
+def test_a_busy_server_is_asked_again_when_it_says(reason: str) -> None:
+    clock, busy = Clock(), ResourceExhausted("", reason=reason, retry_after=2)
+    assert _run(clock, [busy, busy, 1]) == [1]
+    assert clock.now == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "method"),
+    [
+        (ResourceExhausted("", reason="TOO_LARGE"), GET_MODEL),
+        (ResourceExhausted("", reason="OVERLOADED", retry_after=2), DELETE_MODEL),
+    ],
+)
+def test_what_is_too_large_or_changes_something_is_not_sent_again(
+    error: ResourceExhausted, method: Method[Any, Any]
+) -> None:
+    with pytest.raises(ResourceExhausted):
+        _run(Clock(), [error], method)
+
+
+def test_a_server_that_stays_busy_is_given_up() -> None:
+    clock = Clock()
+    with pytest.raises(ResourceExhausted):
+        _run(clock, [ResourceExhausted("", reason="OVERLOADED", retry_after=2)] * 99)
+    assert 90 <= clock.now <= 100

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import DataLossError, FailedPreconditionError, HeadstartError, NotFoundError
+from headstart_server.core.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    HeadstartError,
+    NotFoundError,
+    OverloadedError,
+)
 from headstart_server.core.executors import Executors
 from headstart_server.engines.envelopes import RuntimeSettings
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
@@ -165,6 +171,26 @@ async def test_an_export_is_made_for_its_tenant_beside_anothers(tmp_path: Path) 
     found = [[item async for item in exports.run(tenant, ORDER)] for tenant in ("a", "b")]
     assert asked == ["a", "b"]
     assert [type(items[-1]) for items in found] == [Artifact, Artifact]
+    await exports.close()
+
+
+async def test_more_exports_than_the_bound_are_refused_until_one_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart_server.jobs.exports.MOST_EXPORTS", 2)
+    exports = exports_by(tmp_path, _HANGS)
+    waiting = [asyncio.create_task(items_of(exports)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    with pytest.raises(OverloadedError, match="2 exports wait or run already"):
+        await items_of(exports)
+    waiting[1].cancel()
+    await asyncio.gather(waiting[1], return_exceptions=True)
+    another = asyncio.create_task(items_of(exports))
+    await asyncio.sleep(0.05)
+    assert not another.done()
+    for task in (waiting[0], another):
+        task.cancel()
+    await asyncio.gather(waiting[0], another, return_exceptions=True)
     await exports.close()
 
 

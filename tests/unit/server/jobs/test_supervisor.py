@@ -12,13 +12,15 @@ from headstart_server.core.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     OverloadedError,
+    QuotaError,
     StoreFullError,
     UnavailableError,
 )
+from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
 from headstart_server.core.states import State
 from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.store import JobStore, Require
 from headstart_server.training.reports import StepReport
 
 from tests.support.fake_workers import (
@@ -167,6 +169,24 @@ async def test_more_jobs_than_the_limit_are_refused_until_one_leaves(start: Star
         await supervisor.submit(job_record())
 
 
+async def test_a_tenant_queues_as_many_jobs_as_its_quota_says_and_no_other_is_kept_out(
+    start: Start, store: JobStore
+) -> None:
+    quotas = Quotas(QuotaTable(tenants={"small": TenantQuotas(queued_jobs=2)}))
+    supervisor, _ = await start(trains_until_cancelled, quotas=quotas)
+    running = await submitted(supervisor, tenant="other")
+    await until(lambda: store.get(running).state is State.TRAINING)
+    first = await submitted(supervisor, tenant="small", request_id="first")
+    await submitted(supervisor, tenant="small")
+    with pytest.raises(QuotaError, match="2 jobs wait, and the quota queued_jobs"):
+        await supervisor.submit(job_record(tenant="small"))
+    await submitted(supervisor, tenant="other")
+    again, new = await supervisor.submit(job_record(tenant="small", request_id="first"))
+    assert (again.identifier, new) == (first, False)
+    await supervisor.cancel(first)
+    await submitted(supervisor, tenant="small")
+
+
 async def test_a_repeated_request_is_answered_however_many_wait(start: Start, store: JobStore) -> None:
     supervisor, _ = await start(trains_until_cancelled, max_queued=1)
     await submitted(supervisor)
@@ -184,8 +204,8 @@ async def test_a_job_whose_caller_goes_while_it_is_stored_runs_all_the_same(
     supervisor, _ = await start()
     create, stored, go_on = store.create, threading.Event(), threading.Event()
 
-    def slowly(job: JobRecord, most: int) -> tuple[JobRecord, bool]:
-        created = create(job, most)
+    def slowly(job: JobRecord, require: Require) -> tuple[JobRecord, bool]:
+        created = create(job, require)
         stored.set()
         go_on.wait()
         return created

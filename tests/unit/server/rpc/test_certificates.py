@@ -19,6 +19,7 @@ from cryptography import x509
 from headstart.v1 import server_pb2, server_pb2_grpc
 from headstart_server.auth.authenticator import Authenticator
 from headstart_server.auth.token_file import TokenFile
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.rpc.callers import caller_of
@@ -62,7 +63,8 @@ def gate_of(*, asks: bool) -> Gate:
 @asynccontextmanager
 async def grpc_server(certificates: Certificates, *, asks: bool = False) -> AsyncIterator[int]:
     servicers = {name: empty() for name, empty in _EMPTY.items()} | {"ServerService": WhoAmI()}
-    server = Server(Endpoint("127.0.0.1", 0, 1 << 20, certificates), servicers, gate_of(asks=asks))
+    endpoint = Endpoint("127.0.0.1", 0, certificates=certificates)
+    server = Server(endpoint, servicers, gate_of(asks=asks), Calls(100))
     await server.start()
     yield server.port
     await server.stop(0)

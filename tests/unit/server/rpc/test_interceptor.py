@@ -8,13 +8,16 @@ from typing import Any
 import grpc
 import pytest
 import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from headstart.v1 import export_pb2, export_pb2_grpc, server_pb2, server_pb2_grpc
+from headstart_server.core.calls import Calls
 from headstart_server.core.errors import NotFoundError
+from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.prediction import PredictionServicer
 
 from tests.support.measured import Growth
-from tests.support.serving_here import served
+from tests.support.serving_here import served, serving
 from tests.support.stubs import stub_of
 
 NOBODY: Any = None
@@ -137,3 +140,70 @@ async def test_calls_are_counted_while_they_run_and_when_they_end() -> None:
         waiting.go_on.set()
         await call
     assert (flying(), ended(), timed()) == (0, 1, 1)
+
+
+async def test_a_server_that_stops_lets_calls_in_hand_end_and_refuses_others_with_when_to_come_back() -> None:
+    waiting = Waiting()
+    async with (
+        serving(ServerService=waiting) as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{server.port}", options=[("grpc.enable_retries", 0)]) as channel,
+    ):
+        stub = stub_of(server_pb2_grpc.ServerServiceStub, channel)
+        health = stub_of(health_pb2_grpc.HealthStub, channel)
+        first = asyncio.ensure_future(stub.GetServerInfo(server_pb2.GetServerInfoRequest()))
+        await waiting.asked.wait()
+        stopping = asyncio.create_task(server.stop(30))
+        await asyncio.sleep(0.05)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "the server is stopping" in (refused.value.details() or "")
+        assert int(dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        answer = await health.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert not stopping.done()
+        waiting.go_on.set()
+        await first
+        await asyncio.wait_for(stopping, 10)
+
+
+async def test_more_calls_than_the_bound_are_refused() -> None:
+    waiting = Waiting()
+    async with served(ServerService=waiting, calls=Calls(1)) as channel:
+        stub = stub_of(server_pb2_grpc.ServerServiceStub, channel)
+        first = asyncio.ensure_future(stub.GetServerInfo(server_pb2.GetServerInfoRequest()))
+        await waiting.asked.wait()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.GetServerInfo(server_pb2.GetServerInfoRequest())
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        waiting.go_on.set()
+        await first
+
+
+async def test_metadata_above_the_bound_is_refused_always_and_below_it_never() -> None:
+    waiting = Waiting()
+    waiting.go_on.set()
+    async with served(ServerService=waiting) as channel:
+        stub = stub_of(server_pb2_grpc.ServerServiceStub, channel)
+        for _ in range(20):
+            await stub.GetServerInfo(server_pb2.GetServerInfoRequest(), metadata=[("x-filling", "x" * 15_000)])
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await stub.GetServerInfo(server_pb2.GetServerInfoRequest(), metadata=[("x-filling", "x" * 17_000)])
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_a_client_is_asked_to_connect_anew_and_its_calls_go_on() -> None:
+    service = Endless()
+    limits = ConnectionLimits(max_age=0.3, max_age_grace=30)
+    async with serving(ExportService=service, limits=limits) as server:  # noqa: SIM117 - the channel needs its port
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            stub = stub_of(export_pb2_grpc.ExportServiceStub, channel)
+            stream = stub.DownloadArtifact(export_pb2.DownloadArtifactRequest())
+            end = asyncio.get_running_loop().time() + 1.5
+            while asyncio.get_running_loop().time() < end:
+                assert await stream.read() is not grpc.aio.EOF
+                await asyncio.sleep(0.01)
+                other = stub.DownloadArtifact(export_pb2.DownloadArtifactRequest())
+                assert await other.read() is not grpc.aio.EOF
+                other.cancel()
+            stream.cancel()

@@ -17,8 +17,10 @@ from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.service.prediction import PredictionService
 from headstart_server.serving.batcher import Batcher
+from headstart_server.serving.limiter import Limits
 
 from tests.support.fake_predictor import FakeModelPool, FakePredictor
+from tests.support.measured import Growth
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
 
@@ -80,7 +82,7 @@ async def test_answers_before_a_bad_request_arrive_and_its_error_names_the_field
 
 
 async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(predictor: FakePredictor) -> None:
-    batcher = Batcher(max_batch_rows=1, max_waiting_rows=1)
+    batcher = Batcher(max_batch_rows=1, limits=Limits(rows=4))
     servicer = servicer_of(predictor, batcher)
     predictor.hold()
     async with served(PredictionService=servicer) as channel:
@@ -93,10 +95,81 @@ async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Predict(request(3))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert int(dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
         assert predictor.parsed == 2
         predictor.release()
         assert [numbers(await call) for call in (running, waiting)] == [[2], [4]]
     batcher.close()
+
+
+def measure_slowly(batcher: Batcher) -> None:
+    """Has the batcher believe that a row takes a second."""
+    for _ in range(50):
+        batcher.limiter.speeds.observe("m1", 1, 1.0)
+
+
+async def test_a_stream_that_has_begun_waits_where_a_call_is_refused(predictor: FakePredictor) -> None:
+    batcher = Batcher(max_batch_rows=1)
+    async with served(PredictionService=servicer_of(predictor, batcher)) as channel:
+        stub = stub_of(PredictionServiceStub, channel)
+        measure_slowly(batcher)
+        predictor.hold()
+        stream = stub.PredictStream(iter([request(number) for number in range(1, 5)]))
+        reading = asyncio.create_task(stream.read())
+        while predictor.parsed < 4:
+            await asyncio.sleep(0.01)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Predict(request(9))
+        assert "rows wait that take" in (refused.value.details() or "")
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.PredictStream(iter([request(9)])).read()
+        predictor.release()
+        assert [numbers(await answer) for answer in (reading, stream.read(), stream.read(), stream.read())] == [
+            [2],
+            [4],
+            [6],
+            [8],
+        ]
+    batcher.close()
+
+
+async def test_a_call_whose_answer_would_come_too_late_is_refused_at_once(predictor: FakePredictor) -> None:
+    batcher = Batcher(max_batch_rows=1, limits=Limits(wait=60))
+    async with served(PredictionService=servicer_of(predictor, batcher)) as channel:
+        stub = stub_of(PredictionServiceStub, channel)
+        measure_slowly(batcher)
+        predictor.hold()
+        calls = [asyncio.ensure_future(stub.Predict(request(number))) for number in range(3)]
+        while predictor.parsed < 3:
+            await asyncio.sleep(0.01)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Predict(request(9), timeout=2)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "deadline leaves" in (refused.value.details() or "")
+        predictor.release()
+        await asyncio.gather(*calls)
+    batcher.close()
+
+
+async def test_a_deadline_that_passes_is_counted_as_what_the_client_sees(
+    stub: PredictionServiceStub, predictor: FakePredictor
+) -> None:
+    method = {"service": "headstart.v1.PredictionService", "method": "Predict"}
+    late = Growth("headstart_rpcs_total", **method, code="DEADLINE_EXCEEDED")
+    gone = Growth("headstart_rpcs_total", **method, code="CANCELLED")
+    predictor.hold()
+    for _ in range(5):
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await stub.Predict(request(1), timeout=0.2)
+        assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    leaving = stub.Predict(request(1), timeout=30)
+    waiting = asyncio.ensure_future(leaving)
+    await asyncio.sleep(0.1)
+    leaving.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.sleep(0.2)
+    predictor.release()
+    assert (late(), gone()) == (5, 1)
 
 
 async def test_rows_of_a_stream_whose_caller_has_gone_are_not_computed(

@@ -37,14 +37,14 @@ class CountingBatcher(Batcher):
         self.threads: list[str] = []
         self._gate = gate
 
-    def run_between(self, function: Any) -> Any:
+    def run_between(self, function: Any, *arguments: Any) -> Any:
         self._gate()
 
         def noted() -> Any:
             self.threads.append(threading.current_thread().name)
             return function()
 
-        return super().run_between(noted)
+        return super().run_between(noted, *arguments)
 
 
 def service_of(root: Path, batcher: Batcher, max_rows: int = 100) -> EmbeddingService:
@@ -59,7 +59,7 @@ def order(texts: list[str], **encoder: Any) -> EmbedOrder:
         "encoder": {"pretrained_model_name_or_path": "tiny-bert", "type": "bert", **encoder},
         "preprocessing": {"embedding_precision": "fp32"},
     }
-    return EmbedOrder(FeatureSpec.model_validate(spec), "", lambda: pa.table({"t": texts}))
+    return EmbedOrder(FeatureSpec.model_validate(spec), "", lambda: pa.table({"t": texts}), len(texts), 1)
 
 
 async def test_embeddings_are_the_encoders_and_computed_on_the_batchers_thread(tmp_path: Path) -> None:
@@ -128,9 +128,15 @@ async def test_two_callers_with_different_encoders_load_each_once(
     [
         (order(TEXTS, trainable=True), "must be pretrained and frozen"),
         (order(["x"] * 101), "holds 101 rows, at most 100 fit one request"),
-        (EmbedOrder(FeatureSpec(name="t", type="number"), "", lambda: pa.table({"t": [1.0]})), "use text or image"),
-        (EmbedOrder(order(TEXTS).feature, "", lambda: pa.table({"u": TEXTS})), "'t' is not in"),
-        (EmbedOrder(order(TEXTS).feature, "0" * 32, lambda: pa.table({"t": TEXTS})), "is no space of this feature"),
+        (
+            EmbedOrder(FeatureSpec(name="t", type="number"), "", lambda: pa.table({"t": [1.0]}), 1, 1),
+            "use text or image",
+        ),
+        (EmbedOrder(order(TEXTS).feature, "", lambda: pa.table({"u": TEXTS}), 5, 1), "'t' is not in"),
+        (
+            EmbedOrder(order(TEXTS).feature, "0" * 32, lambda: pa.table({"t": TEXTS}), 5, 1),
+            "is no space of this feature",
+        ),
     ],
 )
 async def test_what_cannot_be_embedded_is_refused(tmp_path: Path, given: EmbedOrder, message: str) -> None:

@@ -51,7 +51,7 @@ def test_crops_stay_with_the_rows_whose_embedding_the_store_lacks() -> None:
 def test_images_are_cut_into_smaller_pieces_and_never_joined_before_they_are_decoded() -> None:
     files = ImageFiles(scanned([png(0)] * 70), np.arange(70))
     rows = Rows(70, {"n": np.arange(70)}, {"image": files, "text": texts(*[[row] for row in range(70)])})
-    pieces = list(rows.pieces(256))
+    pieces = list(rows.pieces(lambda: 256))
     assert [(piece.count, piece.pending) for piece in pieces] == [(64, True), (6, True)]
     assert ids_of(pieces[1].columns["text"]) == [[row] for row in range(64, 70)]
     second = pieces[1].columns["image"]

@@ -1,0 +1,64 @@
+"""How fast rows are computed, measured batch by batch, so that a queue can be bounded in time."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+_NEWEST_SHARE = 0.2
+"""Of the newest batch in an average."""
+_MOST_KINDS = 1_000
+_SHORTEST_BATCH = 0.01
+
+
+@dataclass
+class _Speed:
+    per_row: float
+    single: float
+    """Seconds of a batch of one row."""
+
+
+class Speeds:
+    """Moving averages by kind of work: a model, or an encoder that embeds. Used on one event loop."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, _Speed] = OrderedDict()
+
+    def observe(self, kind: str, rows: int, seconds: float) -> None:
+        """Takes a batch into account."""
+        each = seconds / max(1, rows)
+        found = self._known.get(kind)
+        if found is None:
+            self._known[kind] = _Speed(each, each)
+            if len(self._known) > _MOST_KINDS:
+                self._known.popitem(last=False)
+            return
+        self._known.move_to_end(kind)
+        found.per_row += _NEWEST_SHARE * (each - found.per_row)
+        # a batch that was faster than a row alone has been shows that the row was slow, as the first one is
+        if rows == 1 or seconds < found.single:
+            found.single += _NEWEST_SHARE * (seconds - found.single)
+        # a row alone is never faster than its share of a batch
+        found.single = max(found.single, found.per_row)
+
+    def knows(self, kind: str) -> bool:
+        """Whether a batch of this kind was computed before."""
+        return kind in self._known
+
+    def seconds(self, kind: str, rows: int) -> float:
+        """What so many rows will take; 0 for a kind that was never computed."""
+        found = self._known.get(kind)
+        return 0.0 if found is None else found.per_row * rows
+
+    def batch_seconds(self, kind: str) -> float:
+        """What a batch may take in an overload: half as long again as one row takes alone.
+
+        Who comes while a batch runs waits for it, and is computed with the next, so that its answer takes two of them.
+        """
+        found = self._known.get(kind)
+        return _SHORTEST_BATCH if found is None else max(_SHORTEST_BATCH, 1.5 * found.single)
+
+    def rows_within(self, kind: str, seconds: float, most: int) -> int:
+        """How many rows take at most so long, at least one; `most` for a kind that was never computed."""
+        found = self._known.get(kind)
+        if found is None or found.per_row * most <= seconds:
+            return most
+        return max(1, round(seconds / found.per_row))
