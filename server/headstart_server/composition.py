@@ -189,6 +189,7 @@ class App:
 
     async def _report(self, ready: Ready) -> None:
         self.health.missing = ready.missing
+        self.supervisor.missing = "; ".join(ready.missing)
         await self.server.report({name: ready.of(name) for name in NEEDS})
 
     def _protect(self) -> None:

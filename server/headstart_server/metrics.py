@@ -115,8 +115,8 @@ READY = _gauge(
 )
 JOB_RESTARTS = _counter(
     "headstart_job_restarts_total",
-    "Unfinished jobs that went back to the queue: their `server` was gone, or their `worker` died, ran out of `memory` "
-    "or made no sign of life (`hang`).",
+    "Unfinished jobs that went back to the queue: their `server` was gone, or their `worker` died, ran out of "
+    "`memory`, made no sign of life (`hang`), or could not use the `storage`.",
     "cause",
 )
 JOBS_ENDED = _counter(

@@ -121,4 +121,5 @@ class Notice(_Meaning):
     RESUMED = "RESUMED", "The training goes on from a checkpoint."
     WORKER_RESTARTED = "WORKER_RESTARTED", "The process that trained died or hung; the job goes on in another."
     MEMORY_RAN_OUT = "MEMORY_RAN_OUT", "Memory ran out; the job goes on with half as many rows per pass."
+    STORAGE_AWAY = "STORAGE_AWAY", "The disk was full or the shared storage away; the job goes on once that is over."
     SERVER_LOST = "SERVER_LOST", "The server that ran the job is gone; the job goes on."

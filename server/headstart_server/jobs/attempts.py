@@ -26,6 +26,8 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
+_HELD_SECONDS = 10.0
+"""For how long no job is begun after one could not use the storage."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Attempts:
         self._running: dict[str, _Attempt] = {}
         self.traces: dict[str, dict[str, str]] = {}
         """Spans of the calls that jobs were made by; a server that starts again knows them no more."""
+        self.held_until = float("-inf")
+        """Until when, by the event loop's clock, no job is begun, because one has failed of what may pass by itself."""
         self.draining = False
         """Whether the server stops: what ends from here on was ended by that."""
 
@@ -222,6 +226,9 @@ class Attempts:
             await self._end(identifier, number, State.FAILED, setback.failure)
             return
         go_on = self._store.go_on
+        if setback.waits:
+            # before the job can be claimed again: it would fail of the same
+            self.held_until = asyncio.get_running_loop().time() + _HELD_SECONDS
         await self._persisting.write(go_on, identifier, setback.warning, attempt=number, halve=setback.halves)
         metrics.JOB_RESTARTS.labels(setback.cause).inc()
 

@@ -125,7 +125,7 @@ def _begin_at_zero() -> None:
         metrics.JOBS_ENDED.labels(state, "")
     for reason in Reason:
         metrics.JOBS_ENDED.labels(State.FAILED, reason)
-    for cause in ("server", "worker", "memory", "hang"):
+    for cause in ("server", "worker", "memory", "hang", "storage"):
         metrics.JOB_RESTARTS.labels(cause)
     for outcome in OUTCOMES:
         metrics.ROWS.labels(outcome)

@@ -11,6 +11,8 @@ from headstart_server.training.reports import JobWarning
 
 _RESTARTS = 3
 """How often a job goes on after its worker has died, unless it has made progress meanwhile."""
+_WAITS = 20
+"""The same, where the disk was full or the storage away."""
 _HALVINGS = 1
 """How often its passes are halved: half of half a batch, and so on, would hide that the memory is too small for it."""
 
@@ -28,16 +30,21 @@ class Setback:
     """Of the job's failure, where it may not go on."""
     halves: bool = False
     """Whether it goes on with half as many rows per pass."""
+    waits: bool = False
+    """Whether it goes on once there is room, or the storage is back."""
 
     def may_go_on(self, job: JobRecord) -> bool:
         """Whether the job was not set back so too often already."""
-        return job.halvings < _HALVINGS if self.halves else job.restarts < _RESTARTS
+        if self.halves:
+            return job.halvings < _HALVINGS
+        return job.restarts < (_WAITS if self.waits else _RESTARTS)
 
     @property
     def warning(self) -> JobWarning:
         """What the log says where the job goes on."""
-        less = ", with half as many rows per pass" if self.halves else ""
-        message = f"the worker process {self.what}; the job goes on from its last checkpoint{less}"
+        how = ", with half as many rows per pass" if self.halves else ""
+        how += ", once that is over" if self.waits else ""
+        message = f"the worker process {self.what}; the job goes on from its last checkpoint{how}"
         return JobWarning(self.notice, message)
 
     @property
@@ -62,8 +69,13 @@ async def setback_of(worker: WorkerProcess, done: dict[str, Any] | None, silent:
         if not how.memory:
             return Setback(how.text, "worker", Notice.WORKER_RESTARTED, Reason.WORKER_DIED)
         return Setback(how.text, "memory", Notice.MEMORY_RAN_OUT, Reason.OUT_OF_MEMORY, halves=True)
-    if done.get("error", {}).get("reason") == Reason.OUT_OF_MEMORY:
-        return Setback("ran out of memory", "memory", Notice.MEMORY_RAN_OUT, Reason.OUT_OF_MEMORY, halves=True)
+    error = done.get("error", {})
+    match error.get("reason"):
+        case Reason.OUT_OF_MEMORY:
+            return Setback("ran out of memory", "memory", Notice.MEMORY_RAN_OUT, Reason.OUT_OF_MEMORY, halves=True)
+        case Reason.DISK_FULL | Reason.STORAGE_UNAVAILABLE as reason:
+            what = f"could not write or read: {error['message']}"
+            return Setback(what, "storage", Notice.STORAGE_AWAY, Reason[reason], waits=True)
     return None
 
 

@@ -85,6 +85,8 @@ class Supervisor:
         self._notices = self._listening() if store.database.shared else None
         self._news = asyncio.Event()
         """Set where the queue may have a job that it did not have."""
+        self.missing = ""
+        """What jobs need and this server cannot use for now; while there is something, it begins none."""
         self._slots: list[asyncio.Task[None]] = []
         self._heartbeat: asyncio.Task[None] | None = None
 
@@ -177,6 +179,8 @@ class Supervisor:
         before = await self._executors.store.run(self._store.jobs_before, identifier)
         if before:
             return QueuePosition(before, f"{before} jobs that came before it")
+        if self._held:
+            return QueuePosition(0, self.missing or "the storage, which a job could not use a moment ago")
         busy, slots = len(self._attempts.numbers), self._settings.concurrent_jobs
         if busy >= slots:
             return QueuePosition(0, f"the end of a job: {busy} of at most {slots} run on this server")
@@ -193,6 +197,11 @@ class Supervisor:
     def interrupted(self) -> bool:
         """Whether watches ended because the server is stopping."""
         return self._log.closed
+
+    @property
+    def _held(self) -> bool:
+        """Whether this server begins no job for now."""
+        return bool(self.missing) or asyncio.get_running_loop().time() < self._attempts.held_until
 
     def _listening(self) -> Notices:
         alone = self._storage.object_store is None
@@ -245,7 +254,7 @@ class Supervisor:
         # before the queue is looked at: what comes in meanwhile does not go unnoticed
         news = self._news
         try:
-            job = await self._executors.leases.run(self._ownership.claim)
+            job = None if self._held else await self._executors.leases.run(self._ownership.claim)
         except HeadstartError as error:
             _log.warning("the queue cannot be read", error=error.message)
             job = None

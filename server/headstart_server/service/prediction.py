@@ -59,9 +59,10 @@ class PredictionService:
     async def predict(self, caller: Principal, order: PredictOrder) -> Prediction:
         """Predicts; raises NotFoundError, InvalidInputError, DeadlineExceededError, or OverloadedError."""
         caller.require(Scope.PREDICT)
-        limiter = self._batcher.limiter
+        # by tenant, too: what is known of a model must not tell others of it
+        limiter, kind = self._batcher.limiter, f"{caller.tenant}/{order.model}"
         # before anything is done for the caller, so that a refusal costs little
-        with limiter.admitted(caller.tenant, order.model, order.rows, order.size, however_long=order.begun) as permit:
+        with limiter.admitted(caller.tenant, kind, order.rows, order.size, however_long=order.begun) as permit:
             await self._quotas.taken_rows(caller.tenant, order.rows, patient=order.begun)
             predictor = self._pool.loaded(caller.tenant, order.model)
             if predictor is None:
