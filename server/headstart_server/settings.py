@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_image_ratio: int = Field(100, ge=1, description="most times an image's longer side may be its shorter")
     max_predict_rows: int = Field(10_000, ge=1, description="most rows of one Predict or Embed request")
     max_predict_wait: float = Field(
-        1.0,
+        0.75,
         ge=0,
         le=3600,
         description="seconds for which a Predict or Embed may have to wait for those before it; once a tenant sends "
