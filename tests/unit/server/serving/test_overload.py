@@ -116,11 +116,13 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play[Any]:
 
 
 def test_at_four_times_the_capacity_the_accepted_are_answered_in_twice_the_time(play: Play[Any]) -> None:
-    async def scene(scene: Scene) -> tuple[Served, Served]:
-        return await scene.alone(), await scene.offered(4 * CAPACITY, 60)
+    async def scene(scene: Scene) -> tuple[Served, Served, Served]:
+        # a quarter of a second goes by until it is told from a burst
+        return await scene.alone(), await scene.offered(4 * CAPACITY, 1), await scene.offered(4 * CAPACITY, 60)
 
-    alone, overload = play(scene)
+    alone, begins, overload = play(scene)
     assert overload.percentile(99) <= 2 * alone.percentile(99)
+    assert sum(seconds > 2 * alone.percentile(99) for seconds in begins.accepted) <= 50
     assert len(overload.accepted) / 60 > 0.5 * CAPACITY
     assert float(np.percentile(overload.refused, 99)) == 0.0
 
