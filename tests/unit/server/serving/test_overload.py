@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from headstart_server.core.errors import OverloadedError
 from headstart_server.serving.batcher import Batcher
@@ -60,7 +61,7 @@ class Scene:
         start = self._clock.now
         try:
             with self._batcher.limiter.admitted(tenant, "m", rows, 1) as permit:
-                arrays = {"x": np.zeros(rows, np.float32)}
+                arrays: dict[str, npt.NDArray[np.generic]] = {"x": np.zeros(rows, np.float32)}
                 await self._batcher.predict(self._predictor, Rows(rows, arrays), Reuse.EXACT, permit)
         except OverloadedError as error:
             served.refused.append(self._clock.now - start)
