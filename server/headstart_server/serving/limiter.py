@@ -19,7 +19,7 @@ PIECE_SECONDS = 0.1
 """How long a piece of a large call may compute, for which a small one may have to wait."""
 _UNMEASURED_PIECE = 32
 """Rows of a call above which it is taken for a large one while nobody knows how long they take."""
-_LATE_SHARE = 1.25
+_LATE_SHARE = 1.5
 """How many rows that fit the next batch come, for each, in the part of a batch in which an overload's are taken."""
 _UNMEASURED_SMALL, _UNMEASURED_LARGE = 256, 4
 """Calls of one kind that wait at most while nobody knows how long they take."""
