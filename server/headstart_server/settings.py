@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         False, description="let tenants share stored embeddings: what one has encoded is found by all"
     )
     max_predict_wait: float = Field(
-        1.0,
+        0.75,
         ge=0,
         le=3600,
         description="seconds for which a Predict or Embed may have to wait for those before it; once a tenant sends "

@@ -15,5 +15,7 @@ def test_no_message_and_no_spec_ends_the_server_or_makes_it_fail(tmp_path: Path)
         assert "rpc failed unexpectedly" not in server.log
     assert outcome.faults == []
     assert sum(outcome.codes.values()) == 540
-    assert read["OK"] > 0 and read["INVALID_INPUT"] > 0 and sum(read.values()) == 330
+    assert read["OK"] > 0 and read["INVALID_INPUT"] > 0
+    assert read["OK"] + read["INVALID_INPUT"] == 300
+    assert read["planned: OK"] > 0
     assert len({method for method, _ in outcome.codes}) == 27

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only when everybody waits: what takes minutes is over at once, and exactly alike each time."""
+"""An event loop whose time passes only when everybody waits: what takes minutes is over at once, always alike."""
 
 from __future__ import annotations
 

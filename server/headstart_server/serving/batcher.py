@@ -22,7 +22,7 @@ from headstart_server.serving.work import Prediction, Step, Work
 T = TypeVar("T")
 _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
-_BURST_BATCH_SECONDS = 0.25
+_BURST_BATCH_SECONDS = 0.1
 """How long a batch may compute while more waits than fits a smaller one: large batches take less time per row."""
 _Done = tuple[list[Any], float]
 """Results, and the seconds that they took."""
@@ -105,8 +105,11 @@ class Batcher:
         for work in batch:
             metrics.BATCH_WAIT.observe(now - work.since)
             work.permit.waiting = max(0, work.permit.waiting - work.count)
-        if rows := sum(work.count for work in batch):
+        rows = sum(work.count for work in batch)
+        if rows:
             metrics.BATCH_ROWS.observe(rows)
+        kind = batch[0].permit.kind
+        self.limiter.busy_until = time.monotonic() + self.limiter.speeds.running_seconds(kind, rows)
         task = asyncio.get_running_loop().run_in_executor(self._executor, _computed, batch)
         task.add_done_callback(lambda done: self._finish(batch, done))
 

@@ -4,6 +4,7 @@ A burst may wait for a while; in an overload that lasts, what is taken waits for
 (docs/decisions/0038-load.md).
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ PIECE_SECONDS = 0.1
 """How long a piece of a large call may compute, for which a small one may have to wait."""
 _UNMEASURED_PIECE = 32
 """Rows of a call above which it is taken for a large one while nobody knows how long they take."""
+_LATE_SHARE = 1.5
+"""How many rows that fit the next batch come, for each, in the part of a batch in which an overload's are taken."""
 _UNMEASURED_SMALL, _UNMEASURED_LARGE = 256, 4
 """Calls of one kind that wait at most while nobody knows how long they take."""
 
@@ -29,7 +32,7 @@ class Limits:
     rows: int = 65_536
     size: int = 256 << 20
     """Bytes of requests."""
-    wait: float = 1.0
+    wait: float = 0.75
     """Seconds for which a call may have to wait in a burst."""
 
 
@@ -58,6 +61,8 @@ class Limiter:
         self._rows = self._size = 0
         self._pressures: dict[str, Pressure] = {}
         """Of tenants that were refused lately."""
+        self.busy_until = 0.0
+        """When the batch that runs will have ended, by `time.monotonic`, as far as can be told."""
         self.shed: Callable[[str], None] = lambda tenant: None
         """Called when an overload begins: what waits of the tenant is more than will be computed in time."""
 
@@ -125,6 +130,8 @@ class Limiter:
         """Raises OverloadedError where the call would wait too long, or longer than its deadline."""
         if not self.speeds.knows(permit.kind):
             self._require_few_unmeasured(permit)
+        if not self.is_large(permit):
+            self._require_late(permit)
         waiting, cost = self._ahead(permit), self._cost(permit)
         if waiting == 0:
             return  # it is computed next: nobody could do better
@@ -141,6 +148,19 @@ class Limiter:
             raise self.refusal(
                 permit, f"the answer would take {waiting + cost:.2g} s, and the call's deadline leaves {left:.2g} s"
             )
+
+    def _require_late(self, permit: Permit) -> None:
+        """Raises OverloadedError in an overload for a call that comes early in a batch.
+
+        So many come then that those of its last part fill the next one, and they wait the least.
+        """
+        if self.overloaded(permit.tenant):
+            load = 1 + self._pressures[permit.tenant].lately
+            left = self.busy_until - time.monotonic()
+            if left > self.speeds.batch_seconds(permit.kind) * min(1.0, _LATE_SHARE / load):
+                raise self.refusal(
+                    permit, f"a batch runs that takes {left:.2g} s more, and more calls come than fit the next"
+                )
 
     def _bound(self, permit: Permit) -> float:
         """Seconds for which a call may have to wait: in a burst as the limits say, in an overload for one batch."""
@@ -176,9 +196,12 @@ class Limiter:
         Callers take turns, and so do tenants: of larger calls, and of what other tenants have waiting, no more comes
         before it than it has itself. Small calls wait for no more than a piece of a large one, whatever the rest.
         """
-        cost, large = self._cost(permit), self.is_large(permit)
+        cost_of = self.speeds.seconds if self.overloaded(permit.tenant) else self.speeds.burst_seconds
+        cost, large = cost_of(permit.kind, permit.waiting), self.is_large(permit)
         ahead = {
-            tenant: [min(self._cost(each), cost) for each in permits if large or not self.is_large(each)]
+            tenant: [
+                min(cost_of(each.kind, each.waiting), cost) for each in permits if large or not self.is_large(each)
+            ]
             for tenant, permits in self._permits.items()
         }
         own = sum(ahead.pop(permit.tenant, []))

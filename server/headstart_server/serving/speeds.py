@@ -7,6 +7,9 @@ _NEWEST_SHARE = 0.2
 """Of the newest batch in an average."""
 _MOST_KINDS = 1_000
 _SHORTEST_BATCH = 0.01
+_MANY = 4
+_GUESSED_SHARE = 0.6
+"""Of what a row takes alone, while no batch of many was measured."""
 
 
 @dataclass
@@ -14,6 +17,8 @@ class _Speed:
     per_row: float
     single: float
     """Seconds of a batch of one row."""
+    in_batches: float
+    """Seconds per row of batches of many rows."""
 
 
 class Speeds:
@@ -27,7 +32,7 @@ class Speeds:
         each = seconds / max(1, rows)
         found = self._known.get(kind)
         if found is None:
-            self._known[kind] = _Speed(each, each)
+            self._known[kind] = _Speed(each, each, each if rows >= _MANY else each * _GUESSED_SHARE)
             if len(self._known) > _MOST_KINDS:
                 self._known.popitem(last=False)
             return
@@ -36,6 +41,8 @@ class Speeds:
         # a batch that was faster than a row alone has been shows that the row was slow, as the first one is
         if rows == 1 or seconds < found.single:
             found.single += _NEWEST_SHARE * (seconds - found.single)
+        if rows >= _MANY:
+            found.in_batches += _NEWEST_SHARE * (each - found.in_batches)
         # a row alone is never faster than its share of a batch
         found.single = max(found.single, found.per_row)
 
@@ -47,6 +54,16 @@ class Speeds:
         """What so many rows will take; 0 for a kind that was never computed."""
         found = self._known.get(kind)
         return 0.0 if found is None else found.per_row * rows
+
+    def burst_seconds(self, kind: str, rows: int) -> float:
+        """What so many rows will take that wait together, and are computed in large batches."""
+        found = self._known.get(kind)
+        return 0.0 if found is None else min(found.in_batches, found.per_row) * rows
+
+    def running_seconds(self, kind: str, rows: int) -> float:
+        """What a batch of so many rows will take, which is never less than a row takes alone; 0 where nobody knows."""
+        found = self._known.get(kind)
+        return 0.0 if found is None else max(found.single, found.per_row * rows)
 
     def batch_seconds(self, kind: str) -> float:
         """What a batch may take in an overload: half as long again as one row takes alone.
