@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test test-models fuzz damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
+.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,12 @@ test-models: $(VENV)/.dev ## check every model of torchvision, for hours; may be
 
 fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC, and specs, to a server; COUNT=100000 SEED=1 of each
 	$(BIN)/python -m tests.fuzz.run --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+
+faults: $(VENV)/.dev ## kill, stop and restart servers and workers, and check what clients saw; COUNT=1000 SEED=1
+	$(BIN)/python -m tests.faults.run --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
+
+soak: $(VENV)/.dev ## mixed traffic for MINUTES=30: memory, descriptors and threads must not grow
+	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),30)
 
 damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind
 	$(BIN)/python -m tests.damage.run --per-kind $(or $(COUNT),100)
