@@ -1,4 +1,4 @@
-"""A database that goes away and comes back: nothing is lost, and meanwhile the server says what it lacks."""
+"""A database, or a bucket, that goes away and comes back: nothing is lost, and the server says what is missing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from headstart.v1 import training_pb2 as pb
 
 from tests.integration.test_job_lifecycle import epochs_of, wait_for
 from tests.support import reviews
+from tests.support.object_store import s3_away, s3_server
 from tests.support.postgres import PostgresCluster, postgres_binaries
 from tests.support.running_server import RunningServer
 
@@ -91,3 +92,28 @@ def test_a_job_trains_on_while_its_database_is_away_and_loses_nothing(
         assert client.jobs.get(run.name).state == pb.TrainJob.STATE_SUCCEEDED
         assert epochs_of(client, run.name) == epochs_of(client, unbroken.name)
         until_ready(server, 200)
+
+
+def test_a_job_goes_on_when_its_bucket_is_back(model_root: Path, data_root: Path, tmp_path: Path) -> None:
+    spec = reviews.spec(epochs=600, early_stop=-1)
+    with s3_server() as bucket:
+        flags = ["--storage-url", f"{bucket}/state", "--data-root", str(data_root), "--model-root", str(model_root)]
+        server = RunningServer(tmp_path / "state", *flags, http=True)
+        with server, server.client() as client, ThreadPoolExecutor(1) as threads:
+            unbroken = client.train(spec, DATA).result()
+            until_ready(server, 200)
+            run = client.train(spec, DATA)
+            wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
+            watched = threads.submit(lambda: list(run))
+            with s3_away():
+                assert "storage: " in until_ready(server, 503)
+                assert serves(server, "PredictionService")
+                time.sleep(5)
+                assert client.jobs.get(run.name).state not in (pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_SUCCEEDED)
+            events = watched.result(180)
+            assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+            assert client.jobs.get(run.name).state == pb.TrainJob.STATE_SUCCEEDED
+            assert epochs_of(client, run.name) == epochs_of(client, unbroken.name)
+            rows = reviews.columns(reviews.make_rows(3), "review", "price", "category")
+            models = [job.model for job in client.jobs.list()]
+            assert len({str(client.predict(model, rows)["verdict"].probabilities) for model in models}) == 1

@@ -15,6 +15,8 @@ from headstart_server.core.files import published_file
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, RemoteObjectStore, object_store_at
 from moto.server import ThreadedMotoServer
 
+_SERVERS: dict[int, ThreadedMotoServer] = {}
+"""By port."""
 OBJECT_STORES = ("folder", "memory", "s3")
 
 
@@ -41,6 +43,17 @@ def object_store_of(kind: str, request: pytest.FixtureRequest, root: Path) -> Ob
 
 
 @contextmanager
+def s3_away() -> Iterator[None]:
+    """Nobody reaches the server of `s3_server` meanwhile; what it holds stays."""
+    port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
+    server = _SERVERS.pop(port)
+    server.stop()
+    yield
+    again = _SERVERS[port] = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    again.start()
+
+
+@contextmanager
 def s3_server(host: str = "") -> Iterator[str]:
     """Runs a server, with the environment that points clients to it: to this machine's name where they are elsewhere.
 
@@ -49,6 +62,7 @@ def s3_server(host: str = "") -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="0.0.0.0" if host else "127.0.0.1", port=0, verbose=False)
     server.start()
     address, port = server.get_host_and_port()
+    _SERVERS[port] = server
     found = {
         "AWS_ENDPOINT_URL": f"http://{host or address}:{port}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -61,4 +75,4 @@ def s3_server(host: str = "") -> Iterator[str]:
             boto3.client("s3", endpoint_url=f"http://127.0.0.1:{port}").create_bucket(Bucket=bucket)
             yield f"s3://{bucket}"
     finally:
-        server.stop()
+        _SERVERS.pop(port).stop()

@@ -236,6 +236,6 @@ def _waiting(connection: Connection, tenant: str) -> tuple[int, int]:
     """How many jobs wait, and how many of a tenant's. Of many who ask at once, one after the other is let in."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _QUEUE_LOCK})
-    query = select(JOBS.c.tenant == tenant, func.count()).where(in_states([State.QUEUED]), JOBS.c.owner == "")
-    counts = {bool(own): int(count) for own, count in connection.execute(query.group_by(JOBS.c.tenant == tenant))}
-    return sum(counts.values()), counts.get(True, 0)
+    query = select(JOBS.c.tenant, func.count()).where(in_states([State.QUEUED]), JOBS.c.owner == "")
+    counts = {row[0]: int(row[1]) for row in connection.execute(query.group_by(JOBS.c.tenant))}
+    return sum(counts.values()), counts.get(tenant, 0)

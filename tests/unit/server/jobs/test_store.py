@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from headstart_server.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError, OutOfRangeError
+from headstart_server.core.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    OutOfRangeError,
+    QuotaError,
+)
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import (
@@ -19,12 +25,39 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
+from headstart_server.jobs.database import JOBS
 from headstart_server.jobs.records import LogEntry
 from headstart_server.jobs.store import JobStore, LostJobError
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch
+from sqlalchemy import update
 
 from tests.support.fake_workers import job_record, step_report
 from tests.support.job_logs import created, numbers, owned, sequences
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[JobStore]:
+    """On SQLite, and on PostgreSQL."""
+    opened = JobStore(database_url, migrate=True)
+    yield opened
+    opened.close()
+
+
+def test_who_asks_for_room_is_told_how_many_wait_and_how_many_of_its_own(store: JobStore) -> None:
+    asked: list[tuple[str, int, int]] = []
+
+    def require(tenant: str, waiting: int, own: int) -> None:
+        asked.append((tenant, waiting, own))
+        if own == 2:
+            raise QuotaError("full")
+
+    for tenant in ("a", "b", "a"):
+        store.create(job_record(tenant=tenant), require)
+    owned(store, store.create(job_record(tenant="b"), require)[0].identifier)
+    with pytest.raises(QuotaError):
+        store.create(job_record(tenant="a"), require)
+    assert asked == [("a", 0, 0), ("b", 1, 0), ("a", 2, 1), ("b", 3, 1), ("a", 3, 2)]
+    assert len(store.newest(10)) == 4
 
 
 def of(entries: list[LogEntry]) -> list[JobEvent]:
@@ -39,11 +72,11 @@ def epoch(number: int, evaluation: int = 0, *, best: bool = False) -> EpochRepor
     return EpochReport(number, 10 * number, {}, {}, best=best, rows_per_second=1.0, evaluation=evaluation)
 
 
-def test_a_job_is_read_back_as_it_was_stored(store: JobStore, database: Path) -> None:
+def test_a_job_is_read_back_as_it_was_stored(store: JobStore, database_url: str) -> None:
     source = SourceRecord("dataset", "/data/rows.csv", "csv", "d1")
     job, new = store.create(job_record(display_name="naïve", spec={"trainer": {"epochs": 3}}, sources=[source]))
     assert new
-    again = JobStore(f"sqlite:///{database}")
+    again = JobStore(database_url)
     assert again.get(job.identifier) == job
     assert (job.display_name, job.spec, job.sources) == ("naïve", {"trainer": {"epochs": 3}}, [source])
     again.close()
@@ -286,7 +319,7 @@ def test_a_database_that_cannot_be_had_is_named(url: str) -> None:
         JobStore(url)
 
 
-def test_questions_about_all_jobs_are_answered_by_state(store: JobStore, database: Path) -> None:
+def test_questions_about_all_jobs_are_answered_by_state(store: JobStore) -> None:
     running, waiting, ended = (
         job_record(sources=[SourceRecord("dataset", "x", "csv", name)]) for name in ("d1", "d2", "d1")
     )
@@ -300,7 +333,6 @@ def test_questions_about_all_jobs_are_answered_by_state(store: JobStore, databas
     assert store.user_of("d1", unfinished) == running.identifier
     assert store.user_of("d1", [State.QUEUED]) is None
     assert store.user_of("d", unfinished) is None
-    with sqlite3.connect(database) as connection:  # damaged: nobody knows that it does not need the data set
-        connection.execute("UPDATE jobs SET sources = ? WHERE identifier = ?", ('["d2"]', waiting.identifier))
-    connection.close()
+    with store.database.writing() as connection:  # damaged: nobody knows that it does not need the data set
+        connection.execute(update(JOBS).where(JOBS.c.identifier == waiting.identifier).values(sources='["d2"]'))
     assert store.user_of("d2", unfinished) == waiting.identifier
