@@ -101,19 +101,7 @@ class App:
         )
         self.quotas = Quotas()
         self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
-        self.supervisor = Supervisor(
-            self.jobs,
-            WorkerPool(settings.warm_workers),
-            self.storage,
-            SupervisorSettings(
-                runtime=runtime,
-                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
-                concurrent_jobs=settings.concurrent_jobs,
-                max_queued=settings.max_queued_jobs,
-                quotas=self.quotas,
-            ),
-            self.executors,
-        )
+        self.supervisor = self._supervisor(runtime)
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
         self.artifacts = ArtifactRegistry(self.storage.artifacts)
@@ -128,6 +116,22 @@ class App:
         self.server = Server(self._endpoint(), servicers, self.calls)
         self.http = self._http(servicers) if settings.http else None
         self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
+
+    def _supervisor(self, runtime: RuntimeSettings) -> Supervisor:
+        settings = self.settings
+        return Supervisor(
+            self.jobs,
+            WorkerPool(settings.warm_workers),
+            self.storage,
+            SupervisorSettings(
+                runtime=runtime,
+                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
+                concurrent_jobs=settings.concurrent_jobs,
+                max_queued=settings.max_queued_jobs,
+                quotas=self.quotas,
+            ),
+            self.executors,
+        )
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
