@@ -37,11 +37,7 @@ _BUSY = f"{_MODELS} exports, {_EMBEDS} x Embed of 1,500 texts, {_UPLOADS} upload
 def run(bench: Bench) -> Report:
     """The same calls to an idle server, then to a busy one."""
     data = bench.scratch / "data"
-    data.mkdir(parents=True)
-    table, numbers = data / "texts.csv", data / "numbers.csv"
-    rows = (f"film {row} was {'good' if row % 2 else 'bad'},{row % 2}\n" for row in range(200))
-    table.write_text("text,label\n" + "".join(rows))
-    numbers.write_text("x,y\n" + "".join(f"{row},{row % 2}\n" for row in range(400)))
+    table, numbers = _files(data)
     with running_server(bench.scratch / "state", data) as address, headstart.Client(address) as client:
         specs = [text_spec("text", "label", trainer={"epochs": 1, "random_seed": seed}) for seed in range(_MODELS)]
         models = [follow(client, spec, table).model for spec in specs]
@@ -49,12 +45,12 @@ def run(bench: Bench) -> Report:
         steady = _Steady(client, numbers)
         idle = _measured(lambda: client.jobs.get(asked), bench.pick(10.0, 3.0))
         before = steady.lags()
-        size = bench.pick(200_000_000, 20_000_000)
+        size, seconds = bench.pick(200_000_000, 20_000_000), bench.pick(30.0, 8.0)
         with _busy(_Load(address, models, bench.scratch, size, embeds=0)):
-            files = _measured(lambda: client.jobs.get(asked), bench.pick(30.0, 8.0))
+            files = _measured(lambda: client.jobs.get(asked), seconds)
         steady.lags()
         with _busy(_Load(address, models, bench.scratch, size)) as ended:
-            busy = _measured(lambda: client.jobs.get(asked), bench.pick(30.0, 8.0))
+            busy = _measured(lambda: client.jobs.get(asked), seconds)
             during = steady.lags()
         steady.stop()
     results = [
@@ -76,6 +72,16 @@ def run(bench: Bench) -> Report:
             "Meanwhile ended: " + ", ".join(f"{count} {what}" for what, count in ended.items()) + ".",
         ],
     )
+
+
+def _files(data: Path) -> tuple[Path, Path]:
+    """Texts and numbers to train on."""
+    data.mkdir(parents=True)
+    table, numbers = data / "texts.csv", data / "numbers.csv"
+    rows = (f"film {row} was {'good' if row % 2 else 'bad'},{row % 2}\n" for row in range(200))
+    table.write_text("text,label\n" + "".join(rows))
+    numbers.write_text("x,y\n" + "".join(f"{row},{row % 2}\n" for row in range(400)))
+    return table, numbers
 
 
 def _measured(call: Callable[[], object], seconds: float) -> list[float]:

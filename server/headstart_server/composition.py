@@ -102,23 +102,7 @@ class App:
         )
         self.quotas = Quotas()
         self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
-        self.supervisor = Supervisor(
-            self.jobs,
-            WorkerPool(settings.warm_workers),
-            self.storage,
-            SupervisorSettings(
-                runtime=runtime,
-                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
-                owner=self.identity.name,
-                concurrent_jobs=settings.concurrent_jobs,
-                max_queued=settings.max_queued_jobs,
-                lease_seconds=settings.lease_seconds,
-                pause_seconds=settings.pause_seconds,
-                hang_seconds=settings.hang_seconds,
-                quotas=self.quotas,
-            ),
-            self.executors,
-        )
+        self.supervisor = self._supervisor(runtime)
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
         self.exports = Exports(
@@ -141,6 +125,26 @@ class App:
             queue_seconds=2 * settings.lease_seconds,
         )
         self.readings = readings_of(settings, self.layout, self.jobs, self.supervisor, self.exports, self.executors)
+
+    def _supervisor(self, runtime: RuntimeSettings) -> Supervisor:
+        settings = self.settings
+        return Supervisor(
+            self.jobs,
+            WorkerPool(settings.warm_workers),
+            self.storage,
+            SupervisorSettings(
+                runtime=runtime,
+                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
+                owner=self.identity.name,
+                concurrent_jobs=settings.concurrent_jobs,
+                max_queued=settings.max_queued_jobs,
+                lease_seconds=settings.lease_seconds,
+                pause_seconds=settings.pause_seconds,
+                hang_seconds=settings.hang_seconds,
+                quotas=self.quotas,
+            ),
+            self.executors,
+        )
 
     async def start(self) -> None:
         """Starts everything; returns when the server listens."""
