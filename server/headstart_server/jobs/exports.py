@@ -77,6 +77,8 @@ class Exports:
             metrics.EXPORT_SECONDS.labels(file_format)
             for outcome in ("published", "failed", "died", "left"):
                 metrics.EXPORTS.labels(file_format, outcome)
+        self._asked = 0
+        """Calls that wait for an export, also for one that another call has asked for."""
         self._before = 0
         self._alike: WeakValueDictionary[tuple[str, ExportOrder], asyncio.Lock] = WeakValueDictionary()
         """By tenant and order, of exports that somebody asked for."""
@@ -90,22 +92,30 @@ class Exports:
         what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
         process died, NotFoundError where the model was deleted; and OverloadedError where too many wait.
         """
-        same = self._alike.setdefault((tenant, order), asyncio.Lock())
-        if same.locked():
-            yield Stage("wait", "waiting for the same export, which is being made")
-        async with same:
-            find = self._artifacts_of(tenant).find
-            known = await self._files.run(find, order.model, order.format, head_only=order.head_only)
-            if known is not None:
-                yield known
-                return
-            async with aclosing(self._in_turn(tenant, order)) as found:
+        if self._asked >= MOST_EXPORTS:
+            raise OverloadedError(f"{self._asked} exports wait or run already; try again later", retry_after=30)
+        self._asked += 1
+        try:
+            same = self._alike.setdefault((tenant, order), asyncio.Lock())
+            if same.locked():
+                yield Stage("wait", "waiting for the same export, which is being made")
+            async with same, aclosing(self._found_or_made(tenant, order)) as found:
                 async for item in found:
                     yield item
+        finally:
+            self._asked -= 1
+
+    async def _found_or_made(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
+        find = self._artifacts_of(tenant).find
+        known = await self._files.run(find, order.model, order.format, head_only=order.head_only)
+        if known is not None:
+            yield known
+            return
+        async with aclosing(self._in_turn(tenant, order)) as found:
+            async for item in found:
+                yield item
 
     async def _in_turn(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        if self._before >= MOST_EXPORTS:
-            raise OverloadedError(f"{self._before} exports wait or run already; try again later", retry_after=30)
         waiting = self._turns.locked()
         self._before += 1
         try:
