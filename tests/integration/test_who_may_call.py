@@ -75,7 +75,10 @@ def new_token(capsys: pytest.CaptureFixture[str]) -> Callable[[Path, str, str], 
 
 
 @pytest.fixture(scope="module")
-def asking(tmp_path_factory: pytest.TempPathFactory, model_root: Path, data_root: Path) -> Iterator[Asking]:
+def asking(tmp_path_factory: pytest.TempPathFactory, model_root: Path) -> Iterator[Asking]:
+    data_root = tmp_path_factory.mktemp("data")
+    (data_root / "search").mkdir()  # a tenant reads below the folder of its name
+    reviews.write_csv(data_root / "search" / "reviews.csv", reviews.make_rows(240))
     roots = ("--model-root", str(model_root), "--data-root", str(data_root), "--fast-precision", "fp32")
     found = Asking(tmp_path_factory.mktemp("asking"), *roots)
     with found.server:
