@@ -109,14 +109,11 @@ STAGE_SECONDS = _histogram(
 )
 JOB_ATTEMPTS = _counter("headstart_job_attempts_total", "Jobs handed to a worker process, each time.")
 READY = _gauge(
-    "headstart_ready",
-    "1 while the server can use what jobs need: its `database`, the `queue` in it, and the `storage`; else 0.",
-    "dependency",
+    "headstart_ready", "1 while the server can use its `database`, `queue` or `storage`, else 0.", "dependency"
 )
 JOB_RESTARTS = _counter(
     "headstart_job_restarts_total",
-    "Unfinished jobs that went back to the queue: their `server` was gone, or their `worker` died, ran out of "
-    "`memory`, made no sign of life (`hang`), or could not use the `storage`.",
+    "Jobs that went back to the queue: `server` gone, `worker` dead, `memory` out, `hang`, or `storage` away.",
     "cause",
 )
 JOBS_ENDED = _counter(

@@ -201,18 +201,6 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
         assert container[probe]["httpGet"] == asked
 
 
-def test_servers_that_share_a_database_bring_it_up_to_date_before_they_start(program: str) -> None:
-    shared = "database.existingSecret=db,storage.url=s3://bucket/headstart,replicaCount=3"
-    server = of_kind(rendered(program, "--set", shared), "StatefulSet")
-    assert server["spec"]["replicas"] == 3
-    [migration] = server["spec"]["template"]["spec"]["initContainers"]
-    assert migration["args"] == ["migrate"]
-    [url] = [item for item in migration["env"] if item["name"] == "HEADSTART_DATABASE_URL"]
-    assert url["valueFrom"]["secretKeyRef"] == {"name": "db", "key": "url"}
-    alone = of_kind(rendered(program), "StatefulSet")
-    assert "initContainers" not in alone["spec"]["template"]["spec"]
-
-
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
 def test_proxies_are_told_of_cleartext_only_where_it_is(program: str, with_tls: str, protocol: str | None) -> None:
     found = rendered(program, "--set", f"tls.enabled={with_tls},tls.existingSecret=certificate")

@@ -259,15 +259,14 @@ class Loop:
         """Saves a checkpoint where one is due, or wanted; returns whether the run is to stop with it."""
         if self.settings.checkpoints is None:
             return False
-        now, last = time.monotonic(), self.progress.step >= self.settings.timetable.total_steps
-        # a run that has done its steps ends rather than stop
-        stops = self.reporter.stopping() and not last
-        due = last or stops or now - self._saved >= self.settings.checkpoint_seconds
+        last = self.progress.step >= self.settings.timetable.total_steps
+        stops = self.reporter.stopping() and not last  # a run that has done its steps ends
+        due = last or stops or time.monotonic() - self._saved >= self.settings.checkpoint_seconds
         # by rank 0's clock: all processes take part in saving, so all have to do it at the same evaluation
         due, stops = self.world.broadcast_object((due, stops))
         if not due:
             return False
-        self._saved = now
+        self._saved = time.monotonic()
         parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
         # in every process, also where rank 0 alone writes: of a model in parts, all of them put the tensors together
         state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())

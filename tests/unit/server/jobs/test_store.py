@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from headstart_server.core.errors import (
@@ -175,43 +174,6 @@ def test_a_success_and_its_model_are_one_step(store: JobStore) -> None:
     assert (ended.model, ended.best_epoch) == (job.identifier, model.best_epoch)
 
 
-def test_a_paused_job_waits_for_its_resumption(store: JobStore) -> None:
-    job = created(store, "PREPARING", "TRAINING")
-    assert store.pause(job.identifier)[0].state is State.PAUSING
-    assert store.pause(job.identifier)[1] == []
-    after, appended = store.append_reports(job.identifier, [StateChange(State.PUBLISHING), *steps(1)], attempt=1)
-    assert (after.state, of(appended)) == (State.PAUSING, steps(1))
-    with pytest.raises(FailedPreconditionError, match="resume it once it is PAUSED"):
-        store.resume(job.identifier)
-    paused, _ = store.end(job.identifier, State.PAUSED, attempt=1)
-    assert (paused.state, paused.owner, paused.end_time) == (State.PAUSED, "", None)
-    assert store.resume(job.identifier)[0].state is State.QUEUED
-    assert store.resume(job.identifier)[1] == []
-    assert store.pause(job.identifier)[0].state is State.PAUSED
-    assert store.cancel(job.identifier)[0].state is State.CANCELLED
-    for call in (store.pause, store.resume):
-        with pytest.raises(FailedPreconditionError, match="has ended"):
-            call(job.identifier)
-
-
-def test_a_job_that_is_to_pause_and_cannot_go_on_is_paused(store: JobStore) -> None:
-    job = created(store, "PREPARING", "PAUSING")
-    after, appended = store.go_on(job.identifier, JobWarning("WORKER_RESTARTED", ""), attempt=1)
-    assert (after.state, after.owner) == (State.PAUSED, "")
-    assert len(appended) == 2
-
-
-def test_what_a_job_achieves_clears_its_restarts(store: JobStore) -> None:
-    job = created(store, "PREPARING")
-    for report, left in ((EncodeReport(9, seen=9, found=9), 1), (EncodeReport(9, seen=9, encoded=1), 0), (epoch(1), 0)):
-        after, _ = store.go_on(job.identifier, JobWarning("WORKER_RESTARTED", ""), attempt=job.attempt)
-        assert (after.state, after.restarts) == (State.QUEUED, 1)
-        job = owned(store, job.identifier)
-        after, _ = store.append_reports(job.identifier, [StateChange(State.PREPARING), report], attempt=job.attempt)
-        assert after.restarts == left
-        store.append(job.identifier, epoch(5))
-
-
 def test_events_are_kept_as_long_as_they_are_to_be(store: JobStore) -> None:
     job, running = created(store, "PREPARING"), created(store, "PREPARING")
     ended, _ = store.end(job.identifier, State.FAILED, JobFailure("X", "y"), attempt=1)
@@ -295,28 +257,6 @@ def test_only_ended_jobs_are_deleted_and_their_log_with_them(store: JobStore) ->
     for call in (store.get, store.delete, store.cancel):
         with pytest.raises(NotFoundError):
             call(job.identifier)
-
-
-@pytest.mark.parametrize("content", [b"no database at all, though long enough to be read as one " * 40, None])
-def test_a_file_that_is_no_database_is_named_in_one_line(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    if content is None:  # sound at its head, damaged behind it
-        JobStore(f"sqlite:///{path}").close()
-        data = bytearray(path.read_bytes())
-        data[5_000:9_000] = b"\xa5" * 4_000
-        content = bytes(data)
-    path.write_bytes(content)
-    with pytest.raises(
-        FailedPreconditionError, match=r"the job database cannot be used: .*; check --database-url"
-    ) as caught:
-        JobStore(f"sqlite:///{path}")
-    assert "\n" not in caught.value.message
-
-
-@pytest.mark.parametrize("url", ["nonsense", "nosuch://x/y", "sqlite:////proc/none/jobs.sqlite"])
-def test_a_database_that_cannot_be_had_is_named(url: str) -> None:
-    with pytest.raises(FailedPreconditionError, match="the job database cannot be used"):
-        JobStore(url)
 
 
 def test_questions_about_all_jobs_are_answered_by_state(store: JobStore) -> None:
