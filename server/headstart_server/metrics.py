@@ -109,7 +109,7 @@ STAGE_SECONDS = _histogram(
 )
 JOB_ATTEMPTS = _counter("headstart_job_attempts_total", "Jobs handed to a worker process, each time.")
 READY = _gauge(
-    "headstart_ready", "1 while the server can use its `database`, `queue` or `storage`, else 0.", "dependency"
+    "headstart_ready", "1 while the server can use its `database`, `queue`, `storage`, else 0.", "dependency"
 )
 JOB_RESTARTS = _counter(
     "headstart_job_restarts_total",
