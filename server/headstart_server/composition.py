@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 import transformers
@@ -90,6 +91,15 @@ class App:
         self.tenants = Tenants(self.runtime, settings.data_root, settings.max_dataset_bytes, settings.max_plan_bytes)
         self.executors = Executors()
         self.identity = Identity(self.layout, settings.database_url)
+        try:
+            self._build(sources, model_root, limits)
+        except BaseException:
+            self.identity.close()
+            raise
+
+    def _build(self, sources: ModelSources, model_root: Path | None, limits: ImageLimits) -> None:
+        """Makes the parts of a server that has its state directory to itself."""
+        settings = self.settings
         self.jobs = JobStore(self.identity.database_url, migrate=settings.migrate)
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
@@ -276,7 +286,11 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     app = App(settings)
-    await app.start()
+    try:
+        await app.start()
+    except BaseException:
+        app.identity.close()
+        raise
     await stopping.wait()
     _log.info("stopping", grace=settings.stop_grace)
     leave_within(settings.stop_grace + _LEAVING_SECONDS)

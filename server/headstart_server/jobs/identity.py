@@ -28,7 +28,7 @@ class Identity:
         try:
             file = _sqlite_file(self.database_url)
             if file is not None and file.parent != layout.root:
-                self._held.append(Exclusive(file.with_name(f"{file.name}.lock"), f"job database {file.name!r}"))
+                self._held.append(_held_database(file))
         except BaseException:
             self.close()
             raise
@@ -37,6 +37,15 @@ class Identity:
         """Lets others have what this server had."""
         for held in self._held:
             held.close()
+
+
+def _held_database(file: Path) -> Exclusive:
+    try:
+        return Exclusive(file.with_name(f"{file.name}.lock"), f"job database {file.name!r}")
+    except OSError as error:
+        raise FailedPreconditionError(
+            f"the job database cannot be used: {error.strerror}; check --database-url", reason=Reason.BAD_DATABASE
+        ) from error
 
 
 def _sqlite_file(url: str) -> Path | None:

@@ -245,24 +245,30 @@ class FakeActor:
 def test_a_channel_gives_each_report_once_and_keeps_the_model_and_the_first_error() -> None:
     channel = report_channel.ReportChannel()
     events: list[JobEvent] = [StateChange(State.PUBLISHING), ModelPublished("m1", EpochReport(1, 2, {}, {}))]
-    assert (channel.receive(), channel.published(), channel.cancelled(), channel.ended()) == ([], "", False, None)
+    assert (channel.receive(), channel.published(), channel.asked(), channel.ended()) == ([], "", "", None)
     for event in events:
         channel.send(event)
     assert (channel.receive(), channel.receive(), channel.published()) == (events, [], "m1")
     channel.end({"reason": "FIRST"})
     channel.end({"reason": "SECOND"})
-    channel.cancel()
-    assert (channel.ended(), channel.cancelled()) == ({"reason": "FIRST"}, True)
+    channel.ask(report_channel.PAUSE)
+    assert (channel.ended(), channel.asked()) == ({"reason": "FIRST"}, "pause")
 
 
-def test_rank_0_sends_all_but_the_embedding_pass_and_hears_of_a_cancellation(fake: FakeRay) -> None:
+def test_rank_0_sends_all_but_the_embedding_pass_and_hears_what_is_asked(fake: FakeRay) -> None:
     actor = FakeActor()
     with report_channel.ChannelReporter(actor) as reporter:
         reporter.report(StateChange(State.TRAINING))
         reporter.report(EncodeReport(total=10, seen=10, feature="review"))
         reporter.check()
-        actor.channel.cancel()
+        assert not reporter.stopping()
+        actor.channel.ask(report_channel.PAUSE)
         deadline = time.monotonic() + 30
+        while not reporter.stopping() and time.monotonic() < deadline:
+            reporter.check()
+            time.sleep(0.01)
+        assert reporter.stopping()
+        actor.channel.ask(report_channel.CANCEL)
         with pytest.raises(CancelledError, match="the job was cancelled"):
             while time.monotonic() < deadline:
                 reporter.check()

@@ -105,7 +105,7 @@ async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(
 def measure_slowly(batcher: Batcher) -> None:
     """Has the batcher believe that a row takes a second."""
     for _ in range(50):
-        batcher.limiter.speeds.observe("m1", 1, 1.0)
+        batcher.limiter.speeds.observe("/m1", 1, 1.0)  # of the default tenant
 
 
 async def test_a_stream_that_has_begun_waits_where_a_call_is_refused(predictor: FakePredictor) -> None:
