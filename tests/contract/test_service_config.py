@@ -22,8 +22,6 @@ from tests.support.serving_here import serving
 from tests.support.stubs import stub_of
 
 CONFIG: dict[str, Any] = json.loads(SERVICE_CONFIG.read_text())
-RESUMED = {"WatchTrainJob", "DownloadArtifact"}
-"""Streams that go on from where they are: until the first answer nothing is lost."""
 EVERY: dict[str, MethodDescriptor] = {
     method.name: method
     for name, (module, _) in _SERVICES.items()
@@ -46,7 +44,7 @@ def test_what_may_be_repeated_is_what_the_client_repeats() -> None:
     assert {method.name for method in found} == EVERY.keys()
     repeatable = {method.name for method in found if method.repeatable}
     assert named("RESOURCE_EXHAUSTED") == repeatable
-    assert named("UNAVAILABLE") == repeatable | RESUMED
+    assert named("UNAVAILABLE") == repeatable
 
 
 def test_every_name_is_a_method_of_the_contract() -> None:

@@ -21,8 +21,9 @@ SERVICE_CONFIG = Path(__file__).parent.parent / "service_config.json"
 
 # Sending is unlimited so that the server's own limit answers. The pings find a dead peer and stay under the rate that
 # gRPC servers allow by default (one per five minutes). Reconnecting is quick because the retry policy does the waiting.
-# Errors travel in trailers of 4 KiB at most, beside what proxies add. Which calls are repeated when says the service
-# config, which other languages' clients take as it is.
+# Errors travel in trailers of 4 KiB at most, beside what proxies add. Calls are repeated by `programs` alone: with
+# retries of gRPC's own beside them, streams of a server that was killed were seen to wait for ever (grpcio 1.80). The
+# service config is for clients that have nothing of the kind.
 CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", 64 * MIB),
     ("grpc.max_send_message_length", -1),
@@ -34,7 +35,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.primary_user_agent", "headstart-python"),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.absolute_max_metadata_size", 16 << 10),
-    ("grpc.service_config", SERVICE_CONFIG.read_text(encoding="utf-8")),
+    ("grpc.enable_retries", 0),
 )
 
 
