@@ -91,7 +91,8 @@ def test_a_server_that_is_killed_loses_its_jobs_to_the_other_and_nobody_who_watc
         time.sleep(1)  # it comes to a checkpoint
         dead, alive = owner_of(pair, postgres_url, run.name)
         watcher = one if alive is pair[0] else other
-        with ThreadPoolExecutor(1) as threads:
+        threads = ThreadPoolExecutor(1)
+        try:
             watched = threads.submit(lambda: list(watcher.watch(run.name)))
             kill_with_workers(dead)
             deadline = time.monotonic() + 60
@@ -101,6 +102,8 @@ def test_a_server_that_is_killed_loses_its_jobs_to_the_other_and_nobody_who_watc
             watcher.jobs.cancel(run.name)
             wait_for(watcher, run.name, pb.TrainJob.STATE_CANCELLED)
             events = watched.result(60)
+        finally:
+            threads.shutdown(wait=False)  # a watch that goes on ends with the servers
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
         assert events[-1].state_change.to == pb.TrainJob.STATE_CANCELLED
         dead.start()
