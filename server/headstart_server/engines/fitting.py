@@ -143,8 +143,6 @@ class Fitting:
         batch_size = (trainer.batch_size if backend.elastic else own_rows) * backend.workers
         batches = -(-feed.count(Part.TRAIN) // batch_size)
         steps = -(-batches // trainer.accumulation)
-        # the rows of a step stay as they are: memory that ran out changes the passes alone
-        pass_rows = max(1, own_rows >> self._prepared.job.halvings)
         timetable = Timetable(
             trainer.epochs, steps, trainer.train_steps, trainer.steps_per_checkpoint, trainer.checkpoints_per_epoch
         )
@@ -155,7 +153,25 @@ class Fitting:
             trainer.head_learning_rate,
             fused=not parallel.in_parts,
         )
-        settings = LoopSettings(
+        settings = self._settings(timetable, batch_size, own_rows)
+        outputs = self._prepared.plan.data.outputs
+        return Loop(
+            parallel,
+            feed,
+            outputs,
+            self._losses,
+            optimizer,
+            trainer.schedule.over(timetable),
+            self._precision,
+            settings,
+            self._listener,
+        )
+
+    def _settings(self, timetable: Timetable, batch_size: int, own_rows: int) -> LoopSettings:
+        trainer = self._trainer
+        # the rows of a step stay as they are: memory that ran out changes the passes alone
+        pass_rows = max(1, own_rows >> self._prepared.job.halvings)
+        return LoopSettings(
             timetable=timetable,
             batch_size=batch_size,
             eval_batch_size=max(1, trainer.eval_batch_size >> self._prepared.job.halvings) * self._world.size,
@@ -174,18 +190,6 @@ class Fitting:
             shuffle=trainer.shuffle,
             penalty=trainer.penalty,
             plateau=trainer.schedule.plateau,
-        )
-        outputs = self._prepared.plan.data.outputs
-        return Loop(
-            parallel,
-            feed,
-            outputs,
-            self._losses,
-            optimizer,
-            trainer.schedule.over(timetable),
-            self._precision,
-            settings,
-            self._listener,
         )
 
     def _calibrate(self, loop: Loop) -> None:
