@@ -26,7 +26,7 @@ def test_a_halving_halves_passes_and_evaluations_alone(tmp_path: Path, monkeypat
     settle = fitting.LoopSettings
 
     def settled(**values: Any) -> LoopSettings:
-        seen.append(settle(**values))
+        seen.append(LoopSettings(**values))
         return seen[-1]
 
     monkeypatch.setattr(fitting, "LoopSettings", settled)
