@@ -23,7 +23,6 @@ SPEC = {
 
 def test_a_halving_halves_passes_and_evaluations_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[LoopSettings] = []
-    settle = fitting.LoopSettings
 
     def settled(**values: Any) -> LoopSettings:
         seen.append(LoopSettings(**values))
