@@ -15,6 +15,8 @@ Elements = npt.NDArray[Any] | Sequence[bytes]
 """One after the other: numbers or truth values of a datatype, or the bytes of each."""
 _LENGTH_BYTES = 4
 _MOST_DIMENSIONS = 8
+_WIDEST = {"i": np.int64, "u": np.uint64, "f": np.float64}
+"""What holds any value of a field of typed contents, by kind."""
 
 
 def shape_of(tensor: pb.ModelInferRequest.InferInputTensor, field: str) -> tuple[int, ...]:
@@ -61,7 +63,7 @@ def typed_elements(
         )
     if datatype.layout is None:
         return list(found)
-    return _narrowed(np.array(found), datatype, f"{field}.{datatype.contents}")
+    return _narrowed(np.array(found, _WIDEST[datatype.layout.kind]), datatype, f"{field}.{datatype.contents}")
 
 
 def raw_of(elements: Elements, datatype: Datatype) -> bytes:
@@ -85,7 +87,7 @@ def _unpacked(data: bytes, count: int, field: str) -> list[bytes]:
     while len(elements) < count:
         start = end + _LENGTH_BYTES
         end = start + int.from_bytes(data[end:start], "little")
-        if end > len(data) or start > len(data):
+        if end > len(data):
             raise invalid(
                 field,
                 f"holds {len(data)} bytes, which end within element {len(elements) + 1} of {count}; put its length "
