@@ -29,6 +29,8 @@ from headstart_server.core.calls import Calls
 from headstart_server.rpc.certificates import Certificates, server_credentials
 from headstart_server.rpc.connection_options import ConnectionLimits, connection_options
 from headstart_server.rpc.gate import Gate
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
+from headstart_server.rpc.inference import handlers as inference
 from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.listening import require_free_port
 
@@ -40,6 +42,7 @@ _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "ModelService": (model_pb2, model_pb2_grpc.add_ModelServiceServicer_to_server),
     "EmbeddingService": (embedding_pb2, embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server),
     "ServerService": (server_pb2, server_pb2_grpc.add_ServerServiceServicer_to_server),
+    inference.SERVICE: (inference_pb2, inference.add_servicer),
 }
 SERVICE_NAMES = tuple(_SERVICES)
 _LAST_SECONDS = 1.0

@@ -150,6 +150,7 @@ def _texts(elements: Sequence[bytes], name: str, field: str) -> Iterator[str]:
 def _vectors(values: npt.NDArray[Any]) -> pa.Array:
     """A list per row; one of NaN alone is a missing cell."""
     rows, size = values.shape
-    missing = np.isnan(values).all(1) if values.dtype.kind == "f" and size else np.zeros(rows, bool)
-    offsets = np.arange(0, (rows + 1) * size, size or 1, np.int64)[: rows + 1]
-    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values.ravel()), mask=pa.array(missing))
+    numbers = values.astype(np.uint8) if values.dtype == np.bool_ else values
+    missing = np.isnan(numbers).all(1)
+    offsets = pa.array(np.arange(rows + 1) * size, pa.int64())
+    return pa.LargeListArray.from_arrays(offsets, pa.array(numbers.ravel()), mask=pa.array(missing))

@@ -39,11 +39,11 @@ def raw_elements(data: bytes, datatype: Datatype, shape: Sequence[int], field: s
             field,
             f"holds {len(data)} bytes; {datatype.name} of shape {list(shape)} takes {count} times {size}",
         )
-    values = np.frombuffer(data, datatype.layout)
+    values: npt.NDArray[Any] = np.frombuffer(data, datatype.layout)
     if datatype is BOOL:
         return values != 0
     if datatype is BF16:  # the upper half of a float32
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
     return values
 
 
