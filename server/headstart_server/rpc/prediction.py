@@ -86,7 +86,8 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
         rows, size = announced(request.table)
         few = _is_small(request.table)
-        order = PredictOrder(identifier, partial(_read, request), rows, size, _REUSE[request.embedding_reuse], few, begun)
+        read = partial(_read, request)
+        order = PredictOrder(identifier, read, rows, size, _REUSE[request.embedding_reuse], few, begun)
         answer = await self._predictions.predict(caller, order)
         wanted = request.probabilities if request.HasField("probabilities") else True
         return pb.PredictResponse(

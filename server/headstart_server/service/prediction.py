@@ -81,6 +81,6 @@ class PredictionService:
         rows = order.read(predictor)
         if rows.num_rows > self._max_rows:
             raise invalid(
-                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; send several, on one stream"
+                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; send more on a stream"
             )
         return predictor.rows(table_of_arrow(rows, "table"))

@@ -1,4 +1,4 @@
-"""The datatypes of the Open Inference Protocol: their names, bytes, fields of typed contents, and numbers in a config."""
+"""The datatypes of the Open Inference Protocol: names, bytes, fields of typed contents, numbers in configurations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -65,7 +65,7 @@ def _check_names(request: pb.ModelInferRequest, specs: Mapping[str, TensorSpec])
         if name in names[:index]
     ]
     errors += [
-        invalid("inputs", f"{name[:200]!r} is missing, and the model cannot do without it", reason=Reason.MISSING_COLUMN)
+        invalid("inputs", f"{name[:200]!r} is missing; send it, too", reason=Reason.MISSING_COLUMN)
         for name, spec in specs.items()
         if name not in names and not spec.optional
     ]

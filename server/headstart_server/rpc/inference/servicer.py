@@ -110,7 +110,7 @@ class InferenceServicer:
             order = PredictOrder(identifier, partial(_read, request), rows, size, reuse_of(request), few, begun)
             prediction = await self._predictions.predict(caller, order)
         except HeadstartError as error:
-            raise of_request(error, "model_name") from error
+            raise of_request(error, "model_name") from None
         response = pb.ModelInferResponse(model_name=request.model_name, model_version=VERSION, id=request.id)
         features = [decoded.feature for decoded in prediction.outputs]
         add_outputs(response, wanted_outputs(request, features), prediction.outputs)

@@ -13,6 +13,7 @@ from headstart_server.rpc.inference.datatypes import BOOL, BYTES, FP32, FP64, Da
 VERSION = "1"
 """Of every model: one that is trained again has another name."""
 PLATFORM, BACKEND = "headstart_bundle", "headstart"
+_Features = Iterable[FittedFeature]
 _ANY = -1
 _CLASSIFIED = ("category", "binary", "set")
 
@@ -31,7 +32,7 @@ class TensorSpec:
     """Whether an output holds the probability of every class."""
 
 
-def input_specs(inputs: Iterable[FittedFeature]) -> dict[str, TensorSpec]:
+def input_specs(inputs: _Features) -> dict[str, TensorSpec]:
     """The input tensors, by name: one per column, however many features read it."""
     found: dict[str, TensorSpec] = {}
     for feature in inputs:
@@ -44,7 +45,7 @@ def input_specs(inputs: Iterable[FittedFeature]) -> dict[str, TensorSpec]:
     return found
 
 
-def output_specs(outputs: Iterable[FittedFeature]) -> dict[str, TensorSpec]:
+def output_specs(outputs: _Features) -> dict[str, TensorSpec]:
     """The output tensors, by name: values of each feature, and probabilities of those that have classes."""
     features = list(outputs)
     found = {item.name: TensorSpec(item.name, _answered_datatype(item), _shape(item), item) for item in features}
@@ -56,7 +57,7 @@ def output_specs(outputs: Iterable[FittedFeature]) -> dict[str, TensorSpec]:
     return found
 
 
-def metadata_message(name: str, inputs: Iterable[FittedFeature], outputs: Iterable[FittedFeature]) -> pb.ModelMetadataResponse:
+def metadata_message(name: str, inputs: _Features, outputs: _Features) -> pb.ModelMetadataResponse:
     """What ModelMetadata answers."""
     message = pb.ModelMetadataResponse(name=name, versions=[VERSION], platform=PLATFORM)
     for field, specs in ((message.inputs, input_specs(inputs)), (message.outputs, output_specs(outputs))):
@@ -65,7 +66,7 @@ def metadata_message(name: str, inputs: Iterable[FittedFeature], outputs: Iterab
     return message
 
 
-def config_message(name: str, inputs: Iterable[FittedFeature], outputs: Iterable[FittedFeature]) -> pb.ModelConfig:
+def config_message(name: str, inputs: _Features, outputs: _Features) -> pb.ModelConfig:
     """What ModelConfig answers."""
     message = pb.ModelConfig(name=name, platform=PLATFORM, backend=BACKEND)
     for spec in input_specs(inputs).values():

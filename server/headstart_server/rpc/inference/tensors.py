@@ -1,4 +1,4 @@
-"""Elements of a tensor: from raw bytes and typed contents, checked against shape and datatype, and back to raw bytes."""
+"""Elements of tensors: from raw bytes and typed contents, checked against shape and datatype, and to raw bytes."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -41,15 +41,12 @@ def raw_elements(data: bytes, datatype: Datatype, shape: Sequence[int], field: s
         )
     values: npt.NDArray[Any] = np.frombuffer(data, datatype.layout)
     if datatype is BOOL:
-        return values != 0
-    if datatype is BF16:  # the upper half of a float32
-        return np.left_shift(values, 16, dtype=np.uint32).view(np.float32)
-    return values
+        return values.astype(np.bool_)
+    # BF16 is the upper half of a float32
+    return (values.astype(np.uint32) << np.uint32(16)).view(np.float32) if datatype is BF16 else values
 
 
-def typed_elements(
-    contents: pb.InferTensorContents, datatype: Datatype, shape: Sequence[int], field: str
-) -> Elements:
+def typed_elements(contents: pb.InferTensorContents, datatype: Datatype, shape: Sequence[int], field: str) -> Elements:
     """The elements of typed contents; raises InvalidInputError where they do not fill the shape in their own field."""
     if not datatype.contents:
         raise invalid(field, f"{datatype.name} has no typed contents; send raw_input_contents")
@@ -58,9 +55,7 @@ def typed_elements(
             raise invalid(f"{field}.{other.name}", f"{datatype.name} travels in {datatype.contents}; send it there")
     found = getattr(contents, datatype.contents)
     if len(found) != (count := math.prod(shape)):
-        raise invalid(
-            f"{field}.{datatype.contents}", f"holds {len(found)} elements; shape {list(shape)} takes {count}"
-        )
+        raise invalid(f"{field}.{datatype.contents}", f"holds {len(found)} elements; shape {list(shape)} takes {count}")
     if datatype.layout is None:
         return list(found)
     return _narrowed(np.array(found, _WIDEST[datatype.layout.kind]), datatype, f"{field}.{datatype.contents}")
