@@ -13,15 +13,19 @@ BEGIN, END = "<!-- begin: python -m tests.contract.access -->\n", "<!-- end -->\
 
 def table() -> str:
     """What each RPC asks for, and which calls stand in the audit log."""
-    rows = [_row(f"`{method.removeprefix('headstart.v1.').removeprefix('inference.')}`", access) for method, access in ACCESS.items()]
+    rows = [_row(f"`{_short(method)}`", access) for method, access in ACCESS.items()]
     rows += [_row("`GET /metrics` over HTTP", METRICS_ACCESS)]
     rows += [
         "| reflection | any valid credentials | |",
         "| health: `grpc.health.v1`, `/livez`, `/readyz` | nothing | |",
-        *(f"| `{method.removeprefix('inference.')}` | nothing | |" for method in OPEN),
+        *(f"| `{_short(method)}` | nothing | |" for method in OPEN),
     ]
     rows += ["| the page's own files: `/`, `/static/` | nothing | |"]
     return "\n".join(["| call | scopes, all of them | audited |", "|---|---|---|", *rows]) + "\n"
+
+
+def _short(method: str) -> str:
+    return method.removeprefix("headstart.v1.").removeprefix("inference.")
 
 
 def _row(call: str, access: Access) -> str:

@@ -24,7 +24,6 @@ from headstart_server.rpc.server import Endpoint, Server
 from tests.support.gates import open_gate
 
 
-
 class EmptyInference:
     """As the empty servicers that gRPC generates."""
 

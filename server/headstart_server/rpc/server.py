@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from headstart.v1 import (
@@ -33,6 +34,7 @@ from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
 from headstart_server.rpc.inference import handlers as inference
 from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.listening import require_free_port
+from headstart_server.rpc.reflection_pool import DescriptorPools
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
@@ -73,7 +75,8 @@ class Server:
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
         self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(names, self._server)
+        pools = DescriptorPools(descriptor_pool.Default(), inference_pb2.DESCRIPTOR.pool)
+        reflection.enable_server_reflection(names, self._server, pool=pools)
         self.port = self._bind(endpoint)
 
     async def start(self) -> None:
