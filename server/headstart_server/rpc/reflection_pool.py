@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, FileDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
 
 
@@ -12,15 +12,15 @@ class DescriptorPools:
     def __init__(self, *pools: DescriptorPool) -> None:
         self._pools = pools
 
-    def FindFileByName(self, name: str) -> FileDescriptor:  # noqa: N802
+    def FindFileByName(self, name: str) -> Any:  # noqa: N802
         """The file of a name."""
         return self._first("FindFileByName", name)
 
-    def FindFileContainingSymbol(self, symbol: str) -> FileDescriptor:  # noqa: N802
+    def FindFileContainingSymbol(self, symbol: str) -> Any:  # noqa: N802
         """The file that defines a symbol."""
         return self._first("FindFileContainingSymbol", symbol)
 
-    def FindMessageTypeByName(self, name: str) -> Descriptor:  # noqa: N802
+    def FindMessageTypeByName(self, name: str) -> Any:  # noqa: N802
         """A message."""
         return self._first("FindMessageTypeByName", name)
 
