@@ -79,9 +79,7 @@ def test_images_are_the_bytes_of_files_and_an_empty_one_is_missing() -> None:
     assert column("photo", "BYTES", [b"\xff\xd8\xff", b""]) == [b"\xff\xd8\xff", None]
 
 
-@pytest.mark.parametrize(
-    ("datatype", "values"), [("BOOL", [True, False]), ("BYTES", ["spam", "ham"]), ("BYTES", ["Spam ", "HAM"])]
-)
+@pytest.mark.parametrize(("datatype", "values"), [("BOOL", [True, False]), ("BYTES", ["spam", "ham"])])
 def test_a_binary_column_takes_truth_values_and_its_words(datatype: str, values: list[Any]) -> None:
     assert array("spam", datatype, values) == [1.0, 0.0]
 
@@ -95,9 +93,8 @@ def test_a_binary_column_of_truth_values_takes_numbers(datatype: str, values: li
 
 
 def test_sets_are_texts_as_in_a_file() -> None:
-    assert array("tags", "BYTES", ["a b", "b", "", "a\x1f"]) == [[1, 1], [0, 1], [0, 0], [1, 0]] or array(
-        "tags", "BYTES", ["a b", "b", "", "a\x1f"]
-    ) == [[1, 1], [1, 0], [0, 0], [0, 1]]
+    assert BY_NAME["tags"].classes == ["b", "a"]
+    assert array("tags", "BYTES", ["a b", "b", "", "a\x1f"]) == [[1, 1], [1, 0], [0, 0], [0, 1]]
 
 
 @given(st.lists(st.tuples(*[st.floats(width=32, allow_nan=False, allow_infinity=False)] * 2), min_size=1))
@@ -123,7 +120,7 @@ def test_an_input_that_may_be_missing_may_be_left_out() -> None:
 
 @pytest.mark.parametrize("strategy", [None, "drop_row", "fail"])
 def test_no_other_input_may_be_left_out(strategy: str | None) -> None:
-    chosen = {"missing_value_strategy": strategy} if strategy else {}
+    chosen: dict[str, Any] = {"missing_value_strategy": strategy} if strategy else {}
     inputs = [BY_NAME["review"], named("price", [1.0, 2.0], "number", **chosen), BY_NAME["tags"]]
     with pytest.raises(InvalidInputError) as refused:
         input_table(infer_request(review=("BYTES", ["a"])), inputs)
@@ -219,9 +216,13 @@ def test_typed_contents_are_what_raw_bytes_are() -> None:
     assert input_table(request, features).equals(input_table(raw, features))
 
 
-@pytest.mark.parametrize(("shape", "rows"), [([3], 3), ([2**62], 30), ([0], 1), ([-5], 1), ([], 1)])
-def test_a_request_announces_no_more_rows_than_it_can_hold(shape: list[int], rows: int) -> None:
+@pytest.mark.parametrize(("shape", "rows"), [([3], 3), ([0], 1), ([-5], 1), ([], 1)])
+def test_a_request_announces_its_rows(shape: list[int], rows: int) -> None:
     request = of("review", "BYTES", shape, bytes(9))
-    found, size = announced(request)
-    assert found <= rows and found >= 1 and size == request.ByteSize()
+    assert announced(request) == (rows, request.ByteSize())
+
+
+def test_a_request_announces_no_more_rows_than_it_has_bytes() -> None:
+    request = of("review", "BYTES", [2**62], bytes(9))
+    assert announced(request) == (request.ByteSize(), request.ByteSize())
     assert announced(pb.ModelInferRequest()) == (1, 0)
