@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -261,10 +262,32 @@ def test_a_stream_ends_with_a_status_where_the_client_asks_for_that(client: Any,
     assert answers.get(timeout=60)[1].status() == "StatusCode.NOT_FOUND"
 
 
+def patiently(client: Any, *arguments: Any) -> Any:
+    """The answer of a server that may be busy for a while."""
+    while True:
+        try:
+            return client.infer(*arguments)
+        except REFUSED as error:
+            if error.status() != "StatusCode.RESOURCE_EXHAUSTED":
+                raise
+            time.sleep(0.2)
+
+
+async def patiently_in_asyncio(client: Any, *arguments: Any) -> Any:
+    """As `patiently`."""
+    while True:
+        try:
+            return await client.infer(*arguments)
+        except REFUSED as error:
+            if error.status() != "StatusCode.RESOURCE_EXHAUSTED":
+                raise
+            await asyncio.sleep(0.2)
+
+
 def test_sixty_four_in_flight_are_each_answered_as_predict_does(client: Any, place: Place) -> None:
     parts = [ROWS[number % 20 : number % 20 + 1 + number % 4] for number in range(64)]
     with ThreadPoolExecutor(64) as pool:
-        results = list(pool.map(lambda rows: client.infer(place.name, inputs(arrays(rows))), parts))
+        results = list(pool.map(lambda rows: patiently(client, place.name, inputs(arrays(rows))), parts))
     whole = place.predicted()
     labels = whole["verdict"].values
     for number, result in enumerate(results):
@@ -279,7 +302,7 @@ async def test_the_client_of_asyncio_is_answered_alike(place: Place) -> None:
         assert await client.is_server_live() and await client.is_model_ready(place.name)
         predicted = await asyncio.to_thread(place.predicted)
         for result in await asyncio.gather(
-            *(client.infer(place.name, inputs(arrays(), aio), request_id=str(number)) for number in range(64))
+            *(patiently_in_asyncio(client, place.name, inputs(arrays(), aio)) for _ in range(64))
         ):
             agrees(result, predicted)
 
