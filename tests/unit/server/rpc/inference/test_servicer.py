@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -198,21 +199,26 @@ async def test_an_error_has_the_details_of_all_errors_and_names_the_requests_own
     assert (refused.value.details() or "").startswith("inputs: holds 101 rows, at most 100 fit one request")
 
 
+NOT_FOUND, INVALID, LOST = (
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.DATA_LOSS,
+)
 WRONG: list[tuple[str, Any, grpc.StatusCode, str]] = [
-    ("ModelInfer", request(1, model_version="2"), grpc.StatusCode.NOT_FOUND, "'2' is no version of 'm1'"),
+    ("ModelInfer", request(1, model_version="2"), NOT_FOUND, "'2' is no version of 'm1'"),
     (
         "ModelMetadata",
         pb.ModelMetadataRequest(name="m1", version="v1"),
-        grpc.StatusCode.NOT_FOUND,
+        NOT_FOUND,
         "'v1' is no version",
     ),
-    ("ModelReady", pb.ModelReadyRequest(name="nobodys"), grpc.StatusCode.NOT_FOUND, "models/nobodys does not exist"),
-    ("ModelConfig", pb.ModelConfigRequest(name="jobs/x"), grpc.StatusCode.INVALID_ARGUMENT, "expected 'models/ID'"),
-    ("ModelMetadata", pb.ModelMetadataRequest(name="damaged"), grpc.StatusCode.DATA_LOSS, "models/damaged is damaged"),
+    ("ModelReady", pb.ModelReadyRequest(name="nobodys"), NOT_FOUND, "models/nobodys does not exist"),
+    ("ModelConfig", pb.ModelConfigRequest(name="jobs/x"), INVALID, "expected 'models/ID'"),
+    ("ModelMetadata", pb.ModelMetadataRequest(name="damaged"), LOST, "models/damaged is damaged"),
     (
         "RepositoryIndex",
         pb.RepositoryIndexRequest(repository_name="x"),
-        grpc.StatusCode.INVALID_ARGUMENT,
+        INVALID,
         "leave it empty",
     ),
 ]
@@ -256,7 +262,7 @@ async def test_parameters_without_effect_are_told_of_and_hints_are_not(stub: Stu
 
 
 async def test_liveness_and_readiness_need_no_credentials_and_are_told_by_a_server_that_stops(tmp_path: Path) -> None:
-    calls, batcher, audit = Calls(10), Batcher(), AuditLog(str(tmp_path / "audit"))
+    calls, batcher, audit = Calls(10), Batcher(), AuditLog.at(str(tmp_path / "audit"))
     service = servicer_of(FakePredictor(), batcher, calls)
     gate = token_gate({"t": principal(Scope.PREDICT, tenant="")}, audit)
     async with served(calls=calls, gate=gate, GRPCInferenceService=service) as channel:
@@ -277,8 +283,11 @@ async def test_liveness_and_readiness_need_no_credentials_and_are_told_by_a_serv
     batcher.close()
     audit.close()
     lines = (tmp_path / "audit").read_text().splitlines()
-    assert [("ModelInfer" in line, "UNAUTHENTICATED" in line) for line in lines][0] == (True, True)
-    assert "RepositoryIndex" in lines[1] and "PERMISSION_DENIED" in lines[1] and len(lines) == 2
+    told = [(line["method"], line["status"]) for line in map(json.loads, lines)]
+    assert [(method.split("/")[-1], status) for method, status in told] == [
+        ("ModelInfer", "UNAUTHENTICATED"),
+        ("RepositoryIndex", "PERMISSION_DENIED"),
+    ]
 
 
 async def test_calls_are_counted_under_their_service(stub: Stub) -> None:
