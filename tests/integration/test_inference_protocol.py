@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from torchvision.models import get_model
 
 from tests.support import reviews
 from tests.support.images import png
+from tests.support.page_examples import example_output, recommending_model
 from tests.support.running_server import RunningServer
 
 triton: Any = pytest.importorskip(
@@ -214,15 +217,14 @@ def test_mistakes_are_named(client: Any, place: Place, given: dict[str, Any], co
 
 
 def test_an_output_a_version_and_a_model_that_are_not_there_are_named(client: Any, place: Place) -> None:
-    for call, said in (
-        (
-            lambda: client.infer(place.name, inputs(arrays()), outputs=[triton.InferRequestedOutput("x")]),
-            "'x' is no output",
-        ),
+    wanted = [triton.InferRequestedOutput("x")]
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: client.infer(place.name, inputs(arrays()), outputs=wanted), "'x' is no output"),
         (lambda: client.infer(place.name, inputs(arrays()), "2"), "'2' is no version of"),
         (lambda: client.infer("nobodys", inputs(arrays())), "models/nobodys does not exist"),
         (lambda: client.is_model_ready("nobodys"), "models/nobodys does not exist"),
-    ):
+    ]
+    for call, said in calls:
         with pytest.raises(REFUSED, match=said):
             call()
 
@@ -342,3 +344,9 @@ def test_images_are_the_bytes_of_their_files(client: Any, server: RunningServer,
     np.testing.assert_allclose(result.as_numpy("label.probabilities"), predicted.probabilities, atol=1e-5)
     with pytest.raises(REFUSED, match="inputs: column 'photo', row 2: "):
         client.infer(image_model, inputs({"photo": np.array([files[0], b"no image"], np.object_)}))
+
+
+def test_the_example_of_the_page_runs(server: RunningServer) -> None:
+    printed = example_output("tritonclient", sys.executable, server, recommending_model(server)).split("\n")
+    assert re.match(r"\[b'(yes|no)' b'(yes|no)'\] \[\[0\.\d+ +0\.\d+ ?\]", printed[0]), printed
+    assert re.match(r"\[\[b'0\.\d+:[01]:(yes|no)'\]", printed[-3]), printed

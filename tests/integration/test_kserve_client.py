@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support import reviews
+from tests.support.page_examples import example_output, recommending_model
 from tests.support.running_server import RunningServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,3 +66,8 @@ def test_raw_and_typed_inputs_are_answered_as_predict_does(
 def test_a_mistake_is_named(told: dict[str, Any]) -> None:
     code, details = told["refused"]
     assert code == "INVALID_ARGUMENT" and "'price' is missing; send it, too" in details
+
+
+def test_the_example_of_the_page_runs(server: RunningServer) -> None:
+    printed = example_output("kserve", str(PYTHON), server, recommending_model(server))
+    assert "'recommended': array([b'" in printed and "'recommended.probabilities'" in printed
