@@ -17,8 +17,7 @@ from kserve.protocol.infer_type import RequestedOutput
 
 
 def _input(name: str, datatype: str, values: list[Any], *, raw: bool) -> Any:
-    kind = {"BYTES": np.object_, "FP64": np.float64, "INT32": np.int32, "BOOL": np.bool_, "FP32": np.float32}[datatype]
-    array = np.array(values, kind)
+    array: Any = np.array(values, {"BYTES": "O", "FP64": "f8"}[datatype])
     tensor = InferInput(name, list(array.shape), datatype)
     if raw:
         tensor.set_data_from_numpy(array)

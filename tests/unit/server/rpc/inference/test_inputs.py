@@ -6,11 +6,15 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
+from headstart_server.rpc.inference.datatypes import DATATYPES
 from headstart_server.rpc.inference.inputs import announced, input_table
+from headstart_server.rpc.inference.tensors import packed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -226,3 +230,53 @@ def test_a_request_announces_no_more_rows_than_it_has_bytes() -> None:
     request = of("review", "BYTES", [2**62], bytes(9))
     assert announced(request) == (request.ByteSize(), request.ByteSize())
     assert announced(pb.ModelInferRequest()) == (1, 0)
+
+
+ANY_SHAPE = st.lists(st.integers(-2, 4) | st.sampled_from([2**31, 2**62]), max_size=3)
+DATATYPE = st.sampled_from([*DATATYPES, "", "STRING"])
+
+
+@given(st.data())
+def test_whatever_comes_is_a_table_or_refused(data: st.DataObject) -> None:
+    """What a model reads of it, too: nothing that a caller sends is an error of the server's."""
+    request = pb.ModelInferRequest(raw_input_contents=data.draw(st.lists(st.binary(max_size=40), max_size=3)))
+    for name in data.draw(st.lists(st.sampled_from([*BY_NAME, "", "x"]), max_size=3)):
+        request.inputs.add(name=name, datatype=data.draw(DATATYPE), shape=data.draw(ANY_SHAPE))
+        if data.draw(st.booleans()):
+            request.inputs[-1].contents.bytes_contents.extend(data.draw(st.lists(st.binary(max_size=3), max_size=3)))
+            request.inputs[-1].contents.int_contents.extend(data.draw(st.lists(st.integers(-300, 300), max_size=3)))
+    features = [BY_NAME[tensor.name] for tensor in request.inputs if tensor.name in BY_NAME]
+    try:
+        read(input_table(request, features), features)
+    except InvalidInputError as error:
+        assert error.listed
+
+
+@given(st.sampled_from(list(DATATYPES)), st.integers(1, 4), st.data())
+def test_whatever_fits_the_shape_is_a_column_or_a_cell_is_refused(
+    datatype: str, rows: int, data: st.DataObject
+) -> None:
+    layout = DATATYPES[datatype].layout
+    name = data.draw(st.sampled_from([name for name in BY_NAME if name != "photo" or layout is None]))
+    shape = [rows, 2] if name == "point" and layout is not None else [rows]
+    size = math.prod(shape)
+    if layout is None:
+        raw = packed(data.draw(st.lists(st.binary(max_size=9), min_size=size, max_size=size)))
+    else:
+        raw = data.draw(st.binary(min_size=size * layout.itemsize, max_size=size * layout.itemsize))
+    try:
+        assert read(input_table(of(name, datatype, shape, raw), [BY_NAME[name]]), [BY_NAME[name]]) == rows
+    except InvalidInputError as error:
+        assert error.reason in ("BAD_CELL", "UNSEEN_LABEL", "UNREADABLE_DATA", "INVALID_INPUT")
+
+
+def read(table: pa.Table, features: list[FittedFeature]) -> int:
+    """Has a model's features read a table, as Predict does; returns the number of rows."""
+    canonical = table_of_arrow(table, "table")
+    for feature in features:
+        cells = canonical.rows.column(feature.name).combine_chunks()
+        if feature.spec.type == "text":
+            feature.texts(cells)
+        elif feature.spec.type != "image":
+            feature.transform(cells, WHERE)
+    return canonical.row_count

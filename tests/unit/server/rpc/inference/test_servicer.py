@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from headstart_server.auth.audit import AuditLog
 from headstart_server.core.calls import Calls
@@ -212,6 +213,7 @@ WRONG: list[tuple[str, Any, grpc.StatusCode, str]] = [
         NOT_FOUND,
         "'v1' is no version",
     ),
+    ("ModelInfer", request(), INVALID, "inputs: holds no rows"),
     ("ModelReady", pb.ModelReadyRequest(name="nobodys"), NOT_FOUND, "models/nobodys does not exist"),
     ("ModelConfig", pb.ModelConfigRequest(name="jobs/x"), INVALID, "expected 'models/ID'"),
     ("ModelMetadata", pb.ModelMetadataRequest(name="damaged"), LOST, "models/damaged is damaged"),
@@ -295,6 +297,16 @@ async def test_calls_are_counted_under_their_service(stub: Stub) -> None:
     before = REGISTRY.get_sample_value("headstart_rpcs_total", labels) or 0
     await stub.call("ModelInfer", request(1))
     assert REGISTRY.get_sample_value("headstart_rpcs_total", labels) == before + 1
+
+
+async def test_health_knows_the_service(stub: Stub) -> None:
+    asked = health_pb2.HealthCheckRequest(service="inference.GRPCInferenceService")
+    check = stub._channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+    assert (await check(asked)).status == health_pb2.HealthCheckResponse.SERVING
 
 
 async def test_reflection_describes_the_protocol_beside_our_own(stub: Stub) -> None:
