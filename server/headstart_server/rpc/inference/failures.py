@@ -2,7 +2,13 @@
 
 from dataclasses import replace
 
-from headstart_server.core.errors import HeadstartError, InvalidInputError, NotFoundError
+from headstart_server.core.errors import (
+    HeadstartError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    UnavailableError,
+)
 from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
 
@@ -31,6 +37,8 @@ def failed_answer(request: pb.ModelInferRequest, error: HeadstartError) -> pb.Mo
     for name, value in (("code", code.name), ("reason", error.reason), ("field", error.field)):
         if value:
             response.parameters[name].string_param = value
+    if isinstance(error, OverloadedError | UnavailableError):
+        response.parameters["retry_after_ms"].int64_param = round(error.retry_after * 1e3)
     named = f"[request id: {request.id}] " if request.id else ""
     return pb.ModelStreamInferResponse(
         error_message=f"{named}{code.name} ({error.reason}): {message}", infer_response=response

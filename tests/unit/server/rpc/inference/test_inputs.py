@@ -253,9 +253,7 @@ def test_whatever_comes_is_a_table_or_refused(data: st.DataObject) -> None:
 
 
 @given(st.sampled_from(list(DATATYPES)), st.integers(1, 4), st.data())
-def test_whatever_fits_the_shape_is_a_column_or_a_cell_is_refused(
-    datatype: str, rows: int, data: st.DataObject
-) -> None:
+def test_whatever_fits_the_shape_is_read_or_refused(datatype: str, rows: int, data: st.DataObject) -> None:
     layout = DATATYPES[datatype].layout
     name = data.draw(st.sampled_from([name for name in BY_NAME if name != "photo" or layout is None]))
     shape = [rows, 2] if name == "point" and layout is not None else [rows]

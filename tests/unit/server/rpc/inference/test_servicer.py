@@ -17,10 +17,11 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from headstart_server.auth.audit import AuditLog
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.errors import DataLossError, NotFoundError, QuotaError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Scope
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
+from headstart_server.rpc.inference.failures import failed_answer
 from headstart_server.rpc.inference.servicer import InferenceServicer
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
@@ -147,6 +148,12 @@ async def test_an_error_in_a_stream_has_what_a_status_has(stub: Stub) -> None:
     parameters = {name: value.string_param for name, value in answer.infer_response.parameters.items()}
     assert parameters == {"code": "INVALID_ARGUMENT", "reason": "INVALID_INPUT", "field": "inputs[0].name"}
     assert (answer.infer_response.id, answer.infer_response.model_name) == ("9", "m1")
+
+
+def test_an_error_of_a_busy_server_says_when_to_try_again() -> None:
+    answer = failed_answer(request(1, id="3"), QuotaError("too many rows", tenant="t", retry_after=1.25))
+    assert answer.infer_response.parameters["retry_after_ms"].int64_param == 1250
+    assert answer.error_message == "[request id: 3] RESOURCE_EXHAUSTED (QUOTA_EXCEEDED): too many rows"
 
 
 async def test_a_stream_ends_with_the_status_where_that_is_asked_for(stub: Stub) -> None:
