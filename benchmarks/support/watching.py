@@ -114,7 +114,7 @@ def _watch(channel: grpc.aio.Channel, request: pb.WatchTrainJobRequest) -> Any:
 
 
 async def _read_all(call: Any) -> None:
-    async for _ in call:
+    while await call.read() is not grpc.aio.EOF:
         pass
 
 
