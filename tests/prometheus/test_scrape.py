@@ -120,7 +120,7 @@ def test_every_rule_can_be_evaluated(scraper: Scraper) -> None:
         ('headstart_job_restarts_total{cause="worker"}', 1),
         ('headstart_worker_deaths_total{purpose="job"}', 1),
         ('headstart_embedding_rows_total{outcome="encoded"}', 240),
-        ('headstart_embedding_rows_total{outcome="found"}', 480),
+        ('headstart_embedding_rows_total{outcome="found"}', 960),
         ('sum(headstart_exports_total{outcome="published"})', 2),
         ("headstart_queue_oldest_seconds", 0),
         ("headstart_uploads_in_progress", 0),
