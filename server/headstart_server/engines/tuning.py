@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from headstart_server.core.memory import available_bytes
 from headstart_server.model.losses import LossFunction
-from headstart_server.model.sharded import is_sharded
 from headstart_server.training.feed import Feed
 from headstart_server.training.parallel.base import Parallel
+from headstart_server.training.parallel.sharded import is_sharded
 from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5

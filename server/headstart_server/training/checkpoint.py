@@ -20,10 +20,10 @@ from torch.optim import Optimizer
 from headstart_server.core.digests import file_digest, fingerprint
 from headstart_server.core.errors import DataLossError
 from headstart_server.core.files import read_json
-from headstart_server.model.sharded import is_sharded
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.tensor_files import described_tensors, read_into, write_parts
+from headstart_server.training.parallel.sharded import is_sharded
 from headstart_server.training.plateau import Plateau
 from headstart_server.training.reports import EpochReport
 
