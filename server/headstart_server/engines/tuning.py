@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from headstart_server.core.memory import available_bytes
 from headstart_server.model.losses import LossFunction
 from headstart_server.training.feed import Feed
 from headstart_server.training.parallel.base import Parallel
-from headstart_server.training.parallel.sharded import is_sharded
 from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5
@@ -74,7 +74,7 @@ def _parameters_in_use(model: nn.Module) -> Iterator[set[tuple[int, int]]]:
 
     def note(module: nn.Module, _: object) -> None:
         for parameter in module.parameters(recurse=False):
-            if not is_sharded(parameter):
+            if not isinstance(parameter, DTensor):
                 found.add((parameter.untyped_storage().data_ptr(), parameter.untyped_storage().nbytes()))
 
     handles = [module.register_forward_pre_hook(note) for module in model.modules()]

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from headstart_server.core.digests import file_digest, fingerprint
@@ -23,7 +24,6 @@ from headstart_server.core.files import read_json
 from headstart_server.model.world import World
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.tensor_files import described_tensors, read_into, write_parts
-from headstart_server.training.parallel.sharded import is_sharded
 from headstart_server.training.plateau import Plateau
 from headstart_server.training.reports import EpochReport
 
@@ -88,7 +88,7 @@ class RunningState:
         if section == "optimizer":
             index, parameters = int(rest.split("/", 1)[0]), self._parameters
             parameter = parameters[index] if index < len(parameters) else None
-            if parameter is not None and is_sharded(parameter) and parameter.shape == shape:
+            if isinstance(parameter, DTensor) and parameter.shape == shape:
                 return torch.empty_like(parameter, dtype=dtype, requires_grad=False)
         return torch.empty(shape, dtype=dtype)
 
