@@ -1,36 +1,33 @@
-"""What it costs a server to be watched: ten browsers on the running job, a page that lists, Prometheus that scrapes."""
+"""What it costs to be watched: by browsers and Prometheus, and by a thousand who wait and fifty who never read."""
 
-import multiprocessing
 import os
 import statistics
-import threading
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from multiprocessing.queues import SimpleQueue
-from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import headstart
-from headstart_server.core.priority import lower_priority
+from headstart.v1 import training_pb2 as pb
 
+from benchmarks.support import watching
 from benchmarks.support.corpus import corpus, take, write_csv
 from benchmarks.support.jobs import follow, text_spec
 from benchmarks.support.report import Column, Report, Table
 from benchmarks.support.scale import Bench
 from benchmarks.support.server import free_port, running_server
 
-_WATCHERS, _LIST_SECONDS, _SCRAPE_SECONDS = 10, 3.0, 5.0
 _COLUMNS = (
     Column("work", "work"),
+    Column("watchers", "watched by"),
     Column("alone", "alone", "{:.2f}"),
     Column("watched", "watched", "{:.2f}"),
     Column("ratio", "median of the rounds' ratios", "{:.3f}"),
-    Column("least", "least", "{:.3f}"),
-    Column("most", "most", "{:.3f}"),
+    Column("quarter", "a quarter below", "{:.3f}"),
+    Column("three_quarters", "a quarter above", "{:.3f}"),
 )
+_ALONE, _BROWSERS, _CROWD = "nobody", "browsers", "a crowd"
 
 
 def run(bench: Bench) -> Report:
@@ -43,34 +40,40 @@ def run(bench: Bench) -> Report:
         headstart.Client(address) as client,
     ):
         table = write_csv(data / "train.csv", rows)
-        model = _train(client, table, bench)[1]
-        rounds: list[tuple[_Round, _Round]] = []
+        model, idle = _train(client, table, bench)[1], _paused(client, table)
+        kinds: dict[str, Callable[[], AbstractContextManager[watching.Watch | None]]] = {
+            _ALONE: nullcontext,
+            _BROWSERS: lambda: watching.browsers(f"http://127.0.0.1:{port}"),
+            _CROWD: lambda: watching.crowd(address, idle),
+        }
+        rounds: list[dict[str, _Round]] = []
         for number in range(bench.pick(15, 3)):
-            # in turn, and each first as often as the other: a machine that warms up or slows down favours neither
-            first, second = (
-                _round(client, table, model, bench, port, watched=bool(number % 2) ^ late) for late in (False, True)
-            )
-            rounds.append((second, first) if number % 2 else (first, second))
+            # each first as often as the others: a machine that warms up or slows down favours none
+            order = [list(kinds)[(number + place) % len(kinds)] for place in range(len(kinds))]
+            rounds.append({kind: _round(client, table, model, bench, port, kinds[kind]) for kind in order})
     return Report(
         "watched",
         "What being watched costs.",
         found.origin,
+        [Table(_COLUMNS, [_row(work, of, kind, rounds) for kind in (_BROWSERS, _CROWD) for work, of in _WORK.items()])],
         [
-            Table(
-                _COLUMNS,
-                [
-                    _row("training on stored embeddings, s", rounds, lambda one: one.training),
-                    _row("of both cores, % that the server took", rounds, lambda one: one.server),
-                    _row("Predict, one text, ms", rounds, lambda one: one.prediction),
-                ],
-            )
-        ],
-        [
-            f"Watched: {_WATCHERS} streams of the job's events from its start, and a list of 50 jobs every "
-            f"{_LIST_SECONDS:.0f} s over HTTP, a scrape every {_SCRAPE_SECONDS:.0f} s. What asks runs at the lowest "
-            "priority, as if it were on other machines; what it asks for is made by the server.",
+            f"Browsers: {watching.BROWSERS} streams of the job's events from its start, a list of 50 jobs every "
+            f"{watching.LIST_SECONDS:.0f} s over HTTP, and a scrape every {watching.SCRAPE_SECONDS:.0f} s. A crowd: "
+            f"{watching.IDLE:,} gRPC streams of a paused job, with a heartbeat every "
+            f"{watching.HEARTBEAT_SECONDS:.0f} s, and {watching.NEVER_READ} of the running job that nobody reads. What "
+            "asks runs at the lowest priority, as if on other machines; what it asks for is made by the server.",
         ],
     )
+
+
+def _paused(client: headstart.Client, table: Path) -> str:
+    """A job in which nothing happens."""
+    run = client.train(text_spec("text", "label"), headstart.ServerPath(table.name))
+    run.close()
+    client.jobs.pause(run.name)
+    while client.jobs.get(run.name).state != pb.TrainJob.STATE_PAUSED:
+        time.sleep(0.1)
+    return run.name
 
 
 @dataclass(frozen=True)
@@ -83,9 +86,23 @@ class _Round:
     """Milliseconds of the median."""
 
 
-def _round(client: headstart.Client, table: Path, model: str, bench: Bench, port: int, *, watched: bool) -> _Round:
+_WORK: dict[str, Callable[[_Round], float]] = {
+    "training on stored embeddings, s": lambda one: one.training,
+    "of both cores, % that the server took": lambda one: one.server,
+    "Predict, one text, ms": lambda one: one.prediction,
+}
+
+
+def _round(
+    client: headstart.Client,
+    table: Path,
+    model: str,
+    bench: Bench,
+    port: int,
+    watchers: Callable[[], AbstractContextManager[watching.Watch | None]],
+) -> _Round:
     url = f"http://127.0.0.1:{port}"
-    with _watching(url) if watched else nullcontext() as watch:
+    with watchers() as watch:
         before, start = _processor_seconds(url), time.perf_counter()
         seconds = _train(client, table, bench, watch)[0]
         taken = (_processor_seconds(url) - before) / (time.perf_counter() - start) / (os.cpu_count() or 1)
@@ -94,12 +111,12 @@ def _round(client: headstart.Client, table: Path, model: str, bench: Bench, port
 
 def _processor_seconds(url: str) -> float:
     """Of the server's process so far."""
-    lines = _read(f"{url}/metrics").decode().splitlines()
+    lines = watching.read(f"{url}/metrics").decode().splitlines()
     return float(next(line for line in lines if line.startswith("process_cpu_seconds_total ")).split()[1])
 
 
 def _train(
-    client: headstart.Client, table: Path, bench: Bench, watch: Callable[[str], None] | None = None
+    client: headstart.Client, table: Path, bench: Bench, watch: watching.Watch | None = None
 ) -> tuple[float, str]:
     spec = text_spec("text", "label", trainer={"epochs": bench.pick(100, 10), "early_stop": -1})
     job = follow(client, spec, table, on_start=watch)
@@ -115,59 +132,16 @@ def _predict(client: headstart.Client, model: str, bench: Bench) -> float:
     return 1_000 * statistics.median(seconds)
 
 
-@contextmanager
-def _watching(url: str) -> Iterator[Callable[[str], None]]:
-    """Has another process list and scrape while the block runs, and watch the job that it is given."""
-    spawn = multiprocessing.get_context("spawn")
-    jobs, started = spawn.SimpleQueue(), spawn.Event()
-    process = spawn.Process(target=_watch, args=(url, jobs, started), daemon=True)
-    process.start()
-    started.wait()
-    try:
-        yield jobs.put
-    finally:
-        process.kill()
-        process.join()
-
-
-def _watch(url: str, jobs: "SimpleQueue[str]", started: Event) -> None:
-    lower_priority(19)
-    for path, seconds in (("/api/v1/trainJobs?pageSize=50", _LIST_SECONDS), ("/metrics", _SCRAPE_SECONDS)):
-        threading.Thread(target=_ask, args=(url + path, seconds), daemon=True).start()
-    started.set()
-    while True:
-        job = jobs.get()
-        for _ in range(_WATCHERS):
-            threading.Thread(target=_follow, args=(f"{url}/api/v1/{job}/events",), daemon=True).start()
-
-
-def _follow(url: str) -> None:
-    with urllib.request.urlopen(url) as stream:
-        while stream.read1(1 << 16):
-            pass
-
-
-def _ask(url: str, seconds: float) -> None:
-    while True:
-        _read(url)
-        time.sleep(seconds)
-
-
-def _read(url: str) -> bytes:
-    with urllib.request.urlopen(url) as answer:
-        body: bytes = answer.read()
-        return body
-
-
-def _row(work: str, rounds: list[tuple[_Round, _Round]], of: Callable[[_Round], float]) -> dict[str, object]:
-    pairs = [(of(alone), of(watched)) for alone, watched in rounds]
-    ratios = [watched / alone for alone, watched in pairs]
+def _row(work: str, of: Callable[[_Round], float], kind: str, rounds: list[dict[str, _Round]]) -> dict[str, object]:
+    pairs = [(of(one[_ALONE]), of(one[kind])) for one in rounds]
     alone, watched = (statistics.median(values) for values in zip(*pairs, strict=True))
+    below, ratio, above = statistics.quantiles([watched / alone for alone, watched in pairs], n=4, method="inclusive")
     return {
         "work": work,
+        "watchers": kind,
         "alone": alone,
         "watched": watched,
-        "ratio": statistics.median(ratios),
-        "least": min(ratios),
-        "most": max(ratios),
+        "ratio": ratio,
+        "quarter": below,
+        "three_quarters": above,
     }

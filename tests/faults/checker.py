@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import pytest
 from headstart.v1 import training_pb2 as pb
 
 from tests.faults.history import Curve, Ending, History, curve_of
@@ -84,7 +85,8 @@ def _models(history: History, ending: Ending) -> Iterator[str]:
             yield f"{model} is listed {count} times, and {'a' if model in published else 'no'} job published it"
     yield from (f"{model} was published and is not listed" for model in published - set(ending.models))
     for model, answers in ending.answers.items():
-        if any(answer != answers[0] for answer in answers):
+        # what one server has stored the other may compute, in another batch: the same to rounding, as the contract says
+        if any(value != pytest.approx(answers[0], abs=1e-5) for value in answers):
             yield f"{model} answers otherwise on another server"
 
 

@@ -39,6 +39,11 @@ class History:
     seen: list[Seen] = field(default_factory=list)
     datasets: set[str] = field(default_factory=set)
 
+    @property
+    def names(self) -> set[str]:
+        """The jobs that clients were told of."""
+        return {created.name for created in self.created}
+
 
 @dataclass
 class Ending:

@@ -29,20 +29,20 @@ class World:
     def __init__(self, root: Path, data: Path, cluster: PostgresCluster | None, mark: str) -> None:
         self.root, self._mark = root, mark
         flags = ["--data-root", str(data / "data"), "--model-root", str(data / "models")]
-        flags += ["--lease-seconds", str(LEASE_SECONDS), "--warm-workers", "1"]
+        flags += ["--lease-seconds", str(LEASE_SECONDS)]
         names = ["one"]
         if cluster is not None:
             (root / "shared").mkdir(parents=True)
             flags += ["--database-url", cluster.database(), "--migrate", "--storage-url", str(root / "shared")]
             names = ["one", "other"]
-        self.servers = [RunningServer(root / name, *flags, "--port", str(free_port())) for name in names]
+        self.servers = [
+            RunningServer(root / name, *flags, "--port", str(free_port()), environment={_MARK: mark}) for name in names
+        ]
         self._files: list[int] = []
 
     @contextmanager
     def running(self) -> Iterator[World]:
         """Its servers, until the end of the context, however that comes."""
-        before = os.environ.get(_MARK)
-        os.environ[_MARK] = self._mark
         try:
             for server in self.servers:
                 server.start()
@@ -52,9 +52,6 @@ class World:
             for server in self.servers:
                 with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                     server.stop()
-            os.environ.pop(_MARK)
-            if before is not None:
-                os.environ[_MARK] = before
 
     def client(self, index: int) -> headstart.Client:
         """A client of one of the servers."""
@@ -86,7 +83,7 @@ class World:
     def _marked(self) -> Iterator[str]:
         for path in Path("/proc").glob("[0-9]*/environ"):
             with suppress(OSError):
-                if f"{_MARK}={self._mark}".encode() in path.read_bytes() and int(path.parent.name) != os.getpid():
+                if f"{_MARK}={self._mark}".encode() in path.read_bytes():
                     yield (path.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:120]
 
 

@@ -50,7 +50,7 @@ def scraper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraper]:
 
 
 def _use(server: RunningServer, client: headstart.Client, table: Path) -> None:
-    """Trains, twice; loses a worker; predicts and embeds, twice; uploads, lists and exports."""
+    """Trains, twice; loses a worker; fails; predicts and embeds, twice; uploads, lists and exports."""
     source = headstart.ServerPath("reviews.csv")
     for _ in range(2):
         model = client.train(reviews.spec(epochs=300), source).result().model
@@ -59,20 +59,32 @@ def _use(server: RunningServer, client: headstart.Client, table: Path) -> None:
         list(client.models.list())
         time.sleep(SCRAPES)
     _lose_a_worker(server, client, source)
+    _diverge(client, source)
     client.upload_dataset(table)
     for file_format in ("onnx", "torchscript"):
         client.export(model, format=file_format)
 
 
 def _lose_a_worker(server: RunningServer, client: headstart.Client, source: headstart.ServerPath) -> None:
+    """The job goes on in another, until it is cancelled."""
     run = client.train(reviews.spec(epochs=100_000), source)
-    while client.jobs.get(run.name).state != pb.TrainJob.STATE_TRAINING:
-        time.sleep(0.1)
+    trains = (event for event in run if event.state_change.to == pb.TrainJob.STATE_TRAINING)
+    next(trains)
     assert server.process is not None
     for child in _children(server.process.pid):
         os.kill(child, signal.SIGKILL)
-    with pytest.raises(headstart.JobFailed, match="SIGKILL"):
+    next(trains)
+    client.jobs.cancel(run.name)
+    with pytest.raises(headstart.JobCancelled):
         run.result()
+
+
+def _diverge(client: headstart.Client, source: headstart.ServerPath) -> None:
+    spec = reviews.spec(learning_rate=100.0, optimizer={"type": "sgd"}, epochs=50)
+    spec["output_features"] = [{"name": "score", "type": "number", "preprocessing": {"normalization": "none"}}]
+    spec["input_features"][1]["preprocessing"] = {"normalization": "none"}
+    with pytest.raises(headstart.JobFailed, match="learning_rate"):
+        client.train(spec, source).result()
 
 
 def _children(pid: int) -> list[int]:
@@ -102,11 +114,13 @@ def test_every_rule_can_be_evaluated(scraper: Scraper) -> None:
     [
         ('headstart_jobs{state="SUCCEEDED"}', 2),
         ('headstart_jobs{state="FAILED"}', 1),
-        ('headstart_jobs_ended_total{reason="WORKER_DIED"}', 1),
-        ("headstart_job_attempts_total", 3),
+        ('headstart_jobs{state="CANCELLED"}', 1),
+        ('headstart_jobs_ended_total{reason="NON_FINITE_LOSS"}', 1),
+        ("headstart_job_attempts_total", 5),
+        ('headstart_job_restarts_total{cause="worker"}', 1),
         ('headstart_worker_deaths_total{purpose="job"}', 1),
         ('headstart_embedding_rows_total{outcome="encoded"}', 240),
-        ('headstart_embedding_rows_total{outcome="found"}', 480),
+        ('headstart_embedding_rows_total{outcome="found"}', 960),
         ('sum(headstart_exports_total{outcome="published"})', 2),
         ("headstart_queue_oldest_seconds", 0),
         ("headstart_uploads_in_progress", 0),

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import headstart
 
@@ -22,8 +24,10 @@ class RunningServer:
 
     module = "headstart_server.app"
 
-    def __init__(self, state: Path, *flags: str, http: bool = False) -> None:
-        self.state, self._flags, self._http = state, flags, http
+    def __init__(
+        self, state: Path, *flags: str, http: bool = False, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self.state, self._flags, self._http, self._environment = state, flags, http, environment
         self.port = self.http_port = 0
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +69,7 @@ class RunningServer:
             self.process = subprocess.Popen(
                 [*command, "--port-file", str(port_file), *self._flags],
                 stderr=log,
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env={**os.environ, "HF_HUB_OFFLINE": "1", **self._environment},
             )
         deadline = time.monotonic() + _START_SECONDS
         while not port_file.exists():

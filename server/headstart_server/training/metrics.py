@@ -1,25 +1,12 @@
-"""Metrics of the output types, by torchmetrics, over a whole split at once."""
+"""Metrics of the output types, over a whole split at once: counts and sums, as torchmetrics defines them.
 
-import warnings
+They are counted here: a process that imports torchmetrics imports all that it draws and listens with, which takes
+seconds and hundreds of MiB in each worker (docs/decisions/0040-metrics-are-counted-here.md). Tests hold them to it.
+"""
 
 import torch
 from torch import Tensor
-from torchmetrics.functional import (
-    mean_absolute_error,
-    mean_squared_error,
-    r2_score,
-)
-from torchmetrics.functional.classification import (
-    binary_accuracy,
-    binary_auroc,
-    binary_f1_score,
-    binary_jaccard_index,
-    binary_precision,
-    binary_recall,
-    multiclass_accuracy,
-    multilabel_f1_score,
-    multilabel_jaccard_index,
-)
+from torch.nn import functional
 
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.number import NumberStatistics
@@ -30,11 +17,7 @@ def metrics_of(feature: FittedFeature, answers: Tensor, targets: Tensor) -> dict
     """Metrics of one output over [n, ...] condensed answers and targets; numbers are in the data's units."""
     if len(targets) == 0:
         return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # torchmetrics warns of splits without positives; the value says so
-        found = _FUNCTIONS[feature.spec.type](feature, answers, targets)
+    found = _FUNCTIONS[feature.spec.type](feature, answers, targets)
     return {name: float(value) for name, value in found.items()}
 
 
@@ -42,7 +25,7 @@ def _category(feature: FittedFeature, ranked: Tensor, targets: Tensor) -> dict[s
     classes, predicted = len(feature.classes), ranked[:, 0]
     hits = (ranked[:, 1:] == targets[:, None]).any(1).float().mean()
     return {
-        "accuracy": multiclass_accuracy(predicted, targets, classes, average="micro", validate_args=False),
+        "accuracy": (predicted == targets).float().mean(),
         "f1_macro": _f1_macro(predicted, targets, classes),
         "hits_at_k": hits,
     }
@@ -51,7 +34,7 @@ def _category(feature: FittedFeature, ranked: Tensor, targets: Tensor) -> dict[s
 def _f1_macro(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
     """The mean F1 of the classes that occur among int [n] predictions or targets.
 
-    Counted class by class: torchmetrics and scikit-learn's confusion matrices take classes * classes integers.
+    Counted class by class: a confusion matrix takes classes * classes integers.
     """
     right = torch.bincount(targets[predicted == targets], minlength=classes)
     both = torch.bincount(predicted, minlength=classes) + torch.bincount(targets, minlength=classes)
@@ -59,19 +42,38 @@ def _f1_macro(predicted: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def _binary(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    # torchmetrics applies a sigmoid by itself, but only where some value lies outside of [0, 1]: what it makes of
-    # a row would depend on the others
-    scores, truth = logits.sigmoid(), targets.long()
-    threshold = feature.spec.decoder.threshold or 0.5
+    scores, truth = logits.sigmoid(), targets.bool()
+    predicted = scores > (feature.spec.decoder.threshold or 0.5)
+    right, wrong, missed = _counts(predicted, truth)
     found = {
-        "accuracy": binary_accuracy(scores, truth, threshold, validate_args=False),
-        "precision": binary_precision(scores, truth, threshold, validate_args=False),
-        "recall": binary_recall(scores, truth, threshold, validate_args=False),
-        "f1": binary_f1_score(scores, truth, threshold, validate_args=False),
+        "accuracy": (predicted == truth).float().mean(),
+        "precision": _ratio(right, right + wrong),
+        "recall": _ratio(right, right + missed),
+        "f1": _ratio(2 * right, 2 * right + wrong + missed),
     }
-    if is_defined("roc_auc", truth.numpy()):
-        found["roc_auc"] = binary_auroc(scores, truth, validate_args=False)
+    if is_defined("roc_auc", targets.long().numpy()):
+        found["roc_auc"] = _roc_auc(scores, truth)
     return found
+
+
+def _roc_auc(scores: Tensor, truth: Tensor) -> Tensor:
+    """The part of all pairs of a positive and a negative row in which the positive has the higher score; equal scores
+    count a half (Mann and Whitney, 1947)."""
+    ordered = scores.sort().values
+    first, end = torch.searchsorted(ordered, scores), torch.searchsorted(ordered, scores, right=True)
+    ranks = (first + end + 1).double() / 2  # of equal scores, the mean of their ranks
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    return (ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def _counts(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """True positives, false positives and false negatives, by column."""
+    return (predicted & truth).sum(0), (predicted & ~truth).sum(0), (~predicted & truth).sum(0)
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """0 where there is nothing to be a part of."""
+    return part / whole.clamp(min=1)
 
 
 def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
@@ -81,35 +83,30 @@ def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str
     predicted, truth = (values.double() * statistics.scale + statistics.shift for values in (logits, targets))
     if statistics.normalization == "log1p":
         predicted, truth = predicted.expm1(), truth.expm1()
-    squared = mean_squared_error(predicted, truth)
+    squared = functional.mse_loss(predicted, truth)
     found = {
         "mean_squared_error": squared,
         "root_mean_squared_error": squared.sqrt(),
-        "mean_absolute_error": mean_absolute_error(predicted, truth),
+        "mean_absolute_error": functional.l1_loss(predicted, truth),
     }
     if is_defined("r2", targets.numpy()):
-        found["r2"] = r2_score(predicted, truth)
+        found["r2"] = 1 - squared / (truth - truth.mean()).square().mean()
     return found
 
 
 def _set(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
-    threshold, labels = feature.spec.decoder.threshold or 0.5, len(feature.classes)
-    scores, truth = logits.sigmoid(), targets.long()
-    if labels == 1:  # torchmetrics' multilabel functions are for two labels or more
-        return {
-            "jaccard": binary_jaccard_index(scores, truth, threshold, validate_args=False),
-            "f1_macro": binary_f1_score(scores, truth, threshold, validate_args=False),
-        }
+    truth = targets.bool()
+    right, wrong, missed = _counts(logits.sigmoid() > (feature.spec.decoder.threshold or 0.5), truth)
     return {
-        "jaccard": multilabel_jaccard_index(scores, truth, labels, threshold, average="micro", validate_args=False),
-        "f1_macro": multilabel_f1_score(scores, truth, labels, threshold, average="macro", validate_args=False),
+        "jaccard": _ratio(right.sum(), (right + wrong + missed).sum()),
+        "f1_macro": _ratio(2 * right, 2 * right + wrong + missed).mean(),
     }
 
 
 def _vector(_feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
     return {
-        "mean_squared_error": torch.nn.functional.mse_loss(logits, targets),
-        "mean_absolute_error": torch.nn.functional.l1_loss(logits, targets),
+        "mean_squared_error": functional.mse_loss(logits, targets),
+        "mean_absolute_error": functional.l1_loss(logits, targets),
     }
 
 
