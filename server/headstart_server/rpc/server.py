@@ -75,7 +75,7 @@ class Server:
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
         self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        pools = DescriptorPools(descriptor_pool.Default(), inference_pb2.DESCRIPTOR.pool)
+        pools = DescriptorPools(inference_pb2.DESCRIPTOR.pool, descriptor_pool.Default())
         reflection.enable_server_reflection(names, self._server, pool=pools)
         self.port = self._bind(endpoint)
 
