@@ -76,12 +76,14 @@ def _check_names(request: pb.ModelInferRequest, specs: Mapping[str, TensorSpec])
 
 
 def _check_contents(request: pb.ModelInferRequest) -> None:
-    """Raises InvalidInputError where some inputs come as raw bytes and others do not."""
+    """Raises InvalidInputError where some inputs come as raw bytes and others do not, or in memory that is shared."""
+    for index, tensor in enumerate(request.inputs):
+        _refuse_shared_memory(tensor, f"inputs[{index}]")
     raw = len(request.raw_input_contents)
     if not raw:
         return
     for index, tensor in enumerate(request.inputs):
-        if tensor.HasField("contents"):
+        if tensor.contents.ByteSize():
             raise invalid(f"inputs[{index}].contents", "excludes raw_input_contents; send one of them for all inputs")
     if raw != len(request.inputs):
         raise invalid("raw_input_contents", f"holds {raw} inputs, inputs {len(request.inputs)}; send one for each")
@@ -90,7 +92,6 @@ def _check_contents(request: pb.ModelInferRequest) -> None:
 def _column(request: pb.ModelInferRequest, index: int, spec: TensorSpec) -> pa.Array:
     """One input as the column that `Predict` would be sent."""
     tensor, field = request.inputs[index], f"inputs[{index}]"
-    _refuse_shared_memory(tensor, field)
     datatype, shape = datatype_of(tensor.datatype, f"{field}.datatype"), shape_of(tensor, field)
     _check_shape(tensor.name, datatype, shape, spec, field)
     if request.raw_input_contents:

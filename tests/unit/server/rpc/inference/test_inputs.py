@@ -199,11 +199,17 @@ def test_raw_and_typed_contents_exclude_each_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["shared_memory_region", "shared_memory_byte_size", "shared_memory_offset"])
-def test_shared_memory_is_refused(name: str) -> None:
+def test_shared_memory_is_refused_also_beside_others_that_are_sent(name: str) -> None:
     request = infer_request(review=("BYTES", ["a"]))
-    request.inputs[0].parameters[name].string_param = "x"
-    with pytest.raises(InvalidInputError, match="memory is shared with nobody"):
-        input_table(request, INPUTS[:1])
+    request.inputs.add(name="price", datatype="FP64", shape=[1]).parameters[name].string_param = "x"
+    with pytest.raises(InvalidInputError, match=r"inputs\[1\].parameters: .*memory is shared with nobody"):
+        input_table(request, INPUTS[:2])
+
+
+def test_typed_contents_that_hold_nothing_may_stand_beside_raw_bytes() -> None:
+    request = infer_request(review=("BYTES", ["a"]))
+    request.inputs[0].contents.SetInParent()
+    assert input_table(request, INPUTS[:1]).column("review").to_pylist() == ["a"]
 
 
 def test_typed_contents_are_what_raw_bytes_are() -> None:
