@@ -14,6 +14,7 @@ from headstart_server.rpc.inference import grpc_service_pb2 as pb
 
 ENDS_STREAM = ("triton_grpc_error", "true")
 """Metadata by which a client asks for a status in place of an error within the stream."""
+_ID_LENGTH = 200
 _TABLE, _INPUTS = "table", "inputs"
 
 
@@ -39,7 +40,7 @@ def failed_answer(request: pb.ModelInferRequest, error: HeadstartError) -> pb.Mo
             response.parameters[name].string_param = value
     if isinstance(error, OverloadedError | UnavailableError):
         response.parameters["retry_after_ms"].int64_param = round(error.retry_after * 1e3)
-    named = f"[request id: {request.id}] " if request.id else ""
+    named = f"[request id: {request.id[:_ID_LENGTH]}] " if request.id else ""
     return pb.ModelStreamInferResponse(
         error_message=f"{named}{code.name} ({error.reason}): {message}", infer_response=response
     )

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, invalid
 from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.features.binary import BinaryStatistics
@@ -17,6 +17,8 @@ from headstart_server.rpc.inference import grpc_service_pb2 as pb
 from headstart_server.rpc.inference.datatypes import BOOL, BYTES, Datatype, datatype_of
 from headstart_server.rpc.inference.signature import TensorSpec, input_specs
 from headstart_server.rpc.inference.tensors import Elements, raw_elements, shape_of, typed_elements
+
+_NAME_LENGTH = 200
 
 
 def announced(request: pb.ModelInferRequest) -> tuple[int, int]:
@@ -53,23 +55,24 @@ def input_table(request: pb.ModelInferRequest, inputs: Sequence[FittedFeature]) 
 
 
 def _check_names(request: pb.ModelInferRequest, specs: Mapping[str, TensorSpec]) -> None:
-    names = [tensor.name for tensor in request.inputs]
-    errors = [
-        invalid(f"inputs[{index}].name", f"{name[:200]!r} is no input{choices(name, specs, 'the inputs')}")
-        for index, name in enumerate(names)
-        if name not in specs
-    ]
+    """Raises InvalidInputError naming inputs that the model does not read, and those that it lacks."""
+    errors: list[InvalidInputError] = []
+    seen: set[str] = set()
+    for index, tensor in enumerate(request.inputs):
+        name, field = tensor.name[:_NAME_LENGTH], f"inputs[{index}].name"
+        if tensor.name not in specs:
+            errors.append(invalid(field, f"{name!r} is no input{choices(name, specs, 'the inputs')}"))
+        elif tensor.name in seen:
+            errors.append(invalid(field, f"{name!r} occurs more than once; send each input once"))
+        seen.add(tensor.name)
+        if len(errors) == MAX_VIOLATIONS:  # there may be any number of them
+            break
     errors += [
-        invalid(f"inputs[{index}].name", f"{name[:200]!r} occurs more than once; send each input once")
-        for index, name in enumerate(names)
-        if name in names[:index]
-    ]
-    errors += [
-        invalid("inputs", f"{name[:200]!r} is missing; send it, too", reason=Reason.MISSING_COLUMN)
+        invalid("inputs", f"{name[:_NAME_LENGTH]!r} is missing; send it, too", reason=Reason.MISSING_COLUMN)
         for name, spec in specs.items()
-        if name not in names and not spec.optional
+        if name not in seen and not spec.optional
     ]
-    if not names and not errors:
+    if not seen and not errors:
         errors.append(invalid("inputs", "is empty; send at least one input, which tells how many rows there are"))
     if errors:
         raise InvalidInputError.of_all(errors, Reason.INVALID_INPUT)

@@ -1,12 +1,12 @@
 """Predictions to output tensors: all of a model's, or those that are wanted, and their most probable classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, invalid
 from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import text_of
@@ -19,6 +19,7 @@ from headstart_server.rpc.inference.tensors import Elements, raw_of
 from headstart_server.serving.decode import Decoded
 
 CLASSIFICATION = "classification"
+_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ def wanted_outputs(request: pb.ModelInferRequest, outputs: Iterable[FittedFeatur
     specs = output_specs(outputs)
     found: list[Wanted] = []
     errors: list[InvalidInputError] = []
+    seen: set[str] = set()
     for index, output in enumerate(request.outputs):
         try:
-            found.append(_wanted(output, specs, f"outputs[{index}]"))
+            found.append(_wanted(output, specs, seen, f"outputs[{index}]"))
         except InvalidInputError as error:
             errors.append(error)
+        seen.add(output.name)
+        if len(errors) == MAX_VIOLATIONS:  # there may be any number of them
+            break
     if errors:
         raise InvalidInputError.of_all(errors, Reason.INVALID_INPUT)
     return found or [Wanted(spec) for spec in specs.values()]
@@ -55,12 +60,16 @@ def add_outputs(response: pb.ModelInferResponse, wanted: Iterable[Wanted], decod
 
 
 def _wanted(
-    output: pb.ModelInferRequest.InferRequestedOutputTensor, specs: Mapping[str, TensorSpec], field: str
+    output: pb.ModelInferRequest.InferRequestedOutputTensor,
+    specs: Mapping[str, TensorSpec],
+    seen: Container[str],
+    field: str,
 ) -> Wanted:
-    spec = specs.get(output.name)
+    spec, shown = specs.get(output.name), output.name[:_NAME_LENGTH]
     if spec is None:
-        what = choices(output.name, specs, "the outputs")
-        raise invalid(f"{field}.name", f"{output.name[:200]!r} is no output{what}")
+        raise invalid(f"{field}.name", f"{shown!r} is no output{choices(shown, specs, 'the outputs')}")
+    if output.name in seen:
+        raise invalid(f"{field}.name", f"{shown!r} occurs more than once; ask for each output once")
     for name in output.parameters:
         if name.startswith("shared_memory_"):
             raise invalid(f"{field}.parameters", f"{name[:80]!r}: memory is shared with nobody; leave it out")
@@ -68,7 +77,7 @@ def _wanted(
         return Wanted(spec)
     value, path = output.parameters[CLASSIFICATION], f"{field}.parameters[{CLASSIFICATION!r}]"
     if not spec.feature.classes:
-        raise invalid(path, f"{output.name[:200]!r} has no classes; leave it out, or ask for another output")
+        raise invalid(path, f"{shown!r} has no classes; leave it out, or ask for another output")
     top = getattr(value, value.WhichOneof("parameter_choice") or "int64_param")
     if value.WhichOneof("parameter_choice") not in ("int64_param", "uint64_param") or top < 1:
         raise invalid(path, "is no number of classes; set int64_param to 1 or more")

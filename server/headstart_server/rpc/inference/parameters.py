@@ -9,6 +9,8 @@ from headstart_server.rpc.inference.outputs import CLASSIFICATION
 from headstart_server.serving.inputs import Reuse
 
 REUSE = "embedding_reuse"
+_MOST_PARAMETERS = 100
+"""Of a request, an input or an output."""
 _MOST_WARNINGS = 10
 _HINTS = ("priority", "timeout", "sequence_id", "sequence_start", "sequence_end", "binary_data", "binary_data_output")
 """Of clients that send them to every server: how a server may go about it, nothing of the answer."""
@@ -28,6 +30,16 @@ def reuse_of(request: pb.ModelInferRequest) -> Reuse:
     return Reuse(given)
 
 
+def check_parameters(request: pb.ModelInferRequest) -> None:
+    """Raises InvalidInputError for more parameters than anybody reads."""
+    owners = [("parameters", request.parameters)]
+    owners += [(f"inputs[{index}].parameters", each.parameters) for index, each in enumerate(request.inputs)]
+    owners += [(f"outputs[{index}].parameters", each.parameters) for index, each in enumerate(request.outputs)]
+    for field, parameters in owners:
+        if len(parameters) > _MOST_PARAMETERS:
+            raise invalid(field, f"holds {len(parameters)} parameters; send at most {_MOST_PARAMETERS}")
+
+
 def ignored(request: pb.ModelInferRequest) -> list[str]:
     """What to say of parameters that have no effect; most clients send some, so that they are no error."""
     said = [*_unknown(request.parameters, "parameters", (REUSE,))]
@@ -43,4 +55,4 @@ def _unknown(parameters: Mapping[str, pb.InferParameter], field: str, known: Ite
     # in the order of their names: a map has none of its own
     for name in sorted(parameters):
         if name not in known and name not in _HINTS and not name.startswith(_OWN_PREFIX):
-            yield f"{field}[{name[:80]!r}] has no effect{did_you_mean(name, known)}"
+            yield f"{field}[{name[:80]!r}] has no effect{did_you_mean(name[:80], known)}"

@@ -15,7 +15,7 @@ from headstart_server.rpc.inference import grpc_service_pb2 as pb
 from headstart_server.rpc.inference.failures import ENDS_STREAM, failed_answer, of_request
 from headstart_server.rpc.inference.inputs import announced, input_table
 from headstart_server.rpc.inference.outputs import add_outputs, wanted_outputs
-from headstart_server.rpc.inference.parameters import ignored, reuse_of
+from headstart_server.rpc.inference.parameters import check_parameters, ignored, reuse_of
 from headstart_server.rpc.inference.signature import VERSION, config_message, metadata_message
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.ordered import answered_in_order
@@ -123,7 +123,9 @@ class InferenceServicer:
 def _read(request: pb.ModelInferRequest, model: Predictor) -> pa.Table:
     """The rows of a request, whose outputs are looked at as well before anything is computed for them."""
     wanted_outputs(request, model.outputs)
-    return input_table(request, model.inputs)
+    table = input_table(request, model.inputs)
+    check_parameters(request)
+    return table
 
 
 def _model_id(name: str, version: str, field: str, version_field: str = "version") -> str:

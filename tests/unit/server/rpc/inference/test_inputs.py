@@ -167,6 +167,15 @@ def test_what_does_not_fit_is_named(request_: pb.ModelInferRequest, field: str, 
     assert refused.value.field == field and said in refused.value.listed[0].message
 
 
+def test_of_any_number_of_mistakes_the_first_are_told() -> None:
+    request = pb.ModelInferRequest()
+    for _ in range(5_000):
+        request.inputs.add(name="x" * 10_000, datatype="FP32", shape=[1])
+    with pytest.raises(InvalidInputError) as refused:
+        input_table(request, INPUTS)
+    assert len(refused.value.listed) == 20 and len(refused.value.listed[0].message) < 1_000
+
+
 def test_every_input_that_is_wrong_is_named_at_once() -> None:
     request = infer_request(review=("BYTES", [b"\xff"]), price=("FP64", [[1.0, 2.0]]))
     with pytest.raises(InvalidInputError) as refused:

@@ -124,6 +124,17 @@ def test_an_output_that_is_not_to_be_had_is_named(
     assert refused.value.field == field and said in refused.value.listed[0].message
 
 
+def test_an_output_is_asked_for_once() -> None:
+    with pytest.raises(InvalidInputError, match=r"outputs\[1\].name: 'shade' occurs more than once"):
+        wanted_outputs(wants("shade", "shade"), FEATURES)
+
+
+def test_of_any_number_of_mistakes_the_first_are_told() -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        wanted_outputs(wants(*["x" * 10_000] * 5_000), FEATURES)
+    assert len(refused.value.listed) == 20 and len(refused.value.listed[0].message) < 1_000
+
+
 def test_shared_memory_is_refused_for_outputs_too() -> None:
     request = wants("shade")
     request.outputs[0].parameters["shared_memory_region"].string_param = "x"

@@ -270,6 +270,18 @@ async def test_parameters_without_effect_are_told_of_and_hints_are_not(stub: Stu
     ]
 
 
+async def test_more_parameters_than_anybody_reads_are_refused(stub: Stub) -> None:
+    for place in ("parameters", "inputs[0].parameters", "outputs[0].parameters"):
+        given = request(1)
+        given.outputs.add(name=OUTPUT)
+        owner = {"parameters": given, "inputs[0].parameters": given.inputs[0]}.get(place, given.outputs[0])
+        for number in range(101):
+            owner.parameters[f"p{number}"].bool_param = True
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.call("ModelInfer", given)
+        assert refused.value.details() == f"{place}: holds 101 parameters; send at most 100"
+
+
 async def test_liveness_and_readiness_need_no_credentials_and_are_told_by_a_server_that_stops(tmp_path: Path) -> None:
     calls, batcher, audit = Calls(10), Batcher(), AuditLog.at(str(tmp_path / "audit"))
     service = servicer_of(FakePredictor(), batcher, calls)
