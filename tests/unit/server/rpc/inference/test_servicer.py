@@ -274,7 +274,7 @@ async def test_more_parameters_than_anybody_reads_are_refused(stub: Stub) -> Non
     for place in ("parameters", "inputs[0].parameters", "outputs[0].parameters"):
         given = request(1)
         given.outputs.add(name=OUTPUT)
-        owner = {"parameters": given, "inputs[0].parameters": given.inputs[0]}.get(place, given.outputs[0])
+        owner: Any = {"parameters": given, "inputs[0].parameters": given.inputs[0]}.get(place, given.outputs[0])
         for number in range(101):
             owner.parameters[f"p{number}"].bool_param = True
         with pytest.raises(grpc.aio.AioRpcError) as refused:
