@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
+.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks test-kserve check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -89,7 +89,15 @@ build/sinks/.installed: pyproject.toml | $(VENV)/bin/python
 test-sinks: build/sinks/.installed ## install MLflow and W&B apart from everything else, and read back what sinks write with them
 	build/sinks/bin/python -m pytest --noconftest -o filterwarnings=default tests/sinks tests/unit/client/sinks/test_tensorboard.py
 
-check: lint types imports contract test ## all that CI runs
+build/kserve/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m venv build/kserve
+	build/kserve/bin/pip install --quiet --disable-pip-version-check --no-compile 'kserve>=0.15'
+	@touch $@
+
+test-kserve: $(VENV)/.dev build/kserve/.installed ## install KServe's client apart from everything else, and have it call a server
+	$(BIN)/python -m pytest tests/integration/test_kserve_client.py
+
+check: lint types imports contract build/kserve/.installed test ## all that CI runs
 
 lint: $(VENV)/.dev ## style
 	$(BIN)/ruff check $(PACKAGES)
@@ -109,6 +117,7 @@ contract: $(VENV)/.dev ## buf lint, and buf breaking against the last release
 protos: $(VENV)/.dev ## generate the Python stubs
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --pyi_out=client --grpc_python_out=client \
 		protos/headstart/v1/*.proto
+	$(BIN)/python -m tests.contract.inference
 
 chart: $(VENV)/.dev ## generate the chart's schema, README and dashboard
 	$(BIN)/python -m helm.generate

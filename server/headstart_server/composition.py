@@ -37,6 +37,7 @@ from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.embeddings import EmbeddingServicer
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.rpc.gate import Gate
+from headstart_server.rpc.inference.servicer import InferenceServicer
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
@@ -251,12 +252,14 @@ class App:
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors)
         most_rows, quotas = settings.max_predict_rows, self.quotas
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
+        models = ModelService(tenants, pool, executors)
         return {
             "TrainingService": TrainingServicer(training),
             "PredictionService": PredictionServicer(predictions),
             "ExportService": ExportServicer(ExportService(self.exports, tenants, executors)),
             "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors, quotas)),
-            "ModelService": ModelServicer(ModelService(tenants, pool, executors)),
+            "ModelService": ModelServicer(models),
+            "GRPCInferenceService": InferenceServicer(models, predictions, lambda: not self.calls.stopping),
             "EmbeddingService": EmbeddingServicer(
                 EmbeddingService(tenants, self.batcher, most_rows, executors, quotas), executors.rows
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from headstart_server.core.principal import Scope
-from headstart_server.rpc.access import ACCESS, METRICS_ACCESS, Access
+from headstart_server.rpc.access import ACCESS, METRICS_ACCESS, OPEN, Access
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "security.md"
 BEGIN, END = "<!-- begin: python -m tests.contract.access -->\n", "<!-- end -->\n"
@@ -13,14 +13,19 @@ BEGIN, END = "<!-- begin: python -m tests.contract.access -->\n", "<!-- end -->\
 
 def table() -> str:
     """What each RPC asks for, and which calls stand in the audit log."""
-    rows = [_row(f"`{method.removeprefix('headstart.v1.')}`", access) for method, access in ACCESS.items()]
+    rows = [_row(f"`{_short(method)}`", access) for method, access in ACCESS.items()]
     rows += [_row("`GET /metrics` over HTTP", METRICS_ACCESS)]
     rows += [
         "| reflection | any valid credentials | |",
         "| health: `grpc.health.v1`, `/livez`, `/readyz` | nothing | |",
+        *(f"| `{_short(method)}` | nothing | |" for method in OPEN),
     ]
     rows += ["| the page's own files: `/`, `/static/` | nothing | |"]
     return "\n".join(["| call | scopes, all of them | audited |", "|---|---|---|", *rows]) + "\n"
+
+
+def _short(method: str) -> str:
+    return method.removeprefix("headstart.v1.").removeprefix("inference.")
 
 
 def _row(call: str, access: Access) -> str:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from headstart_server.core.principal import Scope
-from headstart_server.rpc.access import ACCESS, METRICS_ACCESS
+from headstart_server.rpc.access import ACCESS, METRICS_ACCESS, OPEN, access_of
 
 from tests.contract.access import DOCUMENT, document
 from tests.support.rpcs import every_rpc
 
-ASK_FOR_CREDENTIALS_ALONE = {"headstart.v1.ServerService/GetServerInfo"}
-READING = ("Get", "List", "Watch", "Plan", "Predict", "Embed", "Download")
+ASK_FOR_CREDENTIALS_ALONE = {
+    "headstart.v1.ServerService/GetServerInfo",
+    "inference.GRPCInferenceService/ServerMetadata",
+}
+INFERENCE = ("Server", "Model", "Repository")
+"""The Open Inference Protocol, as far as it is served, changes nothing."""
+READING = ("Get", "List", "Watch", "Plan", "Predict", "Embed", "Download", *INFERENCE)
 
 
 def test_every_rpc_of_the_protos_has_its_row_and_no_other_has() -> None:
-    assert set(ACCESS) == {rpc.method for rpc in every_rpc()}
+    assert sorted([*ACCESS, *OPEN]) == sorted(rpc.method for rpc in every_rpc())
+
+
+def test_only_who_is_alive_and_ready_is_told_to_everybody() -> None:
+    assert {method.split("/")[1] for method in OPEN} == {"ServerLive", "ServerReady"}
+    assert {rpc.name for rpc in every_rpc() if access_of(rpc.method) is None} == {"ServerLive", "ServerReady"}
 
 
 def test_an_rpc_without_a_scope_is_one_on_purpose() -> None:

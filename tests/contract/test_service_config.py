@@ -16,6 +16,7 @@ from headstart.wire import methods
 from headstart.wire.connection import SERVICE_CONFIG
 from headstart.wire.methods import Method
 from headstart_server.core.errors import OverloadedError, StorageError, TooLargeError
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
 from headstart_server.rpc.server import _SERVICES
 
 from tests.support.serving_here import serving
@@ -27,6 +28,10 @@ EVERY: dict[str, MethodDescriptor] = {
     for name, (module, _) in _SERVICES.items()
     for method in module.DESCRIPTOR.services_by_name[name].methods
 }
+
+
+INFERENCE = {method.name for method in inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
+"""Of the Open Inference Protocol, which our own client does not speak."""
 
 
 def named(code: str) -> set[str]:
@@ -41,10 +46,14 @@ def named(code: str) -> set[str]:
 
 def test_what_may_be_repeated_is_what_the_client_repeats() -> None:
     found = [method for method in vars(methods).values() if isinstance(method, Method)]
-    assert {method.name for method in found} == EVERY.keys()
+    assert {method.name for method in found} == EVERY.keys() - INFERENCE
     repeatable = {method.name for method in found if method.repeatable}
-    assert named("RESOURCE_EXHAUSTED") == repeatable
-    assert named("UNAVAILABLE") == repeatable
+    assert named("RESOURCE_EXHAUSTED") - INFERENCE == repeatable
+    assert named("UNAVAILABLE") - INFERENCE == repeatable
+
+
+def test_inference_changes_nothing_and_may_be_repeated_but_for_its_stream() -> None:
+    assert named("RESOURCE_EXHAUSTED") & INFERENCE == INFERENCE - {"ModelStreamInfer"}
 
 
 def test_every_name_is_a_method_of_the_contract() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_tools import protoc
+from headstart_server.rpc.inference import grpc_service_pb2
+from headstart_server.rpc.inference.servicer import InferenceServicer
 
 ROOT = Path(__file__).parents[2]
 PROTOS = ROOT / "protos"
@@ -55,12 +57,13 @@ def _services() -> dict[str, ServiceDescriptor]:
     for name in NAMES:
         module = importlib.import_module(f"headstart.v1.{name}_pb2")
         found.update(module.DESCRIPTOR.services_by_name)
+    found.update(grpc_service_pb2.DESCRIPTOR.services_by_name)
     return found
 
 
 def _servicers() -> dict[str, type]:
     """The server's servicer of each service, by the service's name."""
-    found: dict[str, type] = {}
+    found: dict[str, type] = {"GRPCInferenceService": InferenceServicer}
     for path in (ROOT / "server" / "headstart_server" / "rpc").glob("*.py"):
         module = importlib.import_module(f"headstart_server.rpc.{path.stem}")
         for _, kind in inspect.getmembers(module, inspect.isclass):

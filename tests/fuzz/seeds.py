@@ -24,12 +24,14 @@ from headstart.v1 import (
 )
 from headstart.values.table import columns_of, table_of
 from headstart.wire.steps import Compute
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
+from headstart_server.rpc.inference.tensors import packed
 from headstart_server.rpc.messages import spec_message
 from headstart_server.spec.parse import parse_values
 
 from tests.support import reviews
 
-_MODULES = (dataset_pb2, embedding_pb2, export_pb2, model_pb2, prediction_pb2, server_pb2, training_pb2)
+_MODULES = (dataset_pb2, embedding_pb2, export_pb2, model_pb2, prediction_pb2, server_pb2, training_pb2, inference_pb2)
 _NO_MODEL = "models/01m0000000000000000x"
 
 
@@ -45,7 +47,7 @@ class Rpc:
 
 
 def every_rpc(model: str, *, arrow: bool) -> list[Rpc]:
-    """Every method of headstart.v1. `model` has been trained; `arrow` sends tables as Arrow too."""
+    """Every method of the protos. `model` has been trained; `arrow` sends tables as Arrow too."""
     valid = _valid(model, arrow=arrow)
     found = []
     for module in _MODULES:
@@ -90,6 +92,11 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
             dataset_pb2.UploadDatasetRequest(header=header),
             dataset_pb2.UploadDatasetRequest(chunk=b"review,price\nfine,1\nbad,2\n"),
         ],
+        "ModelInfer": _inferences(model, rows),
+        "ModelStreamInfer": _inferences(model, rows),
+        "ModelMetadata": [inference_pb2.ModelMetadataRequest(name=model)],
+        "ModelConfig": [inference_pb2.ModelConfigRequest(name=model)],
+        "RepositoryIndex": [inference_pb2.RepositoryIndexRequest()],
         "GetModel": [model_pb2.GetModelRequest(name=model)],
         "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.ExportRequest.FORMAT_ONNX)],
     }
@@ -107,6 +114,23 @@ def _request(spec: headstart.Spec, rows: list[reviews.Row]) -> training_pb2.Trai
             return request
         assert isinstance(step, Compute), "nothing is uploaded"
         answer = step.function()
+
+
+def _inferences(model: str, rows: list[reviews.Row]) -> list[Message]:
+    """The same rows as typed contents and as raw bytes."""
+    found = []
+    for raw in (False, True):
+        request = inference_pb2.ModelInferRequest(model_name=model)
+        for name in ("review", "price", "category"):
+            elements = [row[name].encode() for row in rows]
+            tensor = request.inputs.add(name=name, datatype="BYTES", shape=[len(rows)])
+            if raw:
+                request.raw_input_contents.append(packed(elements))
+            else:
+                tensor.contents.bytes_contents.extend(elements)
+        request.outputs.add(name="verdict").parameters["classification"].int64_param = 1
+        found.append(request)
+    return [*found, inference_pb2.ModelInferRequest(model_name=model)]
 
 
 def _as_arrow(rows: list[reviews.Row]) -> table_pb2.Table:

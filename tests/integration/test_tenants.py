@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from headstart.v1 import dataset_pb2, embedding_pb2, export_pb2, prediction_pb2, training_pb2
 from headstart.v1.spec_pb2 import Feature
 from headstart.values.table import table_of
+from headstart_server.rpc.inference import grpc_service_pb2 as inference
 from headstart_server.web.routes import ROOT, ROUTES
 
 from tests.support import reviews
@@ -27,7 +28,7 @@ from tests.support.tenant_server import TENANT, TenantServer
 OWNER, OTHER = "alice", "bob"
 CHUNK = dataset_pb2.UploadDatasetRequest
 OWN_FILE = "own-reviews.csv"
-NAMING = {"name", "model", "dataset", "path"}
+NAMING = {"name", "model", "model_name", "dataset", "path"}
 """Fields of requests that name what a tenant has."""
 
 
@@ -156,14 +157,15 @@ def test_what_another_tenant_has_is_answered_as_what_nobody_has(rpc: str, case: 
 
 
 LISTS = [(rpc, row) for rpc, row in ROWS.items() if isinstance(row, Empty)]
-LISTED = {rpc.partition(".")[2] for rpc, _ in LISTS}
+LISTED = {rpc.partition(".")[2] for rpc, _ in LISTS if not rpc.startswith("GRPCInferenceService.")}
+"""Over HTTP, too."""
 
 
 @pytest.mark.parametrize(("rpc", "row"), LISTS, ids=[rpc for rpc, _ in LISTS])
 def test_lists_of_another_tenant_are_empty(rpc: str, row: Empty, place: Place) -> None:
     assert list(getattr(place.ask(OWNER, rpc, row.request(place.names)).answer, row.field))
     answer = place.ask(OTHER, rpc, row.request(place.names)).answer
-    assert (list(getattr(answer, row.field)), answer.next_page_token) == ([], "")
+    assert (list(getattr(answer, row.field)), getattr(answer, "next_page_token", "")) == ([], "")
 
 
 def test_the_bytes_of_another_tenants_data_set_are_not_known(place: Place) -> None:
@@ -193,6 +195,16 @@ def test_the_rows_that_another_tenant_has_encoded_are_not_known(place: Place) ->
     for tenant, stored in ((OWNER, 60), ("planner", 0)):
         [planned] = place.ask(tenant, "TrainingService.PlanTrainJob", plan).answer.encode
         assert (tenant, planned.rows_total - planned.rows_encoded) == (tenant, stored)
+
+
+def test_a_stream_answers_for_another_tenants_model_as_for_nobodys(place: Place) -> None:
+    told = []
+    for names in (place.names, NOBODYS):
+        request = inference.ModelInferRequest(model_name=names.model, id="7")
+        [answer] = place.ask(OTHER, "GRPCInferenceService.ModelStreamInfer", request).answers
+        assert answer.error_message.startswith("[request id: 7] NOT_FOUND (NOT_FOUND): models/")
+        told.append(as_nobodys(answer.SerializeToString(), place.names))
+    assert told[0] == told[1]
 
 
 def test_another_tenants_request_id_is_free(place: Place) -> None:

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "headstart" / "v1"
 _SECONDS = 300.0
@@ -20,12 +21,9 @@ Metadata = tuple[tuple[str, str], ...]
 
 def methods() -> dict[str, MethodDescriptor]:
     """Every RPC of every service in the contract, by `Service.Rpc`."""
-    found: dict[str, MethodDescriptor] = {}
-    for path in sorted(PROTOS.glob("*.proto")):
-        module = importlib.import_module(f"headstart.v1.{path.stem}_pb2")
-        for service in module.DESCRIPTOR.services_by_name.values():
-            found |= {f"{service.name}.{method.name}": method for method in service.methods}
-    return found
+    modules = [importlib.import_module(f"headstart.v1.{path.stem}_pb2") for path in sorted(PROTOS.glob("*.proto"))]
+    services = [each for module in [*modules, inference_pb2] for each in module.DESCRIPTOR.services_by_name.values()]
+    return {f"{service.name}.{method.name}": method for service in services for method in service.methods}
 
 
 METHODS = methods()

@@ -11,6 +11,7 @@ from headstart_server.data.tables import Table
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.rows import Answer, Rows
 
+from tests.support.infer_requests import named
 from tests.support.tables import fitted
 
 OUTPUT = "column"
@@ -31,6 +32,7 @@ class FakePredictor:
     """Stands in for `Predictor`. `batches` are the rows of each call; `hold` makes calls wait for `release`."""
 
     def __init__(self) -> None:
+        self.inputs = (named("x", [1.0, 2.0], "number"),)
         self.outputs = (fitted([1.0, 2.0], "number", output=True, normalization="none"),)
         self.batches: list[list[float]] = []
         self.reuse: list[Reuse] = []

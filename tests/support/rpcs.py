@@ -13,8 +13,18 @@ from headstart.v1 import (
     server_pb2,
     training_pb2,
 )
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
 
-_MODULES = (training_pb2, prediction_pb2, export_pb2, dataset_pb2, model_pb2, embedding_pb2, server_pb2)
+_MODULES = (
+    training_pb2,
+    prediction_pb2,
+    export_pb2,
+    dataset_pb2,
+    model_pb2,
+    embedding_pb2,
+    server_pb2,
+    inference_pb2,
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +33,12 @@ class Rpc:
 
     service: str
     name: str
+    package: str = "headstart.v1"
 
     @property
     def method(self) -> str:
         """With its service and package."""
-        return f"headstart.v1.{self.service}/{self.name}"
+        return f"{self.package}.{self.service}/{self.name}"
 
     def __str__(self) -> str:
         return self.name
@@ -36,4 +47,4 @@ class Rpc:
 def every_rpc() -> list[Rpc]:
     """All, in the order of the protos."""
     services = [service for module in _MODULES for service in module.DESCRIPTOR.services_by_name.values()]
-    return [Rpc(service.name, method.name) for service in services for method in service.methods]
+    return [Rpc(each.name, method.name, each.file.package) for each in services for method in each.methods]

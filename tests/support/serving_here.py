@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 from headstart.v1 import (
@@ -22,7 +23,18 @@ from headstart_server.rpc.server import Endpoint, Server
 
 from tests.support.gates import open_gate
 
-_EMPTY = {
+
+class EmptyInference:
+    """As the empty servicers that gRPC generates."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def unimplemented(request: Any, context: Any) -> Any:
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not here")
+
+        return unimplemented
+
+
+_EMPTY: dict[str, Callable[[], object]] = {
     "TrainingService": training_pb2_grpc.TrainingServiceServicer,
     "PredictionService": prediction_pb2_grpc.PredictionServiceServicer,
     "ExportService": export_pb2_grpc.ExportServiceServicer,
@@ -30,6 +42,7 @@ _EMPTY = {
     "ModelService": model_pb2_grpc.ModelServiceServicer,
     "EmbeddingService": embedding_pb2_grpc.EmbeddingServiceServicer,
     "ServerService": server_pb2_grpc.ServerServiceServicer,
+    "GRPCInferenceService": EmptyInference,
 }
 
 

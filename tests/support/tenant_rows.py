@@ -17,6 +17,7 @@ from headstart.v1 import prediction_pb2 as prediction
 from headstart.v1 import training_pb2 as training
 from headstart.v1.spec_pb2 import TrainSpec
 from headstart.values.table import table_of
+from headstart_server.rpc.inference import grpc_service_pb2 as inference
 
 from tests.support import reviews
 
@@ -171,5 +172,14 @@ ROWS: Mapping[str, Row] = {
     "EmbeddingService.DeleteEmbeddingSpace": _hidden(
         lambda names: embeddings.DeleteEmbeddingSpaceRequest(name=f"embeddingSpaces/{names.space}")
     ),
+    "GRPCInferenceService.ServerLive": Open("says that the server answers"),
+    "GRPCInferenceService.ServerReady": Open("says that the server takes requests"),
+    "GRPCInferenceService.ServerMetadata": Open("says what the server is, which is alike for all"),
+    "GRPCInferenceService.ModelReady": _hidden(lambda names: inference.ModelReadyRequest(name=names.model)),
+    "GRPCInferenceService.ModelMetadata": _hidden(lambda names: inference.ModelMetadataRequest(name=names.model)),
+    "GRPCInferenceService.ModelConfig": _hidden(lambda names: inference.ModelConfigRequest(name=names.model)),
+    "GRPCInferenceService.ModelInfer": _hidden(lambda names: inference.ModelInferRequest(model_name=names.model)),
+    "GRPCInferenceService.ModelStreamInfer": Apart("test_a_stream_answers_for_another_tenants_model_as_for_nobodys"),
+    "GRPCInferenceService.RepositoryIndex": Empty("models", lambda _: inference.RepositoryIndexRequest()),
     "ServerService.GetServerInfo": Open("says what the server is and may do, which is alike for all"),
 }

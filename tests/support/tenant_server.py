@@ -33,8 +33,8 @@ def _named(context: Any) -> Principal:
 
 def main() -> int:
     """Serves until it is stopped; returns the exit code."""
-    for found in pkgutil.iter_modules(rpc.__path__):
-        module: Any = importlib.import_module(f"{rpc.__name__}.{found.name}")
+    for found in pkgutil.walk_packages(rpc.__path__, f"{rpc.__name__}."):
+        module: Any = importlib.import_module(found.name)
         if hasattr(module, "caller_of"):
             module.caller_of = _named
     return app.main()

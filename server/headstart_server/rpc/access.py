@@ -56,13 +56,26 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     },
     "ServerService": {"GetServerInfo": Access()},
 }
+_INFERENCE: Mapping[str, Access] = {
+    "ServerMetadata": Access(),
+    "ModelReady": Access((PREDICT,)),
+    "ModelMetadata": Access((PREDICT,)),
+    "ModelConfig": Access((PREDICT,)),
+    "ModelInfer": Access((PREDICT,)),
+    "ModelStreamInfer": Access((PREDICT,)),
+    "RepositoryIndex": Access((READ,)),
+}
+"""Of the Open Inference Protocol: whoever may predict may ask what a model reads and answers."""
 ACCESS: Mapping[str, Access] = {
-    f"headstart.v1.{service}/{rpc}": access for service, rpcs in _SERVICES.items() for rpc, access in rpcs.items()
+    **{f"headstart.v1.{service}/{rpc}": access for service, rpcs in _SERVICES.items() for rpc, access in rpcs.items()},
+    **{f"inference.GRPCInferenceService/{rpc}": access for rpc, access in _INFERENCE.items()},
 }
 """By `SERVICE/RPC`."""
 METRICS_ACCESS = Access((Scope.METRICS,))
 """Of `/metrics` over HTTP."""
-_OPEN = "grpc.health."
+OPEN = ("inference.GRPCInferenceService/ServerLive", "inference.GRPCInferenceService/ServerReady")
+"""What the protocol's clients ask as others ask the health service."""
+_OPEN = ("grpc.health.", *OPEN)
 _ANYBODY_KNOWN = "grpc.reflection."
 
 

@@ -15,7 +15,7 @@ from headstart_server.core import deadlines
 from headstart_server.core.calls import Calls
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
-from headstart_server.rpc.access import Access, access_of
+from headstart_server.rpc.access import OPEN, Access, access_of
 from headstart_server.rpc.auditing import AuditedCall
 from headstart_server.rpc.callers import known_caller, set_caller
 from headstart_server.rpc.errors import Trailers, status_of, trailers_of
@@ -26,7 +26,7 @@ from headstart_server.rpc.requests import all_readable, readable, tolerant
 _log = structlog.get_logger()
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
-_QUIET = ("/grpc.health.", "/grpc.reflection.")
+_QUIET = ("/grpc.health.", "/grpc.reflection.", *(f"/{method}" for method in OPEN))
 _DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.02
 """How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and not at once."""
 

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
@@ -18,6 +19,7 @@ from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.prediction import PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.predictor import Predictor
 
 _INLINE_ROWS = 16
 _READ_AHEAD = 2  # in the queue; beside these one is answered, and one waits for room
@@ -82,9 +84,9 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
         if request.embedding_reuse not in _REUSE:
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
-        read = partial(arrow_table, request.table, "table")
         rows, size = announced(request.table)
         few = _is_small(request.table)
+        read = partial(_read, request)
         order = PredictOrder(identifier, read, rows, size, _REUSE[request.embedding_reuse], few, begun)
         answer = await self._predictions.predict(caller, order)
         wanted = request.probabilities if request.HasField("probabilities") else True
@@ -94,6 +96,10 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             warnings=answer.warnings,
             outputs=[_message(decoded, probabilities=wanted, top_k=request.top_k) for decoded in answer.outputs],
         )
+
+
+def _read(request: pb.PredictRequest, _: Predictor) -> pa.Table:
+    return arrow_table(request.table, "table")
 
 
 def _is_small(table: table_pb2.Table) -> bool:

@@ -46,6 +46,6 @@ def _refusal(request: Unreadable) -> InvalidInputError:
     return invalid(
         "",
         f"the request body of {request.size} bytes is no message of this method, or holds a string that is not UTF-8; "
-        "send the type that protos/headstart/v1 names, and bytes in fields of type bytes alone",
+        "send the type that the protos name, and bytes in fields of type bytes alone",
         reason=Reason.UNREADABLE_REQUEST,
     )

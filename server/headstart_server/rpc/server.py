@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from headstart.v1 import (
@@ -29,8 +30,11 @@ from headstart_server.core.calls import Calls
 from headstart_server.rpc.certificates import Certificates, server_credentials
 from headstart_server.rpc.connection_options import ConnectionLimits, connection_options
 from headstart_server.rpc.gate import Gate
+from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
+from headstart_server.rpc.inference import handlers as inference
 from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.listening import require_free_port
+from headstart_server.rpc.reflection_pool import DescriptorPools
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
@@ -40,6 +44,7 @@ _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "ModelService": (model_pb2, model_pb2_grpc.add_ModelServiceServicer_to_server),
     "EmbeddingService": (embedding_pb2, embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server),
     "ServerService": (server_pb2, server_pb2_grpc.add_ServerServiceServicer_to_server),
+    inference.SERVICE: (inference_pb2, inference.add_servicer),
 }
 SERVICE_NAMES = tuple(_SERVICES)
 _LAST_SECONDS = 1.0
@@ -70,7 +75,8 @@ class Server:
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
         self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(names, self._server)
+        pools = DescriptorPools(inference_pb2.DESCRIPTOR.pool, descriptor_pool.Default())
+        reflection.enable_server_reflection(names, self._server, pool=pools)
         self.port = self._bind(endpoint)
 
     async def start(self) -> None:

@@ -24,8 +24,8 @@ class PredictOrder:
     """Rows for a model."""
 
     model: str
-    read: Callable[[], pa.Table]
-    """Raises InvalidInputError for what is no table."""
+    read: Callable[[Predictor], pa.Table]
+    """Given the model. Raises InvalidInputError for what is no table."""
     rows: int
     """As far as they can be counted before they are read."""
     size: int
@@ -78,9 +78,9 @@ class PredictionService:
 
     def _rows(self, order: PredictOrder, predictor: Predictor) -> Rows:
         deadlines.require_time()  # it may have passed while the call waited for this thread
-        rows = order.read()
+        rows = order.read(predictor)
         if rows.num_rows > self._max_rows:
             raise invalid(
-                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; use PredictStream"
+                "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; send more on a stream"
             )
         return predictor.rows(table_of_arrow(rows, "table"))

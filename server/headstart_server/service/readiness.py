@@ -27,6 +27,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     # a model that is in memory answers, whatever else is away
     "PredictionService": (),
     "ModelService": (),
+    "GRPCInferenceService": (),
     "ServerService": (),
 }
 """What each service cannot do without."""

@@ -15,7 +15,7 @@ from headstart.v1 import model_pb2, training_pb2
 from headstart_server.auth.audit import AuditLog
 from headstart_server.core.errors import FailedPreconditionError, KeysUnavailableError, NotFoundError
 from headstart_server.core.principal import Principal, Scope
-from headstart_server.rpc.access import ACCESS, access_of
+from headstart_server.rpc.access import ACCESS, OPEN
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.gate import Gate
 
@@ -23,8 +23,9 @@ from tests.support.gates import principal, token_gate, without
 from tests.support.rpcs import Rpc, every_rpc
 from tests.support.serving_here import served
 
-EVERY = pytest.mark.parametrize("rpc", every_rpc(), ids=str)
-NEEDED = [(rpc, scope) for rpc in every_rpc() for scope in access_of(rpc.method).scopes]  # type: ignore[union-attr]
+GUARDED = [rpc for rpc in every_rpc() if rpc.method not in OPEN]
+EVERY = pytest.mark.parametrize("rpc", GUARDED, ids=str)
+NEEDED = [(rpc, scope) for rpc in GUARDED for scope in ACCESS[rpc.method].scopes]
 SECRET = "headstart_a-token-that-nobody-may-see"
 HEALTH = "/grpc.health.v1.Health/Check"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

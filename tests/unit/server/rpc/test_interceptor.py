@@ -56,6 +56,7 @@ async def test_a_domain_error_is_its_status_and_its_words() -> None:
 
 NO_MESSAGES = {"no message": b"\xff\xff", "text that is not UTF-8": b"\x0a\x02\xff\xfe", "cut": b"\x0a\x7fa"}
 METHODS = [
+    "/inference.GRPCInferenceService/ModelInfer",
     "/headstart.v1.ServerService/GetServerInfo",
     "/headstart.v1.ModelService/GetModel",
     "/headstart.v1.TrainingService/WatchTrainJob",

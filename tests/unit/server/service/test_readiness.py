@@ -94,7 +94,8 @@ async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
         "storage: the bucket does not answer",
         "queue: the job database has not answered a heartbeat for 90 seconds",
     ]
-    assert {name for name in NEEDS if ready.of(name)} == {"PredictionService", "ModelService", "ServerService"}
+    usable = {"PredictionService", "ModelService", "ServerService", "GRPCInferenceService"}
+    assert {name for name in NEEDS if ready.of(name)} == usable
 
 
 async def test_a_database_that_hangs_is_asked_once(parts: Parts, threads: Executor) -> None:

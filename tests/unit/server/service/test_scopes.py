@@ -44,7 +44,12 @@ NEEDED: dict[type, dict[str, Scope]] = {
         "get": Scope.READ,
         "all": Scope.READ,
     },
-    ModelService: {"get": Scope.READ, "newest": Scope.READ, "delete": Scope.ADMIN},
+    ModelService: {
+        "get": Scope.READ,
+        "signature": Scope.PREDICT,
+        "newest": Scope.READ,
+        "delete": Scope.ADMIN,
+    },
 }
 CASES = [(service, method, scope) for service, methods in NEEDED.items() for method, scope in methods.items()]
 
