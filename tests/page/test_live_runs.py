@@ -63,6 +63,17 @@ def test_curves_grow_while_a_run_goes_on_and_escape_does_not_stop_it(server: Run
     assert page.get_by_role("button", name="Cancel run").is_hidden()
 
 
+def test_a_run_is_paused_and_resumed_and_its_curves_go_on(server: RunningServer, browsing: Browsing) -> None:
+    page = browsing.open(f"{server.url}/#/jobs/{start(server, 100_000)}")
+    figure_of(page, "verdict accuracy").wait_for()
+    page.get_by_role("button", name="Pause run").press("Enter")
+    page.get_by_text("Paused: it goes on from its checkpoint when it is resumed.").wait_for()
+    before = evaluations(page)
+    page.get_by_role("button", name="Resume run").press("Enter")
+    page.get_by_role("button", name="Pause run").wait_for()
+    wait_for(page, lambda: evaluations(page) >= before + 3)
+
+
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_a_server_that_restarts_loses_and_doubles_no_point(end: str, server: RunningServer, browsing: Browsing) -> None:
     job = start(server, EPOCHS)
