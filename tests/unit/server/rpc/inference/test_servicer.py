@@ -32,7 +32,9 @@ from prometheus_client import REGISTRY
 from tests.support.fake_predictor import OUTPUT, FakeModelPool, FakePredictor
 from tests.support.gates import principal, token_gate
 from tests.support.infer_requests import answered, infer_request
+from tests.support.model_names import plain_names
 from tests.support.serving_here import served
+from tests.support.statuses import without_request_id
 
 SERVICE = "/inference.GRPCInferenceService/"
 
@@ -81,8 +83,8 @@ def servicer_of(predictor: FakePredictor, batcher: Batcher, calls: Calls | None 
     pool, tenants, executors = FakeModelPool(predictor), Bundles(), Executors()
     anything: Any = pool, tenants
     predictions = PredictionService(anything[0], batcher, 100, executors)
-    models = ModelService(anything[1], anything[0], executors)
-    return InferenceServicer(models, predictions, lambda: calls is None or not calls.stopping)
+    models = ModelService(anything[1], anything[0], executors, plain_names())
+    return InferenceServicer(models, predictions, plain_names(), lambda: calls is None or not calls.stopping)
 
 
 @pytest.fixture
@@ -197,7 +199,7 @@ async def test_an_error_has_the_details_of_all_errors_and_names_the_requests_own
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await stub.call("ModelInfer", request(1, 2, model="No Model"))
     trailers: Any = dict(refused.value.trailing_metadata() or ())
-    status = Status.FromString(trailers["grpc-status-details-bin"])
+    status = without_request_id(Status.FromString(trailers["grpc-status-details-bin"]))
     info, violations = ErrorInfo(), BadRequest()
     assert status.details[0].Unpack(info) and status.details[1].Unpack(violations)
     assert (info.reason, info.metadata["field"]) == ("INVALID_INPUT", "model_name")
