@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart_server.core.errors import InvalidInputError
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.cells import Where
@@ -156,7 +156,9 @@ def _require_columns(spec: TrainSpec, sources: Sources) -> None:
     for path, feature, _ in features_by_path(spec):
         for table in sources.tables:
             try:
-                table.require(feature.source, f"{path}.{'column' if feature.column else 'name'}")
+                field = f"{path}.{'column' if feature.column else 'name'}"
+                # of hundreds that are missing, those that an error shows are told with a suggestion
+                table.require(feature.source, field, suggest=len(errors) < MAX_VIOLATIONS)
             except InvalidInputError as error:
                 errors.append(error)
     if errors:

@@ -56,11 +56,15 @@ class Table:
                 yield start, batch.column(0)
                 start += len(batch)
 
-    def require(self, column: str, field: str) -> None:
-        """Raises InvalidInputError naming `field` if the column is absent, or of a type that has no text here."""
+    def require(self, column: str, field: str, *, suggest: bool = True) -> None:
+        """Raises InvalidInputError naming `field` if the column is absent, or of a type that has no text here.
+
+        To suggest another compares its name with that of every column.
+        """
         if column not in self.columns:
             where = f"the table {self.member[:200]!r} of {self.field}" if self.member else self.field
-            message = f"column {column!r} is not in {where}{choices(column, self.columns, 'its columns')}"
+            known = choices(column, self.columns, "its columns") if suggest else ""
+            message = f"column {column!r} is not in {where}{known}"
             raise invalid(field, message, reason=Reason.MISSING_COLUMN)
         if why := why_unreadable(self.rows.schema.field(column)):
             raise invalid(field, f"column {column!r} {why}", reason=Reason.UNREADABLE_DATA)

@@ -1,7 +1,7 @@
 """PredictionService."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from headstart_server.core.names import id_of
 from headstart_server.core.principal import Principal
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import MODELS
+from headstart_server.rpc.ordered import answered_in_order
 from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.prediction import PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
@@ -22,7 +23,6 @@ from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.predictor import Predictor
 
 _INLINE_ROWS = 16
-_READ_AHEAD = 2  # in the queue; beside these one is answered, and one waits for room
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -49,34 +49,13 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         A stream may be refused at its beginning; once it has begun, its tables wait for their turn.
         """
         caller = caller_of(context)
-        answers: asyncio.Queue[asyncio.Task[pb.PredictResponse] | None] = asyncio.Queue(_READ_AHEAD)
-        tasks: set[asyncio.Task[Any]] = set()
 
-        async def read() -> None:
-            begun = False
-            try:
-                async for request in request_iterator:
-                    task = asyncio.create_task(self._predict(request, caller, begun=begun))
-                    begun = True
-                    tasks.add(task)
-                    await answers.put(task)
-                await answers.put(None)
-            except Exception as error:  # noqa: BLE001 - of a request that cannot be read: it has its place in the order
-                failure = asyncio.create_task(_failed(error))
-                tasks.add(failure)
-                await answers.put(failure)
+        def answer(request: pb.PredictRequest, begun: bool) -> Awaitable[pb.PredictResponse]:
+            return self._predict(request, caller, begun=begun)
 
-        reader = asyncio.create_task(read())
-        try:
-            while (task := await answers.get()) is not None:
-                yield await task
-                tasks.discard(task)
-        finally:
-            tasks.add(reader)
-            for unfinished in tasks:
-                unfinished.cancel()
-            # waited for: none outlives the call, and no exception is left unread
-            await asyncio.gather(*tasks, return_exceptions=True)
+        async with aclosing(answered_in_order(request_iterator, answer)) as answers:
+            async for response in answers:
+                yield response
 
     async def _predict(self, request: pb.PredictRequest, caller: Principal, *, begun: bool) -> pb.PredictResponse:
         identifier = id_of(MODELS, request.model, "model")
@@ -108,10 +87,6 @@ def _is_small(table: table_pb2.Table) -> bool:
     kind = first.WhichOneof("values") if first is not None else None
     count = len(getattr(first, kind).values) if first is not None and kind else 0
     return 0 < count <= _INLINE_ROWS and all(column.WhichOneof("values") != "bytes" for column in table.columns)
-
-
-async def _failed(error: Exception) -> pb.PredictResponse:
-    raise error
 
 
 def _message(decoded: Decoded, *, probabilities: bool, top_k: int) -> pb.OutputPrediction:

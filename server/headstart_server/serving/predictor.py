@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from headstart_server.core.errors import InvalidInputError
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import Where, missing
 from headstart_server.data.features.fitted import FittedFeature
@@ -68,10 +68,10 @@ class Predictor:
 
     def _require_columns(self, table: Table) -> None:
         """Raises InvalidInputError naming every column that is missing."""
-        errors = []
+        errors: list[InvalidInputError] = []
         for feature in self.inputs:
             try:
-                table.require(feature.spec.source, table.field)
+                table.require(feature.spec.source, table.field, suggest=len(errors) < MAX_VIOLATIONS)
             except InvalidInputError as error:
                 errors.append(error)
         if errors:

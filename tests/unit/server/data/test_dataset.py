@@ -1,5 +1,6 @@
 """Preparing a job's rows: fitted on training rows alone, every mistake found before anything is encoded."""
 
+import difflib
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,22 @@ def test_absent_columns_are_named_together() -> None:
     error = _refused(spec, sources_of(label=LABELS, part=FIXED))
     assert [item.field for item in error.violations] == ["input_features[0].name", "input_features[1].column"]
     assert error.reason == "MISSING_COLUMN"
+
+
+def test_of_many_absent_columns_the_first_are_told_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    close = difflib.get_close_matches
+
+    def noted(word: str, *others: Any, **options: Any) -> list[str]:
+        compared.append(word)
+        return close(word, *others, **options)
+
+    monkeypatch.setattr(difflib, "get_close_matches", noted)
+    spec = _spec(*({"name": f"size_{number}", "type": "number"} for number in range(300)))
+    error = _refused(spec, sources_of(siza_1=[1.0] * ROWS, label=LABELS, part=FIXED))
+    assert len(error.listed) + error.unlisted == 300
+    assert len(compared) == len(error.listed) == 20
+    assert "did you mean 'siza_1'?" in str(error.listed[1])
 
 
 def test_a_column_absent_from_the_test_set_alone_is_named_with_it() -> None:
