@@ -27,7 +27,7 @@ _COLUMNS = (
     Column("quarter", "a quarter below", "{:.3f}"),
     Column("three_quarters", "a quarter above", "{:.3f}"),
 )
-_ALONE, _BROWSERS, _CROWD = "nobody", "browsers", "a crowd"
+_ALONE, _BROWSERS, _STREAMS = "nobody", "browsers", "streams"
 
 
 def run(bench: Bench) -> Report:
@@ -44,7 +44,7 @@ def run(bench: Bench) -> Report:
         kinds: dict[str, Callable[[], AbstractContextManager[watching.Watch | None]]] = {
             _ALONE: nullcontext,
             _BROWSERS: lambda: watching.browsers(f"http://127.0.0.1:{port}"),
-            _CROWD: lambda: watching.crowd(address, idle),
+            _STREAMS: lambda: watching.idle_and_unread(address, idle),
         }
         rounds: list[dict[str, _Round]] = []
         for number in range(bench.pick(15, 3)):
@@ -55,10 +55,14 @@ def run(bench: Bench) -> Report:
         "watched",
         "What being watched costs.",
         found.origin,
-        [Table(_COLUMNS, [_row(work, of, kind, rounds) for kind in (_BROWSERS, _CROWD) for work, of in _WORK.items()])],
+        [
+            Table(
+                _COLUMNS, [_row(work, of, kind, rounds) for kind in (_BROWSERS, _STREAMS) for work, of in _WORK.items()]
+            )
+        ],
         [
             f"Browsers: {watching.BROWSERS} streams of the job's events from its start, a list of 50 jobs every "
-            f"{watching.LIST_SECONDS:.0f} s over HTTP, and a scrape every {watching.SCRAPE_SECONDS:.0f} s. A crowd: "
+            f"{watching.LIST_SECONDS:.0f} s over HTTP, and a scrape every {watching.SCRAPE_SECONDS:.0f} s. Streams: "
             f"{watching.IDLE:,} gRPC streams of a paused job, with a heartbeat every "
             f"{watching.HEARTBEAT_SECONDS:.0f} s, and {watching.NEVER_READ} of the running job that nobody reads. What "
             "asks runs at the lowest priority, as if on other machines; what it asks for is made by the server.",

@@ -31,10 +31,10 @@ def browsers(url: str) -> Iterator[Watch]:
 
 
 @contextmanager
-def crowd(address: str, idle: str) -> Iterator[Watch]:
+def idle_and_unread(address: str, idle: str) -> Iterator[Watch]:
     """A thousand gRPC streams of a job in which nothing happens, with heartbeats, and fifty of the running job whose
     callers read nothing."""
-    with _beside(_crowd, address, idle) as watch:
+    with _beside(_idle_and_unread, address, idle) as watch:
         yield watch
 
 
@@ -82,12 +82,12 @@ def _ask(url: str, seconds: float) -> None:
         time.sleep(seconds)
 
 
-def _crowd(address: str, idle: str, jobs: "SimpleQueue[str]", started: Event) -> None:
+def _idle_and_unread(address: str, idle: str, jobs: "SimpleQueue[str]", started: Event) -> None:
     lower_priority(19)
-    asyncio.run(_watch_in_vain(address, idle, jobs, started))
+    asyncio.run(_hold_streams(address, idle, jobs, started))
 
 
-async def _watch_in_vain(address: str, idle: str, jobs: "SimpleQueue[str]", started: Event) -> None:
+async def _hold_streams(address: str, idle: str, jobs: "SimpleQueue[str]", started: Event) -> None:
     channels = [_connection(address) for _ in range(IDLE // _STREAMS_PER_CONNECTION)]
     request = pb.WatchTrainJobRequest(name=idle, heartbeat_seconds=HEARTBEAT_SECONDS)
     calls = [_watch(channel, request) for channel in channels for _ in range(_STREAMS_PER_CONNECTION)]

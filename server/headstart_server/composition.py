@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,11 +96,10 @@ class App:
         self.tenants = Tenants(self.runtime, settings.data_root, settings.max_dataset_bytes, settings.max_plan_bytes)
         self.executors = Executors()
         self.identity = Identity(self.layout, settings.database_url)
-        try:
+        with ExitStack() as undone:
+            undone.callback(self.identity.close)
             self._build(sources, model_root, limits)
-        except BaseException:
-            self.identity.close()
-            raise
+            undone.pop_all()
 
     def _build(self, sources: ModelSources, model_root: Path | None, limits: ImageLimits) -> None:
         """Makes the parts of a server that has its state directory to itself."""
@@ -288,11 +288,10 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     app = App(settings)
-    try:
+    with ExitStack() as undone:
+        undone.callback(app.identity.close)
         await app.start()
-    except BaseException:
-        app.identity.close()
-        raise
+        undone.pop_all()
     await stopping.wait()
     _log.info("stopping", grace=settings.stop_grace)
     leave_within(settings.stop_grace + _LEAVING_SECONDS)

@@ -12,6 +12,7 @@ import pytest
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 from tests.support.tiny_models import save_bert
+from tests.support.triton_columns import Place, training_rows, training_spec
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +56,11 @@ def server(servers: Callable[[str], RunningServer], arithmetic: str) -> RunningS
 def client(server: RunningServer) -> Iterator[headstart.Client]:
     with server.client() as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def place(server: RunningServer) -> Place:
+    """A model with every type of column, of the tests of the Open Inference Protocol."""
+    with server.client() as client:
+        model = client.train(training_spec(), training_rows(120, seed=0)).result().model
+    return Place(server, model)

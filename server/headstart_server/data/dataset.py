@@ -174,7 +174,7 @@ def _require_columns(spec: TrainSpec, sources: Sources) -> None:
         for table in sources.tables:
             try:
                 field = f"{path}.{'column' if feature.column else 'name'}"
-                # columns by columns: of hundreds that are missing, the first are told with a suggestion
+                # of hundreds that are missing, those that an error shows are told with a suggestion
                 table.require(feature.source, field, suggest=len(errors) < MAX_VIOLATIONS)
             except InvalidInputError as error:
                 errors.append(error)

@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -24,19 +25,16 @@ class Identity:
         # the number tells a server from the one before it on the same machine, or in the same pod
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(4)}"
         """That no other server has or had."""
-        self._held = [Exclusive(layout.lock, f"state directory {str(layout.root)!r}")]
-        try:
+        with ExitStack() as held:
+            held.enter_context(closing(Exclusive(layout.lock, f"state directory {str(layout.root)!r}")))
             file = _sqlite_file(self.database_url)
             if file is not None and file.parent != layout.root:
-                self._held.append(_held_database(file))
-        except BaseException:
-            self.close()
-            raise
+                held.enter_context(closing(_held_database(file)))
+            self._held = held.pop_all()
 
     def close(self) -> None:
         """Lets others have what this server had."""
-        for held in self._held:
-            held.close()
+        self._held.close()
 
 
 def _held_database(file: Path) -> Exclusive:

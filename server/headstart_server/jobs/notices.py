@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import structlog
@@ -58,7 +59,8 @@ class Notices:
         import psycopg  # an extra, of servers on PostgreSQL alone
 
         connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5)
-        try:
+        async with AsyncExitStack() as opened:
+            opened.push_async_callback(connection.close)
             # held as long as the connection: by all servers that share a storage, or by one that shares none
             lock = "pg_try_advisory_lock" + ("" if self._alone else "_shared")
             found = await connection.execute(f"SELECT {lock}(%s)", (_PRESENCE_LOCK,))
@@ -70,9 +72,7 @@ class Notices:
                     reason=Reason.IN_USE,
                 )
             await connection.execute(f"LISTEN {CHANNEL}")
-        except BaseException:
-            await connection.close()
-            raise
+            opened.pop_all()
         self._connection = connection
 
     async def _listen(self) -> None:

@@ -4,7 +4,7 @@ An event and what it changes of its job are one transaction, so a job never disa
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,17 +46,14 @@ class JobStore(JobQueries):
     """
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
-        with unusable_named():
-            database = Database(url)
-            try:
-                # first: what is damaged would be taken for another version
-                check(database.engine)
-                if migrate or not database.shared:
-                    schema.upgrade(database.engine)
-                schema.check(database.engine)
-            except BaseException:
-                database.close()
-                raise
+        with unusable_named(), ExitStack() as opened:
+            database = opened.enter_context(closing(Database(url)))
+            # first: what is damaged would be taken for another version
+            check(database.engine)
+            if migrate or not database.shared:
+                schema.upgrade(database.engine)
+            schema.check(database.engine)
+            opened.pop_all()
         super().__init__(database)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Streams that answer each request: in order, each answer as soon as it is ready, a few requests read ahead."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 Request = TypeVar("Request")
@@ -11,7 +11,7 @@ _READ_AHEAD = 2  # in the queue; beside these one is answered, and one waits for
 
 async def answered_in_order(
     requests: AsyncIterator[Request], answer: Callable[[Request, bool], Awaitable[Answer]]
-) -> AsyncIterator[Answer]:
+) -> AsyncGenerator[Answer, None]:
     """Yields the answer to each request; `answer` is told whether the stream has begun before.
 
     An error of an answer, or of a request that cannot be read, ends the stream in its place.

@@ -1,9 +1,8 @@
 """Streams of requests that are answered one by one and in order, each with a response or with why there is none."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 from google.rpc.status_pb2 import Status
@@ -21,11 +20,11 @@ from headstart_server.core.errors import (
     invalid,
 )
 from headstart_server.rpc.errors import status_of
+from headstart_server.rpc.ordered import answered_in_order
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 _log = structlog.get_logger()
-_READ_AHEAD = 2  # in the queue; beside these one is answered, and one waits for room
 _LONGEST_ID = 128
 _OF_ALL = (
     UnauthenticatedError,
@@ -38,7 +37,7 @@ _OF_ALL = (
 """Errors that every other request of the stream would have, too: they end it."""
 
 
-async def in_order(
+def in_order(
     method: str, requests: AsyncIterator[Q], answer: Callable[[Q, bool], Awaitable[A]], failed: Callable[[Q, Status], A]
 ) -> AsyncGenerator[A, None]:
     """Yields the answer to each request as soon as it and those before it are ready; a few requests are read ahead.
@@ -53,41 +52,7 @@ async def in_order(
     Raises:
         HeadstartError: The stream is refused, or ends for a reason that concerns all of its requests.
     """
-    answers: asyncio.Queue[asyncio.Task[A] | None] = asyncio.Queue(_READ_AHEAD)
-    tasks: set[asyncio.Task[Any]] = set()
-    begin = partial(_answered, method, answer, failed)
-    reader = asyncio.create_task(_read(requests, begin, answers, tasks))
-    try:
-        while (task := await answers.get()) is not None:
-            yield await task
-            tasks.discard(task)
-    finally:
-        tasks.add(reader)
-        for unfinished in tasks:
-            unfinished.cancel()
-        # waited for: none outlives the call, and no exception is left unread
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _read(
-    requests: AsyncIterator[Q],
-    begin: Callable[[Q, bool], Coroutine[Any, Any, A]],
-    answers: "asyncio.Queue[asyncio.Task[A] | None]",
-    tasks: set[asyncio.Task[Any]],
-) -> None:
-    """Begins the answer to each request, as far ahead as the queue of answers has room."""
-    begun = False
-    try:
-        async for request in requests:
-            task = asyncio.create_task(begin(request, begun))
-            begun = True
-            tasks.add(task)
-            await answers.put(task)
-        await answers.put(None)
-    except Exception as error:  # noqa: BLE001 - of a request that cannot be read: it has its place in the order
-        failure: asyncio.Task[A] = asyncio.create_task(_raised(error))
-        tasks.add(failure)
-        await answers.put(failure)
+    return answered_in_order(requests, partial(_answered, method, answer, failed))
 
 
 async def _answered(
@@ -106,10 +71,6 @@ async def _answered(
         metrics.STREAM_FAILURES.labels(method, code.name).inc()
         _log.debug("a request of a stream failed", code=code.name, error=message)
         return failed(request, status)
-
-
-async def _raised(error: Exception) -> Any:
-    raise error
 
 
 def known_id(identifier: str) -> str:

@@ -7,7 +7,7 @@ there are, each the parts that it holds.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,15 @@ class Progress:
     def name(self) -> str:
         """Of its checkpoint; one within an epoch has two numbers."""
         return f"epoch-{self.epoch}.{self.into}" if self.into else f"epoch-{self.epoch}"
+
+    def continued(self, steps_per_epoch: int) -> "Progress":
+        """Where a run of so many steps per epoch goes on. Steps are counted anew: a batch size fitted to the memory
+        may be another one."""
+        into = round(self.into / self.steps_per_epoch * steps_per_epoch) if self.into else 0
+        epoch, into = (self.epoch + 1, 0) if into >= steps_per_epoch else (self.epoch, into)
+        # 0 in checkpoints from before evaluations were counted, when an epoch had one
+        evaluation = self.evaluation or self.epoch
+        return replace(self, epoch=epoch, into=into, step=epoch * steps_per_epoch + into, evaluation=evaluation)
 
 
 @dataclass(frozen=True)

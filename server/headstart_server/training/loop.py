@@ -285,18 +285,10 @@ class Loop:
         self.parallel.restore(model)
         # this sets the generators of random numbers: nothing may draw from them between here and the first step
         running.load(checkpoint.read("running", running.allocate), checkpoint.values)
-        self.progress, self.best_state = self._continued(checkpoint.progress), best
+        whole = self.settings.timetable.steps_per_epoch
+        self.progress, self.best_state = checkpoint.progress.continued(whole), best
         where = f" and {self.progress.into} steps" if self.progress.into else ""
         message = f"training goes on after epoch {self.progress.epoch}{where}, from its checkpoint"
         self.reporter.report(JobWarning(Notice.RESUMED, message))
         for report in checkpoint.progress.past:
             self.reporter.report(PastEpoch(report))
-
-    def _continued(self, progress: Progress) -> Progress:
-        """Where a run goes on. Steps are counted anew: a batch size that is fitted to the memory may be another one."""
-        whole = self.settings.timetable.steps_per_epoch
-        into = round(progress.into / progress.steps_per_epoch * whole) if progress.into else 0
-        epoch, into = (progress.epoch + 1, 0) if into >= whole else (progress.epoch, into)
-        # 0 in checkpoints from before evaluations were counted, when an epoch had one
-        evaluation = progress.evaluation or progress.epoch
-        return replace(progress, epoch=epoch, into=into, step=epoch * whole + into, evaluation=evaluation)

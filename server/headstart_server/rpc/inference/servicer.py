@@ -1,6 +1,7 @@
 """GRPCInferenceService."""
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -101,8 +102,9 @@ class InferenceServicer:
             response.parameters["triton_final_response"].bool_param = True
             return pb.ModelStreamInferResponse(infer_response=response)
 
-        async for response in answered_in_order(request_iterator, answer):
-            yield response
+        async with aclosing(answered_in_order(request_iterator, answer)) as answers:
+            async for response in answers:
+                yield response
 
     async def _signature(
         self, request: pb.ModelReadyRequest | pb.ModelMetadataRequest | pb.ModelConfigRequest, caller: Principal

@@ -35,9 +35,13 @@ UNREADABLE = b"\xff\xff"
 async def answer(
     channel: grpc.aio.Channel, method: str, token: str = "", body: bytes = b""
 ) -> tuple[grpc.StatusCode, str]:
-    """What a call of any kind ends with, once its first answer or its end is there."""
+    """What a call of any kind ends with, once its first answer or its end is there.
+
+    One request sent whole, which is on the wire what a stream of one is: a write of grpc.aio's own streams that the
+    refusal overtakes ends them as INTERNAL, whatever the server said.
+    """
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
-    call = channel.stream_stream(f"/{method.strip('/')}")(iter([body]), metadata=metadata, timeout=30)
+    call = channel.unary_stream(f"/{method.strip('/')}")(body, metadata=metadata, timeout=30)
     try:
         await call.read()
     except grpc.aio.AioRpcError as error:

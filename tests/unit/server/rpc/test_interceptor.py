@@ -88,7 +88,7 @@ async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, cap
         async with served(**services) as channel:
             for body in bodies:
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
-                    await asyncio.wait_for(channel.stream_stream(method)(iter([body])).read(), 10)
+                    await asyncio.wait_for(channel.unary_stream(method)(body).read(), 10)
                 assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
                 assert f"the request body of {len(body)} bytes is no message" in (failed.value.details() or "")
     assert {entry["log_level"] for entry in logs} <= {"debug", "warning"}

@@ -1,10 +1,8 @@
-"""The Open Inference Protocol over a real connection: order, errors in their place, and who is told what."""
+"""The Open Inference Protocol over a real connection: who is told what."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,99 +15,17 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from headstart_server.auth.audit import AuditLog
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import DataLossError, NotFoundError, QuotaError
-from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Scope
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
-from headstart_server.rpc.inference.failures import failed_answer
-from headstart_server.rpc.inference.servicer import InferenceServicer
-from headstart_server.service.models import ModelService
-from headstart_server.service.prediction import PredictionService
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.inputs import Reuse
 from prometheus_client import REGISTRY
 
-from tests.support.fake_predictor import OUTPUT, FakeModelPool, FakePredictor
+from tests.support.fake_predictor import OUTPUT, FakePredictor
 from tests.support.gates import principal, token_gate
-from tests.support.infer_requests import answered, infer_request
-from tests.support.model_names import plain_names
+from tests.support.inference_stub import Stub, numbers, request, servicer_of
 from tests.support.serving_here import served
 from tests.support.statuses import without_request_id
-
-SERVICE = "/inference.GRPCInferenceService/"
-
-
-class Stub:
-    """Calls the protocol's methods over a channel."""
-
-    def __init__(self, channel: grpc.aio.Channel, token: str = "") -> None:
-        self._channel = channel
-        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
-
-    def call(self, rpc: str, request: Any) -> Any:
-        """One request, one answer."""
-        method = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name[rpc]
-        return self._channel.unary_unary(
-            SERVICE + rpc,
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=getattr(pb, method.output_type.name).FromString,
-        )(request, timeout=30, metadata=self._metadata)
-
-    def stream(self, requests: Any = None, *metadata: tuple[str, str]) -> Any:
-        """A stream of inferences."""
-        return self._channel.stream_stream(
-            f"{SERVICE}ModelStreamInfer",
-            request_serializer=lambda item: item if isinstance(item, bytes) else item.SerializeToString(),
-            response_deserializer=pb.ModelStreamInferResponse.FromString,
-        )(requests, timeout=30, metadata=(*self._metadata, *metadata))
-
-
-class Bundles:
-    """Stands in for a tenant's models that are not loaded: one is damaged."""
-
-    models: Bundles
-
-    def of(self, tenant: str) -> Bundles:
-        self.models = self
-        return self
-
-    def get(self, identifier: str) -> Any:
-        if identifier == "damaged":
-            raise DataLossError("models/damaged is damaged")
-        raise NotFoundError(f"models/{identifier} does not exist", field="name")
-
-
-def servicer_of(predictor: FakePredictor, batcher: Batcher, calls: Calls | None = None) -> InferenceServicer:
-    pool, tenants, executors = FakeModelPool(predictor), Bundles(), Executors()
-    anything: Any = pool, tenants
-    predictions = PredictionService(anything[0], batcher, 100, executors)
-    models = ModelService(anything[1], anything[0], executors, plain_names())
-    return InferenceServicer(models, predictions, plain_names(), lambda: calls is None or not calls.stopping)
-
-
-@pytest.fixture
-def predictor() -> FakePredictor:
-    return FakePredictor()
-
-
-@pytest.fixture
-async def stub(predictor: FakePredictor) -> AsyncIterator[Stub]:
-    batcher = Batcher()
-    async with served(GRPCInferenceService=servicer_of(predictor, batcher)) as channel:
-        yield Stub(channel)
-    predictor.release()
-    batcher.close()
-
-
-def request(*numbers: float, model: str = "m1", **values: Any) -> pb.ModelInferRequest:
-    found = infer_request(model, x=("FP64", list(numbers)))
-    for name, value in values.items():
-        setattr(found, name, value)
-    return found
-
-
-def numbers(response: pb.ModelInferResponse) -> Any:
-    return answered(response)[OUTPUT]
 
 
 @pytest.mark.parametrize("model", ["m1", "models/m1"])
@@ -122,77 +38,6 @@ async def test_a_model_is_called_by_its_id_or_its_whole_name(stub: Stub, model: 
     for rpc, kind in (("ModelMetadata", pb.ModelMetadataRequest), ("ModelConfig", pb.ModelConfigRequest)):
         assert model in str(await stub.call(rpc, kind(name=model, version=version)))
     assert (await stub.call("ModelReady", pb.ModelReadyRequest(name=model, version=version))).ready
-
-
-async def test_a_stream_answers_in_order_whatever_fails_in_it(stub: Stub) -> None:
-    bad = infer_request(y=("FP64", [1.0]))
-    bad.id = "bad"
-    given = [request(*range(90)), bad, request(1, id="b"), request(1, model="nobodys"), request(2, 3)]
-    answers = [answer async for answer in stub.stream(iter(given))]
-    assert [answer.error_message.partition(":")[0] for answer in answers] == [
-        "",
-        "[request id",
-        "",
-        "NOT_FOUND (NOT_FOUND)",
-        "",
-    ]
-    assert [len(numbers(answers[place].infer_response)) for place in (0, 2, 4)] == [90, 1, 2]
-    assert answers[2].infer_response.id == "b"
-    assert all(answers[place].infer_response.parameters["triton_final_response"].bool_param for place in (0, 2, 4))
-
-
-async def test_an_error_in_a_stream_has_what_a_status_has(stub: Stub) -> None:
-    bad = infer_request(y=("FP64", [1.0]))
-    bad.id = "9"
-    [answer] = [answer async for answer in stub.stream(iter([bad]))]
-    told = answer.error_message
-    assert told.startswith("[request id: 9] INVALID_ARGUMENT (INVALID_INPUT): inputs[0].name: 'y' is no input")
-    parameters = {name: value.string_param for name, value in answer.infer_response.parameters.items()}
-    assert parameters == {"code": "INVALID_ARGUMENT", "reason": "INVALID_INPUT", "field": "inputs[0].name"}
-    assert (answer.infer_response.id, answer.infer_response.model_name) == ("9", "m1")
-
-
-def test_an_error_of_a_busy_server_says_when_to_try_again() -> None:
-    answer = failed_answer(request(1, id="3"), QuotaError("too many rows", tenant="t", retry_after=1.25))
-    assert answer.infer_response.parameters["retry_after_ms"].int64_param == 1250
-    assert answer.error_message == "[request id: 3] RESOURCE_EXHAUSTED (QUOTA_EXCEEDED): too many rows"
-
-
-async def test_a_stream_ends_with_the_status_where_that_is_asked_for(stub: Stub) -> None:
-    call = stub.stream(iter([request(1), request(1, model="nobodys")]), ("triton_grpc_error", "true"))
-    assert numbers((await call.read()).infer_response) == [2]
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call.read()
-    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
-
-
-async def test_a_body_that_is_no_message_ends_a_stream_behind_the_answers_before_it(stub: Stub) -> None:
-    call = stub.stream(iter([request(1), b"\xff\xff"]))
-    assert numbers((await call.read()).infer_response) == [2]
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call.read()
-    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-
-
-async def test_each_request_of_a_stream_is_answered_before_the_next_is_sent(stub: Stub) -> None:
-    call = stub.stream()
-    for number in range(20):
-        await call.write(request(number))
-        assert numbers((await asyncio.wait_for(call.read(), 20)).infer_response) == [2 * number]
-    await call.done_writing()
-    assert await call.read() is grpc.aio.EOF
-
-
-async def test_a_stream_is_read_only_a_little_ahead(stub: Stub, predictor: FakePredictor) -> None:
-    predictor.hold()
-    call = stub.stream(iter([request(number) for number in range(50)]))
-    reading = asyncio.create_task(call.read())
-    await asyncio.to_thread(predictor.started.acquire)
-    await asyncio.sleep(0.3)
-    assert predictor.parsed <= 4
-    predictor.release()
-    await reading
-    call.cancel()
 
 
 async def test_an_error_has_the_details_of_all_errors_and_names_the_requests_own_field(stub: Stub) -> None:
