@@ -63,7 +63,9 @@ def _named(kind: type[Message]) -> Message:
     """A request with the name of something that does not exist: what deletes and cancels is to find nothing."""
     message = kind()
     for field in message.DESCRIPTOR.fields:
-        if field.name in ("name", "model"):
+        if field.name in ("model", "train_job") and field.message_type:
+            getattr(message, field.name).name = _NO_MODEL
+        elif field.name in ("name", "model"):
             setattr(message, field.name, _NO_MODEL)
         elif field.name == "page_size":
             setattr(message, field.name, 3)
