@@ -135,5 +135,6 @@ def test_what_people_say_of_a_model_is_shown(site: Site, browsing: Browsing) -> 
         assert page.get_by_text("<b>of May</b>").is_visible()
         page = browsing.open(site.url("#/models"))
         page.get_by_text(f"{site.model} · reviews@production").wait_for()
+        assert page.get_by_text("verdict accuracy, test").count() > 0
         client.models.delete_alias("reviews@production")
         client.models.update(site.model, description="", labels={})

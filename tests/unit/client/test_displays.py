@@ -24,6 +24,7 @@ EPOCH = pb.EpochMetrics(
     best=True,
     train={"label.accuracy": 0.9, "label.loss": 0.2},
     validation={"label.accuracy": 0.8},
+    validation_metric="label.accuracy",
     train_seconds=1.5,
 )
 ENCODE = pb.EncodeProgress(
@@ -117,6 +118,7 @@ def test_the_summary_ends_with_the_next_command() -> None:
     job.end_time.FromSeconds(225)
     text = summary(job)
     assert text.startswith("trainJobs/j1 succeeded in 2:05\n")
+    assert "best epoch by label.accuracy: 2 (train / validation / test)" in text
     assert "label.accuracy: 0.9000 / 0.8000 / –" in text
     assert text.endswith("next: headstart predict models/m1 --data FILE --output predictions.csv")
 

@@ -39,7 +39,7 @@ export function showModels(root, { signal }) {
 function table(models) {
   const columns = ["Model", "Predicts", "Best metric", { text: "Size", numeric: true }, "Published"];
   const rows = models.map((model) => {
-    const best = bestMetric({ spec: model.spec, bestEpoch: model.metrics }, true);
+    const best = bestMetric({ bestEpoch: model.metrics }, true);
     return [
       h(
         "span",
