@@ -157,7 +157,7 @@ ROWS: Mapping[str, Row] = {
     "TrainingService.PauseTrainJob": _of_job(training.PauseTrainJobRequest),
     "TrainingService.ResumeTrainJob": _of_job(training.ResumeTrainJobRequest),
     "TrainingService.DeleteTrainJob": _of_job(training.DeleteTrainJobRequest),
-    "TrainingService.PlanTrainJob": _training(message=training.PlanTrainJobRequest),
+    "TrainingService.PlanTrainJob": _training(grpc.StatusCode.OK, training.PlanTrainJobRequest),
     "PredictionService.Predict": _hidden(
         lambda names: prediction.PredictRequest(model=f"models/{names.model}"),
         lambda names: prediction.PredictRequest(model=f"models/{names.alias}"),
