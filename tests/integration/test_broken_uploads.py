@@ -53,6 +53,26 @@ def test_a_client_goes_on_with_its_upload_after_its_server_was_killed(server: Ru
     assert not list((server.state / "datasets").glob(".*.part"))
 
 
+@pytest.mark.parametrize("upload_id", ["", "u/1"])
+def test_a_call_that_is_cut_publishes_nothing(server: RunningServer, upload_id: str) -> None:
+    """Though its rows would be a data set, and nobody has said what the whole is."""
+
+    def parts() -> Iterator[pb.UploadDatasetRequest]:
+        yield pb.UploadDatasetRequest(header=pb.DatasetHeader(display_name="rows.csv", upload_id=upload_id))
+        yield pb.UploadDatasetRequest(chunk=DATA[:4015])
+        time.sleep(0.02)  # so that it has arrived
+        raise ConnectionError
+
+    with grpc.insecure_channel(server.address) as channel:
+        stub = stub_of(dataset_pb2_grpc.DatasetServiceStub, channel)
+        for _ in range(25):
+            with pytest.raises(grpc.RpcError):
+                stub.UploadDataset(parts())
+        time.sleep(0.5)
+        assert not stub.ListDatasets(pb.ListDatasetsRequest()).datasets
+    assert len(list((server.state / "datasets").glob(".*.part"))) == bool(upload_id)
+
+
 def test_a_call_goes_on_from_an_offset_and_says_how_much_there_is(server: RunningServer) -> None:
     digest = hashlib.sha256(DATA).hexdigest()
 

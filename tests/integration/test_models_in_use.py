@@ -137,13 +137,13 @@ def test_models_are_updated_by_a_mask_and_filtered(channel: grpc.Channel, models
         return [model.name for model in called(channel, "ModelService.ListModels", request).answer.models]
 
     first, second = (job.model for job in models)
-    updated = update(first, ["labels"], labels={"team": "search", "stage": "trial"}, description="not taken").answer
-    assert (dict(updated.labels), updated.display_name) == ({"team": "search", "stage": "trial"}, "seed 1")
+    updated = update(first, ["labels"], labels={"team": "retrieval", "stage": "trial"}, description="not taken").answer
+    assert (dict(updated.labels), updated.display_name) == ({"team": "retrieval", "stage": "trial"}, "seed 1")
     updated = update(first, ["labels.stage", "display_name"], labels={"stage": "live"}, display_name="reviews").answer
-    assert (dict(updated.labels), updated.display_name) == ({"team": "search", "stage": "live"}, "reviews")
-    assert dict(update(first, ["labels.stage"]).answer.labels) == {"team": "search"}
+    assert (dict(updated.labels), updated.display_name) == ({"team": "retrieval", "stage": "live"}, "reviews")
+    assert dict(update(first, ["labels.stage"]).answer.labels) == {"team": "retrieval"}
     refused(update(first, ["digest"]), grpc.StatusCode.INVALID_ARGUMENT, "display_name, description, labels or labels.")
-    assert listed('labels.team = "search"') == [first]
+    assert listed('labels.team = "retrieval"') == [first]
     assert listed(f'job = "{models[1].name}"') == [second]
     assert listed("display_name = reviews") == [first]
     assert listed('display_name = "seed 1"') == []  # it was renamed

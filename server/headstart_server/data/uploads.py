@@ -242,6 +242,11 @@ class Upload:
         """Bytes received, in this call and before."""
         return self._file.size
 
+    @property
+    def has_announced_bytes(self) -> bool:
+        """Whether they are whole for certain: the digest is that which was announced."""
+        return self._file.sha256 == self._announced.sha256
+
     def finish(self, check: Callable[[Dataset], None] = lambda dataset: None) -> Dataset:
         """Publishes as `Uploads.publish`; raises InvalidInputError if the digest differs or the file cannot be read."""
         announced = self._announced
