@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks test-kserve check lint types imports contract protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
+.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks test-kserve test-stubs test-languages check lint types imports contract freeze protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,10 +109,23 @@ types: $(VENV)/.dev ## static types
 imports: $(VENV)/.dev ## the layers of the house
 	$(BIN)/lint-imports --no-cache
 
-contract: $(VENV)/.dev ## buf lint, and buf breaking against the last release
+FROZEN := protos/headstart.binpb
+
+contract: $(VENV)/.dev ## buf lint, buf breaking against what `make freeze` wrote, and AIP rules where Go is installed
 	$(BIN)/buf lint protos
-	@tag=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || { echo "no release yet: nothing to break"; exit 0; }; \
-		$(BIN)/buf breaking protos --against ".git#tag=$$tag,subdir=protos"
+	@test -f $(FROZEN) || echo "$(FROZEN) is not there: nothing to break"
+	@test ! -f $(FROZEN) || $(BIN)/buf breaking protos --against $(FROZEN)
+	$(BIN)/python -m pytest tests/languages/test_aip.py --quiet
+
+freeze: $(VENV)/.dev ## write the contract as it is into protos/headstart.binpb: nobody may break it from then on
+	$(BIN)/buf lint protos
+	$(BIN)/buf build protos --exclude-source-info --output $(FROZEN)
+
+test-stubs: $(VENV)/.dev ## generate and compile stubs in Go, Java, TypeScript and Rust, of those that are installed
+	$(BIN)/python -m pytest tests/languages/test_stubs.py
+
+test-languages: $(VENV)/.dev ## have the examples in Go, Java and Node call a server; COUNT=1000 bad requests of each kind
+	HEADSTART_REFUSALS=$(or $(COUNT),1000) $(BIN)/python -m pytest tests/languages
 
 protos: $(VENV)/.dev ## generate the Python stubs
 	$(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=client --pyi_out=client --grpc_python_out=client \

@@ -45,7 +45,7 @@ def run(bench: Bench) -> Report:
     data_root, rows = bench.scratch / "data", range(bench.pick(1_000, 200))
     with running_server(bench.scratch / "state", data_root) as address:
         train = write_csv(data_root / "train.csv", take(found.train, rows))
-        texts = _Texts(list(found.test["text"]))
+        texts = Texts(list(found.test["text"]))
         with headstart.Client(address) as client, health_check(address) as check:
             model = follow(client, text_spec("text", "label", trainer={"epochs": 5}), train).model
             alone = _alone(client, check, model, texts, bench.pick(300, 60))
@@ -64,7 +64,7 @@ def run(bench: Bench) -> Report:
     )
 
 
-class _Texts:
+class Texts:
     """Texts that nobody has seen, however often one asks."""
 
     def __init__(self, texts: list[str]) -> None:
@@ -75,7 +75,7 @@ class _Texts:
         return unseen(random.Random(self._seed).choices(self._texts, k=count), self._seed)
 
 
-class _Raw:
+class Raw:
     """The encoder's forward pass in this process, on token ids that are ready."""
 
     def __init__(self) -> None:
@@ -102,10 +102,10 @@ class _Raw:
 
 
 def _alone(
-    client: headstart.Client, check: Callable[[], object], model: str, texts: _Texts, repetitions: int
+    client: headstart.Client, check: Callable[[], object], model: str, texts: Texts, repetitions: int
 ) -> dict[str, Sample]:
     """One caller; served, raw and empty calls take turns over the same texts."""
-    raw = _Raw()
+    raw = Raw()
     current = texts.next(1)
 
     def served() -> float:
@@ -121,9 +121,9 @@ def _alone(
     return interleaved(contenders, repetitions // _IN_A_ROW, warm_up=2, in_a_row=1 + _IN_A_ROW)
 
 
-async def _many(address: str, model: str, texts: _Texts, repetitions: int, rounds: int) -> dict[str, Sample]:
+async def _many(address: str, model: str, texts: Texts, repetitions: int, rounds: int) -> dict[str, Sample]:
     """Seconds per text with many callers, in turns with raw batches of as many."""
-    raw, rows = _Raw(), _CALLERS * rounds
+    raw, rows = Raw(), _CALLERS * rounds
     found: dict[str, list[float]] = {_RAW_MANY: [], _RAW_MANY + _SINGLE: [], _SERVED_MANY: []}
     async with headstart.AsyncClient(address) as client:
         for _ in range(1 + repetitions):

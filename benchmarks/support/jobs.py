@@ -80,7 +80,7 @@ def follow(
         _note(job, event)
         if event.sequence == 1 and on_start is not None:
             on_start(event.job)
-        if event.state_change.to == TrainJob.STATE_SUCCEEDED:
+        if event.state_change.state == TrainJob.STATE_SUCCEEDED:
             job.seconds = time.perf_counter() - start
     run.result()
     return job

@@ -23,13 +23,14 @@ def running_server(
     model_root: Path | None = None,
     http_port: int | None = None,
     flags: Sequence[str] = (),
+    module: str = "headstart_server.app",
 ) -> Iterator[str]:
     """The address of a server over fresh state; raises RuntimeError with its log's end if it does not start."""
     state_dir.mkdir(parents=True, exist_ok=True)
     data_root.mkdir(parents=True, exist_ok=True)
     address = f"127.0.0.1:{free_port()}"
     log = state_dir / "server.log"
-    command = [sys.executable, "-m", "headstart_server.app", "--state-dir", str(state_dir)]
+    command = [sys.executable, "-m", module, "--state-dir", str(state_dir)]
     command += ["--data-root", str(data_root), "--port", address.rsplit(":", 1)[1], "--log-level", "warning"]
     command += ["--model-root", str(model_root)] if model_root is not None else []
     command += ["--http-port", str(http_port)] if http_port is not None else ["--no-http"]

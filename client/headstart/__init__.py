@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from headstart.programs.export import Exported
     from headstart.programs.retry import RetryPolicy
     from headstart.train_run import TrainRun
+    from headstart.values.details import JobDetails
     from headstart.values.embeddings import Embeddings
     from headstart.values.predictions import Output, Predictions
 
@@ -65,6 +66,7 @@ __all__ = [
     "Internal",
     "InvalidArgument",
     "JobCancelled",
+    "JobDetails",
     "JobFailed",
     "NotFound",
     "OutOfRange",
@@ -92,6 +94,7 @@ _HOMES = {
     "RetryPolicy": "headstart.programs.retry",
     "TrainRun": "headstart.train_run",
     "Embeddings": "headstart.values.embeddings",
+    "JobDetails": "headstart.values.details",
     "Output": "headstart.values.predictions",
     "Predictions": "headstart.values.predictions",
 }

@@ -8,16 +8,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headstart.async_collection import AsyncArtifacts, AsyncCollection, AsyncJobs, AsyncListing
+from headstart.async_collection import (
+    AsyncArtifacts,
+    AsyncCollection,
+    AsyncExportJobs,
+    AsyncJobs,
+    AsyncListing,
+    AsyncModels,
+)
 from headstart.async_train_run import AsyncTrainRun
 from headstart.programs import resources
 from headstart.programs.dataset_source import Data, TrainingData
 from headstart.programs.download import Received
-from headstart.programs.embed import embed
+from headstart.programs.embed import embed, embed_stream
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
 from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
-from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
+from headstart.programs.predict import PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
 from headstart.programs.upload import Progress, upload_path
@@ -25,9 +32,9 @@ from headstart.sinks.recorder import Recorder
 from headstart.sinks.sink import Sink
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
-from headstart.v1.model_pb2 import Model
 from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
-from headstart.v1.training_pb2 import TrainJobPlan
+from headstart.v1.training_pb2 import PlanTrainJobResponse
+from headstart.values.details import JobDetails
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike
 from headstart.values.names import full_name
@@ -48,6 +55,7 @@ class AsyncClient:
 
     Attributes:
         jobs, models, datasets, artifacts, embedding_spaces: `list()`, `get(name)` and `delete(name)` of each kind.
+        export_jobs: `list()`, `get(name)`, `watch(name)` and `cancel(name)` of exports that wait, run or have ended.
     """
 
     def __init__(
@@ -75,10 +83,11 @@ class AsyncClient:
         self.address = connection.address
         self._retry = retry or RetryPolicy()
         self._driver = AsyncDriver(connection, timeout, Outages(self._retry, timeout).ridden_out)
-        self.jobs = AsyncJobs(self._driver, resources.JOBS)
-        self.models: AsyncCollection[Model] = AsyncCollection(self._driver, resources.MODELS)
+        self.jobs = AsyncJobs(self._driver, self._retry)
+        self.models = AsyncModels(self._driver, resources.MODELS)
         self.datasets: AsyncCollection[Dataset] = AsyncCollection(self._driver, resources.DATASETS)
         self.artifacts = AsyncArtifacts(self._driver, resources.ARTIFACTS)
+        self.export_jobs = AsyncExportJobs(self._driver, self._retry)
         self.embedding_spaces: AsyncListing[EmbeddingSpace] = AsyncListing(self._driver, resources.SPACES)
 
     async def __aenter__(self) -> AsyncClient:
@@ -103,8 +112,10 @@ class AsyncClient:
         test: Data | None = None,
         request_id: str | None = None,
         display_name: str | None = None,
+        details: JobDetails | None = None,
         on_upload: Progress | None = None,
         sinks: Sequence[Sink] = (),
+        initial_model: str = "",
     ) -> AsyncTrainRun:
         """Start a job and follow it. Returns once the job exists.
 
@@ -117,8 +128,10 @@ class AsyncClient:
             self._retry,
             request_id=request_id,
             display_name=display_name,
+            details=details,
             progress=on_upload,
             recorder=recorder,
+            initial_model=initial_model,
         )
         return await AsyncTrainRun.started(self._driver, self._driver.stream(events), self._retry, recorder)
 
@@ -130,13 +143,19 @@ class AsyncClient:
         return AsyncTrainRun(self._driver, events, name, self._retry, after_sequence, recorder)
 
     async def plan(
-        self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None
-    ) -> TrainJobPlan:
+        self,
+        spec: Spec,
+        data: Data | None = None,
+        validation: Data | None = None,
+        test: Data | None = None,
+        initial_model: str = "",
+    ) -> PlanTrainJobResponse:
         """Resolve a spec against its data without training: every `auto` with its value and origin.
 
         `spec_yaml` of the answer is the spec in the current spelling; without data it is only read.
         """
-        return await self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
+        rows = TrainingData(data, validation, test)
+        return await self._driver.run(plan(spec, rows, self._retry, initial_model=initial_model))
 
     async def predict(
         self,
@@ -162,11 +181,17 @@ class AsyncClient:
         probabilities: bool = True,
         top_k: int = 0,
         embedding_reuse: str = "exact",
+        errors: str = "raise",
+        skip_bad_rows: bool = False,
     ) -> AsyncIterator[Predictions]:
-        """Predict any number of batches in order. An ordinary iterable is read on another thread."""
+        """Predict any number of batches in order. An ordinary iterable is read on another thread.
+
+        With `errors="return"` a batch that the server refuses has its `error` in its place, and the stream goes on.
+        `skip_bad_rows` leaves out rows that cannot be read, and tells them in `row_errors`.
+        """
         items = blocking(batches) if isinstance(batches, AsyncIterable) else batches
-        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), items)
-        return self._driver.stream(predict_stream(source))
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.stream(predict_stream(options, items, errors, skip_bad_rows))
 
     async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.
@@ -175,6 +200,18 @@ class AsyncClient:
         `embeddingSpaces/{id}`, says otherwise.
         """
         return await self._driver.run(embed(feature, rows, embedding_space))
+
+    def embed_stream(
+        self,
+        feature: FeatureLike,
+        batches: Iterable[Rows | Sequence[Any]] | AsyncIterable[Rows | Sequence[Any]],
+        embedding_space: str = "",
+        *,
+        errors: str = "raise",
+    ) -> AsyncIterator[Embeddings]:
+        """Embed any number of batches, in order: columns of tables, or lists of values; see `predict_stream`."""
+        items = blocking(batches) if isinstance(batches, AsyncIterable) else batches
+        return self._driver.stream(embed_stream(feature, items, embedding_space, errors))
 
     async def export(
         self,
@@ -185,7 +222,10 @@ class AsyncClient:
         on_progress: OnProgress | None = None,
         on_download: Received | None = None,
     ) -> Exported:
-        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified."""
+        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified.
+
+        The export goes on where the caller leaves: `export_jobs` lists, watches and cancels it.
+        """
         request = export_request(full_name(resources.MODELS.collection, model), format, head_only)
         directory = Path(output_dir) if output_dir is not None else None
         return await self._driver.run(export_to(request, directory, self._retry, on_progress, on_download))

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from headstart.collection import Artifacts, Collection, Jobs, Listing
+from headstart.collection import Artifacts, Collection, ExportJobs, Jobs, Listing, Models
 from headstart.programs import resources
 from headstart.programs.dataset_source import Data, TrainingData
 from headstart.programs.download import Received
-from headstart.programs.embed import embed
+from headstart.programs.embed import embed, embed_stream
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
 from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
-from headstart.programs.predict import Batches, PredictOptions, predict, predict_stream
+from headstart.programs.predict import PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.train import plan, train
 from headstart.programs.upload import Progress, upload_path
@@ -25,9 +25,9 @@ from headstart.sinks.sink import Sink
 from headstart.train_run import TrainRun
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
-from headstart.v1.model_pb2 import Model
 from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
-from headstart.v1.training_pb2 import TrainJobPlan
+from headstart.v1.training_pb2 import PlanTrainJobResponse
+from headstart.values.details import JobDetails
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike
 from headstart.values.names import full_name
@@ -61,6 +61,7 @@ class Client:
 
     Attributes:
         jobs, models, datasets, artifacts, embedding_spaces: `list()`, `get(name)` and `delete(name)` of each kind.
+        export_jobs: `list()`, `get(name)`, `watch(name)` and `cancel(name)` of exports that wait, run or have ended.
     """
 
     def __init__(
@@ -88,10 +89,11 @@ class Client:
         self.address = connection.address
         self._retry = retry or RetryPolicy()
         self._driver = Driver(connection, timeout, Outages(self._retry, timeout).ridden_out)
-        self.jobs = Jobs(self._driver, resources.JOBS)
-        self.models: Collection[Model] = Collection(self._driver, resources.MODELS)
+        self.jobs = Jobs(self._driver, self._retry)
+        self.models = Models(self._driver, resources.MODELS)
         self.datasets: Collection[Dataset] = Collection(self._driver, resources.DATASETS)
         self.artifacts = Artifacts(self._driver, resources.ARTIFACTS)
+        self.export_jobs = ExportJobs(self._driver, self._retry)
         self.embedding_spaces: Listing[EmbeddingSpace] = Listing(self._driver, resources.SPACES)
 
     def __enter__(self) -> Client:
@@ -116,8 +118,10 @@ class Client:
         test: Data | None = None,
         request_id: str | None = None,
         display_name: str | None = None,
+        details: JobDetails | None = None,
         on_upload: Progress | None = None,
         sinks: Sequence[Sink] = (),
+        initial_model: str = "",
     ) -> TrainRun:
         """Start a job and follow it. Returns once the job exists.
 
@@ -129,9 +133,11 @@ class Client:
             test: rows to test on; default a split of `data`.
             request_id: the same id and body give the same job; default a new one per call.
             display_name: a name for people.
+            details: description, labels, priority and times.
             on_upload: called with bytes sent and bytes in all.
             sinks: where events are written to, too (`headstart.sinks`), each a new one. One that fails is logged,
                 kept in `TrainRun.sink_failures`, and disturbs nothing else.
+            initial_model: a published model, or an alias, whose weights the training begins from.
 
         Raises:
             InvalidArgument: a bad spec or bad data, with the field, what was given and what would be right.
@@ -144,8 +150,10 @@ class Client:
             self._retry,
             request_id=request_id,
             display_name=display_name,
+            details=details,
             progress=on_upload,
             recorder=recorder,
+            initial_model=initial_model,
         )
         return TrainRun.started(self._driver, self._driver.stream(events), self._retry, recorder)
 
@@ -157,13 +165,19 @@ class Client:
         return TrainRun(self._driver, events, name, self._retry, after_sequence, recorder)
 
     def plan(
-        self, spec: Spec, data: Data | None = None, validation: Data | None = None, test: Data | None = None
-    ) -> TrainJobPlan:
+        self,
+        spec: Spec,
+        data: Data | None = None,
+        validation: Data | None = None,
+        test: Data | None = None,
+        initial_model: str = "",
+    ) -> PlanTrainJobResponse:
         """Resolve a spec against its data without training: every `auto` with its value and origin.
 
         `spec_yaml` of the answer is the spec in the current spelling; without data it is only read.
         """
-        return self._driver.run(plan(spec, TrainingData(data, validation, test), self._retry))
+        rows = TrainingData(data, validation, test)
+        return self._driver.run(plan(spec, rows, self._retry, initial_model=initial_model))
 
     def predict(
         self,
@@ -189,10 +203,16 @@ class Client:
         probabilities: bool = True,
         top_k: int = 0,
         embedding_reuse: str = "exact",
+        errors: str = "raise",
+        skip_bad_rows: bool = False,
     ) -> Iterator[Predictions]:
-        """Predict any number of batches, in order. `batches` is read on another thread, somewhat ahead."""
-        source = Batches(PredictOptions(model, probabilities, top_k, embedding_reuse), batches)
-        return self._driver.stream(predict_stream(source))
+        """Predict any number of batches, in order. `batches` is read on another thread, somewhat ahead.
+
+        With `errors="return"` a batch that the server refuses has its `error` in its place, and the stream goes on.
+        `skip_bad_rows` leaves out rows that cannot be read, and tells them in `row_errors`.
+        """
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.stream(predict_stream(options, batches, errors, skip_bad_rows))
 
     def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.
@@ -201,6 +221,17 @@ class Client:
         `embeddingSpaces/{id}`, says otherwise.
         """
         return self._driver.run(embed(feature, rows, embedding_space))
+
+    def embed_stream(
+        self,
+        feature: FeatureLike,
+        batches: Iterable[Rows | Sequence[Any]],
+        embedding_space: str = "",
+        *,
+        errors: str = "raise",
+    ) -> Iterator[Embeddings]:
+        """Embed any number of batches, in order: columns of tables, or lists of values; see `predict_stream`."""
+        return self._driver.stream(embed_stream(feature, batches, embedding_space, errors))
 
     def export(
         self,
@@ -211,7 +242,10 @@ class Client:
         on_progress: OnProgress | None = None,
         on_download: Received | None = None,
     ) -> Exported:
-        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified."""
+        """Export a model as `onnx` or `torchscript` and, where `output_dir` is given, download its files, verified.
+
+        The export goes on where the caller leaves: `export_jobs` lists, watches and cancels it.
+        """
         request = export_request(full_name(resources.MODELS.collection, model), format, head_only)
         directory = Path(output_dir) if output_dir is not None else None
         return self._driver.run(export_to(request, directory, self._retry, on_progress, on_download))

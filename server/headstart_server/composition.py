@@ -27,6 +27,8 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines.envelopes import RaySettings, RuntimeSettings
 from headstart_server.engines.retention import Limits as RetentionLimits
 from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.jobs.export_process import ExportProcesses
+from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.identity import Identity
 from headstart_server.jobs.process import WorkerPool
@@ -48,6 +50,7 @@ from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
 from headstart_server.service.measurements import readings_of
+from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
 from headstart_server.service.quota_file import QuotaFile
@@ -116,12 +119,10 @@ class App:
         self.supervisor = self._supervisor(runtime)
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
-        self.exports = Exports(
-            self.tenants.artifacts_of,
-            replace(runtime, precisions=settled_precisions()),
-            self.executors.files,
-            settings.concurrent_exports,
-        )
+        self.export_jobs = ExportStore(self.jobs.database, self.identity.name, settings.lease_seconds)
+        exporting = replace(runtime, precisions=settled_precisions())
+        processes = ExportProcesses(self.tenants.artifacts_of, exporting, self.executors.files)
+        self.exports = Exports(self.export_jobs, processes, self.executors, settings.concurrent_exports)
         self.health, self.calls = Health(), Calls(_MOST_CALLS)
         servicers = self._servicers(sources)
         self._protect()
@@ -165,6 +166,7 @@ class App:
         if self.http is not None:
             self.http.bind()
         await self.supervisor.start()
+        await self.exports.start()
         await self.server.start()
         metrics.register(*self.readings)
         if self.http is not None:
@@ -175,7 +177,7 @@ class App:
         watched = [*self.credentials.watched, *([self.certificates] if self.certificates is not None else [])]
         work = [
             self.readiness.run(),
-            Retention(self.storage, self.settings, self.tenants, self.jobs).run(),
+            Retention(self.storage, self.settings, self.tenants, self.jobs, self.export_jobs).run(),
             keep_current(watched, self.executors.credentials),
             *([self._quota_file.watch()] if self._quota_file is not None else []),
         ]
@@ -194,8 +196,7 @@ class App:
             task.cancel()
         grace = self.settings.stop_grace
         stops = [self.server.stop(grace), *([self._stop_http(self.http)] if self.http is not None else [])]
-        await asyncio.gather(*stops, self.supervisor.close(grace))
-        await self.exports.close()
+        await asyncio.gather(*stops, self.supervisor.close(grace), self.exports.close())
         self.jobs.close()
         self.batcher.close()
         self.executors.close()
@@ -246,23 +247,21 @@ class App:
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, tenants, runtime, executors = self.settings, self.tenants, self.runtime, self.executors
-        pool = ModelPool(
-            tenants.models_of, runtime.encoder_store, runtime.device, settings.model_pool_bytes, runtime.image_limits
-        )
-        training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors)
-        most_rows, quotas = settings.max_predict_rows, self.quotas
+        device, limits = runtime.device, runtime.image_limits
+        pool = ModelPool(tenants.models_of, runtime.encoder_store, device, settings.model_pool_bytes, limits)
+        names, most_rows, quotas = ModelNames.of(self.jobs, executors), settings.max_predict_rows, self.quotas
+        training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors, names)
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
-        models = ModelService(tenants, pool, executors)
+        embeddings = EmbeddingService(tenants, self.batcher, most_rows, executors, quotas)
+        models = ModelService(tenants, pool, executors, names)
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(predictions),
-            "ExportService": ExportServicer(ExportService(self.exports, tenants, executors)),
+            "PredictionService": PredictionServicer(predictions, names),
+            "ExportService": ExportServicer(ExportService(self.exports, self.export_jobs, tenants, executors), names),
             "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors, quotas)),
-            "ModelService": ModelServicer(models),
-            "GRPCInferenceService": InferenceServicer(models, predictions, lambda: not self.calls.stopping),
-            "EmbeddingService": EmbeddingServicer(
-                EmbeddingService(tenants, self.batcher, most_rows, executors, quotas), executors.rows
-            ),
+            "ModelService": ModelServicer(models, names),
+            "GRPCInferenceService": InferenceServicer(models, predictions, names, lambda: not self.calls.stopping),
+            "EmbeddingService": EmbeddingServicer(embeddings, executors.rows),
             "ServerService": ServerServicer(sources, self._limits(), executors.files),
         }
 

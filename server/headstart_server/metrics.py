@@ -66,6 +66,12 @@ RPC_SECONDS = _histogram(
 RPCS_IN_FLIGHT = _gauge(
     "headstart_rpcs_in_flight", "RPCs that are being answered, open streams included.", "service", "method"
 )
+STREAM_FAILURES = _counter(
+    "headstart_stream_failures_total",
+    "Requests of PredictStream and EmbedStream that were answered with an error in their place.",
+    "method",
+    "code",
+)
 UPLOADS = _gauge("headstart_uploads_in_progress", "Files that are being received.")
 EXECUTOR_CALLS = _reading(
     "headstart_executor_calls", "Calls on the server's threads and in the line before them.", "executor"
@@ -195,11 +201,11 @@ POOL_EVICTIONS = _counter("headstart_model_pool_evictions_total", "Live models d
 POOL_MODELS = _gauge("headstart_model_pool_models", "Live models.")
 POOL_BYTES = _gauge("headstart_model_pool_bytes", "Weights of the live models' pretrained encoders.")
 POOL_LIMIT = _reading("headstart_model_pool_bytes_limit", "--model-pool-bytes.")
-EXPORTS_IN_PROGRESS = _gauge("headstart_exports_in_progress", "Exports that wait for their turn or run.")
+EXPORTS_IN_PROGRESS = _reading("headstart_exports_in_progress", "Exports in the job database that wait or run.")
 EXPORTS_LIMIT = _reading("headstart_running_exports_limit", "How many exports run at the same time.")
 EXPORTS = _counter(
     "headstart_exports_total",
-    "Exports ended: `published`, `failed`, `died` (their process), or `left` (their caller).",
+    "Exports ended: `published`, `failed`, `died` (their process), or `cancelled`.",
     "format",
     "outcome",
 )

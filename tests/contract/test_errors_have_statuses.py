@@ -39,6 +39,8 @@ STATUSES = {
     "TrainingFailedError": "FAILED_PRECONDITION",
     "UnavailableError": "UNAVAILABLE",
     "PausedError": "CANCELLED",
+    "BadCellError": "INVALID_ARGUMENT",
+    "UnexpectedError": "INTERNAL",
     "UnauthenticatedError": "UNAUTHENTICATED",
 }
 PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -61,7 +63,7 @@ def test_every_domain_error_has_the_status_that_clients_act_on() -> None:
 
 
 def _raised(kind: type[HeadstartError]) -> HeadstartError:
-    return InvalidInputError(Violation("a", "b")) if kind is InvalidInputError else kind("x")
+    return kind(Violation("a", "b")) if issubclass(kind, InvalidInputError) else kind("x")
 
 
 def test_bad_input_carries_every_field_with_its_fix() -> None:

@@ -10,10 +10,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from headstart.values.table import table_of
+from headstart_server.data.features.cells import Where, split_items
+from headstart_server.data.features.vector import VectorStatistics, transform
 from headstart_server.data.spellings import Spellings
+from headstart_server.data.tables import table_of_arrow
+from headstart_server.rpc.tables import arrow_table
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +69,54 @@ def test_a_model_finds_the_values_of_any_other_path(name: str, tmp_path: Path, d
         for asked, texts in arrived.items():
             found = [None if text is None else known.find(text) for text in texts]
             assert found == labels, f"{trained} {labels}, {asked} {texts}"
+
+
+_LISTS = st.lists(TYPES["texts"], max_size=4)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(st.one_of(st.none(), _LISTS), min_size=1, max_size=8))
+def test_sets_hold_the_same_items_by_every_path(tmp_path: Path, cells: list[list[str] | None]) -> None:
+    rows = "\n".join(json.dumps({"row": row, COLUMN: cell}) for row, cell in enumerate(cells))
+    for path, texts in {
+        "JSON Lines": _read(tmp_path / "a.jsonl", rows),
+        "rows": texts_of_rows({COLUMN: cells}),
+        "sets": texts_of_rows({COLUMN: [cell if cell is None else set(cell) for cell in cells]}),
+        "Arrow": texts_of_rows(pa.table({COLUMN: pa.array(cells, pa.list_(pa.string()))})),
+    }.items():
+        found = [None if text is None else set(split_items(text, None)) for text in texts]
+        assert found == [None if cell is None else set(cell) for cell in cells], path
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), width=st.integers(1, 4))
+def test_vectors_are_the_same_numbers_whichever_way_they_travel(
+    tmp_path: Path, data: st.DataObject, width: int
+) -> None:
+    number = st.floats(allow_nan=False, allow_infinity=False, width=32)
+    vectors = data.draw(st.lists(st.lists(number, min_size=width, max_size=width), min_size=1, max_size=6))
+    expected = np.array(vectors, np.float32)
+    statistics = VectorStatistics(width, None)
+    rows = "\n".join(json.dumps({COLUMN: vector}) for vector in vectors)
+    sent = (vectors, list(expected), list(expected.astype(float)), pa.array(list(expected), pa.list_(pa.float32())))
+    arrived = {
+        "CSV": _read(tmp_path / "a.csv", _csv([" ".join(map(repr, vector)) for vector in vectors])),
+        "JSON Lines": _read(tmp_path / "a.jsonl", rows),
+        **{
+            f"rows {place}": texts_of_rows(pa.table({COLUMN: way}) if isinstance(way, pa.Array) else {COLUMN: way})
+            for place, way in enumerate(sent)
+        },
+    }
+    for path, texts in arrived.items():
+        found = transform(pa.array(texts, pa.large_string()), statistics, _WHERE)
+        assert (found == expected).all(), path
+    message = arrow_table(table_of({COLUMN: expected}), "table")
+    for whole in (True, False):
+        column = table_of_arrow(message, "table", vectors=whole).rows.column(COLUMN).combine_chunks()
+        assert (transform(column, statistics, _WHERE) == expected).all()
+
+
+_WHERE = Where("table", COLUMN, lambda row: f"row {row + 1}")
 
 
 def _read(path: Path, text: str) -> list[str | None]:

@@ -55,11 +55,11 @@ def _logs(history: History, ending: Ending) -> Iterator[str]:
             if not event.HasField("state_change"):
                 continue
             change = event.state_change
-            if getattr(change, "from") != before:
+            if change.previous_state != before:
                 yield f"{name}: event {event.sequence} does not follow {pb.TrainJob.State.Name(before)}"
             if before in _ENDED:
                 yield f"{name}: event {event.sequence} comes after its end"
-            before = change.to
+            before = change.state
         if before != ending.jobs[name].state:
             yield f"{name}: its log ends {pb.TrainJob.State.Name(before)}, and the job is another"
 

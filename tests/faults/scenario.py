@@ -95,7 +95,7 @@ class Scenario:
         self.history.seen.append(seen)
         for event in client.watch(job, after_sequence=after):
             seen.events.append(event)
-            if event.state_change.to in _ENDED:
+            if event.state_change.state in _ENDED:
                 return event.sequence, True
             if len(seen.events) >= most:
                 break

@@ -63,7 +63,9 @@ def _named(kind: type[Message]) -> Message:
     """A request with the name of something that does not exist: what deletes and cancels is to find nothing."""
     message = kind()
     for field in message.DESCRIPTOR.fields:
-        if field.name in ("name", "model"):
+        if field.name in ("model", "train_job") and field.message_type:
+            getattr(message, field.name).name = _NO_MODEL
+        elif field.name in ("name", "model"):
             setattr(message, field.name, _NO_MODEL)
         elif field.name == "page_size":
             setattr(message, field.name, 3)
@@ -73,7 +75,7 @@ def _named(kind: type[Message]) -> Message:
 def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
     rows = reviews.make_rows(8)
     inputs = table_of(columns_of(reviews.columns(rows, "review", "price", "category")))
-    tables = [inputs, *([_as_arrow(rows)] if arrow else [])]
+    tables = [inputs, _every_kind(), *([_as_arrow(rows)] if arrow else [])]
     no_output = reviews.spec(epochs=1)
     no_output["output_features"][0]["name"] = "no such column"
     embedded = embedding_pb2.EmbedRequest(table=inputs)
@@ -86,8 +88,18 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
         "PlanTrainJob": plans,
         "TrainJob": [_request(no_output, rows)],
         "Predict": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
-        "PredictStream": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
+        "PredictStream": [
+            prediction_pb2.PredictStreamRequest(
+                request=prediction_pb2.PredictRequest(model=model, table=table), skip_bad_rows=skip
+            )
+            for table in tables
+            for skip in (False, True)
+        ],
         "Embed": [embedded],
+        "EmbedStream": [
+            embedding_pb2.EmbedStreamRequest(request=embedded),
+            embedding_pb2.EmbedStreamRequest(request=embedding_pb2.EmbedRequest(table=inputs)),
+        ],
         "UploadDataset": [
             dataset_pb2.UploadDatasetRequest(header=header),
             dataset_pb2.UploadDatasetRequest(chunk=b"review,price\nfine,1\nbad,2\n"),
@@ -98,7 +110,7 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
         "ModelConfig": [inference_pb2.ModelConfigRequest(name=model)],
         "RepositoryIndex": [inference_pb2.RepositoryIndexRequest()],
         "GetModel": [model_pb2.GetModelRequest(name=model)],
-        "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.ExportRequest.FORMAT_ONNX)],
+        "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.Artifact.FORMAT_ONNX)],
     }
 
 
@@ -131,6 +143,13 @@ def _inferences(model: str, rows: list[reviews.Row]) -> list[Message]:
         request.outputs.add(name="verdict").parameters["classification"].int64_param = 1
         found.append(request)
     return [*found, inference_pb2.ModelInferRequest(model_name=model)]
+
+
+def _every_kind() -> table_pb2.Table:
+    """A column of each kind of values."""
+    kinds = {"a": [1, 2], "b": [0.5, None], "c": [True, False], "d": [["x"], []], "e": [[1.5, 2.0], [3.0, 4.0]]}
+    columns = {**kinds, "f": [b"x", None]}
+    return table_of({"review": ["fine", "bad"], "price": [1.0, 2.0], "category": ["a", "b"], **columns})
 
 
 def _as_arrow(rows: list[reviews.Row]) -> table_pb2.Table:

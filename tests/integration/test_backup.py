@@ -47,6 +47,6 @@ def test_a_server_on_a_backup_has_all_and_goes_on(model_root: Path, data_root: P
         known = client.train(reviews.spec(epochs=3), headstart.ServerPath("reviews.csv"))
         client.jobs.cancel(running.name)  # it was in progress when the copy was made, and is again
         assert known.result().encode_progress.rows_encoded == 0
-        states = [event.state_change.to for event in client.watch(running.name) if event.HasField("state_change")]
+        states = [event.state_change.state for event in client.watch(running.name) if event.HasField("state_change")]
         assert states[-1] == pb.TrainJob.STATE_CANCELLED
         assert seen > 0

@@ -187,6 +187,16 @@ def test_bad_images_to_predict_are_named(client: headstart.Client, model: str) -
     assert len(client.predict(model, {"image": with_rows(row3=None)})["label"].values) == ROWS
 
 
+def test_bad_images_may_be_left_out_of_a_stream(client: headstart.Client, model: str) -> None:
+    files = with_rows(row2=b"words", row5=None, row20=broken_jpeg(1))
+    (answer,) = client.predict_stream(model, [{"image": files}], skip_bad_rows=True)
+    assert list(answer.row_errors) == [2, 20]
+    for row, error in answer.row_errors.items():
+        assert (error.reason, f"row {row + 1}: it is" in error.message) == ("BAD_IMAGE", True)
+    sound = [file for row, file in enumerate(files) if row not in (2, 20)]
+    assert answer["label"].values == client.predict(model, {"image": sound})["label"].values
+
+
 def test_an_answer_does_not_depend_on_who_else_asks(client: headstart.Client, model: str) -> None:
     alone = np.array(client.predict(model, {"image": GOOD[:1]})["label"].probabilities)
     together = np.array(client.predict(model, {"image": GOOD})["label"].probabilities)[:1]

@@ -153,10 +153,10 @@ def test_bad_cells_are_named_in_one_line_and_nothing_is_written(
         assert found.stderr.count("\n") == 1 and message in found.stderr
 
 
-@pytest.mark.parametrize("file_format", [pb.ExportRequest.FORMAT_ONNX, pb.ExportRequest.FORMAT_TORCHSCRIPT])
+@pytest.mark.parametrize("file_format", [pb.Artifact.FORMAT_ONNX, pb.Artifact.FORMAT_TORCHSCRIPT])
 @pytest.mark.parametrize("stage", ["load", "trace", "check"])
 def test_deleting_a_model_while_it_is_exported_has_a_clear_status(
-    server: RunningServer, stage: str, file_format: pb.ExportRequest.Format
+    server: RunningServer, stage: str, file_format: pb.Artifact.Format
 ) -> None:
     with server.client() as client, grpc.insecure_channel(server.address) as channel:
         model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model

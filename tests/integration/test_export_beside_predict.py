@@ -1,4 +1,4 @@
-"""Predict answers as ever while another model is exported, and nothing of an export outlives its caller or server.
+"""Predict answers as ever while another model is exported, and an export outlives its caller and its server.
 
 Long, any family by name: `make test-exports MODEL_ROOT=FOLDER`.
 """
@@ -95,34 +95,70 @@ def test_predict_answers_alike_while_another_model_is_exported(two: tuple[Runnin
             assert found == pytest.approx(expected, abs=1e-5)
 
 
-def begin(server: RunningServer, model: str) -> grpc.Call:
-    """An export that has begun."""
+def begin(server: RunningServer, model: str) -> tuple[grpc.Call, str]:
+    """An export that has begun, and its job."""
     channel = grpc.insecure_channel(server.address)
-    request = pb.ExportRequest(model=model, format=pb.ExportRequest.FORMAT_TORCHSCRIPT)
+    request = pb.ExportRequest(model=model, format=pb.Artifact.FORMAT_TORCHSCRIPT)
     call: grpc.Call = stub_of(export_pb2_grpc.ExportServiceStub, channel).Export(request)
-    stages = (event.progress.stage for event in call)
-    assert next(stage for stage in stages if stage != "wait") == "load"  # one before it may be ending still
-    return call
+    begun = next(event for event in call if event.progress.stage != "wait")  # one before it may be ending still
+    assert begun.progress.stage == "load"
+    return call, begun.export_job
 
 
-def test_nothing_of_an_export_outlives_its_caller(two: tuple[RunningServer, str, str]) -> None:
+def test_nothing_of_an_export_outlives_its_cancelling(two: tuple[RunningServer, str, str]) -> None:
     server, live, _ = two
-    call = begin(server, live)
+    _, job = begin(server, live)
+    pids = export_processes(server)
+    assert len(pids) == 1
+    with server.client() as client:
+        assert client.export_jobs.cancel(job).state == pb.ExportJob.STATE_CANCELLED
+    wait_until_gone(pids)
+    wait_until_tidy(server)
+
+
+def test_an_export_outlives_its_caller_and_its_server_which_leave_no_process(
+    two: tuple[RunningServer, str, str],
+) -> None:
+    server, live, _ = two
+    call, job = begin(server, live)
     pids = export_processes(server)
     assert len(pids) == 1
     call.cancel()
-    wait_until_gone(pids)
-    wait_until_tidy(server)
-
-
-def test_nothing_of_an_export_outlives_its_server(two: tuple[RunningServer, str, str]) -> None:
-    """The last test of the server that they share."""
-    server, live, _ = two
-    call = begin(server, live)
-    pids = export_processes(server)
-    assert len(pids) == 1
     server.kill()
     wait_until_gone(pids)
     wait_until_tidy(server)
+    server.start()
+    with server.client() as client:
+        *_, ended = client.export_jobs.watch(job)
+        assert ended.state == pb.ExportJob.STATE_SUCCEEDED
+        assert client.artifacts.get(ended.artifact).format == pb.Artifact.FORMAT_TORCHSCRIPT
+        assert [artifact.name for artifact in client.artifacts.list(live)] == [ended.artifact]
+        assert client.export(live, format="torchscript").artifact.name == ended.artifact
     with pytest.raises(grpc.RpcError):
         list(call)
+
+
+def test_a_client_follows_its_export_over_a_restart(two: tuple[RunningServer, str, str]) -> None:
+    """The last test of the server that they share."""
+    server, live, _ = two
+    port = server.port
+    exported: list[headstart.Exported] = []
+    stages: list[str] = []
+
+    def export() -> None:
+        with headstart.Client(f"localhost:{port}") as client:
+            exported.append(client.export(live, format="onnx", on_progress=lambda step: stages.append(step.stage)))
+
+    caller = threading.Thread(target=export)
+    caller.start()
+    deadline = time.monotonic() + 60
+    while "load" not in stages:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert server.stop() == 0
+    server.start(port)
+    caller.join(120)
+    assert not caller.is_alive() and exported[0].artifact.model == live
+    with server.client() as client:
+        assert next(job.state for job in client.export_jobs.list(live)) == pb.ExportJob.STATE_SUCCEEDED
+        assert len([each for each in client.artifacts.list(live) if each.format == pb.Artifact.FORMAT_ONNX]) == 1

@@ -28,9 +28,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path, *, pair
 
 
 def changed(before: pb.TrainJob.State, after: pb.TrainJob.State) -> pb.StateChange:
-    change = pb.StateChange(to=after)
-    setattr(change, "from", before)  # a keyword of Python's
-    return change
+    return pb.StateChange(previous_state=before, state=after)
 
 
 def sound() -> tuple[History, Ending]:

@@ -53,8 +53,10 @@ def test_a_job_outlives_its_client_and_is_cancelled_on_request(client: headstart
     name = start_long(client)
     assert client.jobs.cancel(name).state == pb.TrainJob.STATE_CANCELLING
     assert wait_for(client, name, pb.TrainJob.STATE_CANCELLED).end_time.seconds > 0
+    assert client.jobs.cancel(name).state == pb.TrainJob.STATE_CANCELLED
+    ended = client.train(reviews.spec(), headstart.ServerPath("reviews.csv")).result()
     with pytest.raises(headstart.FailedPrecondition, match="has ended"):
-        client.jobs.cancel(name)
+        client.jobs.cancel(ended.name)
 
 
 def test_a_queued_job_is_cancelled_at_once_and_never_runs(client: headstart.Client) -> None:
@@ -151,7 +153,7 @@ def test_a_stream_says_that_it_is_alive_and_what_a_job_waits_for(
     with grpc.insecure_channel(server.address) as channel:
         stub: Any = TrainingServiceStub(channel)  # type: ignore[no-untyped-call]
         watch = stub.WatchTrainJob(pb.WatchTrainJobRequest(name=waiting.name, heartbeat_seconds=1))
-        beat = next(event for event in watch if event.HasField("heartbeat"))
+        beat = next(response.event for response in watch if response.event.HasField("heartbeat"))
         watch.cancel()
     assert (beat.sequence, beat.heartbeat.queue.jobs_before) == (1, 0)
     assert "1 of at most 1 run" in beat.heartbeat.queue.reason

@@ -35,7 +35,7 @@ def encoded(job: pb.TrainJob) -> tuple[int, int]:
 def test_events_are_a_log_without_gaps_from_queued_to_succeeded(job: FinishedJob) -> None:
     found, events = job
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-    states = [pb.TrainJob.State.Name(event.state_change.to) for event in events if event.HasField("state_change")]
+    states = [pb.TrainJob.State.Name(event.state_change.state) for event in events if event.HasField("state_change")]
     assert states == [
         f"STATE_{name}" for name in ("QUEUED", "PREPARING", "ENCODING", "TRAINING", "PUBLISHING", "SUCCEEDED")
     ]
@@ -53,7 +53,7 @@ def test_every_auto_has_a_value_and_an_origin(job: FinishedJob) -> None:
     assert values["trainer.batch_size"].origin == pb.ResolvedValue.ORIGIN_RULE
     assert values["trainer.batch_size"].reason
     assert values["input_features[0].preprocessing.embedding_precision"].origin == pb.ResolvedValue.ORIGIN_MEASURED
-    assert job[0].resolved_spec.trainer.batch_size == int(values["trainer.batch_size"].value_json)
+    assert job[0].resolved_spec.trainer.batch_size == values["trainer.batch_size"].value.number_value
 
 
 def test_predictions_are_probabilities_of_known_classes(job: FinishedJob, client: headstart.Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import grpc
 import headstart
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+from headstart.v1 import training_pb2
 
 from tests.support import reviews
 from tests.support.running_server import RunningServer
@@ -27,12 +30,35 @@ def test_each_service_reports_its_health(service: str, server: RunningServer) ->
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-def test_reflection_lists_every_service(server: RunningServer) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+def test_reflection_lists_and_describes_every_service(server: RunningServer, version: str) -> None:
+    service = f"grpc.reflection.{version}.ServerReflection"
+    asked = [{"list_services": ""}, {"file_containing_symbol": service}]
     with grpc.insecure_channel(server.address) as channel:
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([request]))
+        ask = channel.stream_stream(
+            f"/{service}/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        answer, described = ask(iter([reflection_pb2.ServerReflectionRequest(**request) for request in asked]))
+    [file] = described.file_descriptor_response.file_descriptor_proto
+    assert FileDescriptorProto.FromString(file).package == f"grpc.reflection.{version}"
+    assert service in {found.name for found in answer.list_services_response.service}
     names = {service.name for service in answer.list_services_response.service}
     assert {f"headstart.v1.{name}Service" for name in SERVICES} <= names
+
+
+def test_the_contract_of_the_server_is_that_of_its_info_and_of_the_stubs(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, http=True) as server, server.client() as client:
+        told = client.server_info().contract
+        with urllib.request.urlopen(f"{server.url}{told.path}") as answer:
+            served = answer.read()
+    assert hashlib.sha256(served).hexdigest() == told.sha256
+    files = {file.name: file for file in FileDescriptorSet.FromString(served).file}
+    stubs = FileDescriptorProto()
+    training_pb2.DESCRIPTOR.CopyToProto(stubs)
+    assert files["headstart/v1/training.proto"] == stubs
+    assert {"google/rpc/status.proto", "google/protobuf/any.proto"} <= set(files)
 
 
 def test_server_info_names_limits_devices_and_models(client: headstart.Client) -> None:

@@ -76,7 +76,7 @@ def test_the_grpcurl_bodies_are_requests(readme_server: RunningServer) -> None:
     calls = re.findall(r"(headstart\.v1\.\w+)/(\w+)(?: <<'EOF'\n(.*?)\nEOF)?", _block("sh", "grpcurl"), re.DOTALL)
     info, train, predict = calls
     assert _call(readme_server, *info)[-1].encoders
-    events = _call(readme_server, *train)
+    events = [answer.event for answer in _call(readme_server, *train)]
     assert not [str(event) for event in events if event.state_change.error.message], events
     [model] = [event.model_published.model for event in events if event.HasField("model_published")]
     service, method, body = predict

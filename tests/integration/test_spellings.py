@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import headstart
 import pytest
 from headstart.v1 import training_pb2 as pb
+from headstart.values.plain import plain
 
 OLD = """
 model_type: ecd
@@ -53,9 +56,9 @@ def test_a_converted_file_plans_the_same_without_warnings(client: headstart.Clie
     assert new.spec_yaml == "\n".join(line for line in old.spec_yaml.split("\n") if not line.startswith("#"))
 
 
-def settled(plan: pb.TrainJobPlan) -> tuple[dict[str, str], int, list[str]]:
+def settled(plan: pb.PlanTrainJobResponse) -> tuple[dict[str, str], int, list[str]]:
     """What a plan says of training."""
-    values = {item.path: item.value_json for item in plan.resolved_values}
+    values = {item.path: json.dumps(plain(item.value)) for item in plan.resolved_values}
     return values, plan.train_rows, [item.embedding_space for item in plan.encode]
 
 

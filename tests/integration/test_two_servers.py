@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import LiteralString
 
 import headstart
 import psycopg
 import pytest
 from headstart.v1 import training_pb2 as pb
+from headstart.v1.export_pb2 import ExportJob
 
+from tests.integration.test_export_beside_predict import export_processes, wait_until_gone
 from tests.integration.test_job_lifecycle import LONG, wait_for
 from tests.integration.test_restarts import kill_with_workers
 from tests.support import reviews
@@ -43,9 +46,11 @@ def pair(at: Callable[..., RunningServer]) -> Iterator[Pair]:
 
 
 def owner_of(pair: Pair, url: str, name: str) -> Pair:
-    """The server that runs a job, and the one that does not."""
+    """The server that runs a job or an export, and the one that does not."""
+    kind, identifier = name.split("/")
+    table: LiteralString = "exports" if kind == "exportJobs" else "jobs"
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        row = connection.execute("SELECT owner FROM jobs WHERE identifier = %s", (name.split("/")[1],)).fetchone()
+        row = connection.execute(f"SELECT owner FROM {table} WHERE identifier = %s", (identifier,)).fetchone()
     assert row is not None
     # named after its machine, its process, and a number
     runs = [server for server in pair if server.process is not None and f"-{server.process.pid}-" in row[0]]
@@ -105,7 +110,7 @@ def test_a_server_that_is_killed_loses_its_jobs_to_the_other_and_nobody_who_watc
         finally:
             threads.shutdown(wait=False)  # a watch that goes on ends with the servers
         assert [event.sequence for event in events] == list(range(1, len(events) + 1))
-        assert events[-1].state_change.to == pb.TrainJob.STATE_CANCELLED
+        assert events[-1].state_change.state == pb.TrainJob.STATE_CANCELLED
         dead.start()
         run.close()
 
@@ -119,6 +124,27 @@ def warnings_of(client: headstart.Client, name: str) -> list[str]:
         if event.sequence >= last:
             break
     return found
+
+
+def test_an_export_is_cancelled_by_any_server_and_made_by_the_one_that_is_left(pair: Pair, postgres_url: str) -> None:
+    with pair[0].client() as one:
+        model = one.train(reviews.spec(epochs=1), DATA).result().model
+        names = [one.export_jobs.create(model, file_format).name for file_format in ("onnx", "torchscript")]
+        for name in names:
+            next(job for job in one.export_jobs.watch(name) if job.state == ExportJob.STATE_RUNNING)
+    runs, other = owner_of(pair, postgres_url, names[0])
+    pids = export_processes(runs)
+    with other.client() as client:
+        assert client.export_jobs.cancel(names[0]).state == ExportJob.STATE_CANCELLED
+        wait_until_gone(pids)
+    dead, alive = owner_of(pair, postgres_url, names[1])
+    with alive.client() as client, ThreadPoolExecutor(1) as threads:
+        watched = threads.submit(lambda: list(client.export_jobs.watch(names[1])))
+        dead.kill()
+        *_, ended = watched.result(120)
+        assert ended.state == ExportJob.STATE_SUCCEEDED
+        assert [artifact.name for artifact in client.artifacts.list(model)] == [ended.artifact]
+    dead.start()
 
 
 def test_a_server_that_shares_no_storage_and_one_in_the_same_folder_are_refused(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.feather
 import pyarrow.parquet
 from headstart.files import delimiters
 from headstart.files.row_files import read_batches as client_batches
+from headstart.v1.table_pb2 import Column, FloatMatrix, FloatValues, Int64Values, StringLists, StringValues
 from headstart.v1.table_pb2 import Table as TableMessage
 from headstart.values.table import table_of
 from headstart_server.core.errors import InvalidInputError, Violation
@@ -207,8 +209,29 @@ ROWS: dict[str, Callable[[Kind], Any]] = {
     "pandas DataFrame": _pandas,
     "polars DataFrame": _polars,
     "Arrow table": _arrow,
+    "numpy array": lambda kind: {COLUMN: np.array(list(kind.cells))},
+    "numpy array, 32 bits": lambda kind: {COLUMN: np.array(list(kind.cells), np.float32)},
+    "Arrow vectors": lambda kind: pa.table({COLUMN: pa.array(kind.cells, pa.list_(pa.float32(), len(kind.cells[0])))}),
 }
 """Rows in memory, by path."""
+MESSAGES: dict[str, Callable[[Kind], Column]] = {
+    "int64s": lambda kind: Column(int64s=Int64Values(values=[cell or 0 for cell in kind.cells])),
+    "floats": lambda kind: Column(floats=FloatValues(values=[cell or 0 for cell in kind.cells])),
+    "string_lists": lambda kind: Column(
+        string_lists=StringLists(rows=[StringValues(values=texts or ()) for texts in kind.texts])
+    ),
+    "vectors": lambda kind: Column(
+        vectors=FloatMatrix(width=2, values=[number for cell in kind.cells for number in cell or (0, 0)])
+    ),
+}
+"""Columns as a program of any language sends them."""
+
+
+def _message(made: Callable[[Kind], Column], kind: Kind) -> TableMessage:
+    column = made(kind)
+    column.name = COLUMN
+    column.nulls.extend(cell is None for cell in kind.cells)
+    return TableMessage(columns=[column])
 
 
 @dataclass(frozen=True)
@@ -228,7 +251,11 @@ def ways(kind: Kind, folder: Path) -> Iterator[Way]:
             yield Way(name, made, texts_of_file)
             yield Way(f"{name}, sent", made, texts_of_client_file)
     for name, rows in ROWS.items():
-        yield Way(name, partial(rows, kind), texts_of_rows)
+        if _holds(name, kind):
+            yield Way(name, partial(rows, kind), texts_of_rows)
+    for name, column in MESSAGES.items():
+        if _holds(name, kind):
+            yield Way(f"{name}, on the wire", partial(_message, column, kind), texts_of_message)
     for delimiter in ",;":
         path = folder / "exported.csv"
         yield Way(f"CSV with {delimiter}, exported", partial(_delimited, kind, path, delimiter), texts_of_artifact)
@@ -236,4 +263,19 @@ def ways(kind: Kind, folder: Path) -> Iterator[Way]:
 
 def _holds(path: str, kind: Kind) -> bool:
     """Whether a path can hold such cells at all: the others are no paths of ours."""
-    return not (path.startswith("dictionary") and kind.items)
+    vectors = kind.name.startswith("vector") and "large" not in kind.name
+    match path:
+        case "numpy array":
+            return None not in kind.cells
+        case "numpy array, 32 bits":
+            return None not in kind.cells and vectors
+        case "Arrow vectors" | "vectors":
+            return vectors
+        case "int64s":
+            return kind.name.startswith("integer")
+        case "floats":
+            return kind.name == "float"
+        case "string_lists":
+            return kind.items
+        case _:
+            return not (path.startswith("dictionary") and kind.items)

@@ -122,3 +122,19 @@ def test_a_run_shows_the_evaluation_of_its_log(site: Site, browsing: Browsing) -
     assert [row.split()[:3] for row in by_class] == expected
     worst = page.get_by_role("region", name="Rows with the largest loss").locator("tbody th").all_inner_texts()
     assert worst == [str(row.row) for row in output.worst_rows]
+
+
+def test_what_people_say_of_a_model_is_shown(site: Site, browsing: Browsing) -> None:
+    with site.server.client() as client:
+        client.models.update(site.model, description="<b>of May</b>", labels={"team": "search"})
+        client.models.set_alias("reviews@production", site.model)
+        page = browsing.open(site.url("#/models/{model}"))
+        facts = page.locator("dl.tiles")
+        facts.get_by_text("reviews@production").wait_for()
+        assert facts.get_by_text("Label team").is_visible() and facts.get_by_text("search").is_visible()
+        assert page.get_by_text("<b>of May</b>").is_visible()
+        page = browsing.open(site.url("#/models"))
+        page.get_by_text(f"{site.model} · reviews@production").wait_for()
+        assert page.get_by_text("verdict accuracy, test").count() > 0
+        client.models.delete_alias("reviews@production")
+        client.models.update(site.model, description="", labels={})

@@ -68,7 +68,7 @@ def _use(server: RunningServer, client: headstart.Client, table: Path) -> None:
 def _lose_a_worker(server: RunningServer, client: headstart.Client, source: headstart.ServerPath) -> None:
     """The job goes on in another, until it is cancelled."""
     run = client.train(reviews.spec(epochs=100_000), source)
-    trains = (event for event in run if event.state_change.to == pb.TrainJob.STATE_TRAINING)
+    trains = (event for event in run if event.state_change.state == pb.TrainJob.STATE_TRAINING)
     next(trains)
     assert server.process is not None
     for child in _children(server.process.pid):

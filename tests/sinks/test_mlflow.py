@@ -113,7 +113,7 @@ def test_whatever_columns_are_called_mlflow_takes_it(store: Store, output: str) 
     event.epoch_finished.validation[f"{output}.accuracy"] = 0.5
     value = resolved(8)
     value.spec_resolved.values[0].path = f"defaults.{output}"
-    value.spec_resolved.values[0].value_json = f'"{"y" * 9000}"'
+    value.spec_resolved.values[0].value.string_value = "y" * 9000
     play(store.sink(), timed([value, event]))
     found = [key for key in store.run().data.metrics if key.startswith("epoch/validation/")]
     assert len(found) == 1

@@ -48,9 +48,11 @@ class Outcome:
 
 def called(channel: grpc.Channel, rpc: str, *requests: Message, metadata: Metadata = ()) -> Outcome:
     """Calls an RPC with its requests, several where it takes a stream, and waits for its end."""
-    answers: list[Message] = []
+    answers: list[Any] = []
     try:
         for answer in answers_of(channel, rpc, requests, metadata):
+            if "result" in answer.DESCRIPTOR.oneofs_by_name and answer.WhichOneof("result") == "error":
+                return _in_place(answer, answers)  # of one request of a stream: it is that of the call
             answers.append(answer)
     except grpc.RpcError as error:
         call: Any = error
@@ -59,7 +61,12 @@ def called(channel: grpc.Channel, rpc: str, *requests: Message, metadata: Metada
     return Outcome(answers=answers)
 
 
-def answers_of(channel: grpc.Channel, rpc: str, requests: Iterable[Message], metadata: Metadata) -> Iterator[Message]:
+def _in_place(answer: Any, before: list[Any]) -> Outcome:
+    code = next(code for code in grpc.StatusCode if code.value[0] == answer.error.code)
+    return Outcome(code, answer.error.message, answer.error.SerializeToString(), before)
+
+
+def answers_of(channel: grpc.Channel, rpc: str, requests: Iterable[Message], metadata: Metadata) -> Iterator[Any]:
     """The answers of an RPC as they come; raises grpc.RpcError."""
     method = METHODS[rpc]
     takes, gives = method.client_streaming, method.server_streaming

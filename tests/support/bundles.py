@@ -69,7 +69,7 @@ def saved_bundle(root: Path, folder: Path, *, trainable: bool, name: str = "m1")
         {"t": reference},
         {"t": save},
         sample,
-        {"job": "j"},
+        {"job": "j", "display_name": name, "create_time": "2026-01-01T00:00:00+00:00"},
     )
     tokens = preparation.tokenize(TEXTS)
     ids, mask = tokens.padded(torch.arange(3).numpy(), preparation.padding)

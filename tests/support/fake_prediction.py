@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 from headstart.v1 import embedding_pb2, prediction_pb2
 from headstart.v1.embedding_pb2_grpc import EmbeddingServiceServicer
 from headstart.v1.prediction_pb2_grpc import PredictionServiceServicer
-from headstart.v1.table_pb2 import DoubleValues, StringValues, Table
+from headstart.v1.table_pb2 import DoubleValues, FloatMatrix, StringLists, StringValues, Table
 
 from tests.support.arrow import read_ipc
-from tests.support.refusals import Refusal, not_found
+from tests.support.refusals import OneOfAStream, Refusal, RefusedError, not_found
 
 
 class FakePrediction(PredictionServiceServicer):
@@ -47,23 +48,47 @@ class FakePrediction(PredictionServiceServicer):
         lengths = DoubleValues(values=[len(text) for text in texts])
         response.outputs.append(prediction_pb2.OutputPrediction(feature="length", numbers=lengths))
         tags = [StringValues(values=sorted(set(text.split()))) for text in texts]
-        response.outputs.append(
-            prediction_pb2.OutputPrediction(feature="tags", sets=prediction_pb2.StringLists(rows=tags))
-        )
-        vectors = [DoubleValues(values=[1.0, len(text)]) for text in texts]
-        response.outputs.append(
-            prediction_pb2.OutputPrediction(feature="shape", vectors=prediction_pb2.DoubleLists(rows=vectors))
-        )
+        response.outputs.append(prediction_pb2.OutputPrediction(feature="tags", sets=StringLists(rows=tags)))
+        vectors = FloatMatrix(width=2, values=[value for text in texts for value in (1.0, len(text))])
+        response.outputs.append(prediction_pb2.OutputPrediction(feature="shape", vectors=vectors))
         return response
 
     def PredictStream(
-        self, request_iterator: Iterator[prediction_pb2.PredictRequest], context: grpc.ServicerContext
-    ) -> Iterator[prediction_pb2.PredictResponse]:
-        """Predict tables in order, as many as `answers_left` allows."""
+        self, request_iterator: Iterator[prediction_pb2.PredictStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[prediction_pb2.PredictStreamResponse]:
+        """Predict tables in order, as many as `answers_left` allows; rows of the text `bad` may be left out."""
         for answered, request in enumerate(request_iterator):
             if answered == self.answers_left:
                 return
-            yield self.Predict(request, context)
+            answer = prediction_pb2.PredictStreamResponse(id=request.id)
+            if request.skip_bad_rows:
+                answer.row_errors.extend(_without_bad(request.request.table))
+            try:
+                answer.response.CopyFrom(self.Predict(request.request, one_of(context)))
+            except RefusedError as error:
+                answer.error.CopyFrom(error.status)
+            yield answer
+
+
+def one_of(context: grpc.ServicerContext) -> Any:
+    """Return the context of one request of a stream."""
+    return OneOfAStream(context)
+
+
+def _without_bad(table: Table) -> list[prediction_pb2.RowError]:
+    """Take the rows of the text `bad` out of a table of one column, and return what is wrong with them."""
+    texts = list(table.columns[0].strings.values)
+    table.columns[0].strings.values[:] = [text for text in texts if text != "bad"]
+    return [
+        prediction_pb2.RowError(
+            row=row,
+            status=Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, f"table: column 'review', row {row + 1}: is bad", reason="BAD_CELL"
+            ).status(),
+        )
+        for row, text in enumerate(texts)
+        if text == "bad"
+    ]
 
 
 def _column(table: Table, name: str, context: grpc.ServicerContext) -> list[str]:
@@ -109,6 +134,19 @@ class FakeEmbedding(EmbeddingServiceServicer):
         texts = _column(request.table, request.feature.name, context)
         flat = [number for text in texts for number in (len(text), len(text.split()))]
         return embedding_pb2.EmbedResponse(dimension=2, embeddings=flat, embedding_space="embeddingSpaces/s1")
+
+    def EmbedStream(
+        self, request_iterator: Iterator[embedding_pb2.EmbedStreamRequest], context: grpc.ServicerContext
+    ) -> Iterator[embedding_pb2.EmbedStreamResponse]:
+        """Embed columns in order; the first request says of which feature."""
+        feature = None
+        for request in request_iterator:
+            feature = feature or request.request.feature
+            request.request.feature.CopyFrom(feature)
+            try:
+                yield embedding_pb2.EmbedStreamResponse(response=self.Embed(request.request, one_of(context)))
+            except RefusedError as error:
+                yield embedding_pb2.EmbedStreamResponse(error=error.status)
 
     def ListEmbeddingSpaces(
         self, request: embedding_pb2.ListEmbeddingSpacesRequest, context: grpc.ServicerContext

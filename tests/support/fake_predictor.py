@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import numpy.typing as npt
 from headstart_server.core.errors import NotFoundError
+from headstart_server.data.features.cells import BadCells
 from headstart_server.data.tables import Table
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.rows import Answer, Rows
@@ -49,6 +50,10 @@ class FakePredictor:
     def release(self) -> None:
         """Let them go."""
         self._go.set()
+
+    def refused(self, table: Table) -> BadCells:
+        """Nothing."""
+        return {}
 
     def rows(self, table: Table) -> Rows:
         """The numbers of column `x`."""

@@ -31,6 +31,10 @@ class FakeModels(ModelServiceServicer):
         self.deleted: list[str] = []
         self.inputs = {"review": "text"}
         self.reads = 0
+        self.filters: list[str] = []
+        self.updates: list[model_pb2.UpdateModelRequest] = []
+        self.aliases = {"models/old@live": "models/m1"}
+        self.expected = ""
 
     def GetModel(self, request: model_pb2.GetModelRequest, context: grpc.ServicerContext) -> model_pb2.Model:
         """Read the model."""
@@ -46,7 +50,45 @@ class FakeModels(ModelServiceServicer):
         self, request: model_pb2.ListModelsRequest, context: grpc.ServicerContext
     ) -> model_pb2.ListModelsResponse:
         """List the model."""
+        self.filters.append(request.filter)
         return model_pb2.ListModelsResponse(models=[model_pb2.Model(name="models/m1", display_name="reviews")])
+
+    def UpdateModel(self, request: model_pb2.UpdateModelRequest, context: grpc.ServicerContext) -> model_pb2.Model:
+        """Note the changes."""
+        self.updates.append(request)
+        return request.model
+
+    def SetModelAlias(
+        self, request: model_pb2.SetModelAliasRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ModelAlias:
+        """Keep the alias."""
+        self.expected = request.expected_model
+        self.aliases[request.name] = request.model
+        return model_pb2.ModelAlias(name=request.name, model=request.model)
+
+    def GetModelAlias(
+        self, request: model_pb2.GetModelAliasRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ModelAlias:
+        """Read an alias."""
+        if request.name not in self.aliases:
+            not_found(request.name).abort(context)
+        return model_pb2.ModelAlias(name=request.name, model=self.aliases[request.name])
+
+    def ListModelAliases(
+        self, request: model_pb2.ListModelAliasesRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ListModelAliasesResponse:
+        """List the aliases of a model, or all."""
+        found = [(name, model) for name, model in self.aliases.items() if request.model in ("", model)]
+        return model_pb2.ListModelAliasesResponse(
+            model_aliases=[model_pb2.ModelAlias(name=name, model=model) for name, model in found]
+        )
+
+    def DeleteModelAlias(
+        self, request: model_pb2.DeleteModelAliasRequest, context: grpc.ServicerContext
+    ) -> model_pb2.DeleteModelAliasResponse:
+        """Forget an alias."""
+        del self.aliases[request.name]
+        return model_pb2.DeleteModelAliasResponse()
 
     def DeleteModel(
         self, request: model_pb2.DeleteModelRequest, context: grpc.ServicerContext

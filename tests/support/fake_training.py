@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 import grpc
+from google.protobuf.struct_pb2 import Value
 from headstart.v1 import training_pb2 as pb
 from headstart.v1.spec_pb2 import TrainSpec
 from headstart.v1.training_pb2_grpc import TrainingServiceServicer
@@ -20,13 +21,14 @@ State = pb.TrainJob.State
 
 def script_of(*steps: pb.TrainJobEvent, end: State = pb.TrainJob.STATE_SUCCEEDED) -> list[pb.TrainJobEvent]:
     """Number the steps of a job, between its creation and its end."""
-    first = pb.TrainJobEvent(state_change=pb.StateChange(to=pb.TrainJob.STATE_QUEUED))
-    last = pb.TrainJobEvent(state_change=pb.StateChange(to=end))
+    first = pb.TrainJobEvent(state_change=pb.StateChange(state=pb.TrainJob.STATE_QUEUED))
+    last = pb.TrainJobEvent(state_change=pb.StateChange(state=end))
     if end == pb.TrainJob.STATE_FAILED:
         last.state_change.error.CopyFrom(pb.JobError(reason="OUT_OF_MEMORY", message="use a smaller batch_size"))
     events = [first, *steps, last]
     for number, event in enumerate(events, start=1):
         event.sequence = number
+    last.terminal = True
     return events
 
 
@@ -52,7 +54,7 @@ class FakeTraining(TrainingServiceServicer):
         self.read_drops = 0
         self.overlap = 0
         self.refusal: Refusal | None = None
-        self.requests: list[pb.TrainJobRequest] = []
+        self.requests: list[pb.TrainJobRequest | pb.PlanTrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
         self.cancelled: list[str] = []
         self.deleted: list[str] = []
@@ -62,10 +64,10 @@ class FakeTraining(TrainingServiceServicer):
     def job(self, name: str) -> pb.TrainJob:
         """Return the job as it is after its last event."""
         end = self.script[-1].state_change
-        job = pb.TrainJob(name=name, state=end.to, last_sequence=self.script[-1].sequence, error=end.error)
+        job = pb.TrainJob(name=name, state=end.state, last_sequence=self.script[-1].sequence, error=end.error)
         job.encode_progress.rows_found = 7
         job.MergeFrom(self.described)
-        if end.to == pb.TrainJob.STATE_SUCCEEDED:
+        if end.state == pb.TrainJob.STATE_SUCCEEDED:
             job.model = "models/m1"
         return job
 
@@ -80,23 +82,24 @@ class FakeTraining(TrainingServiceServicer):
         if limit is not None and limit >= len(self.script[after:]):
             self.drop.abort(context)
 
-    def TrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> Iterator[pb.TrainJobEvent]:
+    def TrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> Iterator[pb.TrainJobResponse]:
         """Create a job, or find the one with this request id."""
         self.requests.append(request)
         if self.refusal is not None:
             self.refusal.abort(context)
         name = f"trainJobs/{request.request_id}"
         self.jobs[name] = self.job(name)
-        yield from self._play(name, 0, context)
+        yield from (pb.TrainJobResponse(event=event) for event in self._play(name, 0, context))
 
     def WatchTrainJob(
         self, request: pb.WatchTrainJobRequest, context: grpc.ServicerContext
-    ) -> Iterator[pb.TrainJobEvent]:
+    ) -> Iterator[pb.WatchTrainJobResponse]:
         """Replay the script after an event."""
         self.watches.append(request)
         if request.name.endswith("/none"):
             not_found(request.name).abort(context)
-        yield from self._play(request.name, max(request.after_sequence - self.overlap, 0), context)
+        played = self._play(request.name, max(request.after_sequence - self.overlap, 0), context)
+        yield from (pb.WatchTrainJobResponse(event=event) for event in played)
 
     def GetTrainJob(self, request: pb.GetTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
         """Read a job; every name but `none` has one."""
@@ -126,7 +129,7 @@ class FakeTraining(TrainingServiceServicer):
         """Refuse: the job has not ended."""
         Refusal(grpc.StatusCode.FAILED_PRECONDITION, "cancel it first", reason="NOT_ENDED").abort(context)
 
-    def PlanTrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJobPlan:
+    def PlanTrainJob(self, request: pb.PlanTrainJobRequest, context: grpc.ServicerContext) -> pb.PlanTrainJobResponse:
         """Plan one feature, found but for 3 rows; without rows, only read the spec."""
         self.requests.append(request)
         if self.refusal is not None:
@@ -134,10 +137,12 @@ class FakeTraining(TrainingServiceServicer):
         warnings = [pb.JobWarning(reason="SPELLING", message="training: read as trainer")]
         text = "# training: read as trainer\ntrainer:\n  epochs: 1\n"
         if not request.HasField("dataset"):
-            return pb.TrainJobPlan(warnings=warnings, spec_yaml=text)
+            return pb.PlanTrainJobResponse(warnings=warnings, spec_yaml=text)
         encode = pb.EncodeProgress(feature="review", rows_total=10, rows_found=7, rows_encoded=3)
-        value = pb.ResolvedValue(path="trainer.batch_size", value_json="128", origin=pb.ResolvedValue.ORIGIN_RULE)
-        return pb.TrainJobPlan(
+        value = pb.ResolvedValue(
+            path="trainer.batch_size", value=Value(number_value=128), origin=pb.ResolvedValue.ORIGIN_RULE
+        )
+        return pb.PlanTrainJobResponse(
             resolved_spec=TrainSpec(),
             train_rows=7,
             validation_rows=1,

@@ -16,6 +16,7 @@ from headstart_server.serving.batcher import Batcher
 
 from tests.support.fake_predictor import OUTPUT, FakeModelPool, FakePredictor
 from tests.support.infer_requests import answered, infer_request
+from tests.support.model_names import plain_names
 
 SERVICE = "/inference.GRPCInferenceService/"
 
@@ -67,8 +68,8 @@ def servicer_of(predictor: FakePredictor, batcher: Batcher, calls: Calls | None 
     pool, tenants, executors = FakeModelPool(predictor), Bundles(), Executors()
     anything: Any = pool, tenants
     predictions = PredictionService(anything[0], batcher, 100, executors)
-    models = ModelService(anything[1], anything[0], executors)
-    return InferenceServicer(models, predictions, lambda: calls is None or not calls.stopping)
+    models = ModelService(anything[1], anything[0], executors, plain_names())
+    return InferenceServicer(models, predictions, plain_names(), lambda: calls is None or not calls.stopping)
 
 
 def request(*numbers: float, model: str = "m1", **values: Any) -> pb.ModelInferRequest:

@@ -25,13 +25,17 @@ class Refusal:
         """End the call with it."""
         if not self.reason:
             context.abort(self.code, self.message)
+        context.abort_with_status(rpc_status.to_status(self.status()))
+        raise AssertionError("abort raises")
+
+    def status(self) -> status_pb2.Status:
+        """Return the whole of it, as one request of a stream has it."""
         status = status_pb2.Status(code=self.code.value[0], message=self.message)
         for detail in self._details():
             packed = AnyMessage()
             packed.Pack(detail)
             status.details.append(packed)
-        context.abort_with_status(rpc_status.to_status(status))
-        raise AssertionError("abort raises")
+        return status
 
     def _details(self) -> list[Any]:
         details: list[Any] = [error_details_pb2.ErrorInfo(reason=self.reason, domain="headstart.dev")]
@@ -46,6 +50,31 @@ class Refusal:
             retry.retry_delay.FromNanoseconds(int(self.retry_after * 1e9))
             details.append(retry)
         return details
+
+
+class RefusedError(Exception):
+    """A request of a stream is refused; `status` is what its answer holds."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.status = status
+
+
+class OneOfAStream:
+    """The context of one request of a stream: what ends a call is an error in its place."""
+
+    def __init__(self, context: grpc.ServicerContext) -> None:
+        self._context = context
+
+    def invocation_metadata(self) -> Any:
+        """Return the call's."""
+        return self._context.invocation_metadata()
+
+    def abort_with_status(self, status: Any) -> NoReturn:
+        """Refuse the request."""
+        refused = status_pb2.Status()
+        refused.ParseFromString(dict(status.trailing_metadata)["grpc-status-details-bin"])
+        raise RefusedError(refused)
 
 
 DROP = Refusal(grpc.StatusCode.UNAVAILABLE, "Socket closed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from google.protobuf.descriptor import MethodDescriptor
 from headstart.v1 import (
     dataset_pb2,
     embedding_pb2,
@@ -48,3 +49,10 @@ def every_rpc() -> list[Rpc]:
     """All, in the order of the protos."""
     services = [service for module in _MODULES for service in module.DESCRIPTOR.services_by_name.values()]
     return [Rpc(each.name, method.name, each.file.package) for each in services for method in each.methods]
+
+
+def method_of(rpc: Rpc) -> MethodDescriptor:
+    """Its descriptor."""
+    services = {name: each for module in _MODULES for name, each in module.DESCRIPTOR.services_by_name.items()}
+    found: MethodDescriptor = services[rpc.service].methods_by_name[rpc.name]
+    return found

@@ -57,12 +57,12 @@ class RunningServer:
         """Where its page is."""
         return f"http://localhost:{self.http_port}"
 
-    def start(self) -> None:
-        """Starts it and waits until it listens."""
+    def start(self, port: int = 0) -> None:
+        """Starts it, on any port unless one is given, and waits until it listens."""
         self.state.mkdir(parents=True, exist_ok=True)
         port_file, http_port_file = self.state / "port", self.state / "http_port"
         port_file.unlink(missing_ok=True)
-        command = [sys.executable, "-m", self.module, "--state-dir", str(self.state), "--port", "0"]
+        command = [sys.executable, "-m", self.module, "--state-dir", str(self.state), "--port", str(port)]
         command += ["--warm-workers", "0"]
         command += ["--http-port", "0", "--http-port-file", str(http_port_file)] if self._http else ["--no-http"]
         with (self.state / "server.log").open("ab") as log:

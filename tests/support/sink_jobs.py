@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Value
 from headstart.sinks import Parameter, Point, Sink
 from headstart.v1 import training_pb2 as pb
 
@@ -17,6 +17,12 @@ JOB.create_time.seconds = CREATED
 Origin = pb.ResolvedValue.Origin
 
 
+def _betas() -> ListValue:
+    found = ListValue()
+    found.extend([0.9, 0.99])
+    return found
+
+
 def resolved(batch_size: int) -> pb.TrainJobEvent:
     """A spec, resolved with this batch size."""
     value = pb.ResolvedValue
@@ -25,14 +31,16 @@ def resolved(batch_size: int) -> pb.TrainJobEvent:
             values=[
                 value(
                     path="trainer.batch_size",
-                    value_json=json.dumps(batch_size),
+                    value=Value(number_value=batch_size),
                     origin=Origin.ORIGIN_MEASURED,
                     reason="fastest | of three",
                 ),
-                value(path="input_features[0].encoder.type", value_json='"bert"', origin=Origin.ORIGIN_GIVEN),
-                value(path="trainer.compile", value_json="true", origin=Origin.ORIGIN_DEFAULT),
-                value(path="trainer.betas", value_json="[0.9, 0.99]", origin=Origin.ORIGIN_RULE),
-                value(path="trainer.early_stop", value_json="null", origin=Origin.ORIGIN_DEFAULT),
+                value(
+                    path="input_features[0].encoder.type", value=Value(string_value="bert"), origin=Origin.ORIGIN_GIVEN
+                ),
+                value(path="trainer.compile", value=Value(bool_value=True), origin=Origin.ORIGIN_DEFAULT),
+                value(path="trainer.betas", value=Value(list_value=_betas()), origin=Origin.ORIGIN_RULE),
+                value(path="trainer.early_stop", value=Value(null_value=NULL_VALUE), origin=Origin.ORIGIN_DEFAULT),
             ],
             train_rows=80,
             validation_rows=10,

@@ -34,10 +34,14 @@ class Names:
     """A job that has not ended, and reads the data set."""
     model: str = "0" * 20
     artifact: str = "0" * 20
+    export: str = "0" * 20
     dataset: str = "0" * 20
     sha256: str = "0" * 64
+    upload: str = "0" * 20
+    """The name of a broken upload."""
     space: str = "0" * 32
     path: str = "nobodys-row.csv"
+    alias: str = "nobodys@production"
 
 
 NOBODYS = Names()
@@ -101,47 +105,85 @@ def _of_job(message: type[Message]) -> Hidden:
     )
 
 
-def job_request(**sources: Any) -> training.TrainJobRequest:
+def _of_export(message: type[Message]) -> Hidden:
+    return _hidden(lambda names: message(name=f"exportJobs/{names.export}"))
+
+
+def job_request(message: Callable[..., Any] = training.TrainJobRequest, **sources: Any) -> Any:
     """A short job."""
-    return training.TrainJobRequest(spec=ParseDict(reviews.spec(epochs=1), TrainSpec()), **sources)
+    return message(spec=ParseDict(reviews.spec(epochs=1), TrainSpec()), **sources)
 
 
-def _training(code_of_paths: grpc.StatusCode = INVALID) -> Hidden:
+def _training(
+    code_of_paths: grpc.StatusCode = INVALID, message: Callable[..., Any] = training.TrainJobRequest
+) -> Hidden:
     """Data sets and paths in each role."""
     cases = []
     inline = training.DatasetSource(table=table_of(reviews.columns(reviews.make_rows(8), *COLUMNS)))
     for role in ("dataset", "validation_dataset", "test_dataset"):
 
         def uploaded(names: Names, role: str = role) -> Message:
-            return job_request(**{"dataset": inline, role: training.DatasetSource(dataset=f"datasets/{names.dataset}")})
+            source = training.DatasetSource(dataset=f"datasets/{names.dataset}")
+            found: Message = job_request(message, **{"dataset": inline, role: source})
+            return found
 
         def below_root(names: Names, role: str = role) -> Message:
-            return job_request(**{"dataset": inline, role: training.DatasetSource(path=names.path)})
+            found: Message = job_request(message, **{"dataset": inline, role: training.DatasetSource(path=names.path)})
+            return found
 
         cases += [Case(uploaded), Case(below_root, code_of_paths)]
-    return Hidden(tuple(cases))
+
+    def begins(names: Names) -> Message:
+        found: Message = job_request(message, dataset=inline, initial_model=f"models/{names.model}")
+        return found
+
+    return Hidden((*cases, Case(begins)))
 
 
 ROWS: Mapping[str, Row] = {
     "TrainingService.TrainJob": _training(),
+    "TrainingService.CreateTrainJob": _training(message=training.CreateTrainJobRequest),
     "TrainingService.WatchTrainJob": _of_job(training.WatchTrainJobRequest),
+    "TrainingService.WatchTrainJobs": Apart("test_a_watch_of_all_jobs_tells_of_ones_own"),
     "TrainingService.GetTrainJob": _of_job(training.GetTrainJobRequest),
+    "TrainingService.ListTrainJobEvents": _of_job(training.ListTrainJobEventsRequest),
+    "TrainingService.UpdateTrainJob": _hidden(
+        lambda names: training.UpdateTrainJobRequest(
+            train_job=training.TrainJob(name=f"trainJobs/{names.job}", description="mine")
+        )
+    ),
     "TrainingService.ListTrainJobs": Empty("train_jobs", lambda _: training.ListTrainJobsRequest()),
     "TrainingService.CancelTrainJob": _of_job(training.CancelTrainJobRequest),
     "TrainingService.PauseTrainJob": _of_job(training.PauseTrainJobRequest),
     "TrainingService.ResumeTrainJob": _of_job(training.ResumeTrainJobRequest),
     "TrainingService.DeleteTrainJob": _of_job(training.DeleteTrainJobRequest),
-    "TrainingService.PlanTrainJob": _training(),
-    "PredictionService.Predict": _hidden(lambda names: prediction.PredictRequest(model=f"models/{names.model}")),
-    "PredictionService.PredictStream": _hidden(lambda names: prediction.PredictRequest(model=f"models/{names.model}")),
+    "TrainingService.PlanTrainJob": _training(grpc.StatusCode.OK, training.PlanTrainJobRequest),
+    "PredictionService.Predict": _hidden(
+        lambda names: prediction.PredictRequest(model=f"models/{names.model}"),
+        lambda names: prediction.PredictRequest(model=f"models/{names.alias}"),
+    ),
+    "PredictionService.PredictStream": _hidden(
+        lambda names: prediction.PredictStreamRequest(
+            request=prediction.PredictRequest(model=f"models/{names.model}"), skip_bad_rows=True
+        )
+    ),
     "ExportService.Export": _hidden(
         lambda names: exports.ExportRequest(
-            model=f"models/{names.model}", format=exports.ExportRequest.FORMAT_ONNX, head_only=True
+            model=f"models/{names.model}", format=exports.Artifact.FORMAT_ONNX, head_only=True
         ),
-        lambda names: exports.ExportRequest(
-            model=f"models/{names.model}", format=exports.ExportRequest.FORMAT_TORCHSCRIPT
+        lambda names: exports.ExportRequest(model=f"models/{names.model}", format=exports.Artifact.FORMAT_TORCHSCRIPT),
+    ),
+    "ExportService.CreateExportJob": _hidden(
+        lambda names: exports.CreateExportJobRequest(
+            model=f"models/{names.model}", format=exports.Artifact.FORMAT_ONNX, head_only=True
         ),
     ),
+    "ExportService.GetExportJob": _of_export(exports.GetExportJobRequest),
+    "ExportService.ListExportJobs": Empty(
+        "export_jobs", lambda names: exports.ListExportJobsRequest(model=f"models/{names.model}")
+    ),
+    "ExportService.WatchExportJob": _of_export(exports.WatchExportJobRequest),
+    "ExportService.CancelExportJob": _of_export(exports.CancelExportJobRequest),
     "ExportService.GetArtifact": _hidden(lambda names: exports.GetArtifactRequest(name=f"artifacts/{names.artifact}")),
     "ExportService.ListArtifacts": Empty(
         "artifacts", lambda names: exports.ListArtifactsRequest(model=f"models/{names.model}")
@@ -154,6 +196,7 @@ ROWS: Mapping[str, Row] = {
         lambda names: exports.DeleteArtifactRequest(name=f"artifacts/{names.artifact}")
     ),
     "DatasetService.UploadDataset": Apart("test_the_bytes_of_another_tenants_data_set_are_not_known"),
+    "DatasetService.GetUpload": _hidden(lambda names: datasets.GetUploadRequest(upload_id=names.upload)),
     "DatasetService.GetDataset": _hidden(
         lambda names: datasets.GetDatasetRequest(name=f"datasets/{names.dataset}"),
         lambda names: datasets.GetDatasetRequest(name=f"datasets/sha256:{names.sha256}"),
@@ -162,10 +205,30 @@ ROWS: Mapping[str, Row] = {
     "DatasetService.DeleteDataset": _hidden(
         lambda names: datasets.DeleteDatasetRequest(name=f"datasets/{names.dataset}")
     ),
-    "ModelService.GetModel": _hidden(lambda names: models.GetModelRequest(name=f"models/{names.model}")),
+    "ModelService.GetModel": _hidden(
+        lambda names: models.GetModelRequest(name=f"models/{names.model}"),
+        lambda names: models.GetModelRequest(name=f"models/{names.alias}"),
+    ),
     "ModelService.ListModels": Empty("models", lambda _: models.ListModelsRequest()),
+    "ModelService.UpdateModel": _hidden(
+        lambda names: models.UpdateModelRequest(model=models.Model(name=f"models/{names.model}", description="mine")),
+        lambda names: models.UpdateModelRequest(model=models.Model(name=f"models/{names.alias}", description="mine")),
+    ),
+    "ModelService.SetModelAlias": _hidden(
+        lambda names: models.SetModelAliasRequest(name="models/own@alias", model=f"models/{names.model}"),
+        lambda names: models.SetModelAliasRequest(name="models/own@alias", model=f"models/{names.alias}"),
+        lambda names: models.SetModelAliasRequest(name=f"models/{names.alias}", model=f"models/{names.model}"),
+    ),
+    "ModelService.GetModelAlias": _hidden(lambda names: models.GetModelAliasRequest(name=f"models/{names.alias}")),
+    "ModelService.ListModelAliases": Empty(
+        "model_aliases", lambda names: models.ListModelAliasesRequest(model=f"models/{names.model}")
+    ),
+    "ModelService.DeleteModelAlias": _hidden(
+        lambda names: models.DeleteModelAliasRequest(name=f"models/{names.alias}")
+    ),
     "ModelService.DeleteModel": _hidden(lambda names: models.DeleteModelRequest(name=f"models/{names.model}")),
     "EmbeddingService.Embed": Apart("test_the_rows_that_another_tenant_has_encoded_are_not_known"),
+    "EmbeddingService.EmbedStream": Apart("test_the_rows_that_another_tenant_has_encoded_are_not_known"),
     "EmbeddingService.ListEmbeddingSpaces": Empty(
         "embedding_spaces", lambda _: embeddings.ListEmbeddingSpacesRequest()
     ),

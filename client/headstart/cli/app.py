@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from headstart.cli import resources, server_commands
+from headstart.cli import models, resources, server_commands
 from headstart.cli.predict import export, predict
 from headstart.cli.train import plan, train, watch
 
@@ -34,8 +34,9 @@ def build() -> typer.Typer:
     for command in (train, watch, predict, export, plan):
         app.command(epilog=EPILOG)(command)
     app.add_typer(resources.jobs(), name="jobs")
-    app.add_typer(resources.collection("models", "published models"), name="models")
+    app.add_typer(models.models(), name="models")
     app.add_typer(resources.datasets(), name="datasets")
+    app.add_typer(resources.exports(), name="exports")
     app.add_typer(server_commands.store, name="store")
     app.command(epilog=EPILOG)(resources.info)
     return app

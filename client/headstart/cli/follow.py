@@ -80,7 +80,8 @@ def summary(job: TrainJob) -> str:
         lines.append(f"  rows: {encoded(job.encode_progress)}")
     if job.HasField("best_epoch"):
         best = job.best_epoch
-        lines.append(f"  best epoch: {epoch_number(best)} (train / validation / test)")
+        chosen_by = f" by {best.validation_metric}" if best.validation_metric else ""
+        lines.append(f"  best epoch{chosen_by}: {epoch_number(best)} (train / validation / test)")
         lines += [f"    {metric}: {splits(best, metric)}" for metric in shown_metrics([best])]
     lines.append(f"  model: {job.model}")
     lines.append(f"next: headstart predict {job.model} --data FILE --output predictions.csv")

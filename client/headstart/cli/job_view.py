@@ -25,7 +25,7 @@ class JobView:
         """Note one event."""
         match event.WhichOneof("event"):
             case "state_change":
-                self.state = event.state_change.to
+                self.state = event.state_change.state
             case "encode_progress":
                 self.encode[event.encode_progress.feature] = event.encode_progress
             case "step_progress":

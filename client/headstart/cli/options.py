@@ -38,8 +38,11 @@ Written = Annotated[
 ]
 Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
 Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]
+FromModel = Annotated[
+    str, typer.Option("--from-model", metavar="MODEL", help="Begin from the weights of a published model, or an alias.")
+]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="trainJobs/ID, or ID.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="models/ID, or ID.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="models/ID, ID, or an alias, NAME@ALIAS.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The resource's name, or its ID.")]
 
 

@@ -47,7 +47,7 @@ class JsonDisplay:
 def _line(event: TrainJobEvent) -> str:
     match event.WhichOneof("event"):
         case "state_change":
-            return f"{event.job} {state_name(event.state_change.to)}"
+            return f"{event.job} {state_name(event.state_change.state)}"
         case "encode_progress" if event.encode_progress.rows_seen >= event.encode_progress.rows_total:
             progress = event.encode_progress
             seconds = progress.compute_seconds + progress.data_wait_seconds

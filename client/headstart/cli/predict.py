@@ -28,6 +28,9 @@ def predict(
     reuse: Annotated[
         str, typer.Option("--embedding-reuse", help="Stored embeddings that may stand in: exact, any or none.")
     ] = "exact",
+    skip_bad_rows: Annotated[
+        bool, typer.Option("--skip-bad-rows", help="Leave out rows that cannot be read, and number the others.")
+    ] = False,
     server: Server = None,
     token: Token = None,
     as_json: Json = False,
@@ -36,6 +39,8 @@ def predict(
 
     Cells of image columns name files relative to the table's folder. A model of one image reads images without a table,
     too; the column `file` then names them.
+
+    --skip-bad-rows says on stderr which rows are left out, and why; the column `row` numbers the others, from 1.
 
     Columns: FEATURE_prediction, FEATURE_probability_CLASS, FEATURE_top_K. Sets are joined by commas, vectors by spaces.
     --json prints rows as JSON lines, or with --output a summary.
@@ -46,9 +51,9 @@ def predict(
     options = PredictOptions(model, probabilities, top_k, reuse)
     with connect(server, token, as_json) as client:
         if output is None:
-            predict_to_stdout(client, options, data, as_json)
+            predict_to_stdout(client, options, data, as_json, skip_bad_rows)
         else:
-            predict_to_file(client, options, data, output, as_json)
+            predict_to_file(client, options, data, output, as_json, skip_bad_rows)
 
 
 def export(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from headstart.files.memory_images import image_inputs
 from headstart.files.row_files import batches, read_batches
 from headstart.v1.model_pb2 import Model
 from headstart.v1.table_pb2 import Table
+from headstart.values.predictions import Predictions
 from headstart.values.table import Rows
 
 ROW = re.compile(r"\brow (\d+)\b")
@@ -38,7 +39,7 @@ class PredictionRows:
         self._sent: deque[list[str]] = deque()
         self._own_error: InvalidArgument | None = None
         self._counted = True
-        self._rows = 0
+        self._rows = self._answered = 0
 
     def batches(self) -> Iterator[Rows]:
         """Yield the batches; the client takes them ahead of the answers, on a thread of its own."""
@@ -50,22 +51,31 @@ class PredictionRows:
             self._own_error = error
             raise
 
-    def answered(self) -> dict[str, list[str]]:
-        """Return the columns that name the rows of the next batch to be answered: `file`, for image files."""
+    def answered(self, predictions: Predictions, numbered: bool = False) -> dict[str, list[Any]]:
+        """Return the columns that name the rows of the next batch that have predictions.
+
+        `file` for image files, `row` for others where they are to be numbered, from 1 as they lie in the data.
+        """
         names = self._sent.popleft()
-        return {"file": names} if self._files is not None else {}
+        kept = [row for row in range(predictions.rows_read) if row not in predictions.row_errors]
+        first, self._answered = self._answered + 1, self._answered + predictions.rows_read
+        if self._files is not None:
+            return {"file": [names[row] for row in kept]}
+        return {"row": [first + row for row in kept]} if numbered else {}
+
+    def left_out(self, predictions: Predictions) -> list[str]:
+        """Return why rows of the next batch were left out, with rows as they are called here."""
+        count = predictions.rows_read
+        names = self._sent[0] or [f"row {self._answered + row + 1}" for row in range(count)]
+        return [_said(error.message, names) for _, error in sorted(predictions.row_errors.items())]
 
     def named(self, error: InvalidArgument) -> InvalidArgument:
         """Return the server's error about the next batch with rows as they are called here; `data`'s own as it is."""
         if error is self._own_error:
             return error
         names = self._sent[0] if self._sent else []
-
-        def say(text: str) -> str:
-            return ROW.sub(lambda row: names[int(row[1]) - 1] if 0 < int(row[1]) <= len(names) else row[0], text)
-
-        violations = [Violation(item.field, say(item.description)) for item in error.violations]
-        return InvalidArgument(say(error.message), code=error.code, reason=error.reason, violations=violations)
+        violations = [Violation(item.field, _said(item.description, names)) for item in error.violations]
+        return InvalidArgument(_said(error.message, names), code=error.code, reason=error.reason, violations=violations)
 
     def _read(self) -> Iterable[Rows]:
         if self._files is None:
@@ -80,6 +90,11 @@ class PredictionRows:
         for _ in rows if self._counted else ():
             yield self._files[self._rows].name if self._files is not None else f"row {self._rows + 1}"
             self._rows += 1
+
+
+def _said(text: str, names: Sequence[str]) -> str:
+    """Return a message about rows by number with what they are called."""
+    return ROW.sub(lambda row: names[int(row[1]) - 1] if 0 < int(row[1]) <= len(names) else row[0], text)
 
 
 def _require_one_image(data: Path, model: Model) -> None:

@@ -1,4 +1,4 @@
-"""`headstart jobs`, `models`, `datasets` and `info`: what a server holds."""
+"""`headstart jobs`, `models`, `datasets`, `exports` and `info`: what a server holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import Job, Json, Name, Server, Token, connect, upload_progress
-from headstart.cli.wording import state_name
+from headstart.cli.wording import export_state, state_name
 
 
 def collection(kind: str, what: str) -> typer.Typer:
@@ -92,6 +92,38 @@ def datasets() -> typer.Typer:
         with connect(server, token, as_json) as client:
             dataset = client.upload_dataset(file, on_upload=upload_progress(as_json))
         print_json(dataset) if as_json else print(f"{dataset.name}: {contents(dataset)}")
+
+    return app
+
+
+def exports() -> typer.Typer:
+    """Return `headstart exports`."""
+    app = typer.Typer(help="Exports that wait, run, or have ended within a day.", no_args_is_help=True)
+
+    @app.command("list")
+    def list_all(server: Server = None, token: Token = None, as_json: Json = False) -> None:
+        """List exports, newest first."""
+        from headstart.cli.showing import show_all
+
+        with connect(server, token, as_json) as client:
+            show_all("export_jobs", client.export_jobs.list(), as_json)
+
+    @app.command("get")
+    def get(name: Name, server: Server = None, token: Token = None, as_json: Json = False) -> None:
+        """Show one."""
+        from headstart.cli.showing import show
+
+        with connect(server, token, as_json) as client:
+            show(client.export_jobs.get(name), as_json)
+
+    @app.command("cancel")
+    def cancel(name: Name, server: Server = None, token: Token = None, as_json: Json = False) -> None:
+        """End one that waits or runs."""
+        from headstart.cli.json_lines import print_json
+
+        with connect(server, token, as_json) as client:
+            ended = client.export_jobs.cancel(name)
+        print_json(ended) if as_json else print(f"{ended.name} is {export_state(ended.state)}")
 
     return app
 

@@ -9,12 +9,21 @@ from typing import Any
 from google.protobuf.message import Message
 
 from headstart.cli.json_lines import dict_of, print_json
-from headstart.cli.tables import print_datasets, print_jobs, print_models, print_spaces
+from headstart.cli.tables import (
+    print_aliases,
+    print_datasets,
+    print_exports,
+    print_jobs,
+    print_models,
+    print_spaces,
+)
 
 PRINTERS: dict[str, Callable[[Iterable[Any]], None]] = {
     "jobs": print_jobs,
     "models": print_models,
+    "aliases": print_aliases,
     "datasets": print_datasets,
+    "export_jobs": print_exports,
     "embedding_spaces": print_spaces,
 }
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-from headstart.cli.wording import contents, encoded, format_name, moment, size, state_name
+from headstart.cli.wording import (
+    artifact_format,
+    contents,
+    encoded,
+    export_state,
+    format_name,
+    moment,
+    size,
+    state_name,
+)
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
-from headstart.v1.model_pb2 import Model
+from headstart.v1.export_pb2 import ExportJob
+from headstart.v1.model_pb2 import Model, ModelAlias
 from headstart.v1.server_pb2 import ServerInfo
-from headstart.v1.training_pb2 import ResolvedValue, TrainJob, TrainJobPlan
+from headstart.v1.training_pb2 import PlanTrainJobResponse, ResolvedValue, TrainJob
+from headstart.values.plain import plain
 
 
 def print_table(headers: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -29,7 +41,7 @@ def print_table(headers: Iterable[str], rows: Iterable[Iterable[object]]) -> Non
     console.print(table, crop=False, soft_wrap=True)
 
 
-def print_plan(plan: TrainJobPlan) -> None:
+def print_plan(plan: PlanTrainJobResponse) -> None:
     """Print warnings, rows, what would be encoded, and each resolved value."""
     for warning in plan.warnings:
         print(f"warning {warning.reason}: {warning.message}")
@@ -43,7 +55,7 @@ def print_plan(plan: TrainJobPlan) -> None:
     values = [
         (
             value.path,
-            value.value_json,
+            json.dumps(plain(value.value), ensure_ascii=False),
             ResolvedValue.Origin.Name(value.origin).removeprefix("ORIGIN_").lower(),
             value.reason,
         )
@@ -66,11 +78,18 @@ def print_models(models: Iterable[Model]) -> None:
             moment(model.create_time),
             size(model.size_bytes),
             ", ".join(o.feature for o in model.outputs),
+            ", ".join(alias.partition("/")[2] for alias in model.aliases),
             model.display_name,
         )
         for model in models
     )
-    print_table(("model", "created (UTC)", "size", "predicts", "name"), rows)
+    print_table(("model", "created (UTC)", "size", "predicts", "aliases", "name"), rows)
+
+
+def print_aliases(aliases: Iterable[ModelAlias]) -> None:
+    """Print aliases."""
+    rows = ((alias.name, alias.model, moment(alias.update_time)) for alias in aliases)
+    print_table(("alias", "model", "since (UTC)"), rows)
 
 
 def print_datasets(datasets: Iterable[Dataset]) -> None:
@@ -87,6 +106,22 @@ def print_datasets(datasets: Iterable[Dataset]) -> None:
         for dataset in datasets
     )
     print_table(("dataset", "created (UTC)", "format", "size", "rows", "name"), rows)
+
+
+def print_exports(jobs: Iterable[ExportJob]) -> None:
+    """Print export jobs."""
+    rows = (
+        (
+            job.name,
+            export_state(job.state),
+            moment(job.create_time),
+            job.model,
+            artifact_format(job.format) + (", head only" if job.head_only else ""),
+            job.artifact or job.error.message or job.progress.message,
+        )
+        for job in jobs
+    )
+    print_table(("export", "state", "created (UTC)", "model", "format", "result"), rows)
 
 
 def print_spaces(spaces: Iterable[EmbeddingSpace]) -> None:

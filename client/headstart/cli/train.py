@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headstart.cli.options import (
+    FromModel,
     Job,
     Json,
     OptionalRows,
@@ -37,6 +38,7 @@ def train(
         str | None, typer.Option("--request-id", help="The same id and body give the same job. Default: a new one.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for people.")] = None,
+    from_model: FromModel = "",
     detach: Annotated[bool, typer.Option("--detach", help="Start the job and leave it.")] = False,
     tensorboard: TensorBoardFolder = None,
     mlflow: MLflowUri = None,
@@ -61,7 +63,15 @@ def train(
         try:
             rows = place(data), optional_place(validation), optional_place(test)
             upload = upload_progress(as_json)
-            run = client.train(spec, *rows, request_id=request_id, display_name=name, on_upload=upload, sinks=sinks)
+            run = client.train(
+                spec,
+                *rows,
+                request_id=request_id,
+                display_name=name,
+                on_upload=upload,
+                sinks=sinks,
+                initial_model=from_model,
+            )
         except KeyboardInterrupt:
             again = f"if the job was created, the same command with --request-id {request_id} follows it"
             print(f"\ninterrupted; {again}", file=sys.stderr)
@@ -98,6 +108,7 @@ def plan(
     validation: Validation = None,
     test: Test = None,
     write: Written = None,
+    from_model: FromModel = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --write replace a file.")] = False,
     server: Server = None,
     token: Token = None,
@@ -118,7 +129,8 @@ def plan(
     if write is not None:
         check_place(write, overwrite)
     with connect(server, token, as_json) as client:
-        resolved = client.plan(spec, optional_place(data), optional_place(validation), optional_place(test))
+        rows = optional_place(data), optional_place(validation), optional_place(test)
+        resolved = client.plan(spec, *rows, initial_model=from_model)
     print_json(resolved) if as_json else print_plan(resolved)
     if write is not None:
         write_spec(write, resolved.spec_yaml, overwrite)

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headstart.v1.dataset_pb2 import Dataset
+from headstart.v1.export_pb2 import Artifact, ExportJob
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
 
 FIRST = ("loss", "accuracy", "roc_auc", "f1", "r2", "mean_absolute_error", "root_mean_squared_error", "jaccard")
@@ -17,6 +18,16 @@ SHOWN_METRICS = 4
 def state_name(state: TrainJob.State) -> str:
     """Return `succeeded` for STATE_SUCCEEDED."""
     return TrainJob.State.Name(state).removeprefix("STATE_").lower()
+
+
+def export_state(state: ExportJob.State) -> str:
+    """Return `running` for STATE_RUNNING."""
+    return ExportJob.State.Name(state).removeprefix("STATE_").lower()
+
+
+def artifact_format(value: Artifact.Format) -> str:
+    """Return `onnx` for FORMAT_ONNX."""
+    return Artifact.Format.Name(value).removeprefix("FORMAT_").lower()
 
 
 def duration(seconds: float) -> str:

@@ -67,6 +67,15 @@ class BytesContent:
             yield self.data[start : start + CHUNK_BYTES]
 
 
+def chunks_from(content: Content, offset: int) -> Iterator[bytes]:
+    """Yield the bytes from an offset on."""
+    left = offset
+    for chunk in content.chunks():
+        if left < len(chunk):
+            yield chunk[left:]
+        left = max(0, left - len(chunk))
+
+
 def digest_of(content: Content) -> str:
     """Return the SHA-256 in hexadecimal."""
     digest = hashlib.sha256()

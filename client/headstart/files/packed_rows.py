@@ -10,9 +10,9 @@ from typing import Any
 from headstart.files.content import BytesContent
 from headstart.files.tar import Member, TarContent
 from headstart.v1.table_pb2 import Table
-from headstart.values.column import is_missing, refuse
+from headstart.values.column import is_missing, refuse, shortest_float32
 from headstart.values.image_columns import ImageColumns
-from headstart.values.table import FrameColumns, table_of
+from headstart.values.table import FrameColumns, cells_of, table_of
 
 NAME = "rows"
 Source = Path | bytes
@@ -86,8 +86,15 @@ def _json_lines(table: Table) -> bytes:
     for column in table.columns:
         kind = column.WhichOneof("values") or "strings"
         if kind != "bytes":
-            values = getattr(column, kind).values
+            values = [_json_value(kind, value) for value in cells_of(column)]
             nulls = column.nulls or [False] * len(values)
             columns[column.name] = [None if null else value for value, null in zip(values, nulls, strict=True)]
     rows = zip(*columns.values(), strict=True)
     return "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows).encode()
+
+
+def _json_value(kind: str, value: Any) -> Any:
+    """Return a value that JSON tells alike: float32 as its own shortest text says."""
+    if kind == "floats":
+        return shortest_float32(value)
+    return list(map(shortest_float32, value)) if kind == "vectors" else value

@@ -17,7 +17,9 @@ from headstart.programs.upload import Progress, upload
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.table_pb2 import Table
 from headstart.v1.training_pb2 import DatasetSource, TrainJobRequest
+from headstart.values.details import JobDetails
 from headstart.values.image_columns import ImageColumns, image_columns_of
+from headstart.values.names import full_name
 from headstart.values.spec import Spec, request_of
 from headstart.values.table import Rows, columns_of, table_of
 from headstart.wire.steps import Program, compute
@@ -134,12 +136,16 @@ def training_request(
     *,
     request_id: str = "",
     display_name: str | None = None,
+    details: JobDetails | None = None,
     progress: Callable[[int, int], None] | None = None,
+    initial_model: str = "",
 ) -> Program[TrainJobRequest]:
     """Return the request of one job, its files uploaded. The spec is read first: a bad one uploads nothing."""
     request = request_of(spec)
     request.request_id = request_id
     request.display_name = display_name or ""
+    (details or JobDetails()).fill(request)
+    request.initial_model = full_name("models", initial_model) if initial_model else ""
     sender = Sender(image_columns_of(request), policy, progress)
     if data.train is not None:
         request.dataset.CopyFrom((yield from sender.source_of(data.train)))

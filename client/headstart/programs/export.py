@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from headstart.errors import InvalidArgument, Unavailable
+from headstart.errors import CallCancelled, InvalidArgument, Unavailable
 from headstart.programs.download import Received, download_file
+from headstart.programs.resources import EXPORT_JOBS
 from headstart.programs.retry import Patience, RetryPolicy, persistently
-from headstart.v1.export_pb2 import Artifact, ExportProgress, ExportRequest
-from headstart.wire.methods import EXPORT
-from headstart.wire.steps import Program, open_stream, read
+from headstart.v1.export_pb2 import (
+    Artifact,
+    CreateExportJobRequest,
+    ExportJob,
+    ExportProgress,
+    ExportRequest,
+    GetArtifactRequest,
+    WatchExportJobRequest,
+)
+from headstart.values.names import full_name
+from headstart.wire.methods import CREATE_EXPORT_JOB, EXPORT, GET_ARTIFACT, WATCH_EXPORT_JOB
+from headstart.wire.rpc_errors import error_from_status
+from headstart.wire.steps import Emit, Flow, Program, call, open_stream, read
 
-FORMATS = {"onnx": ExportRequest.FORMAT_ONNX, "torchscript": ExportRequest.FORMAT_TORCHSCRIPT}
+FORMATS = {"onnx": Artifact.FORMAT_ONNX, "torchscript": Artifact.FORMAT_TORCHSCRIPT}
+ENDED = frozenset({ExportJob.STATE_SUCCEEDED, ExportJob.STATE_FAILED, ExportJob.STATE_CANCELLED})
 
 OnProgress: TypeAlias = Callable[[ExportProgress], None]
 
@@ -44,20 +56,80 @@ def export_request(model: str, format: str, head_only: bool) -> ExportRequest:
 
 
 def export(request: ExportRequest, policy: RetryPolicy, on_progress: OnProgress | None = None) -> Program[Artifact]:
-    """Export and return the artifact; a dropped stream asks again, which finds the artifact or the work done so far."""
+    """Export and return the artifact; after a dropped stream the export job, which goes on meanwhile, is watched."""
+    following = _Following(request, on_progress)
+    return (yield from persistently(following.attempt, policy))
 
-    def attempt(patience: Patience) -> Program[Artifact]:
-        stream = yield from open_stream(EXPORT, request)
+
+class _Following:
+    """How far an export has been followed."""
+
+    def __init__(self, request: ExportRequest, on_progress: OnProgress | None) -> None:
+        self._request, self._on_progress = request, on_progress
+        self._job = ""
+        self._told: ExportProgress | None = None
+
+    def attempt(self, patience: Patience) -> Program[Artifact]:
+        """Follow to the artifact, by the job where it is known."""
+        if self._job:
+            return (yield from self._watched(patience))
+        stream = yield from open_stream(EXPORT, self._request)
         while (event := (yield from read(stream))) is not None:
             # Not `progress`: an attempt that is repeated tells the same steps again.
             patience.reached()
+            self._job = event.export_job
             if event.HasField("artifact"):
                 return event.artifact
-            if on_progress is not None:
-                on_progress(event.progress)
+            self._tell(event.progress)
         raise Unavailable("the server closed the stream before the artifact was ready")
 
-    return (yield from persistently(attempt, policy))
+    def _watched(self, patience: Patience) -> Program[Artifact]:
+        stream = yield from open_stream(WATCH_EXPORT_JOB, WatchExportJobRequest(name=self._job))
+        while (event := (yield from read(stream))) is not None:
+            patience.reached()
+            if (job := event.export_job).state in ENDED:
+                return (yield from _artifact_of(job))
+            self._tell(job.progress)
+        raise Unavailable("the server closed the stream before the export had ended")
+
+    def _tell(self, progress: ExportProgress) -> None:
+        if self._on_progress is not None and progress != self._told:
+            self._on_progress(progress)
+        self._told = progress
+
+
+def create_export(request: ExportRequest) -> Program[ExportJob]:
+    """Create an export job, or find the one that is being made, without following it."""
+    wanted = CreateExportJobRequest(model=request.model, format=request.format, head_only=request.head_only)
+    return (yield from call(CREATE_EXPORT_JOB, wanted))
+
+
+def watch_export(name: str, policy: RetryPolicy) -> Flow[ExportJob]:
+    """Emit an export job as it is, and after each change, to its end, over dropped streams."""
+    name, last = full_name(EXPORT_JOBS.collection, name), ExportJob()
+
+    def attempt(patience: Patience) -> Flow[ExportJob]:
+        nonlocal last
+        stream = yield from open_stream(WATCH_EXPORT_JOB, WatchExportJobRequest(name=name))
+        while (event := (yield from read(stream))) is not None:
+            patience.reached()
+            if event.export_job != last:
+                patience.progress()
+                last = event.export_job
+                yield Emit(last)
+        if last.state not in ENDED:
+            raise Unavailable("the server closed the stream before the export had ended")
+
+    yield from persistently(attempt, policy)
+
+
+def _artifact_of(job: ExportJob) -> Program[Artifact]:
+    """Return what a job that has ended has made, or raise why it has not."""
+    if job.state == ExportJob.STATE_FAILED:
+        raise error_from_status(job.error)
+    if job.state == ExportJob.STATE_CANCELLED:
+        raise CallCancelled(f"{job.name} was cancelled", reason="CANCELLED")
+    return (yield from call(GET_ARTIFACT, GetArtifactRequest(name=job.artifact)))
 
 
 def download(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from headstart.errors import Unavailable
 from headstart.programs.retry import Patience, RetryPolicy, persistently
@@ -29,7 +30,7 @@ class Position:
     ended: bool = False
     request: TrainJobRequest | None = None
 
-    def open(self) -> Program[Stream[TrainJobEvent]]:
+    def open(self) -> Program[Stream[Any]]:
         """Open the log after the last event seen, or create the job where there is none (repeats find the same job)."""
         if not self.name and self.request is not None:
             return (yield from open_stream(TRAIN_JOB, self.request))
@@ -42,7 +43,7 @@ class Position:
             return False
         self.name = event.job or self.name
         self.sequence = event.sequence
-        self.ended = self.ended or event.state_change.to in TERMINAL
+        self.ended = self.ended or event.terminal
         return True
 
 
@@ -52,8 +53,9 @@ def follow(position: Position, policy: RetryPolicy, recorder: Recorder | None = 
 
     def attempt(patience: Patience) -> Flow[TrainJobEvent]:
         stream = yield from position.open()
-        while (event := (yield from read(stream))) is not None:
+        while (response := (yield from read(stream))) is not None:
             patience.progress()
+            event = response.event
             yield from _begun(recorder, event.job)
             if position.take(event):
                 yield from _recorded(recorder, event)

@@ -58,6 +58,11 @@ class Patience:
         self._failing_since: float | None = None
         self._opened = policy.clock()
 
+    @property
+    def failed(self) -> bool:
+        """Whether an attempt has failed since something new arrived."""
+        return self._failing_since is not None
+
     def opened(self) -> None:
         """Note that an attempt begins."""
         self._opened = self._policy.clock()
@@ -124,6 +129,8 @@ def is_busy(error: HeadstartError) -> bool:
 
 def is_dropped(error: HeadstartError) -> bool:
     """Tell a broken connection from an answer. Answers of a Headstart server carry a reason, broken ones none."""
+    if error.code is grpc.StatusCode.CANCELLED and error.reason:  # somebody has cancelled what the call was about
+        return False
     if error.code in ALWAYS_DROPPED:
         return True
     return (

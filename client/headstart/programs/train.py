@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import uuid
 
-from headstart.errors import JobCancelled, JobFailed
+from headstart.errors import InvalidArgument, JobCancelled, JobFailed, Violation
 from headstart.programs.dataset_source import TrainingData, training_request
 from headstart.programs.follow import Position, follow
 from headstart.programs.retry import RetryPolicy, persistently
 from headstart.programs.upload import Progress
 from headstart.sinks.recorder import Recorder
-from headstart.v1.training_pb2 import GetTrainJobRequest, TrainJob, TrainJobEvent, TrainJobPlan
+from headstart.v1.training_pb2 import (
+    GetTrainJobRequest,
+    PlanTrainJobRequest,
+    PlanTrainJobResponse,
+    TrainJob,
+    TrainJobEvent,
+)
+from headstart.values.details import JobDetails
 from headstart.values.spec import Spec
 from headstart.wire.methods import GET_JOB, PLAN_JOB
 from headstart.wire.steps import Flow, Program, call, compute
@@ -23,8 +30,10 @@ def train(
     *,
     request_id: str | None = None,
     display_name: str | None = None,
+    details: JobDetails | None = None,
     progress: Progress | None = None,
     recorder: Recorder | None = None,
+    initial_model: str = "",
 ) -> Flow[TrainJobEvent]:
     """Upload, create the job, emit its events. Without a request id one is made, so that creation is safe to repeat.
 
@@ -38,7 +47,9 @@ def train(
         policy,
         request_id=request_id or uuid.uuid4().hex,
         display_name=display_name,
+        details=details,
         progress=progress,
+        initial_model=initial_model,
     )
     yield from follow(Position(request=request), policy, recorder)
 
@@ -62,8 +73,25 @@ def refuse_bad_end(job: TrainJob) -> TrainJob:
 
 
 def plan(
-    spec: Spec, data: TrainingData, policy: RetryPolicy, progress: Progress | None = None
-) -> Program[TrainJobPlan]:
+    spec: Spec,
+    data: TrainingData,
+    policy: RetryPolicy,
+    progress: Progress | None = None,
+    *,
+    initial_model: str = "",
+) -> Program[PlanTrainJobResponse]:
     """Resolve a spec against its data without training; without data it is only read."""
-    request = yield from training_request(spec, data, policy, progress=progress)
-    return (yield from call(PLAN_JOB, request))
+    request = yield from training_request(spec, data, policy, progress=progress, initial_model=initial_model)
+    planned = yield from call(PLAN_JOB, PlanTrainJobRequest.FromString(request.SerializeToString()))
+    if planned.violations:
+        raise _all_that_is_wrong(planned)
+    return planned
+
+
+def _all_that_is_wrong(planned: PlanTrainJobResponse) -> InvalidArgument:
+    violations = [Violation(item.field, item.description) for item in planned.violations]
+    return InvalidArgument(
+        "; ".join(f"{item.field}: {item.description}" if item.field else item.description for item in violations),
+        reason=planned.violations[0].reason,
+        violations=violations,
+    )

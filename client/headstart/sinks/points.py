@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, ResolvedValue, SpecResolved, StepProgress
+from headstart.values.plain import plain
 
 SPLITS = ("train", "validation", "test")
 
@@ -93,7 +94,7 @@ def parameters_of(values: Iterable[ResolvedValue]) -> Iterator[Parameter]:
     """Yield the values of a resolved spec."""
     for value in values:
         origin = ResolvedValue.Origin.Name(value.origin).removeprefix("ORIGIN_").lower()
-        yield Parameter(value.path, json.loads(value.value_json or "null"), origin, value.reason)
+        yield Parameter(value.path, plain(value.value), origin, value.reason)
 
 
 def row_parameters(resolved: SpecResolved) -> Iterator[Parameter]:

@@ -137,15 +137,15 @@ class Sink(ABC):
                 self._settle_best(event)
 
     def _take_state(self, change: StateChange, event: TrainJobEvent) -> None:
-        state = TrainJob.State.Name(change.to).removeprefix("STATE_").lower()
+        state = TrainJob.State.Name(change.state).removeprefix("STATE_").lower()
         self.write_text("state", state, event)
-        if change.to not in TERMINAL:
+        if change.state not in TERMINAL:
             return
         self._settle_parameters(event)
         self._settle_best(event)
         if change.HasField("error"):
             self.write_text("error", f"{change.error.reason}: {change.error.message}", event)
-        self.end(change.to, event)
+        self.end(change.state, event)
 
     def _write(self, points: Sequence[Point], event: TrainJobEvent) -> None:
         fresh = [point for point in points if self._is_fresh(point)]

@@ -25,32 +25,36 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheadstart/v1/dataset.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x14UploadDatasetRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.headstart.v1.DatasetHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"c\n\rDatasetHeader\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12,\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1c.headstart.v1.Dataset.Format\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x94\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12,\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1c.headstart.v1.Dataset.Format\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trow_count\x18\x07 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x08 \x03(\t\x12\x13\n\x0btable_files\x18\t \x03(\t\"\xa8\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0e\n\nFORMAT_CSV\x10\x01\x12\x0e\n\nFORMAT_TSV\x10\x02\x12\x10\n\x0c\x46ORMAT_JSONL\x10\x03\x12\x12\n\x0e\x46ORMAT_PARQUET\x10\x04\x12\x10\n\x0c\x46ORMAT_ARROW\x10\x05\x12\x0e\n\nFORMAT_ZIP\x10\x06\x12\x0e\n\nFORMAT_TAR\x10\x07\x12\x0e\n\nFORMAT_TGZ\x10\x08\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x14ListDatasetsResponse\x12\'\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x15.headstart.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\xd5\x02\n\x0e\x44\x61tasetService\x12L\n\rUploadDataset\x12\".headstart.v1.UploadDatasetRequest\x1a\x15.headstart.v1.Dataset(\x01\x12\x44\n\nGetDataset\x12\x1f.headstart.v1.GetDatasetRequest\x1a\x15.headstart.v1.Dataset\x12U\n\x0cListDatasets\x12!.headstart.v1.ListDatasetsRequest\x1a\".headstart.v1.ListDatasetsResponse\x12X\n\rDeleteDataset\x12\".headstart.v1.DeleteDatasetRequest\x1a#.headstart.v1.DeleteDatasetResponseB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheadstart/v1/dataset.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"^\n\x14UploadDatasetRequest\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1b.headstart.v1.DatasetHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x86\x01\n\rDatasetHeader\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12,\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1c.headstart.v1.Dataset.Format\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12\x11\n\tupload_id\x18\x04 \x01(\t\x12\x0e\n\x06offset\x18\x05 \x01(\x03\"e\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x17\n\x0f\x63ommitted_bytes\x18\x02 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"%\n\x10GetUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x94\x03\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12,\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1c.headstart.v1.Dataset.Format\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trow_count\x18\x07 \x01(\x03\x12\x0f\n\x07\x63olumns\x18\x08 \x03(\t\x12\x13\n\x0btable_files\x18\t \x03(\t\"\xa8\x01\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0e\n\nFORMAT_CSV\x10\x01\x12\x0e\n\nFORMAT_TSV\x10\x02\x12\x10\n\x0c\x46ORMAT_JSONL\x10\x03\x12\x12\n\x0e\x46ORMAT_PARQUET\x10\x04\x12\x10\n\x0c\x46ORMAT_ARROW\x10\x05\x12\x0e\n\nFORMAT_ZIP\x10\x06\x12\x0e\n\nFORMAT_TAR\x10\x07\x12\x0e\n\nFORMAT_TGZ\x10\x08\"!\n\x11GetDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListDatasetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x14ListDatasetsResponse\x12\'\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x15.headstart.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteDatasetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteDatasetResponse2\x98\x03\n\x0e\x44\x61tasetService\x12L\n\rUploadDataset\x12\".headstart.v1.UploadDatasetRequest\x1a\x15.headstart.v1.Dataset(\x01\x12\x41\n\tGetUpload\x12\x1e.headstart.v1.GetUploadRequest\x1a\x14.headstart.v1.Upload\x12\x44\n\nGetDataset\x12\x1f.headstart.v1.GetDatasetRequest\x1a\x15.headstart.v1.Dataset\x12U\n\x0cListDatasets\x12!.headstart.v1.ListDatasetsRequest\x1a\".headstart.v1.ListDatasetsResponse\x12X\n\rDeleteDataset\x12\".headstart.v1.DeleteDatasetRequest\x1a#.headstart.v1.DeleteDatasetResponseBN\n\x10\x64\x65v.headstart.v1B\x0c\x44\x61tasetProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.dataset_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\014DatasetProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_UPLOADDATASETREQUEST']._serialized_start=77
   _globals['_UPLOADDATASETREQUEST']._serialized_end=171
-  _globals['_DATASETHEADER']._serialized_start=173
-  _globals['_DATASETHEADER']._serialized_end=272
-  _globals['_DATASET']._serialized_start=275
-  _globals['_DATASET']._serialized_end=679
-  _globals['_DATASET_FORMAT']._serialized_start=511
-  _globals['_DATASET_FORMAT']._serialized_end=679
-  _globals['_GETDATASETREQUEST']._serialized_start=681
-  _globals['_GETDATASETREQUEST']._serialized_end=714
-  _globals['_LISTDATASETSREQUEST']._serialized_start=716
-  _globals['_LISTDATASETSREQUEST']._serialized_end=776
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=778
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=866
-  _globals['_DELETEDATASETREQUEST']._serialized_start=868
-  _globals['_DELETEDATASETREQUEST']._serialized_end=904
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=906
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=929
-  _globals['_DATASETSERVICE']._serialized_start=932
-  _globals['_DATASETSERVICE']._serialized_end=1273
+  _globals['_DATASETHEADER']._serialized_start=174
+  _globals['_DATASETHEADER']._serialized_end=308
+  _globals['_UPLOAD']._serialized_start=310
+  _globals['_UPLOAD']._serialized_end=411
+  _globals['_GETUPLOADREQUEST']._serialized_start=413
+  _globals['_GETUPLOADREQUEST']._serialized_end=450
+  _globals['_DATASET']._serialized_start=453
+  _globals['_DATASET']._serialized_end=857
+  _globals['_DATASET_FORMAT']._serialized_start=689
+  _globals['_DATASET_FORMAT']._serialized_end=857
+  _globals['_GETDATASETREQUEST']._serialized_start=859
+  _globals['_GETDATASETREQUEST']._serialized_end=892
+  _globals['_LISTDATASETSREQUEST']._serialized_start=894
+  _globals['_LISTDATASETSREQUEST']._serialized_end=954
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=956
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=1044
+  _globals['_DELETEDATASETREQUEST']._serialized_start=1046
+  _globals['_DELETEDATASETREQUEST']._serialized_end=1082
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=1084
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=1107
+  _globals['_DATASETSERVICE']._serialized_start=1110
+  _globals['_DATASETSERVICE']._serialized_end=1518
 # @@protoc_insertion_point(module_scope)

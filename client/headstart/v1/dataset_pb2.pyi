@@ -19,14 +19,34 @@ class UploadDatasetRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[DatasetHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
 
 class DatasetHeader(_message.Message):
-    __slots__ = ("display_name", "format", "sha256")
+    __slots__ = ("display_name", "format", "sha256", "upload_id", "offset")
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
     display_name: str
     format: Dataset.Format
     sha256: str
-    def __init__(self, display_name: _Optional[str] = ..., format: _Optional[_Union[Dataset.Format, str]] = ..., sha256: _Optional[str] = ...) -> None: ...
+    upload_id: str
+    offset: int
+    def __init__(self, display_name: _Optional[str] = ..., format: _Optional[_Union[Dataset.Format, str]] = ..., sha256: _Optional[str] = ..., upload_id: _Optional[str] = ..., offset: _Optional[int] = ...) -> None: ...
+
+class Upload(_message.Message):
+    __slots__ = ("upload_id", "committed_bytes", "expire_time")
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITTED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    committed_bytes: int
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, upload_id: _Optional[str] = ..., committed_bytes: _Optional[int] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetUploadRequest(_message.Message):
+    __slots__ = ("upload_id",)
+    UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
+    upload_id: str
+    def __init__(self, upload_id: _Optional[str] = ...) -> None: ...
 
 class Dataset(_message.Message):
     __slots__ = ("name", "display_name", "format", "size_bytes", "sha256", "create_time", "row_count", "columns", "table_files")

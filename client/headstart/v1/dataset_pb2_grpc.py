@@ -44,6 +44,11 @@ class DatasetServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_dataset__pb2.UploadDatasetRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_dataset__pb2.Dataset.FromString,
                 _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/headstart.v1.DatasetService/GetUpload',
+                request_serializer=headstart_dot_v1_dot_dataset__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_dataset__pb2.Upload.FromString,
+                _registered_method=True)
         self.GetDataset = channel.unary_unary(
                 '/headstart.v1.DatasetService/GetDataset',
                 request_serializer=headstart_dot_v1_dot_dataset__pb2.GetDatasetRequest.SerializeToString,
@@ -71,7 +76,16 @@ class DatasetServiceServicer(object):
 
     def UploadDataset(self, request_iterator, context):
         """Uploads one file: the first message describes it, the others carry its bytes in order.
-        The same bytes again return the data set of the caller's tenant that has them, so an upload is safe to repeat.
+        The same bytes again return the data set of the caller's tenant that has them, so an upload is safe to repeat. One
+        whose header has an `upload_id` can be gone on with after a broken call: see `DatasetHeader.offset`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """Says how much of an upload the server has. NOT_FOUND: nothing of it is known, so it begins at 0; another server that
+        was asked before may have it, if servers do not share their storage.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +119,11 @@ def add_DatasetServiceServicer_to_server(servicer, server):
                     servicer.UploadDataset,
                     request_deserializer=headstart_dot_v1_dot_dataset__pb2.UploadDatasetRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_dataset__pb2.Dataset.SerializeToString,
+            ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=headstart_dot_v1_dot_dataset__pb2.GetUploadRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_dataset__pb2.Upload.SerializeToString,
             ),
             'GetDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDataset,
@@ -154,6 +173,33 @@ class DatasetService(object):
             '/headstart.v1.DatasetService/UploadDataset',
             headstart_dot_v1_dot_dataset__pb2.UploadDatasetRequest.SerializeToString,
             headstart_dot_v1_dot_dataset__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.DatasetService/GetUpload',
+            headstart_dot_v1_dot_dataset__pb2.GetUploadRequest.SerializeToString,
+            headstart_dot_v1_dot_dataset__pb2.Upload.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,38 +23,41 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from headstart.v1 import spec_pb2 as headstart_dot_v1_dot_spec__pb2
 from headstart.v1 import table_pb2 as headstart_dot_v1_dot_table__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheadstart/v1/embedding.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17headstart/v1/spec.proto\x1a\x18headstart/v1/table.proto\"s\n\x0c\x45mbedRequest\x12&\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0b\x32\x15.headstart.v1.Feature\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x17\n\x0f\x65mbedding_space\x18\x03 \x01(\t\"z\n\rEmbedResponse\x12\x11\n\tdimension\x18\x01 \x01(\x05\x12\x16\n\nembeddings\x18\x02 \x03(\x02\x42\x02\x10\x01\x12\x12\n\nrows_found\x18\x03 \x01(\x03\x12\x17\n\x0f\x65mbedding_space\x18\x04 \x01(\t\x12\x11\n\tprecision\x18\x05 \x01(\t\"\x98\x02\n\x0e\x45mbeddingSpace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x42\n\x0b\x64\x65scription\x18\x02 \x03(\x0b\x32-.headstart.v1.EmbeddingSpace.DescriptionEntry\x12\x11\n\trow_count\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x11\n\tdimension\x18\x05 \x01(\x05\x12\x13\n\x0bshard_count\x18\x06 \x01(\x05\x12\x31\n\rlast_use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10\x44\x65scriptionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x1aListEmbeddingSpacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x1bListEmbeddingSpacesResponse\x12\x36\n\x10\x65mbedding_spaces\x18\x01 \x03(\x0b\x32\x1c.headstart.v1.EmbeddingSpace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x1b\x44\x65leteEmbeddingSpaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteEmbeddingSpaceResponse2\xaf\x02\n\x10\x45mbeddingService\x12@\n\x05\x45mbed\x12\x1a.headstart.v1.EmbedRequest\x1a\x1b.headstart.v1.EmbedResponse\x12j\n\x13ListEmbeddingSpaces\x12(.headstart.v1.ListEmbeddingSpacesRequest\x1a).headstart.v1.ListEmbeddingSpacesResponse\x12m\n\x14\x44\x65leteEmbeddingSpace\x12).headstart.v1.DeleteEmbeddingSpaceRequest\x1a*.headstart.v1.DeleteEmbeddingSpaceResponseB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cheadstart/v1/embedding.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x17headstart/v1/spec.proto\x1a\x18headstart/v1/table.proto\"s\n\x0c\x45mbedRequest\x12&\n\x07\x66\x65\x61ture\x18\x01 \x01(\x0b\x32\x15.headstart.v1.Feature\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x17\n\x0f\x65mbedding_space\x18\x03 \x01(\t\"v\n\rEmbedResponse\x12\x11\n\tdimension\x18\x01 \x01(\x05\x12\x12\n\nembeddings\x18\x02 \x03(\x02\x12\x12\n\nrows_found\x18\x03 \x01(\x03\x12\x17\n\x0f\x65mbedding_space\x18\x04 \x01(\t\x12\x11\n\tprecision\x18\x05 \x01(\t\"M\n\x12\x45mbedStreamRequest\x12+\n\x07request\x18\x01 \x01(\x0b\x32\x1a.headstart.v1.EmbedRequest\x12\n\n\x02id\x18\x02 \x01(\t\"\x81\x01\n\x13\x45mbedStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x08response\x18\x02 \x01(\x0b\x32\x1b.headstart.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\x98\x02\n\x0e\x45mbeddingSpace\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x42\n\x0b\x64\x65scription\x18\x02 \x03(\x0b\x32-.headstart.v1.EmbeddingSpace.DescriptionEntry\x12\x11\n\trow_count\x18\x03 \x01(\x03\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12\x11\n\tdimension\x18\x05 \x01(\x05\x12\x13\n\x0bshard_count\x18\x06 \x01(\x05\x12\x31\n\rlast_use_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x32\n\x10\x44\x65scriptionEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"C\n\x1aListEmbeddingSpacesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"n\n\x1bListEmbeddingSpacesResponse\x12\x36\n\x10\x65mbedding_spaces\x18\x01 \x03(\x0b\x32\x1c.headstart.v1.EmbeddingSpace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x1b\x44\x65leteEmbeddingSpaceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteEmbeddingSpaceResponse2\x87\x03\n\x10\x45mbeddingService\x12@\n\x05\x45mbed\x12\x1a.headstart.v1.EmbedRequest\x1a\x1b.headstart.v1.EmbedResponse\x12V\n\x0b\x45mbedStream\x12 .headstart.v1.EmbedStreamRequest\x1a!.headstart.v1.EmbedStreamResponse(\x01\x30\x01\x12j\n\x13ListEmbeddingSpaces\x12(.headstart.v1.ListEmbeddingSpacesRequest\x1a).headstart.v1.ListEmbeddingSpacesResponse\x12m\n\x14\x44\x65leteEmbeddingSpace\x12).headstart.v1.DeleteEmbeddingSpaceRequest\x1a*.headstart.v1.DeleteEmbeddingSpaceResponseBP\n\x10\x64\x65v.headstart.v1B\x0e\x45mbeddingProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
-  _globals['_EMBEDRESPONSE'].fields_by_name['embeddings']._loaded_options = None
-  _globals['_EMBEDRESPONSE'].fields_by_name['embeddings']._serialized_options = b'\020\001'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\016EmbeddingProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._loaded_options = None
   _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._serialized_options = b'8\001'
-  _globals['_EMBEDREQUEST']._serialized_start=130
-  _globals['_EMBEDREQUEST']._serialized_end=245
-  _globals['_EMBEDRESPONSE']._serialized_start=247
-  _globals['_EMBEDRESPONSE']._serialized_end=369
-  _globals['_EMBEDDINGSPACE']._serialized_start=372
-  _globals['_EMBEDDINGSPACE']._serialized_end=652
-  _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._serialized_start=602
-  _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._serialized_end=652
-  _globals['_LISTEMBEDDINGSPACESREQUEST']._serialized_start=654
-  _globals['_LISTEMBEDDINGSPACESREQUEST']._serialized_end=721
-  _globals['_LISTEMBEDDINGSPACESRESPONSE']._serialized_start=723
-  _globals['_LISTEMBEDDINGSPACESRESPONSE']._serialized_end=833
-  _globals['_DELETEEMBEDDINGSPACEREQUEST']._serialized_start=835
-  _globals['_DELETEEMBEDDINGSPACEREQUEST']._serialized_end=878
-  _globals['_DELETEEMBEDDINGSPACERESPONSE']._serialized_start=880
-  _globals['_DELETEEMBEDDINGSPACERESPONSE']._serialized_end=910
-  _globals['_EMBEDDINGSERVICE']._serialized_start=913
-  _globals['_EMBEDDINGSERVICE']._serialized_end=1216
+  _globals['_EMBEDREQUEST']._serialized_start=155
+  _globals['_EMBEDREQUEST']._serialized_end=270
+  _globals['_EMBEDRESPONSE']._serialized_start=272
+  _globals['_EMBEDRESPONSE']._serialized_end=390
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=392
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=469
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=472
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=601
+  _globals['_EMBEDDINGSPACE']._serialized_start=604
+  _globals['_EMBEDDINGSPACE']._serialized_end=884
+  _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._serialized_start=834
+  _globals['_EMBEDDINGSPACE_DESCRIPTIONENTRY']._serialized_end=884
+  _globals['_LISTEMBEDDINGSPACESREQUEST']._serialized_start=886
+  _globals['_LISTEMBEDDINGSPACESREQUEST']._serialized_end=953
+  _globals['_LISTEMBEDDINGSPACESRESPONSE']._serialized_start=955
+  _globals['_LISTEMBEDDINGSPACESRESPONSE']._serialized_end=1065
+  _globals['_DELETEEMBEDDINGSPACEREQUEST']._serialized_start=1067
+  _globals['_DELETEEMBEDDINGSPACEREQUEST']._serialized_end=1110
+  _globals['_DELETEEMBEDDINGSPACERESPONSE']._serialized_start=1112
+  _globals['_DELETEEMBEDDINGSPACERESPONSE']._serialized_end=1142
+  _globals['_EMBEDDINGSERVICE']._serialized_start=1145
+  _globals['_EMBEDDINGSERVICE']._serialized_end=1536
 # @@protoc_insertion_point(module_scope)

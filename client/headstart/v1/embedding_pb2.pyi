@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
 from headstart.v1 import spec_pb2 as _spec_pb2
 from headstart.v1 import table_pb2 as _table_pb2
 from google.protobuf.internal import containers as _containers
@@ -34,6 +35,24 @@ class EmbedResponse(_message.Message):
     embedding_space: str
     precision: str
     def __init__(self, dimension: _Optional[int] = ..., embeddings: _Optional[_Iterable[float]] = ..., rows_found: _Optional[int] = ..., embedding_space: _Optional[str] = ..., precision: _Optional[str] = ...) -> None: ...
+
+class EmbedStreamRequest(_message.Message):
+    __slots__ = ("request", "id")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    request: EmbedRequest
+    id: str
+    def __init__(self, request: _Optional[_Union[EmbedRequest, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+
+class EmbedStreamResponse(_message.Message):
+    __slots__ = ("id", "response", "error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    response: EmbedResponse
+    error: _status_pb2.Status
+    def __init__(self, id: _Optional[str] = ..., response: _Optional[_Union[EmbedResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class EmbeddingSpace(_message.Message):
     __slots__ = ("name", "description", "row_count", "size_bytes", "dimension", "shard_count", "last_use_time")

@@ -43,6 +43,11 @@ class EmbeddingServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.EmbedStream = channel.stream_stream(
+                '/headstart.v1.EmbeddingService/EmbedStream',
+                request_serializer=headstart_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+                _registered_method=True)
         self.ListEmbeddingSpaces = channel.unary_unary(
                 '/headstart.v1.EmbeddingService/ListEmbeddingSpaces',
                 request_serializer=headstart_dot_v1_dot_embedding__pb2.ListEmbeddingSpacesRequest.SerializeToString,
@@ -74,6 +79,14 @@ class EmbeddingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EmbedStream(self, request_iterator, context):
+        """Embeds in bulk: any number of requests on one stream, each answered once and in order, with embeddings or with why
+        there are none; the stream goes on after either.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListEmbeddingSpaces(self, request, context):
         """Lists embedding spaces, most recently used first.
         """
@@ -95,6 +108,11 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=headstart_dot_v1_dot_embedding__pb2.EmbedRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_embedding__pb2.EmbedResponse.SerializeToString,
+            ),
+            'EmbedStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.EmbedStream,
+                    request_deserializer=headstart_dot_v1_dot_embedding__pb2.EmbedStreamRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_embedding__pb2.EmbedStreamResponse.SerializeToString,
             ),
             'ListEmbeddingSpaces': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEmbeddingSpaces,
@@ -138,6 +156,33 @@ class EmbeddingService(object):
             '/headstart.v1.EmbeddingService/Embed',
             headstart_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
             headstart_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/headstart.v1.EmbeddingService/EmbedStream',
+            headstart_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+            headstart_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

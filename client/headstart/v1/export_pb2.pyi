@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.rpc import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -12,29 +13,65 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExportRequest(_message.Message):
     __slots__ = ("model", "format", "head_only")
-    class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-        __slots__ = ()
-        FORMAT_UNSPECIFIED: _ClassVar[ExportRequest.Format]
-        FORMAT_ONNX: _ClassVar[ExportRequest.Format]
-        FORMAT_TORCHSCRIPT: _ClassVar[ExportRequest.Format]
-    FORMAT_UNSPECIFIED: ExportRequest.Format
-    FORMAT_ONNX: ExportRequest.Format
-    FORMAT_TORCHSCRIPT: ExportRequest.Format
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
     model: str
-    format: ExportRequest.Format
+    format: Artifact.Format
     head_only: bool
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[ExportRequest.Format, str]] = ..., head_only: bool = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ...) -> None: ...
 
-class ExportEvent(_message.Message):
-    __slots__ = ("progress", "artifact")
+class ExportResponse(_message.Message):
+    __slots__ = ("progress", "artifact", "export_job")
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_JOB_FIELD_NUMBER: _ClassVar[int]
     progress: ExportProgress
     artifact: Artifact
-    def __init__(self, progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ...) -> None: ...
+    export_job: str
+    def __init__(self, progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., export_job: _Optional[str] = ...) -> None: ...
+
+class ExportJob(_message.Message):
+    __slots__ = ("name", "model", "format", "head_only", "state", "progress", "jobs_before", "artifact", "error", "create_time", "start_time", "end_time")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[ExportJob.State]
+        STATE_QUEUED: _ClassVar[ExportJob.State]
+        STATE_RUNNING: _ClassVar[ExportJob.State]
+        STATE_SUCCEEDED: _ClassVar[ExportJob.State]
+        STATE_FAILED: _ClassVar[ExportJob.State]
+        STATE_CANCELLED: _ClassVar[ExportJob.State]
+    STATE_UNSPECIFIED: ExportJob.State
+    STATE_QUEUED: ExportJob.State
+    STATE_RUNNING: ExportJob.State
+    STATE_SUCCEEDED: ExportJob.State
+    STATE_FAILED: ExportJob.State
+    STATE_CANCELLED: ExportJob.State
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    ARTIFACT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    model: str
+    format: Artifact.Format
+    head_only: bool
+    state: ExportJob.State
+    progress: ExportProgress
+    jobs_before: int
+    artifact: str
+    error: _status_pb2.Status
+    create_time: _timestamp_pb2.Timestamp
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., state: _Optional[_Union[ExportJob.State, str]] = ..., progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., jobs_before: _Optional[int] = ..., artifact: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExportProgress(_message.Message):
     __slots__ = ("stage", "message")
@@ -46,6 +83,14 @@ class ExportProgress(_message.Message):
 
 class Artifact(_message.Message):
     __slots__ = ("name", "model", "format", "head_only", "create_time", "files", "max_difference", "size_bytes")
+    class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FORMAT_UNSPECIFIED: _ClassVar[Artifact.Format]
+        FORMAT_ONNX: _ClassVar[Artifact.Format]
+        FORMAT_TORCHSCRIPT: _ClassVar[Artifact.Format]
+    FORMAT_UNSPECIFIED: Artifact.Format
+    FORMAT_ONNX: Artifact.Format
+    FORMAT_TORCHSCRIPT: Artifact.Format
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -56,13 +101,13 @@ class Artifact(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
-    format: ExportRequest.Format
+    format: Artifact.Format
     head_only: bool
     create_time: _timestamp_pb2.Timestamp
     files: _containers.RepeatedCompositeFieldContainer[ArtifactFile]
     max_difference: float
     size_bytes: int
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[ExportRequest.Format, str]] = ..., head_only: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ArtifactFile, _Mapping]]] = ..., max_difference: _Optional[float] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ArtifactFile, _Mapping]]] = ..., max_difference: _Optional[float] = ..., size_bytes: _Optional[int] = ...) -> None: ...
 
 class ArtifactFile(_message.Message):
     __slots__ = ("path", "size_bytes", "sha256")
@@ -129,3 +174,57 @@ class DeleteArtifactRequest(_message.Message):
 class DeleteArtifactResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CreateExportJobRequest(_message.Message):
+    __slots__ = ("model", "format", "head_only")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    format: Artifact.Format
+    head_only: bool
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ...) -> None: ...
+
+class GetExportJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListExportJobsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "model")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    model: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., model: _Optional[str] = ...) -> None: ...
+
+class ListExportJobsResponse(_message.Message):
+    __slots__ = ("export_jobs", "next_page_token")
+    EXPORT_JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    export_jobs: _containers.RepeatedCompositeFieldContainer[ExportJob]
+    next_page_token: str
+    def __init__(self, export_jobs: _Optional[_Iterable[_Union[ExportJob, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchExportJobRequest(_message.Message):
+    __slots__ = ("name", "heartbeat_seconds")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    heartbeat_seconds: float
+    def __init__(self, name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+
+class WatchExportJobResponse(_message.Message):
+    __slots__ = ("export_job",)
+    EXPORT_JOB_FIELD_NUMBER: _ClassVar[int]
+    export_job: ExportJob
+    def __init__(self, export_job: _Optional[_Union[ExportJob, _Mapping]] = ...) -> None: ...
+
+class CancelExportJobRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...

@@ -45,7 +45,32 @@ class ExportServiceStub(object):
         self.Export = channel.unary_stream(
                 '/headstart.v1.ExportService/Export',
                 request_serializer=headstart_dot_v1_dot_export__pb2.ExportRequest.SerializeToString,
-                response_deserializer=headstart_dot_v1_dot_export__pb2.ExportEvent.FromString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.CreateExportJob = channel.unary_unary(
+                '/headstart.v1.ExportService/CreateExportJob',
+                request_serializer=headstart_dot_v1_dot_export__pb2.CreateExportJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
+                _registered_method=True)
+        self.GetExportJob = channel.unary_unary(
+                '/headstart.v1.ExportService/GetExportJob',
+                request_serializer=headstart_dot_v1_dot_export__pb2.GetExportJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
+                _registered_method=True)
+        self.ListExportJobs = channel.unary_unary(
+                '/headstart.v1.ExportService/ListExportJobs',
+                request_serializer=headstart_dot_v1_dot_export__pb2.ListExportJobsRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.ListExportJobsResponse.FromString,
+                _registered_method=True)
+        self.WatchExportJob = channel.unary_stream(
+                '/headstart.v1.ExportService/WatchExportJob',
+                request_serializer=headstart_dot_v1_dot_export__pb2.WatchExportJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.WatchExportJobResponse.FromString,
+                _registered_method=True)
+        self.CancelExportJob = channel.unary_unary(
+                '/headstart.v1.ExportService/CancelExportJob',
+                request_serializer=headstart_dot_v1_dot_export__pb2.CancelExportJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
                 _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/headstart.v1.ExportService/GetArtifact',
@@ -81,10 +106,48 @@ class ExportServiceServicer(object):
     """
 
     def Export(self, request, context):
-        """Exports a model, checks the artifact against the live model on real rows and streams the progress; the last event
+        """Exports a model, checks the artifact against the live model on real rows and streams the progress; the last message
         carries the artifact. An artifact that exists already is returned at once, and who asks for one that is being made
-        waits for it, so an export is safe to repeat. Exports run beside the server, so many at a time as it is set to; the
-        others wait in turn. Cancelling the call ends the export.
+        follows its export job, so an export is safe to repeat. Exports run beside the server, so many at a time as it is set
+        to; the others wait in turn.
+
+        It is CreateExportJob and WatchExportJob in one call: dropping the stream does not stop the job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateExportJob(self, request, context):
+        """Creates an export job and returns it. Where the artifact exists already, the job has SUCCEEDED; where the same export
+        is being made, that job is returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExportJob(self, request, context):
+        """Reads one export job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListExportJobs(self, request, context):
+        """Lists export jobs, newest first. Those that ended are kept for a day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchExportJob(self, request, context):
+        """Follows an export job to its end: as it is, and after each change.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelExportJob(self, request, context):
+        """Ends an export job within seconds. May be repeated. FAILED_PRECONDITION: it has ended otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +187,32 @@ def add_ExportServiceServicer_to_server(servicer, server):
             'Export': grpc.unary_stream_rpc_method_handler(
                     servicer.Export,
                     request_deserializer=headstart_dot_v1_dot_export__pb2.ExportRequest.FromString,
-                    response_serializer=headstart_dot_v1_dot_export__pb2.ExportEvent.SerializeToString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.ExportResponse.SerializeToString,
+            ),
+            'CreateExportJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateExportJob,
+                    request_deserializer=headstart_dot_v1_dot_export__pb2.CreateExportJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.ExportJob.SerializeToString,
+            ),
+            'GetExportJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExportJob,
+                    request_deserializer=headstart_dot_v1_dot_export__pb2.GetExportJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.ExportJob.SerializeToString,
+            ),
+            'ListExportJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExportJobs,
+                    request_deserializer=headstart_dot_v1_dot_export__pb2.ListExportJobsRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.ListExportJobsResponse.SerializeToString,
+            ),
+            'WatchExportJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchExportJob,
+                    request_deserializer=headstart_dot_v1_dot_export__pb2.WatchExportJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.WatchExportJobResponse.SerializeToString,
+            ),
+            'CancelExportJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelExportJob,
+                    request_deserializer=headstart_dot_v1_dot_export__pb2.CancelExportJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_export__pb2.ExportJob.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -181,7 +269,142 @@ class ExportService(object):
             target,
             '/headstart.v1.ExportService/Export',
             headstart_dot_v1_dot_export__pb2.ExportRequest.SerializeToString,
-            headstart_dot_v1_dot_export__pb2.ExportEvent.FromString,
+            headstart_dot_v1_dot_export__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExportJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ExportService/CreateExportJob',
+            headstart_dot_v1_dot_export__pb2.CreateExportJobRequest.SerializeToString,
+            headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExportJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ExportService/GetExportJob',
+            headstart_dot_v1_dot_export__pb2.GetExportJobRequest.SerializeToString,
+            headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExportJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ExportService/ListExportJobs',
+            headstart_dot_v1_dot_export__pb2.ListExportJobsRequest.SerializeToString,
+            headstart_dot_v1_dot_export__pb2.ListExportJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchExportJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headstart.v1.ExportService/WatchExportJob',
+            headstart_dot_v1_dot_export__pb2.WatchExportJobRequest.SerializeToString,
+            headstart_dot_v1_dot_export__pb2.WatchExportJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelExportJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ExportService/CancelExportJob',
+            headstart_dot_v1_dot_export__pb2.CancelExportJobRequest.SerializeToString,
+            headstart_dot_v1_dot_export__pb2.ExportJob.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,40 +22,63 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from headstart.v1 import evaluation_pb2 as headstart_dot_v1_dot_evaluation__pb2
 from headstart.v1 import spec_pb2 as headstart_dot_v1_dot_spec__pb2
 from headstart.v1 import training_pb2 as headstart_dot_v1_dot_training__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/model.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dheadstart/v1/evaluation.proto\x1a\x17headstart/v1/spec.proto\x1a\x1bheadstart/v1/training.proto\"\xe6\x03\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04spec\x18\x05 \x01(\x0b\x32\x17.headstart.v1.TrainSpec\x12+\n\x07metrics\x18\x06 \x01(\x0b\x32\x1a.headstart.v1.EpochMetrics\x12)\n\x06inputs\x18\x07 \x03(\x0b\x32\x19.headstart.v1.InputColumn\x12+\n\x07outputs\x18\x08 \x03(\x0b\x32\x1a.headstart.v1.OutputColumn\x12\x12\n\nsize_bytes\x18\t \x01(\x03\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12@\n\x0f\x65ncoder_digests\x18\x0b \x03(\x0b\x32\'.headstart.v1.Model.EncoderDigestsEntry\x12\x32\n\nevaluation\x18\x0c \x03(\x0b\x32\x1e.headstart.v1.OutputEvaluation\x1a\x35\n\x13\x45ncoderDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"<\n\x0bInputColumn\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x03 \x01(\t\">\n\x0cOutputColumn\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.headstart.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse2\xf3\x01\n\x0cModelService\x12>\n\x08GetModel\x12\x1d.headstart.v1.GetModelRequest\x1a\x13.headstart.v1.Model\x12O\n\nListModels\x12\x1f.headstart.v1.ListModelsRequest\x1a .headstart.v1.ListModelsResponse\x12R\n\x0b\x44\x65leteModel\x12 .headstart.v1.DeleteModelRequest\x1a!.headstart.v1.DeleteModelResponseB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/model.proto\x12\x0cheadstart.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dheadstart/v1/evaluation.proto\x1a\x17headstart/v1/spec.proto\x1a\x1bheadstart/v1/training.proto\"\xe0\x05\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03job\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04spec\x18\x05 \x01(\x0b\x32\x17.headstart.v1.TrainSpec\x12+\n\x07metrics\x18\x06 \x01(\x0b\x32\x1a.headstart.v1.EpochMetrics\x12)\n\x06inputs\x18\x07 \x03(\x0b\x32\x19.headstart.v1.InputColumn\x12+\n\x07outputs\x18\x08 \x03(\x0b\x32\x1a.headstart.v1.OutputColumn\x12\x12\n\nsize_bytes\x18\t \x01(\x03\x12\x0e\n\x06\x64igest\x18\n \x01(\t\x12@\n\x0f\x65ncoder_digests\x18\x0b \x03(\x0b\x32\'.headstart.v1.Model.EncoderDigestsEntry\x12\x32\n\nevaluation\x18\x0c \x03(\x0b\x32\x1e.headstart.v1.OutputEvaluation\x12\x13\n\x0b\x64\x65scription\x18\r \x01(\t\x12/\n\x06labels\x18\x0e \x03(\x0b\x32\x1f.headstart.v1.Model.LabelsEntry\x12/\n\x0bupdate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61liases\x18\x10 \x03(\t\x12*\n\x08\x64\x61tasets\x18\x11 \x03(\x0b\x32\x18.headstart.v1.JobDataset\x12\x15\n\rinitial_model\x18\x12 \x01(\t\x1a\x35\n\x13\x45ncoderDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\nModelAlias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"]\n\x0bInputColumn\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x66\x65\x61ture\x18\x03 \x01(\t\x12\x10\n\x08optional\x18\x04 \x01(\x08\x12\r\n\x05width\x18\x05 \x01(\x05\"b\n\x0cOutputColumn\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\x12\x13\n\x0b\x63lass_count\x18\x04 \x01(\x05\x12\r\n\x05width\x18\x05 \x01(\x05\"F\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04view\x18\x02 \x01(\x0e\x32\x17.headstart.v1.ModelView\"q\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12%\n\x04view\x18\x04 \x01(\x0e\x32\x17.headstart.v1.ModelView\"R\n\x12ListModelsResponse\x12#\n\x06models\x18\x01 \x03(\x0b\x32\x13.headstart.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteModelResponse\"i\n\x12UpdateModelRequest\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.headstart.v1.Model\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"K\n\x14SetModelAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x16\n\x0e\x65xpected_model\x18\x03 \x01(\t\"$\n\x14GetModelAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x17ListModelAliasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"d\n\x18ListModelAliasesResponse\x12/\n\rmodel_aliases\x18\x01 \x03(\x0b\x32\x18.headstart.v1.ModelAlias\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x17\x44\x65leteModelAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1a\n\x18\x44\x65leteModelAliasResponse*R\n\tModelView\x12\x1a\n\x16MODEL_VIEW_UNSPECIFIED\x10\x00\x12\x14\n\x10MODEL_VIEW_BASIC\x10\x01\x12\x13\n\x0fMODEL_VIEW_FULL\x10\x02\x32\x9d\x05\n\x0cModelService\x12>\n\x08GetModel\x12\x1d.headstart.v1.GetModelRequest\x1a\x13.headstart.v1.Model\x12O\n\nListModels\x12\x1f.headstart.v1.ListModelsRequest\x1a .headstart.v1.ListModelsResponse\x12\x44\n\x0bUpdateModel\x12 .headstart.v1.UpdateModelRequest\x1a\x13.headstart.v1.Model\x12R\n\x0b\x44\x65leteModel\x12 .headstart.v1.DeleteModelRequest\x1a!.headstart.v1.DeleteModelResponse\x12M\n\rSetModelAlias\x12\".headstart.v1.SetModelAliasRequest\x1a\x18.headstart.v1.ModelAlias\x12M\n\rGetModelAlias\x12\".headstart.v1.GetModelAliasRequest\x1a\x18.headstart.v1.ModelAlias\x12\x61\n\x10ListModelAliases\x12%.headstart.v1.ListModelAliasesRequest\x1a&.headstart.v1.ListModelAliasesResponse\x12\x61\n\x10\x44\x65leteModelAlias\x12%.headstart.v1.DeleteModelAliasRequest\x1a&.headstart.v1.DeleteModelAliasResponseBL\n\x10\x64\x65v.headstart.v1B\nModelProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\nModelProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_MODEL_ENCODERDIGESTSENTRY']._loaded_options = None
   _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_options = b'8\001'
-  _globals['_MODEL']._serialized_start=161
-  _globals['_MODEL']._serialized_end=647
-  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_start=594
-  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_end=647
-  _globals['_INPUTCOLUMN']._serialized_start=649
-  _globals['_INPUTCOLUMN']._serialized_end=709
-  _globals['_OUTPUTCOLUMN']._serialized_start=711
-  _globals['_OUTPUTCOLUMN']._serialized_end=773
-  _globals['_GETMODELREQUEST']._serialized_start=775
-  _globals['_GETMODELREQUEST']._serialized_end=806
-  _globals['_LISTMODELSREQUEST']._serialized_start=808
-  _globals['_LISTMODELSREQUEST']._serialized_end=866
-  _globals['_LISTMODELSRESPONSE']._serialized_start=868
-  _globals['_LISTMODELSRESPONSE']._serialized_end=950
-  _globals['_DELETEMODELREQUEST']._serialized_start=952
-  _globals['_DELETEMODELREQUEST']._serialized_end=986
-  _globals['_DELETEMODELRESPONSE']._serialized_start=988
-  _globals['_DELETEMODELRESPONSE']._serialized_end=1009
-  _globals['_MODELSERVICE']._serialized_start=1012
-  _globals['_MODELSERVICE']._serialized_end=1255
+  _globals['_MODEL_LABELSENTRY']._loaded_options = None
+  _globals['_MODEL_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_MODELVIEW']._serialized_start=2024
+  _globals['_MODELVIEW']._serialized_end=2106
+  _globals['_MODEL']._serialized_start=195
+  _globals['_MODEL']._serialized_end=931
+  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_start=831
+  _globals['_MODEL_ENCODERDIGESTSENTRY']._serialized_end=884
+  _globals['_MODEL_LABELSENTRY']._serialized_start=886
+  _globals['_MODEL_LABELSENTRY']._serialized_end=931
+  _globals['_MODELALIAS']._serialized_start=933
+  _globals['_MODELALIAS']._serialized_end=1023
+  _globals['_INPUTCOLUMN']._serialized_start=1025
+  _globals['_INPUTCOLUMN']._serialized_end=1118
+  _globals['_OUTPUTCOLUMN']._serialized_start=1120
+  _globals['_OUTPUTCOLUMN']._serialized_end=1218
+  _globals['_GETMODELREQUEST']._serialized_start=1220
+  _globals['_GETMODELREQUEST']._serialized_end=1290
+  _globals['_LISTMODELSREQUEST']._serialized_start=1292
+  _globals['_LISTMODELSREQUEST']._serialized_end=1405
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1407
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1489
+  _globals['_DELETEMODELREQUEST']._serialized_start=1491
+  _globals['_DELETEMODELREQUEST']._serialized_end=1525
+  _globals['_DELETEMODELRESPONSE']._serialized_start=1527
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1548
+  _globals['_UPDATEMODELREQUEST']._serialized_start=1550
+  _globals['_UPDATEMODELREQUEST']._serialized_end=1655
+  _globals['_SETMODELALIASREQUEST']._serialized_start=1657
+  _globals['_SETMODELALIASREQUEST']._serialized_end=1732
+  _globals['_GETMODELALIASREQUEST']._serialized_start=1734
+  _globals['_GETMODELALIASREQUEST']._serialized_end=1770
+  _globals['_LISTMODELALIASESREQUEST']._serialized_start=1772
+  _globals['_LISTMODELALIASESREQUEST']._serialized_end=1851
+  _globals['_LISTMODELALIASESRESPONSE']._serialized_start=1853
+  _globals['_LISTMODELALIASESRESPONSE']._serialized_end=1953
+  _globals['_DELETEMODELALIASREQUEST']._serialized_start=1955
+  _globals['_DELETEMODELALIASREQUEST']._serialized_end=1994
+  _globals['_DELETEMODELALIASRESPONSE']._serialized_start=1996
+  _globals['_DELETEMODELALIASRESPONSE']._serialized_end=2022
+  _globals['_MODELSERVICE']._serialized_start=2109
+  _globals['_MODELSERVICE']._serialized_end=2778
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """Keeps published models.
+    """Keeps published models, and aliases of them: `models/{alias}` such as `models/sentiment@production` names one model now
+    and may name another later, so that a retrained model reaches callers who change nothing. Every RPC that takes the name
+    of a model takes an alias, and answers with the model's own name.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
@@ -47,15 +49,42 @@ class ModelServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_model__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_model__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.UpdateModel = channel.unary_unary(
+                '/headstart.v1.ModelService/UpdateModel',
+                request_serializer=headstart_dot_v1_dot_model__pb2.UpdateModelRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_model__pb2.Model.FromString,
+                _registered_method=True)
         self.DeleteModel = channel.unary_unary(
                 '/headstart.v1.ModelService/DeleteModel',
                 request_serializer=headstart_dot_v1_dot_model__pb2.DeleteModelRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_model__pb2.DeleteModelResponse.FromString,
                 _registered_method=True)
+        self.SetModelAlias = channel.unary_unary(
+                '/headstart.v1.ModelService/SetModelAlias',
+                request_serializer=headstart_dot_v1_dot_model__pb2.SetModelAliasRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_model__pb2.ModelAlias.FromString,
+                _registered_method=True)
+        self.GetModelAlias = channel.unary_unary(
+                '/headstart.v1.ModelService/GetModelAlias',
+                request_serializer=headstart_dot_v1_dot_model__pb2.GetModelAliasRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_model__pb2.ModelAlias.FromString,
+                _registered_method=True)
+        self.ListModelAliases = channel.unary_unary(
+                '/headstart.v1.ModelService/ListModelAliases',
+                request_serializer=headstart_dot_v1_dot_model__pb2.ListModelAliasesRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_model__pb2.ListModelAliasesResponse.FromString,
+                _registered_method=True)
+        self.DeleteModelAlias = channel.unary_unary(
+                '/headstart.v1.ModelService/DeleteModelAlias',
+                request_serializer=headstart_dot_v1_dot_model__pb2.DeleteModelAliasRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_model__pb2.DeleteModelAliasResponse.FromString,
+                _registered_method=True)
 
 
 class ModelServiceServicer(object):
-    """Keeps published models.
+    """Keeps published models, and aliases of them: `models/{alias}` such as `models/sentiment@production` names one model now
+    and may name another later, so that a retrained model reaches callers who change nothing. Every RPC that takes the name
+    of a model takes an alias, and answers with the model's own name.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
@@ -74,8 +103,44 @@ class ModelServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateModel(self, request, context):
+        """Changes what people say of a model: its display name, description and labels.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteModel(self, request, context):
-        """Deletes a model. Its job, artifacts and stored embeddings stay.
+        """Deletes a model. Its job, artifacts and stored embeddings stay. FAILED_PRECONDITION: an alias names it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetModelAlias(self, request, context):
+        """Has an alias name a model, whether there was such an alias or not. Calls that began before are answered by the model
+        that it named then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModelAlias(self, request, context):
+        """Reads one alias.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModelAliases(self, request, context):
+        """Lists aliases by name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModelAlias(self, request, context):
+        """Deletes an alias. Its model stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,10 +159,35 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     request_deserializer=headstart_dot_v1_dot_model__pb2.ListModelsRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_model__pb2.ListModelsResponse.SerializeToString,
             ),
+            'UpdateModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateModel,
+                    request_deserializer=headstart_dot_v1_dot_model__pb2.UpdateModelRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_model__pb2.Model.SerializeToString,
+            ),
             'DeleteModel': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteModel,
                     request_deserializer=headstart_dot_v1_dot_model__pb2.DeleteModelRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_model__pb2.DeleteModelResponse.SerializeToString,
+            ),
+            'SetModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetModelAlias,
+                    request_deserializer=headstart_dot_v1_dot_model__pb2.SetModelAliasRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_model__pb2.ModelAlias.SerializeToString,
+            ),
+            'GetModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelAlias,
+                    request_deserializer=headstart_dot_v1_dot_model__pb2.GetModelAliasRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_model__pb2.ModelAlias.SerializeToString,
+            ),
+            'ListModelAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModelAliases,
+                    request_deserializer=headstart_dot_v1_dot_model__pb2.ListModelAliasesRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_model__pb2.ListModelAliasesResponse.SerializeToString,
+            ),
+            'DeleteModelAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModelAlias,
+                    request_deserializer=headstart_dot_v1_dot_model__pb2.DeleteModelAliasRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_model__pb2.DeleteModelAliasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -108,7 +198,9 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """Keeps published models.
+    """Keeps published models, and aliases of them: `models/{alias}` such as `models/sentiment@production` names one model now
+    and may name another later, so that a retrained model reaches callers who change nothing. Every RPC that takes the name
+    of a model takes an alias, and answers with the model's own name.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, DATA_LOSS (the model's files are not what was published).
     """
@@ -168,6 +260,33 @@ class ModelService(object):
             _registered_method=True)
 
     @staticmethod
+    def UpdateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ModelService/UpdateModel',
+            headstart_dot_v1_dot_model__pb2.UpdateModelRequest.SerializeToString,
+            headstart_dot_v1_dot_model__pb2.Model.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def DeleteModel(request,
             target,
             options=(),
@@ -184,6 +303,114 @@ class ModelService(object):
             '/headstart.v1.ModelService/DeleteModel',
             headstart_dot_v1_dot_model__pb2.DeleteModelRequest.SerializeToString,
             headstart_dot_v1_dot_model__pb2.DeleteModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ModelService/SetModelAlias',
+            headstart_dot_v1_dot_model__pb2.SetModelAliasRequest.SerializeToString,
+            headstart_dot_v1_dot_model__pb2.ModelAlias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ModelService/GetModelAlias',
+            headstart_dot_v1_dot_model__pb2.GetModelAliasRequest.SerializeToString,
+            headstart_dot_v1_dot_model__pb2.ModelAlias.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModelAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ModelService/ListModelAliases',
+            headstart_dot_v1_dot_model__pb2.ListModelAliasesRequest.SerializeToString,
+            headstart_dot_v1_dot_model__pb2.ListModelAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModelAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.ModelService/DeleteModelAlias',
+            headstart_dot_v1_dot_model__pb2.DeleteModelAliasRequest.SerializeToString,
+            headstart_dot_v1_dot_model__pb2.DeleteModelAliasResponse.FromString,
             options,
             channel_credentials,
             insecure,

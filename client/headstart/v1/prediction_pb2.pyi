@@ -1,3 +1,4 @@
+from google.rpc import status_pb2 as _status_pb2
 from headstart.v1 import table_pb2 as _table_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -7,6 +8,36 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PredictStreamRequest(_message.Message):
+    __slots__ = ("request", "id", "skip_bad_rows")
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SKIP_BAD_ROWS_FIELD_NUMBER: _ClassVar[int]
+    request: PredictRequest
+    id: str
+    skip_bad_rows: bool
+    def __init__(self, request: _Optional[_Union[PredictRequest, _Mapping]] = ..., id: _Optional[str] = ..., skip_bad_rows: bool = ...) -> None: ...
+
+class PredictStreamResponse(_message.Message):
+    __slots__ = ("id", "response", "error", "row_errors")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ROW_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    response: PredictResponse
+    error: _status_pb2.Status
+    row_errors: _containers.RepeatedCompositeFieldContainer[RowError]
+    def __init__(self, id: _Optional[str] = ..., response: _Optional[_Union[PredictResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., row_errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ...) -> None: ...
+
+class RowError(_message.Message):
+    __slots__ = ("row", "status")
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    row: int
+    status: _status_pb2.Status
+    def __init__(self, row: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class PredictRequest(_message.Message):
     __slots__ = ("model", "table", "probabilities", "top_k", "embedding_reuse")
@@ -59,24 +90,12 @@ class OutputPrediction(_message.Message):
     labels: _table_pb2.StringValues
     bools: _table_pb2.BoolValues
     numbers: _table_pb2.DoubleValues
-    sets: StringLists
-    vectors: DoubleLists
+    sets: _table_pb2.StringLists
+    vectors: _table_pb2.FloatMatrix
     classes: _containers.RepeatedScalarFieldContainer[str]
     probabilities: _containers.RepeatedScalarFieldContainer[float]
     top: _containers.RepeatedCompositeFieldContainer[TopClasses]
-    def __init__(self, feature: _Optional[str] = ..., labels: _Optional[_Union[_table_pb2.StringValues, _Mapping]] = ..., bools: _Optional[_Union[_table_pb2.BoolValues, _Mapping]] = ..., numbers: _Optional[_Union[_table_pb2.DoubleValues, _Mapping]] = ..., sets: _Optional[_Union[StringLists, _Mapping]] = ..., vectors: _Optional[_Union[DoubleLists, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., top: _Optional[_Iterable[_Union[TopClasses, _Mapping]]] = ...) -> None: ...
-
-class StringLists(_message.Message):
-    __slots__ = ("rows",)
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    rows: _containers.RepeatedCompositeFieldContainer[_table_pb2.StringValues]
-    def __init__(self, rows: _Optional[_Iterable[_Union[_table_pb2.StringValues, _Mapping]]] = ...) -> None: ...
-
-class DoubleLists(_message.Message):
-    __slots__ = ("rows",)
-    ROWS_FIELD_NUMBER: _ClassVar[int]
-    rows: _containers.RepeatedCompositeFieldContainer[_table_pb2.DoubleValues]
-    def __init__(self, rows: _Optional[_Iterable[_Union[_table_pb2.DoubleValues, _Mapping]]] = ...) -> None: ...
+    def __init__(self, feature: _Optional[str] = ..., labels: _Optional[_Union[_table_pb2.StringValues, _Mapping]] = ..., bools: _Optional[_Union[_table_pb2.BoolValues, _Mapping]] = ..., numbers: _Optional[_Union[_table_pb2.DoubleValues, _Mapping]] = ..., sets: _Optional[_Union[_table_pb2.StringLists, _Mapping]] = ..., vectors: _Optional[_Union[_table_pb2.FloatMatrix, _Mapping]] = ..., classes: _Optional[_Iterable[str]] = ..., probabilities: _Optional[_Iterable[float]] = ..., top: _Optional[_Iterable[_Union[TopClasses, _Mapping]]] = ...) -> None: ...
 
 class TopClasses(_message.Message):
     __slots__ = ("labels", "probabilities")

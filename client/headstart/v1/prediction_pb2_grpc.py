@@ -46,8 +46,8 @@ class PredictionServiceStub(object):
                 _registered_method=True)
         self.PredictStream = channel.stream_stream(
                 '/headstart.v1.PredictionService/PredictStream',
-                request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictRequest.SerializeToString,
-                response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictResponse.FromString,
+                request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.FromString,
                 _registered_method=True)
 
 
@@ -67,8 +67,9 @@ class PredictionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PredictStream(self, request_iterator, context):
-        """Predicts in bulk: any number of requests on one stream, answered in order. `model` and the options are taken
-        from each request; a request's table may hold `ServerInfo.limits.max_predict_rows` rows.
+        """Predicts in bulk: any number of requests on one stream, each answered once and in order, with predictions or with
+        why there are none; the stream goes on after either. The model and the options are taken from each request, whose
+        table may hold `ServerInfo.limits.max_predict_rows` rows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,8 +85,8 @@ def add_PredictionServiceServicer_to_server(servicer, server):
             ),
             'PredictStream': grpc.stream_stream_rpc_method_handler(
                     servicer.PredictStream,
-                    request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictRequest.FromString,
-                    response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictResponse.SerializeToString,
+                    request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -145,8 +146,8 @@ class PredictionService(object):
             request_iterator,
             target,
             '/headstart.v1.PredictionService/PredictStream',
-            headstart_dot_v1_dot_prediction__pb2.PredictRequest.SerializeToString,
-            headstart_dot_v1_dot_prediction__pb2.PredictResponse.FromString,
+            headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.SerializeToString,
+            headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,28 +25,30 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headstart/v1/server.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xfe\x02\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06limits\x18\x03 \x01(\x0b\x32\x1a.headstart.v1.ServerLimits\x12%\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32\x14.headstart.v1.Device\x12+\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x19.headstart.v1.EncoderInfo\x12\x19\n\x11pretrained_models\x18\x06 \x03(\t\x12G\n\x10library_versions\x18\x07 \x03(\x0b\x32-.headstart.v1.ServerInfo.LibraryVersionsEntry\x12\x13\n\x0bhub_allowed\x18\x08 \x01(\x08\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf3\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x19\n\x11max_dataset_bytes\x18\x02 \x01(\x03\x12\x18\n\x10max_predict_rows\x18\x03 \x01(\x03\x12\x16\n\x0emax_spec_bytes\x18\x04 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x05 \x01(\x03\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x03\x12\x17\n\x0fmax_image_ratio\x18\x08 \x01(\x03\x12\x16\n\x0emax_plan_bytes\x18\t \x01(\x03\"Y\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x66\x61st_precision\x18\x04 \x01(\t\"o\n\x0b\x45ncoderInfo\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x15\n\rfeature_types\x18\x02 \x03(\t\x12\x12\n\npretrained\x18\x03 \x01(\x08\x12\x15\n\rdefault_model\x18\x04 \x01(\t\x12\x10\n\x08variants\x18\x05 \x03(\t2^\n\rServerService\x12M\n\rGetServerInfo\x12\".headstart.v1.GetServerInfoRequest\x1a\x18.headstart.v1.ServerInfoB@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headstart/v1/server.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x16\n\x14GetServerInfoRequest\"\xa8\x03\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06limits\x18\x03 \x01(\x0b\x32\x1a.headstart.v1.ServerLimits\x12%\n\x07\x64\x65vices\x18\x04 \x03(\x0b\x32\x14.headstart.v1.Device\x12+\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x19.headstart.v1.EncoderInfo\x12\x19\n\x11pretrained_models\x18\x06 \x03(\t\x12G\n\x10library_versions\x18\x07 \x03(\x0b\x32-.headstart.v1.ServerInfo.LibraryVersionsEntry\x12\x13\n\x0bhub_allowed\x18\x08 \x01(\x08\x12(\n\x08\x63ontract\x18\t \x01(\x0b\x32\x16.headstart.v1.Contract\x1a\x36\n\x14LibraryVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\x08\x43ontract\x12\x0f\n\x07package\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"\xf3\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x03\x12\x19\n\x11max_dataset_bytes\x18\x02 \x01(\x03\x12\x18\n\x10max_predict_rows\x18\x03 \x01(\x03\x12\x16\n\x0emax_spec_bytes\x18\x04 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x05 \x01(\x03\x12\x17\n\x0fmax_image_bytes\x18\x06 \x01(\x03\x12\x18\n\x10max_image_pixels\x18\x07 \x01(\x03\x12\x17\n\x0fmax_image_ratio\x18\x08 \x01(\x03\x12\x16\n\x0emax_plan_bytes\x18\t \x01(\x03\"Y\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x66\x61st_precision\x18\x04 \x01(\t\"o\n\x0b\x45ncoderInfo\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x15\n\rfeature_types\x18\x02 \x03(\t\x12\x12\n\npretrained\x18\x03 \x01(\x08\x12\x15\n\rdefault_model\x18\x04 \x01(\t\x12\x10\n\x08variants\x18\x05 \x03(\t2^\n\rServerService\x12M\n\rGetServerInfo\x12\".headstart.v1.GetServerInfoRequest\x1a\x18.headstart.v1.ServerInfoBM\n\x10\x64\x65v.headstart.v1B\x0bServerProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.server_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\013ServerProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._loaded_options = None
   _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._serialized_options = b'8\001'
   _globals['_GETSERVERINFOREQUEST']._serialized_start=76
   _globals['_GETSERVERINFOREQUEST']._serialized_end=98
   _globals['_SERVERINFO']._serialized_start=101
-  _globals['_SERVERINFO']._serialized_end=483
-  _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._serialized_start=429
-  _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._serialized_end=483
-  _globals['_SERVERLIMITS']._serialized_start=486
-  _globals['_SERVERLIMITS']._serialized_end=729
-  _globals['_DEVICE']._serialized_start=731
-  _globals['_DEVICE']._serialized_end=820
-  _globals['_ENCODERINFO']._serialized_start=822
-  _globals['_ENCODERINFO']._serialized_end=933
-  _globals['_SERVERSERVICE']._serialized_start=935
-  _globals['_SERVERSERVICE']._serialized_end=1029
+  _globals['_SERVERINFO']._serialized_end=525
+  _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._serialized_start=471
+  _globals['_SERVERINFO_LIBRARYVERSIONSENTRY']._serialized_end=525
+  _globals['_CONTRACT']._serialized_start=527
+  _globals['_CONTRACT']._serialized_end=584
+  _globals['_SERVERLIMITS']._serialized_start=587
+  _globals['_SERVERLIMITS']._serialized_end=830
+  _globals['_DEVICE']._serialized_start=832
+  _globals['_DEVICE']._serialized_end=921
+  _globals['_ENCODERINFO']._serialized_start=923
+  _globals['_ENCODERINFO']._serialized_end=1034
+  _globals['_SERVERSERVICE']._serialized_start=1036
+  _globals['_SERVERSERVICE']._serialized_end=1130
 # @@protoc_insertion_point(module_scope)

@@ -14,7 +14,7 @@ class GetServerInfoRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServerInfo(_message.Message):
-    __slots__ = ("version", "start_time", "limits", "devices", "encoders", "pretrained_models", "library_versions", "hub_allowed")
+    __slots__ = ("version", "start_time", "limits", "devices", "encoders", "pretrained_models", "library_versions", "hub_allowed", "contract")
     class LibraryVersionsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class ServerInfo(_message.Message):
     PRETRAINED_MODELS_FIELD_NUMBER: _ClassVar[int]
     LIBRARY_VERSIONS_FIELD_NUMBER: _ClassVar[int]
     HUB_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
     version: str
     start_time: _timestamp_pb2.Timestamp
     limits: ServerLimits
@@ -38,7 +39,18 @@ class ServerInfo(_message.Message):
     pretrained_models: _containers.RepeatedScalarFieldContainer[str]
     library_versions: _containers.ScalarMap[str, str]
     hub_allowed: bool
-    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[EncoderInfo, _Mapping]]] = ..., pretrained_models: _Optional[_Iterable[str]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., hub_allowed: bool = ...) -> None: ...
+    contract: Contract
+    def __init__(self, version: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., limits: _Optional[_Union[ServerLimits, _Mapping]] = ..., devices: _Optional[_Iterable[_Union[Device, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[EncoderInfo, _Mapping]]] = ..., pretrained_models: _Optional[_Iterable[str]] = ..., library_versions: _Optional[_Mapping[str, str]] = ..., hub_allowed: bool = ..., contract: _Optional[_Union[Contract, _Mapping]] = ...) -> None: ...
+
+class Contract(_message.Message):
+    __slots__ = ("package", "sha256", "path")
+    PACKAGE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    package: str
+    sha256: str
+    path: str
+    def __init__(self, package: _Optional[str] = ..., sha256: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class ServerLimits(_message.Message):
     __slots__ = ("max_message_bytes", "max_dataset_bytes", "max_predict_rows", "max_spec_bytes", "max_queued_jobs", "max_image_bytes", "max_image_pixels", "max_image_ratio", "max_plan_bytes")

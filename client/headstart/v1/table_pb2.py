@@ -24,24 +24,32 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/table.proto\x12\x0cheadstart.v1\"A\n\x05Table\x12%\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x14.headstart.v1.Column\x12\x11\n\tarrow_ipc\x18\x02 \x01(\x0c\"\xe4\x01\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x07strings\x18\x02 \x01(\x0b\x32\x1a.headstart.v1.StringValuesH\x00\x12-\n\x07\x64oubles\x18\x03 \x01(\x0b\x32\x1a.headstart.v1.DoubleValuesH\x00\x12)\n\x05\x62ools\x18\x04 \x01(\x0b\x32\x18.headstart.v1.BoolValuesH\x00\x12*\n\x05\x62ytes\x18\x05 \x01(\x0b\x32\x19.headstart.v1.BytesValuesH\x00\x12\r\n\x05nulls\x18\x06 \x03(\x08\x42\x08\n\x06values\"\x1e\n\x0cStringValues\x12\x0e\n\x06values\x18\x01 \x03(\t\"\x1e\n\x0c\x44oubleValues\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1c\n\nBoolValues\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\x1d\n\x0b\x42ytesValues\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x42@\n\x10\x64\x65v.headstart.v1P\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18headstart/v1/table.proto\x12\x0cheadstart.v1\"A\n\x05Table\x12%\n\x07\x63olumns\x18\x01 \x03(\x0b\x32\x14.headstart.v1.Column\x12\x11\n\tarrow_ipc\x18\x02 \x01(\x0c\"\x9f\x03\n\x06\x43olumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x07strings\x18\x02 \x01(\x0b\x32\x1a.headstart.v1.StringValuesH\x00\x12-\n\x07\x64oubles\x18\x03 \x01(\x0b\x32\x1a.headstart.v1.DoubleValuesH\x00\x12)\n\x05\x62ools\x18\x04 \x01(\x0b\x32\x18.headstart.v1.BoolValuesH\x00\x12*\n\x05\x62ytes\x18\x05 \x01(\x0b\x32\x19.headstart.v1.BytesValuesH\x00\x12+\n\x06int64s\x18\x07 \x01(\x0b\x32\x19.headstart.v1.Int64ValuesH\x00\x12+\n\x06\x66loats\x18\x08 \x01(\x0b\x32\x19.headstart.v1.FloatValuesH\x00\x12\x31\n\x0cstring_lists\x18\t \x01(\x0b\x32\x19.headstart.v1.StringListsH\x00\x12,\n\x07vectors\x18\n \x01(\x0b\x32\x19.headstart.v1.FloatMatrixH\x00\x12\r\n\x05nulls\x18\x06 \x03(\x08\x42\x08\n\x06values\"\x1e\n\x0cStringValues\x12\x0e\n\x06values\x18\x01 \x03(\t\"\x1e\n\x0c\x44oubleValues\x12\x0e\n\x06values\x18\x01 \x03(\x01\"\x1c\n\nBoolValues\x12\x0e\n\x06values\x18\x01 \x03(\x08\"\x1d\n\x0bInt64Values\x12\x0e\n\x06values\x18\x01 \x03(\x03\"\x1d\n\x0b\x46loatValues\x12\x0e\n\x06values\x18\x01 \x03(\x02\"7\n\x0bStringLists\x12(\n\x04rows\x18\x01 \x03(\x0b\x32\x1a.headstart.v1.StringValues\",\n\x0b\x46loatMatrix\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06values\x18\x02 \x03(\x02\"\x1d\n\x0b\x42ytesValues\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x42L\n\x10\x64\x65v.headstart.v1B\nTableProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.table_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1P\001Z*headstart.dev/gen/headstart/v1;headstartv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\nTableProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
   _globals['_TABLE']._serialized_start=42
   _globals['_TABLE']._serialized_end=107
   _globals['_COLUMN']._serialized_start=110
-  _globals['_COLUMN']._serialized_end=338
-  _globals['_STRINGVALUES']._serialized_start=340
-  _globals['_STRINGVALUES']._serialized_end=370
-  _globals['_DOUBLEVALUES']._serialized_start=372
-  _globals['_DOUBLEVALUES']._serialized_end=402
-  _globals['_BOOLVALUES']._serialized_start=404
-  _globals['_BOOLVALUES']._serialized_end=432
-  _globals['_BYTESVALUES']._serialized_start=434
-  _globals['_BYTESVALUES']._serialized_end=463
+  _globals['_COLUMN']._serialized_end=525
+  _globals['_STRINGVALUES']._serialized_start=527
+  _globals['_STRINGVALUES']._serialized_end=557
+  _globals['_DOUBLEVALUES']._serialized_start=559
+  _globals['_DOUBLEVALUES']._serialized_end=589
+  _globals['_BOOLVALUES']._serialized_start=591
+  _globals['_BOOLVALUES']._serialized_end=619
+  _globals['_INT64VALUES']._serialized_start=621
+  _globals['_INT64VALUES']._serialized_end=650
+  _globals['_FLOATVALUES']._serialized_start=652
+  _globals['_FLOATVALUES']._serialized_end=681
+  _globals['_STRINGLISTS']._serialized_start=683
+  _globals['_STRINGLISTS']._serialized_end=738
+  _globals['_FLOATMATRIX']._serialized_start=740
+  _globals['_FLOATMATRIX']._serialized_end=784
+  _globals['_BYTESVALUES']._serialized_start=786
+  _globals['_BYTESVALUES']._serialized_end=815
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,8 @@
 import datetime
 
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from headstart.v1 import evaluation_pb2 as _evaluation_pb2
 from headstart.v1 import spec_pb2 as _spec_pb2
@@ -22,8 +25,52 @@ JOB_VIEW_UNSPECIFIED: JobView
 JOB_VIEW_BASIC: JobView
 JOB_VIEW_FULL: JobView
 
+class CreateTrainJobRequest(_message.Message):
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "description", "labels", "priority", "timeout", "ttl", "initial_model")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_DATASET_FIELD_NUMBER: _ClassVar[int]
+    TEST_DATASET_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    spec: _spec_pb2.TrainSpec
+    spec_yaml: str
+    dataset: DatasetSource
+    validation_dataset: DatasetSource
+    test_dataset: DatasetSource
+    display_name: str
+    description: str
+    labels: _containers.ScalarMap[str, str]
+    priority: int
+    timeout: _duration_pb2.Duration
+    ttl: _duration_pb2.Duration
+    initial_model: str
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ...) -> None: ...
+
 class TrainJobRequest(_message.Message):
-    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "heartbeat_seconds")
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "heartbeat_seconds", "description", "labels", "priority", "timeout", "ttl", "initial_model")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_FIELD_NUMBER: _ClassVar[int]
     SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +79,12 @@ class TrainJobRequest(_message.Message):
     TEST_DATASET_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     spec: _spec_pb2.TrainSpec
     spec_yaml: str
@@ -40,7 +93,50 @@ class TrainJobRequest(_message.Message):
     test_dataset: DatasetSource
     display_name: str
     heartbeat_seconds: float
-    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+    description: str
+    labels: _containers.ScalarMap[str, str]
+    priority: int
+    timeout: _duration_pb2.Duration
+    ttl: _duration_pb2.Duration
+    initial_model: str
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ...) -> None: ...
+
+class PlanTrainJobRequest(_message.Message):
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "description", "labels", "priority", "timeout", "ttl", "initial_model")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_DATASET_FIELD_NUMBER: _ClassVar[int]
+    TEST_DATASET_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    spec: _spec_pb2.TrainSpec
+    spec_yaml: str
+    dataset: DatasetSource
+    validation_dataset: DatasetSource
+    test_dataset: DatasetSource
+    display_name: str
+    description: str
+    labels: _containers.ScalarMap[str, str]
+    priority: int
+    timeout: _duration_pb2.Duration
+    ttl: _duration_pb2.Duration
+    initial_model: str
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ...) -> None: ...
 
 class DatasetSource(_message.Message):
     __slots__ = ("dataset", "path", "table", "table_file")
@@ -55,7 +151,7 @@ class DatasetSource(_message.Message):
     def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., table_file: _Optional[str] = ...) -> None: ...
 
 class TrainJob(_message.Message):
-    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id", "queue")
+    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id", "queue", "description", "labels", "creator", "attempt", "progress", "eta_seconds", "datasets", "warnings", "epochs", "evaluation", "priority", "deadline", "ttl", "expire_time", "initial_model", "step_progress")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[TrainJob.State]
@@ -82,6 +178,13 @@ class TrainJob(_message.Message):
     STATE_FAILED: TrainJob.State
     STATE_CANCELLED: TrainJob.State
     STATE_PAUSING: TrainJob.State
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +202,22 @@ class TrainJob(_message.Message):
     ENCODE_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     QUEUE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CREATOR_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ETA_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
+    STEP_PROGRESS_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     state: TrainJob.State
@@ -116,7 +235,49 @@ class TrainJob(_message.Message):
     encode_progress: EncodeProgress
     request_id: str
     queue: QueuePosition
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ..., queue: _Optional[_Union[QueuePosition, _Mapping]] = ...) -> None: ...
+    description: str
+    labels: _containers.ScalarMap[str, str]
+    creator: str
+    attempt: int
+    progress: float
+    eta_seconds: float
+    datasets: _containers.RepeatedCompositeFieldContainer[JobDataset]
+    warnings: _containers.RepeatedCompositeFieldContainer[JobWarning]
+    epochs: _containers.RepeatedCompositeFieldContainer[EpochMetrics]
+    evaluation: _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.OutputEvaluation]
+    priority: int
+    deadline: _timestamp_pb2.Timestamp
+    ttl: _duration_pb2.Duration
+    expire_time: _timestamp_pb2.Timestamp
+    initial_model: str
+    step_progress: StepProgress
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ..., queue: _Optional[_Union[QueuePosition, _Mapping]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., creator: _Optional[str] = ..., attempt: _Optional[int] = ..., progress: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., datasets: _Optional[_Iterable[_Union[JobDataset, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[EpochMetrics, _Mapping]]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., priority: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial_model: _Optional[str] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ...) -> None: ...
+
+class JobDataset(_message.Message):
+    __slots__ = ("role", "dataset", "path", "table_file", "row_count", "sha256")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROLE_UNSPECIFIED: _ClassVar[JobDataset.Role]
+        ROLE_TRAIN: _ClassVar[JobDataset.Role]
+        ROLE_VALIDATION: _ClassVar[JobDataset.Role]
+        ROLE_TEST: _ClassVar[JobDataset.Role]
+    ROLE_UNSPECIFIED: JobDataset.Role
+    ROLE_TRAIN: JobDataset.Role
+    ROLE_VALIDATION: JobDataset.Role
+    ROLE_TEST: JobDataset.Role
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FILE_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    role: JobDataset.Role
+    dataset: str
+    path: str
+    table_file: str
+    row_count: int
+    sha256: str
+    def __init__(self, role: _Optional[_Union[JobDataset.Role, str]] = ..., dataset: _Optional[str] = ..., path: _Optional[str] = ..., table_file: _Optional[str] = ..., row_count: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class QueuePosition(_message.Message):
     __slots__ = ("jobs_before", "reason")
@@ -127,7 +288,7 @@ class QueuePosition(_message.Message):
     def __init__(self, jobs_before: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ResolvedValue(_message.Message):
-    __slots__ = ("path", "value_json", "origin", "reason")
+    __slots__ = ("path", "value", "origin", "reason")
     class Origin(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         ORIGIN_UNSPECIFIED: _ClassVar[ResolvedValue.Origin]
@@ -141,14 +302,14 @@ class ResolvedValue(_message.Message):
     ORIGIN_RULE: ResolvedValue.Origin
     ORIGIN_MEASURED: ResolvedValue.Origin
     PATH_FIELD_NUMBER: _ClassVar[int]
-    VALUE_JSON_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     path: str
-    value_json: str
+    value: _struct_pb2.Value
     origin: ResolvedValue.Origin
     reason: str
-    def __init__(self, path: _Optional[str] = ..., value_json: _Optional[str] = ..., origin: _Optional[_Union[ResolvedValue.Origin, str]] = ..., reason: _Optional[str] = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., origin: _Optional[_Union[ResolvedValue.Origin, str]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class JobError(_message.Message):
     __slots__ = ("reason", "message", "field")
@@ -161,7 +322,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class TrainJobEvent(_message.Message):
-    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated", "heartbeat")
+    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated", "heartbeat", "terminal")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +335,7 @@ class TrainJobEvent(_message.Message):
     SPEC_RESOLVED_FIELD_NUMBER: _ClassVar[int]
     MODEL_EVALUATED_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    TERMINAL_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time: _timestamp_pb2.Timestamp
     job: str
@@ -186,7 +348,20 @@ class TrainJobEvent(_message.Message):
     spec_resolved: SpecResolved
     model_evaluated: ModelEvaluated
     heartbeat: Heartbeat
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...
+    terminal: bool
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., terminal: bool = ...) -> None: ...
+
+class TrainJobResponse(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: TrainJobEvent
+    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ...) -> None: ...
+
+class WatchTrainJobResponse(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: TrainJobEvent
+    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("queue",)
@@ -195,13 +370,14 @@ class Heartbeat(_message.Message):
     def __init__(self, queue: _Optional[_Union[QueuePosition, _Mapping]] = ...) -> None: ...
 
 class StateChange(_message.Message):
-    __slots__ = ("to", "error")
-    FROM_FIELD_NUMBER: _ClassVar[int]
-    TO_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("previous_state", "state", "error")
+    PREVIOUS_STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
-    to: TrainJob.State
+    previous_state: TrainJob.State
+    state: TrainJob.State
     error: JobError
-    def __init__(self, to: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., **kwargs) -> None: ...
+    def __init__(self, previous_state: _Optional[_Union[TrainJob.State, str]] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ...) -> None: ...
 
 class EncodeProgress(_message.Message):
     __slots__ = ("feature", "rows_total", "rows_seen", "rows_found", "rows_repeated", "rows_encoded", "rows_shared", "rows_per_second", "eta_seconds", "embedding_space", "data_wait_seconds", "compute_seconds", "workers", "test_rows_again")
@@ -254,7 +430,7 @@ class StepProgress(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., total_steps: _Optional[int] = ..., loss: _Optional[float] = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., eta_seconds: _Optional[float] = ...) -> None: ...
 
 class EpochMetrics(_message.Message):
-    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers", "load_seconds", "evaluation", "epochs")
+    __slots__ = ("epoch", "step", "train", "validation", "test", "train_seconds", "evaluate_seconds", "best", "learning_rate", "rows_per_second", "data_wait_seconds", "compute_seconds", "workers", "load_seconds", "evaluation", "epochs", "validation_metric")
     class TrainEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -292,6 +468,7 @@ class EpochMetrics(_message.Message):
     LOAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    VALIDATION_METRIC_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     step: int
     train: _containers.ScalarMap[str, float]
@@ -308,7 +485,8 @@ class EpochMetrics(_message.Message):
     load_seconds: float
     evaluation: int
     epochs: float
-    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., load_seconds: _Optional[float] = ..., evaluation: _Optional[int] = ..., epochs: _Optional[float] = ...) -> None: ...
+    validation_metric: str
+    def __init__(self, epoch: _Optional[int] = ..., step: _Optional[int] = ..., train: _Optional[_Mapping[str, float]] = ..., validation: _Optional[_Mapping[str, float]] = ..., test: _Optional[_Mapping[str, float]] = ..., train_seconds: _Optional[float] = ..., evaluate_seconds: _Optional[float] = ..., best: bool = ..., learning_rate: _Optional[float] = ..., rows_per_second: _Optional[float] = ..., data_wait_seconds: _Optional[float] = ..., compute_seconds: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerMetrics, _Mapping]]] = ..., load_seconds: _Optional[float] = ..., evaluation: _Optional[int] = ..., epochs: _Optional[float] = ..., validation_metric: _Optional[str] = ...) -> None: ...
 
 class WorkerMetrics(_message.Message):
     __slots__ = ("rows", "rows_per_second", "data_wait_seconds", "load_seconds", "image_workers")
@@ -358,8 +536,8 @@ class SpecResolved(_message.Message):
     test_rows: int
     def __init__(self, values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ...) -> None: ...
 
-class TrainJobPlan(_message.Message):
-    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode", "test_encode", "warnings", "spec_yaml")
+class PlanTrainJobResponse(_message.Message):
+    __slots__ = ("resolved_spec", "resolved_values", "train_rows", "validation_rows", "test_rows", "encode", "test_encode", "warnings", "spec_yaml", "violations")
     RESOLVED_SPEC_FIELD_NUMBER: _ClassVar[int]
     RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
     TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
@@ -369,6 +547,7 @@ class TrainJobPlan(_message.Message):
     TEST_ENCODE_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
+    VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
     resolved_spec: _spec_pb2.TrainSpec
     resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
     train_rows: int
@@ -378,7 +557,18 @@ class TrainJobPlan(_message.Message):
     test_encode: _containers.RepeatedCompositeFieldContainer[EncodeProgress]
     warnings: _containers.RepeatedCompositeFieldContainer[JobWarning]
     spec_yaml: str
-    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ...) -> None: ...
+    violations: _containers.RepeatedCompositeFieldContainer[FieldViolation]
+    def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ..., violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ...) -> None: ...
+
+class FieldViolation(_message.Message):
+    __slots__ = ("field", "description", "reason")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    description: str
+    reason: str
+    def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class WatchTrainJobRequest(_message.Message):
     __slots__ = ("name", "after_sequence", "heartbeat_seconds")
@@ -391,22 +581,28 @@ class WatchTrainJobRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
 
 class GetTrainJobRequest(_message.Message):
-    __slots__ = ("name",)
+    __slots__ = ("name", "view")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
     name: str
-    def __init__(self, name: _Optional[str] = ...) -> None: ...
+    view: JobView
+    def __init__(self, name: _Optional[str] = ..., view: _Optional[_Union[JobView, str]] = ...) -> None: ...
 
 class ListTrainJobsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "states", "view")
+    __slots__ = ("page_size", "page_token", "states", "view", "filter", "order_by")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
     VIEW_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     states: _containers.RepeatedScalarFieldContainer[TrainJob.State]
     view: JobView
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[TrainJob.State, str]]] = ..., view: _Optional[_Union[JobView, str]] = ...) -> None: ...
+    filter: str
+    order_by: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[TrainJob.State, str]]] = ..., view: _Optional[_Union[JobView, str]] = ..., filter: _Optional[str] = ..., order_by: _Optional[str] = ...) -> None: ...
 
 class ListTrainJobsResponse(_message.Message):
     __slots__ = ("train_jobs", "next_page_token")
@@ -443,3 +639,49 @@ class DeleteTrainJobRequest(_message.Message):
 class DeleteTrainJobResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class UpdateTrainJobRequest(_message.Message):
+    __slots__ = ("train_job", "update_mask")
+    TRAIN_JOB_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    train_job: TrainJob
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, train_job: _Optional[_Union[TrainJob, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
+
+class ListTrainJobEventsRequest(_message.Message):
+    __slots__ = ("name", "after_sequence", "page_size")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    after_sequence: int
+    page_size: int
+    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ..., page_size: _Optional[int] = ...) -> None: ...
+
+class ListTrainJobEventsResponse(_message.Message):
+    __slots__ = ("events", "more")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[TrainJobEvent]
+    more: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[TrainJobEvent, _Mapping]]] = ..., more: bool = ...) -> None: ...
+
+class WatchTrainJobsRequest(_message.Message):
+    __slots__ = ("filter", "heartbeat_seconds")
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    filter: str
+    heartbeat_seconds: float
+    def __init__(self, filter: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+
+class WatchTrainJobsResponse(_message.Message):
+    __slots__ = ("train_job", "removed", "synced", "heartbeat")
+    TRAIN_JOB_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    train_job: TrainJob
+    removed: str
+    synced: bool
+    heartbeat: Heartbeat
+    def __init__(self, train_job: _Optional[_Union[TrainJob, _Mapping]] = ..., removed: _Optional[str] = ..., synced: bool = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ...) -> None: ...

@@ -48,12 +48,22 @@ class TrainingServiceStub(object):
         self.TrainJob = channel.unary_stream(
                 '/headstart.v1.TrainingService/TrainJob',
                 request_serializer=headstart_dot_v1_dot_training__pb2.TrainJobRequest.SerializeToString,
-                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobEvent.FromString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobResponse.FromString,
+                _registered_method=True)
+        self.CreateTrainJob = channel.unary_unary(
+                '/headstart.v1.TrainingService/CreateTrainJob',
+                request_serializer=headstart_dot_v1_dot_training__pb2.CreateTrainJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJob.FromString,
                 _registered_method=True)
         self.WatchTrainJob = channel.unary_stream(
                 '/headstart.v1.TrainingService/WatchTrainJob',
                 request_serializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobRequest.SerializeToString,
-                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobEvent.FromString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobResponse.FromString,
+                _registered_method=True)
+        self.WatchTrainJobs = channel.unary_stream(
+                '/headstart.v1.TrainingService/WatchTrainJobs',
+                request_serializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobsRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobsResponse.FromString,
                 _registered_method=True)
         self.GetTrainJob = channel.unary_unary(
                 '/headstart.v1.TrainingService/GetTrainJob',
@@ -64,6 +74,16 @@ class TrainingServiceStub(object):
                 '/headstart.v1.TrainingService/ListTrainJobs',
                 request_serializer=headstart_dot_v1_dot_training__pb2.ListTrainJobsRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_training__pb2.ListTrainJobsResponse.FromString,
+                _registered_method=True)
+        self.ListTrainJobEvents = channel.unary_unary(
+                '/headstart.v1.TrainingService/ListTrainJobEvents',
+                request_serializer=headstart_dot_v1_dot_training__pb2.ListTrainJobEventsRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.ListTrainJobEventsResponse.FromString,
+                _registered_method=True)
+        self.UpdateTrainJob = channel.unary_unary(
+                '/headstart.v1.TrainingService/UpdateTrainJob',
+                request_serializer=headstart_dot_v1_dot_training__pb2.UpdateTrainJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJob.FromString,
                 _registered_method=True)
         self.CancelTrainJob = channel.unary_unary(
                 '/headstart.v1.TrainingService/CancelTrainJob',
@@ -87,8 +107,8 @@ class TrainingServiceStub(object):
                 _registered_method=True)
         self.PlanTrainJob = channel.unary_unary(
                 '/headstart.v1.TrainingService/PlanTrainJob',
-                request_serializer=headstart_dot_v1_dot_training__pb2.TrainJobRequest.SerializeToString,
-                response_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobPlan.FromString,
+                request_serializer=headstart_dot_v1_dot_training__pb2.PlanTrainJobRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.PlanTrainJobResponse.FromString,
                 _registered_method=True)
 
 
@@ -107,7 +127,8 @@ class TrainingServiceServicer(object):
     """
 
     def TrainJob(self, request, context):
-        """Creates a job and follows it to its end. The first event is the job's creation.
+        """Creates a job and follows it to its end: CreateTrainJob and WatchTrainJob in one call. The first event is the job's
+        creation.
 
         A bad spec or data set is INVALID_ARGUMENT before any event. Dropping the stream does not stop the job:
         `WatchTrainJob` picks it up again, `CancelTrainJob` stops it.
@@ -117,8 +138,24 @@ class TrainingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateTrainJob(self, request, context):
+        """Creates a job and returns it as it is stored, QUEUED. The same `request_id` and body as of an earlier call, of this
+        RPC or of TrainJob, return that job as it is now. Errors as of TrainJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTrainJob(self, request, context):
-        """Replays a job's events after `after_sequence`, then follows it to its end.
+        """Replays a job's events after `after_sequence`, then follows it to its end. The last event says so (`terminal`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTrainJobs(self, request, context):
+        """Follows all jobs that match a filter, without an end: each as it is, and again after each change of it. Of changes
+        that follow each other closely, the last alone is told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,15 +169,30 @@ class TrainingServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTrainJobs(self, request, context):
-        """Lists jobs, newest first. Damaged ones are left out.
+        """Lists jobs, newest first unless `order_by` says otherwise. Damaged ones are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrainJobEvents(self, request, context):
+        """Lists a job's events without following it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTrainJob(self, request, context):
+        """Changes what people say of a job: its display name, description, labels, and, while it waits, its priority.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelTrainJob(self, request, context):
-        """Asks a job to stop. It becomes CANCELLED within seconds; embeddings and checkpoints made so far are kept.
-        FAILED_PRECONDITION: it has already ended.
+        """Asks a job to stop. It becomes CANCELLED within seconds; embeddings and checkpoints made so far are kept. May be
+        repeated: a CANCELLED job is returned as it is.
+        FAILED_PRECONDITION: it has ended otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +228,9 @@ class TrainingServiceServicer(object):
         """Resolves a spec against its data without training: every `auto` with its value and origin, what would be
         encoded and what is in the store already. Without any data set the spec is only read: the plan holds
         `warnings` and `spec_yaml`, and nothing is resolved.
+
+        Where the spec is wrong, the answer is no error: `violations` holds all that is wrong with it, more than an error's
+        details may carry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -187,12 +242,22 @@ def add_TrainingServiceServicer_to_server(servicer, server):
             'TrainJob': grpc.unary_stream_rpc_method_handler(
                     servicer.TrainJob,
                     request_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobRequest.FromString,
-                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJobEvent.SerializeToString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJobResponse.SerializeToString,
+            ),
+            'CreateTrainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTrainJob,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.CreateTrainJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJob.SerializeToString,
             ),
             'WatchTrainJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTrainJob,
                     request_deserializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobRequest.FromString,
-                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJobEvent.SerializeToString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobResponse.SerializeToString,
+            ),
+            'WatchTrainJobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTrainJobs,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobsRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.WatchTrainJobsResponse.SerializeToString,
             ),
             'GetTrainJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTrainJob,
@@ -203,6 +268,16 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.ListTrainJobs,
                     request_deserializer=headstart_dot_v1_dot_training__pb2.ListTrainJobsRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_training__pb2.ListTrainJobsResponse.SerializeToString,
+            ),
+            'ListTrainJobEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrainJobEvents,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.ListTrainJobEventsRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.ListTrainJobEventsResponse.SerializeToString,
+            ),
+            'UpdateTrainJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTrainJob,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.UpdateTrainJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJob.SerializeToString,
             ),
             'CancelTrainJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTrainJob,
@@ -226,8 +301,8 @@ def add_TrainingServiceServicer_to_server(servicer, server):
             ),
             'PlanTrainJob': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanTrainJob,
-                    request_deserializer=headstart_dot_v1_dot_training__pb2.TrainJobRequest.FromString,
-                    response_serializer=headstart_dot_v1_dot_training__pb2.TrainJobPlan.SerializeToString,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.PlanTrainJobRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.PlanTrainJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -267,7 +342,34 @@ class TrainingService(object):
             target,
             '/headstart.v1.TrainingService/TrainJob',
             headstart_dot_v1_dot_training__pb2.TrainJobRequest.SerializeToString,
-            headstart_dot_v1_dot_training__pb2.TrainJobEvent.FromString,
+            headstart_dot_v1_dot_training__pb2.TrainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTrainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.TrainingService/CreateTrainJob',
+            headstart_dot_v1_dot_training__pb2.CreateTrainJobRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.TrainJob.FromString,
             options,
             channel_credentials,
             insecure,
@@ -294,7 +396,34 @@ class TrainingService(object):
             target,
             '/headstart.v1.TrainingService/WatchTrainJob',
             headstart_dot_v1_dot_training__pb2.WatchTrainJobRequest.SerializeToString,
-            headstart_dot_v1_dot_training__pb2.TrainJobEvent.FromString,
+            headstart_dot_v1_dot_training__pb2.WatchTrainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTrainJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headstart.v1.TrainingService/WatchTrainJobs',
+            headstart_dot_v1_dot_training__pb2.WatchTrainJobsRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.WatchTrainJobsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -349,6 +478,60 @@ class TrainingService(object):
             '/headstart.v1.TrainingService/ListTrainJobs',
             headstart_dot_v1_dot_training__pb2.ListTrainJobsRequest.SerializeToString,
             headstart_dot_v1_dot_training__pb2.ListTrainJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrainJobEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.TrainingService/ListTrainJobEvents',
+            headstart_dot_v1_dot_training__pb2.ListTrainJobEventsRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.ListTrainJobEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTrainJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.TrainingService/UpdateTrainJob',
+            headstart_dot_v1_dot_training__pb2.UpdateTrainJobRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.TrainJob.FromString,
             options,
             channel_credentials,
             insecure,
@@ -482,8 +665,8 @@ class TrainingService(object):
             request,
             target,
             '/headstart.v1.TrainingService/PlanTrainJob',
-            headstart_dot_v1_dot_training__pb2.TrainJobRequest.SerializeToString,
-            headstart_dot_v1_dot_training__pb2.TrainJobPlan.FromString,
+            headstart_dot_v1_dot_training__pb2.PlanTrainJobRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.PlanTrainJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from headstart.errors import HeadstartError
 from headstart.v1.embedding_pb2 import EmbedResponse
 
 
@@ -19,6 +20,7 @@ class Embeddings:
         rows_found: rows whose embedding was in the store.
         embedding_space: `embeddingSpaces/{id}`.
         precision: the arithmetic they were computed in: `fp32`, `bf16` or `fp16`.
+        error: why there are none: of a batch of `embed_stream` with `errors="return"`.
     """
 
     flat: array[float]
@@ -26,12 +28,23 @@ class Embeddings:
     rows_found: int
     embedding_space: str
     precision: str
+    error: HeadstartError | None = None
 
     @classmethod
     def of(cls, response: EmbedResponse) -> Embeddings:
         """Read a response."""
         flat = array("f", response.embeddings)
         return cls(flat, response.dimension, response.rows_found, response.embedding_space, response.precision)
+
+    @classmethod
+    def failed(cls, error: HeadstartError) -> Embeddings:
+        """Stand in for the embeddings of rows that the server refused."""
+        return cls(array("f"), 0, 0, "", "", error)
+
+    @property
+    def rows_read(self) -> int:
+        """Number of rows that were sent."""
+        return len(self)
 
     def __len__(self) -> int:
         """Return the number of rows."""

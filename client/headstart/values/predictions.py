@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from headstart.errors import HeadstartError
 from headstart.v1.prediction_pb2 import OutputPrediction, PredictResponse, TopClasses
 
 
@@ -50,26 +51,34 @@ class Predictions(Mapping[str, Output]):
         model: the model that answered, `models/{id}`.
         rows_found: rows whose embeddings came from the store.
         warnings: what is probably wrong with the rows, such as a column of which the model knows no value.
+        row_errors: why rows were left out, by their number from 0: of a stream with `skip_bad_rows`. `values` are those
+            of all other rows, in order.
+        error: why there are no predictions: of a batch of a stream with `errors="return"`.
     """
 
     outputs: Mapping[str, Output]
     model: str
     rows_found: int
     warnings: Sequence[str] = ()
+    row_errors: Mapping[int, HeadstartError] = field(default_factory=dict)
+    error: HeadstartError | None = None
 
     @classmethod
-    def of(cls, response: PredictResponse) -> Predictions:
-        """Read a response."""
+    def of(cls, response: PredictResponse, row_errors: Mapping[int, HeadstartError] | None = None) -> Predictions:
+        """Read a response, and why rows were left out."""
         outputs = {output.feature: _output(output) for output in response.outputs}
         return cls(
             outputs=outputs,
             model=response.model,
             rows_found=response.rows_found,
             warnings=tuple(response.warnings),
+            row_errors=row_errors or {},
         )
 
     def __getitem__(self, feature: str) -> Output:
-        """Return the predictions of one output feature."""
+        """Return the predictions of one output feature; raises the error where there are none."""
+        if self.error is not None:
+            raise self.error
         return self.outputs[feature]
 
     def __iter__(self) -> Iterator[str]:
@@ -84,6 +93,11 @@ class Predictions(Mapping[str, Output]):
     def row_count(self) -> int:
         """Number of rows."""
         return max((len(output.values) for output in self.outputs.values()), default=0)
+
+    @property
+    def rows_read(self) -> int:
+        """Number of rows that were sent: those with predictions, and those that were left out."""
+        return self.row_count + len(self.row_errors)
 
     def columns(self) -> dict[str, list[Any]]:
         """Return every output's columns, ready for `pandas.DataFrame`."""
@@ -106,8 +120,11 @@ def _values(output: OutputPrediction) -> list[Any]:
     kind = output.WhichOneof("predictions")
     if kind is None:
         return []
-    if kind in ("sets", "vectors"):
-        return [list(row.values) for row in getattr(output, kind).rows]
+    if kind == "sets":
+        return [list(row.values) for row in output.sets.rows]
+    if kind == "vectors":
+        width, flat = output.vectors.width, list(output.vectors.values)
+        return [flat[start : start + width] for start in range(0, len(flat), width)] if width else []
     return list(getattr(output, kind).values)
 
 

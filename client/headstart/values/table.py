@@ -55,10 +55,20 @@ def row_count(table: Table) -> int | None:
     """Return the number of rows; None where only the server can tell (Arrow bytes)."""
     if table.arrow_ipc:
         return None
-    for column in table.columns:
-        values = getattr(column, column.WhichOneof("values") or "strings")
-        return len(values.values)
-    return 0
+    return len(cells_of(table.columns[0])) if table.columns else 0
+
+
+def cells_of(column: Column) -> Sequence[Any]:
+    """Return the values of a column as they were sent, those of missing cells included."""
+    match column.WhichOneof("values"):
+        case "string_lists":
+            return [list(row.values) for row in column.string_lists.rows]
+        case "vectors":
+            flat, width = list(column.vectors.values), max(1, column.vectors.width)
+            return [flat[start : start + width] for start in range(0, len(flat), width)]
+        case kind:
+            values: Sequence[Any] = getattr(column, kind or "strings").values
+            return values
 
 
 def columns_of(rows: Any) -> dict[str, list[Any]]:

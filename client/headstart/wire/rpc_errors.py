@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from grpc_status import rpc_status
 
 from headstart.errors import BY_CODE, HeadstartError, Violation
 
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 TOO_LARGE = "essage larger than max"
 """What gRPC says of a message that is too large, be it sent or received."""
 
@@ -18,8 +20,20 @@ def error_from_call(call: Any) -> HeadstartError:
     """Read status, ErrorInfo, BadRequest and RetryInfo of a failed call (`grpc.RpcError` of either API)."""
     code: grpc.StatusCode = call.code()
     message: str = call.details() or code.name
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in message:
+        message += "; send fewer rows at a time, as `predict_stream` does"
+    return _error(code, message, _details(call))
+
+
+def error_from_status(status: status_pb2.Status) -> HeadstartError:
+    """Read the status of one request of a stream that goes on."""
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error(code, status.message or code.name, status.details)
+
+
+def _error(code: grpc.StatusCode, message: str, details: Iterable[Any]) -> HeadstartError:
     reason, violations, retry_after = "", [], None
-    for detail in _details(call):
+    for detail in details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo()
             detail.Unpack(info)
@@ -32,8 +46,6 @@ def error_from_call(call: Any) -> HeadstartError:
             retry = error_details_pb2.RetryInfo()
             detail.Unpack(retry)
             retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
-    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in message:
-        message += "; send fewer rows at a time, as `predict_stream` does"
     kind = BY_CODE.get(code, HeadstartError)
     return kind(message, code=code, reason=reason, violations=violations, retry_after=retry_after)
 

@@ -17,6 +17,7 @@ import structlog
 
 from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError
+from headstart_server.core.reasons import Reason
 
 _log = structlog.get_logger()
 STANDARD_OUTPUT = "-"
@@ -62,7 +63,8 @@ class AuditLog:
             return cls(_Standard(sys.stdout) if place == STANDARD_OUTPUT else _File(Path(place)))
         except OSError as error:
             raise FailedPreconditionError(
-                f"audit_log {place!r} cannot be written: {error.strerror}; name a file in a folder that exists, or '-'"
+                f"audit_log {place!r} cannot be written: {error.strerror}; name a file in a folder that exists, or '-'",
+                reason=Reason.BAD_SETTINGS,
             ) from error
 
     def write(self, event: AuditEvent) -> None:

@@ -13,6 +13,7 @@ from headstart_server.auth.token_file import TokenFile, read_token_file
 from headstart_server.auth.watched_files import WatchedFiles
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.executors import Executor
+from headstart_server.core.reasons import Reason
 from headstart_server.settings import Settings
 
 if TYPE_CHECKING:  # PyJWT is an extra
@@ -74,7 +75,8 @@ def _issuer(settings: Settings, threads: Executor) -> _BuiltIssuer:
         from headstart_server.auth.key_set import FileKeys, IssuedKeys, keys_of_issuer, read_keys
     except ModuleNotFoundError as error:
         raise FailedPreconditionError(
-            f"oidc_issuer needs PyJWT ({error.name} is missing): pip install 'headstart[oidc]'"
+            f"oidc_issuer needs PyJWT ({error.name} is missing): pip install 'headstart[oidc]'",
+            reason=Reason.BAD_SETTINGS,
         ) from error
     issuer = Issuer(
         settings.oidc_issuer, settings.oidc_audience, settings.oidc_tenant_claim, settings.oidc_scopes_claim

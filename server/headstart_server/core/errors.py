@@ -33,7 +33,7 @@ class HeadstartError(Exception):
             self.reason = reason
 
 
-MAX_VIOLATIONS = 20
+MAX_VIOLATIONS, MOST_VIOLATIONS = 20, 500
 
 
 class InvalidInputError(HeadstartError):
@@ -50,23 +50,41 @@ class InvalidInputError(HeadstartError):
         found = [violations] if isinstance(violations, Violation) else list(violations)
         if not found:
             raise ValueError("an InvalidInputError needs at least one violation")
+        self.everything = found[:MOST_VIOLATIONS]
+        """What a plan tells; an error carries the first of it."""
         self.listed = found[:MAX_VIOLATIONS]
         self.unlisted = len(found) - len(self.listed) + unlisted
         self.violations = [*self.listed, rest(self.unlisted)] if self.unlisted else self.listed
         super().__init__("; ".join(map(str, self.violations)), reason=reason, field=found[0].field)
 
+    @property
+    def left_out(self) -> int:
+        """How many violations are not even in `everything`."""
+        return self.unlisted - (len(self.everything) - len(self.listed))
+
     @classmethod
     def of_all(cls, errors: Sequence["InvalidInputError"], reason: str) -> "InvalidInputError":
         """One error for several. It has their reason where they agree, and `reason` otherwise."""
         reasons = {error.reason for error in errors}
-        listed = [violation for error in errors for violation in error.listed]
-        unlisted = sum(error.unlisted for error in errors)
-        return cls(listed, reason=reasons.pop() if len(reasons) == 1 else reason, unlisted=unlisted)
+        found = [violation for error in errors for violation in error.everything]
+        unlisted = sum(error.left_out for error in errors)
+        return cls(found, reason=reasons.pop() if len(reasons) == 1 else reason, unlisted=unlisted)
+
+
+class BadCellError(InvalidInputError):
+    """One cell is no value of its column; its row may be left out, and the others are sound."""
 
 
 def rest(count: int) -> Violation:
     """Stands for so many violations that are not listed."""
     return Violation("", f"and {count} more; correct these first")
+
+
+class UnexpectedError(HeadstartError):
+    """The server failed at something that it should not fail at; its log has the details."""
+
+    def __init__(self, message: str = "the server failed; its log has the details") -> None:
+        super().__init__(message)
 
 
 class NotFoundError(HeadstartError):

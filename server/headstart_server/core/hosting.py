@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import published_file
+from headstart_server.core.reasons import Reason
 
 
 def require_writable(folder: Path) -> None:
@@ -17,7 +18,8 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise FailedPreconditionError(
-            f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's"
+            f"{folder} cannot be written: {error.strerror}; name another folder, or make it this user's",
+            reason=Reason.BAD_SETTINGS,
         ) from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from headstart_server.core.errors import invalid
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_ALIAS = re.compile(r"[a-z0-9-]{1,63}@[a-z0-9-]{1,63}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # Crockford's base 32 (https://www.crockford.com/base32.html) in lower case: its digits sort as their values do
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -30,6 +31,20 @@ def id_of(collection: str, name: str, field: str = "name") -> str:
     if prefix != collection or not _ID.fullmatch(identifier):
         raise invalid(field, f"{name[:200]!r} is not a resource name; expected '{collection}/ID'")
     return identifier
+
+
+def alias_of(name: str, field: str = "name") -> str:
+    """The alias within the name of a model; raises InvalidInputError naming `field` if it has another form."""
+    prefix, _, alias = name.partition("/")
+    if prefix != "models" or not _ALIAS.fullmatch(alias):
+        message = f"{name[:200]!r} is no alias; expected 'models/NAME@ALIAS', both up to 63 of a-z, 0-9 and '-'"
+        raise invalid(field, message)
+    return alias
+
+
+def is_alias(name: str) -> bool:
+    """Whether the name of a model is meant to be an alias."""
+    return "@" in name
 
 
 def is_tenant(name: str) -> bool:

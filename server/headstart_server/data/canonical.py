@@ -21,12 +21,17 @@ CHUNK_ROWS = 65_536
 CHUNK_BYTES = 256 << 20
 """Of what decoding one chunk may take: larger ones are halved."""
 MAX_CELL_BYTES = 1 << 30
+_FEW_ROWS = 16
 _UNREADABLE = b"headstart.unreadable"
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 
 
-def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> Iterator[pa.RecordBatch]:
+def canonical_batches(
+    batch: pa.RecordBatch, field: str, first_row: int = 0, *, vectors: bool = False
+) -> Iterator[pa.RecordBatch]:
     """The batch in canonical batches that are small enough to decode; `first_row` counts its rows in errors.
+
+    `vectors` leaves lists of equally many float32 numbers as they are: `as_strings` makes texts of them.
 
     Buffers are checked first: Arrow trusts the offsets that somebody sends. Raises InvalidInputError by column.
     """
@@ -34,7 +39,7 @@ def canonical_batches(batch: pa.RecordBatch, field: str, first_row: int = 0) -> 
     check_names(batch.schema.names, field)
     # A batch without rows still tells its columns.
     for start in range(0, max(1, batch.num_rows), CHUNK_ROWS):
-        yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start)
+        yield from _chunks(batch.slice(start, CHUNK_ROWS), field, first_row + start, vectors)
 
 
 def validated(rows: pa.Table | pa.RecordBatch, field: str) -> Any:
@@ -55,13 +60,13 @@ def check_names(names: list[str], field: str) -> None:
         raise invalid(field, f"column {name[:200]!r} occurs {times} times; rename one of them")
 
 
-def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.RecordBatch]:
+def _chunks(batch: pa.RecordBatch, field: str, first_row: int, vectors: bool) -> Iterator[pa.RecordBatch]:
     sizes = {name: decoded_bytes(column) for name, column in zip(batch.schema.names, batch.columns, strict=True)}
     if sum(sizes.values()) > CHUNK_BYTES and batch.num_rows > 1:
         # Halved until it fits: rows may differ in size by any factor, so that no number of them can be computed.
         half = batch.num_rows // 2
-        yield from _chunks(batch.slice(0, half), field, first_row)
-        yield from _chunks(batch.slice(half), field, first_row + half)
+        yield from _chunks(batch.slice(0, half), field, first_row, vectors)
+        yield from _chunks(batch.slice(half), field, first_row + half, vectors)
         return
     name = max(sizes, key=lambda name: sizes[name], default="")
     if sizes.get(name, 0) > MAX_CELL_BYTES:
@@ -69,8 +74,15 @@ def _chunks(batch: pa.RecordBatch, field: str, first_row: int) -> Iterator[pa.Re
             f"column {name[:200]!r}, row {first_row + 1}: one cell takes more than {MAX_CELL_BYTES} bytes; split it"
         )
         raise invalid(field, message, reason=Reason.TOO_LARGE)
-    columns = [_column(name, column, field) for name, column in zip(batch.schema.names, batch.columns, strict=True)]
+    columns = [
+        (column, pa.field(name, column.type)) if vectors and _is_vectors(column.type) else _column(name, column, field)
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
     yield pa.RecordBatch.from_arrays([column for column, _ in columns], schema=pa.schema([kind for _, kind in columns]))
+
+
+def _is_vectors(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind) and kind.list_size > 0 and pa.types.is_float32(kind.value_type))
 
 
 def why_unreadable(kind: pa.Field) -> str:
@@ -94,12 +106,17 @@ def _column(name: str, column: pa.Array, field: str) -> tuple[pa.Array, pa.Field
 
 def _text_or_numbers(column: pa.Array) -> pa.Array:
     canonical = _canonical(column)
-    if pa.types.is_large_string(canonical.type):
-        # An empty text is a missing cell in every format, as it is in CSV.
-        empty = pc.equal(canonical, "")
-        if pc.any(empty).as_py():
-            return pc.if_else(empty, pa.scalar(None, canonical.type), canonical)
+    # An empty text is a missing cell in every format, as it is in CSV.
+    if pa.types.is_large_string(canonical.type) and _holds(canonical, ""):
+        return pc.if_else(pc.equal(canonical, ""), pa.scalar(None, canonical.type), canonical)
     return canonical
+
+
+def _holds(texts: pa.Array, text: str) -> bool:
+    """Whether a cell is this text. Of a few, Python tells sooner than Arrow has found its function."""
+    if len(texts) <= _FEW_ROWS:
+        return text in texts.to_pylist()
+    return bool(pc.any(pc.equal(texts, text)).as_py())
 
 
 def _canonical(column: pa.Array) -> pa.Array:
@@ -116,7 +133,7 @@ def _canonical(column: pa.Array) -> pa.Array:
         return _canonical(pc.run_end_decode(column))
     if any(test(kind) for test in _BYTES):
         return column.cast(pa.large_binary())
-    if pa.types.is_float64(kind):
+    if pa.types.is_float64(kind) or pa.types.is_large_string(kind):
         return column
     if pa.types.is_float16(kind):
         return column.cast(pa.float32()).cast(pa.float64())
@@ -177,6 +194,8 @@ def as_strings(values: pa.Array, *, keep_nan: bool = False) -> pa.Array:
     """
     if pa.types.is_large_string(values.type):
         return values
+    if _is_vectors(values.type):
+        return _canonical(values)
     if pa.types.is_floating(values.type):
         texts = [
             None if value is None or (value != value and not keep_nan) else _number_text(value)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.balance import Oversampling
+from headstart_server.data.features.adopted import adopt_feature
 from headstart_server.data.features.cells import Where
 from headstart_server.data.features.fitted import (
     PRETRAINED,
@@ -90,12 +91,28 @@ class Survey:
     """Of image inputs: each file's, or the default image's."""
 
 
+@dataclass(frozen=True)
+class KnownFeatures:
+    """Features with their statistics of a model that was trained before."""
+
+    model: str
+    """Names it in errors."""
+    features: Mapping[str, FittedFeature]
+    """By name."""
+
+
 def prepare(
-    spec: TrainSpec, sources: Sources, seed: int, limits: ImageLimits | None = None, survey: Survey | None = None
+    spec: TrainSpec,
+    sources: Sources,
+    seed: int,
+    limits: ImageLimits | None = None,
+    survey: Survey | None = None,
+    known: KnownFeatures | None = None,
 ) -> PreparedData:
     """Splits the rows and fits every feature. Raises InvalidInputError with all violations of all columns.
 
-    With a survey of the same rows, takes the parts and the images' keys from there.
+    With a survey of the same rows, takes the parts and the images' keys from there; statistics of features that are
+    `known` from the model that a job begins from.
     """
     _require_columns(spec, sources)
     dropped, undrawn, notes = 0, 0, tuple[tuple[str, str], ...]()
@@ -115,7 +132,7 @@ def prepare(
         images, notes = _look_at_images(spec, sources, parts, limits or ImageLimits())
         notes += keep_labels(spec, sources, parts)
         check_parts(parts)
-    fitted, arrays = _fit(spec, sources, parts)
+    fitted, arrays = _fit(spec, sources, parts, known)
     inputs, outputs = fitted[: len(spec.input_features)], fitted[len(spec.input_features) :]
     return PreparedData(
         sources,
@@ -165,16 +182,22 @@ def _require_columns(spec: TrainSpec, sources: Sources) -> None:
         raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
 
 
-def _fit(spec: TrainSpec, sources: Sources, parts: Parts) -> tuple[list[FittedFeature], dict[str, npt.NDArray[Any]]]:
+def _fit(
+    spec: TrainSpec, sources: Sources, parts: Parts, known: KnownFeatures | None
+) -> tuple[list[FittedFeature], dict[str, npt.NDArray[Any]]]:
     """Fits on training rows, then transforms every row: what is wrong with any cell is said now, not hours later."""
     fitted: list[FittedFeature] = []
     arrays: dict[str, npt.NDArray[Any]] = {}
     errors: list[InvalidInputError] = []
-    keep = parts == Part.TRAIN
+    keep = parts == Part.TRAIN if known is None else parts != Part.DROPPED
     for path, feature, output in features_by_path(spec):
         where = Where(path, feature.source, sources.locate)
         try:
-            found = fit_feature(feature, masked(sources.rows.chunks(feature.source), keep), where, output=output)
+            chunks = masked(sources.rows.chunks(feature.source), keep)
+            if known is None:
+                found = fit_feature(feature, chunks, where, output=output)
+            else:
+                found = adopt_feature(feature, known.features[feature.name], chunks, where, known.model)
             fitted.append(found)
             if feature.type not in PRETRAINED:
                 arrays[feature.name] = _array(found, sources.rows, parts, where)

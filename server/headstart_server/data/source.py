@@ -1,8 +1,10 @@
 """Where a job's tables are: values that can be stored, sent to another machine, and opened there."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.reasons import Reason
@@ -34,6 +36,8 @@ class SourceRecord:
     """Name in the shared storage, of a table that came with the request."""
     sha256: str = ""
     """Digest of a file that was sent to the server, with the request or before; empty for files of a data root."""
+    given: str = ""
+    """The path as the request had it, of a file of the data root."""
 
     def open(self, storage: Storage) -> Table:
         """The table.
@@ -88,6 +92,21 @@ class SourceRecord:
 def open_sources(records: list[SourceRecord], storage: Storage) -> Sources:
     """All tables of a job."""
     return Sources(tuple(record.open(storage) for record in records), tuple(record.role for record in records))
+
+
+def lineage(records: Sequence[SourceRecord], rows: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What people may know of a job's tables, as JSON has it; `rows` are counted by role, as far as they are known."""
+    return [
+        {
+            "role": record.role,
+            "dataset": record.dataset,
+            "path": record.given,
+            "table_file": record.table_file,
+            "row_count": rows.get(record.role),
+            "sha256": record.sha256 if record.dataset else "",
+        }
+        for record in records
+    ]
 
 
 @lru_cache(maxsize=16)

@@ -25,7 +25,7 @@ _CONVERSION = 3
 
 @dataclass(frozen=True)
 class Table:
-    """Rows whose columns are large_string, float64 or large_binary. `field` names the table in errors."""
+    """Rows whose columns are large_string, float64, large_binary, or vectors. `field` names the table in errors."""
 
     rows: pa.Table
     field: str
@@ -86,11 +86,11 @@ def open_table(path: Path, file_format: Format | None, cache: Path, field: str) 
     return Table(rows, field, file=converted)
 
 
-def table_of_arrow(rows: pa.Table, field: str) -> Table:
-    """A table of rows that are in memory already."""
+def table_of_arrow(rows: pa.Table, field: str, *, vectors: bool = False) -> Table:
+    """A table of rows that are in memory already; `vectors`: see `canonical_batches`."""
     # Validated before anything copies or measures: both trust the offsets that somebody sent.
     whole = validated(rows, field).combine_chunks().to_batches()
-    parts = (part for batch in whole for part in canonical_batches(batch, field))
+    parts = (part for batch in whole for part in canonical_batches(batch, field, vectors=vectors))
     batches = list(bounded(parts, rows.nbytes, field))
     if not batches or rows.num_rows == 0:
         raise invalid(field, "holds no rows", reason=Reason.EMPTY_DATA)

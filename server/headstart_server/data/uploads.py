@@ -1,6 +1,5 @@
 """Uploaded data sets on disk: one folder each with the file and its description."""
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,14 +12,13 @@ from weakref import WeakValueDictionary
 import structlog
 
 from headstart_server.core.descriptions import damaged_description, read_description, write_description
-from headstart_server.core.errors import DataLossError, NotFoundError, TooLargeError, invalid
-from headstart_server.core.files import disk_full_named
-from headstart_server.core.locks import share
+from headstart_server.core.errors import DataLossError, HeadstartError, NotFoundError, TooLargeError, invalid
 from headstart_server.core.names import new_id
 from headstart_server.data.archives import open_archive
 from headstart_server.data.folders import tables_among
 from headstart_server.data.formats import ARCHIVES, Format, format_of
 from headstart_server.data.opening import Location, open_location
+from headstart_server.data.received import ReceivedFile, ReceivedFiles
 from headstart_server.data.verified import verified_upload
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.listing import SoundResources
@@ -47,11 +45,24 @@ class Dataset:
     """The tables within an archive; where there are several, there are no `row_count` and `columns`."""
 
 
+@dataclass(frozen=True)
+class Announced:
+    """What is said of a file before it comes."""
+
+    display_name: str
+    format: Format
+    sha256: str
+    """Empty: unknown."""
+    upload_id: str
+    """Empty: it cannot be gone on with."""
+
+
 class Uploads:
     """All uploaded data sets, to this machine and to others. Equal bytes in equal formats are kept once."""
 
     def __init__(self, folders: SharedFolders, tables: Path, max_bytes: int) -> None:
         self._folders, self._tables, self.max_bytes = folders, tables, max_bytes
+        self.received = ReceivedFiles(folders.root)
         self._sound = SoundResources("datasets")
         self._publishing: WeakValueDictionary[tuple[str, str], threading.Lock] = WeakValueDictionary()
         """By SHA-256 and format, of what is being published."""
@@ -63,10 +74,14 @@ class Uploads:
         """The format that an upload is in; raises InvalidInputError where neither the one nor the other says it."""
         return format_of(f"data.{file_format}" if file_format else display_name, "header.format")
 
-    def receive(self, display_name: str, file_format: str, sha256: str) -> "Upload":
-        """Begins an upload; raises InvalidInputError as `format_of`."""
+    def receive(
+        self, display_name: str, file_format: str, sha256: str, upload_id: str = "", offset: int = 0
+    ) -> "Upload":
+        """Begins an upload, or goes on with one from an offset; raises InvalidInputError as `format_of`, or
+        OutOfRangeError where less of it is here."""
         chosen = self.format_of(display_name, file_format)
-        return Upload(self, self._folders.root, display_name, chosen, sha256.lower())
+        announced = Announced(display_name, chosen, sha256.lower(), upload_id)
+        return Upload(self, announced, self.received.begin(upload_id, offset))
 
     def get(self, identifier: str) -> Dataset:
         """One data set; raises NotFoundError, or DataLossError where its description is damaged."""
@@ -197,17 +212,11 @@ class Uploads:
 
 
 class Upload:
-    """A file on its way in. Use as a context; `finish` publishes it, leaving without that discards it."""
+    """A file on its way in. Use as a context; `finish` publishes it, leaving without that discards it, unless it can be
+    gone on with and nothing was wrong with it."""
 
-    def __init__(self, uploads: Uploads, root: Path, display_name: str, file_format: Format, sha256: str) -> None:
-        self._uploads, self._display_name, self._format, self._expected = uploads, display_name, file_format, sha256
-        root.mkdir(parents=True, exist_ok=True)
-        # In the folder of the data sets, so that publishing is a rename; the dot keeps it out of lists.
-        self._path = root / f".{new_id()}.upload"
-        self._file = self._path.open("wb")
-        share(self._file.fileno())  # while it is open nobody takes it for what a killed process left
-        self._hash = hashlib.sha256()
-        self._size = 0
+    def __init__(self, uploads: Uploads, announced: Announced, file: ReceivedFile) -> None:
+        self._uploads, self._announced, self._file = uploads, announced, file
 
     def __enter__(self) -> "Upload":
         return self
@@ -215,38 +224,39 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # a full disk was named by `write` already
-            self._file.close()
-        self._path.unlink(missing_ok=True)
+        broken = error is not None and not isinstance(error, HeadstartError)
+        self._file.close(keep=broken and bool(self._announced.upload_id))
 
     def write(self, chunk: bytes) -> None:
         """Appends at most 2 MiB; raises InvalidInputError for more, TooLargeError past the limit of the whole."""
         if len(chunk) > MAX_CHUNK_BYTES:
             raise invalid("chunk", f"holds {len(chunk)} bytes; send at most {MAX_CHUNK_BYTES} at a time")
-        self._size += len(chunk)
-        if self._size > self._uploads.max_bytes:
+        if self.size + len(chunk) > self._uploads.max_bytes:
             raise TooLargeError(
                 f"the file is larger than {self._uploads.max_bytes} bytes; put it below the data root instead"
             )
-        self._hash.update(chunk)
-        with disk_full_named(self._path.parent):
-            self._file.write(chunk)
-            # `finish` publishes the open file, and a full disk shows here, where it is named.
-            self._file.flush()
+        self._file.write(chunk)
 
     @property
     def size(self) -> int:
-        """Bytes received."""
-        return self._size
+        """Bytes received, in this call and before."""
+        return self._file.size
+
+    @property
+    def has_announced_bytes(self) -> bool:
+        """Whether they are whole for certain: the digest is that which was announced."""
+        return self._file.sha256 == self._announced.sha256
 
     def finish(self, check: Callable[[Dataset], None] = lambda dataset: None) -> Dataset:
         """Publishes as `Uploads.publish`; raises InvalidInputError if the digest differs or the file cannot be read."""
-        digest = self._hash.hexdigest()
-        if self._expected and digest != self._expected:
-            raise invalid(
-                "header.sha256", f"{self._expected!r} was announced, the bytes have {digest}; send the file again"
-            )
-        return self._uploads.publish(self._path, self._display_name, self._format, digest, check)
+        announced = self._announced
+        with self._file.held():
+            digest, expected = self._file.sha256, announced.sha256
+            if expected and digest != expected:
+                raise invalid(
+                    "header.sha256", f"{expected!r} was announced, the bytes have {digest}; send the file again"
+                )
+            return self._uploads.publish(self._file.path, announced.display_name, announced.format, digest, check)
 
 
 def _missing(identifier: str) -> NotFoundError:

@@ -11,6 +11,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.files import TEMPORARY, folder_size
 from headstart_server.core.locks import Lock, try_exclusive
+from headstart_server.core.reasons import Reason
 from headstart_server.embedding_store.claims import FolderClaims
 from headstart_server.embedding_store.object_store_claims import ObjectStoreClaims
 from headstart_server.storage.object_store import ObjectStore
@@ -63,9 +64,13 @@ def delete_space(folder: Path) -> int:
                 continue
             # UNKNOWN passes, unlike in an eviction: else no space could be deleted on a file system without locks
             if try_exclusive(locked[-1]) is Lock.TAKEN:
-                raise FailedPreconditionError("the embedding space is in use by a job; try again when it has ended")
+                raise FailedPreconditionError(
+                    "the embedding space is in use by a job; try again when it has ended", reason=Reason.SPACE_IN_USE
+                )
         if FolderClaims(folder / "claims").living():
-            raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
+            raise FailedPreconditionError(
+                "a job is encoding into the embedding space; try again when it has ended", reason=Reason.SPACE_IN_USE
+            )
         size = folder_size(folder)
         shutil.rmtree(folder)
         return size
@@ -80,7 +85,9 @@ def require_unclaimed(object_store: ObjectStore) -> None:
     A job that reads it goes on with the copies that it has, and encodes again what it lacks.
     """
     if ObjectStoreClaims(object_store.below("claims")).living():
-        raise FailedPreconditionError("a job is encoding into the embedding space; try again when it has ended")
+        raise FailedPreconditionError(
+            "a job is encoding into the embedding space; try again when it has ended", reason=Reason.SPACE_IN_USE
+        )
 
 
 def remove_unused(path: Path) -> bool:

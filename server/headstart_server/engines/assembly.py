@@ -17,6 +17,7 @@ from headstart_server.encoding.rows import EpochInputs, InputRows
 from headstart_server.engines.runtime_context import RuntimeContext, pass_context
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.rules import ENCODER_EPOCHS
 from headstart_server.spec.model import TrainSpec
@@ -38,6 +39,8 @@ class Assembly:
     stored: Mapping[str, StoredInput]
     runtime: RuntimeContext
     loading: Loading = local_loader
+    initial: InitialModel | None = None
+    """The model whose weights a new one begins with."""
 
     def feed(self, model: ECD) -> Feed:
         """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
@@ -96,7 +99,10 @@ class Assembly:
                     if plan.cached
                     else self._embedded(plan, item, feature, sample)
                 )
-        return placed(ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained), device)
+        model = ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained)
+        if self.initial is not None:
+            self.initial.load(model)
+        return placed(model, device)
 
     def _embedded(self, plan: PretrainedPlan, item: PretrainedInput, feature: FittedFeature, rows: Tensor) -> Tensor:
         """Embeddings of some rows by an encoder that is not cached."""

@@ -67,6 +67,10 @@ class JobEnvelope:
     """Which span the job is a part of, as W3C headers; empty: of none."""
     halvings: int = 0
     """How often the rows of a pass are halved, because memory ran out."""
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    initial_model: str = ""
+    """Id of the model whose weights it begins from; empty: of none."""
 
 
 @dataclass(frozen=True)

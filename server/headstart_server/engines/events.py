@@ -4,7 +4,7 @@ A new kind is a class, a line in `_KINDS`, and a message of the contract.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter
@@ -54,6 +54,8 @@ class SpecResolved:
     """The resolved spec, as `TrainSpec.compact` gives it."""
     values: list[ResolvedValue]
     rows: RowCounts
+    sources: dict[str, int] = field(default_factory=dict)
+    """Rows of each data set, by its role in the request."""
 
 
 @dataclass(frozen=True)

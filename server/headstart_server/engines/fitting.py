@@ -67,9 +67,8 @@ class Fitting:
     ) -> None:
         self._prepared, self._runtime, self._listener = prepared, runtime, listener
         self._world, self._trainer = world or World(), prepared.plan.trainer
-        self._assembly = Assembly(
-            prepared.plan.spec, prepared.plan.inputs, prepared.plan.data, stored, runtime, loading
-        )
+        plan = prepared.plan
+        self._assembly = Assembly(plan.spec, plan.inputs, plan.data, stored, runtime, loading, plan.initial)
         outputs, device = prepared.plan.data.outputs, runtime.device
         self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
         self._precision = Precision(prepared.plan.trainer.precision, device)

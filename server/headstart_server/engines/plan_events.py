@@ -8,4 +8,6 @@ from headstart_server.planning.job_plan import JobPlan
 def spec_resolved(plan: JobPlan) -> SpecResolved:
     """What a plan says of the spec and the rows."""
     rows = RowCounts(*map(plan.rows, (Part.TRAIN, Part.VALIDATION, Part.TEST)))
-    return SpecResolved(plan.resolution.spec().compact(), list(plan.resolution.resolved.values()), rows)
+    tables = plan.data.sources
+    sources = {role: table.row_count for role, table in zip(tables.roles, tables.tables, strict=True)}
+    return SpecResolved(plan.resolution.spec().compact(), list(plan.resolution.resolved.values()), rows, sources)

@@ -17,6 +17,8 @@ from headstart_server.engines.listener import Listener, Silent
 from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput, StoredInputs
+from headstart_server.model.registry import ModelRegistry
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan, plan_job
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.trainer import seed_of
@@ -40,7 +42,10 @@ class Prepared:
 def prepare_job(job: JobContext, runtime: RuntimeContext, listener: Listener, survey: Survey | None = None) -> Prepared:
     """Plans a job and reports what the plan shows."""
     torch.manual_seed(seed_of(job.spec))
-    plan = plan_job(job.spec, job.sources, runtime.sources, runtime.device.type, runtime.image_limits, survey)
+    initial = None
+    if job.initial_model:
+        initial = InitialModel.at(job.initial_model, ModelRegistry(runtime.storage.models), runtime.encoder_store)
+    plan = plan_job(job.spec, job.sources, runtime.sources, runtime.device.type, runtime.image_limits, survey, initial)
     prepared = Prepared(job, plan)
     prepared.report(listener)
     for reason, message in plan.notes:

@@ -4,10 +4,12 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 
+from headstart_server.data.source import lineage
 from headstart_server.engines.evaluated_rows import with_rows
 from headstart_server.engines.events import ModelEvaluated, ModelPublished, to_plain
 from headstart_server.engines.fitting import Fitted
 from headstart_server.engines.listener import Listener
+from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.engines.preparing import Prepared, scratch_of
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sample import sample_of
@@ -27,9 +29,14 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, fit
         # before the model that refers to it: a crash in between leaves a copy that the next job finds
         digest = runtime.encoder_store.keep(plan.source) if plan.tuning.shares_weights else ""
         references[name] = plan.reference(digest, "" if plan.tuning.shares_weights else f"encoders/{index}")
+    job = prepared.job
     details = {
         "job": identifier,
-        "display_name": prepared.job.display_name,
+        "display_name": job.display_name,
+        "description": job.description,
+        "labels": dict(job.labels),
+        "datasets": lineage(job.records, spec_resolved(prepared.plan).sources),
+        "initial_model": job.initial_model,
         "create_time": datetime.now(UTC).isoformat(),
         "metrics": fitted.report.__dict__,
         "evaluation": to_plain(evaluation)[1]["outputs"],

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.layout import Layout
 from headstart_server.core.locks import Lock, try_exclusive
 from headstart_server.core.pruning import Pruned, prune
+from headstart_server.data.received import PARTS
 from headstart_server.embedding_store.eviction import evict
 from headstart_server.settings import Settings
 from headstart_server.storage.storage import Storage
@@ -84,10 +85,19 @@ def remove_abandoned(layout: Layout, before: float) -> None:
 
     What a living process has locked stays, however old it is.
     """
-    for path in [path for each in layout.everyone() for pattern in _ABANDONED for path in each.own.glob(pattern)]:
+    _remove(layout, _ABANDONED, before, "removing what a killed process left")
+
+
+def remove_broken_uploads(layout: Layout, before: float) -> None:
+    """Removes what has arrived of uploads with which nobody went on since a moment."""
+    _remove(layout, (f"datasets/{PARTS}",), before, "removing what arrived of a broken upload")
+
+
+def _remove(layout: Layout, patterns: Sequence[str], before: float, event: str) -> None:
+    for path in [path for each in layout.everyone() for pattern in patterns for path in each.own.glob(pattern)]:
         with suppress(FileNotFoundError):  # it was published just now
             if _last_written(path) < before and not _is_locked(path):
-                _log.info("removing what a killed process left", path=path.name)
+                _log.info(event, path=path.name)
                 remove(path)
 
 

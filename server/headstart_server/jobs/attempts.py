@@ -185,6 +185,9 @@ class Attempts:
             self._settings.ray,
             self.traces.get(job.identifier, {}),
             job.halvings,
+            job.description,
+            job.labels,
+            job.initial_model,
         )
 
     def _writer(self, attempt: _Attempt) -> Write:

@@ -1,4 +1,4 @@
-"""The job store's tables, and jobs as rows."""
+"""Jobs as rows."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,19 +9,7 @@ from typing import Any
 
 from google.protobuf.json_format import ParseError
 from pydantic import TypeAdapter
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Double,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    func,
-    select,
-)
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server.core.errors import DataLossError
@@ -29,48 +17,8 @@ from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import EncodeReport, JobFailure, SpecResolved
 from headstart_server.jobs.records import JobRecord, StateCount
-from headstart_server.training.reports import EpochReport
-
-METADATA = MetaData()
-JOBS = Table(
-    "jobs",
-    METADATA,
-    Column("identifier", String(32), primary_key=True),
-    Column("request_id", String(128), nullable=True),  # many jobs have none: NULLs are never equal
-    Column("request_digest", String(64), nullable=False),
-    Column("display_name", String(128), nullable=False),
-    Column("state", String(16), nullable=False, index=True),
-    Column("create_time", String(40), nullable=False),
-    Column("update_time", String(40), nullable=False),
-    Column("start_time", String(40)),
-    Column("end_time", String(40)),
-    Column("spec", Text, nullable=False),
-    Column("sources", Text, nullable=False),
-    Column("resolved", Text, nullable=False),
-    Column("model", String(32), nullable=False),
-    Column("best_epoch", Text, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("encode", Text, nullable=False),
-    Column("last_sequence", Integer, nullable=False),
-    Column("tenant", String(64), nullable=False),
-    Column("owner", String(64), nullable=False),
-    Column("lease_until", Double, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("restarts", Integer, nullable=False),
-    Column("halvings", Integer, nullable=False),
-    UniqueConstraint("tenant", "request_id", name="jobs_request_of_tenant"),
-)
-"""As the revisions in `migrations/` make it, which a test compares."""
-EVENTS = Table(
-    "events",
-    METADATA,
-    Column("job", String(32), nullable=False),
-    Column("sequence", Integer, nullable=False),
-    Column("time", String(40), nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("data", Text, nullable=False),
-    UniqueConstraint("job", "sequence"),  # no number twice, whatever the locks of a database allow
-)
+from headstart_server.jobs.tables import JOBS
+from headstart_server.training.reports import EpochReport, StepReport
 
 _COLUMNS: dict[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(dict[str, Any]),
@@ -79,11 +27,16 @@ _COLUMNS: dict[str, TypeAdapter[Any]] = {
     "best_epoch": TypeAdapter(EpochReport | None),
     "error": TypeAdapter(JobFailure | None),
     "encode": TypeAdapter(dict[str, EncodeReport]),
+    "step": TypeAdapter(StepReport | None),
+    "labels": TypeAdapter(dict[str, str]),
+    "source_rows": TypeAdapter(dict[str, int]),
 }
 """Columns of JSON, by what they hold."""
-_TIMES = ("create_time", "update_time", "start_time", "end_time")
-_UNSET = {"resolved", "best_epoch", "error"}
+_TIMES = ("create_time", "update_time", "start_time", "end_time", "deadline")
+_UNSET = {"resolved", "best_epoch", "error", "step"}
 """Columns that are empty until something is known."""
+LARGE = {"spec", "resolved"}
+"""Most of a job's bytes, which not everybody who reads it asks for."""
 
 
 def in_states(states: Sequence[State]) -> ColumnElement[bool]:
@@ -121,9 +74,9 @@ def _written(name: str, value: Any) -> Any:
 
 
 def from_row(row: RowMapping) -> JobRecord:
-    """A row as a job; raises DataLossError for one that is not what was written. `resolved` may be left out."""
+    """A row as a job; raises DataLossError for one that is not what was written. What is `LARGE` may be left out."""
     with damage_named(row["identifier"]):
-        values: dict[str, Any] = dict(row)
+        values: dict[str, Any] = {"spec": "{}", **row}
         for name, column in _COLUMNS.items():
             if name not in values:
                 continue

@@ -19,6 +19,7 @@ from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
 from headstart_server.engines.envelopes import ExportEnvelope, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.jobs.export_records import plain_error
 from headstart_server.jobs.worker import Worker, outgoing
 
 _log = structlog.get_logger()
@@ -105,8 +106,7 @@ class ExportWorker(Worker):
 
 def error_message(error: HeadstartError) -> dict[str, Any]:
     """An error as a message."""
-    kind = type(error).__name__
-    return {"error": {"kind": kind, "reason": error.reason, "message": error.message, "field": error.field}}
+    return {"error": plain_error(error)}
 
 
 if __name__ == "__main__":

@@ -1,222 +1,268 @@
-"""Exports as the server sees them: a few at a time, each in a process of its own, the others waiting in turn."""
+"""Exports as the server sees them: jobs in the database that servers share, a few at a time on each server."""
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any
-from weakref import WeakValueDictionary
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Concatenate, ParamSpec
 
 import structlog
 
 from headstart_server import metrics
-from headstart_server.core import errors
-from headstart_server.core.errors import (
-    FailedPreconditionError,
-    HeadstartError,
-    InvalidInputError,
-    OverloadedError,
-    Violation,
-)
-from headstart_server.core.executors import Executor
+from headstart_server.core.errors import HeadstartError, OverloadedError, StoreFullError, UnavailableError
+from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
-from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
-from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
-from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
+from headstart_server.export.artifacts import Artifact
+from headstart_server.jobs.export_process import ExportProcesses
+from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
+from headstart_server.jobs.export_store import ExportStore, LostExportError
+from headstart_server.jobs.export_watch import ExportWatch
 
+P = ParamSpec("P")
 _log = structlog.get_logger()
-EXPORT_PROCESS = ProcessSettings(
-    command=(sys.executable, "-m", "headstart_server.jobs.export_worker"), purpose="export"
-)
-
-
 MOST_EXPORTS = 200
-"""That wait or run: each is an open stream."""
+"""That wait or run, on all servers."""
+_PASSING = (UnavailableError, StoreFullError, OverloadedError)
+_RETRY_SECONDS = 5.0
+_RELEASE_SECONDS = 1.5
+"""How long a server that stops tries to give its exports back."""
+_BEATS = 3
+"""How often a lease is renewed before it would run out."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """An export came to `wait`, `load`, `trace`, `check` or `publish`; the message is for people."""
+@dataclass
+class _Attempt:
+    """An export that this server makes."""
 
-    stage: str
-    message: str
-
-
-@dataclass(frozen=True)
-class ExportOrder:
-    """Which model in which format (`onnx`, `torchscript`), and whether without its encoders."""
-
-    model: str
-    format: str
-    head_only: bool
+    number: int
+    task: "asyncio.Task[ExportEnd]"
+    wanted: bool = True
+    """Whether it is still this server's: not cancelled, and taken by no other."""
 
 
 class Exports:
-    """Runs on the server's event loop.
+    """Runs on the server's event loop; database calls run on threads.
 
-    A process that ended an export well is kept for the next as long as `idle_seconds`, so that a second one need not
-    wait for torch; any other is ended.
+    Args:
+        store: With this server's claims.
+        processes: That export.
+        executors: On whose threads the database is asked.
+        concurrent: How many exports run at a time.
+        look_seconds: How often a database that other servers change, too, is looked at.
     """
 
     def __init__(
         self,
-        artifacts_of: Callable[[str], ArtifactRegistry],
-        runtime: RuntimeSettings,
-        files: Executor,
+        store: ExportStore,
+        processes: ExportProcesses,
+        executors: Executors,
         concurrent: int = 1,
-        pool: WorkerPool | None = None,
-        idle_seconds: float = 60.0,
+        look_seconds: float = 1.0,
     ) -> None:
-        self._artifacts_of, self._runtime, self._files, self._idle_seconds = artifacts_of, runtime, files, idle_seconds
-        self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
-        self._turns = asyncio.Semaphore(concurrent)
+        self._store, self._processes, self._executors, self._concurrent = store, processes, executors, concurrent
+        self._beat_seconds = store.lease_seconds / _BEATS
+        self._look_seconds = min(look_seconds, self._beat_seconds) if store.database.shared else self._beat_seconds
+        self._watch = ExportWatch(store, executors.store, look_seconds)
+        self._attempts: dict[str, _Attempt] = {}
+        self._news = asyncio.Event()
+        """Set where the queue may have an export that it did not have."""
+        self._draining = False
+        self._slots: list[asyncio.Task[None]] = []
+        self._work: list[asyncio.Task[None]] = []
         for file_format in ("onnx", "torchscript"):  # from 0 on, so that the first is an increase
             metrics.EXPORT_SECONDS.labels(file_format)
-            for outcome in ("published", "failed", "died", "left"):
+            for outcome in ("published", "failed", "died", "cancelled"):
                 metrics.EXPORTS.labels(file_format, outcome)
-        self._asked = 0
-        """Calls that wait for an export, also for one that another call has asked for."""
-        self._before = 0
-        self._alike: WeakValueDictionary[tuple[str, ExportOrder], asyncio.Lock] = WeakValueDictionary()
-        """By tenant and order, of exports that somebody asked for."""
-        self._running: set[WorkerProcess] = set()
-        self._rest: asyncio.Task[None] | None = None
 
-    async def run(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        """Stages, then the artifact. Who stops listening ends the export.
+    async def start(self) -> None:
+        """Queues what a server has left that is gone, and starts to work."""
+        await self._reap(alone=not self._store.database.shared)
+        self._slots = [asyncio.create_task(self._slot()) for _ in range(self._concurrent)]
+        self._work = [asyncio.create_task(self._watch.run()), asyncio.create_task(self._hold_on())]
 
-        Who asks for the same meanwhile waits for it, so that a call that is sent again makes no second artifact. Raises
-        what the export's process ends with: FailedPreconditionError where the model cannot be exported so or the
-        process died, NotFoundError where the model was deleted; and OverloadedError where too many wait.
-        """
-        if self._asked >= MOST_EXPORTS:
-            raise OverloadedError(f"{self._asked} exports wait or run already; try again later", retry_after=30)
-        self._asked += 1
-        try:
-            same = self._alike.setdefault((tenant, order), asyncio.Lock())
-            if same.locked():
-                yield Stage("wait", "waiting for the same export, which is being made")
-            async with same, aclosing(self._found_or_made(tenant, order)) as found:
-                async for item in found:
-                    yield item
-        finally:
-            self._asked -= 1
-
-    async def _found_or_made(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        find = self._artifacts_of(tenant).find
-        known = await self._files.run(find, order.model, order.format, head_only=order.head_only)
-        if known is not None:
-            yield known
-            return
-        async with aclosing(self._in_turn(tenant, order)) as found:
-            async for item in found:
-                yield item
-
-    async def _in_turn(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        waiting = self._turns.locked()
-        self._before += 1
-        try:
-            if waiting:
-                yield Stage("wait", f"waiting for exports before this one, {self._before - 1} at most")
-            # aclosing: a generator that is only dropped runs its `finally` when it is collected
-            with metrics.EXPORTS_IN_PROGRESS.track_inprogress():
-                async with self._turns, aclosing(self._counted(tenant, order)) as found:
-                    async for item in found:
-                        yield item
-        finally:
-            self._before -= 1
+    async def close(self) -> None:
+        """Stops working: what is being made waits in the store for the next server that claims it."""
+        self._draining = True
+        self._watch.close()
+        for attempt in self._attempts.values():
+            attempt.task.cancel()
+        self._look()
+        if self._slots:
+            # they note that their exports wait again; who cannot is reaped when the lease has run out
+            await asyncio.wait(self._slots, timeout=_RELEASE_SECONDS)
+        for task in (*self._slots, *self._work):
+            task.cancel()
+        await asyncio.gather(*self._slots, *self._work, return_exceptions=True)
+        await self._processes.close()
 
     @property
     def worker_pids(self) -> list[int]:
         """Of the processes that export, or wait to."""
-        return self._pool.pids
+        return self._processes.pids
 
-    async def close(self) -> None:
-        """Ends every export and every process."""
-        for worker in self._running:
-            worker.kill()
-        if self._rest is not None:
-            self._rest.cancel()
-        await self._pool.close()
+    def unfinished(self) -> int:
+        """How many exports wait or run, on all servers; asks the database."""
+        return self._store.unfinished()
 
-    async def _counted(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        """The export, timed and counted by how it ends."""
-        started, outcome = time.perf_counter(), "left"
+    @property
+    def interrupted(self) -> bool:
+        """Whether watches ended because the server is stopping."""
+        return self._watch.closed
+
+    async def create(self, tenant: str, order: ExportOrder) -> ExportRecord:
+        """The export of an order: one that has SUCCEEDED where its artifact is there, else the one that is being made,
+        else a new one. Raises OverloadedError where too many wait.
+
+        One that is stored is made, even if its caller goes meanwhile.
+        """
+        artifact = await self._processes.find(tenant, order)
+        state = ExportState.QUEUED if artifact is None else ExportState.SUCCEEDED
+        identifier = artifact.identifier if artifact is not None else ""
+        job = ExportRecord(new_id(), tenant, order, state, datetime.now(UTC), artifact=identifier)
+        return await asyncio.shield(self._created(job))
+
+    async def cancel(self, identifier: str) -> ExportRecord:
+        """Ends an export, whichever server makes it; raises FailedPreconditionError if it has ended otherwise."""
+        return await asyncio.shield(self._cancelled(identifier))
+
+    def watch(self, identifier: str, idle: float = 0.0) -> AsyncGenerator[ExportRecord, None]:
+        """See ExportWatch.watch."""
+        return self._watch.watch(identifier, idle)
+
+    async def _created(self, job: ExportRecord) -> ExportRecord:
+        stored = await self._executors.store.run(self._store.create, job, _require_room)
+        self._look()
+        return stored
+
+    async def _cancelled(self, identifier: str) -> ExportRecord:
+        job = await self._executors.reports.run(self._store.cancel, identifier)
+        self._lose(identifier)
+        self._look()
+        return job
+
+    def _look(self) -> None:
+        """An export has changed, here or elsewhere."""
+        self._news.set()
+        self._news = asyncio.Event()
+        self._watch.look()
+
+    def _lose(self, identifier: str) -> None:
+        """Ends what this server makes of an export that is its no more."""
+        if (attempt := self._attempts.get(identifier)) is not None:
+            attempt.wanted = False
+            attempt.task.cancel()
+
+    async def _slot(self) -> None:
+        """Makes one export after another."""
+        while not self._draining:
+            # before the queue is looked at: what comes in meanwhile does not go unnoticed
+            news = self._news
+            try:
+                job = await self._executors.leases.run(self._store.claim)
+            except HeadstartError as error:
+                _log.warning("the queue of exports cannot be read", error=error.message)
+                job = None
+            if job is not None:
+                await self._make(job)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), self._look_seconds)
+
+    async def _make(self, job: ExportRecord) -> None:
+        """One attempt, from its claim to its end."""
+        self._look()
+        attempt = _Attempt(job.attempt, asyncio.create_task(self._attempt(job)))
+        self._attempts[job.identifier] = attempt
+        if self._draining:
+            attempt.task.cancel()
         try:
-            async with aclosing(self._exported(tenant, order)) as found:
+            await asyncio.wait([attempt.task])
+            if not attempt.task.cancelled():
+                await self._write(self._store.end, job, attempt.task.result())
+            elif attempt.wanted:
+                await self._write(self._store.give_back, job)
+            else:
+                metrics.EXPORTS.labels(job.order.format, "cancelled").inc()
+        finally:
+            del self._attempts[job.identifier]
+            self._look()
+
+    async def _attempt(self, job: ExportRecord) -> ExportEnd:
+        """How an attempt ends; what is told meanwhile goes to the store."""
+        started, order = time.perf_counter(), job.order
+        try:
+            async with aclosing(self._processes.made(job.tenant, order)) as found:
                 async for item in found:
                     if isinstance(item, Artifact):
-                        outcome = "published"
                         metrics.EXPORT_SECONDS.labels(order.format).observe(time.perf_counter() - started)
-                    yield item
-        except HeadstartError as error:
-            outcome = "died" if error.reason == Reason.EXPORT_DIED else "failed"
-            raise
-        finally:
-            metrics.EXPORTS.labels(order.format, outcome).inc()
+                        metrics.EXPORTS.labels(order.format, "published").inc()
+                        return ExportEnd(ExportState.SUCCEEDED, artifact=item.identifier)
+                    await self._tell(job, item)
+        except HeadstartError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - the slot outlives whatever one export does to it
+            _log.exception("the export failed unexpectedly", export=job.identifier)
+            name = type(failure).__name__
+            error = HeadstartError(f"the export failed unexpectedly ({name}); the server's log has the details")
+        else:
+            error = HeadstartError("the export ended without an artifact; the server's log has the details")
+        outcome = "died" if error.reason == Reason.EXPORT_DIED else "failed"
+        metrics.EXPORTS.labels(order.format, outcome).inc()
+        return ExportEnd(ExportState.FAILED, error=error)
 
-    async def _exported(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        worker = await self._pool.take()
-        self._running.add(worker)
-        identifier = new_id()
-        runtime = replace(self._runtime, tenant=tenant)
-        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, runtime)
-        done: dict[str, Any] | None = None
+    async def _tell(self, job: ExportRecord, stage: Stage) -> None:
         try:
-            async with aclosing(worker.run(to_plain(envelope))) as messages:
-                async for message in messages:
-                    if "done" in message:
-                        done = message["done"]
-                    elif message.get("event") == "stage":
-                        yield Stage(**message["data"])
-            if done is None:
-                metrics.WORKER_DEATHS.labels("export").inc()
-                raise _died((await worker.how_it_died()).text)
-            if "error" in done:
-                raise error_of(done["error"])
-            yield artifact_of(done["artifact"])
-        finally:
-            self._running.discard(worker)
-            if done is None:
-                worker.kill()
-            # a caller who leaves may be cancelled meanwhile, and the process has to be ended all the same
-            await asyncio.shield(self._give_back(worker, tenant, identifier, done))
+            await self._executors.reports.run(self._store.tell, job.identifier, job.attempt, stage)
+        except LostExportError:
+            self._lose(job.identifier)
+        except _PASSING as error:  # the next one may be told
+            _log.warning("a step of an export could not be noted", export=job.identifier, error=error.message)
+        self._watch.look()
 
-    async def _give_back(
-        self, worker: WorkerProcess, tenant: str, identifier: str, done: dict[str, Any] | None
+    async def _write(
+        self, write: Callable[Concatenate[str, int, P], None], job: ExportRecord, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        clean = done is not None and "artifact" in done
-        await self._pool.give_back(worker, clean=clean)
-        if done is None:
-            # after the process has ended: until then it might write there
-            await self._files.run(self._artifacts_of(tenant).abandon, identifier)
-        elif clean:
-            if self._rest is not None:
-                self._rest.cancel()
-            self._rest = asyncio.create_task(self._release())
+        """Notes how an attempt ended, as soon as the database takes it."""
+        while True:
+            try:
+                return await self._executors.reports.run(write, job.identifier, job.attempt, *args, **kwargs)
+            except LostExportError:
+                _log.warning("an export was taken meanwhile", export=job.identifier)
+                return None
+            except _PASSING as error:
+                _log.warning("the job database is away; trying again", export=job.identifier, error=error.message)
+                await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _release(self) -> None:
-        """Ends processes that had nothing to do for a while."""
-        await asyncio.sleep(self._idle_seconds)
-        await self._pool.release()
+    async def _hold_on(self) -> None:
+        """Renews leases, takes exports of servers that are gone, and notices those that are this server's no more."""
+        beat = time.monotonic()
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            due = time.monotonic() - beat >= self._beat_seconds * 0.9
+            try:
+                await self._check(self._store.renew if due else self._store.held)
+                if due:
+                    beat = time.monotonic()
+                    await self._reap()
+            except HeadstartError as error:
+                _log.warning("leases of exports could not be renewed", error=error.message)
+
+    async def _check(self, ask: Callable[[dict[str, int]], set[str]]) -> None:
+        attempts = {identifier: attempt.number for identifier, attempt in self._attempts.items()}
+        if attempts:
+            for identifier in attempts.keys() - await self._executors.leases.run(ask, attempts):
+                if identifier in self._attempts and self._attempts[identifier].number == attempts[identifier]:
+                    self._lose(identifier)
+
+    async def _reap(self, *, alone: bool = False) -> None:
+        for job in await self._executors.leases.run(self._store.reap, alone=alone):
+            _log.warning("took an export from a server that is gone", export=job.identifier, state=job.state.value)
+            self._look()
 
 
-def error_of(error: Mapping[str, str]) -> HeadstartError:
-    """The error that the export's process ended with."""
-    kind = getattr(errors, error["kind"], HeadstartError)
-    if kind is InvalidInputError:
-        return InvalidInputError(Violation(error["field"], error["message"]), reason=error["reason"])
-    found: HeadstartError = kind(error["message"], reason=error["reason"])
-    found.field = error["field"]
-    return found
-
-
-def _died(how: str) -> FailedPreconditionError:
-    return FailedPreconditionError(
-        f"the process that exported the model {how}; nothing was published; free memory and try again, or export the "
-        "head alone (head_only)",
-        reason=Reason.EXPORT_DIED,
-    )
+def _require_room(unfinished: int) -> None:
+    if unfinished >= MOST_EXPORTS:
+        raise OverloadedError(f"{unfinished} exports wait or run already; try again later", retry_after=30)

@@ -9,6 +9,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.executors import Executor
 from headstart_server.jobs.attempts import Attempts
+from headstart_server.jobs.deadlines import end_overdue
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.ownership import Ownership
 
@@ -43,6 +44,7 @@ class Leases:
             try:
                 await self.renew()
                 await self.reap()
+                await self.end_overdue()
             except HeadstartError as error:
                 _log.warning("leases could not be renewed", error=error.message)
 
@@ -56,6 +58,13 @@ class Leases:
                 self._attempts.tell(identifier, held[identifier])
             elif self._attempts.numbers.get(identifier) == number:  # it may have ended meanwhile
                 self._attempts.lose(identifier)
+
+    async def end_overdue(self) -> None:
+        """See jobs.deadlines."""
+        for written in await self._threads.run(end_overdue, self._ownership.database):
+            job = self._log.written(written)
+            _log.info("a job has run out of time", job=job.identifier, state=job.state.value)
+            self._attempts.tell(job.identifier, job.state)
 
     async def reap(self, *, alone: bool = False) -> None:
         """See Ownership.reap."""

@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from headstart_server.engines.events import JobEvent, StateChange, kind_of, to_plain
 from headstart_server.jobs.connections import notify
-from headstart_server.jobs.database import EVENTS, JOBS, to_row
+from headstart_server.jobs.database import to_row
 from headstart_server.jobs.records import JobRecord, LogEntry, News, apply
+from headstart_server.jobs.tables import EVENTS, JOBS
 from headstart_server.jobs.transitions import check_transition
 from headstart_server.training.reports import EpochReport, PastEpoch
 

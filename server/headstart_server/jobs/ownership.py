@@ -16,17 +16,16 @@ from headstart_server.core.reasons import Notice
 from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, StateChange
 from headstart_server.jobs.connections import Database
-from headstart_server.jobs.database import JOBS, from_row, in_states
+from headstart_server.jobs.database import from_row, in_states
 from headstart_server.jobs.log_writer import Appended, append
-from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.records import JobRecord, stopped
+from headstart_server.jobs.tables import JOBS
 from headstart_server.training.reports import JobWarning
 
 _log = structlog.get_logger()
 _CLAIM_LOCK = 0x4845_4143  # an arbitrary key of PostgreSQL's advisory locks
 _RUN = tuple(state for state in State if not state.terminal and state is not State.QUEUED and state is not State.PAUSED)
 """States in which some server works on a job."""
-_STOPPED = {State.CANCELLING: State.CANCELLED, State.PAUSING: State.PAUSED}
-"""What becomes of a job that was to stop when whoever ran it is gone."""
 
 
 class Ownership:
@@ -46,18 +45,19 @@ class Ownership:
         lease_seconds: float,
         running_limit: Callable[[str], int | None] = lambda tenant: None,
     ) -> None:
-        self._database, self.owner, self.lease_seconds = database, owner, lease_seconds
+        self.database, self.owner, self.lease_seconds = database, owner, lease_seconds
         self._running_limit = running_limit
         self._damaged: set[str] = set()
         """Jobs that cannot be read, and wait until somebody deletes them."""
 
     def claim(self) -> JobRecord | None:
-        """Takes the next job that waits: of the tenant with the fewest that run, the oldest; None where there is none.
+        """Takes the next job that waits: of the tenant with the fewest that run, the oldest of the highest priority;
+        None where there is none.
 
         Of servers that ask at once each gets another job.
         """
         while True:
-            with self._database.writing() as connection:
+            with self.database.writing() as connection:
                 found = self._next(connection)
                 if found is None:
                     return None
@@ -68,7 +68,7 @@ class Ownership:
                     _log.warning("left in the queue", resource=f"trainJobs/{found}", error=error.message)
                     self._damaged.add(found)
                     continue
-                until = self._database.now(connection) + self.lease_seconds
+                until = self.database.now(connection) + self.lease_seconds
                 claimed = replace(job, owner=self.owner, lease_until=until, attempt=job.attempt + 1)
                 changed = {"owner": claimed.owner, "lease_until": until, "attempt": claimed.attempt}
                 connection.execute(update(JOBS).where(JOBS.c.identifier == found).values(changed))
@@ -82,8 +82,8 @@ class Ownership:
         held: dict[str, State] = {}
         if not attempts:
             return held
-        with self._database.writing() as connection:
-            until = self._database.now(connection) + self.lease_seconds
+        with self.database.writing() as connection:
+            until = self.database.now(connection) + self.lease_seconds
             columns = (JOBS.c.identifier, JOBS.c.attempt, JOBS.c.state)
             mine = select(*columns).where(JOBS.c.owner == self.owner, JOBS.c.identifier.in_(list(attempts)))
             for identifier, attempt, state in connection.execute(mine.order_by(JOBS.c.identifier).with_for_update()):
@@ -98,12 +98,12 @@ class Ownership:
         They go back to the queue, with a warning in their log; those that were to stop have stopped by that.
         """
         reaped = []
-        with self._database.writing() as connection:
+        with self.database.writing() as connection:
             # releases before leases noted no owner
             unowned = and_(JOBS.c.owner == "", in_states(_RUN))
             lost = select(JOBS).where(JOBS.c.owner != self.owner, or_(JOBS.c.owner != "", unowned))
             if not alone:
-                lost = lost.where(JOBS.c.lease_until < self._database.now(connection))
+                lost = lost.where(JOBS.c.lease_until < self.database.now(connection))
             # those that somebody has locked are being renewed, or reaped, just now
             query = lost.order_by(JOBS.c.identifier).with_for_update(skip_locked=True)
             for row in connection.execute(query).mappings().all():
@@ -130,7 +130,8 @@ class Ownership:
             limit = self._running_limit(tenant)
             if limit is not None and running.get(tenant, 0) >= limit:
                 continue
-            query = select(JOBS.c.identifier).where(*waits, JOBS.c.tenant == tenant).order_by(JOBS.c.identifier)
+            query = select(JOBS.c.identifier).where(*waits, JOBS.c.tenant == tenant)
+            query = query.order_by(JOBS.c.priority.desc(), JOBS.c.identifier)
             # one that is locked is being cancelled, say
             found = connection.execute(query.limit(1).with_for_update(skip_locked=True)).scalar()
             if found is not None:
@@ -146,5 +147,5 @@ def _events_of_loss(job: JobRecord) -> list[JobEvent]:
         Notice.SERVER_LOST,
         f"the server {job.owner or 'before'!r} ran the job and is gone; the job goes on from its last checkpoint",
     )
-    after = _STOPPED.get(job.state, State.QUEUED)
-    return [warning, StateChange(after)] if after is State.QUEUED else [StateChange(after)]
+    after, error = stopped(job)
+    return [warning, StateChange(after)] if after is State.QUEUED else [StateChange(after, error=error)]

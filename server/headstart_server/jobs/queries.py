@@ -3,10 +3,11 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, not_, or_, select
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server import metrics
@@ -15,8 +16,11 @@ from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.engines.events import from_plain
 from headstart_server.jobs.connections import Database
-from headstart_server.jobs.database import EVENTS, JOBS, count_states, damage_named, from_row, in_states
+from headstart_server.jobs.database import count_states, damage_named, from_row, in_states
+from headstart_server.jobs.history import JobHistory, history_of
+from headstart_server.jobs.listing import JobList
 from headstart_server.jobs.records import JobRecord, LogEntry, News, StateCount
+from headstart_server.jobs.tables import EVENTS, JOBS
 
 _log = structlog.get_logger()
 
@@ -54,32 +58,40 @@ class JobQueries:
         readable: Callable[[JobRecord], object] = lambda job: job,
         *,
         tenant: str | None = None,
-        resolved: bool = True,
+        whole: bool = True,
     ) -> list[JobRecord]:
-        """Jobs newest first, those older than `before`, of one tenant where it is named.
+        """Jobs newest first, those older than `before`. See `listed`."""
+        after = ("", before) if before else None
+        return self.listed(limit, JobList(tenant, states, after=after, whole=whole), readable)
 
-        They come without what was resolved where that is not asked for.
+    def listed(
+        self, limit: int, wanted: JobList, readable: Callable[[JobRecord], object] = lambda job: job
+    ) -> list[JobRecord]:
+        """At most so many jobs of a list.
 
         Damaged ones, of which `readable` may find more by raising DataLossError, are left out, logged once and counted.
         """
         found: list[JobRecord] = []
         while len(found) < limit:
-            columns = [column for column in JOBS.c if resolved or column is not JOBS.c.resolved]
-            query = select(*columns).order_by(JOBS.c.identifier.desc()).limit(limit - len(found))
-            if before:
-                query = query.where(JOBS.c.identifier < before)
-            if states:
-                query = query.where(in_states(states))
-            if tenant is not None:
-                query = query.where(JOBS.c.tenant == tenant)
-            with self.database.reading() as connection:
-                rows = connection.execute(query).mappings().all()
             asked = limit - len(found)
+            with self.database.reading() as connection:
+                rows = connection.execute(wanted.query(asked)).mappings().all()
             found += filter(None, (self._sound(row, readable) for row in rows))
             if len(rows) < asked:
                 break
-            before = rows[-1]["identifier"]
+            wanted = replace(wanted, after=wanted.order.row_position(rows[-1]))
         return found
+
+    def history(self, identifier: str) -> JobHistory:
+        """What a job's log tells as a whole."""
+        with self.database.reading() as connection:
+            return history_of(connection, identifier)
+
+    def existing(self, identifiers: Sequence[str]) -> set[str]:
+        """Those of some jobs that exist."""
+        query = select(JOBS.c.identifier).where(JOBS.c.identifier.in_(identifiers))
+        with self.database.reading() as connection:
+            return set(connection.execute(query).scalars())
 
     def earliest(self, states: Sequence[State]) -> datetime | None:
         """When the oldest job in some states was created; None where there is none."""
@@ -102,9 +114,12 @@ class JobQueries:
         return [News(row[0], row[1], State(row[2])) for row in rows if row[2] in State.__members__]
 
     def jobs_before(self, identifier: str) -> int:
-        """How many jobs wait that are older than one that waits."""
+        """How many jobs wait that come before one that waits: older ones, and its tenant's of a higher priority."""
+        own = select(JOBS.c.tenant, JOBS.c.priority).where(JOBS.c.identifier == identifier).subquery()
+        mine, older = JOBS.c.tenant == own.c.tenant, JOBS.c.identifier < identifier
+        ahead = or_(JOBS.c.priority > own.c.priority, and_(JOBS.c.priority == own.c.priority, older))
         query = select(func.count()).where(
-            in_states([State.QUEUED]), JOBS.c.owner == "", JOBS.c.identifier < identifier
+            in_states([State.QUEUED]), JOBS.c.owner == "", or_(and_(mine, ahead), and_(not_(mine), older))
         )
         with self.database.reading() as connection:
             return int(connection.execute(query).scalar_one())

@@ -1,5 +1,6 @@
 """Jobs and their log as values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,22 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
-from headstart_server.training.reports import EpochReport
+from headstart_server.training.reports import EpochReport, StepReport
+
+
+@dataclass(frozen=True)
+class JobDetails:
+    """What a caller says of a job besides what it trains."""
+
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    timeout: float | None = None
+    """Seconds from its creation to its end; None: any time."""
+    ttl: float | None = None
+    """Seconds for which it is kept after its end."""
+    initial_model: str = ""
+    """The model that it begins from, as the request names it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,30 @@ class JobRecord:
     """How often it went on after its process had died, since it last made progress."""
     halvings: int = 0
     """How often its batches were halved, because memory ran out."""
+    description: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    creator: str = ""
+    """The name of the caller who made it; empty where the server asks nobody."""
+    priority: int = 0
+    """Of a tenant's jobs that wait, those of higher priority run first."""
+    deadline: datetime | None = None
+    """When it fails if it has not ended."""
+    ttl: float | None = None
+    """Seconds for which it is kept after its end; None: until somebody deletes it."""
+    initial_model: str = ""
+    """Id of the model whose weights it begins from."""
+    step: StepReport | None = None
+    """The last."""
+    source_rows: dict[str, int] = field(default_factory=dict)
+    """Rows of each data set, by its role, once they are read."""
+
+
+def stopped(job: JobRecord) -> tuple[State, JobFailure | None]:
+    """Where a job is once whoever ran it has stopped before its end: where it was asked to be, or in the queue."""
+    if job.state is State.CANCELLING:
+        # one that ran out of time was asked to stop because of an error
+        return (State.FAILED, job.error) if job.error is not None else (State.CANCELLED, None)
+    return (State.PAUSED if job.state is State.PAUSING else State.QUEUED), None
 
 
 def released(job: JobRecord) -> JobRecord:
@@ -122,7 +162,9 @@ def apply(job: JobRecord, event: JobEvent, now: datetime) -> JobRecord:
                 error=event.error,
             )
         case SpecResolved():
-            return replace(job, resolved=event)
+            return replace(job, resolved=event, source_rows=event.sources or job.source_rows)
+        case StepReport():
+            return replace(job, step=event)
         case EncodeReport():
             job = replace(job, restarts=0) if event.encoded else job
             return job if event.test else replace(job, encode={**job.encode, event.feature: event})

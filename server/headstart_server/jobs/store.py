@@ -3,9 +3,10 @@
 An event and what it changes of its job are one transaction, so a job never disagrees with its log.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import delete, exists, func, insert, select, text
 from sqlalchemy.engine import Connection
@@ -17,10 +18,12 @@ from headstart_server.core.states import State
 from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished, StateChange
 from headstart_server.jobs import schema
 from headstart_server.jobs.connections import Database, check, unusable_named
-from headstart_server.jobs.database import EVENTS, JOBS, from_row, in_states, to_row
+from headstart_server.jobs.database import from_row, in_states, to_row
+from headstart_server.jobs.deadlines import expired
 from headstart_server.jobs.log_writer import Appended, append, unlogged
 from headstart_server.jobs.queries import JobQueries, get
-from headstart_server.jobs.records import JobRecord
+from headstart_server.jobs.records import JobRecord, stopped
+from headstart_server.jobs.tables import EVENTS, JOBS
 
 _QUEUE_LOCK = 0x4845_4145  # an arbitrary key of PostgreSQL's advisory locks
 _TERMINAL = tuple(state for state in State if state.terminal)
@@ -117,12 +120,13 @@ class JobStore(JobQueries):
             return append(connection, job, unlogged(connection, identifier, events))
 
     def cancel(self, identifier: str) -> Appended:
-        """Ends a job that waits, and marks one that runs; raises FailedPreconditionError if it has ended."""
+        """Ends a job that waits, and marks one that runs; leaves a cancelled one as it is. Raises
+        FailedPreconditionError for one that has ended otherwise."""
         with self.database.writing() as connection:
             job = get(connection, identifier)
-            _require_living(job, "cancel")
-            if job.state is State.CANCELLING:
+            if job.state in (State.CANCELLING, State.CANCELLED):
                 return job, []
+            _require_living(job, "cancel")
             waits = job.state in (State.QUEUED, State.PAUSED)
             return append(connection, job, [StateChange(State.CANCELLED if waits else State.CANCELLING)])
 
@@ -134,7 +138,7 @@ class JobStore(JobQueries):
             if job.state in (State.PAUSING, State.PAUSED):
                 return job, []
             if job.state is State.CANCELLING:
-                raise FailedPreconditionError(f"trainJobs/{identifier} is being cancelled and cannot be paused")
+                raise _stopping(identifier, "is being cancelled and cannot be paused")
             waits = job.state is State.QUEUED
             return append(connection, job, [StateChange(State.PAUSED if waits else State.PAUSING)])
 
@@ -145,11 +149,9 @@ class JobStore(JobQueries):
             job = get(connection, identifier)
             _require_living(job, "resume")
             if job.state is State.PAUSING:
-                raise FailedPreconditionError(
-                    f"trainJobs/{identifier} is PAUSING; resume it once it is PAUSED, at its next checkpoint"
-                )
+                raise _stopping(identifier, "is PAUSING; resume it once it is PAUSED, at its next checkpoint")
             if job.state is State.CANCELLING:
-                raise FailedPreconditionError(f"trainJobs/{identifier} is being cancelled and cannot be resumed")
+                raise _stopping(identifier, "is being cancelled and cannot be resumed")
             if job.state is not State.PAUSED:
                 return job, []
             return append(connection, job, [StateChange(State.QUEUED)])
@@ -170,8 +172,8 @@ class JobStore(JobQueries):
         """
         with self.database.writing() as connection:
             job = _claimed(connection, identifier, attempt)
-            if job.state is State.CANCELLING and state in (State.FAILED, State.PAUSED, State.QUEUED):
-                state, error = State.CANCELLED, None
+            if job.state is State.CANCELLING and state is not State.SUCCEEDED:
+                state, error = stopped(job)
             if job.state is State.PAUSING and state is State.QUEUED:
                 state = State.PAUSED
             if job.state is State.QUEUED and state is State.QUEUED:  # it was claimed, and nothing was done
@@ -186,11 +188,25 @@ class JobStore(JobQueries):
         """
         with self.database.writing() as connection:
             job = _claimed(connection, identifier, attempt)
-            after = {State.CANCELLING: State.CANCELLED, State.PAUSING: State.PAUSED}.get(job.state, State.QUEUED)
+            after, error = stopped(job)
             # claimed, and not begun: it is in the queue as far as its log says
-            changes = [] if job.state is after else [StateChange(after)]
+            changes = [] if job.state is after else [StateChange(after, error=error)]
             counts = {"restarts": job.restarts + 1, "halvings": job.halvings + halve}
             return append(connection, job, [warning, *changes], owner="", lease_until=0.0, **counts)
+
+    def update(self, identifier: str, changes: Mapping[str, Any]) -> Appended:
+        """Sets fields of a job that people may change; raises FailedPreconditionError for the priority of one that does
+        not wait."""
+        with self.database.writing() as connection:
+            job = get(connection, identifier)
+            priority = changes.get("priority", job.priority)
+            if priority != job.priority and job.state not in (State.QUEUED, State.PAUSED):
+                raise FailedPreconditionError(
+                    f"trainJobs/{identifier} is {job.state}; a priority changes the turn of jobs that wait",
+                    reason=Reason.JOB_BEGUN,
+                    field="train_job.priority",
+                )
+            return append(connection, job, [], **changes, update_time=datetime.now(UTC))
 
     def delete(self, identifier: str) -> None:
         """Deletes an ended or damaged job and its events; raises FailedPreconditionError if it has not ended."""
@@ -198,10 +214,16 @@ class JobStore(JobQueries):
             with suppress(DataLossError):
                 job = get(connection, identifier)
                 if not job.state.terminal:
-                    raise FailedPreconditionError(f"trainJobs/{identifier} is {job.state}; cancel it first")
+                    raise FailedPreconditionError(
+                        f"trainJobs/{identifier} is {job.state}; cancel it first", reason=Reason.JOB_NOT_ENDED
+                    )
             connection.execute(delete(EVENTS).where(EVENTS.c.job == identifier))
             connection.execute(delete(JOBS).where(JOBS.c.identifier == identifier))
         self._count_damaged(self._damaged - {identifier})
+
+    def expired(self) -> list[str]:
+        """Some jobs that ended longer ago than they are kept."""
+        return expired(self.database)
 
     def expire_events(self, before: datetime, most: int = 100) -> int:
         """Deletes the events, but for the last, of some jobs that ended before a time; returns of how many."""
@@ -226,7 +248,13 @@ def _claimed(connection: Connection, identifier: str, attempt: int) -> JobRecord
 
 def _require_living(job: JobRecord, what: str) -> None:
     if job.state.terminal:
-        raise FailedPreconditionError(f"trainJobs/{job.identifier} has ended ({job.state}); there is nothing to {what}")
+        raise FailedPreconditionError(
+            f"trainJobs/{job.identifier} has ended ({job.state}); there is nothing to {what}", reason=Reason.JOB_ENDED
+        )
+
+
+def _stopping(identifier: str, why: str) -> FailedPreconditionError:
+    return FailedPreconditionError(f"trainJobs/{identifier} {why}", reason=Reason.JOB_STOPPING)
 
 
 def _waiting(connection: Connection, tenant: str) -> tuple[int, int]:

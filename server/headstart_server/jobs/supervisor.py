@@ -2,9 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 
@@ -153,6 +154,10 @@ class Supervisor:
     async def resume(self, identifier: str) -> JobRecord:
         """Queues a paused job; raises FailedPreconditionError if it has ended, or is not paused yet."""
         return await asyncio.shield(self._ask(self._store.resume, identifier))
+
+    async def update(self, identifier: str, changes: Mapping[str, Any]) -> JobRecord:
+        """Sets fields of a job; see JobStore.update."""
+        return await asyncio.shield(self._ask(lambda job: self._store.update(job, changes), identifier))
 
     async def delete(self, identifier: str) -> None:
         """Deletes an ended job with its events and checkpoints; its name goes last, so that it can be tried again."""

@@ -69,7 +69,8 @@ class EncoderStore:
             folder = self._folders.path(digest)
         except FileNotFoundError:
             raise FailedPreconditionError(
-                f"the encoder {name!r} ({digest}) is missing from the state directory; train again"
+                f"the encoder {name!r} ({digest}) is missing from the state directory; train again",
+                reason=Reason.ENCODER_MISSING,
             ) from None
         try:
             source = opened_source(name, folder)
@@ -127,13 +128,17 @@ class Bundle:
         """The network in evaluation mode, with real encoders or with skip encoders."""
         pretrained = {name: PretrainedInput(reference.dimension) for name, reference in self.encoders.items()}
         model = ECD(self.inputs, self.outputs, self.spec.combiner, pretrained, self.head)
-        # the file has no encoders, and skip encoders have no state: real ones take their place below
-        state = load_file(self.folder / "head.safetensors")
-        model.load_learned_state({_current_name(name): tensor for name, tensor in state.items()})
+        # it has no encoders, and skip encoders have no state: real ones take their place below
+        model.load_learned_state(self.learned_state())
         if with_encoders:
             for name in self.encoders:
                 pretrained[name].restore(self.encoder(name, encoder_store))
         return model.eval()
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """What training changed but for fine-tuned encoders, by its name in an ECD."""
+        state = load_file(self.folder / "head.safetensors")
+        return {_current_name(name): tensor for name, tensor in state.items()}
 
     def encoder(self, feature: str, encoder_store: EncoderStore) -> PretrainedEncoder:
         """The encoder of a pretrained input, in float32, in evaluation mode."""

@@ -1,12 +1,39 @@
 """Published models: bundles by id."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
 
+from headstart_server.core.bounded import BoundedCache
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.model.bundle import Bundle, described_bundle, load_bundle
 from headstart_server.model.integrity import damaged
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.listing import SoundResources
+
+_REMEMBERED = 20_000
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What lists are filtered by, as it was when the model was published."""
+
+    display_name: str
+    job: str
+    create_time: str
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, details: Mapping[str, Any]) -> Self:
+        """Of a bundle's details; those of earlier versions have neither description nor labels."""
+        return cls(
+            details["display_name"],
+            details["job"],
+            details["create_time"],
+            details.get("description", ""),
+            details.get("labels", {}),
+        )
 
 
 class ModelRegistry:
@@ -15,6 +42,7 @@ class ModelRegistry:
     def __init__(self, folders: SharedFolders) -> None:
         self._folders = folders
         self._sound = SoundResources("models")
+        self._summaries: BoundedCache[str, ModelSummary] = BoundedCache(_REMEMBERED)
 
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
@@ -36,9 +64,29 @@ class ModelRegistry:
 
         Those that are not on this machine are not fetched, only described.
         """
+        return self._sound.read(self._names(before), self._described, whole=not before)
+
+    def those(self, names: Iterable[str]) -> Iterator[Bundle]:
+        """As `all`, of some models."""
+        return self._sound.read(names, self._described, whole=False)
+
+    def summaries(self, before: str = "") -> Iterator[tuple[str, ModelSummary]]:
+        """(id, summary) of the models that `all` gives, without their other files; each is remembered."""
+        return self._sound.read(self._names(before), self._summarised, whole=False)
+
+    def _names(self, before: str) -> list[str]:
         # names come ascending, and ids sort by time
-        names = [name for name in reversed(self._folders.names()) if not before or name < before]
-        return self._sound.read(names, self._described, whole=not before)
+        return [name for name in reversed(self._folders.names()) if not before or name < before]
+
+    def _summarised(self, name: str) -> tuple[str, ModelSummary]:
+        def read() -> ModelSummary:
+            try:
+                description = self._folders.read(name, "bundle.json")
+            except FileNotFoundError:
+                raise _missing(name) from None
+            return ModelSummary.of(described_bundle(self._folders.root / name, description).details)
+
+        return name, self._summaries.get(name, read)
 
     def _described(self, name: str) -> Bundle:
         """A model, its files verified where they are here."""

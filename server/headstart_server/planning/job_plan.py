@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from headstart_server.data.dataset import PreparedData, Survey, prepare
+from headstart_server.data.dataset import KnownFeatures, PreparedData, Survey, prepare
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.notes import Note, notes_of
 from headstart_server.planning.pretrained import PretrainedPlan
@@ -30,6 +31,7 @@ class JobPlan:
     data: PreparedData
     trainer: TrainerPlan
     backend: BackendPlan
+    initial: InitialModel | None = None
 
     @property
     def notes(self) -> list[Note]:
@@ -48,30 +50,37 @@ def plan_job(
     device_type: str,
     limits: ImageLimits | None = None,
     survey: Survey | None = None,
+    initial: InitialModel | None = None,
 ) -> JobPlan:
     """Reads and profiles the rows, and resolves everything but measured values.
 
     `device_type` is that of this process; a survey holds what the driver of several processes has found out about the
-    rows. Raises InvalidInputError with what is wrong.
+    rows, and `initial` is the model that the job begins from. Raises InvalidInputError with what is wrong.
     """
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
     backend = plan_backend(merged, resolution, device_type)
     device_type = backend.device_type(device_type)
     inputs = plan_inputs(merged, sources, resolution, device_type)
-    data = prepare(merged, tables, seed_of(merged), limits, survey)
+    known = None
+    if initial is not None:
+        inputs = initial.taken_over(merged, inputs)
+        known = KnownFeatures(initial.name, initial.features)
+    data = prepare(merged, tables, seed_of(merged), limits, survey, known)
     record_sampling(merged, resolution, data)
     trainer = _plan_trainer(merged, resolution, len(data.epoch_rows()), device_type, inputs, backend)
     if survey is not None:  # only now, as one process finds out after it has resolved its settings
         data.parts[:] = survey.settled
-    return JobPlan(merged, resolution, inputs, data, trainer, backend)
+    return JobPlan(merged, resolution, inputs, data, trainer, backend, initial)
 
 
-def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
+def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str, initial: InitialModel | None = None) -> None:
     """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
     backend = plan_backend(merged, resolution, device_type)
     device_type = backend.device_type(device_type)
     inputs = plan_inputs(merged, sources, resolution, device_type)
+    if initial is not None:
+        inputs = initial.taken_over(merged, inputs)
     # as if of one row: what depends on their number is settled when they are read
     _plan_trainer(merged, resolution, 1, device_type, inputs, backend)
 

@@ -21,9 +21,13 @@ class Access:
 _SERVICES: Mapping[str, Mapping[str, Access]] = {
     "TrainingService": {
         "TrainJob": Access((TRAIN, READ), changes=True),
+        "CreateTrainJob": Access((TRAIN,), changes=True),
         "WatchTrainJob": Access((READ,)),
+        "WatchTrainJobs": Access((READ,)),
         "GetTrainJob": Access((READ,)),
         "ListTrainJobs": Access((READ,)),
+        "ListTrainJobEvents": Access((READ,)),
+        "UpdateTrainJob": Access((TRAIN,), changes=True),
         "CancelTrainJob": Access((TRAIN,), changes=True),
         "PauseTrainJob": Access((TRAIN,), changes=True),
         "ResumeTrainJob": Access((TRAIN,), changes=True),
@@ -33,6 +37,11 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     "PredictionService": {"Predict": Access((PREDICT,)), "PredictStream": Access((PREDICT,))},
     "ExportService": {
         "Export": Access((TRAIN,), changes=True),
+        "CreateExportJob": Access((TRAIN,), changes=True),
+        "GetExportJob": Access((READ,)),
+        "ListExportJobs": Access((READ,)),
+        "WatchExportJob": Access((READ,)),
+        "CancelExportJob": Access((TRAIN,), changes=True),
         "GetArtifact": Access((READ,)),
         "ListArtifacts": Access((READ,)),
         "DownloadArtifact": Access((TRAIN,)),
@@ -40,6 +49,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     },
     "DatasetService": {
         "UploadDataset": Access((TRAIN,), changes=True),
+        "GetUpload": Access((TRAIN,)),
         "GetDataset": Access((READ,)),
         "ListDatasets": Access((READ,)),
         "DeleteDataset": Access((TRAIN,), changes=True),
@@ -47,10 +57,16 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     "ModelService": {
         "GetModel": Access((READ,)),
         "ListModels": Access((READ,)),
+        "UpdateModel": Access((TRAIN,), changes=True),
         "DeleteModel": Access((ADMIN,), changes=True),
+        "SetModelAlias": Access((TRAIN,), changes=True),
+        "GetModelAlias": Access((READ,)),
+        "ListModelAliases": Access((READ,)),
+        "DeleteModelAlias": Access((TRAIN,), changes=True),
     },
     "EmbeddingService": {
         "Embed": Access((PREDICT,)),
+        "EmbedStream": Access((PREDICT,)),
         "ListEmbeddingSpaces": Access((READ,)),
         "DeleteEmbeddingSpace": Access((ADMIN,), changes=True),
     },

@@ -4,14 +4,17 @@ import re
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from headstart_server.auth.audit import AuditEvent, AuditLog
 from headstart_server.rpc.access import Access
 from headstart_server.rpc.callers import known_caller
 
-_NAME = re.compile(r"[a-zA-Z]{1,32}/[a-z0-9:]{1,16}[a-z0-9.-]{0,128}")
-"""Of a resource; what else a caller sends in the place of one is nobody's to log."""
-_FIELDS = ("name", "job", "model")
+_NAME = re.compile(r"[a-zA-Z]{1,32}/[a-z0-9:]{1,16}[a-z0-9.@-]{0,128}")
+"""Of a resource or an alias; what else a caller sends in the place of one is nobody's to log."""
+_FIELDS = ("name", "job", "export_job", "model")
+_MESSAGES = ("event", "train_job", "export_job", "model", "artifact")
+"""That requests and answers hold a resource in."""
 _REFUSED = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
 
@@ -21,8 +24,8 @@ def resource_of(message: Any) -> str:
         found = getattr(message, field, "")
         if isinstance(found, str) and _NAME.fullmatch(found):
             return found
-    artifact = getattr(message, "artifact", None)
-    return resource_of(artifact) if artifact is not None else ""
+    held = (getattr(message, field, None) for field in _MESSAGES)
+    return next(filter(None, (resource_of(item) for item in held if isinstance(item, Message))), "")
 
 
 class AuditedCall:

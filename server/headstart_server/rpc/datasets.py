@@ -11,13 +11,14 @@ from headstart_server.core.names import id_of, name_of
 from headstart_server.data.formats import Format, format_of
 from headstart_server.data.uploads import Dataset
 from headstart_server.rpc.callers import caller_of
-from headstart_server.rpc.messages import check_name, page, timestamp
+from headstart_server.rpc.messages import check_length, page, timestamp
 from headstart_server.service.datasets import DatasetService, UploadHeader
 
 DATASETS = "datasets"
 _BY_DIGEST = f"{DATASETS}/sha256:"
 _MAX_NAME = 255
 """As long as a file's name may be."""
+_MAX_UPLOAD_ID = 128
 
 
 class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
@@ -30,6 +31,16 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
         """Receives a header, then chunks."""
         header = await _header(request_iterator)
         return dataset_message(await self._datasets.upload(caller_of(context), header, _chunks(request_iterator)))
+
+    async def GetUpload(self, request: pb.GetUploadRequest, context: Any) -> pb.Upload:  # noqa: N802
+        """Says what has arrived."""
+        if not request.upload_id:
+            raise invalid("upload_id", "is missing; it is that of the upload's header")
+        check_length("upload_id", request.upload_id, _MAX_UPLOAD_ID)
+        found = await self._datasets.broken_upload(caller_of(context), request.upload_id)
+        return pb.Upload(
+            upload_id=request.upload_id, committed_bytes=found.size, expire_time=timestamp(found.expire_time)
+        )
 
     async def GetDataset(self, request: pb.GetDatasetRequest, context: Any) -> pb.Dataset:  # noqa: N802
         """Reads, by id or by digest."""
@@ -72,8 +83,16 @@ async def _header(requests: AsyncIterator[pb.UploadDatasetRequest]) -> UploadHea
         raise invalid("header", "is missing; the first message describes the file")
     if request.WhichOneof("part") != "header":
         raise invalid("header", "must be the first message")
-    check_name("header.display_name", request.header.display_name, _MAX_NAME)
-    return UploadHeader(request.header.display_name, _format_name(request.header.format), request.header.sha256)
+    header = request.header
+    check_length("header.display_name", header.display_name, _MAX_NAME)
+    check_length("header.upload_id", header.upload_id, _MAX_UPLOAD_ID)
+    if header.offset < 0:
+        raise invalid("header.offset", f"{header.offset} is negative; use the committed_bytes of GetUpload, or less")
+    if header.offset and not header.upload_id:
+        raise invalid("header.offset", "needs the upload_id of the upload that is gone on with")
+    return UploadHeader(
+        header.display_name, _format_name(header.format), header.sha256, header.upload_id, header.offset
+    )
 
 
 async def _chunks(requests: AsyncIterator[pb.UploadDatasetRequest]) -> AsyncIterator[bytes]:

@@ -1,8 +1,11 @@
 """EmbeddingService."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from google.rpc.status_pb2 import Status
 from headstart.v1 import embedding_pb2 as pb
 from headstart.v1 import embedding_pb2_grpc
 
@@ -13,6 +16,7 @@ from headstart_server.embedding_store.inventory import SpaceSummary
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.jobs import SPACES
 from headstart_server.rpc.messages import feature_values, page, timestamp
+from headstart_server.rpc.request_streams import in_order, known_id, returned_id
 from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.embeddings import Embeddings, EmbeddingService, EmbedOrder
 from headstart_server.spec.parse import parse_feature
@@ -32,6 +36,24 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         found = await self._embeddings.embed(caller_of(context), _order(request))
         return await self._rows.run(_response, found)
 
+    async def EmbedStream(  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.EmbedStreamRequest], context: Any
+    ) -> AsyncIterator[pb.EmbedStreamResponse]:
+        """Embeds columns in order, each as soon as it is ready; see `in_order`."""
+        caller = caller_of(context)
+
+        async def answer(request: pb.EmbedStreamRequest, begun: bool) -> pb.EmbedStreamResponse:
+            identifier = known_id(request.id)
+            found = await self._embeddings.embed(caller, _order(request.request, begun=begun))
+            return pb.EmbedStreamResponse(id=identifier, response=await self._rows.run(_response, found))
+
+        def failed(request: pb.EmbedStreamRequest, error: Status) -> pb.EmbedStreamResponse:
+            return pb.EmbedStreamResponse(id=returned_id(request.id), error=error)
+
+        async with aclosing(in_order("EmbedStream", _completed(request_iterator), answer, failed)) as responses:
+            async for response in responses:
+                yield response
+
     async def ListEmbeddingSpaces(  # noqa: N802
         self, request: pb.ListEmbeddingSpacesRequest, context: Any
     ) -> pb.ListEmbeddingSpacesResponse:
@@ -48,7 +70,19 @@ class EmbeddingServicer(embedding_pb2_grpc.EmbeddingServiceServicer):
         return pb.DeleteEmbeddingSpaceResponse()
 
 
-def _order(request: pb.EmbedRequest) -> EmbedOrder:
+async def _completed(requests: AsyncIterator[pb.EmbedStreamRequest]) -> AsyncIterator[pb.EmbedStreamRequest]:
+    """The requests of a stream; one that names no feature has the first one's, and its space unless it names one."""
+    first: pb.EmbedRequest | None = None
+    async for request in requests:
+        if first is None:
+            first = pb.EmbedRequest(feature=request.request.feature, embedding_space=request.request.embedding_space)
+        elif not request.request.HasField("feature"):
+            space = request.request.embedding_space or first.embedding_space
+            request.request.MergeFrom(pb.EmbedRequest(feature=first.feature, embedding_space=space))
+        yield request
+
+
+def _order(request: pb.EmbedRequest, *, begun: bool = False) -> EmbedOrder:
     """The feature to embed, in fp32 unless the request says otherwise."""
     values = feature_values(request.feature)
     feature = parse_feature(values, "feature")
@@ -57,9 +91,9 @@ def _order(request: pb.EmbedRequest) -> EmbedOrder:
     if "embedding_precision" in values.get("preprocessing", {}):
         if named:
             raise invalid("embedding_space", "excludes feature.preprocessing.embedding_precision; send one of them")
-        return EmbedOrder(feature, "", read, rows, size)
+        return EmbedOrder(feature, "", read, rows, size, begun)
     exact = feature.preprocessing.model_copy(update={"embedding_precision": "fp32"})
-    return EmbedOrder(feature.model_copy(update={"preprocessing": exact}), named, read, rows, size)
+    return EmbedOrder(feature.model_copy(update={"preprocessing": exact}), named, read, rows, size, begun)
 
 
 def _response(found: Embeddings) -> pb.EmbedResponse:

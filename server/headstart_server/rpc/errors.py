@@ -6,7 +6,7 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RequestInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from headstart_server.core import errors
@@ -19,6 +19,8 @@ PUSHBACK_KEY = "grpc-retry-pushback-ms"
 _NEVER = "-1"
 Trailers = tuple[tuple[str, str | bytes], ...]
 _MAX_FIELD = 240
+_MAX_ROW_MESSAGE = 480
+"""Bytes of a message, percent-encoded."""
 
 CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
     errors.InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -45,17 +47,24 @@ CODES: dict[type[errors.HeadstartError], grpc.StatusCode] = {
 }
 
 
-def status_of(error: errors.HeadstartError) -> tuple[grpc.StatusCode, str, Status]:
+def status_of(error: errors.HeadstartError, request_id: str = "") -> tuple[grpc.StatusCode, str, Status]:
     """(code, message, status with details) of a domain error; message and status fit into a call's trailers."""
     code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
 
     def build(message: str, violations: Sequence[errors.Violation]) -> Status:
-        details = [_packed(detail) for detail in _details(error, violations)]
+        details = [_packed(detail) for detail in _details(error, violations, request_id)]
         # a grpc.StatusCode is a pair: its number, and what it is called
         return Status(code=code.value[0], message=message, details=details)
 
     message, status = fitted(error, build)
     return code, message, status
+
+
+def row_status(error: errors.InvalidInputError) -> Status:
+    """Why one row of many is left out: code, message and reason, and nothing twice, for there may be thousands."""
+    code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    info = _packed(ErrorInfo(reason=error.reason, domain=DOMAIN))
+    return Status(code=code, message=shortened(str(error.listed[0]), _MAX_ROW_MESSAGE), details=[info])
 
 
 def trailers_of(error: errors.HeadstartError, code: grpc.StatusCode, status: Status) -> Trailers:
@@ -67,11 +76,15 @@ def trailers_of(error: errors.HeadstartError, code: grpc.StatusCode, status: Sta
     return (*details, (PUSHBACK_KEY, _NEVER)) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else details
 
 
-def _details(error: errors.HeadstartError, violations: Sequence[errors.Violation]) -> Iterator[Message]:
+def _details(
+    error: errors.HeadstartError, violations: Sequence[errors.Violation], request_id: str
+) -> Iterator[Message]:
     info = ErrorInfo(reason=error.reason, domain=DOMAIN)
     if error.field:
         info.metadata["field"] = shortened(error.field, _MAX_FIELD)
     yield info
+    if request_id:
+        yield RequestInfo(request_id=request_id)
     if violations:
         yield BadRequest(
             field_violations=[

@@ -4,39 +4,78 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from google.rpc.status_pb2 import Status
 from headstart.v1 import export_pb2 as pb
 from headstart.v1 import export_pb2_grpc
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import HeadstartError, invalid
 from headstart_server.core.names import id_of, name_of
+from headstart_server.core.principal import Principal
 from headstart_server.export.artifacts import Artifact
-from headstart_server.jobs.exports import ExportOrder
+from headstart_server.jobs.export_records import ExportOrder, ExportRecord
 from headstart_server.rpc.callers import caller_of
+from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.jobs import MODELS
-from headstart_server.rpc.messages import page, timestamp
+from headstart_server.rpc.messages import page, page_limit, page_start, page_token, timestamp
+from headstart_server.rpc.streams import heartbeat_seconds
 from headstart_server.service.exporting import ExportService
+from headstart_server.service.model_names import ModelNames
 
-ARTIFACTS = "artifacts"
-_FORMATS = {pb.ExportRequest.FORMAT_ONNX: "onnx", pb.ExportRequest.FORMAT_TORCHSCRIPT: "torchscript"}
+ARTIFACTS, EXPORT_JOBS = "artifacts", "exportJobs"
+_FORMATS = {pb.Artifact.FORMAT_ONNX: "onnx", pb.Artifact.FORMAT_TORCHSCRIPT: "torchscript"}
+_VALUES = {name: value for value, name in _FORMATS.items()}
 
 
 class ExportServicer(export_pb2_grpc.ExportServiceServicer):
     """Parses, calls the use case, converts."""
 
-    def __init__(self, exports: ExportService) -> None:
-        self._exports = exports
+    def __init__(self, exports: ExportService, names: ModelNames) -> None:
+        self._exports, self._names = exports, names
 
-    async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportEvent]:  # noqa: N802
-        """Exports and streams the stages."""
-        if request.format not in _FORMATS:
-            raise invalid("format", f"{request.format} is no format; use FORMAT_ONNX or FORMAT_TORCHSCRIPT")
-        order = ExportOrder(id_of(MODELS, request.model, "model"), _FORMATS[request.format], request.head_only)
-        async with aclosing(self._exports.export(caller_of(context), order)) as found:
+    async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:  # noqa: N802
+        """Creates and follows."""
+        caller, name, told = caller_of(context), "", None
+        async with aclosing(self._exports.export(caller, await self._order(caller, request))) as found:
             async for item in found:
                 if isinstance(item, Artifact):
-                    yield pb.ExportEvent(artifact=artifact_message(item))
-                else:
-                    yield pb.ExportEvent(progress=pb.ExportProgress(stage=item.stage, message=item.message))
+                    yield pb.ExportResponse(artifact=artifact_message(item), export_job=name)
+                    continue
+                message = export_job_message(item)
+                name, progress = message.name, message.progress
+                if message.HasField("progress") and progress != told:
+                    yield pb.ExportResponse(progress=progress, export_job=name)
+                told = progress
+
+    async def CreateExportJob(self, request: pb.CreateExportJobRequest, context: Any) -> pb.ExportJob:  # noqa: N802
+        """Creates."""
+        caller = caller_of(context)
+        return export_job_message(await self._exports.create(caller, await self._order(caller, request)))
+
+    async def GetExportJob(self, request: pb.GetExportJobRequest, context: Any) -> pb.ExportJob:  # noqa: N802
+        """Reads."""
+        return export_job_message(await self._exports.job(caller_of(context), id_of(EXPORT_JOBS, request.name)))
+
+    async def ListExportJobs(self, request: pb.ListExportJobsRequest, context: Any) -> pb.ListExportJobsResponse:  # noqa: N802
+        """Lists."""
+        caller = caller_of(context)
+        model = await self._names.identifier(caller, request.model, "model") if request.model else ""
+        limit, before = page_limit(request.page_size), page_start(request.page_token, EXPORT_JOBS)
+        found = await self._exports.jobs(caller, limit + 1, before, model)
+        token = page_token(found[limit - 1].identifier, EXPORT_JOBS) if len(found) > limit else ""
+        return pb.ListExportJobsResponse(export_jobs=map(export_job_message, found[:limit]), next_page_token=token)
+
+    async def WatchExportJob(  # noqa: N802
+        self, request: pb.WatchExportJobRequest, context: Any
+    ) -> AsyncIterator[pb.WatchExportJobResponse]:
+        """Follows."""
+        identifier, idle = id_of(EXPORT_JOBS, request.name), heartbeat_seconds(request.heartbeat_seconds)
+        async with aclosing(self._exports.watch(caller_of(context), identifier, idle)) as found:
+            async for job in found:
+                yield pb.WatchExportJobResponse(export_job=export_job_message(job))
+
+    async def CancelExportJob(self, request: pb.CancelExportJobRequest, context: Any) -> pb.ExportJob:  # noqa: N802
+        """Cancels."""
+        return export_job_message(await self._exports.cancel(caller_of(context), id_of(EXPORT_JOBS, request.name)))
 
     async def GetArtifact(self, request: pb.GetArtifactRequest, context: Any) -> pb.Artifact:  # noqa: N802
         """Reads."""
@@ -44,8 +83,9 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
 
     async def ListArtifacts(self, request: pb.ListArtifactsRequest, context: Any) -> pb.ListArtifactsResponse:  # noqa: N802
         """Lists."""
-        model = id_of(MODELS, request.model, "model") if request.model else ""
-        everything = await self._exports.all(caller_of(context), model)
+        caller = caller_of(context)
+        model = await self._names.identifier(caller, request.model, "model") if request.model else ""
+        everything = await self._exports.all(caller, model)
         artifacts, token = page(everything, lambda item: item.identifier, request.page_size, request.page_token)
         return pb.ListArtifactsResponse(artifacts=map(artifact_message, artifacts), next_page_token=token)
 
@@ -66,14 +106,48 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
         await self._exports.delete(caller_of(context), id_of(ARTIFACTS, request.name))
         return pb.DeleteArtifactResponse()
 
+    async def _order(self, caller: Principal, request: pb.ExportRequest | pb.CreateExportJobRequest) -> ExportOrder:
+        """What to export; raises InvalidInputError, or NotFoundError for an alias that there is not."""
+        if request.format not in _FORMATS:
+            raise invalid("format", f"{request.format} is no format; use FORMAT_ONNX or FORMAT_TORCHSCRIPT")
+        model = await self._names.identifier(caller, request.model, "model")
+        return ExportOrder(model, _FORMATS[request.format], request.head_only)
+
+
+def export_job_message(job: ExportRecord) -> pb.ExportJob:
+    """An export job."""
+    message = pb.ExportJob(
+        name=name_of(EXPORT_JOBS, job.identifier),
+        model=name_of(MODELS, job.order.model),
+        format=_VALUES[job.order.format],
+        head_only=job.order.head_only,
+        state=f"STATE_{job.state}",
+        artifact=name_of(ARTIFACTS, job.artifact) if job.artifact else "",
+        create_time=timestamp(job.create_time),
+        start_time=timestamp(job.start_time),
+        end_time=timestamp(job.end_time),
+        error=_status(job.error) if job.error is not None else None,
+    )
+    if job.jobs_before is not None:
+        message.jobs_before = job.jobs_before
+        said = f"waits for those that run, and for {job.jobs_before} that wait before it"
+        message.progress.stage = "wait"
+        message.progress.message = "; ".join(filter(None, (said, job.stage.message)))
+    elif job.stage.stage:
+        message.progress.CopyFrom(pb.ExportProgress(stage=job.stage.stage, message=job.stage.message))
+    return message
+
+
+def _status(error: HeadstartError) -> Status:
+    return status_of(error)[2]
+
 
 def artifact_message(artifact: Artifact) -> pb.Artifact:
     """An artifact."""
-    formats = {name: value for value, name in _FORMATS.items()}
     return pb.Artifact(
         name=name_of(ARTIFACTS, artifact.identifier),
         model=name_of(MODELS, artifact.model),
-        format=formats[artifact.format],
+        format=_VALUES[artifact.format],
         head_only=artifact.head_only,
         create_time=timestamp(artifact.create_time),
         files=[

@@ -13,7 +13,7 @@ import structlog
 from headstart_server import tracing
 from headstart_server.core import deadlines
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import HeadstartError
+from headstart_server.core.errors import HeadstartError, UnexpectedError
 from headstart_server.core.names import new_id
 from headstart_server.rpc.access import OPEN, Access, access_of
 from headstart_server.rpc.auditing import AuditedCall
@@ -148,22 +148,25 @@ class _Quiet:
         code = grpc.StatusCode.OK
         message, reason, metadata = "", "", Trailers()
         if isinstance(error, HeadstartError):
-            code, message, status = status_of(error)
-            reason = error.reason
-            metadata = trailers_of(error, code, status)
+            code, message, reason, metadata = self._told(error)
         elif isinstance(error, asyncio.CancelledError | GeneratorExit):
             code = self._cancelled()
         elif isinstance(error, grpc.aio.AbortError):
             code = grpc.StatusCode.UNKNOWN
         elif error is not None:
-            code, message = grpc.StatusCode.INTERNAL, "the server failed; its log has the details"
+            code, message, reason, metadata = self._told(UnexpectedError())
             _log.exception("rpc failed unexpectedly", exc_info=error)
         self._observe(code, message)
         self._audited.end(code, reason, self._request_id)
         # who was cancelled hears nothing any more; a handler that aborted has set its own status
-        gone = isinstance(error, asyncio.CancelledError | GeneratorExit)
-        if error is not None and not gone and code not in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN):
+        answered = isinstance(error, asyncio.CancelledError | GeneratorExit | grpc.aio.AbortError)
+        if error is not None and not answered:
             await self._context.abort(code, message, metadata)
+
+    def _told(self, error: HeadstartError) -> tuple[grpc.StatusCode, str, str, Trailers]:
+        """What the caller is told of an error: code, message, reason and trailers."""
+        code, message, status = status_of(error, self._request_id)
+        return code, message, error.reason, trailers_of(error, code, status)
 
     def _cancelled(self) -> grpc.StatusCode:
         """What the client sees of a call that was cancelled: its own doing, or that its deadline has passed."""

@@ -56,23 +56,27 @@ def page(items: Iterable[T], name: Any, page_size: int, token: str) -> tuple[lis
     return rest[:limit], page_token(name(rest[limit - 1])) if len(rest) > limit else ""
 
 
-def page_token(last: str) -> str:
-    """The token of the page after the item called `last`; its check digits tell it from made-up ones."""
-    return f"{last}~{hashlib.sha256(last.encode()).hexdigest()[:_CHECK_DIGITS]}"
+def page_token(last: str, scope: str = "") -> str:
+    """The token of the page after the item called `last`; its check digits tell it from made-up ones, and from those of
+    lists of another scope."""
+    return f"{last}~{hashlib.sha256((scope + last).encode()).hexdigest()[:_CHECK_DIGITS]}"
 
 
-def page_start(token: str) -> str | None:
+def page_start(token: str, scope: str = "") -> str | None:
     """What `page_token` was made of; None for the first page. Raises InvalidInputError for any other token."""
     last = token.rpartition("~")[0]
-    if token and page_token(last) != token:
-        raise invalid("page_token", f"{token[:200]!r} is no page token; send next_page_token of the page before")
+    if token and page_token(last, scope) != token:
+        raise invalid(
+            "page_token",
+            f"{token[:200]!r} is no token of this list; send the last next_page_token",
+        )
     return last or None
 
 
-def check_name(field: str, name: str, most: int) -> None:
-    """Raises InvalidInputError for a name for people that is too long to show."""
-    if len(name) > most:
-        raise invalid(field, f"is {len(name)} characters long; use at most {most}")
+def check_length(field: str, text: str, most: int) -> None:
+    """Raises InvalidInputError for a text for people that is too long to show."""
+    if len(text) > most:
+        raise invalid(field, f"is {len(text):,} characters long; use at most {most:,}")
 
 
 def _values(message: Message) -> dict[str, Any]:

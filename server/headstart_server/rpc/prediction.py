@@ -1,28 +1,31 @@
 """PredictionService."""
 
-from collections.abc import AsyncIterator, Awaitable
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
+from google.rpc.status_pb2 import Status
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
-from headstart_server.core.errors import invalid
-from headstart_server.core.names import id_of
+from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal
 from headstart_server.rpc.callers import caller_of
+from headstart_server.rpc.columns import row_count
+from headstart_server.rpc.errors import row_status
 from headstart_server.rpc.jobs import MODELS
-from headstart_server.rpc.ordered import answered_in_order
+from headstart_server.rpc.request_streams import in_order, known_id, returned_id
 from headstart_server.rpc.tables import announced, arrow_table
-from headstart_server.service.prediction import PredictionService, PredictOrder
+from headstart_server.service.model_names import ModelNames
+from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
-from headstart_server.serving.predictor import Predictor
 
 _INLINE_ROWS = 16
+_ERRORS_AT_ONCE = 64
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -34,58 +37,80 @@ _REUSE = {
 class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
     """Parses, calls the use case, converts."""
 
-    def __init__(self, predictions: PredictionService) -> None:
-        self._predictions = predictions
+    def __init__(self, predictions: PredictionService, names: ModelNames) -> None:
+        self._predictions, self._names = predictions, names
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
         """Predicts one table."""
-        return await self._predict(request, caller_of(context), begun=False)
+        caller = caller_of(context)
+        order = await self._order(caller, request)
+        return _response(request, order.model, await self._predictions.predict(caller, order))
 
     async def PredictStream(  # noqa: N802
-        self, request_iterator: AsyncIterator[pb.PredictRequest], context: Any
-    ) -> AsyncIterator[pb.PredictResponse]:
-        """Predicts tables in order, each as soon as it is ready; a few are read ahead.
-
-        A stream may be refused at its beginning; once it has begun, its tables wait for their turn.
-        """
+        self, request_iterator: AsyncIterator[pb.PredictStreamRequest], context: Any
+    ) -> AsyncIterator[pb.PredictStreamResponse]:
+        """Predicts tables in order, each as soon as it is ready; see `in_order`."""
         caller = caller_of(context)
 
-        def answer(request: pb.PredictRequest, begun: bool) -> Awaitable[pb.PredictResponse]:
-            return self._predict(request, caller, begun=begun)
+        async def answer(request: pb.PredictStreamRequest, begun: bool) -> pb.PredictStreamResponse:
+            identifier = known_id(request.id)
+            order = await self._order(caller, request.request, begun=begun, skip_bad_rows=request.skip_bad_rows)
+            found = await self._predictions.predict(caller, order)
+            response = pb.PredictStreamResponse(id=identifier, response=_response(request.request, order.model, found))
+            response.row_errors.extend([error async for error in _row_errors(found.refused)])
+            return response
 
-        async with aclosing(answered_in_order(request_iterator, answer)) as answers:
-            async for response in answers:
+        def failed(request: pb.PredictStreamRequest, error: Status) -> pb.PredictStreamResponse:
+            return pb.PredictStreamResponse(id=returned_id(request.id), error=error)
+
+        async with aclosing(in_order("PredictStream", request_iterator, answer, failed)) as responses:
+            async for response in responses:
                 yield response
 
-    async def _predict(self, request: pb.PredictRequest, caller: Principal, *, begun: bool) -> pb.PredictResponse:
-        identifier = id_of(MODELS, request.model, "model")
+    async def _order(
+        self, caller: Principal, request: pb.PredictRequest, *, begun: bool = False, skip_bad_rows: bool = False
+    ) -> PredictOrder:
+        """What a request asks for; raises InvalidInputError naming the field, or NotFoundError for an alias."""
+        identifier = await self._names.identifier(caller, request.model, "model")
         if request.top_k < 0:
             raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
         if request.embedding_reuse not in _REUSE:
             raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
         rows, size = announced(request.table)
-        few = _is_small(request.table)
-        read = partial(_read, request)
-        order = PredictOrder(identifier, read, rows, size, _REUSE[request.embedding_reuse], few, begun)
-        answer = await self._predictions.predict(caller, order)
-        wanted = request.probabilities if request.HasField("probabilities") else True
-        return pb.PredictResponse(
-            rows_found=answer.rows_found,
-            model=request.model,
-            warnings=answer.warnings,
-            outputs=[_message(decoded, probabilities=wanted, top_k=request.top_k) for decoded in answer.outputs],
+        return PredictOrder(
+            identifier,
+            lambda _, bad: arrow_table(request.table, "table", bad),
+            rows,
+            size,
+            _REUSE[request.embedding_reuse],
+            few=_is_small(request.table),
+            begun=begun,
+            skip_bad_rows=skip_bad_rows,
         )
 
 
-def _read(request: pb.PredictRequest, _: Predictor) -> pa.Table:
-    return arrow_table(request.table, "table")
+def _response(request: pb.PredictRequest, model: str, found: Prediction) -> pb.PredictResponse:
+    return pb.PredictResponse(
+        rows_found=found.rows_found,
+        model=name_of(MODELS, model),
+        warnings=found.warnings,
+        outputs=[
+            _message(decoded, probabilities=request.probabilities, top_k=request.top_k) for decoded in found.outputs
+        ],
+    )
+
+
+async def _row_errors(refused: Mapping[int, InvalidInputError]) -> AsyncIterator[pb.RowError]:
+    """The rows that were left out, in order; others have the event loop in between where there are many."""
+    for count, (row, error) in enumerate(sorted(refused.items())):
+        if count % _ERRORS_AT_ONCE == _ERRORS_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        yield pb.RowError(row=row, status=row_status(error))
 
 
 def _is_small(table: table_pb2.Table) -> bool:
     """Whether reading the rows takes less time than a change of threads, which images never do."""
-    first = table.columns[0] if table.columns else None
-    kind = first.WhichOneof("values") if first is not None else None
-    count = len(getattr(first, kind).values) if first is not None and kind else 0
+    count = row_count(table.columns[0]) if table.columns else 0
     return 0 < count <= _INLINE_ROWS and all(column.WhichOneof("values") != "bytes" for column in table.columns)
 
 
@@ -104,7 +129,9 @@ def _message(decoded: Decoded, *, probabilities: bool, top_k: int) -> pb.OutputP
         case "set":
             message.sets.rows.extend(table_pb2.StringValues(values=row) for row in decoded.values)
         case _:
-            message.vectors.rows.extend(table_pb2.DoubleValues(values=row) for row in decoded.values)
+            matrix = np.asarray(decoded.values, np.float32)
+            message.vectors.width = matrix.shape[1] if matrix.ndim > 1 else 0
+            message.vectors.values.extend(matrix.ravel().tolist())
     if decoded.probabilities is not None and probabilities:
         message.classes.extend(decoded.classes)
         message.probabilities.extend(decoded.probabilities.ravel().tolist())

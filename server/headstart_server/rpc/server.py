@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from headstart.v1 import (
     dataset_pb2,
     dataset_pb2_grpc,
@@ -34,7 +32,8 @@ from headstart_server.rpc.inference import grpc_service_pb2 as inference_pb2
 from headstart_server.rpc.inference import handlers as inference
 from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.listening import require_free_port
-from headstart_server.rpc.reflection_pool import DescriptorPools
+from headstart_server.rpc.reflection import SERVICES as REFLECTION
+from headstart_server.rpc.reflection import add_reflection
 
 _SERVICES: dict[str, tuple[Any, Callable[[Any, Any], None]]] = {
     "TrainingService": (training_pb2, training_pb2_grpc.add_TrainingServiceServicer_to_server),
@@ -69,14 +68,13 @@ class Server:
         options = connection_options(endpoint.limits)
         self._server = grpc.aio.server(interceptors=[Boundary(gate, calls)], options=options)
         self._health = health.aio.HealthServicer()
-        names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
+        names = [*REFLECTION, health.SERVICE_NAME]
         for name, (module, add) in _SERVICES.items():
             add(servicers[name], self._server)
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
         self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        pools = DescriptorPools(inference_pb2.DESCRIPTOR.pool, descriptor_pool.Default())
-        reflection.enable_server_reflection(names, self._server, pool=pools)
+        add_reflection(self._server, names, inference_pb2.DESCRIPTOR.pool)
         self.port = self._bind(endpoint)
 
     async def start(self) -> None:

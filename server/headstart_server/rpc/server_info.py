@@ -17,6 +17,7 @@ from headstart_server.core.versions import version_of
 from headstart_server.encoders.catalog import encoder_types
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.rpc import contract
 from headstart_server.rpc.messages import timestamp
 from headstart_server.spec.yaml_reader import MAX_BYTES
 
@@ -75,6 +76,7 @@ def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
         ],
         library_versions={name: version for name in _LIBRARIES if (version := version_of(name))},
         hub_allowed=sources.hub_allowed,
+        contract=pb.Contract(package=contract.PACKAGE, sha256=contract.digest(), path=contract.PATH),
     )
 
 

@@ -1,20 +1,22 @@
 """Tables on the wire to Arrow tables, with every mistake named by column."""
 
-import math
-
-import numpy as np
 import pyarrow as pa
 from headstart.v1 import table_pb2
 
 from headstart_server.core.errors import invalid
 from headstart_server.data.columnar import read_ipc_bytes
+from headstart_server.data.features.cells import BadCells
+from headstart_server.rpc.columns import array_of, row_count
 
 _ARROW_ROW_BYTES = 256
 """About what a text and a few numbers take."""
 
 
-def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
-    """The rows of a message; raises InvalidInputError naming the column."""
+def arrow_table(message: table_pb2.Table, field: str, bad: BadCells | None = None) -> pa.Table:
+    """The rows of a message; raises InvalidInputError naming the column.
+
+    What is wrong with single cells goes to `bad` by row, where it is given, and the cells are null.
+    """
     if message.arrow_ipc:
         if message.columns:
             raise invalid(f"{field}.columns", "excludes arrow_ipc; send one of them")
@@ -31,7 +33,7 @@ def arrow_table(message: table_pb2.Table, field: str) -> pa.Table:
             raise invalid(
                 f"{path}.name", f"{column.name!r} occurs {names.count(column.name)} times; send each column once"
             )
-        arrays.append(_array(column, path))
+        arrays.append(array_of(column, path, bad))
         if len(arrays[-1]) != len(arrays[0]):
             raise invalid(
                 path, f"{column.name!r} has {len(arrays[-1])} rows, {names[0]!r} has {len(arrays[0])}; make them equal"
@@ -44,34 +46,7 @@ def announced(message: table_pb2.Table) -> tuple[int, int]:
     size = message.ByteSize()
     if message.arrow_ipc:
         return max(1, size // _ARROW_ROW_BYTES), size
-    column = message.columns[0] if message.columns else None
-    kind = column.WhichOneof("values") if column is not None else None
-    return (len(getattr(column, kind).values) if column is not None and kind else 0), size
-
-
-def _array(column: table_pb2.Column, path: str) -> pa.Array:
-    kind = column.WhichOneof("values")
-    if kind is None:
-        raise invalid(path, f"{column.name!r} holds no values; set strings, doubles, bools or bytes")
-    values = list(getattr(column, kind).values)
-    nulls = list(column.nulls)
-    if nulls and len(nulls) != len(values):
-        raise invalid(
-            f"{path}.nulls",
-            f"{column.name!r} has {len(nulls)} flags for {len(values)} values; send none or one per row",
-        )
-    mask = np.array(nulls, bool) if nulls else None
-    if kind == "doubles":
-        for row, value in enumerate(values):
-            if math.isinf(value):
-                raise invalid(
-                    path, f"{column.name!r}, row {row + 1}: {value} is not finite; send a finite number or a null"
-                )
-        return pa.array(np.array(values, np.float64), mask=mask)
-    types = {"strings": pa.large_string(), "bools": pa.bool_(), "bytes": pa.large_binary()}
-    if mask is not None:
-        values = [None if missing else value for value, missing in zip(values, nulls, strict=True)]
-    return pa.array(values, types[kind])
+    return (row_count(message.columns[0]) if message.columns else 0), size
 
 
 def _ipc(data: bytes, field: str) -> pa.Table:

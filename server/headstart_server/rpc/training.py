@@ -1,14 +1,14 @@
 """TrainingService."""
 
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
 from headstart.v1 import training_pb2 as pb
 from headstart.v1 import training_pb2_grpc
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid, rest
 from headstart_server.core.names import id_of
 from headstart_server.core.principal import Principal
 from headstart_server.core.reasons import Notice
@@ -18,8 +18,12 @@ from headstart_server.engines.events import EncodeReport
 from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.passes import PlannedPass
 from headstart_server.rpc.callers import caller_of
+from headstart_server.rpc.changes import changes_of
+from headstart_server.rpc.job_lists import list_events, list_jobs, view_of, watch_jobs
+from headstart_server.rpc.job_orders import order_of, same_body
 from headstart_server.rpc.jobs import (
     JOBS,
+    add_history,
     encode_message,
     event_message,
     heartbeat_message,
@@ -27,14 +31,10 @@ from headstart_server.rpc.jobs import (
     queue_message,
     resolved_value,
 )
-from headstart_server.rpc.messages import check_name, page_limit, page_start, page_token, spec_message, spec_values
+from headstart_server.rpc.messages import spec_message
 from headstart_server.rpc.remembered import Remembered
-from headstart_server.rpc.tables import arrow_table
-from headstart_server.service.admission import ROLES, DataPath, DataSource, InlineData, TrainOrder, UploadedData
+from headstart_server.rpc.streams import heartbeat_seconds
 from headstart_server.service.training import PlannedJob, TrainingService
-from headstart_server.spec.ludwig.rewriting import Reading
-from headstart_server.spec.model import TrainSpec
-from headstart_server.spec.parse import parse_values, read_spec
 from headstart_server.spec.yaml_writer import spec_text
 
 _MAX_NAME = 128
@@ -50,25 +50,32 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
             lambda logged: event_message(*logged), most=1_000
         )
 
-    async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
+    async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobResponse]:  # noqa: N802
         """Creates and follows."""
-        caller, idle = caller_of(context), _heartbeat_seconds(request.heartbeat_seconds)
-        job = await self._training.create(caller, partial(_order, request))
+        caller, idle = caller_of(context), heartbeat_seconds(request.heartbeat_seconds)
+        job = await self._training.create(caller, partial(order_of, request))
         async for events in self._follow(caller, job.identifier, 0, idle):
             for event in events:
-                yield event
+                yield pb.TrainJobResponse(event=event)
 
-    async def WatchTrainJob(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobEvent]:  # noqa: N802
+    async def CreateTrainJob(self, request: pb.CreateTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Creates."""
+        order = partial(order_of, same_body(request))
+        return job_message(await self._training.create(caller_of(context), order))
+
+    async def WatchTrainJob(  # noqa: N802
+        self, request: pb.WatchTrainJobRequest, context: Any
+    ) -> AsyncIterator[pb.WatchTrainJobResponse]:
         """Replays and follows."""
         async for events in self.watched(request, context):
             for event in events:
-                yield event
+                yield pb.WatchTrainJobResponse(event=event)
 
     async def watched(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[list[pb.TrainJobEvent]]:
         """As WatchTrainJob, with the events that are there together."""
         if request.after_sequence < 0:
             raise invalid("after_sequence", f"{request.after_sequence} is negative; use 0 to replay all")
-        identifier, idle = id_of(JOBS, request.name), _heartbeat_seconds(request.heartbeat_seconds)
+        identifier, idle = id_of(JOBS, request.name), heartbeat_seconds(request.heartbeat_seconds)
         async for events in self._follow(caller_of(context), identifier, request.after_sequence, idle):
             yield events
 
@@ -84,28 +91,40 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     async def GetTrainJob(self, request: pb.GetTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         """Reads."""
-        caller = caller_of(context)
+        caller, full = caller_of(context), view_of(request.view, pb.JOB_VIEW_FULL) == pb.JOB_VIEW_FULL
         job = await self._training.get(caller, id_of(JOBS, request.name))
-        message = job_message(job)
-        if job.state is State.QUEUED and (queue := await self._training.queue(caller, job.identifier)):
+        message = job_message(job, full=full)
+        if full:
+            add_history(message, await self._training.history(caller, job.identifier))
+        if full and job.state is State.QUEUED and (queue := await self._training.queue(caller, job.identifier)):
             message.queue.CopyFrom(queue_message(queue))
         return message
 
     async def ListTrainJobs(self, request: pb.ListTrainJobsRequest, context: Any) -> pb.ListTrainJobsResponse:  # noqa: N802
         """Lists."""
-        limit = page_limit(request.page_size)
-        unknown = [value for value in request.states if value not in pb.TrainJob.State.values()]
-        if unknown:
-            raise invalid("states", f"{unknown[0]} is no state; use the values of TrainJob.State")
-        if request.view not in pb.JobView.values():
-            raise invalid("view", f"{request.view} is no view; use the values of JobView")
-        states = [State(pb.TrainJob.State.Name(value).removeprefix("STATE_")) for value in request.states if value]
-        before = page_start(request.page_token)
-        # one more than a page, which tells whether there is another
-        full = request.view == pb.JOB_VIEW_FULL
-        jobs = await self._training.newest(caller_of(context), limit + 1, before, states, job_message, resolved=full)
-        token = page_token(jobs[limit - 1].identifier) if len(jobs) > limit else ""
-        return pb.ListTrainJobsResponse(train_jobs=map(job_message, jobs[:limit]), next_page_token=token)
+        return await list_jobs(self._training, caller_of(context), request)
+
+    async def ListTrainJobEvents(  # noqa: N802
+        self, request: pb.ListTrainJobEventsRequest, context: Any
+    ) -> pb.ListTrainJobEventsResponse:
+        """Lists a job's log."""
+        return await list_events(self._training, caller_of(context), request)
+
+    async def WatchTrainJobs(  # noqa: N802
+        self, request: pb.WatchTrainJobsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchTrainJobsResponse]:
+        """Follows all jobs."""
+        async with aclosing(watch_jobs(self._training, caller_of(context), request)) as updates:
+            async for update in updates:
+                yield update
+
+    async def UpdateTrainJob(self, request: pb.UpdateTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
+        """Changes what people say of a job."""
+        identifier = id_of(JOBS, request.train_job.name, "train_job.name")
+        caller = caller_of(context)
+        known = await self._training.get(caller, identifier)
+        changes = changes_of(request.train_job, request.update_mask, known.labels, "train_job", priority=True)
+        return job_message(await self._training.update(caller, identifier, changes))
 
     async def CancelTrainJob(self, request: pb.CancelTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         """Cancels."""
@@ -124,74 +143,31 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         """Resumes."""
         return job_message(await self._training.resume(caller_of(context), id_of(JOBS, request.name)))
 
-    async def PlanTrainJob(self, request: pb.TrainJobRequest, context: Any) -> pb.TrainJobPlan:  # noqa: N802
+    async def PlanTrainJob(self, request: pb.PlanTrainJobRequest, context: Any) -> pb.PlanTrainJobResponse:  # noqa: N802
         """Resolves without training."""
-        return _plan_message(await self._training.plan(caller_of(context), partial(_order, request)))
+        try:
+            planned = await self._training.plan(caller_of(context), partial(order_of, same_body(request)))
+        except InvalidInputError as error:
+            return _refused(error)
+        return _plan_message(planned)
 
 
-def _order(request: pb.TrainJobRequest) -> TrainOrder:
-    """What a request asks for; raises InvalidInputError."""
-    for field in ("request_id", "display_name"):
-        check_name(field, getattr(request, field), _MAX_NAME)
-    spec, reading = _spec(request)
-    roles = [role for role in ROLES if request.HasField(role)]
-    return TrainOrder(
-        request_id=request.request_id,
-        digest=_digest(request),
-        display_name=request.display_name,
-        spec=spec,
-        reading=reading,
-        data={role: _data(getattr(request, role), role) for role in roles},
+def _refused(error: InvalidInputError) -> pb.PlanTrainJobResponse:
+    """All that is wrong, of which the error of another call would carry the first."""
+    found = [*error.everything, *([rest(error.left_out)] if error.left_out else [])]
+    return pb.PlanTrainJobResponse(
+        violations=[
+            pb.FieldViolation(field=item.field, description=item.message, reason=error.reason) for item in found
+        ]
     )
 
 
-def _spec(request: pb.TrainJobRequest) -> tuple[TrainSpec, Reading]:
-    """The parsed spec, and how it was read."""
-    match request.WhichOneof("spec_source"):
-        case "spec":
-            return parse_values(spec_values(request.spec)), Reading()
-        case "spec_yaml":
-            return read_spec(request.spec_yaml)
-        case _:
-            raise invalid("spec", "is missing; set spec or spec_yaml")
-
-
-def _data(source: pb.DatasetSource, role: str) -> DataSource:
-    match source.WhichOneof("source"):
-        case "dataset":
-            return UploadedData(id_of("datasets", source.dataset, f"{role}.dataset"), source.table_file)
-        case "path":
-            return DataPath(source.path, source.table_file)
-        case "table":
-            return InlineData(partial(arrow_table, source.table, f"{role}.table"), source.table_file)
-        case _:
-            raise invalid(role, "is empty; set dataset, path or table")
-
-
-def _heartbeat_seconds(given: float) -> float:
-    """How long a stream may be silent; raises InvalidInputError."""
-    if given and not 1 <= given < float("inf"):
-        raise invalid("heartbeat_seconds", f"{given:g} is too short or no time; use 1 second or more, or 0 for none")
-    return given
-
-
-def _digest(request: pb.TrainJobRequest) -> str:
-    """Identity of a request's body."""
-    body = pb.TrainJobRequest()
-    body.CopyFrom(request)
-    body.request_id = ""
-    body.heartbeat_seconds = 0.0
-    # maps in one order; the bytes may still change with protobuf's release, and a repeated request is refused then
-    # (https://protobuf.dev/programming-guides/serialization-not-canonical/)
-    return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
-
-
-def _plan_message(planned: PlannedJob) -> pb.TrainJobPlan:
+def _plan_message(planned: PlannedJob) -> pb.PlanTrainJobResponse:
     plan = planned.plan
     if plan is None:
         warnings = [pb.JobWarning(reason=Notice.SPELLING, message=note) for note in planned.spec.notes]
-        return pb.TrainJobPlan(warnings=warnings, spec_yaml=spec_text(planned.spec))
-    return pb.TrainJobPlan(
+        return pb.PlanTrainJobResponse(warnings=warnings, spec_yaml=spec_text(planned.spec))
+    return pb.PlanTrainJobResponse(
         resolved_spec=spec_message(plan.resolution.spec().compact()),
         resolved_values=map(resolved_value, plan.resolution.resolved.values()),
         train_rows=plan.rows(Part.TRAIN),

@@ -17,6 +17,8 @@ from headstart_server.data.source import SourceRecord, open_sources, remote_root
 from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.jobs.records import JobDetails
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan, check_spec, plan_job
 from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.model import TrainSpec
@@ -72,6 +74,7 @@ class TrainOrder:
     """How the spec was read."""
     data: Mapping[str, DataSource] = field(default_factory=dict)
     """By role."""
+    details: JobDetails = field(default_factory=JobDetails)
 
 
 class Admission:
@@ -107,8 +110,10 @@ class Admission:
         shutil.rmtree(self._storage.layout.job(identifier), ignore_errors=True)
         self._storage.forget_job(identifier)
 
-    def check(self, order: TrainOrder, records: list[SourceRecord]) -> JobPlan | None:
-        """The job's plan; None for large files, which the job checks.
+    def check(
+        self, order: TrainOrder, records: list[SourceRecord], initial: InitialModel | None = None
+    ) -> JobPlan | None:
+        """The job's plan, from the model that it begins from; None for large files, which the job checks.
 
         Raises InvalidInputError for a spec or data that cannot be trained.
         """
@@ -117,11 +122,11 @@ class Admission:
                 tables = self._tables(records)
                 images = any(item.type == "image" for item in order.spec.input_features)
                 if tables.rows.row_count <= _CHECKED_IMAGES or not images:
-                    return self._planned(order.spec, tables)
-            check_spec(order.spec, self._sources, self._device_type)
+                    return self._planned(order.spec, tables, initial)
+            check_spec(order.spec, self._sources, self._device_type, initial)
             return None
 
-    def plan(self, order: TrainOrder, records: list[SourceRecord]) -> JobPlan:
+    def plan(self, order: TrainOrder, records: list[SourceRecord], initial: InitialModel | None = None) -> JobPlan:
         """What the job would do. Raises InvalidInputError as `check`, and for more data than is read for a plan."""
         size = sum(item.size_bytes() for item in records)
         if size > self._max_plan_bytes:
@@ -132,10 +137,10 @@ class Admission:
                 reason=Reason.TOO_LARGE_TO_PLAN,
             )
         with paths_as_written(order.reading):
-            return self._planned(order.spec, self._tables(records))
+            return self._planned(order.spec, self._tables(records), initial)
 
-    def _planned(self, spec: TrainSpec, tables: Sources) -> JobPlan:
-        return plan_job(spec, tables, self._sources, self._device_type, self._image_limits)
+    def _planned(self, spec: TrainSpec, tables: Sources, initial: InitialModel | None) -> JobPlan:
+        return plan_job(spec, tables, self._sources, self._device_type, self._image_limits, initial=initial)
 
     def _tables(self, records: list[SourceRecord]) -> Sources:
         return open_sources(records, self._storage)
@@ -182,7 +187,7 @@ class Admission:
         if self._remote:
             found = remote_root(self._remote).format_of(path, field)
             _require_container(table_file, found, role)
-            return SourceRecord(role, path, found, "", table_file, root=self._remote)
+            return SourceRecord(role, path, found, "", table_file, root=self._remote, given=path)
         if self._data_root is None:
             raise invalid(field, "the server has no data root (start it with --data-root); upload the file instead")
         file = resolve_below(self._data_root, path, field)
@@ -190,7 +195,8 @@ class Admission:
             raise invalid(field, f"{path[:200]!r} is no file below the data root; check the name")
         file_format = Format.FOLDER if file.is_dir() else format_of(file.name, field)
         _require_container(table_file, file_format, role)
-        return SourceRecord(role, str(file), file_format, "", table_file, self._folders(file.parent))
+        folders = self._folders(file.parent)
+        return SourceRecord(role, str(file), file_format, "", table_file, folders, given=path)
 
 
 def _require_container(table_file: str, file_format: Format, role: str) -> None:

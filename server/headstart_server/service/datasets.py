@@ -1,20 +1,25 @@
 """Data sets: upload, find, list, delete."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from headstart_server import metrics
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OverloadedError
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OutOfRangeError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.quotas import Quotas
+from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.data.formats import Format
-from headstart_server.data.uploads import Dataset, Uploads
+from headstart_server.data.received import BrokenUpload
+from headstart_server.data.uploads import Dataset, Upload, Uploads
 from headstart_server.jobs.store import JobStore
 from headstart_server.service.tenants import Tenants
 
+_CUT_SECONDS = 0.05
+"""Within which who waits after the last chunk is cancelled where the call was cut; 0.7 ms at most in 400 calls."""
 MOST_UPLOADS = 64
 """At the same time, each an open file and some messages in memory."""
 
@@ -36,6 +41,10 @@ class UploadHeader:
     """Empty: by the name's ending."""
     sha256: str
     """Empty: unknown."""
+    upload_id: str = ""
+    """Empty: what arrives is not kept when the call breaks."""
+    offset: int = 0
+    """Bytes that are left out, because they have arrived before."""
 
 
 class DatasetService:
@@ -49,24 +58,31 @@ class DatasetService:
     async def upload(self, caller: Principal, header: UploadHeader, chunks: AsyncIterator[bytes]) -> Dataset:
         """Receives a file, unless its bytes are here in this format: then no chunk is read.
 
-        Raises InvalidInputError for what is no data set, TooLargeError, QuotaError, or OverloadedError.
+        Raises InvalidInputError for what is no data set, OutOfRangeError for an offset past what has arrived,
+        TooLargeError, QuotaError, or OverloadedError.
         """
         caller.require(Scope.TRAIN)
         files, uploads = self._executors.files, self._tenants.of(caller.tenant).uploads
-        file_format = uploads.format_of(header.display_name, header.format)
-        if header.sha256:
-            known = await files.run(uploads.find, header.sha256.lower(), file_format)
-            if known is not None:
-                return known
-        stored = await files.run(_stored, uploads) if self._has_quota(caller) else Stored()
+        if (known := await self._known(uploads, header)) is not None:
+            return known
+        stored = await files.run(_stored, uploads, header.upload_id) if self._has_quota(caller) else Stored()
         # one more of each: a tenant that has all that it may have is told so before it sends anything
-        self._quotas.require_stored(caller.tenant, stored.rows + 1, stored.size + 1)
+        self._quotas.require_stored(caller.tenant, stored.rows + 1, stored.size + header.offset + 1)
         with self._one_more():
-            receiving = await files.run(uploads.receive, header.display_name, header.format, header.sha256)
+            try:
+                receiving = await self._begun(uploads, header)
+            except OutOfRangeError:
+                # the call before this one may have published it meanwhile
+                if (known := await self._known(uploads, header)) is not None:
+                    return known
+                raise
             with metrics.UPLOADS.track_inprogress(), receiving as upload:
                 async for chunk in chunks:
                     self._quotas.require_stored(caller.tenant, stored.rows, stored.size + upload.size + len(chunk))
                     await files.run(upload.write, chunk)
+                if not upload.has_announced_bytes:
+                    # a call that its client cuts ends like a whole one, and is cancelled only then
+                    await asyncio.sleep(_CUT_SECONDS)
 
                 def check(found: Dataset) -> None:
                     self._quotas.require_stored(
@@ -74,6 +90,25 @@ class DatasetService:
                     )
 
                 return await files.run(upload.finish, check)
+
+    async def broken_upload(self, caller: Principal, upload_id: str) -> BrokenUpload:
+        """What has arrived of an upload; raises NotFoundError."""
+        caller.require(Scope.TRAIN)
+        return await self._executors.files.run(self._tenants.of(caller.tenant).uploads.received.find, upload_id)
+
+    async def _known(self, uploads: Uploads, header: UploadHeader) -> Dataset | None:
+        """The data set with the bytes that an upload announces, in its format."""
+        file_format = uploads.format_of(header.display_name, header.format)
+        if not header.sha256:
+            return None
+        known = await self._executors.files.run(uploads.find, header.sha256.lower(), file_format)
+        if known is not None:
+            await self._executors.files.run(uploads.received.forget, header.upload_id)
+        return known
+
+    async def _begun(self, uploads: Uploads, header: UploadHeader) -> Upload:
+        given = (header.display_name, header.format, header.sha256, header.upload_id, header.offset)
+        return await self._executors.files.run(uploads.receive, *given)
 
     def _has_quota(self, caller: Principal) -> bool:
         quotas = self._quotas.of(caller.tenant)
@@ -117,11 +152,14 @@ class DatasetService:
         await self._executors.files.run(uploads.require, identifier)
         unfinished = [state for state in State if not state.terminal]
         if job := await self._executors.store.run(self._jobs.user_of, identifier, unfinished):
-            raise FailedPreconditionError(f"datasets/{identifier} is in use by trainJobs/{job}; wait or cancel it")
+            raise FailedPreconditionError(
+                f"datasets/{identifier} is in use by trainJobs/{job}; wait or cancel it", reason=Reason.DATASET_IN_USE
+            )
         await self._executors.files.run(uploads.delete, identifier)
 
 
-def _stored(uploads: Uploads) -> Stored:
-    """What a tenant's data sets hold already."""
+def _stored(uploads: Uploads, upload_id: str) -> Stored:
+    """What a tenant's data sets, and its broken uploads but one, hold already."""
     found = list(uploads.all())
-    return Stored(sum(each.row_count for each in found), sum(each.size_bytes for each in found))
+    size = sum(each.size_bytes for each in found) + uploads.received.size_bytes(but=upload_id)
+    return Stored(sum(each.row_count for each in found), size)

@@ -51,6 +51,8 @@ class EmbedOrder:
     """As far as they can be counted before they are read."""
     size: int
     """Bytes of the request."""
+    begun: bool = False
+    """Whether it goes on with a stream of which rows were taken before: it waits for its turn, however long."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class EmbeddingService:
         caller.require(Scope.PREDICT)
         limiter, kind = self._batcher.limiter, _kind(order.feature)
         # before anything is done for the caller, so that a refusal costs little
-        with limiter.admitted(caller.tenant, kind, order.rows, order.size) as permit:
-            await self._quotas.taken_rows(caller.tenant, order.rows)
+        with limiter.admitted(caller.tenant, kind, order.rows, order.size, however_long=order.begun) as permit:
+            await self._quotas.taken_rows(caller.tenant, order.rows, patient=order.begun)
             turns = _Turns(self._batcher, permit, asyncio.get_running_loop())
             try:
                 runtime = self._tenants.of(caller.tenant).runtime

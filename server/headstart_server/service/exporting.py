@@ -1,15 +1,17 @@
-"""Exports and their artifacts: export, get, list, download, delete."""
+"""Exports and their artifacts: create, follow, cancel; get, list, download, delete."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import BinaryIO
 
-from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.errors import CancelledError, DataLossError, NotFoundError, StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
-from headstart_server.jobs.exports import ExportOrder, Exports, Stage
+from headstart_server.jobs.export_records import ExportOrder, ExportRecord, ExportState
+from headstart_server.jobs.export_store import ExportStore
+from headstart_server.jobs.exports import Exports
 from headstart_server.service.tenants import Tenants
 
 _CHUNK = 1 << 20
@@ -36,19 +38,68 @@ class ArtifactDownload:
 
 
 class ExportService:
-    """Use cases of exports, of which a caller finds those of its tenant alone. A caller who leaves ends its export."""
+    """Use cases of exports, of which a caller finds those of its tenant alone. They outlive who asks for them."""
 
-    def __init__(self, exports: Exports, tenants: Tenants, executors: Executors) -> None:
-        self._exports, self._tenants, self._executors = exports, tenants, executors
+    def __init__(self, exports: Exports, store: ExportStore, tenants: Tenants, executors: Executors) -> None:
+        self._exports, self._store, self._tenants, self._executors = exports, store, tenants, executors
 
-    async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
-        """Stages, then the artifact; raises NotFoundError, and what `Exports.run` does."""
+    async def create(self, caller: Principal, order: ExportOrder) -> ExportRecord:
+        """The export job of an order, new or not; raises NotFoundError or OverloadedError."""
         caller.require(Scope.TRAIN)
         # a model that does not exist is refused now, not after the wait for its turn
         await self._executors.files.run(self._tenants.of(caller.tenant).models.get, order.model)
-        async with aclosing(self._exports.run(caller.tenant, order)) as found:
-            async for item in found:
-                yield item
+        return await self._exports.create(caller.tenant, order)
+
+    async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[ExportRecord | Artifact, None]:
+        """The export job after each change, then the artifact; raises NotFoundError, OverloadedError, what the export
+        ends with, CancelledError, or StoppingError where the server stops before."""
+        job = await self.create(caller, order)
+        async with aclosing(self._followed(job.identifier, 0.0)) as found:
+            async for job in found:
+                yield job
+        if job.error is not None:
+            raise job.error
+        if job.state is ExportState.CANCELLED:
+            raise CancelledError(f"exportJobs/{job.identifier} was cancelled; export again")
+        yield await self._executors.files.run(self._tenants.of(caller.tenant).artifacts.get, job.artifact)
+
+    async def watch(self, caller: Principal, identifier: str, idle: float) -> AsyncGenerator[ExportRecord, None]:
+        """An export job as it is, and after each change, to its end; again after `idle` seconds without one, unless
+        that is 0. Raises NotFoundError, or StoppingError where the server stops before."""
+        caller.require(Scope.READ)
+        await self._own(caller, identifier)
+        async with aclosing(self._followed(identifier, idle)) as found:
+            async for job in found:
+                yield job
+
+    async def job(self, caller: Principal, identifier: str) -> ExportRecord:
+        """One export job; raises NotFoundError."""
+        caller.require(Scope.READ)
+        return await self._own(caller, identifier)
+
+    async def jobs(self, caller: Principal, limit: int, before: str | None, model: str) -> list[ExportRecord]:
+        """At most so many export jobs, newest first: those before one, of one model where it is named."""
+        caller.require(Scope.READ)
+        return await self._executors.store.run(self._store.newest, caller.tenant, limit, before, model)
+
+    async def cancel(self, caller: Principal, identifier: str) -> ExportRecord:
+        """Ends an export job; raises NotFoundError, or FailedPreconditionError if it has ended otherwise."""
+        caller.require(Scope.TRAIN)
+        await self._own(caller, identifier)
+        return await self._exports.cancel(identifier)
+
+    async def _own(self, caller: Principal, identifier: str) -> ExportRecord:
+        """Raises NotFoundError for another tenant's, as for one that does not exist."""
+        return await self._executors.store.run(self._store.get, identifier, caller.tenant)
+
+    async def _followed(self, identifier: str, idle: float) -> AsyncGenerator[ExportRecord, None]:
+        ended = False
+        async with aclosing(self._exports.watch(identifier, idle)) as found:
+            async for job in found:
+                ended = job.state.terminal
+                yield job
+        if not ended:
+            raise StoppingError("the server is stopping; watch the export job again when it is back", retry_after=1)
 
     async def get(self, caller: Principal, identifier: str) -> Artifact:
         """One artifact; raises NotFoundError or DataLossError."""

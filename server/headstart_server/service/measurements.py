@@ -40,6 +40,7 @@ def readings_of(
         Readings("limits", lambda: _limits(settings, executors), _FILE_SECONDS),
         Readings("queue", lambda: _queue(executors)),
         Readings("jobs", lambda: job_readings(jobs), 1.0),
+        Readings("exports", lambda: [(metrics.EXPORTS_IN_PROGRESS, (), exports.unfinished())], 1.0),
         Readings("store", lambda: store_readings(layout.embedding_stores()), _FILE_SECONDS),
         Readings("disk", lambda: _disk(layout.root), _PROCESS_SECONDS),
         Readings("workers", lambda: worker_readings(pids), _PROCESS_SECONDS),

@@ -1,16 +1,18 @@
 """Predictions of published models."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 
 from headstart_server.core import deadlines
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.quotas import Quotas
-from headstart_server.data.tables import table_of_arrow
+from headstart_server.data.features.cells import BadCells
+from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
 from headstart_server.serving.inputs import Reuse
@@ -24,8 +26,8 @@ class PredictOrder:
     """Rows for a model."""
 
     model: str
-    read: Callable[[Predictor], pa.Table]
-    """Given the model. Raises InvalidInputError for what is no table."""
+    read: Callable[[Predictor, BadCells | None], pa.Table]
+    """Given the model, and where to note bad cells; raises InvalidInputError for what is no table."""
     rows: int
     """As far as they can be counted before they are read."""
     size: int
@@ -35,6 +37,8 @@ class PredictOrder:
     """Whether reading and tokenising the rows takes less time than a change of threads."""
     begun: bool = False
     """Whether it goes on with a stream of which rows were taken before: it waits for its turn, however long."""
+    skip_bad_rows: bool = False
+    """Whether rows that cannot be read are left out, where they would fail the order."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Prediction:
     rows_found: int
     """Rows that no encoder had to read."""
     warnings: tuple[str, ...]
+    refused: Mapping[int, InvalidInputError] = field(default_factory=dict)
+    """What is wrong with rows that were left out, by their number from 0."""
 
 
 class PredictionService:
@@ -67,20 +73,32 @@ class PredictionService:
             predictor = self._pool.loaded(caller.tenant, order.model)
             if predictor is None:
                 predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
-            if order.few:
-                rows = self._rows(order, predictor)
+            if order.few and not order.skip_bad_rows:
+                rows, bad = self._rows(order, predictor)
             else:
-                rows = await self._executors.rows.run(self._rows, order, predictor)
-            limiter.counted(permit, rows.count)
+                rows, bad = await self._executors.rows.run(self._rows, order, predictor)
+            limiter.counted(permit, rows.count if rows is not None else 0)
+            if rows is None:
+                return Prediction([Decoded(feature, [], [], None) for feature in predictor.outputs], 0, (), bad)
             answer = await self._batcher.predict(predictor, rows, order.reuse, permit)
         outputs = [decode(feature, answer.outputs[feature.name]) for feature in predictor.outputs]
-        return Prediction(outputs, int(answer.rows_found.sum()), rows.warnings)
+        return Prediction(outputs, int(answer.rows_found.sum()), rows.warnings, bad)
 
-    def _rows(self, order: PredictOrder, predictor: Predictor) -> Rows:
+    def _rows(self, order: PredictOrder, predictor: Predictor) -> tuple[Rows | None, BadCells]:
+        """The rows that can be read, if there are any, and what is wrong with the others."""
         deadlines.require_time()  # it may have passed while the call waited for this thread
-        rows = order.read(predictor)
+        bad: BadCells = {}
+        rows = order.read(predictor, bad if order.skip_bad_rows else None)
         if rows.num_rows > self._max_rows:
             raise invalid(
                 "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; send more on a stream"
             )
-        return predictor.rows(table_of_arrow(rows, "table"))
+        table = table_of_arrow(rows, "table", vectors=True)
+        if order.skip_bad_rows:
+            bad = predictor.refused(table) | bad
+            if len(bad) == table.row_count:
+                return None, bad
+            if bad:
+                good = np.setdiff1d(np.arange(table.row_count), list(bad))
+                table = Table(table.rows.take(pa.array(good)), table.field)
+        return predictor.rows(table), bad

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
+from headstart_server.core.reasons import Reason
 
 _log = structlog.get_logger()
 _POLL_SECONDS = 5.0
@@ -103,4 +104,4 @@ class QuotaFile:
 
 
 def _unusable(path: Path, why: str) -> FailedPreconditionError:
-    return FailedPreconditionError(f"the quotas in {path} cannot be used: {why}")
+    return FailedPreconditionError(f"the quotas in {path} cannot be used: {why}", reason=Reason.BAD_SETTINGS)

@@ -1,6 +1,7 @@
 """Retention in the state directory, once a minute: the store, the caches beside it, and what was left lying about."""
 
 import asyncio
+import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -18,6 +19,7 @@ from headstart_server.engines.retention import (
     limit_store,
     prune_caches,
     remove_abandoned,
+    remove_broken_uploads,
     remove_jobless,
 )
 from headstart_server.jobs.store import JobStore
@@ -38,13 +40,22 @@ class Stores(Protocol):
         """Closes what was not used for so long."""
 
 
+class EndedExports(Protocol):
+    """The store of export jobs."""
+
+    def expire(self, before: datetime) -> int:
+        """Deletes what ended before a time; returns how many."""
+
+
 class Retention:
     """Keeps one state directory, with all that its tenants have, below its settings' limits."""
 
     period_seconds = 60.0
 
-    def __init__(self, storage: Storage, settings: Settings, stores: Stores, jobs: JobStore) -> None:
-        self._storage, self._stores, self._jobs = storage, stores, jobs
+    def __init__(
+        self, storage: Storage, settings: Settings, stores: Stores, jobs: JobStore, exports: EndedExports
+    ) -> None:
+        self._storage, self._stores, self._jobs, self._exports = storage, stores, jobs, exports
         self._limits = Limits.of(settings)
         self._layout = storage.layout
         self._event_days = settings.event_days
@@ -74,10 +85,20 @@ class Retention:
             self._tidied = time.monotonic()
             self.tidy(time.time())
         self.prune_caches(time.time())
+        self._exports.expire(datetime.now(UTC) - timedelta(days=1))
+        for identifier in self._jobs.expired():
+            self._delete(identifier)
         if self._event_days:
-            expired = self._jobs.expire_events(datetime.now(UTC) - timedelta(days=self._event_days))
-            if expired:
-                _log.info("removed events of ended jobs", jobs=expired)
+            expired_events = self._jobs.expire_events(datetime.now(UTC) - timedelta(days=self._event_days))
+            if expired_events:
+                _log.info("removed events of ended jobs", jobs=expired_events)
+
+    def _delete(self, identifier: str) -> None:
+        """Deletes a job that ended longer ago than it is kept; its name goes last, so that it can be tried again."""
+        self._storage.forget_job(identifier)
+        shutil.rmtree(self._layout.job(identifier), ignore_errors=True)
+        self._jobs.delete(identifier)
+        _log.info("deleted a job at the end of its time to live", job=identifier)
 
     def tidy(self, now: float) -> None:
         """Removes what killed processes left in the shared storage, and of jobs and plans that never came to be."""
@@ -119,4 +140,5 @@ class Retention:
         in_use_since = min(now - RECENT_SECONDS, oldest.timestamp() if oldest else now)
         found = prune_caches(self._layout, self._limits, now, in_use_since)
         remove_abandoned(self._layout, min(in_use_since, now - _ABANDONED_SECONDS))
+        remove_broken_uploads(self._layout, now - DAY_SECONDS)
         return found

@@ -1,24 +1,32 @@
 """Jobs: admit, plan, follow, cancel, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headstart_server.core.errors import StoppingError
 from headstart_server.core.executors import Executors
+from headstart_server.core.filters import Node
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
-from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.principal import ANONYMOUS, Principal, Scope
+from headstart_server.core.shared_answers import SharedAnswers
 from headstart_server.core.states import State
 from headstart_server.engines.plan_events import spec_resolved
+from headstart_server.jobs.history import JobHistory
+from headstart_server.jobs.listing import JobList
 from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.passes import PlannedPass, planned_passes, planned_test_passes
 from headstart_server.service.admission import TrainOrder
+from headstart_server.service.job_changes import JobChanges
+from headstart_server.service.model_names import ModelNames
 from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
 
@@ -43,9 +51,11 @@ class TrainingService:
         store: JobStore,
         layout: Layout,
         executors: Executors,
+        names: ModelNames,
     ) -> None:
         self._tenants, self._supervisor, self._store = tenants, supervisor, store
-        self._layout, self._executors = layout, executors
+        self._layout, self._executors, self._names = layout, executors, names
+        self._positions: SharedAnswers[QueuePosition | None] = SharedAnswers(1.0)
 
     async def create(self, caller: Principal, order: Callable[[], TrainOrder]) -> JobRecord:
         """The stored job of an order, which is read on a thread; of a repeated one, the job that there is.
@@ -57,16 +67,16 @@ class TrainingService:
         gone = asyncio.Event()
         try:
             # the thread that admits cannot be stopped: what it writes is removed once it is done
-            return await asyncio.shield(self._create(caller.tenant, order, gone))
+            return await asyncio.shield(self._create(caller, order, gone))
         except asyncio.CancelledError:
             gone.set()
             raise
 
     async def queue(self, caller: Principal, identifier: str) -> QueuePosition | None:
-        """What a job waits for; None for one that does not wait. Raises NotFoundError."""
+        """What a job waits for, at most a second ago, as a thousand may ask; None for one that does not wait. Raises
+        NotFoundError."""
         caller.require(Scope.READ)
-        await self._require_own(caller, identifier)
-        return await self._supervisor.queue(identifier)
+        return await self._positions.of(f"{caller.tenant}/{identifier}", lambda: self._queue(caller.tenant, identifier))
 
     async def follow(
         self, caller: Principal, identifier: str, after: int, idle: float = 0.0
@@ -88,20 +98,44 @@ class TrainingService:
         caller.require(Scope.READ)
         return await self._executors.store.run(self._own, caller.tenant, identifier)
 
-    async def newest(
-        self,
-        caller: Principal,
-        limit: int,
-        before: str | None,
-        states: Sequence[State],
-        readable: Callable[[JobRecord], object],
-        *,
-        resolved: bool = True,
-    ) -> list[JobRecord]:
-        """See JobStore.newest."""
+    async def history(self, caller: Principal, identifier: str) -> JobHistory:
+        """What a job's log tells as a whole; raises NotFoundError or DataLossError."""
         caller.require(Scope.READ)
-        find = partial(self._store.newest, tenant=caller.tenant, resolved=resolved)
-        return await self._executors.store.run(find, limit, before, states, readable)
+        await self._require_own(caller, identifier)
+        return await self._executors.store.run(self._store.history, identifier)
+
+    async def events(self, caller: Principal, identifier: str, after: int, limit: int) -> list[LogEntry]:
+        """At most so many events of a job after a sequence number; raises NotFoundError or OutOfRangeError."""
+        caller.require(Scope.READ)
+        await self._require_own(caller, identifier)
+        return await self._executors.store.run(self._store.events, identifier, after, limit)
+
+    async def listed(
+        self, caller: Principal, limit: int, wanted: JobList, readable: Callable[[JobRecord], object]
+    ) -> Sequence[JobRecord]:
+        """The caller's jobs of a list; see JobStore.listed."""
+        caller.require(Scope.READ)
+        own = replace(wanted, tenant=caller.tenant)
+        return await self._executors.store.run(self._store.listed, limit, own, readable)
+
+    async def changes(
+        self, caller: Principal, condition: Node | None, idle: float
+    ) -> AsyncGenerator[Sequence[JobRecord | str], None]:
+        """See JobChanges.follow. Raises StoppingError where the server stops."""
+        caller.require(Scope.READ)
+        watch = JobChanges(
+            self._store, self._executors.store, caller.tenant, condition, lambda: self._supervisor.interrupted
+        )
+        async with aclosing(watch.follow(idle)) as found:
+            async for changed in found:
+                yield changed
+        raise StoppingError("the server is stopping; watch the jobs again when it is back", retry_after=1)
+
+    async def update(self, caller: Principal, identifier: str, changes: Mapping[str, Any]) -> JobRecord:
+        """Changes what people say of a job, and its priority; raises NotFoundError or FailedPreconditionError."""
+        caller.require(Scope.TRAIN)
+        await self._require_own(caller, identifier)
+        return await self._supervisor.update(identifier, changes)
 
     async def cancel(self, caller: Principal, identifier: str) -> JobRecord:
         """Asks a job to stop; raises NotFoundError, or FailedPreconditionError if it has ended."""
@@ -133,6 +167,10 @@ class TrainingService:
         caller.require(Scope.TRAIN)
         return await self._executors.planning.run(self._plan, caller.tenant, order)
 
+    async def _queue(self, tenant: str, identifier: str) -> QueuePosition | None:
+        await self._executors.store.run(self._store.require, tenant, identifier)
+        return await self._supervisor.queue(identifier)
+
     async def _require_own(self, caller: Principal, identifier: str) -> None:
         """Raises NotFoundError for another tenant's job, as for one that does not exist."""
         await self._executors.store.run(self._store.require, caller.tenant, identifier)
@@ -141,24 +179,27 @@ class TrainingService:
         self._store.require(tenant, identifier)
         return self._store.get(identifier)
 
-    async def _create(self, tenant: str, order: Callable[[], TrainOrder], gone: asyncio.Event) -> JobRecord:
+    async def _create(self, caller: Principal, order: Callable[[], TrainOrder], gone: asyncio.Event) -> JobRecord:
         identifier, kept = new_id(), False
         try:
-            record = await self._executors.planning.run(self._admit, tenant, order, identifier)
+            record = await self._executors.planning.run(self._admit, caller, order, identifier)
             # looked at for the last time: a job that is submitted is made, whoever waits for it
             if gone.is_set():
                 raise asyncio.CancelledError
             job, kept = await self._supervisor.submit(record)
         finally:
             if not kept and self._layout.job(identifier).exists():
-                await self._executors.files.run(self._tenants.of(tenant).admission.discard, identifier)
+                await self._executors.files.run(self._tenants.of(caller.tenant).admission.discard, identifier)
         return job
 
-    def _admit(self, tenant: str, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
+    def _admit(self, caller: Principal, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
         """The record of a new job."""
-        order, now, admission = read(), datetime.now(UTC), self._tenants.of(tenant).admission
+        order, now, admission = read(), datetime.now(UTC), self._tenants.of(caller.tenant).admission
+        details = order.details
         records = admission.files(order, self._layout.job(identifier))
-        plan = admission.check(order, records)
+        initial = self._initial_model(caller.tenant, order)
+        plan = admission.check(order, records, initial)
+        resolved = spec_resolved(plan) if plan is not None else None
         return JobRecord(
             identifier=identifier,
             request_id=order.request_id,
@@ -169,16 +210,33 @@ class TrainingService:
             update_time=now,
             spec=order.spec.compact(),
             sources=records,
-            resolved=spec_resolved(plan) if plan is not None else None,
-            tenant=tenant,
+            resolved=resolved,
+            source_rows=resolved.sources if resolved is not None else {},
+            tenant=caller.tenant,
+            description=details.description,
+            labels=dict(details.labels),
+            creator="" if caller is ANONYMOUS else caller.name,
+            priority=details.priority,
+            deadline=now + timedelta(seconds=details.timeout) if details.timeout else None,
+            ttl=details.ttl,
+            initial_model=initial.bundle.folder.name if initial is not None else "",
         )
+
+    def _initial_model(self, tenant: str, order: TrainOrder) -> InitialModel | None:
+        """The model that an order begins from; raises NotFoundError."""
+        name, own = order.details.initial_model, self._tenants.of(tenant)
+        if not name:
+            return None
+        identifier = self._names.current(tenant, name, "initial_model")
+        return InitialModel.at(identifier, own.models, own.runtime.encoder_store)
 
     def _plan(self, tenant: str, read: Callable[[], TrainOrder]) -> PlannedJob:
         order, identifier, own = read(), f"plan-{new_id()}", self._tenants.of(tenant)
         if not order.data:
             return PlannedJob(order.spec)
         try:
-            plan = own.admission.plan(order, own.admission.files(order, self._layout.job(identifier)))
+            records = own.admission.files(order, self._layout.job(identifier))
+            plan = own.admission.plan(order, records, self._initial_model(tenant, order))
         finally:
             own.admission.discard(identifier)
         passes, tests = planned_passes(plan, own.runtime.store), planned_test_passes(plan, own.runtime.store)

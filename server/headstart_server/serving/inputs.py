@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headstart_server.data.features.cells import Where
+from headstart_server.core.reasons import Reason
+from headstart_server.data.features.cells import BadCells, Where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
@@ -50,6 +51,10 @@ class ServedInput(ABC):
     @abstractmethod
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> InputColumn:
         """The rows of a table; raises InvalidInputError naming those that cannot be used."""
+
+    def refused(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> BadCells:
+        """What is wrong with rows that `read` or `load` would refuse."""
+        return {}
 
     def load(self, column: InputColumn, reuse: Reuse, where: Where) -> InputColumn:
         """The column ready for the encoder; raises InvalidInputError naming rows that cannot be used."""
@@ -135,6 +140,18 @@ class ServedImages(ServedInput):
         found = scan(ImageColumn([table], feature.spec.source, limits), numbers)
         require_usable_images(found.bad, where)
         return ImageFiles(found, numbers)
+
+    def refused(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> BadCells:
+        """See ServedInput. Every image is decoded: what is damaged behind its header is found in no other way."""
+        found = scan(ImageColumn([table], feature.spec.source, limits), np.arange(table.row_count))
+        reader, bad = ImageReader(found, self._transform), dict(found.bad)
+        for row in range(table.row_count):
+            try:
+                if row not in bad:
+                    reader.crop(row, None)
+            except BadImageError as error:
+                bad[row] = str(error)
+        return {row: where.error(row, why, Reason.BAD_IMAGE) for row, why in sorted(bad.items())}
 
     def load(self, column: InputColumn, reuse: Reuse, where: Where) -> DecodedImages:
         """See ServedInput: stored embeddings, and the crops of the rows that the store lacks."""

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.core.reasons import Reason
-from headstart_server.data.features.cells import Where, missing
+from headstart_server.data.features.cells import BadCells, Where, missing
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import Table
 from headstart_server.model.ecd import ECD
+from headstart_server.serving.bad_rows import Read, refused_rows
 from headstart_server.serving.inputs import Reuse, ServedInput
 from headstart_server.serving.rows import Answer, Rows
 
@@ -49,7 +50,7 @@ class Predictor:
 
     def rows(self, table: Table) -> Rows:
         """Cleans and tokenises raw columns, and looks at images; raises InvalidInputError naming column and row."""
-        self._require_columns(table)
+        table = self._whole(table)
         arrays, columns = {}, {}
         warnings: list[str] = []
         for feature in self.inputs:
@@ -66,16 +67,43 @@ class Predictor:
                 )
         return Rows(table.row_count, arrays, columns, tuple(warnings))
 
-    def _require_columns(self, table: Table) -> None:
-        """Raises InvalidInputError naming every column that is missing."""
-        errors: list[InvalidInputError] = []
+    def refused(self, table: Table) -> BadCells:
+        """What is wrong with rows that `rows` or `loaded` would refuse; raises InvalidInputError for whole columns."""
+        table = self._whole(table)
+        bad: BadCells = {}
         for feature in self.inputs:
+            where = _where(feature, table.field)
+            if feature.name in self._pretrained:
+                found = self._pretrained[feature.name].refused(table, feature, where, self._image_limits)
+            else:
+                found = refused_rows(_reader(feature, table, where), table.row_count)
+            bad = found | bad
+        return bad
+
+    def _whole(self, table: Table) -> Table:
+        """The table with the optional columns that it lacks, as long as it has one column that the model reads.
+
+        Raises InvalidInputError naming every column that is missing.
+        """
+        errors, absent = list[InvalidInputError](), dict[str, pa.Array]()
+        needed = {feature.spec.source for feature in self.inputs if not feature.optional}
+        knows_any = any(feature.spec.source in table.columns for feature in self.inputs)
+        for feature in self.inputs:
+            source = feature.spec.source
+            if source not in table.columns and source not in needed and knows_any:
+                kind = pa.large_binary() if feature.spec.type == "image" else pa.large_string()
+                absent[source] = pa.nulls(table.row_count, kind)
+                continue
             try:
-                table.require(feature.spec.source, table.field, suggest=len(errors) < MAX_VIOLATIONS)
+                table.require(source, table.field, suggest=len(errors) < MAX_VIOLATIONS)
             except InvalidInputError as error:
                 errors.append(error)
         if errors:
             raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
+        rows = table.rows
+        for name, cells in absent.items():
+            rows = rows.append_column(name, cells)
+        return replace(table, rows=rows) if absent else table
 
     def loaded(self, rows: Rows, reuse: Reuse) -> Rows:
         """The rows with what is pending loaded: images decoded, or found in the store.
@@ -122,6 +150,11 @@ class Predictor:
 
 def _where(feature: FittedFeature, field: str) -> Where:
     return Where(field, feature.spec.source, lambda row: f"row {row + 1}")
+
+
+def _reader(feature: FittedFeature, table: Table, where: Where) -> Read:
+    values = table.rows.column(feature.spec.source).combine_chunks()
+    return lambda start, end: feature.transform(values.slice(start, end - start), where, start)
 
 
 def _knows_none(feature: FittedFeature, values: pa.Array, array: npt.NDArray[np.generic]) -> bool:

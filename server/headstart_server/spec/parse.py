@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, Violation
+from headstart_server.core.errors import MOST_VIOLATIONS, InvalidInputError, Violation
 from headstart_server.core.suggest import choices, did_you_mean
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.json_reader import read_json
@@ -39,8 +39,8 @@ def paths_as_written(reading: Reading) -> Iterator[None]:
     try:
         yield
     except InvalidInputError as error:
-        named = [_as_written(item, reading) for item in error.listed]
-        raise InvalidInputError(named, reason=error.reason, unlisted=error.unlisted) from None
+        named = [_as_written(item, reading) for item in error.everything]
+        raise InvalidInputError(named, reason=error.reason, unlisted=error.left_out) from None
 
 
 def _as_written(item: Violation, reading: Reading) -> Violation:
@@ -71,7 +71,7 @@ def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
 
 
 def _first(error: ValidationError) -> list[ErrorDetails]:
-    return error.errors(include_url=False)[:MAX_VIOLATIONS]
+    return error.errors(include_url=False)[:MOST_VIOLATIONS]
 
 
 def _refused(listed: list[Violation], error: ValidationError) -> InvalidInputError:

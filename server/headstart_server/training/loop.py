@@ -226,6 +226,7 @@ class Loop:
             learning_rate=passed.rate,
             evaluation=self.progress.evaluation + 1,
             epochs=passed.epoch - 1 + passed.stop / self.settings.timetable.steps_per_epoch,
+            validation_metric=self.settings.validation_metric,
         )
 
     def _keep_best(self, report: EpochReport, passed: _Stretch) -> EpochReport:

@@ -36,6 +36,7 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
         rows_per_second=feed.count(Part.TRAIN) / seconds,
         evaluation=1,
         epochs=1.0,
+        validation_metric=loop.settings.validation_metric,
     )
     loop.reporter.report(report)
     return report

@@ -51,6 +51,8 @@ class EpochReport:
     """Of the run, from 1; 0 in reports of earlier versions, which evaluated once per epoch."""
     epochs: float = 0.0
     """Passes over the training rows so far."""
+    validation_metric: str = ""
+    """That of `validation` which chooses the best; empty in reports of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from google.rpc.status_pb2 import Status
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from headstart_server.core.errors import HeadstartError, OverloadedError, StoppingError
+from headstart_server.core.errors import HeadstartError, OverloadedError, StoppingError, UnexpectedError
 from headstart_server.rpc.errors import status_of
 
 _log = structlog.get_logger()
@@ -45,8 +45,8 @@ def domain_error(request: Request, error: Exception) -> JSONResponse:
 def unexpected_error(request: Request, error: Exception) -> JSONResponse:
     """The answer to a request that the server failed at; what happened stands in its log alone."""
     _log.error("http request failed unexpectedly", path=request.url.path, exc_info=error)
-    number = grpc.StatusCode.INTERNAL.value[0]
-    return _answer(grpc.StatusCode.INTERNAL, Status(code=number, message="the server failed; its log has the details"))
+    code, _, status = status_of(UnexpectedError())
+    return _answer(code, status)
 
 
 def _answer(code: grpc.StatusCode, status: Status) -> JSONResponse:

@@ -34,9 +34,11 @@ class Route:
     service: str
     rpc: str
     resource: str = "name"
-    """The field of the request that names the resource."""
+    """The field of the request that names the resource; a path of fields where that is within a message."""
     body: bool = False
     """Whether the request is the body, as JSON; otherwise it is the query."""
+    named: str = ""
+    """The collection in the resource's name; empty: that of the path."""
 
     @property
     def has_resource(self) -> bool:
@@ -51,7 +53,7 @@ class Route:
     @property
     def collection(self) -> str:
         """Of the resource, e.g. `models`."""
-        return self.path.split("/")[1]
+        return self.named or self.path.split("/")[1]
 
     def request(self) -> Message:
         """An empty request."""
@@ -63,7 +65,9 @@ class Route:
 
 ROUTES = (
     Route("GET", "/trainJobs", "TrainingService", "ListTrainJobs"),
+    Route("POST", "/trainJobs", "TrainingService", "CreateTrainJob", body=True),
     Route("POST", "/trainJobs:plan", "TrainingService", "PlanTrainJob", body=True),
+    Route("GET", "/trainJobs/{id}:events", "TrainingService", "ListTrainJobEvents"),
     Route("GET", "/trainJobs/{id}", "TrainingService", "GetTrainJob"),
     Route("DELETE", "/trainJobs/{id}", "TrainingService", "DeleteTrainJob"),
     Route("POST", "/trainJobs/{id}:cancel", "TrainingService", "CancelTrainJob"),
@@ -71,8 +75,17 @@ ROUTES = (
     Route("POST", "/trainJobs/{id}:resume", "TrainingService", "ResumeTrainJob"),
     Route("GET", "/models", "ModelService", "ListModels"),
     Route("GET", "/models/{id}", "ModelService", "GetModel"),
+    Route("PATCH", "/models/{id}", "ModelService", "UpdateModel", resource="model.name", body=True),
     Route("DELETE", "/models/{id}", "ModelService", "DeleteModel"),
     Route("POST", "/models/{id}:predict", "PredictionService", "Predict", resource="model", body=True),
+    Route("GET", "/modelAliases", "ModelService", "ListModelAliases"),
+    Route("GET", "/modelAliases/{id}", "ModelService", "GetModelAlias", named="models"),
+    Route("PUT", "/modelAliases/{id}", "ModelService", "SetModelAlias", body=True, named="models"),
+    Route("DELETE", "/modelAliases/{id}", "ModelService", "DeleteModelAlias", named="models"),
+    Route("GET", "/exportJobs", "ExportService", "ListExportJobs"),
+    Route("POST", "/exportJobs", "ExportService", "CreateExportJob", body=True),
+    Route("GET", "/exportJobs/{id}", "ExportService", "GetExportJob"),
+    Route("POST", "/exportJobs/{id}:cancel", "ExportService", "CancelExportJob"),
     Route("GET", "/artifacts", "ExportService", "ListArtifacts"),
     Route("GET", "/artifacts/{id}", "ExportService", "GetArtifact"),
     Route("DELETE", "/artifacts/{id}", "ExportService", "DeleteArtifact"),

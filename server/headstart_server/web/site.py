@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headstart_server.core.errors import HeadstartError, NotFoundError
 from headstart_server.core.executors import Executors
+from headstart_server.rpc import contract
 from headstart_server.rpc.gate import Gate
 from headstart_server.web.errors import domain_error, unexpected_error
 from headstart_server.web.events import EventStream
@@ -67,6 +68,7 @@ def site(
     routes = [
         Path_("/livez", health.live),
         Path_("/readyz", health.readiness),
+        Path_(contract.PATH, _contract),
         Path_("/metrics", guarded(gate, Exposition(executors.files).answer)),
         Path_(f"{ROOT}/trainJobs/{{id}}/events", EventStream(servicers["TrainingService"], gate).answer),
         *calls,
@@ -81,6 +83,12 @@ def site(
 
 async def _page(_: Request) -> Response:
     return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def _contract(_: Request) -> Response:
+    """Public: who may not call the services may know what they are."""
+    headers = {"Content-Disposition": f'attachment; filename="{contract.PACKAGE}.binpb"'}
+    return Response(contract.descriptor_set(), media_type="application/octet-stream", headers=headers)
 
 
 async def _unknown(request: Request) -> Response:

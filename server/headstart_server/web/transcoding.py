@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from google.protobuf.json_format import MessageToJson, Parse, ParseDict, ParseError
@@ -70,7 +71,8 @@ def _message(route: Route, request: Request, body: bytes) -> Message:
     else:
         _from_query(message, request)
     if route.has_resource:
-        setattr(message, route.resource, f"{route.collection}/{request.path_params['id']}")
+        *within, field = route.resource.split(".")
+        setattr(reduce(getattr, within, message), field, f"{route.collection}/{request.path_params['id']}")
     return message
 
 

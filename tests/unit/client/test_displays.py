@@ -24,13 +24,14 @@ EPOCH = pb.EpochMetrics(
     best=True,
     train={"label.accuracy": 0.9, "label.loss": 0.2},
     validation={"label.accuracy": 0.8},
+    validation_metric="label.accuracy",
     train_seconds=1.5,
 )
 ENCODE = pb.EncodeProgress(
     feature="review", rows_total=10, rows_seen=10, rows_found=6, rows_repeated=1, rows_encoded=3, rows_per_second=850
 )
 EVENTS = [
-    pb.TrainJobEvent(job="trainJobs/j1", state_change=pb.StateChange(to=pb.TrainJob.STATE_TRAINING)),
+    pb.TrainJobEvent(job="trainJobs/j1", state_change=pb.StateChange(state=pb.TrainJob.STATE_TRAINING)),
     pb.TrainJobEvent(spec_resolved=pb.SpecResolved(train_rows=7, validation_rows=1, test_rows=2)),
     pb.TrainJobEvent(encode_progress=ENCODE),
     pb.TrainJobEvent(step_progress=pb.StepProgress(epoch=1, step=1, total_steps=4, loss=0.9)),
@@ -117,6 +118,7 @@ def test_the_summary_ends_with_the_next_command() -> None:
     job.end_time.FromSeconds(225)
     text = summary(job)
     assert text.startswith("trainJobs/j1 succeeded in 2:05\n")
+    assert "best epoch by label.accuracy: 2 (train / validation / test)" in text
     assert "label.accuracy: 0.9000 / 0.8000 / –" in text
     assert text.endswith("next: headstart predict models/m1 --data FILE --output predictions.csv")
 
@@ -154,13 +156,13 @@ def test_json_keeps_zeros_and_falsehoods_and_drops_the_empty() -> None:
             "evaluate_seconds": 0.0,
             "best": False,
             "learning_rate": 0.0,
-            "rows_per_second": 0.0,
             "data_wait_seconds": 0.0,
             "compute_seconds": 0.0,
             "load_seconds": 0.0,
             "evaluation": 0,
             "epochs": 0.0,
         },
+        "terminal": False,
     }
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import grpc
 import headstart
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from headstart.v1 import export_pb2
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.training_pb2 import DatasetSource
 
@@ -30,6 +32,39 @@ def test_an_upload_is_sent_in_chunks_of_a_mebibyte(server: FakeServer, client: h
     assert server.datasets.contents[dataset.sha256] == table.read_bytes()
     assert server.datasets.chunk_sizes[:2] == [1 << 20, 1 << 20]
     assert server.datasets.headers[0].display_name == "reviews.csv"
+
+
+def test_a_broken_upload_goes_on_from_what_has_arrived(
+    server: FakeServer, client: headstart.Client, table: Path
+) -> None:
+    size = table.stat().st_size
+    server.datasets.drops = 1
+    server.datasets.breaks.extend([1 << 20, 2 << 20])
+    told: list[int] = []
+    dataset = client.upload_dataset(table, on_upload=lambda sent, _: told.append(sent))
+    assert server.datasets.contents[dataset.sha256] == table.read_bytes()
+    assert [header.offset for header in server.datasets.headers] == [0, 0, 1 << 20, 2 << 20]
+    assert len({header.upload_id for header in server.datasets.headers}) == 1
+    assert sum(server.datasets.chunk_sizes) == size, "no byte twice"
+    assert told[-1] == size
+
+
+async def test_an_upload_of_which_the_server_has_less_than_it_said_begins_anew(
+    server: FakeServer, async_client: headstart.AsyncClient, table: Path
+) -> None:
+    server.datasets.breaks.append(1 << 20)
+    server.datasets.promised = 2 << 20
+    dataset = await async_client.upload_dataset(table)
+    assert server.datasets.contents[dataset.sha256] == table.read_bytes()
+    assert [header.offset for header in server.datasets.headers] == [0, 2 << 20, 0]
+
+
+def test_two_uploads_have_two_ids(server: FakeServer, client: headstart.Client, table: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.csv"
+    other.write_bytes(b"a\n1\n")
+    client.upload_dataset(table)
+    client.upload_dataset(other)
+    assert len({header.upload_id for header in server.datasets.headers}) == 2
 
 
 async def test_known_bytes_are_not_sent_again(
@@ -132,10 +167,50 @@ async def test_an_export_without_a_directory_downloads_nothing(
     assert not server.export.downloads
 
 
-def test_a_dropped_export_is_asked_again(server: FakeServer, client: headstart.Client) -> None:
-    server.export.export_drops = 2
-    assert client.export("m1").artifact.name == "artifacts/a1"
-    assert len(server.export.requests) == 3
+def test_a_dropped_export_is_watched_over_any_number_of_drops(server: FakeServer, client: headstart.Client) -> None:
+    server.export.export_drops, server.export.watch_drops = 1, 2
+    stages: list[str] = []
+    assert client.export("m1", on_progress=lambda step: stages.append(step.stage)).artifact.name == "artifacts/a1"
+    assert len(server.export.requests) == 1
+    assert server.export.watched == ["exportJobs/e1"] * 3
+    assert stages == ["load", "check"], "each step once"
+
+
+def test_an_export_that_failed_meanwhile_raises_what_it_failed_of(server: FakeServer, client: headstart.Client) -> None:
+    server.export.export_drops = 1
+    server.export.job.state = export_pb2.ExportJob.STATE_FAILED
+    failure = server.export.job.error
+    failure.code, failure.message = grpc.StatusCode.FAILED_PRECONDITION.value[0], "it differs"
+    failure.details.add().Pack(ErrorInfo(reason="PARITY"))
+    with pytest.raises(headstart.FailedPrecondition, match="it differs") as caught:
+        client.export("m1")
+    assert caught.value.reason == "PARITY"
+
+
+def test_an_export_that_was_cancelled_is_not_asked_for_again(server: FakeServer, client: headstart.Client) -> None:
+    server.export.export_drops = 1
+    server.export.job.state = export_pb2.ExportJob.STATE_CANCELLED
+    with pytest.raises(headstart.HeadstartError, match="exportJobs/e1 was cancelled"):
+        client.export("m1")
+    assert (len(server.export.requests), len(server.export.watched)) == (1, 1)
+
+
+def test_export_jobs_are_created_listed_watched_and_cancelled(server: FakeServer, client: headstart.Client) -> None:
+    server.export.watch_drops = 1
+    assert client.export_jobs.create("m1").name == "exportJobs/e1"
+    assert [job.name for job in client.export_jobs.list("m1")] == ["exportJobs/e1"]
+    assert list(client.export_jobs.list("m2")) == []
+    assert client.export_jobs.get("e1").artifact == "artifacts/a1"
+    states = [job.state for job in client.export_jobs.watch("e1")]
+    assert states == [export_pb2.ExportJob.STATE_RUNNING, export_pb2.ExportJob.STATE_SUCCEEDED], "each change once"
+    assert client.export_jobs.cancel("exportJobs/e1").state == export_pb2.ExportJob.STATE_CANCELLED
+
+
+async def test_export_jobs_are_for_asyncio_too(async_client: headstart.AsyncClient) -> None:
+    assert (await async_client.export_jobs.create("m1")).name == "exportJobs/e1"
+    assert [job.name async for job in async_client.export_jobs.list()] == ["exportJobs/e1"]
+    assert [job.state async for job in async_client.export_jobs.watch("e1")][-1] == export_pb2.ExportJob.STATE_SUCCEEDED
+    assert (await async_client.export_jobs.cancel("e1")).name == (await async_client.export_jobs.get("e1")).name
 
 
 def test_an_unknown_format_is_refused_before_any_call(server: FakeServer, client: headstart.Client) -> None:

@@ -15,6 +15,7 @@ from headstart.cli.prediction_rows import PredictionRows
 from headstart.files.row_files import read_batches
 from headstart.v1.table_pb2 import Table
 from headstart.values import image_bytes
+from headstart.values.predictions import Predictions
 
 from tests.support.arrow import read_ipc, write_arrow
 from tests.support.command_line import Run
@@ -132,7 +133,7 @@ def test_a_row_of_the_table_is_named_as_it_is_while_the_server_refuses_another(
     rows = PredictionRows(photos / "rows.csv", client.models.get("m1"), 3)
     with pytest.raises(headstart.InvalidArgument, match="row 10") as raised:
         list(rows.batches())
-    rows.answered()
+    rows.answered(Predictions({}, "models/m1", 0))
     assert rows.named(headstart.InvalidArgument("row 2: is no image")).message == "row 5: is no image"
     assert rows.named(raised.value) is raised.value
 

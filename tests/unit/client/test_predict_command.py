@@ -99,6 +99,33 @@ def test_predicting_with_an_unknown_model_is_three(run: Run, rows: Path) -> None
     assert run("predict", "none", "--data", rows, "--json").code == 3
 
 
+def test_rows_that_cannot_be_read_are_left_out_on_request_and_told(
+    run: Run, tmp_path: Path, server: FakeServer
+) -> None:
+    data, output = tmp_path / "rows.csv", tmp_path / "out.csv"
+    data.write_text("review\n" + "\n".join(["a", "bad", "ab", "abc", "bad", "b", "bad"]) + "\n")
+    done = run("predict", "m1", "--data", data, "--output", output, "--skip-bad-rows", "--json")
+    assert done.lines == [{"model": "models/m1", "rows": 4, "rows_found": 4, "rows_left_out": 3, "output": str(output)}]
+    with output.open(newline="") as file:
+        found = [(row["row"], row["length_prediction"]) for row in csv.DictReader(file)]
+    assert found == [("1", "1"), ("3", "2"), ("4", "3"), ("6", "1")]
+    assert [line for line in done.err.splitlines() if line.startswith("left out")] == [
+        f"left out: table: column 'review', row {row}: is bad" for row in (2, 5, 7)
+    ]
+    assert (
+        "4 rows predicted (4 found in the store), 3 left out"
+        in run("predict", "m1", "--data", data, "--output", output, "--skip-bad-rows").out
+    )
+
+
+def test_a_file_of_bad_rows_only_leaves_no_output(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("review\nbad\nbad\n")
+    done = run("predict", "m1", "--data", tmp_path / "rows.csv", "--output", tmp_path / "out.csv", "--skip-bad-rows")
+    assert done.code == 2
+    assert "holds no rows that can be read, of 2" in done.err
+    assert not (tmp_path / "out.csv").exists()
+
+
 def test_export_writes_the_files_and_tells_where(run: Run, tmp_path: Path, server: FakeServer) -> None:
     done = run("export", "m1", "--format", "torchscript", "--output", tmp_path / "out", "--head-only", "--json")
     (artifact,) = done.lines

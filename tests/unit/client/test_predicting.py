@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import grpc
 import headstart
 import pytest
 
@@ -42,7 +43,8 @@ def test_columns_are_named_by_feature_and_class(client: headstart.Client) -> Non
 def test_probabilities_may_be_left_out(server: FakeServer, client: headstart.Client) -> None:
     predictions = client.predict("m1", [{"review": "abc"}], probabilities=False, embedding_reuse="any")
     assert not predictions["label"].probabilities
-    assert server.prediction.requests[0].HasField("probabilities")
+    client.predict("m1", [{"review": "abc"}])
+    assert [request.probabilities for request in server.prediction.requests] == [False, True]
 
 
 def test_an_unknown_reuse_is_refused_by_name(client: headstart.Client) -> None:
@@ -101,6 +103,38 @@ def test_a_bad_batch_in_a_stream_is_the_servers_to_name(client: headstart.Client
     assert raised.value.violations[0].field == "table.columns"
 
 
+def test_errors_may_be_had_in_their_place_and_the_stream_goes_on(client: headstart.Client) -> None:
+    batches = [{"review": ["a"]}, {"text": ["b"]}, {"review": ["no image"]}, {"review": ["abc", "d"]}]
+    first, missing, bad, last = client.predict_stream("m1", batches, errors="return")
+    assert (first["length"].values, last["length"].values) == ([1.0], [3.0, 1.0])
+    assert isinstance(missing.error, headstart.InvalidArgument)
+    assert (missing.error.reason, missing.error.violations[0].field) == ("MISSING_COLUMN", "table.columns")
+    assert (missing.model, missing.row_count, missing.columns()) == ("models/m1", 0, {})
+    with pytest.raises(headstart.InvalidArgument, match="row 1: is no image"):
+        bad["length"]
+    assert first.error is last.error is None
+
+
+async def test_errors_have_their_place_in_asyncio_too(async_client: headstart.AsyncClient) -> None:
+    batches = [{"text": ["b"]}, {"review": ["a"]}]
+    found = [answer async for answer in async_client.predict_stream("m1", batches, errors="return")]
+    assert [answer.error is None for answer in found] == [False, True]
+
+
+def test_what_to_do_with_errors_is_named_where_it_is_unknown(client: headstart.Client) -> None:
+    with pytest.raises(headstart.InvalidArgument, match="'ignore' is unknown; use one of raise, return"):
+        list(client.predict_stream("m1", batches(), errors="ignore"))
+
+
+def test_bad_rows_may_be_left_out(server: FakeServer, client: headstart.Client) -> None:
+    sent = [{"review": ["a", "bad", "abc", "bad"]}, {"review": ["ab"]}, {"review": ["bad"]}]
+    mixed, good, none = client.predict_stream("m1", sent, skip_bad_rows=True)
+    assert mixed["length"].values == [1.0, 3.0]
+    assert (mixed.row_count, mixed.rows_read, list(mixed.row_errors)) == (2, 4, [1, 3])
+    assert (mixed.row_errors[3].reason, mixed.row_errors[3].code) == ("BAD_CELL", grpc.StatusCode.INVALID_ARGUMENT)
+    assert (good["length"].values, good.row_errors, none.rows_read) == ([2.0], {}, 1)
+
+
 async def test_a_bad_batch_keeps_its_status_while_others_are_under_way(async_client: headstart.AsyncClient) -> None:
     large = {"review": ["x" * 10_000] * 100}
     for _ in range(10):
@@ -151,3 +185,23 @@ async def test_embeddings_are_rows_and_one_flat_buffer(async_client: headstart.A
 
 def test_a_column_of_a_table_can_be_embedded(client: headstart.Client) -> None:
     assert list(client.embed({"name": "review", "type": "text"}, {"review": ["a"], "label": ["x"]})) == [[1.0, 1.0]]
+
+
+def test_a_stream_embeds_batch_by_batch(server: FakeServer, client: headstart.Client) -> None:
+    feature = {"name": "review", "type": "text"}
+    batches = [["a b", "c"], {"review": ["abc"], "label": ["x"]}, {"label": ["x"]}, ["d"]]
+    answers = list(client.embed_stream(feature, batches, errors="return"))
+    assert [list(answer) for answer in answers] == [[[3.0, 2.0], [1.0, 1.0]], [[3.0, 1.0]], [], [[1.0, 1.0]]]
+    assert [answer.error is None for answer in answers] == [True, True, False, True]
+    with pytest.raises(headstart.InvalidArgument, match="column that is missing"):
+        list(client.embed_stream(feature, batches))
+
+
+async def test_a_stream_of_asyncio_embeds_what_an_async_iterable_gives(async_client: headstart.AsyncClient) -> None:
+    found = [list(answer) async for answer in async_client.embed_stream({"name": "review", "type": "text"}, lists())]
+    assert found == [[[1.0, 1.0]], [[2.0, 1.0]]]
+
+
+async def lists() -> AsyncIterator[list[str]]:
+    yield ["a"]
+    yield ["ab"]

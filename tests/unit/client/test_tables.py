@@ -9,25 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from headstart import InvalidArgument
 from headstart.files import arrow_files
 from headstart.v1.table_pb2 import Column, Table
 from headstart.values.column import column_of
-from headstart.values.table import row_count, table_of
+from headstart.values.table import cells_of, row_count, table_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 EXACT_INTEGERS = st.integers(-(2**53), 2**53)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+FLOATS32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
 
 
 def values_of(column: Column) -> list[Any]:
     """Read a column as a server would."""
     kind = column.WhichOneof("values")
     assert kind is not None
-    values = list(getattr(column, kind).values)
+    values = list(cells_of(column))
     nulls: Sequence[bool] = column.nulls or [False] * len(values)
     return [None if null else value for null, value in zip(nulls, values, strict=True)]
 
@@ -61,7 +63,25 @@ def test_mixed_values_arrive_in_full_as_numbers_or_text(values: list[Any]) -> No
         ([b"a", bytearray(b"b"), None], "bytes"),
         ([True, 1], "strings"),
         ([1, "a"], "strings"),
-        ([2**53 + 1, 1], "strings"),
+        ([2**53 + 1, 1, None], "int64s"),
+        ([2**63 - 1, -(2**63)], "int64s"),
+        ([2**63, 1], "strings"),
+        ([2**53 + 1, 0.5], "strings"),
+        (list(np.array([0.1, 2], np.float32)), "floats"),
+        ([np.float32(0.1), 0.1], "doubles"),
+        (list(np.array([1, 2], np.int64)), "int64s"),
+        ([["a"], {"b", "c"}, [], None], "string_lists"),
+        ([["a"], "b"], "strings"),
+        ([[1.5, 2], (3, 4), None], "vectors"),
+        (list(np.ones((2, 3), np.float64)), "vectors"),
+        ([[1.5], [2, 3]], "string_lists"),
+        ([[1.5, math.nan]], "string_lists"),
+        ([[1e39]], "string_lists"),
+        ([[10**400]], "string_lists"),
+        ([[2**24 + 1]], "string_lists"),
+        ([[True]], "string_lists"),
+        ([{1, 2}], "string_lists"),
+        ([[], []], "string_lists"),
         ([None, None], "strings"),
         ([], "strings"),
         ([datetime.date(2026, 1, 2)], "strings"),
@@ -71,8 +91,31 @@ def test_a_column_takes_the_type_that_holds_every_value(values: list[Any], kind:
     assert column_of("c", values).WhichOneof("values") == kind
 
 
-def test_large_integers_keep_every_digit() -> None:
-    assert values_of(column_of("id", [2**53 + 1, 7])) == ["9007199254740993", "7"]
+@given(st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))).filter(any))
+def test_large_integers_keep_every_digit(values: list[int | None]) -> None:
+    assert values_of(column_of("id", values)) == values
+
+
+@given(
+    st.integers(1, 5).flatmap(lambda width: st.lists(st.lists(FLOATS32, min_size=width, max_size=width), min_size=1))
+)
+def test_lists_of_equally_many_numbers_travel_as_vectors(rows: list[list[float]]) -> None:
+    for values in (rows, [tuple(row) for row in rows], list(np.array(rows)), list(np.array(rows, np.float32))):
+        column = column_of("v", values)
+        assert column.vectors.width == len(rows[0])
+        assert values_of(column) == rows
+
+
+def test_a_vector_that_is_missing_is_flagged_and_filled() -> None:
+    column = column_of("v", [None, [1, 2], None])
+    assert (list(column.vectors.values), list(column.nulls)) == ([0, 0, 1, 2, 0, 0], [True, False, True])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_100_vectors_of_768_numbers_take_4_bytes_each(kind: Any) -> None:
+    table = table_of({"v": np.random.default_rng(0).normal(size=(100, 768)).astype(kind)})
+    assert 4 * 100 * 768 < table.ByteSize() < 4 * 100 * 768 + 64
+    assert row_count(table) == 100
 
 
 def test_nan_and_pandas_missing_values_are_nulls() -> None:
@@ -85,11 +128,20 @@ def test_no_null_mask_is_sent_where_nothing_is_missing() -> None:
     assert not column_of("c", ["a"]).nulls
 
 
-def test_lists_travel_with_a_mark_behind_every_item() -> None:
+def test_lists_travel_as_lists_of_texts() -> None:
     assert values_of(column_of("tags", [["b", "new york"], {"d", "c"}, [1.5, 2], [], ["a", None]])) == [
+        ["b", "new york"],
+        ["c", "d"],
+        ["1.5", "2"],
+        [],
+        ["a", ""],
+    ]
+
+
+def test_lists_among_texts_travel_with_a_mark_behind_every_item() -> None:
+    assert values_of(column_of("tags", ["x", ["b", "new york"], [], ["a", None]])) == [
+        "x",
         "b\x1fnew york\x1f",
-        "c\x1fd\x1f",
-        "1.5\x1f2\x1f",
         "\x1f",
         "a\x1f\x1f",
     ]
@@ -108,6 +160,9 @@ def test_other_values_travel_in_textual_form() -> None:
         ([b"a", "b"], "row 1: str 'b' among bytes"),
         (["a", "\ud800"], "row 1: text that UTF-8 cannot hold"),
         (["a", ["b", ["c"]]], "row 1: a list holds list"),
+        ([["a"], ["x\x1fy"]], r"row 1: item 'x\\x1fy' holds the character"),
+        ([["a"], [b"y"]], "row 1: a list holds bytes"),
+        ([["a"], ["\ud800"]], "row 1: text that UTF-8 cannot hold"),
         (["a", ["x\x1fy"]], r"row 1: item 'x\\x1fy' holds the character"),
     ],
 )
@@ -153,7 +208,7 @@ class Scalar:
 
 def test_data_frames_and_numpy_values_are_taken_without_their_libraries() -> None:
     assert values_of(table_of(Frame()).columns[0]) == [1.0, 2.0]
-    assert values_of(column_of("v", [Scalar([1.0, 2.0]), Scalar([3.0, 4.0])])) == ["1\x1f2\x1f", "3\x1f4\x1f"]
+    assert values_of(column_of("v", [Scalar([1.0, 2.0]), Scalar([3.0, 4.0])])) == [[1, 2], [3, 4]]
     assert values_of(column_of("n", [Scalar(1), Scalar(2.5)])) == [1, 2.5]
 
 
@@ -210,7 +265,7 @@ def test_a_frame_of_polars_is_sent_as_its_columns() -> None:
     assert [values_of(column) for column in table.columns] == [
         ["a", None],
         [1.5, None],
-        ["x\x1fy\x1f", "\x1f"],
+        [["x", "y"], []],
         [0.1, 2.0],
     ]
 

@@ -14,7 +14,9 @@ TWINS: list[tuple[type[Any], type[Any]]] = [
     (collection.Listing, async_collection.AsyncListing),
     (collection.Collection, async_collection.AsyncCollection),
     (collection.Jobs, async_collection.AsyncJobs),
+    (collection.Models, async_collection.AsyncModels),
     (collection.Artifacts, async_collection.AsyncArtifacts),
+    (collection.ExportJobs, async_collection.AsyncExportJobs),
     (train_run.TrainRun, async_train_run.AsyncTrainRun),
 ]
 

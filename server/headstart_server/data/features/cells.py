@@ -8,13 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import BadCellError, InvalidInputError, Violation, invalid
 from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a")
 """What stands for a missing number, in lower case."""
 _MISSING_NUMBERS = pa.array(MISSING_WORDS, pa.large_string())
+BadCells = dict[int, InvalidInputError]
+"""What is wrong with rows that cannot be read, by their number from 0: of each row the first cell that is bad."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,11 @@ class Where:
     column: str
     locate: Callable[[int], str]
 
-    def error(self, row: int, message: str, reason: str = Reason.BAD_CELL) -> InvalidInputError:
+    def error(self, row: int, message: str, reason: str = Reason.BAD_CELL) -> BadCellError:
         """An error about one cell; `row` counts from 0."""
-        return invalid(self.field, f"column {self.column!r}, {self.locate(row)}: {message}", reason=reason)
+        return BadCellError(
+            Violation(self.field, f"column {self.column!r}, {self.locate(row)}: {message}"), reason=reason
+        )
 
     def column_error(self, message: str, reason: str = Reason.BAD_COLUMN) -> InvalidInputError:
         """An error about the whole column."""

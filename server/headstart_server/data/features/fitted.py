@@ -91,6 +91,22 @@ class FittedFeature:
             case _:
                 return []
 
+    @property
+    def width(self) -> int:
+        """Numbers in a vector; 0 for other types."""
+        return self.statistics.size if isinstance(self.statistics, VectorStatistics) else 0
+
+    @property
+    def optional(self) -> bool:
+        """Whether a table may lack the column of an input, as if all its cells were missing: where the spec says that
+        they are filled, and with what."""
+        preprocessing = self.spec.preprocessing
+        if self.output:
+            return False
+        if self.spec.type == "image" and preprocessing.bad_image_policy == "default":
+            return True
+        return preprocessing.missing_value_strategy not in (None, "drop_row", "fail")
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for bundles and artifacts."""
         spec = {key: value for key, value in self.spec.model_dump(exclude_none=True).items() if value not in ({}, [])}

@@ -16,6 +16,8 @@ from headstart_server.spec.model import PreprocessingSpec
 _AROUND = "[]() \t\r\n"
 """What may stand around the numbers of a cell: brackets and white space, but no separator of a list."""
 
+_NOT_FINITE = "holds numbers that are not finite; correct them"
+
 
 @dataclass(frozen=True)
 class VectorStatistics:
@@ -43,11 +45,32 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
 
 def transform(values: pa.Array, statistics: VectorStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:
     """Cells as float32 [n, size]; a missing cell is zeros."""
+    if pa.types.is_fixed_size_list(values.type):
+        return _of_lists(values, statistics.size, where, start)
     vectors = np.zeros((len(values), statistics.size), np.float32)
     for row, text in enumerate(as_strings(values).to_pylist()):
         if text and text != LIST_SEPARATOR:
             vectors[row] = _parse(text, statistics.size, start + row, statistics.separator, where)
     return vectors
+
+
+def _of_lists(values: pa.Array, size: int, where: Where, start: int) -> npt.NDArray[np.float32]:
+    """Cells that are lists of float32 numbers already, all of one length."""
+    given, present = values.type.list_size, np.flatnonzero(~missing(values))
+    vectors = np.zeros((len(values), size), np.float32)
+    if len(present) and given != size:
+        raise where.error(start + int(present[0]), _wrong_length(given, size))
+    found = values.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, given)
+    unusable = ~np.isfinite(found).all(1)
+    if unusable.any():
+        row = int(np.argmax(unusable))
+        raise where.error(start + int(present[row]), f"{found[row].tolist()!s:.80} {_NOT_FINITE}")
+    vectors[present] = found
+    return vectors
+
+
+def _wrong_length(given: int, expected: int) -> str:
+    return f"holds {given} numbers, expected {expected}; give every row {expected}"
 
 
 def _parse(text: str, size: int | None, row: int, separator: str | None, where: Where) -> npt.NDArray[np.float32]:
@@ -60,7 +83,7 @@ def _parse(text: str, size: int | None, row: int, separator: str | None, where: 
     except ValueError:
         raise where.error(row, f"{shown(text)} is not a list of numbers; separate them by spaces or commas") from None
     if size is not None and len(vector) != size:
-        raise where.error(row, f"holds {len(vector)} numbers, expected {size}; give every row {size}")
+        raise where.error(row, _wrong_length(len(vector), size))
     if not np.isfinite(vector).all():
-        raise where.error(row, f"{shown(text)} holds numbers that are not finite; correct them")
+        raise where.error(row, f"{shown(text)} {_NOT_FINITE}")
     return vector

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from headstart_server.core.errors import DataLossError, HeadstartError, NotFoundError, invalid
-from headstart_server.core.names import id_of, name_of
+from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal
 from headstart_server.core.versions import version_of
+from headstart_server.data.features.cells import BadCells
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
 from headstart_server.rpc.inference.failures import ENDS_STREAM, failed_answer, of_request
@@ -20,7 +21,8 @@ from headstart_server.rpc.inference.parameters import check_parameters, ignored,
 from headstart_server.rpc.inference.signature import VERSION, config_message, metadata_message
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.ordered import answered_in_order
-from headstart_server.service.models import ModelService
+from headstart_server.service.model_names import ModelNames
+from headstart_server.service.models import ModelService, Signature
 from headstart_server.service.prediction import PredictionService, PredictOrder
 from headstart_server.serving.predictor import Predictor
 
@@ -32,8 +34,10 @@ _FEW_ROWS, _FEW_BYTES = 16, 16 << 10
 class InferenceServicer:
     """Parses, calls the use cases, converts. `ready` says whether the server takes requests."""
 
-    def __init__(self, models: ModelService, predictions: PredictionService, ready: Callable[[], bool]) -> None:
-        self._models, self._predictions, self._ready = models, predictions, ready
+    def __init__(
+        self, models: ModelService, predictions: PredictionService, names: ModelNames, ready: Callable[[], bool]
+    ) -> None:
+        self._models, self._predictions, self._names, self._ready = models, predictions, names, ready
 
     async def ServerLive(self, request: pb.ServerLiveRequest, context: Any) -> pb.ServerLiveResponse:  # noqa: N802
         """Answers."""
@@ -46,7 +50,7 @@ class InferenceServicer:
     async def ModelReady(self, request: pb.ModelReadyRequest, context: Any) -> pb.ModelReadyResponse:  # noqa: N802
         """Says whether a model can be used."""
         try:
-            await self._models.signature(caller_of(context), _model_id(request.name, request.version, "name"))
+            await self._signature(request, caller_of(context))
         except DataLossError:
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
@@ -59,14 +63,12 @@ class InferenceServicer:
 
     async def ModelMetadata(self, request: pb.ModelMetadataRequest, context: Any) -> pb.ModelMetadataResponse:  # noqa: N802
         """Describes a model's tensors."""
-        identifier = _model_id(request.name, request.version, "name")
-        signature = await self._models.signature(caller_of(context), identifier)
+        signature = await self._signature(request, caller_of(context))
         return metadata_message(request.name, signature.inputs, signature.outputs)
 
     async def ModelConfig(self, request: pb.ModelConfigRequest, context: Any) -> pb.ModelConfigResponse:  # noqa: N802
         """Describes a model as a configuration does."""
-        identifier = _model_id(request.name, request.version, "name")
-        signature = await self._models.signature(caller_of(context), identifier)
+        signature = await self._signature(request, caller_of(context))
         return pb.ModelConfigResponse(config=config_message(request.name, signature.inputs, signature.outputs))
 
     async def RepositoryIndex(  # noqa: N802
@@ -104,9 +106,16 @@ class InferenceServicer:
             async for response in answers:
                 yield response
 
+    async def _signature(
+        self, request: pb.ModelReadyRequest | pb.ModelMetadataRequest | pb.ModelConfigRequest, caller: Principal
+    ) -> Signature:
+        name = _checked_name(request.name, request.version, "version")
+        return await self._models.signature(caller, await self._names.identifier(caller, name))
+
     async def _infer(self, request: pb.ModelInferRequest, caller: Principal, *, begun: bool) -> pb.ModelInferResponse:
         try:
-            identifier = _model_id(request.model_name, request.model_version, "model_name", "model_version")
+            name = _checked_name(request.model_name, request.model_version, "model_version")
+            identifier = await self._names.identifier(caller, name, "model_name")
             rows, size = announced(request)
             few = rows <= _FEW_ROWS and size <= _FEW_BYTES
             order = PredictOrder(identifier, partial(_read, request), rows, size, reuse_of(request), few, begun)
@@ -122,18 +131,17 @@ class InferenceServicer:
         return response
 
 
-def _read(request: pb.ModelInferRequest, model: Predictor) -> pa.Table:
-    """The rows of a request, whose outputs are looked at as well before anything is computed for them."""
+def _read(request: pb.ModelInferRequest, model: Predictor, _: BadCells | None) -> pa.Table:
+    """The rows of a request, all or none, whose outputs are looked at as well before anything is computed for them."""
     wanted_outputs(request, model.outputs)
     table = input_table(request, model.inputs)
     check_parameters(request)
     return table
 
 
-def _model_id(name: str, version: str, field: str, version_field: str = "version") -> str:
-    """The id of a model; raises InvalidInputError, and NotFoundError for a version that no model has."""
-    identifier = id_of(MODELS, name if "/" in name else name_of(MODELS, name), field)
+def _checked_name(name: str, version: str, field: str) -> str:
+    """The whole name of a model, or of an alias; raises NotFoundError naming `field` for a version that none has."""
     if version not in ("", VERSION):
         message = f"{version[:80]!r} is no version of {name[:200]!r}: models have the version {VERSION!r} alone"
-        raise NotFoundError(message, field=version_field)
-    return identifier
+        raise NotFoundError(message, field=field)
+    return name if "/" in name else name_of(MODELS, name)

@@ -36,7 +36,7 @@ def input_specs(inputs: _Features) -> dict[str, TensorSpec]:
     """The input tensors, by name: one per column, however many features read it."""
     found: dict[str, TensorSpec] = {}
     for feature in inputs:
-        column, optional = feature.spec.source, _fills_missing(feature)
+        column, optional = feature.spec.source, feature.optional
         if column in found:
             optional = optional and found[column].optional
             feature = found[column].feature
@@ -93,10 +93,3 @@ def _shape(feature: FittedFeature) -> tuple[int, ...]:
     if isinstance(feature.statistics, VectorStatistics):
         return _ANY, feature.statistics.size
     return (_ANY,)
-
-
-def _fills_missing(feature: FittedFeature) -> bool:
-    preprocessing = feature.spec.preprocessing
-    if feature.spec.type == "image" and preprocessing.bad_image_policy == "default":
-        return True
-    return preprocessing.missing_value_strategy not in (None, "drop_row", "fail")

@@ -94,7 +94,7 @@ export class RunState {
 
   /** Of short epochs there are many between two reports of steps, and the end of a log may hold none. */
   #progressByEpochs() {
-    const total = Number(this.values.find(({ path }) => path === "trainer.epochs")?.valueJson);
+    const total = Number(this.values.find(({ path }) => path === "trainer.epochs")?.value);
     if (!this.pace || !(total > 0)) return { part: null, left: null };
     const { first, last } = this.pace;
     const each = (last.time - first.time) / 1000 / (last.epochs - first.epochs);
@@ -102,8 +102,8 @@ export class RunState {
   }
 
   #enter(change) {
-    this.state = change.to;
-    this.phases.push({ state: change.to, time: this.time });
+    this.state = change.state;
+    this.phases.push({ state: change.state, time: this.time });
     this.error = change.error ?? null;
   }
 

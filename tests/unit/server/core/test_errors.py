@@ -43,8 +43,9 @@ def test_a_given_reason_replaces_the_default_of_that_error_alone() -> None:
 
 
 def test_every_reason_is_upper_case_and_its_own() -> None:
+    """A kind without one is its parent's, told apart by what it adds: a bad cell by its row, a failure by its trace."""
     kinds: list[type[HeadstartError]] = [HeadstartError, *_subclasses(HeadstartError)]
-    reasons = [kind.reason for kind in kinds]
+    reasons = [kind.reason for kind in kinds if "reason" in vars(kind)]
     assert all(reason == reason.upper() for reason in reasons)
     assert len(set(reasons)) == len(reasons)
 

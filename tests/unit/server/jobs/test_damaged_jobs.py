@@ -10,9 +10,9 @@ from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.events import StateChange
-from headstart_server.jobs.database import JOBS
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.tables import JOBS
 from headstart_server.rpc.jobs import event_message, job_message
 
 from tests.support.fake_workers import job_record
@@ -22,9 +22,9 @@ from tests.support.supervised import Start
 
 SPEC = {"input_features": [{"name": "a", "type": "number"}], "trainer": {"epochs": 3}}
 DAMAGES = [
-    *((column, '{"a') for column in ("spec", "sources", "resolved", "best_epoch", "error", "encode")),
-    *((column, "[7]") for column in ("spec", "sources", "resolved", "best_epoch", "error", "encode")),
-    *((column, "never") for column in ("state", "create_time", "end_time")),
+    *((column, '{"a') for column in ("spec", "sources", "resolved", "best_epoch", "error", "encode", "labels", "step")),
+    *((column, "[7]") for column in ("spec", "sources", "resolved", "best_epoch", "error", "encode", "source_rows")),
+    *((column, "never") for column in ("state", "create_time", "end_time", "deadline")),
     ("spec", '{"inpud_features": []}'),
     ("spec", '{"trainer": {"epochs": "many"}}'),
     ("best_epoch", '{"epoch": 1, "besu": true}'),
@@ -78,6 +78,7 @@ def test_a_damaged_event_is_named(store: JobStore, database: Path, column: str, 
 def test_every_column_of_json_and_time_is_damaged_above() -> None:
     plain = {"identifier", "request_id", "request_digest", "display_name", "model", "last_sequence"}
     plain |= {"tenant", "owner", "lease_until", "attempt", "restarts", "halvings"}
+    plain |= {"description", "creator", "priority", "ttl", "initial_model"}
     same_code = {"update_time", "start_time"}
     assert {column for column, _ in DAMAGES} == {column.name for column in JOBS.columns} - plain - same_code
 

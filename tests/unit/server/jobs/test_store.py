@@ -24,9 +24,9 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
-from headstart_server.jobs.database import JOBS
 from headstart_server.jobs.records import LogEntry
 from headstart_server.jobs.store import JobStore, LostJobError
+from headstart_server.jobs.tables import JOBS
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch
 from sqlalchemy import update
 
@@ -205,8 +205,11 @@ def test_cancelling_twice_is_once_and_too_late_is_refused(store: JobStore) -> No
     first, _ = store.cancel(job.identifier)
     assert store.cancel(job.identifier) == (first, [])
     store.end(job.identifier, State.CANCELLED, attempt=1)
+    assert store.cancel(job.identifier)[0].state is State.CANCELLED
+    failed = created(store, "PREPARING")
+    store.end(failed.identifier, State.FAILED, attempt=1)
     with pytest.raises(FailedPreconditionError, match="has ended"):
-        store.cancel(job.identifier)
+        store.cancel(failed.identifier)
 
 
 def test_a_cancelled_job_that_fails_on_its_way_out_is_cancelled(store: JobStore) -> None:

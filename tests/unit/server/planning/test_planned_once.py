@@ -24,6 +24,7 @@ from headstart_server.service.training import TrainingService
 from headstart_server.spec.model import TrainSpec
 
 from tests.support.envelopes import job_of
+from tests.support.model_names import plain_names
 from tests.support.tenancy import tenants_of
 
 ROWS = 60
@@ -66,7 +67,7 @@ def _columns() -> dict[str, list[Any]]:
 def _training(root: Path, max_plan_bytes: int = 1 << 30) -> TrainingService:
     anybody: Any = AnySupervisor()
     tenants = tenants_of(root, max_plan_bytes=max_plan_bytes)
-    return TrainingService(tenants, anybody, NOTHING, Layout(root), Executors())
+    return TrainingService(tenants, anybody, NOTHING, Layout(root), Executors(), plain_names())
 
 
 def _order() -> TrainOrder:

@@ -25,16 +25,16 @@ class Ticking(training_pb2_grpc.TrainingServiceServicer):
 
     async def WatchTrainJob(  # noqa: N802
         self, request: pb.WatchTrainJobRequest, context: Any
-    ) -> AsyncIterator[pb.TrainJobEvent]:
+    ) -> AsyncIterator[pb.WatchTrainJobResponse]:
         self.watches.append(request.after_sequence)
         for sequence in range(request.after_sequence + 1, _EVENTS + 1):
             await asyncio.sleep(0.05)
-            event = pb.TrainJobEvent(job=request.name, sequence=sequence)
+            event = pb.TrainJobEvent(job=request.name, sequence=sequence, terminal=sequence == _EVENTS)
             if sequence == _EVENTS:
-                event.state_change.to = pb.TrainJob.STATE_SUCCEEDED
+                event.state_change.state = pb.TrainJob.STATE_SUCCEEDED
             else:
                 event.warning.message = str(sequence)
-            yield event
+            yield pb.WatchTrainJobResponse(event=event)
 
     async def GetTrainJob(self, request: pb.GetTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         return pb.TrainJob(name=request.name, state=pb.TrainJob.STATE_SUCCEEDED, last_sequence=_EVENTS)

@@ -46,6 +46,8 @@ class FakeEmbeddings:
     async def embed(self, caller: Principal, order: EmbedOrder) -> Embeddings:
         self.callers.append(caller)
         self.orders.append(order)
+        if order.feature.name == "missing":
+            raise NotFoundError("missing")
         return Embeddings(self.values, 5, SPACE, "bf16")
 
     async def spaces(self, caller: Principal) -> list[SpaceSummary]:
@@ -151,6 +153,48 @@ async def test_an_answer_of_any_size_arrives_whole_and_in_order(
     np.testing.assert_array_equal(np.array(found.embeddings, np.float32).reshape(shape), embeddings.values)
     assert (found.dimension, found.rows_found) == (shape[1], 5)
     assert (found.embedding_space, found.precision) == (f"embeddingSpaces/{SPACE}", "bf16")
+
+
+async def test_a_stream_embeds_one_request_after_the_other_and_goes_on_after_a_bad_one(
+    stub: EmbeddingServiceStub, embeddings: FakeEmbeddings
+) -> None:
+    first, unnamed, gone = request(f"embeddingSpaces/{SPACE}"), request(), request()
+    unnamed.ClearField("feature")
+    gone.feature.name = "missing"
+    asked = [first, unnamed, request(SPACE), gone, unnamed]
+    call = stub.EmbedStream(pb.EmbedStreamRequest(request=each, id=f"r{place}") for place, each in enumerate(asked))
+    answers = [answer async for answer in call]
+    assert [(answer.id, answer.WhichOneof("result")) for answer in answers] == [
+        ("r0", "response"),
+        ("r1", "response"),
+        ("r2", "error"),
+        ("r3", "error"),
+        ("r4", "response"),
+    ]
+    assert [answers[place].error.code for place in (2, 3)] == [3, 5]
+    assert answers[2].error.message.startswith("embedding_space:")
+    assert answers[1].response == await stub.Embed(request())
+    orders = embeddings.orders[:-1]
+    assert [(order.feature.name, order.space, order.begun) for order in orders] == [
+        ("t", SPACE, False),
+        ("t", SPACE, True),
+        ("missing", "", True),
+        ("t", SPACE, True),
+    ]
+
+
+async def test_a_request_of_a_stream_may_name_another_space_of_the_first_ones_feature(
+    stub: EmbeddingServiceStub, embeddings: FakeEmbeddings
+) -> None:
+    other = request(f"embeddingSpaces/{SPACE[::-1]}")
+    other.ClearField("feature")
+    call = stub.EmbedStream(pb.EmbedStreamRequest(request=each) for each in (request(), other, request(kind="image")))
+    assert len([answer async for answer in call]) == 3
+    assert [(order.feature.type, order.space) for order in embeddings.orders] == [
+        ("text", ""),
+        ("text", SPACE[::-1]),
+        ("image", ""),
+    ]
 
 
 async def test_spaces_are_listed_by_last_use_page_by_page_each_once(

@@ -9,9 +9,17 @@ import grpc
 import pytest
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from headstart.v1 import export_pb2, export_pb2_grpc, server_pb2, server_pb2_grpc
+from headstart.v1 import (
+    dataset_pb2_grpc,
+    export_pb2,
+    export_pb2_grpc,
+    prediction_pb2,
+    prediction_pb2_grpc,
+    server_pb2,
+    server_pb2_grpc,
+)
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import NotFoundError
+from headstart_server.core.errors import CancelledError, NotFoundError
 from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.datasets import DatasetServicer
 from headstart_server.rpc.prediction import PredictionServicer
@@ -71,7 +79,7 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, caplog: pytest.LogCaptureFixture) -> None:
     services: dict[str, Any] = {
-        "PredictionService": PredictionServicer(NOBODY),
+        "PredictionService": PredictionServicer(NOBODY, NOBODY),
         "DatasetService": DatasetServicer(NOBODY),
     }
     # A request without fields takes any field for one of a later release.
@@ -115,6 +123,61 @@ async def test_a_caller_who_leaves_a_stream_leaves_no_trace_in_the_log(caplog: p
                 await asyncio.wait_for(service.ended.wait(), 10)
     assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
     assert not [record for record in caplog.records if record.exc_info]
+
+
+class Patient(dataset_pb2_grpc.DatasetServiceServicer, prediction_pb2_grpc.PredictionServiceServicer):
+    """Reads until nobody sends, and answers each request where answers are a stream."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def UploadDataset(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
+        try:
+            async for _ in request_iterator:
+                pass
+            await asyncio.sleep(600)
+        finally:
+            self.ended.set()
+
+    async def PredictStream(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
+        try:
+            async for _ in request_iterator:
+                yield prediction_pb2.PredictStreamResponse()
+            await asyncio.sleep(600)
+        finally:
+            self.ended.set()
+
+
+@pytest.mark.parametrize("done_writing", [False, True])
+@pytest.mark.parametrize("rpc", ["DatasetService/UploadDataset", "PredictionService/PredictStream"])
+async def test_a_caller_who_leaves_a_stream_of_requests_leaves_no_trace_in_the_log(
+    rpc: str, done_writing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = Patient()
+    with structlog.testing.capture_logs() as logs:
+        async with served(DatasetService=service, PredictionService=service) as channel:
+            for _ in range(20):
+                service.ended.clear()
+                call: Any = channel.stream_stream(f"/headstart.v1.{rpc}")()
+                await call.write(b"")
+                if done_writing:
+                    await call.done_writing()
+                await asyncio.sleep(0.005)
+                call.cancel()
+                await asyncio.wait_for(service.ended.wait(), 10)
+    assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_what_was_cancelled_on_request_is_told_with_its_reason() -> None:
+    async with served(ServerService=Failing(CancelledError("exportJobs/e1 was cancelled"))) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await stub_of(server_pb2_grpc.ServerServiceStub, channel).GetServerInfo(server_pb2.GetServerInfoRequest())
+    assert (failed.value.code(), failed.value.details()) == (
+        grpc.StatusCode.CANCELLED,
+        "exportJobs/e1 was cancelled",
+    )
+    assert b"CANCELLED" in dict(failed.value.trailing_metadata() or ())["grpc-status-details-bin"]
 
 
 class Waiting(server_pb2_grpc.ServerServiceServicer):

@@ -22,6 +22,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.core.states import State
 from headstart_server.engines.events import RowCounts, SpecResolved, StateChange
+from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.store import JobStore
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.datasets import DatasetServicer
@@ -30,6 +31,7 @@ from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.training import TrainingServicer
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.exporting import ExportService
+from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import ModelService
 from headstart_server.service.training import TrainingService
 
@@ -49,12 +51,12 @@ def jobs(tmp_path: Path) -> JobStore:
 
 @pytest.fixture
 async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Channel]:
-    tenants, executors = tenants_of(tmp_path), Executors()
+    tenants, executors, names = tenants_of(tmp_path), Executors(), ModelNames.of(jobs, Executors())
     async with served(
-        TrainingService=TrainingServicer(TrainingService(tenants, NOBODY, jobs, Layout(tmp_path), executors)),
+        TrainingService=TrainingServicer(TrainingService(tenants, NOBODY, jobs, Layout(tmp_path), executors, names)),
         DatasetService=DatasetServicer(DatasetService(tenants, jobs, executors)),
-        ModelService=ModelServicer(ModelService(tenants, NOBODY, executors)),
-        ExportService=ExportServicer(ExportService(NOBODY, tenants, executors)),
+        ModelService=ModelServicer(ModelService(tenants, NOBODY, executors, names), names),
+        ExportService=ExportServicer(ExportService(NOBODY, ExportStore(jobs.database), tenants, executors), names),
     ) as opened:
         yield opened
     jobs.close()
@@ -79,6 +81,7 @@ async def test_made_up_page_tokens_are_refused_by_every_list(channel: grpc.aio.C
         (stub_of(dataset_pb2_grpc.DatasetServiceStub, channel).ListDatasets, dataset_pb2.ListDatasetsRequest),
         (stub_of(model_pb2_grpc.ModelServiceStub, channel).ListModels, model_pb2.ListModelsRequest),
         (stub_of(export_pb2_grpc.ExportServiceStub, channel).ListArtifacts, export_pb2.ListArtifactsRequest),
+        (stub_of(export_pb2_grpc.ExportServiceStub, channel).ListExportJobs, export_pb2.ListExportJobsRequest),
     ]
     for call, request in lists:
         assert (await refused(call(request(page_token=token)))).startswith("page_token: ")
@@ -107,8 +110,9 @@ async def test_lists_tell_what_was_resolved_where_it_is_asked_for(channel: grpc.
     ]
     assert full == await stub.GetTrainJob(training_pb2.GetTrainJobRequest(name=full.name))
     assert [item.path for item in full.resolved_values] == ["trainer.epochs"]
-    full.ClearField("resolved_values")
-    full.ClearField("resolved_spec")
+    for field in ("spec", "resolved_values", "resolved_spec"):
+        assert full.HasField(field) if field != "resolved_values" else full.resolved_values
+        full.ClearField(field)
     assert basic == plain == full
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.rpc.messages import check_name, page, page_start, page_token
+from headstart_server.rpc.messages import check_length, page, page_start, page_token
 
 ITEMS = [f"{number:03}" for number in reversed(range(25))]
 
@@ -53,7 +53,7 @@ def test_a_negative_page_is_refused_by_name() -> None:
 
 
 def test_a_name_is_refused_one_character_above_its_limit() -> None:
-    check_name("display_name", "x" * 128, 128)
+    check_length("display_name", "x" * 128, 128)
     with pytest.raises(InvalidInputError, match="is 129 characters long; use at most 128") as refused:
-        check_name("display_name", "x" * 129, 128)
+        check_length("display_name", "x" * 129, 128)
     assert refused.value.field == "display_name"

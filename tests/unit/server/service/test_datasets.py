@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import OverloadedError, QuotaError
+from headstart_server.core.errors import NotFoundError, OverloadedError, QuotaError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import ANONYMOUS
 from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
-from headstart_server.data.uploads import Uploads
+from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.service.datasets import MOST_UPLOADS, DatasetService, UploadHeader
 from headstart_server.storage.folders import SharedFolders
 
@@ -89,3 +90,68 @@ async def test_only_so_many_files_are_received_at_a_time(tmp_path: Path) -> None
     go_on.set()
     assert len(await asyncio.gather(*running)) == MOST_UPLOADS
     await service.upload(ANONYMOUS, HEADER, sent(rows(100)))
+
+
+async def test_known_bytes_in_another_format_are_read_and_are_another_data_set(tmp_path: Path) -> None:
+    service, data = service_of(tmp_path), b"a,b\n1,2\n"
+    digest = hashlib.sha256(data).hexdigest()
+    first = await service.upload(ANONYMOUS, UploadHeader("rows.csv", "", digest), sent(data))
+    other = await service.upload(ANONYMOUS, UploadHeader("rows.csv", "tsv", digest), sent(data))
+    again = await service.upload(ANONYMOUS, UploadHeader("rows.tsv", "", digest), sent())
+    assert (first.format, first.columns) == ("csv", ["a", "b"])
+    assert (other.format, other.columns) == ("tsv", ["a,b"])
+    assert again == other != first
+
+
+async def broken(service: DatasetService, data: bytes, upload_id: str = "u", offset: int = 0) -> None:
+    """An upload whose caller goes once some bytes have arrived."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await service.upload(ANONYMOUS, UploadHeader("rows.csv", "", "", upload_id, offset), chunks())
+
+
+async def test_a_broken_upload_is_gone_on_with_and_forgotten_once_its_bytes_are_known(tmp_path: Path) -> None:
+    service, data = service_of(tmp_path), rows(30)
+    digest = hashlib.sha256(data).hexdigest()
+    await broken(service, data[:20])
+    assert (await service.broken_upload(ANONYMOUS, "u")).size == 20
+    header = UploadHeader("rows.csv", "", digest, "u", 20)
+    found = await service.upload(ANONYMOUS, header, sent(data[20:]))
+    assert (found.sha256, found.row_count) == (digest, 30)
+    await broken(service, data[:20], "v")
+    assert await service.upload(ANONYMOUS, UploadHeader("rows.csv", "", digest, "v", 20), sent()) == found
+    for upload_id in ("u", "v"):
+        with pytest.raises(NotFoundError):
+            await service.broken_upload(ANONYMOUS, upload_id)
+
+
+async def test_what_is_kept_of_broken_uploads_counts_for_the_quota(tmp_path: Path) -> None:
+    service = service_of(tmp_path, dataset_bytes=100)
+    await broken(service, rows(30))
+    with pytest.raises(QuotaError, match="quota dataset_bytes of your tenant is 100"):
+        await service.upload(ANONYMOUS, HEADER, sent(rows(25)))
+    with pytest.raises(QuotaError):
+        await service.upload(ANONYMOUS, UploadHeader("rows.csv", "", "", "u", 62), sent(rows(25)))
+    with pytest.raises(NotFoundError):  # what is refused is not kept
+        await service.broken_upload(ANONYMOUS, "u")
+
+
+async def test_an_upload_that_was_published_meanwhile_is_found_in_place_of_its_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, data = service_of(tmp_path), rows(30)
+    header = UploadHeader("rows.csv", "", hashlib.sha256(data).hexdigest(), "u", 10)
+    first = await service.upload(ANONYMOUS, HEADER, sent(data))
+    known, asked = service._known, []
+
+    async def late(*given: Any) -> Dataset | None:
+        asked.append(given)
+        return await known(*given) if len(asked) > 1 else None
+
+    monkeypatch.setattr(service, "_known", late)
+    assert await service.upload(ANONYMOUS, header, sent()) == first
+    assert len(asked) == 2

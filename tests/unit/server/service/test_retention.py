@@ -41,6 +41,14 @@ class FakeJobs:
     """A job store with jobs of these states and times."""
 
     jobs: list[tuple[State, float]] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
+    """Ids of those that ended longer ago than they are kept."""
+
+    def expired(self) -> list[str]:
+        return self.over
+
+    def delete(self, identifier: str) -> None:
+        self.over.remove(identifier)
 
     def earliest(self, states: Sequence[State]) -> datetime | None:
         times = [time for state, time in self.jobs if state in states]
@@ -52,6 +60,17 @@ class FakeJobs:
         return _job(State.SUCCEEDED, 0.0)
 
 
+@dataclass
+class FakeExports:
+    """Notes before when ended exports are removed."""
+
+    expired: list[datetime] = field(default_factory=list)
+
+    def expire(self, before: datetime) -> int:
+        self.expired.append(before)
+        return 0
+
+
 def _job(state: State, seconds: float) -> JobRecord:
     moment = datetime.fromtimestamp(seconds, UTC)
     return JobRecord("j", "", "", "", state, moment, moment, {}, [])
@@ -60,7 +79,17 @@ def _job(state: State, seconds: float) -> JobRecord:
 def _retention(root: Path, *jobs: tuple[State, float], **settings: Any) -> Retention:
     layout = Layout(root)
     known: Any = FakeJobs(list(jobs))
-    return Retention(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), known)
+    return Retention(Storage(layout), Settings(**settings), EmbeddingStore(layout.embeddings), known, FakeExports())
+
+
+def test_a_job_goes_with_its_files_at_the_end_of_its_time_to_live(tmp_path: Path) -> None:
+    retention, kept, gone = _retention(tmp_path), Layout(tmp_path).job("kept"), Layout(tmp_path).job("gone")
+    for folder in (kept, gone):
+        (folder / "checkpoints").mkdir(parents=True)
+    jobs: Any = retention._jobs
+    jobs.over = ["gone"]
+    retention.tend()
+    assert (jobs.over, kept.exists(), gone.exists()) == ([], True, False)
 
 
 def _file(path: Path, used: float, size: int = 10) -> Path:
@@ -272,3 +301,25 @@ def test_a_mounted_storage_loses_what_killed_writers_left(tmp_path: Path) -> Non
     new = _file(tmp_path / "shared" / "embeddings" / ".s.1.tmp", NOW - DAY / 2)
     assert Storage(Layout(tmp_path / "own"), str(tmp_path / "shared")).tidy(NOW) == 1
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_exports_that_ended_are_kept_for_a_day(tmp_path: Path) -> None:
+    retention = _retention(tmp_path)
+    retention._exports = exports = FakeExports()
+    retention.tend()
+    (before,) = exports.expired
+    assert 0 <= (datetime.now(UTC) - before).total_seconds() - DAY < 60
+
+
+def test_broken_uploads_are_kept_for_a_day_whatever_runs(tmp_path: Path) -> None:
+    uploads = Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", 1_000)
+    old, new = (
+        _file(tmp_path / "datasets" / f".{name}.part", NOW - days * DAY) for name, days in (("a", 1.1), ("b", 0.9))
+    )
+    running = (State.TRAINING, NOW - 9 * DAY)
+    with uploads.receive("a.csv", "", "", "living") as upload:
+        upload.write(b"a")
+        living = next(path for path in (tmp_path / "datasets").iterdir() if path not in (old, new))
+        os.utime(living, (NOW - 2 * DAY, NOW - 2 * DAY))
+        _retention(tmp_path, running).prune_caches(NOW)
+        assert (old.exists(), new.exists(), living.exists()) == (False, True, True)

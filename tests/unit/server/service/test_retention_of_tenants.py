@@ -68,15 +68,21 @@ def test_caches_and_what_killed_processes_left_go_whosever_they_are(tmp_path: Pa
 def test_small_shards_of_every_tenant_are_merged(tmp_path: Path) -> None:
     stores(tmp_path, 16)
     jobs: Any = _NoJobs()
-    Retention(Storage(Layout(tmp_path)), Settings(), tenants_of(tmp_path), jobs).tend()
+    Retention(Storage(Layout(tmp_path)), Settings(), tenants_of(tmp_path), jobs, jobs).tend()
     assert [len(shards_below(Layout(tmp_path, tenant).embeddings)) for tenant in TENANTS] == [1, 1, 1]
 
 
 class _NoJobs:
-    """A job store without jobs."""
+    """A store without jobs, of trainings or of exports."""
 
     def earliest(self, states: Any) -> None:
         return None
+
+    def expire(self, before: Any) -> int:
+        return 0
+
+    def expired(self) -> list[str]:
+        return []
 
 
 @pytest.mark.parametrize("tenant", TENANTS)

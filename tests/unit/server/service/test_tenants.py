@@ -28,6 +28,7 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.service.admission import DataPath, TrainOrder
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
+from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import ModelService
 from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
@@ -99,11 +100,13 @@ async def test_a_page_of_models_reads_no_others(
         return described(registry, name)
 
     monkeypatch.setattr(ModelRegistry, "_described", noted)
-    service = ModelService(tenants_of(tmp_path), NOBODY, Executors())
-    pages = [await service.newest(Principal("a"), 2, before) for before in ("", "m3")]
-    assert [[bundle.folder.name for bundle in page] for page in pages] == [["m4", "m3"], ["m2", "m1"]]
+    jobs = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    service = ModelService(tenants_of(tmp_path), NOBODY, Executors(), ModelNames.of(jobs, Executors()))
+    pages = [await service.listed(Principal("a"), 2, before, None) for before in ("", "m3")]
+    assert [[model.bundle.folder.name for model in page] for page in pages] == [["m4", "m3"], ["m2", "m1"]]
     assert read == ["m4", "m3", "m2", "m1"]
-    assert await service.newest(Principal("b"), 2, "") == []
+    assert await service.listed(Principal("b"), 2, "", None) == []
+    jobs.close()
 
 
 async def test_whether_another_tenants_data_set_is_in_use_is_not_told(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from headstart_server.service.training import TrainingService
 from headstart_server.spec.model import TrainSpec
 
 from tests.support.fake_workers import job_record
+from tests.support.model_names import plain_names
 
 NOBODY: Any = None
 
@@ -47,12 +48,12 @@ class FakeAdmission:
         for folder in self._written:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def check(self, order: TrainOrder, records: list[SourceRecord]) -> None:
+    def check(self, order: TrainOrder, records: list[SourceRecord], initial: None) -> None:
         assert self.go_on.wait(30)
         if self._error is not None:
             raise self._error
 
-    def plan(self, order: TrainOrder, records: list[SourceRecord]) -> Any:
+    def plan(self, order: TrainOrder, records: list[SourceRecord], initial: None) -> Any:
         raise self._error or AssertionError
 
 
@@ -76,7 +77,7 @@ class FakeSupervisor:
 
 def service_of(root: Path, admission: Any, supervisor: Any) -> TrainingService:
     tenants: Any = SimpleNamespace(of=lambda _: SimpleNamespace(admission=admission))
-    return TrainingService(tenants, supervisor, NOBODY, Layout(root), Executors())
+    return TrainingService(tenants, supervisor, NOBODY, Layout(root), Executors(), plain_names())
 
 
 def order() -> TrainOrder:

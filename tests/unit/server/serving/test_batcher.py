@@ -250,7 +250,7 @@ async def test_waiting_rows_and_batches_are_measured(batcher: Batcher) -> None:
     first = await one_running(batcher, predictor)
     second = ask(batcher, predictor, rows_of(1, 2, 3))
     await asyncio.sleep(0)
-    assert waiting.now == 3
+    assert waiting() == 3
     predictor.release()
     await asyncio.gather(first, second)
-    assert (waiting.now, computed()) == (0, 2)
+    assert (waiting(), computed()) == (0, 2)

@@ -62,6 +62,7 @@ def test_the_best_epochs_weights_are_in_the_model_at_the_end() -> None:
     values = [(report.validation["out.accuracy"], -report.validation["loss"]) for report in run.reporter.epochs]
     assert best.epoch == values.index(max(values)) + 1
     assert loop.evaluate(Part.VALIDATION) == best.validation
+    assert {report.validation_metric for report in run.reporter.epochs} == {"out.accuracy"}
     flags = [report.best for report in run.reporter.epochs]
     assert flags == [value > max(values[:index], default=(-1, 0)) for index, value in enumerate(values)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ async def test_each_route_calls_its_rpc_with_the_resource_of_its_path(
         [asked] = servicer.asked
         assert type(asked) is type(route.request())
         if route.has_resource:
-            assert getattr(asked, route.resource) == f"{route.collection}/known"
+            assert attrgetter(route.resource)(asked) == f"{route.collection}/known"
 
 
 async def test_parameters_are_the_fields_of_the_request(client: httpx.AsyncClient, servicer: FakeServicer) -> None:

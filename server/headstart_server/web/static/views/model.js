@@ -48,6 +48,7 @@ async function show(root, id, signal) {
         ? h("a", { class: "button", href: `#/jobs/${encodeURIComponent(idOf(model.job))}` }, "Open its run")
         : null,
     ),
+    model.description ? h("p", null, model.description) : null,
     facts(model),
     predictSection(model, signal),
     metrics(model),
@@ -70,6 +71,11 @@ function facts(model) {
       h("time", { datetime: model.createTime, title: fullTime(model.createTime) }, ago(model.createTime)),
       fullTime(model.createTime),
     ],
+    ...(model.aliases?.length ? [["Aliases", model.aliases.map(idOf).join(", "), "names that callers use"]] : []),
+    ...Object.entries(model.labels ?? {}).map(([key, value]) => [`Label ${key}`, value || "set", ""]),
+    ...(model.initialModel
+      ? [["Trained on from", h("a", { href: `#/models/${encodeURIComponent(idOf(model.initialModel))}` }, idOf(model.initialModel)), ""]]
+      : []),
     ["Own files", bytes(model.sizeBytes), "without frozen encoders"],
     ["Digest", h("code", null, (model.digest ?? "").slice(0, 12)), "equal for equal models"],
     ...Object.entries(model.encoderDigests ?? {}).map(([feature, digest]) => [

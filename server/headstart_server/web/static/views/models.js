@@ -22,7 +22,7 @@ export function showModels(root, { signal }) {
     const { models = [], nextPageToken } = await listModels({ pageSize: size }, signal);
     replace(notice);
     more.hidden = !nextPageToken || size >= 1000;
-    const now = models.map(({ name }) => name).join();
+    const now = models.map(({ name, displayName, aliases = [] }) => [name, displayName, ...aliases].join()).join();
     if (now === version && models.length) return;
     version = now;
     replace(list, models.length ? table(models) : NO_MODELS());
@@ -39,13 +39,13 @@ export function showModels(root, { signal }) {
 function table(models) {
   const columns = ["Model", "Predicts", "Best metric", { text: "Size", numeric: true }, "Published"];
   const rows = models.map((model) => {
-    const best = bestMetric({ spec: model.spec, bestEpoch: model.metrics }, true);
+    const best = bestMetric({ bestEpoch: model.metrics }, true);
     return [
       h(
         "span",
         null,
         h("a", { href: `#/models/${encodeURIComponent(idOf(model.name))}` }, nameOf(model)),
-        h("span", { class: "id muted" }, idOf(model.name)),
+        h("span", { class: "id muted" }, [idOf(model.name), ...(model.aliases ?? []).map(idOf)].join(" · ")),
       ),
       (model.outputs ?? []).map(({ feature }) => feature).join(", "),
       best

@@ -30,7 +30,8 @@ export function predictSection(model, signal) {
     button.disabled = true;
     try {
       const columns = await Promise.all(fields.map((field) => field.column()));
-      const response = await predict(model.name.split("/")[1], { model: model.name, table: { columns } }, signal);
+      const request = { model: model.name, table: { columns }, probabilities: true };
+      const response = await predict(model.name.split("/")[1], request, signal);
       replace(answer, answerOf(response));
     } catch (error) {
       if (!signal.aborted) replace(answer, errorBox("There is no prediction.", error));
@@ -72,7 +73,7 @@ function valueOf({ labels, bools, numbers, sets, vectors }) {
   if (bools) return String(bools.values?.[0] ?? false);
   if (numbers) return measure(numbers.values?.[0]);
   if (sets) return (sets.rows?.[0]?.values ?? []).join(", ") || "none";
-  return (vectors?.rows?.[0]?.values ?? []).map(measure).join(", ");
+  return (vectors?.values ?? []).map(measure).join(", ");
 }
 
 function classTable({ feature, classes = [], probabilities = [] }) {

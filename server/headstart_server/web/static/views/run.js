@@ -113,7 +113,7 @@ class RunView {
     this.time.update(this.run);
     this.#once("warnings", this.run.warnings.length, () => this.#showWarnings());
     const values = this.run.values.length ? this.run.values : (this.job?.resolvedValues ?? []);
-    this.#once("spec", `${values.length} ${Boolean(this.job)} ${values.map(({ valueJson }) => valueJson)}`, () =>
+    this.#once("spec", `${values.length} ${Boolean(this.job)} ${JSON.stringify(values.map(({ value }) => value))}`, () =>
       replace(this.spec, specSection(values, this.job)),
     );
     if (this.run.ended || this.run.outputs.length) this.#showEvaluation();

@@ -50,11 +50,11 @@ export function specSection(values, job) {
 
 function valueTable(values, origin) {
   const shown = values.filter((value) => !origin || ORIGINS[value.origin] === origin);
-  const rows = shown.map(({ path, valueJson, origin: from, reason = "" }) => {
+  const rows = shown.map(({ path, value, origin: from, reason = "" }) => {
     const word = ORIGINS[from] ?? "unknown";
     return [
       h("code", null, path),
-      h("code", null, valueJson ?? ""),
+      h("code", null, JSON.stringify(value ?? null)),
       h("span", { class: `origin ${word}`, title: EXPLAINED[word] }, word),
       reason,
     ];

@@ -58,15 +58,15 @@ export function distinctMetrics(names) {
   return losses.length === 1 && names.includes("loss") ? names.filter((name) => name !== losses[0]) : names;
 }
 
-/** The metric that a job is judged by: what its spec asks for, else the best known of its first output. */
-export function mainMetric(spec, names) {
-  const wanted = spec?.trainer?.validationMetric;
+/** The metric that a job is judged by: what its best epoch is chosen by, but for the loss; else the best known of its
+ * first output. Lists have no specs. */
+export function mainMetric(spec, names, wanted = spec?.trainer?.validationMetric) {
   const asked = names.find((name) => name === wanted || (wanted !== "loss" && name.endsWith(`.${wanted}`)));
   if (asked && asked !== "loss") return asked;
   const outputs = (spec?.outputFeatures ?? []).map(({ name }) => name);
-  const choices = (outputs.length ? outputs : [""]).flatMap((output) =>
-    PREFERRED.map((metric) => `${output}.${metric}`),
-  );
+  const choices = outputs.length
+    ? outputs.flatMap((output) => PREFERRED.map((metric) => `${output}.${metric}`))
+    : PREFERRED.map((metric) => names.find((name) => name.endsWith(`.${metric}`)));
   return choices.find((name) => names.includes(name)) ?? (names.includes("loss") ? "loss" : names[0]);
 }
 
@@ -76,7 +76,7 @@ export function bestMetric(job, published = Boolean(job.model)) {
   const parts = published ? ["test", "validation", "train"] : ["validation", "train"];
   const part = parts.find((one) => Object.keys(best?.[one] ?? {}).length);
   if (!part) return null;
-  const name = mainMetric(job.resolvedSpec ?? job.spec, Object.keys(best[part]));
+  const name = mainMetric(job.resolvedSpec ?? job.spec, Object.keys(best[part]), best.validationMetric || undefined);
   return { name, value: number(best[part][name]), part };
 }
 

@@ -1,0 +1,296 @@
+"""The durable store of export jobs: created, claimed by one server at a time, told of, and ended, in the job database.
+
+A claim counts the attempts; with the server's name, which no other process has, the number is a fencing token.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, func, insert, select, text, update
+from sqlalchemy.engine import Connection, RowMapping
+
+from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
+from headstart_server.jobs.connections import Database
+from headstart_server.jobs.export_records import (
+    ExportEnd,
+    ExportOrder,
+    ExportRecord,
+    ExportState,
+    Stage,
+    died,
+    error_of,
+    plain_error,
+)
+from headstart_server.jobs.tables import EXPORTS
+
+_QUEUE_LOCK = 0x4845_4158  # an arbitrary key of PostgreSQL's advisory locks
+MOST_ATTEMPTS = 3
+"""Servers that may be lost over one export, which may be why they were."""
+_AGAIN = Stage("wait", "the server that made it is gone; it is made again")
+_STARTS = Stage("wait", "a process is being started for it")
+
+
+class LostExportError(Exception):
+    """The export is no longer that of the attempt that reports: another server has taken it, or it has ended."""
+
+
+class ExportStore:
+    """Thread-safe. Raises UnavailableError while the database does not answer.
+
+    Args:
+        database: The job store's.
+        owner: A name that no other process has, at most 64 characters.
+        lease_seconds: For how long a claim holds that is not renewed.
+    """
+
+    def __init__(self, database: Database, owner: str = "", lease_seconds: float = 30.0) -> None:
+        self.database, self.owner, self.lease_seconds = database, owner, lease_seconds
+
+    def create(self, job: ExportRecord, require: Callable[[int], None] = lambda unfinished: None) -> ExportRecord:
+        """Stores a new export, or returns the one that has the same order and is not over.
+
+        One that has SUCCEEDED already is found by its artifact. `require` is told how many exports are unfinished, and
+        may raise to refuse one more.
+        """
+        if job.state.terminal:
+            same = and_(_ordered(job), EXPORTS.c.artifact == job.artifact)
+        else:
+            same = and_(_ordered(job), _in(_UNFINISHED))
+        with self.database.writing() as connection:
+            if self.database.shared:
+                # of those who ask for the same at once one after the other looks whether it is there
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _QUEUE_LOCK})
+            known = connection.execute(select(EXPORTS).where(same).limit(1)).mappings().first()
+            if known is not None:
+                return self._seen(connection, [known])[0]
+            if not job.state.terminal:
+                require(_count(connection, _in(_UNFINISHED)))
+            connection.execute(insert(EXPORTS).values(_row(job)))
+            return self._seen(connection, [_found(connection, job.identifier)])[0]
+
+    def get(self, identifier: str, tenant: str | None = None) -> ExportRecord:
+        """One export, of a tenant where one is given; raises NotFoundError."""
+        with self.database.reading() as connection:
+            return self._seen(connection, [_found(connection, identifier, tenant)])[0]
+
+    def several(self, identifiers: Sequence[str]) -> list[ExportRecord]:
+        """Those of some exports that there are."""
+        with self.database.reading() as connection:
+            rows = connection.execute(select(EXPORTS).where(EXPORTS.c.identifier.in_(identifiers))).mappings().all()
+            return self._seen(connection, rows)
+
+    def newest(self, tenant: str, limit: int, before: str | None = None, model: str = "") -> list[ExportRecord]:
+        """A tenant's exports, newest first: those before one, of one model where it is named."""
+        query = select(EXPORTS).where(EXPORTS.c.tenant == tenant)
+        if before is not None:
+            query = query.where(EXPORTS.c.identifier < before)
+        if model:
+            query = query.where(EXPORTS.c.model == model)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(EXPORTS.c.identifier.desc()).limit(limit)).mappings().all()
+            return self._seen(connection, rows)
+
+    def unfinished(self) -> int:
+        """How many exports wait or run, on all servers."""
+        with self.database.reading() as connection:
+            return _count(connection, _in(_UNFINISHED))
+
+    def claim(self) -> ExportRecord | None:
+        """Takes the export that has waited longest; None where none waits. Of servers that ask at once each gets
+        another one."""
+        waiting = select(EXPORTS).where(_in([ExportState.QUEUED])).order_by(EXPORTS.c.identifier).limit(1)
+        with self.database.writing() as connection:
+            row = connection.execute(waiting.with_for_update(skip_locked=True)).mappings().first()
+            if row is None:
+                return None
+            until = self.database.now(connection) + self.lease_seconds
+            claimed = {"owner": self.owner, "lease_until": until, "attempt": row["attempt"] + 1}
+            now = datetime.now(UTC).isoformat()
+            _change(connection, row["identifier"], ExportState.RUNNING, _STARTS, **claimed, start_time=now)
+            return _record(_found(connection, row["identifier"]))
+
+    def renew(self, attempts: Mapping[str, int]) -> set[str]:
+        """Holds on to some exports, by the number of this server's attempt; returns those that it still has."""
+        with self.database.writing() as connection:
+            until = self.database.now(connection) + self.lease_seconds
+            held = self._held(connection, attempts)
+            connection.execute(update(EXPORTS).where(EXPORTS.c.identifier.in_(held)).values(lease_until=until))
+        return held
+
+    def held(self, attempts: Mapping[str, int]) -> set[str]:
+        """Which of some exports this server still has."""
+        with self.database.reading() as connection:
+            return self._held(connection, attempts)
+
+    def tell(self, identifier: str, attempt: int, stage: Stage) -> None:
+        """Notes which step runs; raises LostExportError."""
+        with self.database.writing() as connection:
+            self._require_mine(connection, identifier, attempt)
+            _change(connection, identifier, ExportState.RUNNING, stage)
+
+    def end(self, identifier: str, attempt: int, end: ExportEnd) -> None:
+        """Ends an attempt and its export; raises LostExportError."""
+        with self.database.writing() as connection:
+            self._require_mine(connection, identifier, attempt)
+            _finish(connection, identifier, end)
+
+    def give_back(self, identifier: str, attempt: int) -> None:
+        """Queues an export again whose server stops in good order, which does not count as an attempt; raises
+        LostExportError."""
+        with self.database.writing() as connection:
+            self._require_mine(connection, identifier, attempt)
+            _requeue(connection, identifier, attempt=attempt - 1)
+
+    def cancel(self, identifier: str) -> ExportRecord:
+        """Ends an export on request, whichever server makes it, and leaves a cancelled one as it is; raises
+        FailedPreconditionError for one that has ended otherwise."""
+        with self.database.writing() as connection:
+            found = _record(_found(connection, identifier, lock=True))
+            if found.state is ExportState.CANCELLED:
+                return found
+            if found.state.terminal:
+                message = f"exportJobs/{identifier} has ended ({found.state}); there is nothing to cancel"
+                raise FailedPreconditionError(message)
+            _finish(connection, identifier, ExportEnd(ExportState.CANCELLED))
+            return _record(_found(connection, identifier))
+
+    def reap(self, *, alone: bool = False) -> list[ExportRecord]:
+        """Takes exports from servers whose lease has run out; with `alone`, from every other server, for there is none.
+
+        They wait again; one over which several servers were lost has failed.
+        """
+        lost = select(EXPORTS).where(_in([ExportState.RUNNING]), EXPORTS.c.owner != self.owner)
+        with self.database.writing() as connection:
+            if not alone:
+                lost = lost.where(EXPORTS.c.lease_until < self.database.now(connection))
+            rows = connection.execute(lost.with_for_update(skip_locked=True)).mappings().all()
+            for row in rows:
+                if row["attempt"] < MOST_ATTEMPTS:
+                    _requeue(connection, row["identifier"], attempt=row["attempt"])
+                else:
+                    error = died(f"{row['attempt']} servers were lost while they exported the model")
+                    _finish(connection, row["identifier"], ExportEnd(ExportState.FAILED, error=error))
+            return [_record(_found(connection, row["identifier"])) for row in rows]
+
+    def expire(self, before: datetime) -> int:
+        """Deletes what ended before a time; returns how many."""
+        ended = and_(EXPORTS.c.state.not_in(_UNFINISHED), EXPORTS.c.end_time < before.isoformat())
+        with self.database.writing() as connection:
+            return connection.execute(delete(EXPORTS).where(ended)).rowcount
+
+    def _held(self, connection: Connection, attempts: Mapping[str, int]) -> set[str]:
+        mine = and_(EXPORTS.c.owner == self.owner, EXPORTS.c.identifier.in_(list(attempts)))
+        found = connection.execute(select(EXPORTS.c.identifier, EXPORTS.c.attempt).where(mine))
+        return {identifier for identifier, attempt in found if attempts[identifier] == attempt}
+
+    def _require_mine(self, connection: Connection, identifier: str, attempt: int) -> None:
+        row = connection.execute(_one(identifier).with_for_update()).mappings().first()
+        if row is None or (row["owner"], row["attempt"]) != (self.owner, attempt):
+            raise LostExportError(f"exportJobs/{identifier} is not this server's in attempt {attempt}")
+
+    def _seen(self, connection: Connection, rows: Iterable[RowMapping]) -> list[ExportRecord]:
+        """Rows as exports, each that waits with how many wait before it."""
+        found = [_record(row) for row in rows]
+        if all(job.state is not ExportState.QUEUED for job in found):
+            return found
+        queue = select(EXPORTS.c.identifier).where(_in([ExportState.QUEUED])).order_by(EXPORTS.c.identifier)
+        places = {identifier: place for place, (identifier,) in enumerate(connection.execute(queue))}
+        return [replace(job, jobs_before=places.get(job.identifier)) for job in found]
+
+
+_UNFINISHED = [state.value for state in ExportState if not state.terminal]
+
+
+def _in(states: Sequence[str]) -> ColumnElement[bool]:
+    return EXPORTS.c.state.in_([str(state) for state in states])
+
+
+def _ordered(job: ExportRecord) -> ColumnElement[bool]:
+    order, columns = job.order, EXPORTS.c
+    same = (columns.model == order.model, columns.format == order.format, columns.head_only == order.head_only)
+    return and_(columns.tenant == job.tenant, *same)
+
+
+def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
+    return int(connection.execute(select(func.count()).select_from(EXPORTS).where(condition)).scalar_one())
+
+
+def _one(identifier: str) -> Any:
+    return select(EXPORTS).where(EXPORTS.c.identifier == identifier)
+
+
+def _found(connection: Connection, identifier: str, tenant: str | None = None, *, lock: bool = False) -> RowMapping:
+    """A row; raises NotFoundError where there is none, or it is another tenant's."""
+    query = _one(identifier)
+    row: RowMapping | None = connection.execute(query.with_for_update() if lock else query).mappings().first()
+    if row is None or tenant not in (None, row["tenant"]):
+        raise NotFoundError(f"exportJobs/{identifier} does not exist", field="name")
+    return row
+
+
+def _change(connection: Connection, identifier: str, state: ExportState, stage: Stage, **changes: Any) -> None:
+    changed = {"state": state.value, "stage": stage.stage, "message": stage.message, **changes}
+    values = {**changed, "update_time": datetime.now(UTC).isoformat()}
+    connection.execute(update(EXPORTS).where(EXPORTS.c.identifier == identifier).values(values))
+
+
+def _requeue(connection: Connection, identifier: str, *, attempt: int) -> None:
+    _change(connection, identifier, ExportState.QUEUED, _AGAIN, owner="", lease_until=0.0, attempt=attempt)
+
+
+def _finish(connection: Connection, identifier: str, end: ExportEnd) -> None:
+    error = json.dumps(plain_error(end.error) if end.error is not None else None)
+    now = datetime.now(UTC).isoformat()
+    ended = {"artifact": end.artifact, "error": error, "end_time": now, "owner": "", "lease_until": 0.0}
+    _change(connection, identifier, end.state, Stage("", ""), **ended)
+
+
+def _row(job: ExportRecord) -> dict[str, Any]:
+    """A new export as a row."""
+    now = job.create_time.isoformat()
+    return {
+        "identifier": job.identifier,
+        "tenant": job.tenant,
+        **vars(job.order),
+        "state": job.state.value,
+        **vars(job.stage),
+        "artifact": job.artifact,
+        "error": "null",
+        "create_time": now,
+        "start_time": None,
+        "end_time": now if job.state.terminal else None,
+        "update_time": now,
+        "owner": "",
+        "lease_until": 0.0,
+        "attempt": 0,
+    }
+
+
+def _record(row: RowMapping) -> ExportRecord:
+    """A row as an export; raises DataLossError for one that nobody wrote."""
+    try:
+        error = json.loads(row["error"])
+        return ExportRecord(
+            identifier=row["identifier"],
+            tenant=row["tenant"],
+            order=ExportOrder(row["model"], row["format"], row["head_only"]),
+            state=ExportState(row["state"]),
+            stage=Stage(row["stage"], row["message"]),
+            artifact=row["artifact"],
+            error=error_of(error) if error else None,
+            attempt=row["attempt"],
+            create_time=datetime.fromisoformat(row["create_time"]),
+            start_time=_time(row["start_time"]),
+            end_time=_time(row["end_time"]),
+        )
+    except (ValueError, TypeError, KeyError) as failure:
+        where = f"exportJobs/{row['identifier']}"
+        message = f"{where} is damaged: what the job database holds of it is not what was written; export again"
+        raise DataLossError(message) from failure
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
