@@ -107,3 +107,11 @@ def test_everything_lies_below_the_state_directory(tmp_path: Path) -> None:
     places = [*(getattr(layout, name) for name in names), layout.job("abc")]
     assert len(set(places)) == len(places)
     assert all(place.is_relative_to(tmp_path) for place in places)
+
+
+def test_among_hundreds_of_names_the_nearest_is_found() -> None:
+    names = [f"customer_satisfaction_{number}" for number in range(300)] + ["learning_rate", "индекс_клиентов"]
+    for word, meant in (("laerning_rat", "learning_rate"), ("индекс_клинетов", "индекс_клиентов")):
+        assert nearest(word, names) == meant
+    assert nearest("customer_satisfacton_17", names) == "customer_satisfaction_17"
+    assert nearest("zzzz", names) is None
