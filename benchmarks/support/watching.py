@@ -109,7 +109,7 @@ def _watch(channel: grpc.aio.Channel, request: pb.WatchTrainJobRequest) -> Any:
     return channel.unary_stream(
         "/headstart.v1.TrainingService/WatchTrainJob",
         request_serializer=pb.WatchTrainJobRequest.SerializeToString,
-        response_deserializer=pb.TrainJobEvent.FromString,
+        response_deserializer=pb.WatchTrainJobResponse.FromString,
     )(request)
 
 
