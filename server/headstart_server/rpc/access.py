@@ -36,7 +36,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     },
     "PredictionService": {"Predict": Access((PREDICT,)), "PredictStream": Access((PREDICT,))},
     "ExportService": {
-        "Export": Access((TRAIN,), changes=True),
+        "Export": Access((TRAIN, READ), changes=True),
         "CreateExportJob": Access((TRAIN,), changes=True),
         "GetExportJob": Access((READ,)),
         "ListExportJobs": Access((READ,)),
