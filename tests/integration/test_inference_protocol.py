@@ -78,6 +78,20 @@ def test_raw_inputs_are_answered_as_predict_does(client: Any, place: Place, shap
     assert (response.id, response.model_name, response.model_version) == ("7", place.name, "1")
 
 
+def test_an_alias_is_a_model(client: Any, place: Place) -> None:
+    with place.server.client() as headstart:
+        headstart.models.set_alias("reviews@production", place.model)
+        try:
+            for name in ("reviews@production", "models/reviews@production"):
+                assert client.is_model_ready(name)
+                assert client.get_model_metadata(name).inputs == client.get_model_metadata(place.name).inputs
+                agrees(client.infer(name, tensors(arrays())), place.predicted())
+        finally:
+            headstart.models.delete_alias("reviews@production")
+        with pytest.raises(REFUSED, match="reviews@production does not exist"):
+            client.infer("reviews@production", tensors(arrays()))
+
+
 def test_typed_contents_are_answered_as_predict_does(client: Any, place: Place) -> None:
     request = triton.service_pb2.ModelInferRequest(model_name=place.name)
     fields = {"BYTES": "bytes_contents", "FP64": "fp64_contents", "BOOL": "bool_contents", "FP32": "fp32_contents"}
