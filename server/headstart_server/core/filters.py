@@ -48,6 +48,8 @@ class Field:
     kind: Kind
     choices: tuple[str, ...] = ()
     """Of a CHOICE."""
+    prefix: str = ""
+    """That a value may have in front of what is compared, as names of resources do."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +225,7 @@ class _Parser:
             if not KEY.fullmatch(key):
                 raise invalid("filter", f"names the label {key!r}, which there cannot be; write labels.KEY = VALUE")
             return Comparison(name, field.kind, operator, None if value == "*" and operator == ":" else value, key)
-        return Comparison(name, field.kind, operator, _value(path, field, value))
+        return Comparison(name, field.kind, operator, _value(path, field, value.removeprefix(field.prefix)))
 
     def _peek(self) -> tuple[str, str]:
         return self._tokens[self._next] if self._next < len(self._tokens) else ("end", "")
@@ -263,7 +265,7 @@ def _value(path: str, field: Field, text: str) -> Any:
                 return next(choice for choice in field.choices if text.upper().removeprefix("STATE_") == choice)
             case _:
                 return text
-    except (ValueError, StopIteration):
+    except (ValueError, OverflowError, StopIteration):
         wanted = {
             Kind.NUMBER: "a number",
             Kind.TIME: 'a time as "2026-01-31T12:00:00Z"',

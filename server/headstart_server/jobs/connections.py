@@ -88,6 +88,7 @@ def connect(url: str) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")  # under WAL, NORMAL may lose the last commits to a power failure
         cursor.execute("PRAGMA busy_timeout=10000")  # milliseconds
         cursor.close()
+        connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows the letters of ASCII alone
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -97,6 +98,10 @@ def connect(url: str) -> Engine:
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
 
 
 def check(engine: Engine) -> None:

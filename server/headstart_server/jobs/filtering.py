@@ -17,7 +17,7 @@ FIELDS: Mapping[str, Field] = {
     "display_name": Field(Kind.TEXT),
     "description": Field(Kind.TEXT),
     "creator": Field(Kind.TEXT),
-    "model": Field(Kind.TEXT),
+    "model": Field(Kind.TEXT, prefix="models/"),
     "priority": Field(Kind.NUMBER),
     "create_time": Field(Kind.TIME),
     "update_time": Field(Kind.TIME),
@@ -82,8 +82,6 @@ def _compared(node: Comparison, column: ColumnElement[Any]) -> ColumnElement[boo
     value = node.value
     if value is None:  # any
         return column.is_not(None)
-    if node.field == "model" and node.kind is Kind.TEXT:
-        value = value.removeprefix("models/")
     if node.operator == ":":
         return func.lower(column).contains(value.lower(), autoescape=True)
     if node.kind is Kind.TIME:

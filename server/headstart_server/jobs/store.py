@@ -29,6 +29,8 @@ _QUEUE_LOCK = 0x4845_4145  # an arbitrary key of PostgreSQL's advisory locks
 _TERMINAL = tuple(state for state in State if state.terminal)
 
 
+Changes = Callable[[Mapping[str, str]], Mapping[str, Any]]
+"""The new values by field of a job that has these labels."""
 Require = Callable[[str, int, int], None]
 """Asked whether one more job may wait, by its tenant, how many wait, and how many of those are the tenant's."""
 
@@ -194,11 +196,12 @@ class JobStore(JobQueries):
             counts = {"restarts": job.restarts + 1, "halvings": job.halvings + halve}
             return append(connection, job, [warning, *changes], owner="", lease_until=0.0, **counts)
 
-    def update(self, identifier: str, changes: Mapping[str, Any]) -> Appended:
-        """Sets fields of a job that people may change; raises FailedPreconditionError for the priority of one that does
-        not wait."""
+    def update(self, identifier: str, wanted: Changes) -> Appended:
+        """Sets fields of a job that people may change; raises what `wanted` does, or FailedPreconditionError for the
+        priority of one that does not wait."""
         with self.database.writing() as connection:
             job = get(connection, identifier)
+            changes = wanted(job.labels)
             priority = changes.get("priority", job.priority)
             if priority != job.priority and job.state not in (State.QUEUED, State.PAUSED):
                 raise FailedPreconditionError(

@@ -2,10 +2,9 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -24,7 +23,7 @@ from headstart_server.jobs.ownership import Ownership
 from headstart_server.jobs.process import WorkerPool
 from headstart_server.jobs.queue_limits import QueueLimits
 from headstart_server.jobs.records import JobRecord, LogEntry, News, QueuePosition
-from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.store import Changes, JobStore
 from headstart_server.storage.storage import Storage
 
 _log = structlog.get_logger()
@@ -155,7 +154,7 @@ class Supervisor:
         """Queues a paused job; raises FailedPreconditionError if it has ended, or is not paused yet."""
         return await asyncio.shield(self._ask(self._store.resume, identifier))
 
-    async def update(self, identifier: str, changes: Mapping[str, Any]) -> JobRecord:
+    async def update(self, identifier: str, changes: Changes) -> JobRecord:
         """Sets fields of a job; see JobStore.update."""
         return await asyncio.shield(self._ask(lambda job: self._store.update(job, changes), identifier))
 

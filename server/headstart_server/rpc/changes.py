@@ -37,11 +37,11 @@ def changes_of(
     paths = [name for name in allowed if getattr(resource, name)] if whole else list(mask.paths)
     changes: dict[str, Any] = {}
     for path in paths:
-        name, _, key = path.partition(".")
-        if name not in allowed or (key and name != "labels"):
+        name, dot, key = path.partition(".")
+        if name not in allowed or (dot and not (key and name == "labels")):
             raise invalid("update_mask", f"names {path!r}; use {', '.join(allowed)} or labels.KEY")
         if name == "labels" and key:
-            changes["labels"] = _with_label(changes.get("labels", labels), key, resource.labels)
+            changes["labels"] = _with_label(changes.get("labels", labels), key, resource.labels, f"{field}.labels")
         elif name == "labels":
             changes["labels"] = check_labels(resource.labels, f"{field}.labels")
         else:
@@ -49,11 +49,11 @@ def changes_of(
     for name in set(changes) & set(LENGTHS):
         check_length(f"{field}.{name}", changes[name], LENGTHS[name])
     if "priority" in changes:
-        check_priority(changes["priority"])
+        check_priority(changes["priority"], f"{field}.priority")
     return changes
 
 
-def _with_label(labels: Mapping[str, str], key: str, given: Mapping[str, str]) -> dict[str, str]:
+def _with_label(labels: Mapping[str, str], key: str, given: Mapping[str, str], field: str) -> dict[str, str]:
     """The labels with one of those given, or without it where it is not given."""
     rest = {name: value for name, value in labels.items() if name != key}
-    return check_labels({**rest, key: given[key]} if key in given else rest)
+    return check_labels({**rest, key: given[key]} if key in given else rest, field)

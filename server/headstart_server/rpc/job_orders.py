@@ -49,10 +49,10 @@ def order_of(request: pb.TrainJobRequest) -> TrainOrder:
     )
 
 
-def check_priority(given: int) -> int:
+def check_priority(given: int, field: str = "priority") -> int:
     """A job's priority; raises InvalidInputError."""
     if abs(given) > _MOST_PRIORITY:
-        raise invalid("priority", f"{given} is out of range; use -{_MOST_PRIORITY} to {_MOST_PRIORITY}")
+        raise invalid(field, f"{given} is out of range; use -{_MOST_PRIORITY} to {_MOST_PRIORITY}")
     return given
 
 

@@ -24,7 +24,7 @@ from headstart_server.service.prediction import Prediction, PredictionService, P
 from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
 
-_INLINE_ROWS = 16
+_INLINE_ROWS, _INLINE_BYTES = 16, 16 << 10
 _ERRORS_AT_ONCE = 64
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
@@ -83,7 +83,7 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             rows,
             size,
             _REUSE[request.embedding_reuse],
-            few=_is_small(request.table),
+            few=size <= _INLINE_BYTES and _is_small(request.table),
             begun=begun,
             skip_bad_rows=skip_bad_rows,
         )

@@ -1,9 +1,13 @@
 """Tables on the wire to Arrow tables, with every mistake named by column."""
 
+from collections import Counter
+
 import pyarrow as pa
 from headstart.v1 import table_pb2
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
+from headstart_server.data.canonical import MAX_COLUMNS
 from headstart_server.data.columnar import read_ipc_bytes
 from headstart_server.data.features.cells import BadCells
 from headstart_server.rpc.columns import array_of, row_count
@@ -23,16 +27,17 @@ def arrow_table(message: table_pb2.Table, field: str, bad: BadCells | None = Non
         return _ipc(message.arrow_ipc, field)
     if not message.columns:
         raise invalid(f"{field}.columns", "is empty; send at least one column")
+    if len(message.columns) > MAX_COLUMNS:
+        said = f"holds {len(message.columns)} columns; send at most {MAX_COLUMNS}"
+        raise invalid(f"{field}.columns", said, reason=Reason.TOO_MANY_COLUMNS)
     names = [column.name for column in message.columns]
-    arrays = []
+    times, arrays = Counter(names), list[pa.Array]()
     for index, column in enumerate(message.columns):
         path = f"{field}.columns[{index}]"
         if not column.name:
             raise invalid(f"{path}.name", "is missing")
-        if names.count(column.name) > 1:
-            raise invalid(
-                f"{path}.name", f"{column.name!r} occurs {names.count(column.name)} times; send each column once"
-            )
+        if times[column.name] > 1:
+            raise invalid(f"{path}.name", f"{column.name!r} occurs {times[column.name]} times; send each column once")
         arrays.append(array_of(column, path, bad))
         if len(arrays[-1]) != len(arrays[0]):
             raise invalid(

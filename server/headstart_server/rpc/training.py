@@ -122,8 +122,7 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         """Changes what people say of a job."""
         identifier = id_of(JOBS, request.train_job.name, "train_job.name")
         caller = caller_of(context)
-        known = await self._training.get(caller, identifier)
-        changes = changes_of(request.train_job, request.update_mask, known.labels, "train_job", priority=True)
+        changes = partial(changes_of, request.train_job, request.update_mask, field="train_job", priority=True)
         return job_message(await self._training.update(caller, identifier, changes))
 
     async def CancelTrainJob(self, request: pb.CancelTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from headstart_server.core.executors import Executor
 from headstart_server.core.filters import Comparison, Kind, Node, matches
@@ -15,6 +15,8 @@ MOST = 1_000
 """Jobs that a watch begins with, the newest, and that it keeps an eye on."""
 PACE = 1.0
 """Seconds between two looks at what has changed."""
+_OVERLAP = timedelta(minutes=1)
+"""By which a change may seem to be older than one that was told before."""
 _GONE_LOOKS = 5
 """Looks after which it is asked which jobs are still there."""
 
@@ -66,7 +68,11 @@ class JobChanges:
         self._known |= {job.identifier: job.update_time for job in jobs}
 
     async def _changed(self) -> list[JobRecord | str]:
-        later = Comparison("update_time", Kind.TIME, ">=", datetime.fromisoformat(self._since)) if self._since else None
+        later = None
+        if self._since:
+            # servers have a clock each, and write in another order than they look at it
+            since = datetime.fromisoformat(self._since) - _OVERLAP
+            later = Comparison("update_time", Kind.TIME, ">=", since)
         wanted = JobList(self._tenant, condition=later, order=Order("update_time", descending=False), whole=False)
         found: list[JobRecord | str] = []
         while True:
@@ -80,7 +86,7 @@ class JobChanges:
                 elif self._known.pop(job.identifier, None) is not None:
                     found.append(job.identifier)
             if jobs:
-                self._since = jobs[-1].update_time.isoformat()
+                self._since = max(self._since, jobs[-1].update_time.isoformat())
             if len(jobs) < MOST:
                 return found
             wanted = replace(wanted, after=wanted.order.position(jobs[-1]))

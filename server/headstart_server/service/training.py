@@ -1,11 +1,10 @@
 """Jobs: admit, plan, follow, cancel, delete."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from headstart_server.core.errors import StoppingError
 from headstart_server.core.executors import Executors
@@ -19,7 +18,7 @@ from headstart_server.engines.plan_events import spec_resolved
 from headstart_server.jobs.history import JobHistory
 from headstart_server.jobs.listing import JobList
 from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
-from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.store import Changes, JobStore
 from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan
@@ -131,8 +130,9 @@ class TrainingService:
                 yield changed
         raise StoppingError("the server is stopping; watch the jobs again when it is back", retry_after=1)
 
-    async def update(self, caller: Principal, identifier: str, changes: Mapping[str, Any]) -> JobRecord:
-        """Changes what people say of a job, and its priority; raises NotFoundError or FailedPreconditionError."""
+    async def update(self, caller: Principal, identifier: str, changes: Changes) -> JobRecord:
+        """Changes what people say of a job, and its priority; raises what `changes` does, NotFoundError, or
+        FailedPreconditionError."""
         caller.require(Scope.TRAIN)
         await self._require_own(caller, identifier)
         return await self._supervisor.update(identifier, changes)

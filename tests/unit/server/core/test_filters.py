@@ -100,6 +100,7 @@ def test_a_time_that_is_unset_fits_no_comparison_and_every_denial() -> None:
         ("state = LATE", "compares state with 'LATE'; use one of QUEUED, FAILED"),
         ("priority = high", "use a number"),
         ("end_time > yesterday", 'use a time as "2026-01-31T12:00:00Z"'),
+        ('end_time > "0001-01-01T00:00:00+01:00"', 'use a time as "2026-01-31T12:00:00Z"'),
         ("labels.Team = a", "names the label 'Team'"),
         ("labels = a", "names the label ''"),
         ("state =", "its end is where the value of 'state' is missing"),

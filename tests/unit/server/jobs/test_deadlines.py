@@ -92,7 +92,7 @@ def test_of_a_tenants_jobs_that_wait_the_highest_priority_is_first(store: JobSto
         for tenant, priority in (("a", 0), ("a", 5), ("a", 5), ("b", 100))
     ]
     assert [store.jobs_before(job) for job in jobs] == [2, 0, 1, 3]
-    store.update(jobs[2], {"priority": 7})
+    store.update(jobs[2], lambda _: {"priority": 7})
     claims = Ownership(store.database, "server", 30.0)
     taken = [job.identifier for job in iter(claims.claim, None)]
     assert taken == [jobs[2], jobs[3], jobs[1], jobs[0]]

@@ -38,7 +38,7 @@ def jobs(store: JobStore) -> list[JobRecord]:
     made = []
     for number in range(6):
         record = job_record(
-            display_name=["Nightly reviews", "weekly", "nightly", "50%_off", "Nightly", ""][number],
+            display_name=["Nightly reviews", "weekly", "nightly", "50%_off", "Über uns", ""][number],
             labels=[{"team": "search"}, {"team": "sales", "a/b": "1"}, {}, {"team": "search"}, {}, {"x": "*"}][number],
             priority=number - 2,
             creator=["ann", "bob"][number % 2],
@@ -54,7 +54,10 @@ def jobs(store: JobStore) -> list[JobRecord]:
     "text",
     [
         "nightly",
-        'display_name = "Nightly"',
+        'display_name = "Nightly reviews"',
+        "über",
+        'display_name : "ÜBER"',
+        'model = "models/m1"',
         'display_name = "nightly*"',
         'display_name = "*ly"',
         'display_name = "*ght*"',

@@ -39,7 +39,9 @@ def test_one_label_is_set_or_removed_and_the_others_stay() -> None:
     [
         (["state"], JOB, "update_mask: names 'state'; use display_name, description, labels, priority or labels.KEY"),
         (["priority.x"], JOB, "names 'priority.x'"),
-        (["priority"], TrainJob(priority=101), "priority: 101 is out of range"),
+        (["labels."], JOB, "names 'labels.'"),
+        (["priority"], TrainJob(priority=101), "train_job.priority: 101 is out of range"),
+        (["labels.Team"], TrainJob(labels={"Team": "a"}), "train_job.labels: has the key 'Team'"),
         ([], TrainJob(display_name="x" * 129), "train_job.display_name: is 129 characters long"),
         ([], TrainJob(labels={"Team": "a"}), "train_job.labels: has the key 'Team'"),
         ([], TrainJob(labels={"team": "x" * 129}), "train_job.labels.team: is 129 characters long"),

@@ -56,6 +56,12 @@ def request(*numbers: float, model: str = "models/m1", **values: Any) -> pb.Pred
     return pb.PredictRequest(model=model, table=table_pb2.Table(columns=[column]), **values)
 
 
+def wide(columns: int) -> pb.PredictRequest:
+    """That many columns of one name."""
+    column = table_pb2.Column(name="x", doubles=table_pb2.DoubleValues(values=[1.0]))
+    return pb.PredictRequest(model="models/m1", table=table_pb2.Table(columns=[column] * columns))
+
+
 def numbers(response: pb.PredictResponse) -> list[float]:
     return list(response.outputs[0].numbers.values)
 
@@ -287,9 +293,11 @@ async def test_a_stream_is_read_only_a_little_ahead(stub: PredictionServiceStub,
         (request(1, model="m1"), "model", grpc.StatusCode.INVALID_ARGUMENT),
         (request(*range(101)), "at most 100", grpc.StatusCode.INVALID_ARGUMENT),
         (pb.PredictRequest(model="models/m1"), "table.columns", grpc.StatusCode.INVALID_ARGUMENT),
+        (wide(20_001), "table.columns: holds 20001 columns; send at most 20000", grpc.StatusCode.INVALID_ARGUMENT),
+        (wide(20_000), "'x' occurs 20000 times", grpc.StatusCode.INVALID_ARGUMENT),
         (request(1, model="models/other"), "models/other", grpc.StatusCode.NOT_FOUND),
     ],
-    ids=["reuse", "top_k", "name", "rows", "no table", "no model"],
+    ids=["reuse", "top_k", "name", "rows", "no table", "too wide", "twice", "no model"],
 )
 async def test_a_bad_request_is_named(
     stub: PredictionServiceStub, bad: pb.PredictRequest, field: str, code: grpc.StatusCode

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.filters import parse
 from headstart_server.core.states import State
 from headstart_server.engines.events import StateChange
+from headstart_server.jobs import log_writer
 from headstart_server.jobs.filtering import FIELDS, SEARCHED
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
@@ -52,10 +55,39 @@ async def test_jobs_are_told_as_they_are_and_as_they_change(store: JobStore) -> 
     assert await told(found) == [f"{second} CANCELLED"]
     third = store.create(job_record(tenant="a"))[0].identifier
     assert await told(found) == [f"{third} QUEUED"]
-    store.update(first, {"labels": {"team": "x"}})
+    store.update(first, lambda _: {"labels": {"team": "x"}})
     assert await told(found) == [f"{first} QUEUED"]
     store.delete(second)
     assert await told(found) == [second]
+    await found.aclose()
+
+
+async def test_a_change_by_a_server_whose_clock_is_behind_is_told(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (store.create(job_record(tenant="a"))[0].identifier for _ in range(2))
+    found = watch(store)
+    await told(found)
+    store.update(second, lambda _: {"description": "now"})
+    assert await told(found) == [f"{second} QUEUED"]
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) - timedelta(seconds=20)
+
+    monkeypatch.setattr(log_writer, "datetime", Behind)
+    store.cancel(first)
+    assert await told(found) == [f"{first} CANCELLED"]
+    await found.aclose()
+
+
+async def test_a_model_is_named_as_in_a_list(store: JobStore) -> None:
+    job = store.create(replace(job_record(tenant="a"), model="m1"))[0].identifier
+    found = watch(store, 'model = "models/m1"')
+    assert await told(found) == [f"{job} QUEUED"]
+    store.update(job, lambda _: {"description": "changed"})
+    assert await told(found) == [f"{job} QUEUED"]
     await found.aclose()
 
 
