@@ -256,7 +256,7 @@ class App:
         models = ModelService(tenants, pool, executors, names)
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(predictions, names),
+            "PredictionService": PredictionServicer(predictions, names, executors.rows),
             "ExportService": ExportServicer(ExportService(self.exports, self.export_jobs, tenants, executors), names),
             "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors, quotas)),
             "ModelService": ModelServicer(models, names),

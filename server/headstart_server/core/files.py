@@ -73,6 +73,14 @@ def published_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def link_or_copy(path: Path, other: Path) -> None:
+    """Gives a file another name, so that it is there if what follows fails; a copy where names cannot be added."""
+    try:
+        os.link(path, other)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, other)
+
+
 def remove_folder(path: Path) -> None:
     """Deletes a folder, which nobody sees half of: it leaves its name at once. Raises FileNotFoundError."""
     leaving = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")

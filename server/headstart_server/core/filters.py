@@ -102,6 +102,8 @@ def parse(text: str, fields: Mapping[str, Field], searched: str) -> Node | None:
     """
     if len(text) > _MOST_CHARACTERS:
         raise invalid("filter", f"is {len(text):,} characters long; use at most {_MOST_CHARACTERS:,}")
+    if "\0" in text:
+        raise invalid("filter", "holds the character NUL, which nothing does that it is compared with")
     return _Parser(text, fields, searched).whole() if text.strip() else None
 
 

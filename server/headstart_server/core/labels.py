@@ -18,4 +18,6 @@ def check_labels(labels: Mapping[str, str], field: str = "labels") -> dict[str, 
             raise invalid(field, f"has the key {key[:80]!r}; use 1 to 63 of a-z, 0-9, '_', '.', '-' and '/'")
         if len(value) > _MOST_CHARACTERS:
             raise invalid(f"{field}.{key}", f"is {len(value)} characters long; use at most {_MOST_CHARACTERS}")
+        if "\0" in value:
+            raise invalid(f"{field}.{key}", "holds the character NUL; leave it out")
     return dict(labels)

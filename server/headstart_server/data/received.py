@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
 
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OutOfRangeError
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OutOfRangeError, OverloadedError
 from headstart_server.core.files import disk_full_named
 from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
@@ -20,6 +20,8 @@ KEPT = timedelta(days=1)
 PARTS = ".*.part"
 """Files of uploads that can be gone on with, in the folder of the data sets."""
 _BLOCK = 1 << 20
+_PATIENCE_SECONDS = 0.5
+"""For a write that is under way; longer, and calls that were sent again would take all threads from others."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class ReceivedFile:
         self.path, self.size = path, 0
         self._hash = hashlib.sha256()
         self._file: BinaryIO | None = None
+        self.published = False
+        """Whether it has another name now, and needs this one no more."""
         self._lost = self._ended = False
         self._keep: bool | None = None
         """Set by who has closed it."""
@@ -50,6 +54,9 @@ class ReceivedFile:
     def open(self, offset: int = 0) -> None:
         """Opens it at an offset, past which everything goes; raises OutOfRangeError where it is not as long."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            if self.path.stat().st_nlink > 1:  # published by a server that was killed before it took this name away
+                self.path.unlink()
         if offset == 0:
             self._file = self.path.open("wb")
         else:
@@ -86,10 +93,14 @@ class ReceivedFile:
                 self.close(keep=self._keep)
 
     def take_away(self) -> None:
-        """Has its writer fail from now on."""
-        with self._lock:
+        """Has its writer fail from now on; raises OverloadedError while that publishes it, which may take long."""
+        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+            raise OverloadedError("this upload is being finished; try again later", retry_after=5)
+        try:
             self._lost = True
             self._close()
+        finally:
+            self._lock.release()
 
     def close(self, *, keep: bool) -> None:
         """Closes it, and removes it unless it is to be kept; where it was published, it is gone already.
@@ -101,7 +112,7 @@ class ReceivedFile:
             return
         try:
             self._close()
-            if not keep and not self._lost and not self._ended:
+            if (self.published or not keep) and not self._lost and not self._ended:
                 self.path.unlink(missing_ok=True)
             self._ended = True
         finally:
@@ -153,7 +164,13 @@ class ReceivedFiles:
                 before = self._open.get(file.path)
                 self._open[file.path] = file
             if before is not None:
-                before.take_away()
+                try:
+                    before.take_away()
+                except OverloadedError:
+                    with self._lock:
+                        if self._open.get(file.path) is file:
+                            self._open[file.path] = before
+                    raise
             file.open(offset)
         return file
 

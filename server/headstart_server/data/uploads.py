@@ -12,7 +12,16 @@ from weakref import WeakValueDictionary
 import structlog
 
 from headstart_server.core.descriptions import damaged_description, read_description, write_description
-from headstart_server.core.errors import DataLossError, HeadstartError, NotFoundError, TooLargeError, invalid
+from headstart_server.core.errors import (
+    DataLossError,
+    InvalidInputError,
+    NotFoundError,
+    QuotaError,
+    StoreFullError,
+    TooLargeError,
+    invalid,
+)
+from headstart_server.core.files import link_or_copy
 from headstart_server.core.names import new_id
 from headstart_server.data.archives import open_archive
 from headstart_server.data.folders import tables_among
@@ -190,14 +199,14 @@ class Uploads:
         )
         check(dataset)
         with self._folders.publish(dataset.identifier) as folder:
-            received.rename(folder / f"data.{file_format}")
+            link_or_copy(received, folder / f"data.{file_format}")
             write_description(folder / _DESCRIPTION, asdict(dataset))
         return dataset
 
     def _mend(self, dataset: Dataset, received: Path) -> None:
         """Puts the right bytes in the place of a damaged data set's file; its name and description stay."""
         with self._folders.renew(dataset.identifier) as folder:
-            received.rename(folder / f"data.{dataset.format}")
+            link_or_copy(received, folder / f"data.{dataset.format}")
             write_description(folder / _DESCRIPTION, asdict(dataset))
         _log.warning("mended a damaged data set", dataset=dataset.identifier)
 
@@ -209,6 +218,10 @@ class Uploads:
     def _shape(self, received: Path, file_format: Format) -> tuple[int, list[str]]:
         table = open_location(Location(received, file_format), self._tables, "dataset")
         return table.row_count, table.columns
+
+
+_LASTING = (InvalidInputError, TooLargeError, QuotaError, StoreFullError)
+"""What is wrong with a file stays wrong, and where there is no room nothing is kept; all else may pass."""
 
 
 class Upload:
@@ -224,7 +237,7 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        broken = error is not None and not isinstance(error, HeadstartError)
+        broken = error is not None and not isinstance(error, _LASTING)
         self._file.close(keep=broken and bool(self._announced.upload_id))
 
     def write(self, chunk: bytes) -> None:
@@ -256,7 +269,9 @@ class Upload:
                 raise invalid(
                     "header.sha256", f"{expected!r} was announced, the bytes have {digest}; send the file again"
                 )
-            return self._uploads.publish(self._file.path, announced.display_name, announced.format, digest, check)
+            dataset = self._uploads.publish(self._file.path, announced.display_name, announced.format, digest, check)
+            self._file.published = True
+            return dataset
 
 
 def _missing(identifier: str) -> NotFoundError:

@@ -4,12 +4,12 @@ A claim counts the attempts; with the server's name, which no other process has,
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
@@ -157,12 +157,14 @@ class ExportStore:
             _finish(connection, identifier, ExportEnd(ExportState.CANCELLED))
             return _record(_found(connection, identifier))
 
-    def reap(self, *, alone: bool = False) -> list[ExportRecord]:
+    def reap(self, mine: Collection[str] = (), *, alone: bool = False) -> list[ExportRecord]:
         """Takes exports from servers whose lease has run out; with `alone`, from every other server, for there is none.
 
-        They wait again; one over which several servers were lost has failed.
+        They wait again; one over which several servers were lost has failed. So does one that this server has claimed,
+        and does not know of because the database's answer was lost: `mine` are those that it knows of.
         """
-        lost = select(EXPORTS).where(_in([ExportState.RUNNING]), EXPORTS.c.owner != self.owner)
+        elsewhere = or_(EXPORTS.c.owner != self.owner, EXPORTS.c.identifier.not_in(list(mine)))
+        lost = select(EXPORTS).where(_in([ExportState.RUNNING]), elsewhere)
         with self.database.writing() as connection:
             if not alone:
                 lost = lost.where(EXPORTS.c.lease_until < self.database.now(connection))

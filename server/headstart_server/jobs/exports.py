@@ -258,7 +258,7 @@ class Exports:
                     self._lose(identifier)
 
     async def _reap(self, *, alone: bool = False) -> None:
-        for job in await self._executors.leases.run(self._store.reap, alone=alone):
+        for job in await self._executors.leases.run(self._store.reap, list(self._attempts), alone=alone):
             _log.warning("took an export from a server that is gone", export=job.identifier, state=job.state.value)
             self._look()
 

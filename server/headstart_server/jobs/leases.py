@@ -68,7 +68,7 @@ class Leases:
 
     async def reap(self, *, alone: bool = False) -> None:
         """See Ownership.reap."""
-        for written in await self._threads.run(self._ownership.reap, alone=alone):
+        for written in await self._threads.run(self._ownership.reap, list(self._attempts.numbers), alone=alone):
             job = self._log.written(written)
             _log.warning("took a job from a server that is gone", job=job.identifier, state=job.state.value)
             if written[1]:

@@ -106,10 +106,13 @@ class ModelStore:
                 found[row["model"]].append(row["alias"])
         return found
 
-    def set_alias(self, tenant: str, alias: str, model: str, expected: str = "") -> Alias:
-        """Has an alias name a model; raises FailedPreconditionError where it does not name the `expected` one yet."""
+    def set_alias(self, tenant: str, alias: str, model: str, expected: str = "") -> tuple[Alias, str]:
+        """Has an alias name a model; returns it with the model that it named before, if it named one.
 
-        def write(connection: Connection) -> Alias:
+        Raises FailedPreconditionError where it does not name the `expected` one yet.
+        """
+
+        def write(connection: Connection) -> tuple[Alias, str]:
             query = _one(tenant, alias).with_for_update()
             row = connection.execute(query).mappings().first()
             known = _alias(row) if row is not None else None
@@ -121,7 +124,7 @@ class ModelStore:
                     field="expected_model",
                 )
             if known is not None and known.model == model:
-                return known
+                return known, model
             time = datetime.now(UTC)
             values = {"model": model, "update_time": time.isoformat()}
             if known is not None:
@@ -129,9 +132,25 @@ class ModelStore:
                 connection.execute(update(ALIASES).where(own).values(values))
             else:
                 connection.execute(insert(ALIASES).values(tenant=tenant, alias=alias, **values))
-            return Alias(alias, model, time)
+            return Alias(alias, model, time), known.model if known is not None else ""
 
         return self._written(write)
+
+    def restore_alias(self, tenant: str, alias: str, model: str, before: str) -> None:
+        """Has an alias that was given to a model which is gone name what it did before, or nothing; one that somebody
+        else has given away meanwhile stays."""
+
+        def write(connection: Connection) -> None:
+            row = connection.execute(_one(tenant, alias).with_for_update()).mappings().first()
+            if row is not None and row["model"] != model:
+                return
+            own = (ALIASES.c.tenant == tenant) & (ALIASES.c.alias == alias)
+            connection.execute(delete(ALIASES).where(own))
+            if before and before != model:
+                now = datetime.now(UTC).isoformat()
+                connection.execute(insert(ALIASES).values(tenant=tenant, alias=alias, model=before, update_time=now))
+
+        self._written(write)
 
     def delete_alias(self, tenant: str, alias: str, model: str = "") -> None:
         """Deletes an alias, if it names this model where one is given; raises NotFoundError for none."""

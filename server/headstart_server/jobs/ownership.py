@@ -4,7 +4,7 @@ A claim counts the job's attempts, and the number is a fencing token: what an ol
 (https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import structlog
@@ -92,16 +92,19 @@ class Ownership:
             connection.execute(update(JOBS).where(JOBS.c.identifier.in_(list(held))).values(lease_until=until))
         return held
 
-    def reap(self, *, alone: bool = False) -> list[Appended]:
+    def reap(self, mine: Collection[str] = (), *, alone: bool = False) -> list[Appended]:
         """Takes jobs from servers whose lease has run out; with `alone`, from every other server, for there is none.
 
-        They go back to the queue, with a warning in their log; those that were to stop have stopped by that.
+        They go back to the queue, with a warning in their log; those that were to stop have stopped by that. So do jobs
+        that this server has claimed, and does not know of because the database's answer was lost: `mine` are those that
+        it knows of.
         """
         reaped = []
         with self.database.writing() as connection:
             # releases before leases noted no owner
             unowned = and_(JOBS.c.owner == "", in_states(_RUN))
-            lost = select(JOBS).where(JOBS.c.owner != self.owner, or_(JOBS.c.owner != "", unowned))
+            elsewhere = or_(JOBS.c.owner != self.owner, JOBS.c.identifier.not_in(list(mine)))
+            lost = select(JOBS).where(elsewhere, or_(JOBS.c.owner != "", unowned))
             if not alone:
                 lost = lost.where(JOBS.c.lease_until < self.database.now(connection))
             # those that somebody has locked are being renewed, or reaped, just now

@@ -24,6 +24,9 @@ from headstart_server.jobs.tables import EVENTS, JOBS
 
 _log = structlog.get_logger()
 
+_LAST = 2**31 - 1
+"""The largest number of an event that a database holds."""
+
 
 class JobQueries:
     """Thread-safe. Raises UnavailableError while the database does not answer."""
@@ -142,6 +145,7 @@ class JobQueries:
 
     def events(self, identifier: str, after: int, limit: int = 200) -> list[LogEntry]:
         """Events after a sequence number, in order; raises OutOfRangeError where the next one is no longer kept."""
+        after = min(after, _LAST)
         query = (
             select(EVENTS)
             .where(EVENTS.c.job == identifier, EVENTS.c.sequence > after)

@@ -74,9 +74,11 @@ def page_start(token: str, scope: str = "") -> str | None:
 
 
 def check_length(field: str, text: str, most: int) -> None:
-    """Raises InvalidInputError for a text for people that is too long to show."""
+    """Raises InvalidInputError for a text for people that is too long to show, or that databases do not hold."""
     if len(text) > most:
         raise invalid(field, f"is {len(text):,} characters long; use at most {most:,}")
+    if "\0" in text:
+        raise invalid(field, "holds the character NUL; leave it out")
 
 
 def _values(message: Message) -> dict[str, Any]:

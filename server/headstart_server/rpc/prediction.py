@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from google.rpc.status_pb2 import Status
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
 from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.executors import Executor
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal
+from headstart_server.data.features.cells import BadCells
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.columns import row_count
 from headstart_server.rpc.errors import row_status
@@ -23,8 +27,10 @@ from headstart_server.service.model_names import ModelNames
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
 from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.predictor import Predictor
 
 _INLINE_ROWS, _INLINE_BYTES = 16, 16 << 10
+_INLINE_VALUES, _VALUES_AT_ONCE = 4_096, 65_536
 _ERRORS_AT_ONCE = 64
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
@@ -37,14 +43,14 @@ _REUSE = {
 class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
     """Parses, calls the use case, converts."""
 
-    def __init__(self, predictions: PredictionService, names: ModelNames) -> None:
-        self._predictions, self._names = predictions, names
+    def __init__(self, predictions: PredictionService, names: ModelNames, rows: Executor) -> None:
+        self._predictions, self._names, self._rows = predictions, names, rows
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
         """Predicts one table."""
         caller = caller_of(context)
         order = await self._order(caller, request)
-        return _response(request, order.model, await self._predictions.predict(caller, order))
+        return await self._response(request, order.model, await self._predictions.predict(caller, order))
 
     async def PredictStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.PredictStreamRequest], context: Any
@@ -56,7 +62,9 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             identifier = known_id(request.id)
             order = await self._order(caller, request.request, begun=begun, skip_bad_rows=request.skip_bad_rows)
             found = await self._predictions.predict(caller, order)
-            response = pb.PredictStreamResponse(id=identifier, response=_response(request.request, order.model, found))
+            response = pb.PredictStreamResponse(
+                id=identifier, response=await self._response(request.request, order.model, found)
+            )
             response.row_errors.extend([error async for error in _row_errors(found.refused)])
             return response
 
@@ -66,6 +74,12 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         async with aclosing(in_order("PredictStream", request_iterator, answer, failed)) as responses:
             async for response in responses:
                 yield response
+
+    async def _response(self, request: pb.PredictRequest, model: str, found: Prediction) -> pb.PredictResponse:
+        """The answer; a large one is made on a thread, so that others are answered meanwhile."""
+        if _size(request, found) <= _INLINE_VALUES:
+            return _response(request, model, found)
+        return await self._rows.run(_response, request, model, found)
 
     async def _order(
         self, caller: Principal, request: pb.PredictRequest, *, begun: bool = False, skip_bad_rows: bool = False
@@ -79,7 +93,7 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         rows, size = announced(request.table)
         return PredictOrder(
             identifier,
-            lambda _, bad: arrow_table(request.table, "table", bad),
+            partial(_read, request.table),
             rows,
             size,
             _REUSE[request.embedding_reuse],
@@ -87,6 +101,20 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             begun=begun,
             skip_bad_rows=skip_bad_rows,
         )
+
+
+def _read(table: table_pb2.Table, predictor: Predictor, bad: BadCells | None) -> pa.Table:
+    return arrow_table(table, "table", bad, {feature.spec.source for feature in predictor.inputs})
+
+
+def _size(request: pb.PredictRequest, found: Prediction) -> int:
+    """About how many values a response holds."""
+    size = 0
+    for decoded in found.outputs:
+        size += len(decoded.values)
+        if decoded.probabilities is not None and (request.probabilities or request.top_k):
+            size += decoded.probabilities.size
+    return size
 
 
 def _response(request: pb.PredictRequest, model: str, found: Prediction) -> pb.PredictResponse:
@@ -134,7 +162,9 @@ def _message(decoded: Decoded, *, probabilities: bool, top_k: int) -> pb.OutputP
             message.vectors.values.extend(matrix.ravel().tolist())
     if decoded.probabilities is not None and probabilities:
         message.classes.extend(decoded.classes)
-        message.probabilities.extend(decoded.probabilities.ravel().tolist())
+        values = decoded.probabilities.ravel()
+        for start in range(0, len(values), _VALUES_AT_ONCE):  # protobuf holds Python's lock while it takes them
+            message.probabilities.extend(values[start : start + _VALUES_AT_ONCE].tolist())
     if decoded.probabilities is not None and top_k and kind == "category":
         order = np.argsort(-decoded.probabilities, axis=1, kind="stable")[:, :top_k]
         for row, indices in enumerate(order):

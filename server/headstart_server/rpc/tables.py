@@ -1,6 +1,7 @@
 """Tables on the wire to Arrow tables, with every mistake named by column."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import pyarrow as pa
 from headstart.v1 import table_pb2
@@ -16,10 +17,13 @@ _ARROW_ROW_BYTES = 256
 """About what a text and a few numbers take."""
 
 
-def arrow_table(message: table_pb2.Table, field: str, bad: BadCells | None = None) -> pa.Table:
+def arrow_table(
+    message: table_pb2.Table, field: str, bad: BadCells | None = None, needed: Collection[str] | None = None
+) -> pa.Table:
     """The rows of a message; raises InvalidInputError naming the column.
 
-    What is wrong with single cells goes to `bad` by row, where it is given, and the cells are null.
+    What is wrong with single cells goes to `bad` by row, where it is given, and the cells are null. Where it is told
+    which columns are needed, the cells of others are not looked at.
     """
     if message.arrow_ipc:
         if message.columns:
@@ -38,7 +42,10 @@ def arrow_table(message: table_pb2.Table, field: str, bad: BadCells | None = Non
             raise invalid(f"{path}.name", "is missing")
         if times[column.name] > 1:
             raise invalid(f"{path}.name", f"{column.name!r} occurs {times[column.name]} times; send each column once")
-        arrays.append(array_of(column, path, bad))
+        if needed is None or column.name in needed:
+            arrays.append(array_of(column, path, bad))
+        else:
+            arrays.append(pa.nulls(row_count(column)))
         if len(arrays[-1]) != len(arrays[0]):
             raise invalid(
                 path, f"{column.name!r} has {len(arrays[-1])} rows, {names[0]!r} has {len(arrays[0])}; make them equal"

@@ -86,8 +86,7 @@ class ModelService:
         if condition is None:
             bundles = await self.newest(caller, limit, before)
         else:
-            found = await self._matching(tenant, models, limit, before, condition)
-            bundles = await self._executors.files.run(lambda: list(models.those(found)))
+            bundles = await self._matching(tenant, models, limit, before, condition)
         return await self._published(tenant, bundles)
 
     async def update(
@@ -121,12 +120,12 @@ class ModelService:
         caller.require(Scope.TRAIN)
         store, tenant = self._executors.store, caller.tenant
         await self._require(tenant, model)
-        found = await store.run(self._store.set_alias, tenant, alias, model, expected)
+        found, before = await store.run(self._store.set_alias, tenant, alias, model, expected)
         self._names.changed(tenant, alias, found)
         try:
             await self._require(tenant, model)  # it may have been deleted meanwhile, when no alias named it yet
         except NotFoundError:
-            await store.run(self._store.delete_alias, tenant, alias, model)
+            await store.run(self._store.restore_alias, tenant, alias, model, before)
             self._names.changed(tenant, alias)
             raise
         return found
@@ -159,17 +158,21 @@ class ModelService:
 
     async def _matching(
         self, tenant: str, models: ModelRegistry, limit: int, before: str, condition: Node
-    ) -> list[str]:
-        """The first models that meet a condition, by id."""
-        found: list[str] = []
+    ) -> list[Bundle]:
+        """The first sound models that meet a condition."""
+        found, names = list[Bundle](), list[str]()
         summaries = models.summaries(before)
         while len(found) < limit:
-            some = await self._executors.files.run(_taken, summaries)
-            if not some:
-                break
-            said = await self._executors.store.run(self._store.details, tenant, list(some))
-            found += [name for name, summary in some.items() if matches(condition, _values(summary, said.get(name)))]
-        return found[:limit]
+            if not names:
+                some = await self._executors.files.run(_taken, summaries)
+                if not some:
+                    break
+                said = await self._executors.store.run(self._store.details, tenant, list(some))
+                names = [name for name, item in some.items() if matches(condition, _values(item, said.get(name)))]
+            next_ones = names[: limit - len(found)]
+            names = names[len(next_ones) :]
+            found += await self._executors.files.run(_read, models, next_ones)
+        return found
 
     async def _published(self, tenant: str, bundles: Sequence[Bundle]) -> list[PublishedModel]:
         models, names = self._tenants.of(tenant).models, [bundle.folder.name for bundle in bundles]
@@ -189,6 +192,10 @@ class ModelService:
 
 def _taken(summaries: Iterator[tuple[str, ModelSummary]]) -> dict[str, ModelSummary]:
     return dict(islice(summaries, _SEARCHED_AT_ONCE))
+
+
+def _read(models: ModelRegistry, names: list[str]) -> list[Bundle]:
+    return list(models.those(names))
 
 
 def _said_at_first(summary: ModelSummary) -> ModelDetails:

@@ -29,6 +29,9 @@ from headstart_server.service.model_names import ModelNames
 from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
 
+_MOST_CREATOR = 128
+"""Characters of a caller's name that a job keeps."""
+
 
 @dataclass(frozen=True)
 class PlannedJob:
@@ -215,7 +218,7 @@ class TrainingService:
             tenant=caller.tenant,
             description=details.description,
             labels=dict(details.labels),
-            creator="" if caller is ANONYMOUS else caller.name,
+            creator="" if caller is ANONYMOUS else caller.name[:_MOST_CREATOR],
             priority=details.priority,
             deadline=now + timedelta(seconds=details.timeout) if details.timeout else None,
             ttl=details.ttl,

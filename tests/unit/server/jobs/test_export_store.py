@@ -111,8 +111,9 @@ def test_a_lease_that_is_renewed_holds_and_one_that_ran_out_is_taken(database: D
     long = ExportStore(database, "short", lease_seconds=60.0)
     assert long.renew({identifier: 1, "gone": 1}) == {identifier}
     assert long.held({identifier: 2}) == set()
-    assert other.reap() == []
+    assert other.reap() == short.reap() == []
     short.renew({identifier: 1})
+    assert short.reap([identifier]) == []
     assert [each.state for each in other.reap()] == [ExportState.QUEUED]
     assert long.renew({identifier: 1}) == set()
 

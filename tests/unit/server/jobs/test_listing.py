@@ -16,6 +16,7 @@ from headstart_server.jobs.history import MOST_EPOCHS
 from headstart_server.jobs.listing import JobList, Order
 from headstart_server.jobs.records import JobRecord
 from headstart_server.jobs.store import JobStore
+from headstart_server.rpc.jobs import epoch_message
 from headstart_server.training.reports import EpochReport, JobWarning
 
 from tests.support.fake_workers import job_record, step_report
@@ -127,7 +128,23 @@ def test_of_many_evaluations_some_are_told_with_the_best_and_the_last(store: Job
     epochs = [epoch.epoch for epoch in store.history(job.identifier).epochs]
     assert MOST_EPOCHS - 1 <= len(epochs) <= MOST_EPOCHS
     assert (epochs[0], epochs[-1], 778 in epochs) == (1, total, True)
-    assert max(later - epoch for epoch, later in pairwise(epochs)) <= 3
+    assert max(later - epoch for epoch, later in pairwise(epochs)) <= 4
+
+
+def test_evaluations_of_many_outputs_fit_an_answer(store: JobStore) -> None:
+    job = created(store, "PREPARING", "TRAINING")
+    metrics = {f"output_{number}.mean_absolute_error": 0.1234567890123 for number in range(140)}
+    told = [EpochReport(number, number, metrics, metrics, metrics, best=number == 3) for number in range(1, 400)]
+    store.append_reports(job.identifier, told, job.attempt)
+    epochs = store.history(job.identifier).epochs
+    assert (epochs[0].epoch, epochs[-1].epoch, 3 in [epoch.epoch for epoch in epochs]) == (1, 399, True)
+    assert 40 <= len(epochs) < 100
+    assert sum(epoch_message(epoch).ByteSize() for epoch in epochs) < 1 << 20
+
+
+def test_numbers_that_no_event_has_find_nothing(store: JobStore) -> None:
+    job = created(store, "PREPARING", "TRAINING")
+    assert store.events(job.identifier, 2**63 - 1) == []
 
 
 def test_progress_is_stored_with_the_job(store: JobStore) -> None:

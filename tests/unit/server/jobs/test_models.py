@@ -35,11 +35,12 @@ def test_a_model_keeps_what_is_said_of_it(models: ModelStore) -> None:
 
 
 def test_an_alias_names_one_model_after_another(models: ModelStore) -> None:
-    first = models.set_alias("a", "sentiment@production", "m1")
+    first, before = models.set_alias("a", "sentiment@production", "m1")
     assert models.alias("a", "sentiment@production") == first
-    again = models.set_alias("a", "sentiment@production", "m1")
+    again, _ = models.set_alias("a", "sentiment@production", "m1")
     assert again == first  # it names no other
-    moved = models.set_alias("a", "sentiment@production", "m2")
+    moved, known = models.set_alias("a", "sentiment@production", "m2")
+    assert (before, known) == ("", "m1")
     assert (moved.model, moved.update_time >= first.update_time) == ("m2", True)
     assert models.aliases_of("a", ["m1", "m2"]) == {"m2": ["sentiment@production"]}
     with pytest.raises(NotFoundError):
@@ -54,7 +55,7 @@ def test_an_alias_moves_only_from_the_model_that_is_expected(models: ModelStore)
     with pytest.raises(FailedPreconditionError, match="names models/m1, not models/m9"):
         models.set_alias("a", "s@p", "m2", expected="m9")
     assert models.alias("a", "s@p").model == "m1"
-    assert models.set_alias("a", "s@p", "m2", expected="m1").model == "m2"
+    assert models.set_alias("a", "s@p", "m2", expected="m1")[0].model == "m2"
 
 
 def test_of_many_who_expect_the_same_model_one_moves_the_alias(models: ModelStore) -> None:
@@ -63,7 +64,7 @@ def test_of_many_who_expect_the_same_model_one_moves_the_alias(models: ModelStor
 
     def move(number: int) -> None:
         try:
-            outcomes.append(models.set_alias("a", "s@p", f"m{number}", expected="m0").model)
+            outcomes.append(models.set_alias("a", "s@p", f"m{number}", expected="m0")[0].model)
         except FailedPreconditionError as error:
             outcomes.append(error.reason)
 
@@ -79,7 +80,7 @@ def test_of_many_who_expect_the_same_model_one_moves_the_alias(models: ModelStor
 def test_of_many_who_make_an_alias_all_succeed(models: ModelStore) -> None:
     made: list[str] = []
     threads = [
-        threading.Thread(target=lambda number=number: made.append(models.set_alias("a", "s@p", f"m{number}").model))
+        threading.Thread(target=lambda number=number: made.append(models.set_alias("a", "s@p", f"m{number}")[0].model))
         for number in range(6)
     ]
     for thread in threads:

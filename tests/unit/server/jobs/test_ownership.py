@@ -92,7 +92,7 @@ def test_what_a_lost_server_ran_goes_back_to_the_queue_and_its_reports_are_refus
     job = waiting(store)
     claimed(lost)
     store.append_reports(job, [StateChange(State.PREPARING)], attempt=1)
-    assert lost.reap() == []  # its own
+    assert lost.reap([job]) == []  # its own
     [(queued, [warning, change])] = other.reap()
     assert (queued.state, queued.owner, queued.attempt) == (State.QUEUED, "", 1)
     assert isinstance(warning.event, JobWarning) and "the server 'lost'" in warning.event.message
@@ -135,3 +135,11 @@ def test_a_job_that_an_earlier_release_left_running_goes_back_to_the_queue(store
         store.append(job, StateChange(State(state)))
     [(queued, _)] = server(store).reap()
     assert queued.state is State.QUEUED
+
+
+def test_a_claim_whose_answer_was_lost_is_given_up_when_its_lease_has_run_out(store: JobStore) -> None:
+    job, own = waiting(store), server(store, "one", -1.0)
+    claimed(own)
+    assert own.reap([job]) == []
+    [(queued, _)] = own.reap([])
+    assert (queued.identifier, queued.state) == (job, State.QUEUED)

@@ -38,7 +38,8 @@ def predictor() -> FakePredictor:
 def servicer_of(predictor: FakePredictor, batcher: Batcher) -> PredictionServicer:
     set_caller(ANONYMOUS)
     pool: Any = FakeModelPool(predictor)
-    return PredictionServicer(PredictionService(pool, batcher, 100, Executors()), plain_names())
+    executors = Executors()
+    return PredictionServicer(PredictionService(pool, batcher, 100, executors), plain_names(), executors.rows)
 
 
 @pytest.fixture

@@ -79,6 +79,12 @@ async def test_a_model_is_deleted_once_no_alias_names_it(service: ModelService) 
     assert [alias.model for alias in await service.aliases(CALLER, 9, "", "")] == ["m2"]
 
 
+async def test_a_page_of_a_filtered_list_is_full_though_a_model_is_damaged(service: ModelService) -> None:
+    (service._tenants.of("a").models.get("m3").folder / "model.safetensors").write_bytes(b"damaged")
+    (service._tenants.of("a").models.get("m3").folder / "bundle.json").write_bytes(b"{")
+    assert await names(service, "NOT display_name = m4", limit=2) == ["m2", "m1"]
+
+
 async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
     service: ModelService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +93,7 @@ async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
     assert missing.value.field == "model"
     registry, set_alias = service._tenants.of("a").models, ModelStore.set_alias
 
-    def late(store: ModelStore, *arguments: Any) -> Alias:
+    def late(store: ModelStore, *arguments: Any) -> tuple[Alias, str]:
         found = set_alias(store, *arguments)
         registry.delete("m1")
         return found
@@ -98,6 +104,23 @@ async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
     assert await service.aliases(CALLER, 9, "", "") == []
     with pytest.raises(NotFoundError):
         await service._names.identifier(CALLER, "models/x@live")
+
+
+async def test_an_alias_names_what_it_did_where_the_next_model_is_deleted_meanwhile(
+    service: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.set_alias(CALLER, "x@live", "m2", "")
+    registry, set_alias = service._tenants.of("a").models, ModelStore.set_alias
+
+    def late(store: ModelStore, *arguments: Any) -> tuple[Alias, str]:
+        found = set_alias(store, *arguments)
+        registry.delete("m1")
+        return found
+
+    monkeypatch.setattr(ModelStore, "set_alias", late)
+    with pytest.raises(NotFoundError, match="models/m1 does not exist"):
+        await service.set_alias(CALLER, "x@live", "m1", "")
+    assert await service._names.identifier(CALLER, "models/x@live") == "m2"
 
 
 async def test_an_alias_that_is_set_while_its_model_is_deleted_goes_with_it(
