@@ -78,12 +78,12 @@ func watchFromStart(ctx context.Context, connection *grpc.ClientConn, arguments 
 func watch(ctx context.Context, connection *grpc.ClientConn, job string, after int64) error {
 	heard := time.Now()
 	for {
-		last, err := follow(ctx, connection, job, after)
+		err := follow(ctx, connection, job, func(event *pb.TrainJobEvent) {
+			after, heard = event.Sequence, time.Now()
+			show(event)
+		}, after)
 		if err == nil {
 			return nil
-		}
-		if last > after {
-			after, heard = last, time.Now()
 		}
 		wait, again := retryDelay(err)
 		if !again || time.Since(heard) > patience {
@@ -98,25 +98,27 @@ func watch(ctx context.Context, connection *grpc.ClientConn, job string, after i
 	}
 }
 
-// follow reads one stream; it returns the number of the last event, and nil where that was the job's last.
-func follow(ctx context.Context, connection *grpc.ClientConn, job string, after int64) (int64, error) {
+// follow reads one stream and tells its events, heartbeats among them; it returns nil where the job has ended.
+func follow(ctx context.Context, connection *grpc.ClientConn, job string, tell func(*pb.TrainJobEvent), after int64) error {
 	request := &pb.WatchTrainJobRequest{Name: job, AfterSequence: after, HeartbeatSeconds: 20}
 	stream, err := pb.NewTrainingServiceClient(connection).WatchTrainJob(ctx, request)
 	if err != nil {
-		return after, err
+		return err
 	}
-	for {
+	for silent := true; ; silent = false {
 		response, err := stream.Recv()
+		if err == io.EOF && silent {
+			return nil // the job had ended, and all of its events are known
+		}
 		if err == io.EOF {
 			err = status.Error(codes.Unavailable, "the stream ended before the job")
 		}
 		if err != nil {
-			return after, err
+			return err
 		}
-		show(response.Event)
-		after = response.Event.Sequence
+		tell(response.Event)
 		if response.Event.Terminal {
-			return after, nil
+			return nil
 		}
 	}
 }

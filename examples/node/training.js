@@ -54,12 +54,15 @@ export async function watch(address, job, after = '0', tell = show) {
   while (!ended) {
     try {
       const stream = client.WatchTrainJob({ name: job, afterSequence: after, heartbeatSeconds: 20 });
+      let silent = true;
       for await (const { event } of stream) {
+        silent = false;
         heard = Date.now();
         after = event.sequence;
         tell(event);
         ended = event.terminal;
       }
+      if (silent) return; // the job had ended, and all of its events are known
       if (!ended) throw Object.assign(new Error('the stream ended before the job'), { code: status.UNAVAILABLE });
     } catch (error) {
       const wait = retryDelay(error);

@@ -58,7 +58,9 @@ def export_request(model: str, format: str, head_only: bool) -> ExportRequest:
 def export(request: ExportRequest, policy: RetryPolicy, on_progress: OnProgress | None = None) -> Program[Artifact]:
     """Export and return the artifact; after a dropped stream the export job, which goes on meanwhile, is watched."""
     following = _Following(request, on_progress)
-    return (yield from persistently(following.attempt, policy))
+    found = yield from persistently(following.attempt, policy)
+    # raised here: why a job has failed may look like a connection that broke, and its end does not change
+    return found if isinstance(found, Artifact) else (yield from _artifact_of(found))
 
 
 class _Following:
@@ -69,8 +71,8 @@ class _Following:
         self._job = ""
         self._told: ExportProgress | None = None
 
-    def attempt(self, patience: Patience) -> Program[Artifact]:
-        """Follow to the artifact, by the job where it is known."""
+    def attempt(self, patience: Patience) -> Program[Artifact | ExportJob]:
+        """Follow to the artifact, by the job where it is known; return a job that has ended without one."""
         if self._job:
             return (yield from self._watched(patience))
         stream = yield from open_stream(EXPORT, self._request)
@@ -83,12 +85,12 @@ class _Following:
             self._tell(event.progress)
         raise Unavailable("the server closed the stream before the artifact was ready")
 
-    def _watched(self, patience: Patience) -> Program[Artifact]:
+    def _watched(self, patience: Patience) -> Program[Artifact | ExportJob]:
         stream = yield from open_stream(WATCH_EXPORT_JOB, WatchExportJobRequest(name=self._job))
         while (event := (yield from read(stream))) is not None:
             patience.reached()
             if (job := event.export_job).state in ENDED:
-                return (yield from _artifact_of(job))
+                return (yield from _artifact_of(job)) if job.state == ExportJob.STATE_SUCCEEDED else job
             self._tell(job.progress)
         raise Unavailable("the server closed the stream before the export had ended")
 

@@ -40,13 +40,15 @@ class EventStream:
         self._training, self._gate = training, gate
 
     async def answer(self, request: Request) -> StreamingResponse:
-        """Raises NotFoundError before the first byte, so that the browser does not ask again and again."""
+        """Raises NotFoundError, or OutOfRangeError for events that are no longer kept, before the first byte, so that
+        the browser does not ask again and again."""
         name = f"trainJobs/{request.path_params['id']}"
         with called(self._gate, f"{_SERVICE}/{_RPC}", request) as call:
             call.asked(pb.GetTrainJobRequest(name=name))
             await call.admit()
             after = _after(request)
-            await self._training.GetTrainJob(pb.GetTrainJobRequest(name=name), request)
+            first = pb.ListTrainJobEventsRequest(name=name, after_sequence=after, page_size=1)
+            await self._training.ListTrainJobEvents(first, request)
         watched = self._training.watched(pb.WatchTrainJobRequest(name=name, after_sequence=after), request)
         # proxies that gather answers before they pass them on would hold events back (nginx reads this header)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -187,6 +187,18 @@ def test_an_export_that_failed_meanwhile_raises_what_it_failed_of(server: FakeSe
     assert caught.value.reason == "PARITY"
 
 
+def test_an_export_that_failed_of_what_is_away_is_not_taken_for_a_broken_connection(
+    server: FakeServer, client: headstart.Client
+) -> None:
+    server.export.export_drops = 1
+    server.export.job.state = export_pb2.ExportJob.STATE_FAILED
+    server.export.job.error.code = grpc.StatusCode.UNAVAILABLE.value[0]
+    server.export.job.error.message = "the shared storage cannot be reached"
+    with pytest.raises(headstart.Unavailable, match="the shared storage cannot be reached"):
+        client.export("m1")
+    assert (len(server.export.requests), len(server.export.watched)) == (1, 1)
+
+
 def test_an_export_that_was_cancelled_is_not_asked_for_again(server: FakeServer, client: headstart.Client) -> None:
     server.export.export_drops = 1
     server.export.job.state = export_pb2.ExportJob.STATE_CANCELLED

@@ -26,6 +26,11 @@ class ApiError extends Error {
     return this.status === "NOT_FOUND";
   }
 
+  /** Whether what is asked for was there once, and is no longer kept. */
+  get isExpired() {
+    return this.status === "OUT_OF_RANGE";
+  }
+
   /** Whether the token is good, and does not allow this. */
   get isForbidden() {
     return this.code === 403;

@@ -18,7 +18,7 @@ const LONGEST_PAUSE_MS = 8_000;
  *
  * @param {string} id of the job
  * @param {object} listener `events(list)` in order, each event once; `status(text, reason)`: `connecting`,
- *   `live`, `reconnecting` and why, `ended`; `failed(error)`: the job is not there
+ *   `live`, `reconnecting` and why, `ended`; `failed(error)`: the job, or its events, are not there
  * @param {AbortSignal} signal
  */
 export async function follow(id, listener, signal) {
@@ -45,7 +45,7 @@ export async function follow(id, listener, signal) {
         return;
       }
     } catch (error) {
-      if (error.isMissing) return listener.failed(error);
+      if (error.isMissing || error.isExpired) return listener.failed(error);
       reason = error.message;
     } finally {
       document.removeEventListener("visibilitychange", stopWhenHidden);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from headstart.v1.prediction_pb2_grpc import PredictionServiceStub
 from headstart_server.core.errors import StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import ANONYMOUS
+from headstart_server.rpc import prediction
 from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.service.prediction import PredictionService
@@ -156,6 +158,36 @@ async def test_a_bad_row_fails_its_request_alone_where_nothing_else_is_asked_for
     bad, good = [answer async for answer in stub.PredictStream(streamed(request(1, float("inf")), request(2)))]
     assert error_of(bad)[2] == "BAD_CELL"
     assert found_of(good) == [4]
+
+
+async def test_columns_that_no_model_reads_fail_nothing(stub: PredictionServiceStub) -> None:
+    asked = request(1, 2)
+    asked.table.columns.add(name="unused", doubles=table_pb2.DoubleValues(values=[1.0, float("inf")]))
+    assert numbers(await stub.Predict(asked)) == [2, 4]
+    [answer] = [answer async for answer in stub.PredictStream(streamed(asked, skip_bad_rows=True))]
+    assert (found_of(answer), list(answer.row_errors)) == ([2, 4], [])
+    asked.table.columns[1].doubles.values.append(3)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Predict(asked)
+    assert "'unused' has 3 rows, 'x' has 2" in (refused.value.details() or "")
+
+
+async def test_a_large_answer_is_made_beside_the_event_loop(
+    stub: PredictionServiceStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set[str]()
+    made = prediction._response
+
+    def noted(*given: Any) -> pb.PredictResponse:
+        threads.add(threading.current_thread().name)
+        return made(*given)
+
+    monkeypatch.setattr(prediction, "_response", noted)
+    await stub.Predict(request(1))
+    assert threads == {threading.main_thread().name}
+    monkeypatch.setattr(prediction, "_INLINE_VALUES", 2)
+    assert numbers(await stub.Predict(request(1, 2, 3))) == [2, 4, 6]
+    assert len(threads) == 2
 
 
 async def test_what_concerns_all_requests_ends_the_stream(

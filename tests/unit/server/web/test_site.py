@@ -14,7 +14,7 @@ import pytest
 from headstart.v1 import training_pb2 as pb
 from headstart_server import metrics
 from headstart_server.core.calls import Calls
-from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError, StoppingError
+from headstart_server.core.errors import DataLossError, NotFoundError, OutOfRangeError, OverloadedError, StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.rpc.gate import Gate
 from headstart_server.web.bodies import Bodies
@@ -56,6 +56,13 @@ class FakeServicer:
             case "trainJobs/busy":
                 raise OverloadedError("too many", retry_after=2)
         raise NotFoundError(f"{request.name} does not exist")
+
+    async def ListTrainJobEvents(self, request: pb.ListTrainJobEventsRequest, _: Any) -> Any:  # noqa: N802
+        self.asked.append(request)
+        if request.name == "trainJobs/old":
+            raise OutOfRangeError("the events up to 7 are no longer kept")
+        await self.GetTrainJob(pb.GetTrainJobRequest(name=request.name), None)
+        return pb.ListTrainJobEventsResponse()
 
     async def watched(self, request: pb.WatchTrainJobRequest, _: Any) -> AsyncIterator[list[pb.TrainJobEvent]]:
         for sequence in range(request.after_sequence + 1, self.stops_after + 1):
@@ -130,6 +137,7 @@ async def test_parameters_are_the_fields_of_the_request(client: httpx.AsyncClien
         ("GET", "/trainJobs/known/events?afterSequence=-1", None, {}, 400, "is no number of an event"),
         ("GET", "/trainJobs/known/events", None, {"Last-Event-ID": "two"}, 400, "is no number of an event"),
         ("GET", "/trainJobs/none/events", None, {}, 404, "trainJobs/none does not exist"),
+        ("GET", "/trainJobs/old/events", None, {}, 400, "the events up to 7 are no longer kept"),
     ],
 )
 async def test_a_refusal_is_a_status_with_its_message(

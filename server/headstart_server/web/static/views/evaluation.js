@@ -138,6 +138,6 @@ function worst({ worstRows = [] }) {
     "div",
     { class: "figure" },
     h("h4", null, "Rows with the largest loss"),
-    scrolling(dataTable("Largest loss first; rows count from 0", columns, rows), "Rows with the largest loss"),
+    scrolling(dataTable("Largest loss first; rows count from 1", columns, rows), "Rows with the largest loss"),
   );
 }

@@ -6,7 +6,7 @@ import { poll, readUntil } from "../event_feed.js";
 import { counted, idOf, number } from "../format.js";
 import { RunState, isTerminal } from "../run_state.js";
 import { JobRow } from "./job_row.js";
-import { ACTIVE, command, emptyBox, errorBox, nameOf, stateText } from "./words.js";
+import { ACTIVE, command, emptyBox, errorBox, inTurn, nameOf, stateText } from "./words.js";
 
 const PAGE_SIZE = 50;
 const POLL_SECONDS = 3;
@@ -163,7 +163,7 @@ class JobList {
 
   #show() {
     const rows = [...this.rows.values()];
-    const queued = this.active.filter(({ state }) => state === "STATE_QUEUED").reverse();
+    const queued = inTurn(this.active.filter(({ state }) => state === "STATE_QUEUED"));
     const running = this.active.length - queued.length;
     queued.forEach(({ name }, before) => this.rows.get(name)?.waits(before, running));
     for (const row of rows) row.tick();

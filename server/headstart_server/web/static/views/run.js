@@ -11,7 +11,7 @@ import { evaluationSection } from "./evaluation.js";
 import { RunHeader } from "./run_header.js";
 import { specSection } from "./spec_table.js";
 import { TimePanel } from "./time_panel.js";
-import { ACTIVE, emptyBox, errorBox, nameOf, stateText } from "./words.js";
+import { ACTIVE, emptyBox, errorBox, inTurn, nameOf, stateText } from "./words.js";
 
 const REDRAW_MS = 250;
 const QUEUE_SECONDS = 3;
@@ -83,11 +83,16 @@ class RunView {
     if (this.run.state !== "STATE_QUEUED") return;
     const jobs = await all(listJobs, "trainJobs", { states: ACTIVE }, this.signal);
     const queued = jobs.filter(({ state }) => state === "STATE_QUEUED");
-    const before = queued.filter(({ name }) => name < `trainJobs/${this.id}`).length;
-    this.header.waits(before, jobs.filter(({ state }) => !isTerminal(state)).length - queued.length);
+    const before = inTurn(queued).findIndex(({ name }) => name === `trainJobs/${this.id}`);
+    this.header.waits(Math.max(0, before), jobs.filter(({ state }) => !isTerminal(state)).length - queued.length);
   }
 
   #fail(error) {
+    if (error.isExpired) {
+      this.#readJob();
+      this.root.prepend(errorBox("This run's curves are no longer kept.", error));
+      return;
+    }
     replace(
       this.root,
       h("h1", null, "No such job"),

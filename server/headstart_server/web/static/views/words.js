@@ -107,6 +107,12 @@ export function waitReason(before, running) {
   return `${place}; waits for ${running === 1 ? "the running job" : `one of ${running} running jobs`}`;
 }
 
+/** Queued jobs in the order in which they run: by priority, and among equals the oldest first. */
+export function inTurn(jobs) {
+  const before = (one, other) => (other.priority ?? 0) - (one.priority ?? 0) || (one.name < other.name ? -1 : 1);
+  return [...jobs].sort(before);
+}
+
 /** A box that says what went wrong, and which values are to blame. */
 export function errorBox(title, error) {
   return h(

@@ -27,7 +27,7 @@ final class Exporting {
         System.out.println(response.getProgress().getStage() + " " + response.getProgress().getMessage());
       }
       if (response.hasArtifact()) {
-        download(channel, response.getArtifact(), Path.of(folder));
+        download(channel, response.getArtifact(), Path.of(folder).toAbsolutePath().normalize());
       }
     }
   }
@@ -35,7 +35,7 @@ final class Exporting {
   private static void download(Channel channel, Artifact artifact, Path folder) throws Exception {
     for (ArtifactFile file : artifact.getFilesList()) {
       Path path = folder.resolve(file.getPath()).normalize();
-      if (!path.startsWith(folder.normalize())) {
+      if (!path.startsWith(folder)) {
         throw new IOException(file.getPath() + " leads out of the folder");
       }
       Files.createDirectories(path.getParent());

@@ -73,6 +73,9 @@ final class Training {
       try {
         var request = WatchTrainJobRequest.newBuilder().setName(job).setAfterSequence(after).setHeartbeatSeconds(20);
         var stream = TrainingServiceGrpc.newBlockingStub(channel).watchTrainJob(request.build());
+        if (!stream.hasNext()) {
+          return; // the job had ended, and all of its events are known
+        }
         while (stream.hasNext()) {
           TrainJobEvent event = stream.next().getEvent();
           heard = Instant.now();
