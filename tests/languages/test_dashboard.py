@@ -20,6 +20,9 @@ def test_it_shows_the_whole_curve_of_a_job_that_runs(server: RunningServer) -> N
                 break
         told = ran(["node", str(folder / "dashboard.js"), server.address, run.name], Path.cwd(), 300)
         job = client.jobs.get(run.name)
+    late = ran(["node", str(folder / "dashboard.js"), server.address, run.name], Path.cwd(), 60)
+    assert late.rstrip().endswith(f"after {job.last_sequence}"), "nothing follows where the job has ended"
+    assert re.findall(r"^evaluation .*", late, re.MULTILINE) == re.findall(r"^evaluation .*", told, re.MULTILINE)
     shown = [int(number) for number in re.findall(r"^evaluation (\d+)", told, re.MULTILINE)]
     assert shown == [epoch.evaluation for epoch in job.epochs] == list(range(1, len(shown) + 1))
     before, after = told.split("\nafter ")
