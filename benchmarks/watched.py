@@ -47,7 +47,7 @@ def run(bench: Bench) -> Report:
             _STREAMS: lambda: watching.idle_and_unread(address, idle),
         }
         rounds: list[dict[str, _Round]] = []
-        for number in range(bench.pick(15, 3)):
+        for number in range(bench.pick(9, 3)):
             # each first as often as the others: a machine that warms up or slows down favours none
             order = [list(kinds)[(number + place) % len(kinds)] for place in range(len(kinds))]
             rounds.append({kind: _round(client, table, model, bench, port, kinds[kind]) for kind in order})
@@ -122,7 +122,7 @@ def _processor_seconds(url: str) -> float:
 def _train(
     client: headstart.Client, table: Path, bench: Bench, watch: watching.Watch | None = None
 ) -> tuple[float, str]:
-    spec = text_spec("text", "label", trainer={"epochs": bench.pick(100, 10), "early_stop": -1})
+    spec = text_spec("text", "label", trainer={"epochs": bench.pick(400, 10), "early_stop": -1})
     job = follow(client, spec, table, on_start=watch)
     return job.seconds, job.model
 
