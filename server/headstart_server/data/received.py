@@ -103,7 +103,7 @@ class ReceivedFile:
             self._lock.release()
 
     def close(self, *, keep: bool) -> None:
-        """Closes it, and removes it unless it is to be kept; where it was published, it is gone already.
+        """Closes it, and removes it unless it is to be kept; of one that was published, this name alone goes.
 
         Waits for nobody: the event loop calls this while a thread may still write or publish, which then ends it.
         """

@@ -113,6 +113,7 @@ def test_a_time_that_is_unset_fits_no_comparison_and_every_denial() -> None:
         ("a " * 101, "more than 100 comparisons"),
         ("(" * 21 + "a" + ")" * 21, "more than 20 groups"),
         ("x" * 2_001, "use at most 2,000"),
+        ('display_name = "a\0b"', "holds the character NUL"),
     ],
 )
 def test_what_is_no_filter_is_refused_with_what_could_stand_there(text: str, told: str) -> None:

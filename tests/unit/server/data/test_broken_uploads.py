@@ -27,11 +27,6 @@ from headstart_server.storage.folders import SharedFolders
 from tests.support.uploaded import DATA, hidden, uploaded
 
 
-@pytest.fixture
-def uploads(tmp_path: Path) -> Uploads:
-    return Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", max_bytes=1_000)
-
-
 def _broken(uploads: Uploads, data: bytes, upload_id: str = "u", offset: int = 0, sha256: str = "") -> None:
     """An upload whose call breaks once it has brought some bytes."""
     with suppress(ConnectionError), uploads.receive("f.csv", "", sha256, upload_id, offset) as upload:

@@ -25,11 +25,6 @@ from headstart_server.storage.object_store import ObjectStore
 from tests.support.uploaded import DATA, hidden, uploaded
 
 
-@pytest.fixture
-def uploads(tmp_path: Path) -> Uploads:
-    return Uploads(SharedFolders(tmp_path / "datasets"), tmp_path / "tables", max_bytes=1_000)
-
-
 def test_an_upload_is_described_and_kept(uploads: Uploads) -> None:
     dataset = uploaded(uploads, DATA)
     assert (dataset.row_count, dataset.columns, dataset.format) == (2, ["review", "label"], "csv")

@@ -44,6 +44,7 @@ def test_one_label_is_set_or_removed_and_the_others_stay() -> None:
         (["labels.Team"], TrainJob(labels={"Team": "a"}), "train_job.labels: has the key 'Team'"),
         ([], TrainJob(display_name="x" * 129), "train_job.display_name: is 129 characters long"),
         ([], TrainJob(labels={"Team": "a"}), "train_job.labels: has the key 'Team'"),
+        ([], TrainJob(labels={"team": "a\0b"}), "train_job.labels.team: holds the character NUL"),
         ([], TrainJob(labels={"team": "x" * 129}), "train_job.labels.team: is 129 characters long"),
         ([], TrainJob(labels={str(number): "" for number in range(65)}), "train_job.labels: are 65; use at most 64"),
     ],

@@ -57,3 +57,5 @@ def test_a_name_is_refused_one_character_above_its_limit() -> None:
     with pytest.raises(InvalidInputError, match="is 129 characters long; use at most 128") as refused:
         check_length("display_name", "x" * 129, 128)
     assert refused.value.field == "display_name"
+    with pytest.raises(InvalidInputError, match="display_name: holds the character NUL"):
+        check_length("display_name", "a\0b", 128)

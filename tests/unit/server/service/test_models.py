@@ -85,12 +85,8 @@ async def test_a_page_of_a_filtered_list_is_full_though_a_model_is_damaged(servi
     assert await names(service, "NOT display_name = m4", limit=2) == ["m2", "m1"]
 
 
-async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
-    service: ModelService, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(NotFoundError) as missing:
-        await service.set_alias(CALLER, "x@live", "nothing", "")
-    assert missing.value.field == "model"
+def delete_meanwhile(service: ModelService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model m1 is deleted when an alias has just been given to it."""
     registry, set_alias = service._tenants.of("a").models, ModelStore.set_alias
 
     def late(store: ModelStore, *arguments: Any) -> tuple[Alias, str]:
@@ -99,6 +95,15 @@ async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
         return found
 
     monkeypatch.setattr(ModelStore, "set_alias", late)
+
+
+async def test_an_alias_of_a_model_that_is_deleted_meanwhile_is_not_kept(
+    service: ModelService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(NotFoundError) as missing:
+        await service.set_alias(CALLER, "x@live", "nothing", "")
+    assert missing.value.field == "model"
+    delete_meanwhile(service, monkeypatch)
     with pytest.raises(NotFoundError, match="models/m1 does not exist"):
         await service.set_alias(CALLER, "x@live", "m1", "")
     assert await service.aliases(CALLER, 9, "", "") == []
@@ -110,14 +115,7 @@ async def test_an_alias_names_what_it_did_where_the_next_model_is_deleted_meanwh
     service: ModelService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.set_alias(CALLER, "x@live", "m2", "")
-    registry, set_alias = service._tenants.of("a").models, ModelStore.set_alias
-
-    def late(store: ModelStore, *arguments: Any) -> tuple[Alias, str]:
-        found = set_alias(store, *arguments)
-        registry.delete("m1")
-        return found
-
-    monkeypatch.setattr(ModelStore, "set_alias", late)
+    delete_meanwhile(service, monkeypatch)
     with pytest.raises(NotFoundError, match="models/m1 does not exist"):
         await service.set_alias(CALLER, "x@live", "m1", "")
     assert await service._names.identifier(CALLER, "models/x@live") == "m2"
