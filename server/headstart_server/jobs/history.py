@@ -60,7 +60,9 @@ class _Curve:
     def add(self, epoch: EpochReport, size: int) -> None:
         """Adds one, whose event takes so many bytes; one that is told again takes its place."""
         self._largest = max(self._largest, size)
-        self._best, self._last = epoch if epoch.best else self._best, epoch
+        self._best = epoch if epoch.best else self._best
+        if self._last is None or _place(epoch) >= _place(self._last):
+            self._last = epoch
         if _place(epoch) in self._epochs or self._seen % self._every == 0:
             self._epochs[_place(epoch)] = epoch
         self._seen += 1
