@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from headstart.v1 import training_pb2 as pb
 
-FOLLOWING = "heartbeat_seconds"
+FOLLOWING = ("heartbeat_seconds", "max_events")
 """How to follow a job: TrainJob alone does."""
 
 
@@ -26,12 +27,13 @@ def fields(message: type[Any]) -> dict[str, tuple[Any, ...]]:
 
 def test_requests_to_create_to_train_and_to_plan_have_the_same_fields() -> None:
     trained = fields(pb.TrainJobRequest)
-    assert trained.pop(FOLLOWING)
+    assert all(trained.pop(name) for name in FOLLOWING)
     assert fields(pb.CreateTrainJobRequest) == trained
     assert fields(pb.PlanTrainJobRequest) == trained
 
 
-def test_the_number_of_what_only_following_needs_is_taken_in_the_others() -> None:
-    number = pb.TrainJobRequest.DESCRIPTOR.fields_by_name[FOLLOWING].number
+@pytest.mark.parametrize("name", FOLLOWING)
+def test_the_number_of_what_only_following_needs_is_taken_in_the_others(name: str) -> None:
+    number = pb.TrainJobRequest.DESCRIPTOR.fields_by_name[name].number
     assert number not in {field.number for field in pb.CreateTrainJobRequest.DESCRIPTOR.fields}
     assert number not in {field.number for field in pb.PlanTrainJobRequest.DESCRIPTOR.fields}

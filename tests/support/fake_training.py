@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 import grpc
 from google.protobuf.struct_pb2 import Value
@@ -44,6 +45,7 @@ class FakeTraining(TrainingServiceServicer):
     """Plays `script` for every job. Each opened stream takes one entry of `breaks`: after how many events it drops.
 
     After `hold_after` events a stream says no more, as while an encoder is at work. Jobs also have what is `described`.
+    As many events as `together` come in one response, where the request allows that.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,7 @@ class FakeTraining(TrainingServiceServicer):
         self.hold_after: int | None = None
         self.read_drops = 0
         self.overlap = 0
+        self.together = 1
         self.refusal: Refusal | None = None
         self.requests: list[pb.TrainJobRequest | pb.PlanTrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
@@ -82,6 +85,10 @@ class FakeTraining(TrainingServiceServicer):
         if limit is not None and limit >= len(self.script[after:]):
             self.drop.abort(context)
 
+    def _together(self, events: Iterator[pb.TrainJobEvent], most: int) -> Iterator[list[pb.TrainJobEvent]]:
+        while group := list(islice(events, min(self.together, max(most, 1)))):
+            yield group
+
     def TrainJob(self, request: pb.TrainJobRequest, context: grpc.ServicerContext) -> Iterator[pb.TrainJobResponse]:
         """Create a job, or find the one with this request id."""
         self.requests.append(request)
@@ -89,7 +96,8 @@ class FakeTraining(TrainingServiceServicer):
             self.refusal.abort(context)
         name = f"trainJobs/{request.request_id}"
         self.jobs[name] = self.job(name)
-        yield from (pb.TrainJobResponse(event=event) for event in self._play(name, 0, context))
+        for events in self._together(self._play(name, 0, context), request.max_events):
+            yield pb.TrainJobResponse(event=events[0], more_events=events[1:])
 
     def WatchTrainJob(
         self, request: pb.WatchTrainJobRequest, context: grpc.ServicerContext
@@ -99,7 +107,8 @@ class FakeTraining(TrainingServiceServicer):
         if request.name.endswith("/none"):
             not_found(request.name).abort(context)
         played = self._play(request.name, max(request.after_sequence - self.overlap, 0), context)
-        yield from (pb.WatchTrainJobResponse(event=event) for event in played)
+        for events in self._together(played, request.max_events):
+            yield pb.WatchTrainJobResponse(event=events[0], more_events=events[1:])
 
     def GetTrainJob(self, request: pb.GetTrainJobRequest, context: grpc.ServicerContext) -> pb.TrainJob:
         """Read a job; every name but `none` has one."""

@@ -18,6 +18,8 @@ from headstart.v1.training_pb2 import (
 from headstart.wire.methods import GET_JOB, TRAIN_JOB, WATCH_JOB
 from headstart.wire.steps import Emit, Flow, Program, Stream, call, compute, open_stream, read
 
+_TOGETHER = 256
+"""Most events of one response: a stored epoch takes a few milliseconds, a response of its own a tenth of one."""
 TERMINAL = frozenset({TrainJob.STATE_SUCCEEDED, TrainJob.STATE_FAILED, TrainJob.STATE_CANCELLED})
 
 
@@ -33,8 +35,9 @@ class Position:
     def open(self) -> Program[Stream[Any]]:
         """Open the log after the last event seen, or create the job where there is none (repeats find the same job)."""
         if not self.name and self.request is not None:
+            self.request.max_events = _TOGETHER
             return (yield from open_stream(TRAIN_JOB, self.request))
-        request = WatchTrainJobRequest(name=self.name, after_sequence=self.sequence)
+        request = WatchTrainJobRequest(name=self.name, after_sequence=self.sequence, max_events=_TOGETHER)
         return (yield from open_stream(WATCH_JOB, request))
 
     def take(self, event: TrainJobEvent) -> bool:
@@ -55,11 +58,11 @@ def follow(position: Position, policy: RetryPolicy, recorder: Recorder | None = 
         stream = yield from position.open()
         while (response := (yield from read(stream))) is not None:
             patience.progress()
-            event = response.event
-            yield from _begun(recorder, event.job)
-            if position.take(event):
-                yield from _recorded(recorder, event)
-                yield Emit(event)
+            for event in (response.event, *response.more_events):
+                yield from _begun(recorder, event.job)
+                if position.take(event):
+                    yield from _recorded(recorder, event)
+                    yield Emit(event)
         if not position.ended and not (yield from _is_over(position)):
             raise Unavailable("the server closed the stream before the job ended")
 

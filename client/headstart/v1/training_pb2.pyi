@@ -63,7 +63,7 @@ class CreateTrainJobRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ...) -> None: ...
 
 class TrainJobRequest(_message.Message):
-    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "heartbeat_seconds", "description", "labels", "priority", "timeout", "ttl", "initial_model")
+    __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "heartbeat_seconds", "description", "labels", "priority", "timeout", "ttl", "initial_model", "max_events")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -85,6 +85,7 @@ class TrainJobRequest(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     TTL_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     spec: _spec_pb2.TrainSpec
     spec_yaml: str
@@ -99,7 +100,8 @@ class TrainJobRequest(_message.Message):
     timeout: _duration_pb2.Duration
     ttl: _duration_pb2.Duration
     initial_model: str
-    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ...) -> None: ...
+    max_events: int
+    def __init__(self, request_id: _Optional[str] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., validation_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., test_dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., display_name: _Optional[str] = ..., heartbeat_seconds: _Optional[float] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., priority: _Optional[int] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., initial_model: _Optional[str] = ..., max_events: _Optional[int] = ...) -> None: ...
 
 class PlanTrainJobRequest(_message.Message):
     __slots__ = ("request_id", "spec", "spec_yaml", "dataset", "validation_dataset", "test_dataset", "display_name", "description", "labels", "priority", "timeout", "ttl", "initial_model")
@@ -352,16 +354,20 @@ class TrainJobEvent(_message.Message):
     def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., terminal: bool = ...) -> None: ...
 
 class TrainJobResponse(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "more_events")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    MORE_EVENTS_FIELD_NUMBER: _ClassVar[int]
     event: TrainJobEvent
-    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ...) -> None: ...
+    more_events: _containers.RepeatedCompositeFieldContainer[TrainJobEvent]
+    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ..., more_events: _Optional[_Iterable[_Union[TrainJobEvent, _Mapping]]] = ...) -> None: ...
 
 class WatchTrainJobResponse(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "more_events")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    MORE_EVENTS_FIELD_NUMBER: _ClassVar[int]
     event: TrainJobEvent
-    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ...) -> None: ...
+    more_events: _containers.RepeatedCompositeFieldContainer[TrainJobEvent]
+    def __init__(self, event: _Optional[_Union[TrainJobEvent, _Mapping]] = ..., more_events: _Optional[_Iterable[_Union[TrainJobEvent, _Mapping]]] = ...) -> None: ...
 
 class Heartbeat(_message.Message):
     __slots__ = ("queue",)
@@ -571,14 +577,16 @@ class FieldViolation(_message.Message):
     def __init__(self, field: _Optional[str] = ..., description: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class WatchTrainJobRequest(_message.Message):
-    __slots__ = ("name", "after_sequence", "heartbeat_seconds")
+    __slots__ = ("name", "after_sequence", "heartbeat_seconds", "max_events")
     NAME_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_EVENTS_FIELD_NUMBER: _ClassVar[int]
     name: str
     after_sequence: int
     heartbeat_seconds: float
-    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ...) -> None: ...
+    max_events: int
+    def __init__(self, name: _Optional[str] = ..., after_sequence: _Optional[int] = ..., heartbeat_seconds: _Optional[float] = ..., max_events: _Optional[int] = ...) -> None: ...
 
 class GetTrainJobRequest(_message.Message):
     __slots__ = ("name", "view")

@@ -42,8 +42,8 @@ class AuditedCall:
 
     def answered(self, answer: Any, request_id: str) -> None:
         """Of a stream, one of its answers: a job that is followed for hours was made at the first."""
-        found = resource_of(answer)
-        if found and self._changes and not self._written:
+        # asked first: streams of events have thousands of answers, which nothing is written of
+        if self._changes and not self._written and (found := resource_of(answer)):
             self._resource = found
             self._write("done", grpc.StatusCode.OK, "", request_id)
 

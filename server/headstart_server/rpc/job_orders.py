@@ -95,7 +95,7 @@ def _digest(request: pb.TrainJobRequest) -> str:
     body = pb.TrainJobRequest()
     body.CopyFrom(request)
     body.request_id = ""
-    body.heartbeat_seconds = 0.0
+    body.heartbeat_seconds, body.max_events = 0.0, 0
     # maps in one order; the bytes may still change with protobuf's release, and a repeated request is refused then
     # (https://protobuf.dev/programming-guides/serialization-not-canonical/)
     return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()

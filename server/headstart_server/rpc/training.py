@@ -19,6 +19,7 @@ from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.passes import PlannedPass
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.changes import changes_of
+from headstart_server.rpc.event_responses import EventResponses, max_events
 from headstart_server.rpc.job_lists import list_events, list_jobs, view_of, watch_jobs
 from headstart_server.rpc.job_orders import order_of, same_body
 from headstart_server.rpc.jobs import (
@@ -49,14 +50,16 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         self._events: Remembered[tuple[str, LogEntry], pb.TrainJobEvent] = Remembered(
             lambda logged: event_message(*logged), most=1_000
         )
+        self._responses = EventResponses()
 
     async def TrainJob(self, request: pb.TrainJobRequest, context: Any) -> AsyncIterator[pb.TrainJobResponse]:  # noqa: N802
         """Creates and follows."""
         caller, idle = caller_of(context), heartbeat_seconds(request.heartbeat_seconds)
+        most = max_events(request.max_events)
         job = await self._training.create(caller, partial(order_of, request))
         async for events in self._follow(caller, job.identifier, 0, idle):
-            for event in events:
-                yield pb.TrainJobResponse(event=event)
+            for response in self._responses.of(events, most):
+                yield pb.TrainJobResponse(event=response.event, more_events=response.more_events)
 
     async def CreateTrainJob(self, request: pb.CreateTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802
         """Creates."""
@@ -67,12 +70,13 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         self, request: pb.WatchTrainJobRequest, context: Any
     ) -> AsyncIterator[pb.WatchTrainJobResponse]:
         """Replays and follows."""
+        most = max_events(request.max_events)
         async for events in self.watched(request, context):
-            for event in events:
-                yield pb.WatchTrainJobResponse(event=event)
+            for response in self._responses.of(events, most):
+                yield response
 
     async def watched(self, request: pb.WatchTrainJobRequest, context: Any) -> AsyncIterator[list[pb.TrainJobEvent]]:
-        """As WatchTrainJob, with the events that are there together."""
+        """As WatchTrainJob, with all events that are there together."""
         if request.after_sequence < 0:
             raise invalid("after_sequence", f"{request.after_sequence} is negative; use 0 to replay all")
         identifier, idle = id_of(JOBS, request.name), heartbeat_seconds(request.heartbeat_seconds)

@@ -42,6 +42,17 @@ def test_events_that_a_server_sends_twice_are_handed_out_once(server: FakeServer
     assert [event.sequence for event in client.train(SPEC, ROWS)] == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("breaks", [[], [2], [4], [2, 2], [0, 4]])
+def test_events_that_come_together_are_handed_out_one_by_one(
+    server: FakeServer, client: headstart.Client, breaks: list[int]
+) -> None:
+    server.training.together = 2
+    server.training.breaks.extend(breaks)
+    assert [event.sequence for event in client.train(SPEC, ROWS)] == [1, 2, 3, 4, 5]
+    assert [event.sequence for event in client.watch("trainJobs/j1", after_sequence=1)] == [2, 3, 4, 5]
+    assert not server.training.breaks
+
+
 def test_resuming_asks_only_for_what_was_not_seen(server: FakeServer, client: headstart.Client) -> None:
     server.training.breaks.extend([2, 1])
     list(client.train(SPEC, ROWS))
