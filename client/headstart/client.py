@@ -18,6 +18,7 @@ from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
 from headstart.programs.predict import PredictOptions, predict, predict_stream
 from headstart.programs.retry import RetryPolicy
+from headstart.programs.suggest import suggest
 from headstart.programs.train import plan, train
 from headstart.programs.upload import Progress, upload_path
 from headstart.sinks.recorder import Recorder
@@ -26,7 +27,7 @@ from headstart.train_run import TrainRun
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
-from headstart.v1.training_pb2 import PlanTrainJobResponse
+from headstart.v1.training_pb2 import PlanTrainJobResponse, SuggestSpecResponse
 from headstart.values.details import JobDetails
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike
@@ -178,6 +179,16 @@ class Client:
         """
         rows = TrainingData(data, validation, test)
         return self._driver.run(plan(spec, rows, self._retry, initial_model=initial_model))
+
+    def suggest(
+        self, data: Data, targets: str | Sequence[str], on_upload: Progress | None = None
+    ) -> SuggestSpecResponse:
+        """Look at rows and suggest a spec that predicts `targets`: `spec_yaml` has a comment for every choice.
+
+        Raises:
+            InvalidArgument: a column that is not there or cannot be predicted, or no column to learn from.
+        """
+        return self._driver.run(suggest(data, targets, self._retry, on_upload))
 
     def predict(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headstart_server.core.reasons import Notice, Reason
+from headstart_server.core.reasons import ColumnReason, Notice, Reason
 from headstart_server.rpc.errors import CODES
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "errors.md"
@@ -30,7 +30,7 @@ def document() -> str:
     for kind, code in CODES.items():
         statuses.setdefault(kind.reason, code.name)
     errors = [f"| `{item}` | {statuses.get(item, '')} | {item.meaning} |" for item in Reason]
-    warnings = [f"| `{item}` | {item.meaning} |" for item in Notice]
+    warnings, columns = ([f"| `{item}` | {item.meaning} |" for item in kind] for kind in (Notice, ColumnReason))
     parts = [
         _HEAD,
         "## Reasons of errors\n\nOne without a status comes with that which fits: INVALID_ARGUMENT where the request is"
@@ -38,6 +38,8 @@ def document() -> str:
         "\n".join(["| reason | status | meaning |", "|---|---|---|", *errors]),
         "\n## Reasons of warnings\n",
         "\n".join(["| reason | meaning |", "|---|---|", *warnings]),
+        "\n## Reasons of a suggested spec's columns\n",
+        "\n".join(["| reason | meaning |", "|---|---|", *columns]),
     ]
     return "\n".join(parts) + "\n"
 

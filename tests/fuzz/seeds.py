@@ -86,6 +86,7 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
     header = dataset_pb2.DatasetHeader(display_name="a.csv")
     return {
         "PlanTrainJob": plans,
+        "SuggestSpec": [training_pb2.SuggestSpecRequest(dataset=plans[0].dataset, targets=["verdict"])],
         "TrainJob": [_request(no_output, rows)],
         "Predict": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
         "PredictStream": [

@@ -59,6 +59,7 @@ class FakeTraining(TrainingServiceServicer):
         self.refusal: Refusal | None = None
         self.requests: list[pb.TrainJobRequest | pb.PlanTrainJobRequest] = []
         self.watches: list[pb.WatchTrainJobRequest] = []
+        self.suggestions: list[pb.SuggestSpecRequest] = []
         self.cancelled: list[str] = []
         self.deleted: list[str] = []
         self.jobs: dict[str, pb.TrainJob] = {}
@@ -137,6 +138,22 @@ class FakeTraining(TrainingServiceServicer):
     ) -> pb.DeleteTrainJobResponse:
         """Refuse: the job has not ended."""
         Refusal(grpc.StatusCode.FAILED_PRECONDITION, "cancel it first", reason="NOT_ENDED").abort(context)
+
+    def SuggestSpec(self, request: pb.SuggestSpecRequest, context: grpc.ServicerContext) -> pb.SuggestSpecResponse:
+        """Suggest a spec that learns from a text, and leaves a column out."""
+        self.suggestions.append(request)
+        if self.refusal is not None:
+            self.refusal.abort(context)
+        role = pb.SuggestedColumn
+        return pb.SuggestSpecResponse(
+            spec_yaml="# 3 rows\ninput_features: []\n",
+            columns=[
+                role(column="review", role=role.ROLE_INPUT, type="text", reason="FREE_TEXT", evidence="9 words"),
+                role(column="order", role=role.ROLE_LEFT_OUT, reason="IDENTIFIER", evidence="each once"),
+            ],
+            warnings=[pb.JobWarning(reason="FEW_ROWS", message="3 rows")],
+            row_count=3,
+        )
 
     def PlanTrainJob(self, request: pb.PlanTrainJobRequest, context: grpc.ServicerContext) -> pb.PlanTrainJobResponse:
         """Plan one feature, found but for 3 rows; without rows, only read the spec."""

@@ -140,6 +140,10 @@ def _training(
     return Hidden((*cases, Case(begins)))
 
 
+def _suggested(source: training.DatasetSource) -> Message:
+    return training.SuggestSpecRequest(dataset=source, targets=["verdict"])
+
+
 ROWS: Mapping[str, Row] = {
     "TrainingService.TrainJob": _training(),
     "TrainingService.CreateTrainJob": _training(message=training.CreateTrainJobRequest),
@@ -158,6 +162,12 @@ ROWS: Mapping[str, Row] = {
     "TrainingService.ResumeTrainJob": _of_job(training.ResumeTrainJobRequest),
     "TrainingService.DeleteTrainJob": _of_job(training.DeleteTrainJobRequest),
     "TrainingService.PlanTrainJob": _training(grpc.StatusCode.OK, training.PlanTrainJobRequest),
+    "TrainingService.SuggestSpec": Hidden(
+        (
+            Case(lambda names: _suggested(training.DatasetSource(dataset=f"datasets/{names.dataset}"))),
+            Case(lambda names: _suggested(training.DatasetSource(path=names.path)), INVALID),
+        )
+    ),
     "PredictionService.Predict": _hidden(
         lambda names: prediction.PredictRequest(model=f"models/{names.model}"),
         lambda names: prediction.PredictRequest(model=f"models/{names.alias}"),

@@ -31,10 +31,17 @@ ROWS = (
     "Rows: a local table with the images that it names, a folder per class, or a table in an archive "
     "(shop.zip/train.csv); else a path below the server's data root."
 )
+Table = Annotated[str, typer.Argument(metavar="DATA", help=ROWS)]
+Targets = Annotated[
+    list[str], typer.Option("--target", metavar="COLUMN", help="A column to predict. May be given several times.")
+]
 Training = Annotated[str, typer.Option("--data", help=ROWS)]
 OptionalRows = Annotated[str | None, typer.Option("--data", help=ROWS)]
 Written = Annotated[
     Path | None, typer.Option("--write", metavar="FILE", help="Write the spec in the current spelling.", dir_okay=False)
+]
+SuggestedFile = Annotated[
+    Path | None, typer.Option("--write", metavar="FILE", help="Write the spec to a file.", dir_okay=False)
 ]
 Validation = Annotated[str | None, typer.Option("--validation", help="Rows to validate on. Default: a split.")]
 Test = Annotated[str | None, typer.Option("--test", help="Rows to test on. Default: a split.")]

@@ -24,7 +24,13 @@ from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.export_pb2 import ExportJob
 from headstart.v1.model_pb2 import Model, ModelAlias
 from headstart.v1.server_pb2 import ServerInfo
-from headstart.v1.training_pb2 import PlanTrainJobResponse, ResolvedValue, TrainJob
+from headstart.v1.training_pb2 import (
+    PlanTrainJobResponse,
+    ResolvedValue,
+    SuggestedColumn,
+    SuggestSpecResponse,
+    TrainJob,
+)
 from headstart.values.plain import plain
 
 
@@ -62,6 +68,24 @@ def print_plan(plan: PlanTrainJobResponse) -> None:
         for value in plan.resolved_values
     ]
     print_table(("value", "is", "from", "why"), values)
+
+
+def print_suggestion(suggestion: SuggestSpecResponse) -> None:
+    """Print warnings, and what each column is taken for."""
+    for warning in suggestion.warnings:
+        print(f"warning {warning.reason}: {warning.message}")
+    roles = SuggestedColumn.Role
+    rows = (
+        (
+            column.column,
+            roles.Name(column.role).removeprefix("ROLE_").lower().replace("_", " "),
+            column.type or "-",
+            column.reason,
+            column.evidence,
+        )
+        for column in suggestion.columns
+    )
+    print_table(("column", "is", "type", "reason", "evidence"), rows)
 
 
 def print_jobs(jobs: Iterable[TrainJob]) -> None:

@@ -566,6 +566,60 @@ class PlanTrainJobResponse(_message.Message):
     violations: _containers.RepeatedCompositeFieldContainer[FieldViolation]
     def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ..., violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ...) -> None: ...
 
+class SuggestSpecRequest(_message.Message):
+    __slots__ = ("dataset", "targets")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    TARGETS_FIELD_NUMBER: _ClassVar[int]
+    dataset: DatasetSource
+    targets: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., targets: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SuggestSpecResponse(_message.Message):
+    __slots__ = ("spec", "spec_yaml", "columns", "warnings", "row_count", "profiled_row_count", "resolved_values")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    SPEC_YAML_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PROFILED_ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RESOLVED_VALUES_FIELD_NUMBER: _ClassVar[int]
+    spec: _spec_pb2.TrainSpec
+    spec_yaml: str
+    columns: _containers.RepeatedCompositeFieldContainer[SuggestedColumn]
+    warnings: _containers.RepeatedCompositeFieldContainer[JobWarning]
+    row_count: int
+    profiled_row_count: int
+    resolved_values: _containers.RepeatedCompositeFieldContainer[ResolvedValue]
+    def __init__(self, spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., spec_yaml: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[SuggestedColumn, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., row_count: _Optional[int] = ..., profiled_row_count: _Optional[int] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ...) -> None: ...
+
+class SuggestedColumn(_message.Message):
+    __slots__ = ("column", "role", "type", "reason", "evidence", "empty_count", "distinct_count")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        ROLE_UNSPECIFIED: _ClassVar[SuggestedColumn.Role]
+        ROLE_INPUT: _ClassVar[SuggestedColumn.Role]
+        ROLE_OUTPUT: _ClassVar[SuggestedColumn.Role]
+        ROLE_LEFT_OUT: _ClassVar[SuggestedColumn.Role]
+    ROLE_UNSPECIFIED: SuggestedColumn.Role
+    ROLE_INPUT: SuggestedColumn.Role
+    ROLE_OUTPUT: SuggestedColumn.Role
+    ROLE_LEFT_OUT: SuggestedColumn.Role
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DISTINCT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    column: str
+    role: SuggestedColumn.Role
+    type: str
+    reason: str
+    evidence: str
+    empty_count: int
+    distinct_count: int
+    def __init__(self, column: _Optional[str] = ..., role: _Optional[_Union[SuggestedColumn.Role, str]] = ..., type: _Optional[str] = ..., reason: _Optional[str] = ..., evidence: _Optional[str] = ..., empty_count: _Optional[int] = ..., distinct_count: _Optional[int] = ...) -> None: ...
+
 class FieldViolation(_message.Message):
     __slots__ = ("field", "description", "reason")
     FIELD_FIELD_NUMBER: _ClassVar[int]

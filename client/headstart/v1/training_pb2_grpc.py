@@ -105,6 +105,11 @@ class TrainingServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_training__pb2.DeleteTrainJobRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_training__pb2.DeleteTrainJobResponse.FromString,
                 _registered_method=True)
+        self.SuggestSpec = channel.unary_unary(
+                '/headstart.v1.TrainingService/SuggestSpec',
+                request_serializer=headstart_dot_v1_dot_training__pb2.SuggestSpecRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_training__pb2.SuggestSpecResponse.FromString,
+                _registered_method=True)
         self.PlanTrainJob = channel.unary_unary(
                 '/headstart.v1.TrainingService/PlanTrainJob',
                 request_serializer=headstart_dot_v1_dot_training__pb2.PlanTrainJobRequest.SerializeToString,
@@ -224,6 +229,15 @@ class TrainingServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SuggestSpec(self, request, context):
+        """Suggests a spec for a data set and the columns to predict: the type of each column, with the evidence; what is left
+        out, and why; and which of the encoders on this server to use. Nothing is encoded, trained or kept.
+        INVALID_ARGUMENT: a column that is not there or cannot be predicted, or no column to learn from.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PlanTrainJob(self, request, context):
         """Resolves a spec against its data without training: every `auto` with its value and origin, what would be
         encoded and what is in the store already. Without any data set the spec is only read: the plan holds
@@ -298,6 +312,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.DeleteTrainJob,
                     request_deserializer=headstart_dot_v1_dot_training__pb2.DeleteTrainJobRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_training__pb2.DeleteTrainJobResponse.SerializeToString,
+            ),
+            'SuggestSpec': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuggestSpec,
+                    request_deserializer=headstart_dot_v1_dot_training__pb2.SuggestSpecRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_training__pb2.SuggestSpecResponse.SerializeToString,
             ),
             'PlanTrainJob': grpc.unary_unary_rpc_method_handler(
                     servicer.PlanTrainJob,
@@ -640,6 +659,33 @@ class TrainingService(object):
             '/headstart.v1.TrainingService/DeleteTrainJob',
             headstart_dot_v1_dot_training__pb2.DeleteTrainJobRequest.SerializeToString,
             headstart_dot_v1_dot_training__pb2.DeleteTrainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuggestSpec(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.TrainingService/SuggestSpec',
+            headstart_dot_v1_dot_training__pb2.SuggestSpecRequest.SerializeToString,
+            headstart_dot_v1_dot_training__pb2.SuggestSpecResponse.FromString,
             options,
             channel_credentials,
             insecure,

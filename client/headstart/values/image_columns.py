@@ -27,11 +27,18 @@ class ImageColumns:
         columns: each column, with whether files that are missing are left to the spec's `bad_image_policy`.
         text: the YAML text in which columns are looked for, where nothing better is known.
         certain: whether `columns` are all there is.
+        every: whether any column may be one, whatever its name, as there is no spec.
     """
 
     columns: Mapping[str, bool] = field(default_factory=dict)
     text: str = ""
     certain: bool = True
+    every: bool = False
+
+    @classmethod
+    def unknown(cls) -> ImageColumns:
+        """Return what is known without a spec: a column holds images where its cells name files that exist."""
+        return cls(certain=False, every=True)
 
     @property
     def may_exist(self) -> bool:
@@ -40,7 +47,9 @@ class ImageColumns:
 
     def among(self, names: Iterable[str]) -> list[str]:
         """Return those of a table's columns that hold images, or may do so."""
-        return [name for name in names if name in self.columns or (not self.certain and name in self.text)]
+        return [
+            name for name in names if name in self.columns or self.every or (not self.certain and name in self.text)
+        ]
 
     def is_lenient(self, column: str) -> bool:
         """Tell whether a missing file of a column is for the server to deal with."""

@@ -69,6 +69,9 @@ DELETE_JOB = Method(_T, "DeleteTrainJob", training_pb2.DeleteTrainJobRequest, tr
 PLAN_JOB = Method(
     _T, "PlanTrainJob", training_pb2.PlanTrainJobRequest, training_pb2.PlanTrainJobResponse, repeatable=True
 )
+SUGGEST_SPEC = Method(
+    _T, "SuggestSpec", training_pb2.SuggestSpecRequest, training_pb2.SuggestSpecResponse, repeatable=True
+)
 
 PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.PredictResponse, repeatable=True)
 PREDICT_STREAM = Method(

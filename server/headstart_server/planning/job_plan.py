@@ -75,14 +75,22 @@ def plan_job(
 
 def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str, initial: InitialModel | None = None) -> None:
     """Raises InvalidInputError for whatever is wrong with a spec before its data is known."""
+    # as if of one row: what depends on their number is settled when they are read
+    resolve_settings(spec, sources, device_type, 1, initial)
+
+
+def resolve_settings(
+    spec: TrainSpec, sources: ModelSources, device_type: str, rows: int, initial: InitialModel | None = None
+) -> Resolution:
+    """What rules make of a spec for so many training rows, without reading any; raises InvalidInputError."""
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
     backend = plan_backend(merged, resolution, device_type)
     device_type = backend.device_type(device_type)
     inputs = plan_inputs(merged, sources, resolution, device_type)
     if initial is not None:
         inputs = initial.taken_over(merged, inputs)
-    # as if of one row: what depends on their number is settled when they are read
-    _plan_trainer(merged, resolution, 1, device_type, inputs, backend)
+    _plan_trainer(merged, resolution, rows, device_type, inputs, backend)
+    return resolution
 
 
 def _plan_trainer(

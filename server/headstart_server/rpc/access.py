@@ -33,6 +33,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "ResumeTrainJob": Access((TRAIN,), changes=True),
         "DeleteTrainJob": Access((TRAIN,), changes=True),
         "PlanTrainJob": Access((TRAIN,)),
+        "SuggestSpec": Access((TRAIN,)),
     },
     "PredictionService": {"Predict": Access((PREDICT,)), "PredictStream": Access((PREDICT,))},
     "ExportService": {

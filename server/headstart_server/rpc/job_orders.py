@@ -37,7 +37,7 @@ def order_of(request: pb.TrainJobRequest) -> TrainOrder:
         display_name=request.display_name,
         spec=spec,
         reading=reading,
-        data={role: _data(getattr(request, role), role) for role in roles},
+        data={role: data_source(getattr(request, role), role) for role in roles},
         details=JobDetails(
             description=request.description,
             labels=check_labels(request.labels),
@@ -78,7 +78,8 @@ def _spec(request: pb.TrainJobRequest) -> tuple[TrainSpec, Reading]:
             raise invalid("spec", "is missing; set spec or spec_yaml")
 
 
-def _data(source: pb.DatasetSource, role: str) -> DataSource:
+def data_source(source: pb.DatasetSource, role: str) -> DataSource:
+    """Where rows are; raises InvalidInputError."""
     match source.WhichOneof("source"):
         case "dataset":
             return UploadedData(id_of("datasets", source.dataset, f"{role}.dataset"), source.table_file)

@@ -21,7 +21,7 @@ from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.changes import changes_of
 from headstart_server.rpc.event_responses import EventResponses, max_events
 from headstart_server.rpc.job_lists import list_events, list_jobs, view_of, watch_jobs
-from headstart_server.rpc.job_orders import order_of, same_body
+from headstart_server.rpc.job_orders import data_source, order_of, same_body
 from headstart_server.rpc.jobs import (
     JOBS,
     add_history,
@@ -35,6 +35,7 @@ from headstart_server.rpc.jobs import (
 from headstart_server.rpc.messages import spec_message
 from headstart_server.rpc.remembered import Remembered
 from headstart_server.rpc.streams import heartbeat_seconds
+from headstart_server.rpc.suggestions import suggestion_message
 from headstart_server.service.training import PlannedJob, TrainingService
 from headstart_server.spec.yaml_writer import spec_text
 
@@ -153,6 +154,11 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
         except InvalidInputError as error:
             return _refused(error)
         return _plan_message(planned)
+
+    async def SuggestSpec(self, request: pb.SuggestSpecRequest, context: Any) -> pb.SuggestSpecResponse:  # noqa: N802
+        """Suggests."""
+        data = partial(data_source, request.dataset, "dataset")
+        return suggestion_message(await self._training.suggest(caller_of(context), data, list(request.targets)))
 
 
 def _refused(error: InvalidInputError) -> pb.PlanTrainJobResponse:

@@ -14,7 +14,7 @@ from headstart_server.core.reasons import Reason
 from headstart_server.data.formats import CONTAINERS, Format, format_of
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord, open_sources, remote_root
-from headstart_server.data.tables import Sources, table_of_arrow
+from headstart_server.data.tables import Sources, Table, table_of_arrow
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.jobs.records import JobDetails
@@ -96,10 +96,10 @@ class Admission:
         self._sources, self._device_type, self._image_limits = sources, device_type, image_limits
         self._max_plan_bytes = max_plan_bytes
 
-    def files(self, order: TrainOrder, folder: Path) -> list[SourceRecord]:
-        """The files of an order; inline tables are written below `folder`."""
-        records = [self._file(source, role, folder) for role, source in order.data.items()]
-        if "dataset" not in order.data:
+    def files(self, data: Mapping[str, DataSource], folder: Path) -> list[SourceRecord]:
+        """The files of an order's data, by role; inline tables are written below `folder`."""
+        records = [self._file(source, role, folder) for role, source in data.items()]
+        if "dataset" not in data:
             raise invalid(
                 "dataset", "is missing; name an uploaded data set, a path below the data root, or send a table"
             )
@@ -128,6 +128,16 @@ class Admission:
 
     def plan(self, order: TrainOrder, records: list[SourceRecord], initial: InitialModel | None = None) -> JobPlan:
         """What the job would do. Raises InvalidInputError as `check`, and for more data than is read for a plan."""
+        self._require_little(records)
+        with paths_as_written(order.reading):
+            return self._planned(order.spec, self._tables(records), initial)
+
+    def table(self, records: list[SourceRecord]) -> Table:
+        """The only table of an order that is looked at; raises InvalidInputError for more data than a plan reads."""
+        self._require_little(records)
+        return self._tables(records).tables[0]
+
+    def _require_little(self, records: list[SourceRecord]) -> None:
         size = sum(item.size_bytes() for item in records)
         if size > self._max_plan_bytes:
             raise invalid(
@@ -136,8 +146,6 @@ class Admission:
                 "rows, or start the job, which reports the same while it prepares",
                 reason=Reason.TOO_LARGE_TO_PLAN,
             )
-        with paths_as_written(order.reading):
-            return self._planned(order.spec, self._tables(records), initial)
 
     def _planned(self, spec: TrainSpec, tables: Sources, initial: InitialModel | None) -> JobPlan:
         return plan_job(spec, tables, self._sources, self._device_type, self._image_limits, initial=initial)

@@ -23,11 +23,12 @@ from headstart_server.jobs.supervisor import Supervisor
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan
 from headstart_server.planning.passes import PlannedPass, planned_passes, planned_test_passes
-from headstart_server.service.admission import TrainOrder
+from headstart_server.service.admission import DataSource, TrainOrder
 from headstart_server.service.job_changes import JobChanges
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.tenants import Tenants
 from headstart_server.spec.model import TrainSpec
+from headstart_server.suggestion.suggest import Suggestion, suggest
 
 _MOST_CREATOR = 128
 """Characters of a caller's name that a job keeps."""
@@ -170,6 +171,11 @@ class TrainingService:
         caller.require(Scope.TRAIN)
         return await self._executors.planning.run(self._plan, caller.tenant, order)
 
+    async def suggest(self, caller: Principal, data: Callable[[], DataSource], targets: Sequence[str]) -> Suggestion:
+        """A spec for rows and the columns to predict; nothing is kept of them. Raises InvalidInputError."""
+        caller.require(Scope.TRAIN)
+        return await self._executors.planning.run(self._suggest, caller.tenant, data, targets)
+
     async def _queue(self, tenant: str, identifier: str) -> QueuePosition | None:
         await self._executors.store.run(self._store.require, tenant, identifier)
         return await self._supervisor.queue(identifier)
@@ -199,7 +205,7 @@ class TrainingService:
         """The record of a new job."""
         order, now, admission = read(), datetime.now(UTC), self._tenants.of(caller.tenant).admission
         details = order.details
-        records = admission.files(order, self._layout.job(identifier))
+        records = admission.files(order.data, self._layout.job(identifier))
         initial = self._initial_model(caller.tenant, order)
         plan = admission.check(order, records, initial)
         resolved = spec_resolved(plan) if plan is not None else None
@@ -233,12 +239,20 @@ class TrainingService:
         identifier = self._names.current(tenant, name, "initial_model")
         return InitialModel.at(identifier, own.models, own.runtime.encoder_store)
 
+    def _suggest(self, tenant: str, read: Callable[[], DataSource], targets: Sequence[str]) -> Suggestion:
+        source, identifier, own = read(), f"suggest-{new_id()}", self._tenants.of(tenant)
+        try:
+            table = own.admission.table(own.admission.files({"dataset": source}, self._layout.job(identifier)))
+            return suggest(table, targets, own.runtime.sources, own.runtime.device.type)
+        finally:
+            own.admission.discard(identifier)
+
     def _plan(self, tenant: str, read: Callable[[], TrainOrder]) -> PlannedJob:
         order, identifier, own = read(), f"plan-{new_id()}", self._tenants.of(tenant)
         if not order.data:
             return PlannedJob(order.spec)
         try:
-            records = own.admission.files(order, self._layout.job(identifier))
+            records = own.admission.files(order.data, self._layout.job(identifier))
             plan = own.admission.plan(order, records, self._initial_model(tenant, order))
         finally:
             own.admission.discard(identifier)

@@ -1,6 +1,7 @@
 """Writes a spec as YAML that `yaml_reader` reads as the same spec, and so does any reader of YAML 1.1 or 1.2."""
 
 import re
+import textwrap
 from typing import Any
 
 import yaml
@@ -31,8 +32,17 @@ def spec_text(spec: TrainSpec) -> str:
     """The spec in the current spelling, without its notes, each of which is a comment at its head."""
     values: dict[str, Any] = spec.compact()
     notes = [_line(note) for note in values.pop("notes", [])]
-    body = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return "".join(f"# {note}\n" for note in notes) + body
+    return "".join(f"# {note}\n" for note in notes) + yaml_text(values)
+
+
+def yaml_text(values: Any) -> str:
+    """Plain values as YAML, read as the same ones by any reader."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110))
+
+
+def comment(text: str, width: int) -> list[str]:
+    """Lines of a comment, none of which ends it, whatever the text holds."""
+    return [f"# {line}" for line in textwrap.wrap(_line(text), width - 2, break_on_hyphens=False)]
 
 
 def _line(note: str) -> str:

@@ -67,6 +67,7 @@ ROUTES = (
     Route("GET", "/trainJobs", "TrainingService", "ListTrainJobs"),
     Route("POST", "/trainJobs", "TrainingService", "CreateTrainJob", body=True),
     Route("POST", "/trainJobs:plan", "TrainingService", "PlanTrainJob", body=True),
+    Route("POST", "/trainJobs:suggestSpec", "TrainingService", "SuggestSpec", body=True),
     Route("GET", "/trainJobs/{id}:events", "TrainingService", "ListTrainJobEvents"),
     Route("GET", "/trainJobs/{id}", "TrainingService", "GetTrainJob"),
     Route("DELETE", "/trainJobs/{id}", "TrainingService", "DeleteTrainJob"),

@@ -71,7 +71,7 @@ class Desk:
             return upload.finish().identifier
 
     def files(self, data: dict[str, DataSource], job: str = "j") -> list[SourceRecord]:
-        return self.admission.files(order(data), self.storage.layout.job(job))
+        return self.admission.files(data, self.storage.layout.job(job))
 
     def cells(self, record: SourceRecord) -> dict[str, list[Any]]:
         """What a job would read of a record."""

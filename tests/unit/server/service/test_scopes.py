@@ -19,6 +19,7 @@ NEEDED: dict[type, dict[str, Scope]] = {
     TrainingService: {
         "create": Scope.TRAIN,
         "plan": Scope.TRAIN,
+        "suggest": Scope.TRAIN,
         "cancel": Scope.TRAIN,
         "pause": Scope.TRAIN,
         "resume": Scope.TRAIN,

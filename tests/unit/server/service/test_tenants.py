@@ -25,7 +25,7 @@ from headstart_server.export.artifacts import ArtifactRegistry
 from headstart_server.jobs.store import JobStore
 from headstart_server.model.bundle import Bundle
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.service.admission import DataPath, TrainOrder
+from headstart_server.service.admission import DataPath
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.model_names import ModelNames
@@ -122,8 +122,7 @@ async def test_whether_another_tenants_data_set_is_in_use_is_not_told(tmp_path: 
 
 
 def below_root(tenants: Tenants, tenant: str, path: str) -> SourceRecord:
-    order = TrainOrder("", "", "", TrainSpec(), data={"dataset": DataPath(path)})
-    [record] = tenants.of(tenant).admission.files(order, Path("unused"))
+    [record] = tenants.of(tenant).admission.files({"dataset": DataPath(path)}, Path("unused"))
     return record
 
 
