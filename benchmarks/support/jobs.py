@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import headstart
+from headstart.v1.spec_pb2 import TrainSpec
 from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
 
 from benchmarks.support.encoder import NAME
@@ -58,7 +59,7 @@ def text_feature(
 
 def follow(
     client: headstart.Client,
-    spec: dict[str, Any],
+    spec: dict[str, Any] | TrainSpec,
     train: Path,
     test: Path | None = None,
     *,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,8 @@ def predictions(answer: Answer) -> list[float]:
 class FakePredictor:
     """Stands in for `Predictor`. `batches` are the rows of each call; `hold` makes calls wait for `release`."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: frozenset[object] = frozenset()) -> None:
+        self.reads = reads
         self.inputs = (named("x", [1.0, 2.0], "number"),)
         self.outputs = (fitted([1.0, 2.0], "number", output=True, normalization="none"),)
         self.batches: list[list[float]] = []
@@ -60,13 +62,17 @@ class FakePredictor:
         self.parsed += 1
         return rows_of(*table.rows.column("x").to_pylist())
 
-    def predict(self, rows: Rows, reuse: Reuse) -> Answer:
+    def wanted(self, rows: Rows, reuse: Reuse) -> list[object]:
+        """Nothing: no encoder reads numbers."""
+        self.reuse.append(reuse)
+        return []
+
+    def answer(self, rows: Rows, embeddings: Sequence[object]) -> Answer:
         """Double them."""
         self.started.release()
         assert self._go.wait(60)
         numbers: npt.NDArray[np.float32] = rows.arrays["x"].astype(np.float32)
         self.batches.append(numbers.tolist())
-        self.reuse.append(reuse)
         if self.fails is not None:
             raise self.fails
         return Answer({OUTPUT: numbers * 2}, np.ones(rows.count, bool))

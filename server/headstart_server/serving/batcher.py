@@ -164,8 +164,8 @@ class Batcher:
         for work, result in zip(batch, results, strict=True):
             if work.done.done() or work.expired:
                 _end(work, "wasted", DeadlineExceededError("the call's deadline passed while its rows were computed"))
-            elif error is not None:
-                work.done.set_exception(error)
+            elif error is not None or isinstance(result, Exception):
+                work.done.set_exception(error or result)
             else:
                 metrics.PREDICT_ROWS.labels("answered").inc(work.count)
                 work.done.set_result(result)
@@ -176,7 +176,9 @@ class Batcher:
         if not batch[0].count:  # known only now
             permit.waiting = max(0, permit.waiting - rows)
         if rows:
-            self.limiter.speeds.observe(permit.kind, rows, seconds)
+            # of several models that shared the batch, each: most of it was the encoder's, which they have in common
+            for kind in dict.fromkeys(work.permit.kind for work in batch):
+                self.limiter.speeds.observe(kind, rows, seconds)
 
 
 def _end(work: Work, outcome: str, error: Exception) -> None:

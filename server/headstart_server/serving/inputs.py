@@ -1,7 +1,7 @@
 """Inputs of a live model that a pretrained encoder reads: their rows as they are asked for, and embeddings of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 
 import numpy as np
@@ -27,6 +27,7 @@ from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
+from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
 
 _WASTE = 0.1
@@ -60,9 +61,19 @@ class ServedInput(ABC):
         """The column ready for the encoder; raises InvalidInputError naming rows that cannot be used."""
         return column
 
+    @property
     @abstractmethod
+    def reads(self) -> Hashable:
+        """What reads the rows: inputs, of any models, that have it in common can have theirs read in one pass."""
+
     def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
         """Embeddings of a column that is ready: stored ones as far as `reuse` allows, else by the encoder."""
+        return self.embed_together([(self, column)], reuse)[0]
+
+    @classmethod
+    @abstractmethod
+    def embed_together(cls, parts: "Sequence[tuple[ServedInput, InputColumn]]", reuse: Reuse) -> list[Embeddings]:
+        """As `embed`, for columns of inputs that have what reads them in common."""
 
     @abstractmethod
     def tensor(self, column: InputColumn, role: str) -> Tensor:
@@ -100,17 +111,48 @@ class ServedTexts(ServedInput):
         texts = feature.texts(table.rows.column(feature.spec.source).combine_chunks())
         return TokenisedTexts(keys_of_texts(texts), self._preparation.tokenize(texts_of(texts)))
 
-    def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
-        """See ServedInput."""
-        assert isinstance(column, TokenisedTexts)
-        embeddings, present = self._stored(column.keys, reuse)
-        missing = np.flatnonzero(~present)
-        if len(missing):
-            part = column.tokens if len(missing) == len(column.tokens) else column.tokens.select(missing)
-            padding = self._preparation.padding
-            for positions, encoded in encode_batches(self._encoder, part, padding, self._device, waste=_WASTE):
-                embeddings[missing[positions]] = encoded
-        return embeddings, present
+    @property
+    def reads(self) -> Hashable:
+        """See ServedInput. Limits in tokens may differ: rows come tokenised."""
+        return self._encoder, self._preparation.padding, self._device
+
+    @classmethod
+    def embed_together(cls, parts: Sequence[tuple[ServedInput, InputColumn]], reuse: Reuse) -> list[Embeddings]:
+        """See ServedInput. A text that several columns hold, at one limit, is read once."""
+        found, missing, names = list[Embeddings](), list[TokenColumn](), list[tuple[bytes, int]]()
+        places: list[tuple[int, npt.NDArray[np.int64]]] = []
+        for item, column in parts:
+            assert isinstance(item, ServedTexts) and isinstance(column, TokenisedTexts)
+            found.append(item._stored(column.keys, reuse))
+            rows = np.flatnonzero(~found[-1][1])
+            if len(rows):
+                places.append((len(found) - 1, rows))
+                missing.append(column.tokens if len(rows) == len(column.tokens) else column.tokens.select(rows))
+                if len(parts) > 1:
+                    names += [(key.tobytes(), item._preparation.max_length) for key in column.keys[rows]]
+        if missing:
+            first = parts[0][0]
+            assert isinstance(first, ServedTexts)
+            encoded = first._encoded(TokenColumn.join(missing) if len(missing) > 1 else missing[0], names)
+            start = 0
+            for place, rows in places:
+                found[place][0][rows] = encoded[start : start + len(rows)]
+                start += len(rows)
+        return found
+
+    def _encoded(self, tokens: TokenColumn, names: Sequence[tuple[bytes, int]]) -> npt.NDArray[np.float32]:
+        """Embeddings [n, d] of rows, of which those of one name are the same; without names all may differ."""
+        numbers: dict[tuple[bytes, int], int] = {}
+        each = np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+        if len(numbers) < len(names):
+            firsts = np.unique(each, return_index=True)[1]
+            return self._encoded(tokens.select(firsts), ())[each]
+        embeddings = np.empty((len(tokens), self._dimension), np.float32)
+        for rows, encoded in encode_batches(
+            self._encoder, tokens, self._preparation.padding, self._device, waste=_WASTE
+        ):
+            embeddings[rows] = encoded
+        return embeddings
 
     def tensor(self, column: InputColumn, role: str) -> Tensor:
         """See ServedInput: `input_ids` or `attention_mask`, int64 [n, t]."""
@@ -168,12 +210,25 @@ class ServedImages(ServedInput):
         empty = torch.empty((0, 3, *self._transform.crop), dtype=torch.uint8)
         return DecodedImages(embeddings, present, torch.stack(crops) if crops else empty)
 
-    def embed(self, column: InputColumn, reuse: Reuse) -> Embeddings:
+    @property
+    def reads(self) -> Hashable:
+        """See ServedInput. Transforms may differ: images come as crops, which must be of one size."""
+        return self._encoder, self._transform.crop, self._device
+
+    @classmethod
+    def embed_together(cls, parts: Sequence[tuple[ServedInput, InputColumn]], reuse: Reuse) -> list[Embeddings]:
         """See ServedInput."""
-        assert isinstance(column, DecodedImages)
-        if len(column.crops):
-            column.embeddings[~column.present] = encode_few(self._encoder, column.crops, self._device)
-        return column.embeddings, column.present
+        columns = [column for _, column in parts if isinstance(column, DecodedImages)]
+        assert len(columns) == len(parts)
+        first = parts[0][0]
+        assert isinstance(first, ServedImages)
+        if sum(len(column.crops) for column in columns):
+            crops = torch.cat([column.crops for column in columns]) if len(columns) > 1 else columns[0].crops
+            encoded, start = encode_few(first._encoder, crops, first._device), 0
+            for column in columns:
+                column.embeddings[~column.present] = encoded[start : start + len(column.crops)]
+                start += len(column.crops)
+        return [(column.embeddings, column.present) for column in columns]
 
     def tensor(self, column: InputColumn, role: str) -> Tensor:
         """See ServedInput: `image`, resized but not cropped, uint8 [n, 3, h, w]."""

@@ -1,7 +1,7 @@
 """The live model: raw columns to predictions, encoder restored, embeddings reused from the store."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,7 +18,8 @@ from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import Table
 from headstart_server.model.ecd import ECD
 from headstart_server.serving.bad_rows import Read, refused_rows
-from headstart_server.serving.inputs import Reuse, ServedInput
+from headstart_server.serving.columns import InputColumn
+from headstart_server.serving.inputs import Embeddings, Reuse, ServedInput
 from headstart_server.serving.rows import Answer, Rows
 
 _REFRESH_SECONDS = 10.0
@@ -39,6 +40,8 @@ class Predictor:
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._head, self._device, self._image_limits = head.to(device).eval(), device, image_limits or ImageLimits()
         self._pretrained = dict(pretrained)
+        self.reads = frozenset(item.reads for item in self._pretrained.values())
+        """What reads the rows of its pretrained inputs: models that have all of it in common share passes."""
         self._refresh()
 
     def _refresh(self) -> None:
@@ -119,15 +122,25 @@ class Predictor:
 
     def predict(self, rows: Rows, reuse: Reuse) -> Answer:
         """Runs the model; rows in the store skip the encoder as far as `reuse` allows."""
+        [answer] = predict_together([(self, rows)], reuse)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wanted(self, rows: Rows, reuse: Reuse) -> list[tuple[ServedInput, InputColumn]]:
+        """The columns that encoders read, with their inputs, in the order of `Rows.columns`."""
+        if reuse is not Reuse.NONE and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
+            self._refresh()
+        return [(self._pretrained[name], column) for name, column in rows.columns.items()]
+
+    def answer(self, rows: Rows, embeddings: Sequence[Embeddings]) -> Answer:
+        """The head's answer; `embeddings` are those of `wanted`."""
         batch: dict[str, Tensor] = {
             name: torch.from_numpy(values).to(self._device) for name, values in rows.arrays.items()
         }
         found = np.full(rows.count, bool(rows.columns))
-        if reuse is not Reuse.NONE and time.monotonic() - self._refreshed > _REFRESH_SECONDS:
-            self._refresh()
-        for name, column in rows.columns.items():
-            embeddings, present = self._pretrained[name].embed(column, reuse)
-            batch[name] = torch.from_numpy(embeddings).to(self._device)
+        for name, (values, present) in zip(rows.columns, embeddings, strict=True):
+            batch[name] = torch.from_numpy(values).to(self._device)
             found &= present
         with torch.inference_mode():
             probabilities = self._head.probabilities(self._head(batch))
@@ -146,6 +159,30 @@ class Predictor:
     def sizes(self, name: str, rows: Rows) -> list[tuple[int, ...]]:
         """Rows of one size fit one tensor of an exported graph: the size of each."""
         return self._pretrained[name].sizes(rows.columns[name])
+
+
+def predict_together(asked: Sequence[tuple[Predictor, Rows]], reuse: Reuse) -> list[Answer | Exception]:
+    """The answers of several models, whose encoders read the rows of all in one pass each.
+
+    A head that fails has its error in the place of its answer; what a pass raises is raised.
+    """
+    wanted = [predictor.wanted(rows, reuse) for predictor, rows in asked]
+    places: dict[Hashable, list[tuple[int, int]]] = {}
+    for number, columns in enumerate(wanted):
+        for column, (item, _) in enumerate(columns):
+            places.setdefault(item.reads, []).append((number, column))
+    embeddings: dict[tuple[int, int], Embeddings] = {}
+    for group in places.values():
+        parts = [wanted[number][column] for number, column in group]
+        embeddings.update(zip(group, parts[0][0].embed_together(parts, reuse), strict=True))
+    answers: list[Answer | Exception] = []
+    for number, (predictor, rows) in enumerate(asked):
+        try:
+            own = [embeddings[number, column] for column in range(len(wanted[number]))]
+            answers.append(predictor.answer(rows, own))
+        except Exception as error:  # noqa: BLE001 - raised to those whose model it is
+            answers.append(error)
+    return answers
 
 
 def _where(feature: FittedFeature, field: str) -> Where:

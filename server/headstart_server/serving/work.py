@@ -10,7 +10,7 @@ from typing import Any
 from headstart_server.core import deadlines
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.limiter import Permit
-from headstart_server.serving.predictor import Predictor
+from headstart_server.serving.predictor import Predictor, predict_together
 from headstart_server.serving.rows import Answer, Rows
 
 
@@ -49,7 +49,7 @@ class Work(ABC):
 
     @abstractmethod
     def compute(self, batch: Sequence["Work"]) -> list[Any]:
-        """Computes a batch that begins with this; returns the result of each."""
+        """Computes a batch that begins with this; returns the result of each, or the exception that it ends with."""
 
 
 @dataclass(eq=False)
@@ -71,23 +71,34 @@ class Prediction(Work):
         return self.rows.count
 
     def shares_with(self, other: Work) -> bool:
-        """See Work."""
-        return isinstance(other, Prediction) and other.predictor is self.predictor and other.reuse is self.reuse
+        """See Work: rows of one model, or of models whose rows the same encoders read."""
+        if not isinstance(other, Prediction) or other.reuse is not self.reuse:
+            return False
+        return other.predictor is self.predictor or bool(
+            self.predictor.reads and self.predictor.reads == other.predictor.reads
+        )
 
     def rows_of(self, result: Any) -> int:
         """See Work."""
         return self.count
 
-    def compute(self, batch: Sequence[Work]) -> list[Answer]:
+    def compute(self, batch: Sequence[Work]) -> list[Answer | Exception]:
         """See Work."""
+        by_model: dict[Predictor, list[Prediction]] = {}
+        for each in batch:
+            assert isinstance(each, Prediction)
+            by_model.setdefault(each.predictor, []).append(each)
         # joined here, not where the batch is put together: what cannot be joined then fails this batch's callers alone
-        rows = [each.rows for each in batch if isinstance(each, Prediction)]
-        answer = self.predictor.predict(Rows.join(rows), self.reuse)
-        answers, start = [], 0
-        for part in rows:
-            answers.append(answer.slice(start, start + part.count))
-            start += part.count
-        return answers
+        joined = [(model, Rows.join([each.rows for each in works])) for model, works in by_model.items()]
+        found: dict[Work, Answer | Exception] = {}
+        answers = predict_together(joined, self.reuse)
+        for works, answer in zip(by_model.values(), answers, strict=True):
+            start = 0
+            for each in works:
+                end = start + each.count
+                found[each] = answer if isinstance(answer, Exception) else answer.slice(start, end)
+                start = end
+        return [found[each] for each in batch]
 
 
 @dataclass(eq=False)

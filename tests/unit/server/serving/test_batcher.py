@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -71,6 +71,32 @@ async def test_nobody_alone_waits_for_company(batcher: Batcher) -> None:
     for number in (1, 2):
         assert await answered(batcher, predictor, rows_of(number)) == [2 * number]
     assert predictor.batches == [[1], [2]]
+
+
+async def test_models_that_the_same_encoders_read_for_share_a_batch(batcher: Batcher) -> None:
+    one, other, third = (FakePredictor(reads=frozenset(names)) for names in ("a", "a", "ab"))
+    first = await one_running(batcher, one)
+    asked = [ask(batcher, model, rows_of(number)) for number, model in enumerate((other, third, one, other), start=1)]
+    await asyncio.sleep(0)
+    one.release()
+    await first
+    assert [predictions(await each) for each in asked] == [[2], [4], [6], [8]]
+    # the two in one batch, in which each model answers its own rows; the third in one of its own
+    assert (one.batches, other.batches, third.batches) == ([[0], [3]], [[1, 4]], [[2]])
+
+
+async def test_a_head_that_fails_fails_no_other_models_callers(batcher: Batcher) -> None:
+    reads = frozenset("a")
+    one, other = FakePredictor(reads), FakePredictor(reads)
+    first = await one_running(batcher, one)
+    other.fails = ValueError("not finite")
+    good, bad = ask(batcher, one, rows_of(1)), ask(batcher, other, rows_of(2))
+    await asyncio.sleep(0)
+    one.release()
+    await first
+    assert predictions(await good) == [2]
+    with pytest.raises(ValueError, match="not finite"):
+        await bad
 
 
 async def test_a_batch_holds_rows_of_one_model_and_one_reuse(batcher: Batcher) -> None:
@@ -172,8 +198,8 @@ class FakeImagePredictor(FakePredictor):
             self.most = max(self.most, self.in_hand)
         return replace(rows, columns={})
 
-    def predict(self, rows: Rows, reuse: Reuse) -> Answer:
-        answer = super().predict(rows, reuse)
+    def answer(self, rows: Rows, embeddings: Sequence[object]) -> Answer:
+        answer = super().answer(rows, embeddings)
         with self._lock:
             self.in_hand -= rows.count
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -28,8 +28,12 @@ class TimedPredictor:
 
     def __init__(self, clock: Clock) -> None:
         self._clock, self._random = clock, random.Random(1)
+        self.reads = frozenset[object]()
 
-    def predict(self, rows: Rows, reuse: Reuse) -> Answer:
+    def wanted(self, rows: Rows, reuse: Reuse) -> list[object]:
+        return []
+
+    def answer(self, rows: Rows, embeddings: Sequence[object]) -> Answer:
         self._clock.computing += (0.0095 + 0.0085 * rows.count) * self._random.uniform(0.8, 1.3)
         return Answer({"y": np.zeros(rows.count, np.float32)}, np.ones(rows.count, bool))
 

@@ -10,17 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from headstart_server.core.errors import NotFoundError
 from headstart_server.core.files import folder_size
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.store import EmbeddingStore
+from headstart_server.encoders.passes import encode_batches
 from headstart_server.model.bundle import Bundle, EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool, TenantModels
-from headstart_server.serving.predictor import Predictor
+from headstart_server.serving.predictor import Predictor, predict_together
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle
@@ -115,6 +117,40 @@ def test_models_on_one_frozen_encoder_count_it_once(tmp_path: Path, tiny_bert: P
     for name in ("m1", "m2", "m3"):
         pool.get("", name)
     assert all(pool.loaded("", name) is not None for name in ("m1", "m2", "m3"))
+
+
+def test_models_on_one_frozen_encoder_are_answered_together_as_alone(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, tiny_bert, "m1", "m2", "m3")
+    pool, _ = opened(tmp_path)
+    models = [pool.get("", name) for name in ("m1", "m2", "m3")]
+    assert len({model.reads for model in models}) == 1
+    texts = [["the good film", "bad"], ["bad", "a film"], ["dull", "the good film"]]
+    asked = [
+        (model, model.rows(table_of_arrow(pa.table({"t": words, "x": [1.0, 2.0]}), "table")))
+        for model, words in zip(models, texts, strict=True)
+    ]
+    alone = [model.predict(rows, Reuse.NONE).outputs["out"] for model, rows in asked]
+    read: list[int] = []
+
+    def counted(encoder: Any, tokens: Any, *args: Any, **options: Any) -> Any:
+        read.append(len(tokens))
+        return encode_batches(encoder, tokens, *args, **options)
+
+    monkeypatch.setattr("headstart_server.serving.inputs.encode_batches", counted)
+    together = predict_together(asked, Reuse.NONE)
+    # one pass over what is distinct: `bad` and `the good film` are asked of two models each
+    assert read == [4]
+    for answer, expected in zip(together, alone, strict=True):
+        assert not isinstance(answer, Exception)
+        np.testing.assert_allclose(answer.outputs["out"], expected, atol=1e-6)
+
+
+def test_fine_tuned_encoders_read_for_their_own_model_alone(tmp_path: Path, tiny_bert: Path) -> None:
+    save(tmp_path, tiny_bert, "m1", "m2", trainable=True)
+    pool, _ = opened(tmp_path)
+    assert pool.get("", "m1").reads != pool.get("", "m2").reads
 
 
 def test_a_forgotten_model_is_gone_and_the_others_answer_on(tmp_path: Path, tiny_bert: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -96,9 +97,9 @@ async def test_one_request_may_hold_any_number_of_rows() -> None:
 class SlowPredictor(FakePredictor):
     """Takes a millisecond for each row, and ten for each batch."""
 
-    def predict(self, rows: Rows, reuse: Reuse) -> Answer:
+    def answer(self, rows: Rows, embeddings: Sequence[object]) -> Answer:
         time.sleep(0.01 + 0.001 * rows.count)
-        return super().predict(rows, reuse)
+        return super().answer(rows, embeddings)
 
 
 async def test_batches_and_pieces_take_no_longer_than_others_can_wait(batcher: Batcher) -> None:
