@@ -24,7 +24,7 @@ from headstart.programs.embed import embed, embed_stream
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
 from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
-from headstart.programs.predict import PredictOptions, predict, predict_stream
+from headstart.programs.predict import PredictOptions, predict, predict_many, predict_stream
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.suggest import suggest
 from headstart.programs.train import plan, train
@@ -183,6 +183,23 @@ class AsyncClient:
         """
         options = PredictOptions(model, probabilities, top_k, embedding_reuse)
         return await self._driver.run(predict(options, rows))
+
+    async def predict_many(
+        self,
+        models: Sequence[str],
+        rows: Rows,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> dict[str, Predictions]:
+        """Predict the same rows by several models; what frozen encoders read for more than one is read once.
+
+        Returns:
+            By model, as given. One that failed has no outputs, and its `error`.
+        """
+        options = PredictOptions("", probabilities, top_k, embedding_reuse)
+        return await self._driver.run(predict_many(models, options, rows))
 
     def predict_stream(
         self,

@@ -89,6 +89,7 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
         "SuggestSpec": [training_pb2.SuggestSpecRequest(dataset=plans[0].dataset, targets=["verdict"])],
         "TrainJob": [_request(no_output, rows)],
         "Predict": [prediction_pb2.PredictRequest(model=model, table=table) for table in tables],
+        "PredictMany": [prediction_pb2.PredictManyRequest(models=[model], table=table) for table in tables],
         "PredictStream": [
             prediction_pb2.PredictStreamRequest(
                 request=prediction_pb2.PredictRequest(model=model, table=table), skip_bad_rows=skip

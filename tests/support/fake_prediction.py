@@ -53,6 +53,21 @@ class FakePrediction(PredictionServiceServicer):
         response.outputs.append(prediction_pb2.OutputPrediction(feature="shape", vectors=vectors))
         return response
 
+    def PredictMany(
+        self, request: prediction_pb2.PredictManyRequest, context: grpc.ServicerContext
+    ) -> prediction_pb2.PredictManyResponse:
+        """Predict one table by every model but `models/none`."""
+        response = prediction_pb2.PredictManyResponse()
+        for model in request.models:
+            answer = response.predictions.add(model=model)
+            one = prediction_pb2.PredictRequest(model=model, table=request.table, top_k=request.top_k)
+            one.probabilities, one.embedding_reuse = request.probabilities, request.embedding_reuse
+            if model == "models/none":
+                answer.error.CopyFrom(not_found(model).status())
+            else:
+                answer.response.CopyFrom(self.Predict(one, context))
+        return response
+
     def PredictStream(
         self, request_iterator: Iterator[prediction_pb2.PredictStreamRequest], context: grpc.ServicerContext
     ) -> Iterator[prediction_pb2.PredictStreamResponse]:

@@ -172,6 +172,12 @@ ROWS: Mapping[str, Row] = {
         lambda names: prediction.PredictRequest(model=f"models/{names.model}"),
         lambda names: prediction.PredictRequest(model=f"models/{names.alias}"),
     ),
+    "PredictionService.PredictMany": Hidden(
+        (
+            Case(lambda names: prediction.PredictManyRequest(models=[f"models/{names.model}"]), grpc.StatusCode.OK),
+            Case(lambda names: prediction.PredictManyRequest(models=[f"models/{names.alias}"]), grpc.StatusCode.OK),
+        )
+    ),
     "PredictionService.PredictStream": _hidden(
         lambda names: prediction.PredictStreamRequest(
             request=prediction.PredictRequest(model=f"models/{names.model}"), skip_bad_rows=True

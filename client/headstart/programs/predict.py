@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headstart.errors import InvalidArgument
 from headstart.files.memory_images import holds_paths, image_inputs, may_name_images, table_with_images
 from headstart.programs.batches import Batches, answers
 from headstart.v1.model_pb2 import GetModelRequest
-from headstart.v1.prediction_pb2 import PredictRequest, PredictStreamRequest, PredictStreamResponse
+from headstart.v1.prediction_pb2 import (
+    ModelPrediction,
+    PredictManyRequest,
+    PredictRequest,
+    PredictStreamRequest,
+    PredictStreamResponse,
+)
 from headstart.v1.table_pb2 import Table
 from headstart.values.names import full_name
 from headstart.values.predictions import Predictions
 from headstart.values.table import Rows, columns_of
-from headstart.wire.methods import GET_MODEL, PREDICT, PREDICT_STREAM
+from headstart.wire.methods import GET_MODEL, PREDICT, PREDICT_MANY, PREDICT_STREAM
 from headstart.wire.rpc_errors import error_from_status
 from headstart.wire.steps import Flow, Program, call, compute
 
@@ -42,10 +48,11 @@ class PredictOptions:
             table=table_with_images(rows, images),
             probabilities=self.probabilities,
             top_k=self.top_k,
-            embedding_reuse=self._reuse(),
+            embedding_reuse=self.reuse(),
         )
 
-    def _reuse(self) -> PredictRequest.EmbeddingReuse:
+    def reuse(self) -> PredictRequest.EmbeddingReuse:
+        """Return which stored embeddings may stand in; raises InvalidArgument for a word that says none."""
         if self.embedding_reuse not in REUSE:
             raise InvalidArgument(f"embedding_reuse {self.embedding_reuse!r} is unknown; use one of {', '.join(REUSE)}")
         return REUSE[self.embedding_reuse]
@@ -64,6 +71,29 @@ def predict(options: PredictOptions, rows: Rows) -> Program[Predictions]:
     else:
         request = options.request(columns)
     return Predictions.of((yield from call(PREDICT, request)))
+
+
+def predict_many(models: Sequence[str], options: PredictOptions, rows: Rows) -> Program[dict[str, Predictions]]:
+    """Predict the rows of one small table by several models; one that fails has its error in its predictions."""
+    images: set[str] = set()
+    if not isinstance(rows, Table) and may_name_images(columns_of(rows)):
+        for model in models:
+            images.update((yield from _image_inputs(replace(options, model=model))))
+    request = PredictManyRequest(
+        models=[full_name("models", model) for model in models],
+        table=(yield from compute(lambda: table_with_images(rows, images))),
+        probabilities=options.probabilities,
+        top_k=options.top_k,
+        embedding_reuse=options.reuse(),
+    )
+    found = (yield from call(PREDICT_MANY, request)).predictions
+    return {model: _of_many(answer) for model, answer in zip(models, found, strict=True)}
+
+
+def _of_many(answer: ModelPrediction) -> Predictions:
+    if answer.WhichOneof("result") == "error":
+        return Predictions({}, answer.model, 0, error=error_from_status(answer.error))
+    return Predictions.of(answer.response)
 
 
 def _image_inputs(options: PredictOptions) -> Program[Collection[str]]:

@@ -39,6 +39,36 @@ class RowError(_message.Message):
     status: _status_pb2.Status
     def __init__(self, row: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
+class PredictManyRequest(_message.Message):
+    __slots__ = ("models", "table", "probabilities", "top_k", "embedding_reuse")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    table: _table_pb2.Table
+    probabilities: bool
+    top_k: int
+    embedding_reuse: PredictRequest.EmbeddingReuse
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., probabilities: bool = ..., top_k: _Optional[int] = ..., embedding_reuse: _Optional[_Union[PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
+
+class PredictManyResponse(_message.Message):
+    __slots__ = ("predictions",)
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
+    predictions: _containers.RepeatedCompositeFieldContainer[ModelPrediction]
+    def __init__(self, predictions: _Optional[_Iterable[_Union[ModelPrediction, _Mapping]]] = ...) -> None: ...
+
+class ModelPrediction(_message.Message):
+    __slots__ = ("model", "response", "error")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    response: PredictResponse
+    error: _status_pb2.Status
+    def __init__(self, model: _Optional[str] = ..., response: _Optional[_Union[PredictResponse, _Mapping]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+
 class PredictRequest(_message.Message):
     __slots__ = ("model", "table", "probabilities", "top_k", "embedding_reuse")
     class EmbeddingReuse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

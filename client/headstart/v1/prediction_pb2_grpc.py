@@ -44,6 +44,11 @@ class PredictionServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictResponse.FromString,
                 _registered_method=True)
+        self.PredictMany = channel.unary_unary(
+                '/headstart.v1.PredictionService/PredictMany',
+                request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictManyRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictManyResponse.FromString,
+                _registered_method=True)
         self.PredictStream = channel.stream_stream(
                 '/headstart.v1.PredictionService/PredictStream',
                 request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.SerializeToString,
@@ -66,6 +71,14 @@ class PredictionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PredictMany(self, request, context):
+        """Predicts the rows of one small table by several models, each as Predict would: rows that frozen encoders read for more
+        than one of them are read once. A model that fails has its error in the answer, and the others answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PredictStream(self, request_iterator, context):
         """Predicts in bulk: any number of requests on one stream, each answered once and in order, with predictions or with
         why there are none; the stream goes on after either. The model and the options are taken from each request, whose
@@ -82,6 +95,11 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.Predict,
                     request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictResponse.SerializeToString,
+            ),
+            'PredictMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.PredictMany,
+                    request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictManyRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictManyResponse.SerializeToString,
             ),
             'PredictStream': grpc.stream_stream_rpc_method_handler(
                     servicer.PredictStream,
@@ -121,6 +139,33 @@ class PredictionService(object):
             '/headstart.v1.PredictionService/Predict',
             headstart_dot_v1_dot_prediction__pb2.PredictRequest.SerializeToString,
             headstart_dot_v1_dot_prediction__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headstart.v1.PredictionService/PredictMany',
+            headstart_dot_v1_dot_prediction__pb2.PredictManyRequest.SerializeToString,
+            headstart_dot_v1_dot_prediction__pb2.PredictManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

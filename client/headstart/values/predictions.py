@@ -53,7 +53,7 @@ class Predictions(Mapping[str, Output]):
         warnings: what is probably wrong with the rows, such as a column of which the model knows no value.
         row_errors: why rows were left out, by their number from 0: of a stream with `skip_bad_rows`. `values` are those
             of all other rows, in order.
-        error: why there are no predictions: of a batch of a stream with `errors="return"`.
+        error: why there are no predictions: of a batch of a stream with `errors="return"`, or of one of many models.
     """
 
     outputs: Mapping[str, Output]

@@ -74,6 +74,9 @@ SUGGEST_SPEC = Method(
 )
 
 PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.PredictResponse, repeatable=True)
+PREDICT_MANY = Method(
+    _P, "PredictMany", prediction_pb2.PredictManyRequest, prediction_pb2.PredictManyResponse, repeatable=True
+)
 PREDICT_STREAM = Method(
     _P,
     "PredictStream",

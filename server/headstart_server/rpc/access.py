@@ -35,7 +35,11 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "PlanTrainJob": Access((TRAIN,)),
         "SuggestSpec": Access((TRAIN,)),
     },
-    "PredictionService": {"Predict": Access((PREDICT,)), "PredictStream": Access((PREDICT,))},
+    "PredictionService": {
+        "Predict": Access((PREDICT,)),
+        "PredictMany": Access((PREDICT,)),
+        "PredictStream": Access((PREDICT,)),
+    },
     "ExportService": {
         "Export": Access((TRAIN, READ), changes=True),
         "CreateExportJob": Access((TRAIN,), changes=True),

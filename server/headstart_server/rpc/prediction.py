@@ -1,8 +1,10 @@
 """PredictionService."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,14 +14,14 @@ from google.rpc.status_pb2 import Status
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import prediction_pb2_grpc, table_pb2
 
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import HeadstartError, InvalidInputError, NotFoundError, invalid
 from headstart_server.core.executors import Executor
 from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal
 from headstart_server.data.features.cells import BadCells
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.columns import row_count
-from headstart_server.rpc.errors import row_status
+from headstart_server.rpc.errors import row_status, status_of
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.request_streams import in_order, known_id, returned_id
 from headstart_server.rpc.tables import announced, arrow_table
@@ -32,6 +34,9 @@ from headstart_server.serving.predictor import Predictor
 _INLINE_ROWS, _INLINE_BYTES = 16, 16 << 10
 _INLINE_VALUES, _VALUES_AT_ONCE = 4_096, 65_536
 _ERRORS_AT_ONCE = 64
+_MOST_MODELS = 256
+_Request = pb.PredictRequest | pb.PredictManyRequest
+"""Requests whose table and options have the same names."""
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -51,6 +56,23 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         caller = caller_of(context)
         order = await self._order(caller, request)
         return await self._response(request, order.model, await self._predictions.predict(caller, order))
+
+    async def PredictMany(self, request: pb.PredictManyRequest, context: Any) -> pb.PredictManyResponse:  # noqa: N802
+        """Predicts one table by several models."""
+        caller = caller_of(context)
+        asked = [await self._order_or_error(caller, request, place) for place in range(_checked(request.models))]
+        orders = [order for order in asked if isinstance(order, PredictOrder)]
+        found = iter(await self._predictions.predict_many(caller, orders) if orders else [])
+        response = pb.PredictManyResponse()
+        for name, order in zip(request.models, asked, strict=True):
+            answer = next(found) if isinstance(order, PredictOrder) else order
+            if isinstance(answer, HeadstartError):
+                response.predictions.add(model=name, error=status_of(answer)[2])
+            else:
+                assert isinstance(order, PredictOrder)
+                told = await self._response(request, order.model, answer)
+                response.predictions.add(model=name, response=told)
+        return response
 
     async def PredictStream(  # noqa: N802
         self, request_iterator: AsyncIterator[pb.PredictStreamRequest], context: Any
@@ -75,39 +97,64 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             async for response in responses:
                 yield response
 
-    async def _response(self, request: pb.PredictRequest, model: str, found: Prediction) -> pb.PredictResponse:
+    async def _response(self, request: _Request, model: str, found: Prediction) -> pb.PredictResponse:
         """The answer; a large one is made on a thread, so that others are answered meanwhile."""
         if _size(request, found) <= _INLINE_VALUES:
             return _response(request, model, found)
         return await self._rows.run(_response, request, model, found)
+
+    async def _order_or_error(
+        self, caller: Principal, request: pb.PredictManyRequest, place: int
+    ) -> PredictOrder | HeadstartError:
+        """What a request asks of one of its models; the error where there is none of that name."""
+        try:
+            identifier = await self._names.identifier(caller, request.models[place], f"models[{place}]")
+        except (InvalidInputError, NotFoundError) as error:
+            return error
+        return _order(request, identifier)
 
     async def _order(
         self, caller: Principal, request: pb.PredictRequest, *, begun: bool = False, skip_bad_rows: bool = False
     ) -> PredictOrder:
         """What a request asks for; raises InvalidInputError naming the field, or NotFoundError for an alias."""
         identifier = await self._names.identifier(caller, request.model, "model")
-        if request.top_k < 0:
-            raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
-        if request.embedding_reuse not in _REUSE:
-            raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
-        rows, size = announced(request.table)
-        return PredictOrder(
-            identifier,
-            partial(_read, request.table),
-            rows,
-            size,
-            _REUSE[request.embedding_reuse],
-            few=size <= _INLINE_BYTES and _is_small(request.table),
-            begun=begun,
-            skip_bad_rows=skip_bad_rows,
-        )
+        return replace(_order(request, identifier), begun=begun, skip_bad_rows=skip_bad_rows)
+
+
+def _checked(models: Sequence[str]) -> int:
+    """How many models are asked; raises InvalidInputError."""
+    if not models:
+        raise invalid("models", "is empty; name a model")
+    if len(models) > _MOST_MODELS:
+        raise invalid("models", f"names {len(models)} models; name at most {_MOST_MODELS}, and send several requests")
+    if len(set(models)) < len(models):
+        name, _ = Counter(models).most_common(1)[0]
+        raise invalid("models", f"{name[:80]!r} is named twice; leave one out")
+    return len(models)
+
+
+def _order(request: _Request, identifier: str) -> PredictOrder:
+    """What a request asks of a model; raises InvalidInputError naming the field."""
+    if request.top_k < 0:
+        raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
+    if request.embedding_reuse not in _REUSE:
+        raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
+    rows, size = announced(request.table)
+    return PredictOrder(
+        identifier,
+        partial(_read, request.table),
+        rows,
+        size,
+        _REUSE[request.embedding_reuse],
+        few=size <= _INLINE_BYTES and _is_small(request.table),
+    )
 
 
 def _read(table: table_pb2.Table, predictor: Predictor, bad: BadCells | None) -> pa.Table:
     return arrow_table(table, "table", bad, {feature.spec.source for feature in predictor.inputs})
 
 
-def _size(request: pb.PredictRequest, found: Prediction) -> int:
+def _size(request: _Request, found: Prediction) -> int:
     """About how many values a response holds."""
     size = 0
     for decoded in found.outputs:
@@ -117,7 +164,7 @@ def _size(request: pb.PredictRequest, found: Prediction) -> int:
     return size
 
 
-def _response(request: pb.PredictRequest, model: str, found: Prediction) -> pb.PredictResponse:
+def _response(request: _Request, model: str, found: Prediction) -> pb.PredictResponse:
     return pb.PredictResponse(
         rows_found=found.rows_found,
         model=name_of(MODELS, model),

@@ -1,13 +1,22 @@
 """Predictions of published models."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import structlog
 
 from headstart_server.core import deadlines
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import (
+    DeadlineExceededError,
+    HeadstartError,
+    InvalidInputError,
+    OverloadedError,
+    UnexpectedError,
+    invalid,
+)
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.quotas import Quotas
@@ -16,9 +25,12 @@ from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.decode import Decoded, decode
 from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.limiter import Permit
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Rows
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -70,17 +82,49 @@ class PredictionService:
         # before anything is done for the caller, so that a refusal costs little
         with limiter.admitted(caller.tenant, kind, order.rows, order.size, however_long=order.begun) as permit:
             await self._quotas.taken_rows(caller.tenant, order.rows, patient=order.begun)
-            predictor = self._pool.loaded(caller.tenant, order.model)
-            if predictor is None:
-                predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
-            if order.few and not order.skip_bad_rows:
-                rows, bad = self._rows(order, predictor)
-            else:
-                rows, bad = await self._executors.rows.run(self._rows, order, predictor)
-            limiter.counted(permit, rows.count if rows is not None else 0)
-            if rows is None:
-                return Prediction([Decoded(feature, [], [], None) for feature in predictor.outputs], 0, (), bad)
-            answer = await self._batcher.predict(predictor, rows, order.reuse, permit)
+            return await self._predicted(caller.tenant, order, permit)
+
+    async def predict_many(
+        self, caller: Principal, orders: Sequence[PredictOrder]
+    ) -> list[Prediction | HeadstartError]:
+        """Predicts the same rows by several models; where one fails its error stands in its place.
+
+        Raises DeadlineExceededError, or OverloadedError.
+        """
+        caller.require(Scope.PREDICT)
+        first = orders[0]
+        # a kind of its own: rows that several models share are read once, and take less time than rows do
+        kind = f"{caller.tenant}/{first.model} of {len(orders)}"
+        with self._batcher.limiter.admitted(caller.tenant, kind, first.rows, first.size) as permit:
+            await self._quotas.taken_rows(caller.tenant, first.rows * len(orders))
+            asked = (self._predicted_or_error(caller.tenant, order, permit) for order in orders)
+            return list(await asyncio.gather(*asked))
+
+    async def _predicted_or_error(
+        self, tenant: str, order: PredictOrder, permit: Permit
+    ) -> Prediction | HeadstartError:
+        try:
+            return await self._predicted(tenant, order, permit)
+        except (DeadlineExceededError, OverloadedError):
+            raise  # of all
+        except HeadstartError as error:
+            return error
+        except Exception:
+            _log.exception("a model fails unexpectedly", model=order.model)
+            return UnexpectedError()
+
+    async def _predicted(self, tenant: str, order: PredictOrder, permit: Permit) -> Prediction:
+        predictor = self._pool.loaded(tenant, order.model)
+        if predictor is None:
+            predictor = await self._executors.loading.run(self._pool.get, tenant, order.model)
+        if order.few and not order.skip_bad_rows:
+            rows, bad = self._rows(order, predictor)
+        else:
+            rows, bad = await self._executors.rows.run(self._rows, order, predictor)
+        self._batcher.limiter.counted(permit, rows.count if rows is not None else 0)
+        if rows is None:
+            return Prediction([Decoded(feature, [], [], None) for feature in predictor.outputs], 0, (), bad)
+        answer = await self._batcher.predict(predictor, rows, order.reuse, permit)
         outputs = [decode(feature, answer.outputs[feature.name]) for feature in predictor.outputs]
         return Prediction(outputs, int(answer.rows_found.sum()), rows.warnings, bad)
 

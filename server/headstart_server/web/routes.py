@@ -78,6 +78,7 @@ ROUTES = (
     Route("GET", "/models/{id}", "ModelService", "GetModel"),
     Route("PATCH", "/models/{id}", "ModelService", "UpdateModel", resource="model.name", body=True),
     Route("DELETE", "/models/{id}", "ModelService", "DeleteModel"),
+    Route("POST", "/models:predictMany", "PredictionService", "PredictMany", body=True),
     Route("POST", "/models/{id}:predict", "PredictionService", "Predict", resource="model", body=True),
     Route("GET", "/modelAliases", "ModelService", "ListModelAliases"),
     Route("GET", "/modelAliases/{id}", "ModelService", "GetModelAlias", named="models"),

@@ -41,7 +41,7 @@ NEEDED: dict[type, dict[str, Scope]] = {
         "find": Scope.READ,
         "all": Scope.READ,
     },
-    PredictionService: {"predict": Scope.PREDICT},
+    PredictionService: {"predict": Scope.PREDICT, "predict_many": Scope.PREDICT},
     EmbeddingService: {"embed": Scope.PREDICT, "spaces": Scope.READ, "delete": Scope.ADMIN},
     ExportService: {
         "create": Scope.TRAIN,
