@@ -109,7 +109,7 @@ class PredictionService:
             raise  # of all
         except HeadstartError as error:
             return error
-        except Exception:
+        except Exception:  # noqa: BLE001 - it fails one model of several, and the log has it
             _log.exception("a model fails unexpectedly", model=order.model)
             return UnexpectedError()
 
