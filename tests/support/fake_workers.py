@@ -11,7 +11,7 @@ from typing import Any
 from headstart_server.core.names import new_id
 from headstart_server.core.states import State
 from headstart_server.engines.events import ModelPublished, to_plain
-from headstart_server.jobs.process import Death
+from headstart_server.jobs.process import Death, WorkerStartError
 from headstart_server.jobs.records import JobRecord
 from headstart_server.training.reports import EpochReport, StepReport
 
@@ -152,6 +152,8 @@ class FakePool:
         self.asked = asyncio.Event()
         self.room = asyncio.Event()
         self.room.set()
+        self.fails = 0
+        """Takers who get no worker, as none starts."""
 
     async def start(self) -> None:
         """Nothing to warm up."""
@@ -163,6 +165,9 @@ class FakePool:
         """A worker for one job."""
         self.asked.set()
         await self.room.wait()
+        if self.fails:
+            self.fails -= 1
+            raise WorkerStartError("was killed by SIGKILL")
         worker = FakeWorker(self._scripts.pop(0)) if self._scripts else FakeWorker(succeeds())
         self.taken.append(worker)
         return worker

@@ -18,9 +18,9 @@ from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import Silence, Write, follow
 from headstart_server.jobs.persisting import Persisting
-from headstart_server.jobs.process import WorkerPool, WorkerProcess
+from headstart_server.jobs.process import WorkerPool, WorkerProcess, WorkerStartError
 from headstart_server.jobs.records import JobRecord
-from headstart_server.jobs.setbacks import Setback, failure_in, is_clean, published_in, setback_of
+from headstart_server.jobs.setbacks import Setback, failure_in, is_clean, not_started, published_in, setback_of
 from headstart_server.jobs.store import JobStore, LostJobError
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.storage import Storage
@@ -93,13 +93,20 @@ class Attempts:
         """One attempt at a job that this server has claimed."""
         # from here on its lease is renewed: a worker may take longer to start than a lease holds
         attempt = self._running[job.identifier] = _Attempt(job.attempt)
+        done: dict[str, Any] | None = None
+        setback: Setback | None = None
         try:
             attempt.worker = await self._pool.take()
             done = await self._followed(job, attempt, attempt.worker)
+        except WorkerStartError as error:
+            setback = not_started(error)
         finally:
             del self._running[job.identifier]
-        if not attempt.lost:
-            await self._conclude(job.identifier, attempt, attempt.worker, done)
+        if attempt.lost:
+            return
+        if attempt.worker is not None:
+            setback = await setback_of(attempt.worker, done, self._settings.hang_seconds if attempt.hung else None)
+        await self._conclude(job.identifier, attempt, setback, done)
 
     async def _followed(self, job: JobRecord, attempt: _Attempt, worker: WorkerProcess) -> dict[str, Any] | None:
         """How a worker says that the job ended; None where it died, or the job is another server's now."""
@@ -204,11 +211,10 @@ class Attempts:
         return write
 
     async def _conclude(
-        self, identifier: str, attempt: _Attempt, worker: WorkerProcess, done: dict[str, Any] | None
+        self, identifier: str, attempt: _Attempt, setback: Setback | None, done: dict[str, Any] | None
     ) -> None:
         """Records how an attempt ended; the job is another server's if that has taken it meanwhile."""
         try:
-            setback = await setback_of(worker, done, self._settings.hang_seconds if attempt.hung else None)
             if self.draining and (setback is not None or (done or {}).get("state") == State.PAUSED):
                 await self._end(identifier, attempt.number, State.QUEUED)
             elif setback is not None:

@@ -13,7 +13,7 @@ from headstart_server.core.names import new_id
 from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
 from headstart_server.jobs.export_records import ExportOrder, Stage, died, error_of
-from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess
+from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess, WorkerStartError
 
 EXPORT_PROCESS = ProcessSettings(
     command=(sys.executable, "-m", "headstart_server.jobs.export_worker"), purpose="export"
@@ -56,7 +56,10 @@ class ExportProcesses:
         Raises what the process ends with: FailedPreconditionError where the model cannot be exported so or the process
         died, NotFoundError where the model was deleted.
         """
-        worker = await self._pool.take()
+        try:
+            worker = await self._pool.take()
+        except WorkerStartError as error:
+            raise died(f"no process to export the model started; the last of several {error.how}") from None
         self._running.add(worker)
         identifier = new_id()
         runtime = replace(self._runtime, tenant=tenant)

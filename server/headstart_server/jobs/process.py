@@ -42,6 +42,15 @@ class Death:
     """Whether the system killed it for want of memory."""
 
 
+class WorkerStartError(RuntimeError):
+    """Worker processes end before they are ready, one after the other."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(f"worker processes do not start: the last one {how}")
+        self.how = how
+        """How the last one ended, with it as the subject."""
+
+
 class WorkerProcess:
     """One spawned interpreter running `jobs.worker`."""
 
@@ -170,14 +179,16 @@ class WorkerPool:
         await self._top_up()
 
     async def take(self) -> WorkerProcess:
-        """A warm worker; raises RuntimeError if workers cannot be started."""
+        """A warm worker; raises WorkerStartError where three in a row do not start."""
+        how = ""
         for _ in range(3):
             worker = self._idle.pop(0) if self._idle else await self._spawn()
             if worker.alive and await worker.wait_ready():
                 return worker
             metrics.WORKER_DEATHS.labels(self._process.purpose).inc()
-            _log.warning("worker did not start", how=(await worker.how_it_died()).text)
-        raise RuntimeError("worker processes do not start; see the server's log")
+            how = (await worker.how_it_died()).text
+            _log.warning("worker did not start", how=how)
+        raise WorkerStartError(how)
 
     async def give_back(self, worker: WorkerProcess, *, clean: bool) -> None:
         """Keeps a worker for the next job, or ends it and spawns another."""

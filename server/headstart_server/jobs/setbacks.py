@@ -5,7 +5,7 @@ from typing import Any
 
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.engines.events import JobFailure, ModelPublished, from_plain, kind_of
-from headstart_server.jobs.process import WorkerProcess
+from headstart_server.jobs.process import WorkerProcess, WorkerStartError
 from headstart_server.jobs.records import JobRecord
 from headstart_server.training.reports import JobWarning
 
@@ -77,6 +77,12 @@ async def setback_of(worker: WorkerProcess, done: dict[str, Any] | None, silent:
             what = f"could not write or read: {error['message']}"
             return Setback(what, "storage", Notice.STORAGE_AWAY, Reason[reason], waits=True)
     return None
+
+
+def not_started(error: WorkerStartError) -> Setback:
+    """That of an attempt for which no worker started: a machine short of memory kills them, and is not for ever so."""
+    what = f"did not start, several times in a row: the last one {error.how}"
+    return Setback(what, "worker", Notice.WORKER_RESTARTED, Reason.WORKER_DIED, waits=True)
 
 
 def is_clean(done: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from headstart_server.core.states import State
 from headstart_server.engines.events import to_plain
+from headstart_server.jobs import attempts
 from headstart_server.jobs.process import Death
 from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import EpochReport, JobWarning
@@ -104,3 +105,31 @@ async def test_a_cancelled_job_whose_worker_dies_does_not_go_on(start: Start, st
     await supervisor.cancel(identifier)
     assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
     assert len(pool.taken) == 1
+
+
+async def test_a_job_for_which_no_worker_starts_waits_and_goes_on(
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.01)
+    supervisor, pool = await start()
+    pool.fails = 5
+    job = await ended(supervisor, store, identifier := await submitted(supervisor))
+    assert (job.state, job.attempt, len(pool.taken)) == (State.SUCCEEDED, 6, 1)
+    told = warnings(store, identifier)
+    assert [warning.reason for warning in told] == ["WORKER_RESTARTED"] * 5
+    assert "did not start, several times in a row: the last one was killed by SIGKILL" in told[0].message
+    # it was in the queue all the time, as far as its log says
+    assert log_of(store, identifier).count("QUEUED") == 1
+
+
+async def test_a_job_for_which_no_worker_ever_starts_fails_with_its_reason(
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.001)
+    supervisor, pool = await start()
+    pool.fails = 1_000
+    job = await ended(supervisor, store, await submitted(supervisor))
+    assert job.error is not None and (job.state, job.error.reason) == (State.FAILED, "WORKER_DIED")
+    assert "did not start" in job.error.message
+    pool.fails = 0
+    assert (await ended(supervisor, store, await submitted(supervisor))).state is State.SUCCEEDED
