@@ -13,7 +13,7 @@ _IDENTIFIER_NAME = re.compile(
 )
 _YES_NO = ({"yes", "no"}, {"true", "false"}, {"t", "f"}, {"y", "n"}, {"0", "1"}, {"0.0", "1.0"})
 _FEW_NUMBERS, _ROWS_A_NUMBER = 10, 30
-"""Whole numbers of so few values, each in so many rows, are categories."""
+"""Whole numbers above 0 of so few values, each in so many rows, are categories."""
 _CLASS_NUMBERS, _ROWS_A_CLASS = 20, 5
 """The same of a target."""
 _PHRASE_WORDS = 2.5
@@ -123,7 +123,8 @@ def _numeric(column: ColumnProfile) -> Finding | None:
     dense = column.highest - column.lowest < 2 * rows
     if whole and count == rows and rows >= 20 and (dense or _IDENTIFIER_NAME.search(column.name)):
         return Finding(column, ColumnReason.IDENTIFIER, f"{rows:,} whole numbers, each once")
-    if whole and count <= _FEW_NUMBERS and rows >= _ROWS_A_NUMBER * count:
+    # numbers that begin with 0 are counts, of which more is more
+    if whole and column.lowest > 0 and count <= _FEW_NUMBERS and rows >= _ROWS_A_NUMBER * count:
         return Finding(column, ColumnReason.FEW_VALUES, f"{_values(column)}; each gets a weight of its own", "category")
     return Finding(column, ColumnReason.NUMBERS, _range(column), "number")
 

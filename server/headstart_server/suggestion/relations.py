@@ -18,6 +18,8 @@ _TELLS = 0.95
 """Part of the target's errors that a column takes away which tells it."""
 _TELLS_NUMBER = 0.995
 """The same of a number's variance: strong features of regressions are not to be taken for the target."""
+_SEEN = 0.8
+"""Part of the rows whose value must occur in others: of what occurs once nothing is known."""
 _REPEATS = 0.95
 _COMPARED_ROWS = 2_000
 _BINS = 64
@@ -64,8 +66,8 @@ def leak_of(column: Finding, values: pa.ChunkedArray, target: Finding, truth: pa
         (given, wanted, "tells {target!r} in {share:.1%} of the rows not looked at"),
         (wanted, given, "follows from {target!r} in {share:.1%} of the rows not looked at: it was made of it"),
     ):
-        share, base = _shares_told(first, second)
-        if 1 - share <= (1 - _TELLS) * (1 - base) and base < 1:
+        seen, share, base = _shares_told(first, second)
+        if seen >= _SEEN and 1 - share <= (1 - _TELLS) * (1 - base) and base < 1:
             return Leak(target.name, words.format(target=target.name, share=share))
     return None
 
@@ -115,22 +117,24 @@ def tells_target(column: Finding, leak: Leak) -> Finding:
     return Finding(column.profile, ColumnReason.TARGET_LEAKAGE, leak.evidence)
 
 
-def _shares_told(given: Codes, wanted: Codes) -> tuple[float, float]:
-    """Rows whose value is the most frequent one of those with the same `given`, and the most frequent of all.
+def _shares_told(given: Codes, wanted: Codes) -> tuple[float, float, float]:
+    """Shares: of the rows whose `given` occurs among others; of those, with the most frequent value of their `given`,
+    and with the most frequent of all.
 
     Each half of the rows is judged by the other, for a value that occurs once tells itself.
     """
-    half = _half(len(given))
-    told = base = 0
+    half, seen, told, base = _half(len(given)), 0, 0, 0
     for learned in (half, ~half):
         pairs, times = np.unique(np.stack([given[learned], wanted[learned]], axis=1), axis=0, return_counts=True)
         most = pairs[np.argsort(times, kind="stable")]
         guess = np.full(int(given.max()) + 1, -1, np.int64)
         guess[most[:, 0]] = most[:, 1]  # the last one written is the most frequent
-        told += int((guess[given[~learned]] == wanted[~learned]).sum())
-        frequent = np.bincount(wanted[learned]).argmax()
-        base += int((wanted[~learned] == frequent).sum())
-    return told / len(given), base / len(given)
+        guesses, truths = guess[given[~learned]], wanted[~learned]
+        known = guesses >= 0
+        seen += int(known.sum())
+        told += int((guesses == truths)[known].sum())
+        base += int((truths[known] == np.bincount(wanted[learned]).argmax()).sum())
+    return seen / len(given), told / max(1, seen), base / max(1, seen)
 
 
 def _half(rows: int) -> npt.NDArray[np.bool_]:

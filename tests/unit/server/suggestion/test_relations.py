@@ -31,6 +31,10 @@ LEAKS: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
     "another name of each class": ([{"red": "R", "green": "G", "blue": "B"}[label] for label in LABELS], LABELS),
     "finer classes": ([f"{label} {number % 4}" for number, label in enumerate(LABELS)], LABELS),
     "coarser classes": (["warm" if label == "red" else "cold" for label in LABELS], LABELS),
+    "finer classes, some of them rare": (
+        [f"{label} {number % 4 if number % 9 else number}" for number, label in enumerate(LABELS)],
+        LABELS,
+    ),
     "numbers of the classes": ([{"red": 1, "green": 2, "blue": 3}[label] for label in LABELS], LABELS),
     "ranges of numbers": (
         [{"red": 0, "green": 10, "blue": 20}[label] + noise for label, noise in zip(LABELS, NOISE, strict=True)],
