@@ -110,7 +110,7 @@ async def test_a_cancelled_job_whose_worker_dies_does_not_go_on(start: Start, st
 async def test_a_job_for_which_no_worker_starts_waits_and_goes_on(
     start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.01)
+    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.0)
     supervisor, pool = await start()
     pool.fails = 5
     job = await ended(supervisor, store, identifier := await submitted(supervisor))
@@ -125,7 +125,7 @@ async def test_a_job_for_which_no_worker_starts_waits_and_goes_on(
 async def test_a_job_for_which_no_worker_ever_starts_fails_with_its_reason(
     start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.001)
+    monkeypatch.setattr(attempts, "_HELD_SECONDS", 0.0)
     supervisor, pool = await start()
     pool.fails = 1_000
     job = await ended(supervisor, store, await submitted(supervisor))
