@@ -97,7 +97,9 @@ def _unusable(column: ColumnProfile) -> Finding | None:
 def _special(column: ColumnProfile, *, images_found: bool) -> Finding | None:
     """Images, vectors and dates."""
     if column.storage == "bytes":
-        return Finding(column, ColumnReason.IMAGES, "cells are bytes", "image")
+        if not images_found:
+            return Finding(column, ColumnReason.UNREADABLE, "cells are bytes, and no images")
+        return Finding(column, ColumnReason.IMAGES, "cells are the bytes of images", "image")
     if column.images >= _MOSTLY:
         share = f"{column.images:.0%} of the cells are paths of images, as {_shown(column)}"
         if not images_found:

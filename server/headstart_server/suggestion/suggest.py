@@ -8,13 +8,13 @@ import pyarrow as pa
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.reasons import ColumnReason, Notice, Reason
 from headstart_server.data.canonical import why_unreadable
-from headstart_server.data.images.decode import BadImageError, ImageLimits
+from headstart_server.data.images.decode import BadImageError, ImageLimits, inspect
 from headstart_server.data.tables import Table
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.job_plan import resolve_settings
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
-from headstart_server.spec.parse import parse_values
+from headstart_server.spec.parse import parse_feature, parse_values
 from headstart_server.suggestion.columns import Finding, judge_input, judge_target
 from headstart_server.suggestion.profile import ColumnProfile, profile, sampled
 from headstart_server.suggestion.relations import (
@@ -111,25 +111,35 @@ def _targets(table: Table, targets: Sequence[str], rows: pa.Table) -> dict[str, 
 
 
 def _input(table: Table, name: str, rows: pa.Table) -> Finding:
-    if why := why_unreadable(table.rows.schema.field(name)):
+    if why := why_unreadable(table.rows.schema.field(name)) or _why_no_name(name):
         unknown = ColumnProfile(name, "unreadable", rows.num_rows, 0, 0, 0)
         return Finding(unknown, ColumnReason.UNREADABLE, why)
     column = profile(name, rows.column(name))
-    return judge_input(column, images_found=not column.images or _images_found(table, name, rows))
+    may_be_images = column.images > 0 or column.storage == "bytes"
+    return judge_input(column, images_found=not may_be_images or _images_found(table, name, rows))
+
+
+def _why_no_name(name: str) -> str:
+    """Why no feature can be called so; empty where one can."""
+    try:
+        parse_feature({"name": name, "type": "number"}, "column")
+    except InvalidInputError as error:
+        return f"its name {name[:80]!r} is none for a feature ({error.violations[0].message})"
+    return "" if name.strip() else "it has no name; give it one in the table's header"
 
 
 def _images_found(table: Table, name: str, rows: pa.Table) -> bool:
-    """Whether most of the first paths lead to files."""
-    paths = [path for path in rows.column(name)[:_IMAGES_LOOKED_FOR].to_pylist() if path]
-    if table.files is None or not paths:
-        return False
+    """Whether most of the first cells are images, or paths that lead to some."""
+    cells = [cell for cell in rows.column(name)[:_IMAGES_LOOKED_FOR].to_pylist() if cell]
     found, limits = 0, ImageLimits()
-    for path in paths:
+    for cell in cells:
         try:
-            found += bool(table.files.read(path, limits))
+            if isinstance(cell, str):
+                cell = table.files.read(cell, limits) if table.files is not None else b""
+            found += bool(inspect(cell, limits))
         except BadImageError:
             continue
-    return 2 * found > len(paths)
+    return 2 * found > len(cells)
 
 
 def _leaks(findings: Mapping[str, Finding], rows: pa.Table) -> dict[str, Finding]:

@@ -163,6 +163,21 @@ def test_images_are_read_by_what_reads_images(tmp_path: Path, monkeypatch: pytes
         suggest(elsewhere, ["label"], sources, "cpu")
 
 
+def test_a_column_without_a_name_and_bytes_that_are_no_images_are_left_out(suggested: Suggest) -> None:
+    columns = {
+        "": [number * 0.37 for number in range(300)],
+        "n" * 1_001: [number * 0.7 for number in range(300)],
+        "blob": [bytes([number % 251, 7]) for number in range(300)],
+        "note": TEXTS,
+        "label": LABELS,
+    }
+    found = suggested(columns, "label")
+    assert [item.type for item in found.findings] == ["", "", "", "text", "category"]
+    assert {item.reason for item in found.findings[:3]} == {ColumnReason.UNREADABLE}
+    assert [reason for reason, _ in found.warnings] == [Notice.COLUMNS_LEFT_OUT] * 3
+    assert parse_yaml(commented(found)) == found.spec
+
+
 def test_the_file_says_why_and_reads_as_the_spec(suggested: Suggest) -> None:
     columns = {**columns_of_reviews(), "id": list(range(300))}
     found = suggested(columns, "verdict")
