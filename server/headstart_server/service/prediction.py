@@ -96,6 +96,7 @@ class PredictionService:
         # a kind of its own: rows that several models share are read once, and take less time than rows do
         kind = f"{caller.tenant}/{first.model} of {len(orders)}"
         with self._batcher.limiter.admitted(caller.tenant, kind, first.rows, first.size) as permit:
+            permit.read_once = True
             await self._quotas.taken_rows(caller.tenant, first.rows * len(orders))
             asked = (self._predicted_or_error(caller.tenant, order, permit) for order in orders)
             return list(await asyncio.gather(*asked))

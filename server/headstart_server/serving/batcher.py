@@ -177,7 +177,8 @@ class Batcher:
             permit.waiting = max(0, permit.waiting - rows)
         if rows:
             # of several models that shared the batch, each: most of it was the encoder's, which they have in common
-            for kind in dict.fromkeys(work.permit.kind for work in batch):
+            kinds = dict.fromkeys(work.permit.kind for work in batch if work.permit.read_once)
+            for kind in kinds or dict.fromkeys(work.permit.kind for work in batch):
                 self.limiter.speeds.observe(kind, rows, seconds)
 
 

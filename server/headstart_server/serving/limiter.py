@@ -49,6 +49,9 @@ class Permit:
     """Rows of which nothing is computed yet."""
     however_long: bool = False
     """Whether it was taken however long it waits."""
+    read_once: bool = False
+    """Whether several models are asked about its rows, of which encoders read each once: what a batch with them takes
+    tells nothing of other rows."""
 
 
 class Limiter:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -83,6 +83,27 @@ async def test_models_that_the_same_encoders_read_for_share_a_batch(batcher: Bat
     assert [predictions(await each) for each in asked] == [[2], [4], [6], [8]]
     # the two in one batch, in which each model answers its own rows; the third in one of its own
     assert (one.batches, other.batches, third.batches) == ([[0], [3]], [[1, 4]], [[2]])
+
+
+async def test_rows_that_are_read_once_for_many_models_tell_no_other_kind_how_fast_rows_are(batcher: Batcher) -> None:
+    reads = frozenset("a")
+    models, limiter = [FakePredictor(reads) for _ in range(3)], batcher.limiter
+    first = await one_running(batcher, models[0])
+    with (
+        limiter.admitted("", "many", 1, 1, however_long=True) as many,
+        limiter.admitted("", "one", 1, 1, however_long=True) as one,
+    ):
+        many.read_once = True
+        asked = [
+            asyncio.create_task(batcher.predict(cast(Any, model), rows_of(1), Reuse.EXACT, permit))
+            for model, permit in zip(models, (many, many, one), strict=True)
+        ]
+        await asyncio.sleep(0)
+        models[0].release()
+        await first
+        assert [predictions(await each) for each in asked] == [[2]] * 3
+    assert [len(model.batches) for model in models] == [2, 1, 1]
+    assert (limiter.speeds.knows("many"), limiter.speeds.knows("one")) == (True, False)
 
 
 async def test_a_head_that_fails_fails_no_other_models_callers(batcher: Batcher) -> None:
