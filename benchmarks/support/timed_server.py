@@ -66,6 +66,7 @@ def instrument(steps: Steps) -> None:
     from headstart_server.serving.batcher import Batcher
     from headstart_server.serving.inputs import ServedTexts
     from headstart_server.serving.predictor import Predictor
+    from headstart_server.serving.work import Prediction
 
     wrapped = interceptor._wrapped
 
@@ -81,8 +82,8 @@ def instrument(steps: Steps) -> None:
     steps.time(Predictor, "rows", "rows")
     steps.time(ServedTexts, "read", "tokenize")
     steps.time(Batcher, "predict", "batch")
-    steps.time(Predictor, "predict", "model")
-    steps.time(ServedTexts, "embed", "encoder")
+    steps.time(Prediction, "compute", "model")
+    steps.time(ServedTexts, "_encoded", "encoder")
     steps.time(service, "decode", "decode")
 
 

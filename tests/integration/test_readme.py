@@ -62,12 +62,12 @@ def test_the_python_example_trains_predicts_and_exports(readme_server: RunningSe
 
 def test_the_commands_run_one_after_the_other(readme_server: RunningServer, folder: Path) -> None:
     program = [sys.executable, "-c", "import sys; from headstart.cli import main; sys.exit(main())"]
-    train, *others = _block("sh", "headstart train").splitlines()
-    told = _run([*program, *shlex.split(train, comments=True)[1:]], folder, readme_server)
-    model = re.findall(r"models/\w+", told)[-1]
-    for line in others:
+    model = ""
+    for line in _block("sh", "headstart train").splitlines():
         for command in line.replace("models/MODEL_ID", model).split(";"):
-            _run([*program, *shlex.split(command)[1:]], folder, readme_server)
+            told = _run([*program, *shlex.split(command, comments=True)[1:]], folder, readme_server)
+            model = model or next(iter(re.findall(r"models/\w+", told)), "")
+    assert parse_yaml((folder / "spec.yaml").read_text()).output_features[0].name == "recommended"
     assert len((folder / "predictions.csv").read_text().splitlines()) == 601
     assert (folder / "model-torchscript" / "model.pt").is_file()
 
