@@ -41,7 +41,7 @@ def run(bench: Bench) -> Report:
         before = _resident()
         for name in names:
             client.predict(name, {"text": [texts[0]]})
-        each = (_resident() - before) / max(1, len(names) - 2 * _CALLERS)
+        each = (_resident() - before) / max(1, len(names) - _CALLERS)
         one, many = [], []
         for _ in range(rounds):
             one.append(asyncio.run(_rate(address, [model], texts)))

@@ -98,8 +98,13 @@ class PredictionService:
         with self._batcher.limiter.admitted(caller.tenant, kind, first.rows, first.size) as permit:
             permit.read_once = True
             await self._quotas.taken_rows(caller.tenant, first.rows * len(orders))
-            asked = (self._predicted_or_error(caller.tenant, order, permit) for order in orders)
-            return list(await asyncio.gather(*asked))
+            asked = [asyncio.ensure_future(self._predicted_or_error(caller.tenant, order, permit)) for order in orders]
+            try:
+                return list(await asyncio.gather(*asked))
+            finally:
+                # where one has ended the call: nobody waits for the others, whose permit goes now
+                for each in asked:
+                    each.cancel()
 
     async def _predicted_or_error(
         self, tenant: str, order: PredictOrder, permit: Permit

@@ -52,9 +52,7 @@ def judge_target(column: ColumnProfile, path: str) -> Finding:
     if column.storage == "bytes" or column.images >= _MOSTLY:
         raise _refused(path, column, "holds images, which can be read but not predicted; choose another column")
     if column.vector_size > 1:
-        return Finding(
-            column, ColumnReason.VECTORS, f"{column.vector_size} numbers in every cell", "vector", target=True
-        )
+        return Finding(column, ColumnReason.VECTORS, _lengths(column), "vector", target=True)
     if column.distinct == 1:
         message = f"holds one value only, {column.values[0][:80]!r}: nothing is learned from it; choose another column"
         raise _refused(path, column, message, Reason.ONE_CLASS_ONLY)

@@ -66,8 +66,7 @@ class ColumnProfile:
     dates: float = 0.0
     images: float = 0.0
     words: float = 0.0
-    """Of a cell, on average, as `characters`."""
-    characters: float = 0.0
+    """Of a cell, on average."""
     digits: float = 0.0
     """Share of cells with a digit."""
     unspaced: float = 0.0
@@ -161,7 +160,6 @@ def _words(texts: pa.Array) -> dict[str, Any]:
         "dates": _share(pc.match_substring_regex(texts, _DATE)),
         "images": _share(pc.match_substring_regex(texts, _IMAGE)),
         "words": pc.mean(pc.count_substring_regex(texts, r"[^\s\x1f]+")).as_py() or 0.0,
-        "characters": pc.mean(pc.utf8_length(texts)).as_py() or 0.0,
         "digits": _share(pc.match_substring_regex(texts, "[0-9]")),
         "unspaced": _share(
             pc.match_substring_regex(texts, r"\p{Han}|\p{Hiragana}|\p{Katakana}|\p{Thai}|\p{Lao}|\p{Khmer}|\p{Myanmar}")
