@@ -39,13 +39,17 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
         self._sources, self._files, self._clock = sources, files, clock
         self._on_hand, self._looked = list[str](), -math.inf
         self._lasting = _lasting(sources, limits)
+        self._encoders: list[pb.EncoderInfo] = []
 
     async def GetServerInfo(self, request: pb.GetServerInfoRequest, context: Any) -> pb.ServerInfo:  # noqa: N802
         """Describes."""
         if self._clock() - self._looked > _LOOK_SECONDS:
             self._on_hand = await self._files.run(self._sources.on_hand)
             self._looked = self._clock()
-        info = pb.ServerInfo(pretrained_models=self._on_hand)
+        if not self._encoders:
+            # by the first who asks: listing torchvision's takes its import, more than a second of the start
+            self._encoders = await self._files.run(_encoders)
+        info = pb.ServerInfo(pretrained_models=self._on_hand, encoders=self._encoders)
         info.MergeFrom(self._lasting)
         info.devices[0].memory_bytes = available_bytes()  # the CPU's, which comes first
         return info
@@ -64,20 +68,23 @@ def _lasting(sources: ModelSources, limits: pb.ServerLimits) -> pb.ServerInfo:
         start_time=timestamp(datetime.now(UTC)),
         limits=limits,
         devices=[cpu, *(_gpu(index) for index in range(torch.cuda.device_count()))],
-        encoders=[
-            pb.EncoderInfo(
-                type=item.name,
-                feature_types=item.feature_types,
-                pretrained=item.pretrained,
-                default_model=item.default_model,
-                variants=item.variants,
-            )
-            for item in encoder_types()
-        ],
         library_versions={name: version for name in _LIBRARIES if (version := version_of(name))},
         hub_allowed=sources.hub_allowed,
         contract=pb.Contract(package=contract.PACKAGE, sha256=contract.digest(), path=contract.PATH),
     )
+
+
+def _encoders() -> list[pb.EncoderInfo]:
+    return [
+        pb.EncoderInfo(
+            type=item.name,
+            feature_types=item.feature_types,
+            pretrained=item.pretrained,
+            default_model=item.default_model,
+            variants=item.variants,
+        )
+        for item in encoder_types()
+    ]
 
 
 def _gpu(index: int) -> pb.Device:
