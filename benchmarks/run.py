@@ -32,6 +32,7 @@ NAMES = (
     "watched",
     "list_jobs",
     "suggestions",
+    "trees",
     "accuracy",
     "accuracy_trainable",
     "image_pass",

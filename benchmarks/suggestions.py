@@ -19,12 +19,12 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.support.corpus import read_csv, take, write_csv
 from benchmarks.support.jobs import follow
+from benchmarks.support.matrix import as_stored, embeddings
 from benchmarks.support.pictures import model_root, photos
 from benchmarks.support.report import Column, Report, Table
 from benchmarks.support.scale import Bench
 from benchmarks.support.server import running_server
 
-_EMBED_ROWS = 100
 _WORDS = ("category", "binary")
 _MOST_TRAIN, _MOST_TEST = 6_000, 2_000
 _COLUMNS = (
@@ -121,7 +121,7 @@ def _row(client: headstart.Client, name: str, data: _Data) -> dict[str, Any]:
 
 def _logistic(client: headstart.Client, suggestion: SuggestSpecResponse, data: _Data, model: str) -> float:
     """Test accuracy on the columns that the suggested spec learns from."""
-    features = _as_stored(client, suggestion, model)
+    features = as_stored(client, suggestion.spec.input_features, model)
     categories = sum(feature.type in _WORDS for feature in features)
     columns = make_column_transformer(
         (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), slice(0, -categories or None)),
@@ -133,20 +133,6 @@ def _logistic(client: headstart.Client, suggestion: SuggestSpecResponse, data: _
     return float(regression.score(_matrix(client, features, data.folder, test), test[data.target]))
 
 
-def _as_stored(client: headstart.Client, suggestion: SuggestSpecResponse, model: str) -> list[Feature]:
-    """The inputs in the arithmetic in which the job stored them, so that nothing is encoded again."""
-    resolved = {item.path: item.value for item in client.jobs.get(client.models.get(model).job).resolved_values}
-    features = []
-    for index, feature in enumerate(suggestion.spec.input_features):
-        copy = Feature()
-        copy.CopyFrom(feature)
-        if feature.type in ("text", "image"):
-            path = f"input_features[{index}].preprocessing.embedding_precision"
-            copy.preprocessing.embedding_precision = resolved[path].string_value
-        features.append(copy)
-    return features
-
-
 def _matrix(
     client: headstart.Client, features: Sequence[Feature], folder: Path, rows: Columns
 ) -> npt.NDArray[np.object_]:
@@ -154,17 +140,9 @@ def _matrix(
     blocks: list[npt.NDArray[Any]] = []
     for feature in features:
         if feature.type in ("text", "image"):
-            blocks.append(_embeddings(client, feature, folder, rows[feature.name]).astype(object))
+            blocks.append(embeddings(client, feature, folder, rows[feature.name]).astype(object))
         elif feature.type == "number":
             numbers = [float(cell) if cell else np.nan for cell in rows[feature.name]]
             blocks.append(np.array(numbers, object)[:, None])
     blocks += [np.array(rows[feature.name], object)[:, None] for feature in features if feature.type in _WORDS]
     return np.concatenate(blocks, axis=1)
-
-
-def _embeddings(
-    client: headstart.Client, feature: Feature, folder: Path, texts: Sequence[str]
-) -> npt.NDArray[np.float32]:
-    cells: list[Any] = [(folder / cell).read_bytes() for cell in texts] if feature.type == "image" else list(texts)
-    found = [client.embed(feature, cells[start : start + _EMBED_ROWS]) for start in range(0, len(cells), _EMBED_ROWS)]
-    return np.concatenate([np.frombuffer(part.flat, np.float32).reshape(-1, part.dimension) for part in found])

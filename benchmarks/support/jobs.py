@@ -62,6 +62,7 @@ def follow(
     spec: dict[str, Any] | TrainSpec,
     train: Path,
     test: Path | None = None,
+    validation: Path | None = None,
     *,
     below: Path | None = None,
     on_start: Callable[[str], None] | None = None,
@@ -72,11 +73,13 @@ def follow(
         on_start: Called with the job's name once it is known.
     """
     job = FollowedJob()
-    given, held_out = (path and path.relative_to(below or path.parent) for path in (train, test))
+    parts = [
+        None if path is None else headstart.ServerPath(str(path.relative_to(below or path.parent)))
+        for path in (train, validation, test)
+    ]
+    assert parts[0] is not None
     start = time.perf_counter()
-    run = client.train(
-        spec, headstart.ServerPath(str(given)), test=None if held_out is None else headstart.ServerPath(str(held_out))
-    )
+    run = client.train(spec, parts[0], validation=parts[1], test=parts[2])
     for event in run:
         _note(job, event)
         if event.sequence == 1 and on_start is not None:

@@ -28,6 +28,7 @@ PAIRS: dict[str, tuple[type[Section], Any]] = {
         (model.AugmentationSpec, spec_pb2.Augmentation.DESCRIPTOR),
         (model.CombinerSpec, spec_pb2.Combiner.DESCRIPTOR),
         (training_sections.TrainerSpec, spec_pb2.Trainer.DESCRIPTOR),
+        (training_sections.BoostingSpec, spec_pb2.Boosting.DESCRIPTOR),
         (training_sections.LearningRateSchedulerSpec, spec_pb2.LearningRateScheduler.DESCRIPTOR),
         (training_sections.OptimizerSpec, spec_pb2.Optimizer.DESCRIPTOR),
         (training_sections.GradientClippingSpec, spec_pb2.GradientClipping.DESCRIPTOR),

@@ -22,7 +22,7 @@ class RidgeHead(FittedHead):
     bias: Tensor
 
     def __init__(self, widths: Sequence[int], outputs: Sequence[FittedFeature], combiner: CombinerSpec) -> None:
-        super().__init__()
+        super().__init__(widths, outputs, combiner)
         [output] = outputs
         self.name, self.classes = output.name, len(output.classes)
         self.register_buffer("weight", torch.zeros(sum(widths), max(1, self.classes)))

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainSpec(_message.Message):
-    __slots__ = ("input_features", "output_features", "combiner", "trainer", "backend", "preprocessing", "defaults", "notes")
+    __slots__ = ("input_features", "output_features", "combiner", "trainer", "backend", "preprocessing", "defaults", "notes", "model_type")
     class DefaultsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -23,6 +23,7 @@ class TrainSpec(_message.Message):
     PREPROCESSING_FIELD_NUMBER: _ClassVar[int]
     DEFAULTS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
+    MODEL_TYPE_FIELD_NUMBER: _ClassVar[int]
     input_features: _containers.RepeatedCompositeFieldContainer[Feature]
     output_features: _containers.RepeatedCompositeFieldContainer[Feature]
     combiner: Combiner
@@ -31,7 +32,8 @@ class TrainSpec(_message.Message):
     preprocessing: GlobalPreprocessing
     defaults: _containers.MessageMap[str, FeatureDefaults]
     notes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ..., notes: _Optional[_Iterable[str]] = ...) -> None: ...
+    model_type: str
+    def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ..., notes: _Optional[_Iterable[str]] = ..., model_type: _Optional[str] = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "type", "column", "encoder", "preprocessing", "decoder", "loss", "top_k", "augmentation")
@@ -224,7 +226,7 @@ class Combiner(_message.Message):
     def __init__(self, type: _Optional[str] = ..., num_fc_layers: _Optional[int] = ..., output_size: _Optional[int] = ..., dropout: _Optional[float] = ..., norm: _Optional[str] = ..., virtual_batch_size: _Optional[int] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ...) -> None: ...
 
 class Trainer(_message.Message):
-    __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint", "train_steps", "steps_per_checkpoint", "checkpoints_per_epoch", "regularization_type", "regularization_lambda", "should_shuffle")
+    __slots__ = ("epochs", "batch_size", "max_batch_size", "eval_batch_size", "learning_rate", "learning_rate_scaling", "learning_rate_scheduler", "optimizer", "use_mixed_precision", "compile", "gradient_accumulation_steps", "gradient_clipping", "evaluate_training_set", "early_stop", "validation_metric", "random_seed", "checkpoint", "train_steps", "steps_per_checkpoint", "checkpoints_per_epoch", "regularization_type", "regularization_lambda", "should_shuffle", "boosting")
     EPOCHS_FIELD_NUMBER: _ClassVar[int]
     BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
     MAX_BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +250,7 @@ class Trainer(_message.Message):
     REGULARIZATION_TYPE_FIELD_NUMBER: _ClassVar[int]
     REGULARIZATION_LAMBDA_FIELD_NUMBER: _ClassVar[int]
     SHOULD_SHUFFLE_FIELD_NUMBER: _ClassVar[int]
+    BOOSTING_FIELD_NUMBER: _ClassVar[int]
     epochs: int
     batch_size: int
     max_batch_size: int
@@ -271,7 +274,32 @@ class Trainer(_message.Message):
     regularization_type: str
     regularization_lambda: float
     should_shuffle: bool
-    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., eval_batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_scaling: _Optional[str] = ..., learning_rate_scheduler: _Optional[_Union[LearningRateScheduler, _Mapping]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., use_mixed_precision: bool = ..., compile: bool = ..., gradient_accumulation_steps: _Optional[int] = ..., gradient_clipping: _Optional[_Union[GradientClipping, _Mapping]] = ..., evaluate_training_set: bool = ..., early_stop: _Optional[int] = ..., validation_metric: _Optional[str] = ..., random_seed: _Optional[int] = ..., checkpoint: bool = ..., train_steps: _Optional[int] = ..., steps_per_checkpoint: _Optional[int] = ..., checkpoints_per_epoch: _Optional[int] = ..., regularization_type: _Optional[str] = ..., regularization_lambda: _Optional[float] = ..., should_shuffle: bool = ...) -> None: ...
+    boosting: Boosting
+    def __init__(self, epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., max_batch_size: _Optional[int] = ..., eval_batch_size: _Optional[int] = ..., learning_rate: _Optional[float] = ..., learning_rate_scaling: _Optional[str] = ..., learning_rate_scheduler: _Optional[_Union[LearningRateScheduler, _Mapping]] = ..., optimizer: _Optional[_Union[Optimizer, _Mapping]] = ..., use_mixed_precision: bool = ..., compile: bool = ..., gradient_accumulation_steps: _Optional[int] = ..., gradient_clipping: _Optional[_Union[GradientClipping, _Mapping]] = ..., evaluate_training_set: bool = ..., early_stop: _Optional[int] = ..., validation_metric: _Optional[str] = ..., random_seed: _Optional[int] = ..., checkpoint: bool = ..., train_steps: _Optional[int] = ..., steps_per_checkpoint: _Optional[int] = ..., checkpoints_per_epoch: _Optional[int] = ..., regularization_type: _Optional[str] = ..., regularization_lambda: _Optional[float] = ..., should_shuffle: bool = ..., boosting: _Optional[_Union[Boosting, _Mapping]] = ...) -> None: ...
+
+class Boosting(_message.Message):
+    __slots__ = ("num_leaves", "max_depth", "min_data_in_leaf", "feature_fraction", "bagging_fraction", "bagging_freq", "lambda_l1", "lambda_l2", "min_gain_to_split", "max_bin")
+    NUM_LEAVES_FIELD_NUMBER: _ClassVar[int]
+    MAX_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    MIN_DATA_IN_LEAF_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    BAGGING_FRACTION_FIELD_NUMBER: _ClassVar[int]
+    BAGGING_FREQ_FIELD_NUMBER: _ClassVar[int]
+    LAMBDA_L1_FIELD_NUMBER: _ClassVar[int]
+    LAMBDA_L2_FIELD_NUMBER: _ClassVar[int]
+    MIN_GAIN_TO_SPLIT_FIELD_NUMBER: _ClassVar[int]
+    MAX_BIN_FIELD_NUMBER: _ClassVar[int]
+    num_leaves: int
+    max_depth: int
+    min_data_in_leaf: int
+    feature_fraction: float
+    bagging_fraction: float
+    bagging_freq: int
+    lambda_l1: float
+    lambda_l2: float
+    min_gain_to_split: float
+    max_bin: int
+    def __init__(self, num_leaves: _Optional[int] = ..., max_depth: _Optional[int] = ..., min_data_in_leaf: _Optional[int] = ..., feature_fraction: _Optional[float] = ..., bagging_fraction: _Optional[float] = ..., bagging_freq: _Optional[int] = ..., lambda_l1: _Optional[float] = ..., lambda_l2: _Optional[float] = ..., min_gain_to_split: _Optional[float] = ..., max_bin: _Optional[int] = ...) -> None: ...
 
 class LearningRateScheduler(_message.Message):
     __slots__ = ("warmup_fraction", "decay", "decay_rate", "warmup_evaluations", "decay_steps", "staircase", "eta_min", "t_0", "t_mult", "reduce_on_plateau", "reduce_on_plateau_patience", "reduce_on_plateau_rate", "reduce_eval_metric", "reduce_eval_split")

@@ -53,7 +53,9 @@ _TYPES = (
     EncoderType("passthrough", ("number", "binary", "vector")),
     EncoderType("dense", ("number", "binary", "vector", "category")),
     EncoderType("onehot", ("category",)),
+    EncoderType("ordinal", ("category",)),
     EncoderType("embed", ("set",)),
+    EncoderType("multihot", ("set",)),
 )
 
 _LUDWIG_NAMES = {"swin_transformer": "swin"}
@@ -68,6 +70,8 @@ DEFAULT_TYPES = {
     "category": "dense",
     "set": "embed",
 }
+TREE_TYPES = DEFAULT_TYPES | {"category": "onehot", "set": "multihot"}
+"""Of boosted trees, for which no encoder learns."""
 
 
 @cache

@@ -1,5 +1,7 @@
 """Learned encoders of tabular features: arrays of one column to vectors."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.features.vector import VectorStatistics
 from headstart_server.encoders.activations import ACTIVATIONS
-from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
+from headstart_server.encoders.catalog import encoder_type
 from headstart_server.spec.layers import dense_layers
 from headstart_server.spec.model import EncoderSpec
 
@@ -18,17 +20,17 @@ _MAX_EMBEDDING = 50
 
 
 class Scalar(nn.Module):
-    """A number or truth value [b] as [b, 1]."""
+    """A number, truth value or index [b] as [b, 1]."""
 
     dimension = 1
 
     def forward(self, values: Tensor) -> Tensor:
         """Adds the feature dimension."""
-        return values.unsqueeze(1)
+        return values.unsqueeze(1).to(torch.float32)
 
 
 class Vector(nn.Module):
-    """A vector [b, d] as it is."""
+    """A vector, or the items that are present, [b, d] as it is."""
 
     def __init__(self, dimension: int) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class Vector(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Passes through."""
-        return values
+        return values.to(torch.float32)
 
 
 class Category(nn.Module):
@@ -91,18 +93,25 @@ class Dense(nn.Sequential):
         self.dimension = dimension
 
 
-def build_tabular(feature: FittedFeature, field: str) -> nn.Module:
-    """The learned encoder of a tabular input, with an attribute `dimension`. Raises for an unknown type."""
+def build_tabular(feature: FittedFeature, field: str, default_types: Mapping[str, str]) -> nn.Module:
+    """The encoder of a tabular input, with an attribute `dimension`; default types are those of the model's head.
+
+    Raises InvalidInputError for an unknown type.
+    """
     spec = feature.spec.encoder
-    kind = encoder_type(spec.type or DEFAULT_TYPES[feature.spec.type], feature.spec.type, f"{field}.encoder.type").name
+    kind = encoder_type(spec.type or default_types[feature.spec.type], feature.spec.type, f"{field}.encoder.type").name
     match feature.statistics:
         case CategoryStatistics(vocabulary=vocabulary):
             if kind == "onehot":
                 return OneHot(len(vocabulary))
+            if kind == "ordinal":
+                return Scalar()
             return Category(
                 len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0
             )
         case SetStatistics(vocabulary=vocabulary):
+            if kind == "multihot":
+                return Vector(len(vocabulary))
             return Set(len(vocabulary), spec.embedding_size or _embedding_size(len(vocabulary)), spec.dropout or 0.0)
         case VectorStatistics(size=size):
             base: Vector | Scalar = Vector(size)

@@ -20,9 +20,11 @@ from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.model.ecd import ECD
 from headstart_server.model.head import FittedHead
 from headstart_server.model.losses import build_loss
+from headstart_server.model.tree_head import TreeHead
 from headstart_server.model.world import World
 from headstart_server.planning.notes import metric_notes
 from headstart_server.planning.resolution import Origin
+from headstart_server.training.boosting import boost
 from headstart_server.training.calibration import rows_to_fit, temperature_that_helps
 from headstart_server.training.feed import Feed
 from headstart_server.training.loop import Loop
@@ -106,11 +108,21 @@ class Fitting:
         self._compile(model)
         loop = self._loop(parallel, feed, batch_size)
         with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
-            head = model.head
-            report = fit_once(loop, head) if isinstance(head, FittedHead) else loop.run()
+            report = self._trained(loop)
             self._calibrate(loop)
             test, evaluation = self._test_as_predict(loop)
         return parallel, replace(report, test=test), evaluation
+
+    def _trained(self, loop: Loop) -> EpochReport:
+        """The report of the best evaluation, whose weights the model has at the end."""
+        match loop.model.head:
+            case TreeHead() as head:
+                assert self._trainer.boosting is not None
+                return boost(loop, head, self._trainer.boosting)
+            case FittedHead() as head:
+                return fit_once(loop, head)
+            case _:
+                return loop.run()
 
     def _batch_size(self, parallel: Parallel, feed: Feed) -> int:
         """Rows that each process runs at once: as many as the one with the least memory can take, at most a batch."""

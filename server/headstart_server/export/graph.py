@@ -102,20 +102,25 @@ def _normalised(feature: FittedFeature, values: Tensor) -> Tensor:
     statistics = feature.statistics
     if not isinstance(statistics, NumberStatistics):
         return values
-    filled = torch.where(torch.isnan(values), torch.full_like(values, statistics.fill), values)
+    filled = torch.where(torch.isnan(values), _exact(statistics.fill), values)
     if statistics.normalization == "log1p":
         # Written out, as in `_restored`: ONNX has neither log1p nor expm1.
-        filled = torch.log(torch.clamp(filled, min=-1 + 1e-6) + 1)
+        filled = torch.log(torch.clamp(filled, min=_exact(-1 + 1e-6)) + 1)
     limit = torch.finfo(torch.float32).max
-    return torch.clamp((filled - statistics.shift) / statistics.scale, -limit, limit).to(torch.float32)
+    return torch.clamp((filled - _exact(statistics.shift)) / _exact(statistics.scale), -limit, limit).to(torch.float32)
 
 
 def _restored(feature: FittedFeature, values: Tensor) -> Tensor:
     statistics = feature.statistics
     if not isinstance(statistics, NumberStatistics):
         return values
-    restored = values.to(torch.float64) * statistics.scale + statistics.shift
+    restored = values.to(torch.float64) * _exact(statistics.scale) + _exact(statistics.shift)
     return torch.exp(restored) - 1 if statistics.normalization == "log1p" else restored
+
+
+def _exact(value: float) -> Tensor:
+    """A constant of the graph: of one that is Python's own, torch's exporter to ONNX keeps what float32 does."""
+    return torch.tensor(value, dtype=torch.float64)
 
 
 def _identifier(name: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.graph_names import unused
+from headstart_server.export.onnx_trees import tree_translations
 
 OPSET = 18
 WEIGHTS_APART = "model.onnx.data"
@@ -34,6 +35,7 @@ def export_onnx(graph: ExportGraph, examples: tuple[Tensor, ...], path: Path) ->
             # One entry: the tensors are all in the one variadic argument of `forward`.
             dynamic_shapes=(shapes,),
             verbose=False,
+            custom_translation_table=tree_translations(graph),
         )
         assert program is not None  # dynamo=True
         _name(program.model.graph, [item.name for item in graph.inputs], graph.output_names)

@@ -174,7 +174,7 @@ class ECD(nn.Module):
         self.encoders = nn.ModuleList(
             pretrained[feature.name]
             if feature.name in pretrained
-            else build_tabular(feature, f"input_features[{index}]")
+            else build_tabular(feature, f"input_features[{index}]", HEADS[head].encoder_types)
             for index, feature in enumerate(inputs)
         )
         widths: list[Any] = [encoder.dimension for encoder in self.encoders]

@@ -7,13 +7,24 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.encoders.catalog import DEFAULT_TYPES
+from headstart_server.spec.model import CombinerSpec
+
 
 class Head(nn.Module, ABC):
-    """Steps with the loop by its parameters, unless it is a FittedHead; its state is a state dict; it is exported by
-    being traced."""
+    """Steps with the loop by its parameters, unless it is a FittedHead or a TreeHead; its state is a state dict; it is
+    exported by being traced."""
 
     kind: ClassVar[str]
     """As bundles name it."""
+    encoder_types: ClassVar[Mapping[str, str]] = DEFAULT_TYPES
+    """The encoder that an input has unless its spec names one, by the input's type."""
+
+    @abstractmethod
+    def __init__(self, widths: Sequence[int], outputs: Sequence[FittedFeature], combiner: CombinerSpec) -> None:
+        """A head over inputs of these widths."""
+        super().__init__()
 
     @abstractmethod
     def forward(self, encoded: Sequence[Tensor]) -> dict[str, Tensor]:

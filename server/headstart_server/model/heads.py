@@ -1,13 +1,8 @@
 """The kinds of heads."""
 
-from collections.abc import Callable, Sequence
-
-from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.head import Head
 from headstart_server.model.neural_head import NeuralHead
-from headstart_server.spec.model import CombinerSpec
+from headstart_server.model.tree_head import TreeHead
 
-HEADS: dict[str, Callable[[Sequence[int], Sequence[FittedFeature], CombinerSpec], Head]] = {
-    NeuralHead.kind: NeuralHead,
-}
-"""By kind: builds a head over inputs of these widths."""
+HEADS: dict[str, type[Head]] = {head.kind: head for head in (NeuralHead, TreeHead)}
+"""By kind."""

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -29,6 +32,8 @@ class Loss:
     mean: LossFunction
     class_weights: Tensor | None = None
     """By class, where rows do not all count alike."""
+    positive_weight: float = 1.0
+    """Of the term of a binary output's true rows."""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """A scalar: the mean over rows, times the output's weight."""
@@ -38,6 +43,13 @@ class Loss:
         """What the mean divides by: the number of rows, or the sum of their classes' weights."""
         return float(len(targets) if self.class_weights is None else self.class_weights[targets].sum())
 
+    def row_weights(self, targets: npt.NDArray[Any]) -> npt.NDArray[np.float64] | None:
+        """How much each row of a category's or binary output's targets [n] counts; None where all count alike."""
+        if self.class_weights is not None:
+            weights: npt.NDArray[np.float64] = self.class_weights.double().cpu().numpy()[targets]
+            return weights
+        return np.where(targets > 0, self.positive_weight, 1.0) if self.positive_weight != 1.0 else None
+
 
 def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
     """The loss of one output; class weights are those of the training rows where they are to be balanced."""
@@ -46,9 +58,12 @@ def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
         classes = _class_weights(feature, feature.statistics)
         classes = classes.to(device) if classes is not None else None
     loss, weight = _mean_loss(feature, device, classes), feature.spec.loss.weight
+    positive = 1.0
+    if isinstance(feature.statistics, BinaryStatistics):
+        positive = _positive_weight(feature, feature.statistics)
     if weight is None or weight == 1.0:  # an operation less at every step
-        return Loss(loss, classes)
-    return Loss(lambda logits, target: weight * loss(logits, target), classes)
+        return Loss(loss, classes, positive)
+    return Loss(lambda logits, target: weight * loss(logits, target), classes, positive)
 
 
 def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | None) -> LossFunction:

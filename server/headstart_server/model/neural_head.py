@@ -17,7 +17,7 @@ class NeuralHead(Head):
     kind = "neural"
 
     def __init__(self, widths: Sequence[int], outputs: Sequence[FittedFeature], combiner: CombinerSpec) -> None:
-        super().__init__()
+        super().__init__(widths, outputs, combiner)
         self.output_names = [feature.name for feature in outputs]
         self.combiner = ConcatCombiner(sum(widths), combiner)
         self.decoders = nn.ModuleList(Decoder(self.combiner.dimension, feature) for feature in outputs)

@@ -91,6 +91,9 @@ class InitialModel:
 
     def _differences(self, spec: TrainSpec) -> Iterator[Violation]:
         bundle = self.bundle
+        if spec.boosted:
+            yield Violation("initial_model", "boosted trees begin anew; train without it, or set model_type: ecd")
+            return
         if bundle.head != NeuralHead.kind:
             yield Violation("initial_model", f"{self.name} has a head of kind {bundle.head!r}, which learns in one go")
             return

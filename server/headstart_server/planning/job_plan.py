@@ -8,6 +8,7 @@ from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.backend import BackendPlan, plan_backend
+from headstart_server.planning.boosting import plan_boosting, require_few_columns
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.inputs import plan_inputs
 from headstart_server.planning.notes import Note, notes_of
@@ -67,6 +68,8 @@ def plan_job(
         known = KnownFeatures(initial.name, initial.features)
     data = prepare(merged, tables, seed_of(merged), limits, survey, known)
     record_sampling(merged, resolution, data)
+    if merged.boosted:
+        require_few_columns(data.outputs)
     trainer = _plan_trainer(merged, resolution, len(data.epoch_rows()), device_type, inputs, backend)
     if survey is not None:  # only now, as one process finds out after it has resolved its settings
         data.parts[:] = survey.settled
@@ -101,12 +104,15 @@ def _plan_trainer(
     inputs: dict[str, PretrainedPlan],
     backend: BackendPlan,
 ) -> TrainerPlan:
+    encoder_runs = any(not plan.cached for plan in inputs.values())
+    if merged.boosted:
+        return plan_boosting(merged, resolution, rows, encoder_runs=encoder_runs)
     return plan_trainer(
         merged,
         resolution,
         rows,
         device_type,
-        encoder_runs=any(not plan.cached for plan in inputs.values()),
+        encoder_runs=encoder_runs,
         encoder_trains=any(plan.tuning.trains for plan in inputs.values()),
         workers=backend.workers,
     )

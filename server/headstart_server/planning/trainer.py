@@ -10,6 +10,7 @@ from headstart_server.planning import rules
 from headstart_server.planning.resolution import Origin, Resolution
 from headstart_server.planning.schedule import SchedulePlan, metric_called, plan_schedule
 from headstart_server.spec.model import TrainSpec
+from headstart_server.training.boosting_settings import BoostingSettings
 from headstart_server.training.penalty import Penalty
 
 _EVAL_BATCH = 4_096
@@ -43,6 +44,8 @@ class TrainerPlan:
     penalty: Penalty | None
     shuffle: bool
     warnings: tuple[tuple[str, str], ...]
+    boosting: BoostingSettings | None = None
+    """Of boosted trees, for which the settings of steps say nothing."""
 
 
 def seed_of(spec: TrainSpec) -> int:

@@ -21,7 +21,18 @@ from headstart_server.rpc import contract
 from headstart_server.rpc.messages import timestamp
 from headstart_server.spec.yaml_reader import MAX_BYTES
 
-_LIBRARIES = ("torch", "transformers", "torchvision", "onnx", "onnxruntime", "pyarrow", "grpcio", "protobuf", "ray")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "torchvision",
+    "onnx",
+    "onnxruntime",
+    "pyarrow",
+    "grpcio",
+    "protobuf",
+    "ray",
+    "lightgbm",
+)
 _LOOK_SECONDS = 2.0
 """How old the list of models on hand may be: looking walks the model root."""
 

@@ -192,6 +192,12 @@ class TrainSpec(Section):
     preprocessing: GlobalPreprocessingSpec = GlobalPreprocessingSpec()
     defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict, max_length=50)
     notes: list[Word] = Field(default_factory=list, max_length=100)
+    model_type: Literal["ecd", "gbm"] | None = None
+
+    @property
+    def boosted(self) -> bool:
+        """Whether boosted trees learn."""
+        return self.model_type == "gbm"
 
     @property
     def features(self) -> list[FeatureSpec]:

@@ -61,6 +61,21 @@ class GradientClippingSpec(Section):
     clipvalue: Annotated[float, Field(gt=0)] | None = None
 
 
+class BoostingSpec(Section):
+    """How boosted trees grow."""
+
+    num_leaves: Annotated[int, Field(ge=2, le=4_096)] | None = None
+    max_depth: Annotated[int, Field(le=64)] | None = None
+    min_data_in_leaf: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    feature_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    bagging_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    bagging_freq: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    lambda_l1: NotNegative | None = None
+    lambda_l2: NotNegative | None = None
+    min_gain_to_split: NotNegative | None = None
+    max_bin: Annotated[int, Field(ge=2, le=255)] | None = None
+
+
 class TrainerSpec(Section):
     """How to train."""
 
@@ -87,6 +102,7 @@ class TrainerSpec(Section):
     regularization_type: Literal["l1", "l2", "l1_l2"] | None = None
     regularization_lambda: NotNegative | None = None
     should_shuffle: bool | None = None
+    boosting: BoostingSpec = BoostingSpec()
 
 
 class BackendTrainerSpec(Section):

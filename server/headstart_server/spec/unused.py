@@ -85,8 +85,16 @@ _NEEDS = (
         "encoder",
         ("embedding_size", "dropout"),
         "type",
-        lambda feature: feature.encoder.type != "onehot",
-        "has no effect on a onehot encoder; set encoder.type to dense, or leave it out",
+        lambda feature: feature.encoder.type not in ("onehot", "ordinal"),
+        "is for an encoder that is learned; set encoder.type to dense, or leave it out",
+    ),
+    _Need(
+        ("set",),
+        "encoder",
+        ("embedding_size", "dropout"),
+        "type",
+        lambda feature: feature.encoder.type != "multihot",
+        "is for an encoder that is learned; set encoder.type to embed, or leave it out",
     ),
     _Need(
         ("number", "category", "binary"),

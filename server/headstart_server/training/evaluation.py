@@ -18,6 +18,7 @@ from headstart_server.training.precision import Precision
 from headstart_server.training.reports import Metrics
 from headstart_server.training.step_sync import StepSync
 
+_Answers = Iterator[tuple[Tensor, dict[str, Tensor], Mapping[str, Tensor]]]
 _BATCH_LOGITS = 16_000_000
 """Of one process and batch: of very many classes fewer rows are evaluated at once."""
 
@@ -41,6 +42,10 @@ class Evaluator:
     def evaluate(self, part: Part) -> Metrics:
         """Metrics of one part, the same in every process; empty where the part is."""
         return self._metrics(part) if self._feed.count(part) else {}
+
+    def evaluate_logits(self, part: Part, logits: Mapping[str, Tensor]) -> Metrics:
+        """Metrics of one part whose logits are known, in the order of its rows; empty where the part is."""
+        return self._metrics(part, answers=self._given(part, logits)) if self._feed.count(part) else {}
 
     def evaluate_as_predict(self, part: Part) -> tuple[Metrics, list[OutputEvaluation]]:
         """Metrics of what Predict answers to the rows of one part: read and computed in fp32, and calibrated.
@@ -68,11 +73,11 @@ class Evaluator:
             said.add(rows, {name: values.cpu() for name, values in logits.items()})
         return said.everybody()
 
-    def _metrics(self, part: Part, details: Outputs | None = None) -> Metrics:
-        """With `details`, of calibrated answers, which it takes note of."""
+    def _metrics(self, part: Part, details: Outputs | None = None, answers: _Answers | None = None) -> Metrics:
+        """Of the answers of the current weights, or of others; with `details` calibrated, which it takes note of."""
         world = self._parallel.world
         said, losses = Outputs(self._outputs, self._feed, world), LossSums(self._losses, world)
-        for rows, logits, targets in self._answers(part):
+        for rows, logits, targets in answers or self._answers(part):
             if details is not None:
                 logits = self._parallel.model.head.calibrated(logits)
                 known = {each.name: detailed(each, logits[each.name], targets[each.name]) for each in self._outputs}
@@ -83,17 +88,22 @@ class Evaluator:
             said.add(rows, {each.name: condensed(each, logits[each.name]).cpu() for each in self._outputs})
         means = losses.means()
         metrics: Metrics = {"loss": sum(means.values()), **{f"{name}.loss": mean for name, mean in means.items()}}
-        answers, truths = said.everybody()
+        condensed_answers, truths = said.everybody()
         # measured by one and told to the others: numbers that differ in the last bit from machine to machine would let
         # processes decide differently about best epochs and early stops
         if world.leads:
-            metrics |= measured(self._outputs, answers, truths)
+            metrics |= measured(self._outputs, condensed_answers, truths)
         everywhere: Metrics = world.broadcast_object(metrics)
         return everywhere
 
-    def _answers(
-        self, part: Part, most_rows: int | None = None
-    ) -> Iterator[tuple[Tensor, dict[str, Tensor], Mapping[str, Tensor]]]:
+    def _given(self, part: Part, logits: Mapping[str, Tensor]) -> _Answers:
+        """As `_answers`, of logits that are known."""
+        rows = self._feed.parts[part]
+        for places in torch.split(torch.arange(len(rows)), self._batch_size):
+            found = {name: values[places] for name, values in logits.items()}
+            yield rows[places], found, {name: values[rows[places]] for name, values in self._feed.targets.items()}
+
+    def _answers(self, part: Part, most_rows: int | None = None) -> _Answers:
         """(rows, logits, targets) batch by batch: all rows of a batch, and what this process's portion of it gives."""
         world = self._parallel.world
         self._parallel.model.eval()

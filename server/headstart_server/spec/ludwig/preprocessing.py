@@ -29,11 +29,11 @@ def _model_type(section: Section, path: str, reading: Reading) -> None:
         case "ecd":
             return
         case "gbm":
-            reading.refuse(path, "'gbm' is not implemented; use 'ecd', or a library of boosted trees for tables alone")
+            section["model_type"] = value
         case "llm":
             reading.refuse(path, "'llm' is not implemented; use 'ecd' with a text input and a category output")
         case _:
-            reading.refuse(path, f"{str(value)[:80]!r} is not known; every model here is 'ecd'")
+            reading.refuse(path, f"{str(value)[:80]!r} is not known; use 'ecd' or 'gbm'")
 
 
 def _typed_preprocessing(kind: str) -> Write:
@@ -154,7 +154,7 @@ _ON_FEATURE = (
 
 
 PREPROCESSING_SPELLINGS: tuple[Spelling, ...] = (
-    Spelling("", "model_type", "`ecd` is what every model here is; `gbm` and `llm` are refused", _model_type),
+    Spelling("", "model_type", "`llm` is refused", _model_type),
     Spelling("", "ludwig_version", "no effect", without_effect("the spec is read by its own rules")),
     *(
         Spelling(

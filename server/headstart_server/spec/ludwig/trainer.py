@@ -54,9 +54,28 @@ def _regularization_type(section: Section, path: str, reading: Reading) -> None:
         reading.note(path, "has no effect without regularization_lambda")
 
 
+_BOOSTING = (
+    "num_leaves",
+    "max_depth",
+    "min_data_in_leaf",
+    "feature_fraction",
+    "bagging_fraction",
+    "bagging_freq",
+    "lambda_l1",
+    "lambda_l2",
+    "min_gain_to_split",
+    "max_bin",
+)
+"""Keys of Ludwig's trainer of boosted trees (0.7 to 0.10) that have a section of their own here."""
+
 TRAINER_SPELLINGS: tuple[Spelling, ...] = (
     Spelling("", "training", "`trainer`", moved_to("", "trainer"), "0.5"),
-    Spelling("trainer", "type", "no effect if `trainer`", without_effect("there is one trainer", "trainer")),
+    Spelling(
+        "trainer",
+        "type",
+        "no effect if `trainer` or `lightgbm_trainer`",
+        without_effect("there is one trainer for each model_type", "trainer", "lightgbm_trainer"),
+    ),
     *OPTIMIZER_SPELLINGS,
     *SCHEDULER_SPELLINGS,
     *BATCH_SPELLINGS,
@@ -79,6 +98,11 @@ TRAINER_SPELLINGS: tuple[Spelling, ...] = (
         "`enable_gradient_checkpointing`: `backend.trainer.activation_checkpointing` on Ray; else no effect",
         _gradient_checkpointing,
     ),
+    Spelling("trainer", "num_boost_round", "`epochs`: of `model_type: gbm` a round is one", moved_to("", "epochs")),
+    Spelling(
+        "trainer", "boosting_rounds_per_checkpoint", "`steps_per_checkpoint`", moved_to("", "steps_per_checkpoint")
+    ),
+    *(Spelling("trainer", key, f"`boosting.{key}`", moved_to("boosting", key)) for key in _BOOSTING),
     Spelling("trainer", "regularizer", "`regularization_type`", moved_to("", "regularization_type"), "0.5"),
     Spelling("trainer", "regularization_type", "no effect without `regularization_lambda`", _regularization_type),
 )

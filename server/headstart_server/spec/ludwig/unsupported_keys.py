@@ -93,7 +93,6 @@ KEYS: dict[str, str] = {
     "preset": "presets are not implemented; write the settings out",
     "tied": "it is for input features",
     "tied_weights": "it is for input features",
-    "model_type": "every model is an encoder-combiner-decoder; leave the key out",
     "ludwig_version": "leave the key out",
     "dependencies": "outputs do not feed each other; leave it out, or make that column an input",
     "reduce_dependencies": "outputs do not feed each other; leave it out",

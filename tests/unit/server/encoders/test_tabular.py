@@ -6,6 +6,7 @@ import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
+from headstart_server.encoders.catalog import DEFAULT_TYPES
 from headstart_server.encoders.tabular import Set, build_tabular
 from headstart_server.spec.model import FeatureSpec
 from torch import nn
@@ -28,7 +29,7 @@ def _feature(kind: str, **encoder: Any) -> FittedFeature:
 
 def _built(kind: str, **encoder: Any) -> tuple[nn.Module, torch.Tensor]:
     feature = _feature(kind, **encoder)
-    return build_tabular(feature, "f"), torch.from_numpy(feature.transform(cells(VALUES[kind]), WHERE))
+    return build_tabular(feature, "f", DEFAULT_TYPES), torch.from_numpy(feature.transform(cells(VALUES[kind]), WHERE))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_a_set_is_the_mean_of_its_items_as_embedding_bag_computes_it() -> None:
 
 def test_unknown_encoders_are_refused_by_path() -> None:
     with pytest.raises(InvalidInputError) as caught:
-        build_tabular(_feature("number", type="onehot"), "input_features[3]")
+        build_tabular(_feature("number", type="onehot"), "input_features[3]", DEFAULT_TYPES)
     assert caught.value.field == "input_features[3].encoder.type"
 
 

@@ -165,7 +165,7 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
 @pytest.mark.parametrize(
     ("values", "field", "word"),
     [
-        (spec_with(model_type="gbm"), "model_type", "ecd"),
+        (spec_with(model_type="forest"), "model_type", "gbm"),
         (spec_with(model_type="llm"), "model_type", "text input"),
         (spec_input(trainable=True, encoder={"trainable": False}), "input_features[0].trainable", "keep"),
         (spec_output(decoder={"type": "tagger"}), "output_features[0].decoder.type", "classifier"),

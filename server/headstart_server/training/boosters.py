@@ -1,0 +1,144 @@
+"""LightGBM's side of boosted trees: one booster for each output (https://lightgbm.readthedocs.io)."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.model.decoders import logit_columns
+from headstart_server.model.losses import Loss
+from headstart_server.model.trees import Node, Tree
+from headstart_server.training.boosting_settings import BoostingSettings
+
+Matrix = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+_Gradients = Callable[[npt.NDArray[Any], Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
+_REGRESSION = {
+    "mean_squared_error": "regression",
+    "mean_absolute_error": "regression_l1",
+    "huber": "huber",
+}
+_RARE = 1e-7
+"""Least share of rows that an item of a set is taken to be in, and to be missing in, for its first log-odds."""
+
+
+class Booster:
+    """The trees of one output: in every round one, or one for each label, item or dimension."""
+
+    def __init__(
+        self,
+        feature: FittedFeature,
+        loss: Loss,
+        rows: Matrix,
+        targets: npt.NDArray[Any],
+        settings: BoostingSettings,
+        threads: int,
+    ) -> None:
+        """Of training rows [n, d] and the targets [n] or [n, k] of the output that `feature` is."""
+        self.columns, self.width = logit_columns(feature), rows.shape[1]
+        self.bias: Floats = np.zeros(self.columns)
+        self._gradients: _Gradients | None = None
+        own: dict[str, Any] = {"num_class": self.columns} if self.columns > 1 else {}
+        labels, weights = np.asarray(targets), None
+        if feature.spec.type in ("set", "vector"):
+            # LightGBM's own objectives know one target per row
+            own, labels = {"objective": "none", "num_class": self.columns}, np.zeros(len(rows))
+            self.bias, self._gradients = _of_columns(feature, np.asarray(targets, dtype=np.float64))
+        elif feature.spec.type == "number":
+            own["objective"] = _REGRESSION[feature.spec.loss.type or "mean_squared_error"]
+            own["alpha"] = feature.spec.loss.delta or 1.0
+        else:
+            own["objective"] = "binary" if feature.spec.type == "binary" else "multiclass"
+            weights = loss.row_weights(targets)
+        parameters = _parameters(settings, threads) | own
+        data = lightgbm.Dataset(rows, label=labels, weight=weights, params=parameters)
+        if self._gradients is not None:
+            data.set_init_score(np.broadcast_to(self.bias, (len(rows), self.columns)).ravel(order="F"))
+        self._booster = lightgbm.Booster(parameters, data)
+
+    def grow(self) -> bool:
+        """Makes a round; returns whether there was anything left to split."""
+        finished: bool = (
+            self._booster.update() if self._gradients is None else self._booster.update(fobj=self._gradients)
+        )
+        return not finished
+
+    def scores(self, rows: Matrix, since: int, until: int) -> Floats:
+        """What the trees of some rounds, from 0, add to the scores of rows: [n, columns], without `bias`."""
+        until = min(until, self._booster.current_iteration())
+        if since >= until or not len(rows):
+            return np.zeros((len(rows), self.columns))
+        found = self._booster.predict(rows, start_iteration=since, num_iteration=until - since, raw_score=True)
+        return np.asarray(found, dtype=np.float64).reshape(len(rows), self.columns)
+
+    def trees(self, rounds: int, first_column: int) -> list[Tree]:
+        """Those of the first rounds, for columns from `first_column` on."""
+        described = self._booster.dump_model(num_iteration=rounds)
+        per_round = described["num_tree_per_iteration"]
+        return [tree_of(item, first_column + index % per_round) for index, item in enumerate(described["tree_info"])]
+
+
+def _parameters(settings: BoostingSettings, threads: int) -> dict[str, Any]:
+    return {
+        **settings.parameters,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "num_threads": threads,
+        # the same trees from the same rows, whatever else the machine does
+        "deterministic": True,
+        "force_col_wise": True,
+        # every input is a number by now; of what is filled in nothing is known that trees could use
+        "use_missing": False,
+        "feature_pre_filter": False,
+        "verbosity": -1,
+    }
+
+
+def _of_columns(feature: FittedFeature, targets: Floats) -> tuple[Floats, _Gradients]:
+    """Where the scores [k] of columns begin, and the gradients of the output's loss."""
+    if feature.spec.type == "set":
+        share = targets.mean(0).clip(_RARE, 1 - _RARE)
+        return np.log(share / (1 - share)), lambda scores, _: _of_items(scores, targets)
+    kind, delta = feature.spec.loss.type or "mean_squared_error", feature.spec.loss.delta or 1.0
+    centre = targets.mean(0) if kind == "mean_squared_error" else np.median(targets, axis=0)
+    bound = {"mean_squared_error": np.inf, "huber": delta}.get(kind)
+
+    def gradients(scores: npt.NDArray[Any], _: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        away = scores.reshape(targets.shape) - targets
+        return (np.sign(away) if bound is None else away.clip(-bound, bound)), np.ones_like(away)
+
+    return centre, gradients
+
+
+def _of_items(scores: npt.NDArray[Any], targets: Floats) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Of the cross entropy of each item: its first and second derivatives."""
+    likely = 1 / (1 + np.exp(-scores.reshape(targets.shape)))
+    return likely - targets, likely * (1 - likely)
+
+
+def tree_of(described: dict[str, Any], column: int) -> Tree:
+    """A tree as LightGBM describes it in `tree_info`."""
+    nodes: list[Node] = []
+    waiting = [(described["tree_structure"], -1, "")]
+    links: dict[int, dict[str, int]] = {}
+    while waiting:
+        item, parent, side = waiting.pop()
+        place = len(nodes)
+        if parent >= 0:
+            links.setdefault(parent, {})[side] = place
+        if "split_feature" not in item:
+            nodes.append(Node(value=item["leaf_value"]))
+            continue
+        if item["decision_type"] != "<=":
+            raise ValueError(f"a split by {item['decision_type']!r} is not known")
+        nodes.append(Node(feature=item["split_feature"], threshold=float(item["threshold"])))
+        waiting += [(item["left_child"], place, "left"), (item["right_child"], place, "right")]
+    linked = [
+        replace(node, **links[place]) if place in links else node  # a leaf has none
+        for place, node in enumerate(nodes)
+    ]
+    return Tree(linked, column)

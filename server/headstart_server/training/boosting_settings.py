@@ -1,0 +1,17 @@
+"""The resolved settings of boosting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class BoostingSettings:
+    """How many rounds, and how each tree grows."""
+
+    rounds: int
+    """At most."""
+    rounds_per_evaluation: int
+    learning_rate: float
+    seed: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    """Of trees, by LightGBM's names."""
