@@ -33,6 +33,7 @@ NAMES = (
     "list_jobs",
     "suggestions",
     "trees",
+    "sweep",
     "accuracy",
     "accuracy_trainable",
     "image_pass",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from headstart.cli.wording import warning_text
-from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJob, TrainJobEvent
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJob, TrainJobEvent, Trial
 
 
 @dataclass
@@ -20,6 +20,8 @@ class JobView:
     epochs: list[EpochMetrics] = field(default_factory=list)
     rows: str = ""
     warnings: list[str] = field(default_factory=list)
+    trials: dict[int, Trial] = field(default_factory=dict)
+    """Of a sweep, each by what it came to last."""
 
     def take(self, event: TrainJobEvent) -> None:
         """Note one event."""
@@ -33,6 +35,8 @@ class JobView:
                 self.losses.append(event.step_progress.loss)
             case "epoch_finished":
                 self.epochs.append(event.epoch_finished)
+            case "trial_finished":
+                self.trials[event.trial_finished.trial.number] = event.trial_finished.trial
             case "spec_resolved":
                 found = event.spec_resolved
                 self.rows = (

@@ -10,11 +10,23 @@ from rich.text import Text
 
 from headstart.cli.job_view import JobView
 from headstart.cli.sparkline import sparkline
-from headstart.cli.wording import duration, encoded, epoch_number, shown_metrics, splits, state_name, waits
-from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJobEvent
+from headstart.cli.wording import (
+    duration,
+    encoded,
+    epoch_number,
+    shown_metrics,
+    splits,
+    state_name,
+    trial_settings,
+    trial_value,
+    waits,
+)
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, StepProgress, TrainJobEvent, Trial
 
 BAR_WIDTH = 28
 SHOWN_EPOCHS = 15
+SHOWN_TRIALS = 10
+SMALLER_IS_BETTER = ("loss", "mean_squared_error", "mean_absolute_error", "root_mean_squared_error")
 
 
 class LiveDisplay:
@@ -51,6 +63,8 @@ def drawing(view: JobView) -> RenderableType:
     parts.append(bars)
     if len(view.losses) > 1:
         parts.append(Text(f"  loss {sparkline(view.losses)} {view.losses[-1]:.4f}"))
+    if view.trials:
+        parts.append(trial_table(list(view.trials.values())))
     if view.epochs:
         parts.append(epoch_table(view.epochs))
     parts += [Text(f"warning: {warning}", style="yellow") for warning in view.warnings]
@@ -74,6 +88,20 @@ def _add_training(bars: Table, step: StepProgress) -> None:
 def _speed(rows_per_second: float, eta_seconds: float) -> str:
     speed = f"{rows_per_second:,.0f} rows/s" if rows_per_second else ""
     return f"{speed}, {duration(eta_seconds)} left" if eta_seconds else speed
+
+
+def trial_table(trials: list[Trial]) -> Table:
+    """Return the best trials of a sweep as far as it has come, the best first."""
+    smaller = trials[0].metric.rpartition(".")[2] in SMALLER_IS_BETTER
+    known = [trial for trial in trials if trial.HasField("value")]
+    ranked = sorted(known, key=lambda each: (-each.train_rows, each.value if smaller else -each.value, each.number))
+    table = Table(title=f"{len(trials):,} trials by {trials[0].metric}", title_justify="left", title_style="dim")
+    for column in ("trial", "value", "rows", "time", "settings"):
+        table.add_column(column, justify="left" if column == "settings" else "right")
+    for trial in ranked[:SHOWN_TRIALS]:
+        cells = (f"{trial.train_rows:,}", duration(trial.seconds), trial_settings(trial))
+        table.add_row(str(trial.number), trial_value(trial), *cells)
+    return table
 
 
 def epoch_table(epochs: list[EpochMetrics]) -> Table:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headstart.cli.json_lines import print_json
-from headstart.cli.wording import encoded, epoch_number, shown_metrics, spent, splits, state_name, waits, warning_text
+from headstart.cli.wording import (
+    duration,
+    encoded,
+    epoch_number,
+    shown_metrics,
+    spent,
+    splits,
+    state_name,
+    trial_settings,
+    trial_value,
+    waits,
+    warning_text,
+)
 from headstart.v1.training_pb2 import TrainJobEvent
 
 
@@ -58,6 +70,10 @@ def _line(event: TrainJobEvent) -> str:
             metrics = ", ".join(f"{metric} {splits(epoch, metric)}" for metric in shown_metrics([epoch]))
             time = spent(epoch.train_seconds + epoch.evaluate_seconds, epoch)
             return f"epoch {epoch_number(epoch)} ({time}): {metrics}"
+        case "trial_finished":
+            trial, most = event.trial_finished.trial, event.trial_finished.trials
+            what = f"trial {trial.number}/{most} ({duration(trial.seconds)}, {trial.train_rows:,} rows)"
+            return f"{what}: {trial.metric} {trial_value(trial)}; {trial_settings(trial)}"
         case "warning":
             return f"warning: {warning_text(event.warning)}"
     return ""

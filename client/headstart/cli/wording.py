@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.export_pb2 import Artifact, ExportJob
-from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob
+from headstart.v1.training_pb2 import EncodeProgress, EpochMetrics, TrainJob, Trial
 
 FIRST = ("loss", "accuracy", "roc_auc", "f1", "r2", "mean_absolute_error", "root_mean_squared_error", "jaccard")
 SHOWN_METRICS = 4
@@ -64,6 +66,24 @@ def shown_metrics(epochs: Iterable[EpochMetrics]) -> list[str]:
 def epoch_number(epoch: EpochMetrics) -> str:
     """Return `2` for an epoch that has ended, and `1.5` for an evaluation within it."""
     return f"{epoch.epochs or epoch.epoch:.4g}" if epoch.epochs != epoch.epoch else str(epoch.epoch)
+
+
+def trial_value(trial: Trial) -> str:
+    """Return what a trial reached, `0.861 ± 0.011`, or why it failed."""
+    if trial.failure:
+        return f"failed: {trial.failure}"
+    error = f" ± {trial.standard_error:.2g}" if trial.HasField("standard_error") else ""
+    return f"{trial.value:.4g}{error}"
+
+
+def trial_settings(trial: Trial) -> str:
+    """Return what a trial tried, `trainer.learning_rate 0.01, model_type gbm`."""
+    return ", ".join(f"{path} {_setting(value)}" for path, value in sorted(trial.parameters.items())) or "as given"
+
+
+def _setting(value: Value) -> str:
+    plain = MessageToDict(value)
+    return f"{plain:.4g}" if isinstance(plain, float) else str(plain)
 
 
 def splits(epoch: EpochMetrics, metric: str) -> str:

@@ -1,3 +1,4 @@
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -7,7 +8,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class TrainSpec(_message.Message):
-    __slots__ = ("input_features", "output_features", "combiner", "trainer", "backend", "preprocessing", "defaults", "notes", "model_type")
+    __slots__ = ("input_features", "output_features", "combiner", "trainer", "backend", "preprocessing", "defaults", "notes", "model_type", "sweep")
     class DefaultsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +25,7 @@ class TrainSpec(_message.Message):
     DEFAULTS_FIELD_NUMBER: _ClassVar[int]
     NOTES_FIELD_NUMBER: _ClassVar[int]
     MODEL_TYPE_FIELD_NUMBER: _ClassVar[int]
+    SWEEP_FIELD_NUMBER: _ClassVar[int]
     input_features: _containers.RepeatedCompositeFieldContainer[Feature]
     output_features: _containers.RepeatedCompositeFieldContainer[Feature]
     combiner: Combiner
@@ -33,7 +35,45 @@ class TrainSpec(_message.Message):
     defaults: _containers.MessageMap[str, FeatureDefaults]
     notes: _containers.RepeatedScalarFieldContainer[str]
     model_type: str
-    def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ..., notes: _Optional[_Iterable[str]] = ..., model_type: _Optional[str] = ...) -> None: ...
+    sweep: Sweep
+    def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ..., notes: _Optional[_Iterable[str]] = ..., model_type: _Optional[str] = ..., sweep: _Optional[_Union[Sweep, _Mapping]] = ...) -> None: ...
+
+class Sweep(_message.Message):
+    __slots__ = ("search", "trials", "seconds", "metric", "halving", "parameters")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: SweepParameter
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[SweepParameter, _Mapping]] = ...) -> None: ...
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    HALVING_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    search: str
+    trials: int
+    seconds: float
+    metric: str
+    halving: bool
+    parameters: _containers.MessageMap[str, SweepParameter]
+    def __init__(self, search: _Optional[str] = ..., trials: _Optional[int] = ..., seconds: _Optional[float] = ..., metric: _Optional[str] = ..., halving: bool = ..., parameters: _Optional[_Mapping[str, SweepParameter]] = ...) -> None: ...
+
+class SweepParameter(_message.Message):
+    __slots__ = ("choices", "min", "max", "scale", "integer")
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    INTEGER_FIELD_NUMBER: _ClassVar[int]
+    choices: _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]
+    min: float
+    max: float
+    scale: str
+    integer: bool
+    def __init__(self, choices: _Optional[_Iterable[_Union[_struct_pb2.Value, _Mapping]]] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., scale: _Optional[str] = ..., integer: bool = ...) -> None: ...
 
 class Feature(_message.Message):
     __slots__ = ("name", "type", "column", "encoder", "preprocessing", "decoder", "loss", "top_k", "augmentation")

@@ -153,7 +153,7 @@ class DatasetSource(_message.Message):
     def __init__(self, dataset: _Optional[str] = ..., path: _Optional[str] = ..., table: _Optional[_Union[_table_pb2.Table, _Mapping]] = ..., table_file: _Optional[str] = ...) -> None: ...
 
 class TrainJob(_message.Message):
-    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id", "queue", "description", "labels", "creator", "attempt", "progress", "eta_seconds", "datasets", "warnings", "epochs", "evaluation", "priority", "deadline", "ttl", "expire_time", "initial_model", "step_progress")
+    __slots__ = ("name", "display_name", "state", "create_time", "update_time", "start_time", "end_time", "spec", "resolved_spec", "resolved_values", "model", "best_epoch", "error", "last_sequence", "encode_progress", "request_id", "queue", "description", "labels", "creator", "attempt", "progress", "eta_seconds", "datasets", "warnings", "epochs", "evaluation", "priority", "deadline", "ttl", "expire_time", "initial_model", "step_progress", "trials")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[TrainJob.State]
@@ -220,6 +220,7 @@ class TrainJob(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
     STEP_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     state: TrainJob.State
@@ -253,7 +254,8 @@ class TrainJob(_message.Message):
     expire_time: _timestamp_pb2.Timestamp
     initial_model: str
     step_progress: StepProgress
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ..., queue: _Optional[_Union[QueuePosition, _Mapping]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., creator: _Optional[str] = ..., attempt: _Optional[int] = ..., progress: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., datasets: _Optional[_Iterable[_Union[JobDataset, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[EpochMetrics, _Mapping]]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., priority: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial_model: _Optional[str] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ...) -> None: ...
+    trials: _containers.RepeatedCompositeFieldContainer[Trial]
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., state: _Optional[_Union[TrainJob.State, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., model: _Optional[str] = ..., best_epoch: _Optional[_Union[EpochMetrics, _Mapping]] = ..., error: _Optional[_Union[JobError, _Mapping]] = ..., last_sequence: _Optional[int] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., request_id: _Optional[str] = ..., queue: _Optional[_Union[QueuePosition, _Mapping]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., creator: _Optional[str] = ..., attempt: _Optional[int] = ..., progress: _Optional[float] = ..., eta_seconds: _Optional[float] = ..., datasets: _Optional[_Iterable[_Union[JobDataset, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., epochs: _Optional[_Iterable[_Union[EpochMetrics, _Mapping]]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., priority: _Optional[int] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., initial_model: _Optional[str] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., trials: _Optional[_Iterable[_Union[Trial, _Mapping]]] = ...) -> None: ...
 
 class JobDataset(_message.Message):
     __slots__ = ("role", "dataset", "path", "table_file", "row_count", "sha256")
@@ -324,7 +326,7 @@ class JobError(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., message: _Optional[str] = ..., field: _Optional[str] = ...) -> None: ...
 
 class TrainJobEvent(_message.Message):
-    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated", "heartbeat", "terminal")
+    __slots__ = ("sequence", "time", "job", "state_change", "encode_progress", "step_progress", "epoch_finished", "warning", "model_published", "spec_resolved", "model_evaluated", "heartbeat", "trial_finished", "terminal")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     TIME_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -337,6 +339,7 @@ class TrainJobEvent(_message.Message):
     SPEC_RESOLVED_FIELD_NUMBER: _ClassVar[int]
     MODEL_EVALUATED_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    TRIAL_FINISHED_FIELD_NUMBER: _ClassVar[int]
     TERMINAL_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     time: _timestamp_pb2.Timestamp
@@ -350,8 +353,54 @@ class TrainJobEvent(_message.Message):
     spec_resolved: SpecResolved
     model_evaluated: ModelEvaluated
     heartbeat: Heartbeat
+    trial_finished: TrialFinished
     terminal: bool
-    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., terminal: bool = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., job: _Optional[str] = ..., state_change: _Optional[_Union[StateChange, _Mapping]] = ..., encode_progress: _Optional[_Union[EncodeProgress, _Mapping]] = ..., step_progress: _Optional[_Union[StepProgress, _Mapping]] = ..., epoch_finished: _Optional[_Union[EpochMetrics, _Mapping]] = ..., warning: _Optional[_Union[JobWarning, _Mapping]] = ..., model_published: _Optional[_Union[ModelPublished, _Mapping]] = ..., spec_resolved: _Optional[_Union[SpecResolved, _Mapping]] = ..., model_evaluated: _Optional[_Union[ModelEvaluated, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., trial_finished: _Optional[_Union[TrialFinished, _Mapping]] = ..., terminal: bool = ...) -> None: ...
+
+class TrialFinished(_message.Message):
+    __slots__ = ("trial", "trials")
+    TRIAL_FIELD_NUMBER: _ClassVar[int]
+    TRIALS_FIELD_NUMBER: _ClassVar[int]
+    trial: Trial
+    trials: int
+    def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., trials: _Optional[int] = ...) -> None: ...
+
+class Trial(_message.Message):
+    __slots__ = ("number", "parameters", "metric", "value", "standard_error", "train_rows", "epochs", "seconds", "head_seconds", "size_bytes", "failure", "pareto", "best")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _struct_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    TRAIN_ROWS_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    HEAD_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    PARETO_FIELD_NUMBER: _ClassVar[int]
+    BEST_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    parameters: _containers.MessageMap[str, _struct_pb2.Value]
+    metric: str
+    value: float
+    standard_error: float
+    train_rows: int
+    epochs: int
+    seconds: float
+    head_seconds: float
+    size_bytes: int
+    failure: str
+    pareto: bool
+    best: bool
+    def __init__(self, number: _Optional[int] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ..., metric: _Optional[str] = ..., value: _Optional[float] = ..., standard_error: _Optional[float] = ..., train_rows: _Optional[int] = ..., epochs: _Optional[int] = ..., seconds: _Optional[float] = ..., head_seconds: _Optional[float] = ..., size_bytes: _Optional[int] = ..., failure: _Optional[str] = ..., pareto: bool = ..., best: bool = ...) -> None: ...
 
 class TrainJobResponse(_message.Message):
     __slots__ = ("event", "more_events")

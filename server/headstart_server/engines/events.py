@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from headstart_server.core.states import State
 from headstart_server.embedding_store.fill import FillProgress
+from headstart_server.engines.trials import TrialReport
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.training.output_evaluation import OutputEvaluation
 from headstart_server.training.reports import EpochReport, JobWarning, PastEpoch, StepReport
@@ -98,6 +99,7 @@ JobEvent = (
     | JobWarning
     | ModelEvaluated
     | ModelPublished
+    | TrialReport
 )
 _KINDS: dict[str, type[JobEvent]] = {
     "state": StateChange,
@@ -109,6 +111,7 @@ _KINDS: dict[str, type[JobEvent]] = {
     "warning": JobWarning,
     "evaluated": ModelEvaluated,
     "model": ModelPublished,
+    "trial": TrialReport,
 }
 _NAMES = {event: kind for kind, event in _KINDS.items()}
 _ADAPTERS: dict[type[JobEvent], TypeAdapter[Any]] = {event: TypeAdapter(event) for event in _KINDS.values()}

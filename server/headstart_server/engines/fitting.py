@@ -1,16 +1,18 @@
 """Trains the model of a prepared job, alone or together with the other processes of a world."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import local_loader
-from headstart_server.data.parts import Part
+from headstart_server.data.parts import Part, spread
 from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
@@ -40,6 +42,7 @@ from headstart_server.training.settings import LoopSettings
 from headstart_server.training.threads import fitting_threads
 from headstart_server.training.timetable import Timetable
 
+_TIMES = 9
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
 
@@ -91,6 +94,28 @@ class Fitting:
             finally:
                 feed.close()
         return Fitted(self._whole_model(parallel), report, evaluation)
+
+    def try_out(self, share: float) -> "Tried":
+        """Trains on a share of the training rows, at even distances, alone; nothing is tested, calibrated or kept."""
+        torch.manual_seed(self._trainer.seed)
+        with memory_named(self._runtime, self._trainer.batch_size):
+            model = self._assembly.model()
+            feed = self._assembly.feed(model)
+            try:
+                rows = feed.parts[Part.TRAIN]
+                if share < 1:
+                    rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
+                own = replace(feed, parts={**feed.parts, Part.TRAIN: rows, Part.TEST: rows[:0]})
+                parallel = parallelise(model, self._world, Sharing("ddp"))
+                batch_size = self._batch_size(parallel, own)
+                loop = self._loop(parallel, own, batch_size)
+                with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
+                    report = self._trained(loop)
+                    seconds = head_seconds(model, own)
+            finally:
+                feed.close()
+        size = sum(tensor.nbytes for tensor in model.learned_state().values())
+        return Tried(report, len(rows), seconds, size)
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport, list[OutputEvaluation]]:
         backend, half = self._prepared.plan.backend, self._precision.name == "bf16"
@@ -246,6 +271,32 @@ class Fitting:
         for item in model.pretrained().values():
             item.tie()
         return model.cpu()
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial came to."""
+
+    report: EpochReport
+    """Of its best evaluation."""
+    train_rows: int
+    head_seconds: float
+    """For one row."""
+    size_bytes: int
+    """Of what it learned."""
+
+
+def head_seconds(model: ECD, feed: Feed) -> float:
+    """Seconds that the head takes for one row of embeddings, in the middle of a few times."""
+    _, batch, _ = next(feed.stream([feed.parts[Part.TRAIN][:1]]))
+    model.eval()
+    with torch.inference_mode():
+        encoded, seconds = model.encoded(batch), []
+        for _ in range(_TIMES):
+            started = time.perf_counter()
+            model.probabilities(model.head(encoded))
+            seconds.append(time.perf_counter() - started)
+    return sorted(seconds)[_TIMES // 2]
 
 
 @contextmanager

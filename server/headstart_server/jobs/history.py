@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from headstart_server.engines.events import ModelEvaluated, from_plain, kind_of
+from headstart_server.engines.trials import Board, Placed, TrialReport
 from headstart_server.jobs.database import damage_named
 from headstart_server.jobs.tables import EVENTS
 from headstart_server.training.output_evaluation import OutputEvaluation
@@ -17,7 +18,7 @@ MOST_EPOCHS, MOST_WARNINGS = 1_000, 200
 MOST_BYTES = 1 << 20
 """About what the evaluations of one job may take, as lists of jobs: clients refuse answers of 4 MiB by default."""
 _FEWEST = 50
-_KINDS = [kind_of(event) for event in (JobWarning, EpochReport, ModelEvaluated)]
+_KINDS = [kind_of(event) for event in (JobWarning, EpochReport, ModelEvaluated, TrialReport)]
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class JobHistory:
     epochs: Sequence[EpochReport] = ()
     """Each evaluation once, in order; of more than 1,000, or 1 MiB, some at even distances, the best and the last."""
     evaluation: Sequence[OutputEvaluation] = field(default_factory=list)
+    trials: Sequence[Placed] = ()
+    """Of a sweep, the best first."""
 
 
 def history_of(connection: Connection, identifier: str) -> JobHistory:
     """Of one job; raises DataLossError for a damaged log."""
     query = select(EVENTS.c.kind, EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind.in_(_KINDS))
     warnings: list[JobWarning] = []
-    curve = _Curve()
+    curve, board = _Curve(), Board()
     evaluation: Sequence[OutputEvaluation] = []
     with damage_named(identifier):
         for kind, data in connection.execute(query.order_by(EVENTS.c.sequence)):
@@ -45,7 +48,9 @@ def history_of(connection: Connection, identifier: str) -> JobHistory:
                     curve.add(epoch, len(data))
                 case ModelEvaluated(outputs):
                     evaluation = outputs
-    return JobHistory(warnings[:MOST_WARNINGS], curve.thinned(), evaluation)
+                case TrialReport() as trial:
+                    board.add(trial)
+    return JobHistory(warnings[:MOST_WARNINGS], curve.thinned(), evaluation, board.placed())
 
 
 class _Curve:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from headstart_server.core.errors import invalid
 from headstart_server.core.reasons import Notice, Reason
-from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.fitted import PRETRAINED, FittedFeature
 from headstart_server.model.decoders import logit_columns
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.schedule import SchedulePlan, metric_called
@@ -23,6 +23,7 @@ _MOST_LEAVES_OF_ROWS = 20
 """Into how many leaves of `min_data_in_leaf` rows the training rows can be divided at least."""
 _MOST_COLUMNS = 1_000
 """Of an output: each round makes as many trees."""
+_BINS_OF_EMBEDDINGS = 63
 _DEFAULTS: dict[str, float] = {
     "num_leaves": 31,
     "max_depth": -1,
@@ -106,5 +107,10 @@ def _parameters(spec: TrainSpec, resolution: Resolution, rows: int) -> dict[str,
     if rows < _MIN_DATA_IN_LEAF * _MOST_LEAVES_OF_ROWS:
         leaf = max(1, rows // _MOST_LEAVES_OF_ROWS)
         reason = f"a twentieth of {rows} training rows"
+    if any(feature.type in PRETRAINED for feature in spec.input_features):
+        reason_of_bins = (
+            "embeddings have hundreds of columns, of which finer bins teach nothing and take four times as long"
+        )
+        found["max_bin"] = resolution.settle(f"{path}.max_bin", boosting.max_bin, _BINS_OF_EMBEDDINGS, reason_of_bins)
     found["min_data_in_leaf"] = resolution.settle(f"{path}.min_data_in_leaf", boosting.min_data_in_leaf, leaf, reason)
     return found

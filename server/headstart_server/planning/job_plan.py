@@ -1,6 +1,6 @@
 """The plan of a job: its spec resolved against its data, by one function for admission, worker and ranks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headstart_server.data.dataset import KnownFeatures, PreparedData, Survey, prepare
 from headstart_server.data.images.decode import ImageLimits
@@ -74,6 +74,17 @@ def plan_job(
     if survey is not None:  # only now, as one process finds out after it has resolved its settings
         data.parts[:] = survey.settled
     return JobPlan(merged, resolution, inputs, data, trainer, backend, initial)
+
+
+def replanned(plan: JobPlan, spec: TrainSpec, device_type: str) -> JobPlan:
+    """The plan of a spec that makes the same of the rows as another's and trains otherwise; they are not read again.
+
+    Raises InvalidInputError for settings of the trainer that cannot be.
+    """
+    merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    rows, device_type = len(plan.data.epoch_rows()), plan.backend.device_type(device_type)
+    trainer = _plan_trainer(merged, resolution, rows, device_type, plan.inputs, plan.backend)
+    return replace(plan, spec=merged, resolution=resolution, trainer=trainer)
 
 
 def check_spec(spec: TrainSpec, sources: ModelSources, device_type: str, initial: InitialModel | None = None) -> None:

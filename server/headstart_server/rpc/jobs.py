@@ -18,6 +18,7 @@ from headstart_server.engines.events import (
     SpecResolved,
     StateChange,
 )
+from headstart_server.engines.trials import TrialReport
 from headstart_server.jobs.database import damage_named
 from headstart_server.jobs.history import JobHistory
 from headstart_server.jobs.records import JobRecord, LogEntry, QueuePosition
@@ -156,6 +157,8 @@ def event_message(job: str, entry: LogEntry) -> pb.TrainJobEvent:
                 model=name_of(MODELS, event.model), best_epoch=epoch_message(event.best_epoch)
             )
             message.model_published.CopyFrom(published)
+        case TrialReport() as event:
+            message.trial_finished.CopyFrom(pb.TrialFinished(trial=trial_message(event), trials=event.trials))
         case SpecResolved() as event:
             message.spec_resolved.CopyFrom(_resolved(event))
         case PastEpoch():
@@ -172,6 +175,19 @@ def add_history(message: pb.TrainJob, history: JobHistory) -> None:
     for epoch in message.epochs:
         epoch.ClearField("workers")
     message.evaluation.extend(map(evaluation_message, history.evaluation))
+    for each in history.trials:
+        trial = trial_message(each.report)
+        trial.pareto, trial.best = each.pareto, each.best
+        message.trials.append(trial)
+
+
+def trial_message(report: TrialReport) -> pb.Trial:
+    """One trial of a sweep, whose place among the others is not known yet."""
+    values = {key: value for key, value in vars(report).items() if key not in ("trials", "parameters")}
+    message = pb.Trial(**values)
+    for path, value in report.parameters.items():
+        ParseDict(value, message.parameters[path])
+    return message
 
 
 def queue_message(queue: QueuePosition) -> pb.QueuePosition:

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from headstart.v1 import spec_pb2
 
@@ -20,12 +21,14 @@ _CHECK_DIGITS = 8
 
 def spec_values(message: spec_pb2.TrainSpec) -> dict[str, Any]:
     """The plain values of a spec message: what is set, nothing else."""
-    return _values(message)
+    values: dict[str, Any] = _values(message)
+    return values
 
 
 def feature_values(message: spec_pb2.Feature) -> dict[str, Any]:
     """The plain values of a feature message, below `feature` as the spec's section would be."""
-    return _values(message)
+    values: dict[str, Any] = _values(message)
+    return values
 
 
 def spec_message(values: dict[str, Any]) -> spec_pb2.TrainSpec:
@@ -81,7 +84,10 @@ def check_length(field: str, text: str, most: int) -> None:
         raise invalid(field, "holds the character NUL; leave it out")
 
 
-def _values(message: Message) -> dict[str, Any]:
+def _values(message: Message) -> Any:
+    if isinstance(message, Value):
+        plain: Any = MessageToDict(message)
+        return plain
     found: dict[str, Any] = {}
     # not protobuf's MessageToDict, which writes 64-bit numbers as texts
     for field, value in message.ListFields():

@@ -20,6 +20,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.jobs.records import JobDetails
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import JobPlan, check_spec, plan_job
+from headstart_server.planning.sweep import check_sweep
 from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import paths_as_written
@@ -118,6 +119,7 @@ class Admission:
         Raises InvalidInputError for a spec or data that cannot be trained.
         """
         with paths_as_written(order.reading):
+            check_sweep(order.spec, self._sources, self._device_type)
             if sum(item.size_bytes() for item in records) <= _CHECKED_BYTES:
                 tables = self._tables(records)
                 images = any(item.type == "image" for item in order.spec.input_features)
@@ -130,6 +132,7 @@ class Admission:
         """What the job would do. Raises InvalidInputError as `check`, and for more data than is read for a plan."""
         self._require_little(records)
         with paths_as_written(order.reading):
+            check_sweep(order.spec, self._sources, self._device_type)
             return self._planned(order.spec, self._tables(records), initial)
 
     def table(self, records: list[SourceRecord]) -> Table:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from headstart_server.spec.section import Section
+from headstart_server.spec.sweep import SweepSpec
 from headstart_server.spec.training_sections import BackendSpec, TrainerSpec
 from headstart_server.spec.values import (
     Activation,
@@ -193,6 +194,7 @@ class TrainSpec(Section):
     defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict, max_length=50)
     notes: list[Word] = Field(default_factory=list, max_length=100)
     model_type: Literal["ecd", "gbm"] | None = None
+    sweep: SweepSpec = SweepSpec()
 
     @property
     def boosted(self) -> bool:

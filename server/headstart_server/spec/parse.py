@@ -17,6 +17,7 @@ from headstart_server.spec.ludwig.rewriting import Reading
 from headstart_server.spec.ludwig.table import with_current_spelling, with_long_forms
 from headstart_server.spec.ludwig.unsupported_keys import KEYS
 from headstart_server.spec.model import FeatureSpec, TrainSpec
+from headstart_server.spec.sweep_rules import sweep_rules
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
@@ -55,6 +56,8 @@ def parse_values(values: dict[str, Any]) -> TrainSpec:
     except ValidationError as error:
         raise _refused([_violation(detail) for detail in _first(error)], error) from None
     violations = validate(spec, apply_defaults(spec))
+    if not violations:
+        violations = [*sweep_rules(spec)]
     if violations:
         raise InvalidInputError(violations)
     return spec

@@ -42,7 +42,9 @@ class Booster:
         self.columns, self.width = logit_columns(feature), rows.shape[1]
         self.bias: Floats = np.zeros(self.columns)
         self._gradients: _Gradients | None = None
-        own: dict[str, Any] = {"num_class": self.columns} if self.columns > 1 else {}
+        # of two labels one column says all: softmax of (0, s) is the sigmoid of s
+        self._first = 1 if feature.spec.type == "category" and self.columns == 2 else 0
+        own: dict[str, Any] = {"num_class": self.columns} if self.columns > 1 and not self._first else {}
         labels, weights = np.asarray(targets), None
         if feature.spec.type in ("set", "vector"):
             # LightGBM's own objectives know one target per row
@@ -52,7 +54,7 @@ class Booster:
             own["objective"] = _REGRESSION[feature.spec.loss.type or "mean_squared_error"]
             own["alpha"] = feature.spec.loss.delta or 1.0
         else:
-            own["objective"] = "binary" if feature.spec.type == "binary" else "multiclass"
+            own["objective"] = "binary" if feature.spec.type == "binary" or self._first else "multiclass"
             weights = loss.row_weights(targets)
         parameters = _parameters(settings, threads) | own
         data = lightgbm.Dataset(rows, label=labels, weight=weights, params=parameters)
@@ -69,17 +71,20 @@ class Booster:
 
     def scores(self, rows: Matrix, since: int, until: int) -> Floats:
         """What the trees of some rounds, from 0, add to the scores of rows: [n, columns], without `bias`."""
-        until = min(until, self._booster.current_iteration())
-        if since >= until or not len(rows):
-            return np.zeros((len(rows), self.columns))
-        found = self._booster.predict(rows, start_iteration=since, num_iteration=until - since, raw_score=True)
-        return np.asarray(found, dtype=np.float64).reshape(len(rows), self.columns)
+        until, found = min(until, self._booster.current_iteration()), np.zeros((len(rows), self.columns))
+        if since < until and len(rows):
+            added = self._booster.predict(rows, start_iteration=since, num_iteration=until - since, raw_score=True)
+            found[:, self._first :] = np.asarray(added).reshape(len(rows), -1)
+        return found
 
     def trees(self, rounds: int, first_column: int) -> list[Tree]:
         """Those of the first rounds, for columns from `first_column` on."""
         described = self._booster.dump_model(num_iteration=rounds)
         per_round = described["num_tree_per_iteration"]
-        return [tree_of(item, first_column + index % per_round) for index, item in enumerate(described["tree_info"])]
+        return [
+            tree_of(item, first_column + self._first + index % per_round)
+            for index, item in enumerate(described["tree_info"])
+        ]
 
 
 def _parameters(settings: BoostingSettings, threads: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
+from headstart_server.spec.ludwig.hyperopt import HYPEROPT_SPELLINGS
 from headstart_server.spec.ludwig.normalization import NORMALIZATION
 from headstart_server.spec.ludwig.outputs import OUTPUT_SPELLINGS
 from headstart_server.spec.ludwig.preprocessing import PREPROCESSING_SPELLINGS
@@ -21,6 +22,7 @@ SPELLINGS: tuple[Spelling, ...] = (
     *FEATURE_SPELLINGS,
     *OUTPUT_SPELLINGS,
     *TRAINER_SPELLINGS,
+    *HYPEROPT_SPELLINGS,
     *NORMALIZATION,
     *LAST_SPELLINGS,
 )

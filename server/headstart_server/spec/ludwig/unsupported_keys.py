@@ -89,7 +89,6 @@ KEYS: dict[str, str] = {
     "base_model": _LLM,
     "generation": _LLM,
     "model_parameters": _LLM,
-    "hyperopt": "hyperparameter search is not implemented; start a job per setting, stored embeddings make each cheap",
     "preset": "presets are not implemented; write the settings out",
     "tied": "it is for input features",
     "tied_weights": "it is for input features",

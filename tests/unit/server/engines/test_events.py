@@ -22,6 +22,7 @@ from headstart_server.engines.events import (
     kind_of,
     to_plain,
 )
+from headstart_server.engines.trials import TrialReport
 from headstart_server.jobs.records import LogEntry
 from headstart_server.planning.resolution import Origin, ResolvedValue
 from headstart_server.rpc.jobs import event_message
@@ -81,6 +82,10 @@ EVENTS: list[JobEvent] = [
         ]
     ),
     ModelPublished("m1", EPOCH),
+    TrialReport(
+        3, 20, {"model_type": "gbm", "combiner": {"dropout": 0.5}}, "y.accuracy", 0.5, 0.1, 90, 4, 1.5, 0.01, 99
+    ),
+    TrialReport(4, 20, {}, "loss", failure="the loss is not finite"),
 ]
 
 

@@ -57,7 +57,6 @@ def test_a_word_is_refused_where_it_stands_with_what_to_use(values: dict[str, An
 @pytest.mark.parametrize(
     ("values", "field", "word"),
     [
-        (spec_with(hyperopt={"goal": "minimize"}), "hyperopt", "a job per setting"),
         (spec_with(prompt={"task": "x"}), "prompt", "category output"),
         (spec_with(quantization={"bits": 4}), "quantization", "use_mixed_precision"),
         (spec_with(adapter={"type": "lora"}), "adapter", "encoder.trainable"),

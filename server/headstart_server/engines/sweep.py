@@ -1,0 +1,155 @@
+"""Tries a spec with other settings, on rows that are prepared and encoded once, and tells which did best."""
+
+import math
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+
+from headstart_server.core.errors import CancelledError, HeadstartError, PausedError, TrainingFailedError
+from headstart_server.core.states import State
+from headstart_server.data.parts import Part
+from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
+from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.job_context import JobContext
+from headstart_server.engines.listener import Listener
+from headstart_server.engines.preparing import Prepared, prepare_job, stored_inputs
+from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.engines.stored_inputs import StoredInput
+from headstart_server.engines.trials import Board, TrialReport
+from headstart_server.planning.job_plan import replanned
+from headstart_server.planning.sweep import rows_key, sweep_metric
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.sweep import MOST_TRIALS
+from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, search_of, trials_of
+
+_SHARES = (1 / 9, 1 / 3, 1.0)
+"""Of the training rows, round by round of successive halving; a third of the trials comes to the next."""
+_LEAST_ROWS = 200
+_COUNTED = ("accuracy", "hits_at_k")
+"""Metrics that are shares of rows, whose standard error follows from how many those are."""
+
+
+class _Within:
+    """Of what a trial reports, what the job is to know; and whether it is to stop."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def report(self, event: JobEvent) -> None:
+        """Passes the progress of embedding passes on."""
+        if isinstance(event, EncodeReport):
+            self._listener.report(event)
+
+    def check(self) -> None:
+        """See Listener."""
+        self._listener.check()
+
+    def stopping(self) -> bool:
+        """A trial has no checkpoint."""
+        return False
+
+
+class Sweep:
+    """The sweep of one job."""
+
+    def __init__(self, job: JobContext, runtime: RuntimeContext, listener: Listener) -> None:
+        self._job, self._runtime, self._listener = job, runtime, listener
+        self._within, self._metric = _Within(listener), sweep_metric(job.spec)
+        self._rows: dict[str, tuple[Prepared, dict[str, StoredInput]]] = {}
+        self._board, self._until = Board(), math.inf
+
+    def best(self) -> TrainSpec:
+        """The base spec with the settings that did best. Raises TrainingFailedError where no trial could be trained."""
+        spec = self._job.spec
+        base = prepare_job(replace(self._job, spec=base_of(spec)), self._runtime, self._listener)
+        search = search_of(spec)
+        trials: Iterable[Trial] = trials_of(spec, search)
+        if spec.sweep.search != "tpe":  # which learns from one trial what the next is
+            trials = list(trials)
+            self._listener.report(StateChange(State.ENCODING))
+            for trial in trials:
+                self._prepared(trial.spec)
+        self._listener.report(StateChange(State.TRAINING))
+        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
+        shares = self._shares(base.plan.rows(Part.TRAIN))
+        tried: list[Trial] = []
+        for trial in trials:
+            if tried and time.monotonic() > self._until:
+                break
+            report = self._try(trial, shares[0])
+            tried.append(trial)
+            search.tell(report.score if report.value is not None else None)
+        for share in shares[1:]:
+            tried = self._go_on(tried, share)
+        first = self._board.ranked()[0]
+        if first.value is None:
+            message = f"none of {len(tried)} trials could be trained; trial {first.number}: {first.failure}"
+            raise TrainingFailedError(message, field="sweep")
+        return next(trial.spec for trial in tried if trial.number == first.number)
+
+    def _go_on(self, trials: list[Trial], share: float) -> list[Trial]:
+        """The best third of the trials, tried on more rows; all of them where time is over."""
+        by_number = {trial.number: trial for trial in trials}
+        ranked = [by_number[each.number] for each in self._board.ranked() if each.number in by_number]
+        kept = ranked[: -(-len(ranked) // 3)]
+        for trial in kept:
+            if time.monotonic() > self._until:
+                return trials
+            self._try(trial, share)
+        return kept
+
+    def _shares(self, rows: int) -> tuple[float, ...]:
+        if not self._job.spec.sweep.halving:
+            return (1.0,)
+        return tuple(share for share in _SHARES if share == 1.0 or share * rows >= _LEAST_ROWS)
+
+    def _try(self, trial: Trial, share: float) -> TrialReport:
+        """Trains a trial and reports it; one that fails is told as such."""
+        self._listener.check()
+        started = time.perf_counter()
+        report = TrialReport(trial.number, self._most, trial.parameters, self._metric)
+        try:
+            prepared, stored = self._prepared(trial.spec)
+            plan = replanned(prepared.plan, trial.spec, self._runtime.device.type)
+            plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
+            tried = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within).try_out(share)
+        except (CancelledError, PausedError):
+            raise
+        except HeadstartError as error:
+            report = replace(report, failure=error.message)
+        else:
+            value = tried.report.validation.get(self._metric)
+            report = replace(
+                report,
+                value=value,
+                standard_error=self._standard_error(value, plan.rows(Part.VALIDATION)),
+                train_rows=tried.train_rows,
+                epochs=tried.report.epoch,
+                head_seconds=tried.head_seconds,
+                size_bytes=tried.size_bytes,
+                failure="" if value is not None else f"the validation rows do not define {self._metric}",
+            )
+        report = replace(report, seconds=time.perf_counter() - started)
+        self._board.add(report)
+        self._listener.report(report)
+        return report
+
+    @property
+    def _most(self) -> int:
+        sweep = self._job.spec.sweep
+        if sweep.search != "grid":
+            return sweep.trials or DEFAULT_TRIALS
+        return min(sweep.trials or MOST_TRIALS, math.prod(len(each.choices) for each in sweep.parameters.values()))
+
+    def _standard_error(self, value: float | None, rows: int) -> float | None:
+        if value is None or not rows or self._metric.rpartition(".")[2] not in _COUNTED:
+            return None
+        return math.sqrt(max(0.0, value * (1 - value)) / rows)
+
+    def _prepared(self, spec: TrainSpec) -> tuple[Prepared, dict[str, StoredInput]]:
+        """Rows and embeddings, those of specs that make the same of them made once."""
+        key = rows_key(spec)
+        if key not in self._rows:
+            prepared = prepare_job(replace(self._job, spec=spec), self._runtime, self._within)
+            self._rows[key] = prepared, stored_inputs(prepared, self._runtime, self._within)
+        return self._rows[key]

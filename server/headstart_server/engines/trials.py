@@ -1,0 +1,88 @@
+"""Trials of a sweep as a job reports them, and the board that they make."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headstart_server.training.metric_names import smaller_is_better
+
+
+@dataclass(frozen=True)
+class TrialReport:
+    """A trial has ended, or one of its rounds."""
+
+    number: int
+    """From 1."""
+    trials: int
+    """How many there will be at most."""
+    parameters: Mapping[str, Any]
+    metric: str
+    value: float | None = None
+    """Of the metric on the validation rows; None where the trial failed."""
+    standard_error: float | None = None
+    train_rows: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+    head_seconds: float | None = None
+    """That the head takes for one row."""
+    size_bytes: int = 0
+    failure: str = ""
+
+    @property
+    def score(self) -> float:
+        """The larger the better; the least of all where the trial failed."""
+        if self.value is None or math.isnan(self.value):
+            return -math.inf
+        return -self.value if smaller_is_better(self.metric) else self.value
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A trial on the board."""
+
+    report: TrialReport
+    pareto: bool
+    """Whether none is as good in value, time and size, and better in one of them."""
+    best: bool
+
+
+@dataclass
+class Board:
+    """The trials of a sweep, each by what it reported last."""
+
+    _reports: dict[int, TrialReport] = field(default_factory=dict)
+
+    def add(self, report: TrialReport) -> None:
+        """Takes the place of what the trial reported before."""
+        self._reports[report.number] = report
+
+    def ranked(self) -> list[TrialReport]:
+        """The best first: those that learned from most rows before others; of equals the first."""
+        return sorted(
+            self._reports.values(),
+            key=lambda each: (-each.train_rows * (each.value is not None), -each.score, each.number),
+        )
+
+    def placed(self) -> list[Placed]:
+        """The board, the best first."""
+        ranked = self.ranked()
+        front = set(_front(ranked))
+        return [
+            Placed(each, each.number in front, index == 0 and each.value is not None)
+            for index, each in enumerate(ranked)
+        ]
+
+
+def _front(ranked: list[TrialReport]) -> Iterable[int]:
+    """Numbers of the trials that no other one is better than throughout, among those that learned from most rows."""
+    whole = [each for each in ranked if each.value is not None and each.train_rows == ranked[0].train_rows]
+    for each in whole:
+        mine = _costs(each)
+        others = [_costs(other) for other in whole if other is not each]
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in others):
+            yield each.number
+
+
+def _costs(report: TrialReport) -> tuple[float, float, float]:
+    return -report.score, report.head_seconds or 0.0, float(report.size_bytes)

@@ -1,0 +1,143 @@
+"""A job's sweep: every trial reported, the best chosen by the validation rows, rows prepared once."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import CancelledError, TrainingFailedError
+from headstart_server.core.layout import Layout
+from headstart_server.encoders.sources import ModelSources
+from headstart_server.engines import sweep as sweep_module
+from headstart_server.engines.events import JobEvent
+from headstart_server.engines.fitting import Fitting
+from headstart_server.engines.job_context import JobContext
+from headstart_server.engines.runtime_context import RuntimeContext
+from headstart_server.engines.sweep import Sweep
+from headstart_server.engines.trials import TrialReport
+from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.parse import parse_yaml
+from headstart_server.storage.storage import Storage
+
+from tests.support.spelled import Training, columns, spec_of
+from tests.support.tables import sources_of
+
+
+class Followed(Training):
+    """Takes note of the trials."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trials: list[TrialReport] = []
+
+    def report(self, event: JobEvent) -> None:
+        super().report(event)
+        if isinstance(event, TrialReport):
+            self.trials.append(event)
+
+
+def _swept(
+    folder: Path, sweep: dict[str, Any], done: Followed | None = None, repeats: int = 1, **trainer: Any
+) -> tuple[TrainSpec, Followed]:
+    done, values = done or Followed(), spec_of(trainer, {}, sweep=sweep)
+    runtime = RuntimeContext.at(Storage(Layout(folder)), ModelSources(), use_gpu=False)
+    rows = {name: cells * repeats for name, cells in columns().items()}
+    job = JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**rows))
+    return Sweep(job, runtime, done).best(), done
+
+
+RATES = {"trainer.learning_rate": [1e-6, 0.05], "model_type": ["ecd", "gbm"]}
+
+
+def test_every_trial_is_reported_and_the_best_is_chosen(tmp_path: Path) -> None:
+    best, done = _swept(tmp_path, {"search": "grid", "parameters": RATES}, epochs=4)
+    assert [(trial.number, trial.trials) for trial in done.trials] == [(number, 4) for number in (1, 2, 3, 4)]
+    for trial in done.trials:
+        assert trial.metric == "label.accuracy" and trial.value is not None and trial.standard_error is not None
+        assert trial.train_rows == 80 and trial.seconds > 0 and trial.size_bytes > 0 and (trial.head_seconds or 0) > 0
+    winner = max(done.trials, key=lambda trial: (trial.score, -trial.number))
+    assert (best.trainer.learning_rate, best.model_type or "ecd") == (
+        winner.parameters["trainer.learning_rate"],
+        winner.parameters["model_type"],
+    )
+    assert not best.sweep.parameters
+    assert not done.reports  # epochs are those of the model that is published
+
+
+def test_by_another_metric_another_trial_is_best(tmp_path: Path) -> None:
+    sweep = {"metric": "loss", "search": "grid", "parameters": {"trainer.learning_rate": [1e-6, 0.05]}}
+    best, done = _swept(tmp_path, sweep, epochs=4)
+    assert best.trainer.learning_rate == 0.05
+    assert all(trial.metric == "loss" and trial.standard_error is None for trial in done.trials)
+
+
+def test_a_trial_is_the_training_that_its_spec_alone_would_be(tmp_path: Path) -> None:
+    parameters = {"trainer.learning_rate": [0.003, 0.05]}
+    _, both = _swept(tmp_path / "a", {"search": "grid", "parameters": parameters}, epochs=3)
+    _, alone = _swept(tmp_path / "b", {"parameters": {"trainer.learning_rate": [0.05]}}, epochs=3)
+    assert both.trials[1].value == alone.trials[0].value
+
+
+def test_halving_gives_the_best_third_more_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
+    parameters = {"trainer.learning_rate": [10.0**-power for power in range(1, 10)]}
+    best, done = _swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
+    assert [trial.train_rows for trial in done.trials] == [27] * 9 + [80] * 3 + [240]
+    first = sorted(done.trials[:9], key=lambda trial: (-trial.score, trial.number))[:3]
+    assert [trial.number for trial in done.trials[9:12]] == [trial.number for trial in first]
+    assert best.trainer.learning_rate == done.trials[-1].parameters["trainer.learning_rate"]
+
+
+def test_of_few_rows_nothing_is_halved(tmp_path: Path) -> None:
+    _, done = _swept(tmp_path, {"halving": True, "parameters": {"trainer.learning_rate": [0.1, 0.2]}}, epochs=1)
+    assert [trial.train_rows for trial in done.trials] == [80, 80]
+
+
+def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try_out = Fitting.try_out
+
+    def failing(fitting: Fitting, share: float) -> Any:
+        if fitting._trainer.learning_rate > 1:
+            raise TrainingFailedError("the training loss is not finite")
+        return try_out(fitting, share)
+
+    monkeypatch.setattr(Fitting, "try_out", failing)
+    parameters = {"trainer.learning_rate": [50.0, 0.01]}
+    best, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    assert [trial.failure for trial in done.trials] == ["the training loss is not finite", ""]
+    assert done.trials[0].value is None and best.trainer.learning_rate == 0.01
+
+
+def test_where_every_trial_fails_so_does_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> Any:
+        raise TrainingFailedError("the training loss is not finite")
+
+    monkeypatch.setattr(Fitting, "try_out", failing)
+    with pytest.raises(
+        TrainingFailedError, match="none of 2 trials could be trained; trial 1: the training loss"
+    ) as caught:
+        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
+    assert caught.value.field == "sweep"
+
+
+def test_after_its_time_no_trial_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 40))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    sweep = {"seconds": 100, "trials": 20, "parameters": {"trainer.learning_rate": {"min": 0.01, "max": 0.1}}}
+    _, done = _swept(tmp_path, sweep, epochs=1)
+    assert 1 <= len(done.trials) < 20
+
+
+def test_a_cancelled_job_ends_within_a_trial(tmp_path: Path) -> None:
+    class Cancelling(Followed):
+        def check(self) -> None:
+            if self.trials:
+                raise CancelledError("the job was cancelled")
+
+    done = Cancelling()
+    with pytest.raises(CancelledError):
+        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}}, done, epochs=2)
+    assert len(done.trials) == 1
