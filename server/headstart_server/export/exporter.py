@@ -1,8 +1,7 @@
 """Exports a model: a graph that is checked before it is published, and what goes with it."""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.digests import file_digest
-from headstart_server.core.errors import FailedPreconditionError, NotExportableError, NotFoundError
+from headstart_server.core.errors import FailedPreconditionError, NotExportableError
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
 from headstart_server.data.images.transform import ImageTransform
@@ -38,6 +37,7 @@ from headstart_server.export.parity import (
 from headstart_server.export.refusal import NAMES, attempted, refusals_named, with_way_out
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.bundle import Bundle, EncoderStore
+from headstart_server.model.integrity import deletion_named
 from headstart_server.serving.predictor import Predictor
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
@@ -69,7 +69,7 @@ class Exporter:
         if known is not None:
             return known
         say("load", "loading the model with its encoders")
-        with deletion_named(bundle):
+        with deletion_named(bundle.folder, "export"):
             model = bundle.model(self._encoder_store, with_encoders=not head_only)
             preparations = {name: bundle.preparation(name, self._encoder_store) for name in bundle.encoders}
             sample = bundle.sample()
@@ -135,18 +135,6 @@ class _Making:
             export_onnx(self.graph, _at_least_two(examples), path)
             return False
         return export_torchscript(self.graph, examples, self.preparations, path)
-
-
-@contextmanager
-def deletion_named(bundle: Bundle) -> Iterator[None]:
-    """Whatever fails inside is NotFoundError where the model has been deleted meanwhile."""
-    try:
-        yield
-    except Exception as error:
-        if bundle.folder.is_dir():
-            raise
-        message = f"models/{bundle.folder.name} was deleted before its export could read it"
-        raise NotFoundError(message, field="model") from error
 
 
 def _at_least_two(examples: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

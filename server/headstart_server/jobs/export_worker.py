@@ -78,7 +78,8 @@ class ExportWorker(Worker):
     def _export(self, envelope: ExportEnvelope) -> Artifact:
         """The artifact, made by a process that keeps nothing of it."""
         from headstart_server.engines.runtime_context import runtime_of
-        from headstart_server.export.exporter import Exporter, deletion_named
+        from headstart_server.export.exporter import Exporter
+        from headstart_server.model.integrity import deletion_named
         from headstart_server.model.registry import ModelRegistry
         from headstart_server.serving.pool import ModelPool, TenantModels
 
@@ -91,7 +92,7 @@ class ExportWorker(Worker):
         pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits)
         exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
-            with deletion_named(bundle):
+            with deletion_named(bundle.folder, "export"):
                 predictor = pool.get(envelope.runtime.tenant, envelope.model)
             return exporter.export(
                 bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier

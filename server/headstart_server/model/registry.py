@@ -54,6 +54,11 @@ class ModelRegistry:
                 if not self._folders.forget_copy(identifier):
                     raise
                 return load_bundle(self._folders.path(identifier))
+        except DataLossError:
+            # files that are missing because somebody deletes the model meanwhile are no damage
+            if identifier in self._folders:
+                raise
+            raise _missing(identifier) from None
         except FileNotFoundError:
             if identifier in self._folders:
                 raise damaged(f"models/{identifier}", "bundle.json is gone") from None

@@ -14,6 +14,7 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.model.bundle import Bundle, EncoderStore
+from headstart_server.model.integrity import deletion_named
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import SERVED, ServedInput
 from headstart_server.serving.predictor import Predictor
@@ -78,7 +79,7 @@ class ModelPool:
             found = self.loaded(tenant, identifier)
             if found is None:
                 bundle = self._models_of(tenant).registry.get(identifier)
-                with metrics.POOL_LOADS.time():
+                with metrics.POOL_LOADS.time(), deletion_named(bundle.folder, "answer"):
                     found = self._add((tenant, identifier), *self._load(tenant, bundle))
             return found
 

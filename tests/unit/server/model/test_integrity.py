@@ -5,10 +5,12 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from headstart_server.core.errors import DataLossError, NotFoundError
 from headstart_server.model.bundle import EncoderStore
+from headstart_server.model.integrity import deletion_named, verify_files
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 
@@ -125,3 +127,28 @@ def test_damaged_models_are_counted_and_none_counts_as_missing(tmp_path: Path, t
         registry.delete(name)
     assert [bundle.folder.name for bundle in registry.all()] == ["m1"]
     assert damaged("models") == 0
+
+
+def test_a_model_that_is_deleted_while_it_is_verified_is_missing_and_not_damaged(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=False)
+    registry, verify = ModelRegistry(SharedFolders(tmp_path / "models")), verify_files
+
+    def deleting(*arguments: Any) -> None:
+        registry.delete("m1")
+        verify(*arguments)
+
+    monkeypatch.setattr("headstart_server.model.bundle.verify_files", deleting)
+    with pytest.raises(NotFoundError, match="models/m1 does not exist"):
+        registry.get("m1")
+
+
+def test_what_fails_while_a_model_is_there_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="disk"), deletion_named(tmp_path, "answer"):
+        raise OSError("the disk is gone")
+    with (
+        pytest.raises(NotFoundError, match="models/gone was deleted before its answer"),
+        deletion_named(tmp_path / "gone", "answer"),
+    ):
+        raise FileNotFoundError("head.safetensors")
