@@ -12,10 +12,10 @@ from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
 from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener
-from headstart_server.engines.preparing import Prepared, prepare_job, stored_inputs
+from headstart_server.engines.preparing import Prepared, prepare_job, scratch_of, stored_inputs
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
-from headstart_server.engines.trials import Board, TrialReport
+from headstart_server.engines.trials import Board, TrialRecords, TrialReport
 from headstart_server.planning.job_plan import replanned
 from headstart_server.planning.sweep import rows_key, sweep_metric
 from headstart_server.spec.model import TrainSpec
@@ -55,20 +55,23 @@ class Sweep:
     def __init__(self, job: JobContext, runtime: RuntimeContext, listener: Listener) -> None:
         self._job, self._runtime, self._listener = job, runtime, listener
         self._within, self._metric = _Within(listener), sweep_metric(job.spec)
-        self._rows: dict[str, tuple[Prepared, dict[str, StoredInput]]] = {}
+        self._rows: dict[str, Prepared] = {}
+        self._stored: dict[str, dict[str, StoredInput]] = {}
         self._board, self._until = Board(), math.inf
+        self._records = TrialRecords(scratch_of(job, runtime) / "trials.jsonl")
 
     def best(self) -> TrainSpec:
         """The base spec with the settings that did best. Raises TrainingFailedError where no trial could be trained."""
         spec = self._job.spec
-        base = prepare_job(replace(self._job, spec=base_of(spec)), self._runtime, self._listener)
+        base = self._prepared(base_of(spec))
+        base.report(self._listener)
         search = search_of(spec)
         trials: Iterable[Trial] = trials_of(spec, search)
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
             trials = list(trials)
             self._listener.report(StateChange(State.ENCODING))
             for trial in trials:
-                self._prepared(trial.spec)
+                self._embeddings(trial.spec)
         self._listener.report(StateChange(State.TRAINING))
         self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         shares = self._shares(base.plan.rows(Part.TRAIN))
@@ -104,35 +107,43 @@ class Sweep:
         return tuple(share for share in _SHARES if share == 1.0 or share * rows >= _LEAST_ROWS)
 
     def _try(self, trial: Trial, share: float) -> TrialReport:
-        """Trains a trial and reports it; one that fails is told as such."""
+        """Trains a trial and reports it, unless an earlier attempt of the job has done so."""
         self._listener.check()
+        if self._listener.stopping():
+            raise PausedError("the job was paused between two trials")
+        report = self._records.find(trial.number, trial.parameters, share)
+        if report is None:
+            report = self._tried(trial, share)
+            self._listener.report(report)
+            self._records.add(report, share)
+        self._board.add(report)
+        return report
+
+    def _tried(self, trial: Trial, share: float) -> TrialReport:
+        """What a trial comes to; one that fails says why."""
         started = time.perf_counter()
         report = TrialReport(trial.number, self._most, trial.parameters, self._metric)
         try:
-            prepared, stored = self._prepared(trial.spec)
+            prepared, stored = self._prepared(trial.spec), self._embeddings(trial.spec)
             plan = replanned(prepared.plan, trial.spec, self._runtime.device.type)
             plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
             tried = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within).try_out(share)
         except (CancelledError, PausedError):
             raise
         except HeadstartError as error:
-            report = replace(report, failure=error.message)
-        else:
-            value = tried.report.validation.get(self._metric)
-            report = replace(
-                report,
-                value=value,
-                standard_error=self._standard_error(value, plan.rows(Part.VALIDATION)),
-                train_rows=tried.train_rows,
-                epochs=tried.report.epoch,
-                head_seconds=tried.head_seconds,
-                size_bytes=tried.size_bytes,
-                failure="" if value is not None else f"the validation rows do not define {self._metric}",
-            )
-        report = replace(report, seconds=time.perf_counter() - started)
-        self._board.add(report)
-        self._listener.report(report)
-        return report
+            return replace(report, failure=error.message, seconds=time.perf_counter() - started)
+        value = tried.report.validation.get(self._metric)
+        return replace(
+            report,
+            value=value,
+            standard_error=self._standard_error(value, plan.rows(Part.VALIDATION)),
+            train_rows=tried.train_rows,
+            epochs=tried.report.epoch,
+            head_seconds=tried.head_seconds,
+            size_bytes=tried.size_bytes,
+            failure="" if value is not None else f"the validation rows do not define {self._metric}",
+            seconds=time.perf_counter() - started,
+        )
 
     @property
     def _most(self) -> int:
@@ -146,10 +157,16 @@ class Sweep:
             return None
         return math.sqrt(max(0.0, value * (1 - value)) / rows)
 
-    def _prepared(self, spec: TrainSpec) -> tuple[Prepared, dict[str, StoredInput]]:
-        """Rows and embeddings, those of specs that make the same of them made once."""
+    def _prepared(self, spec: TrainSpec) -> Prepared:
+        """Its rows, made once of specs that make the same of them."""
         key = rows_key(spec)
         if key not in self._rows:
-            prepared = prepare_job(replace(self._job, spec=spec), self._runtime, self._within)
-            self._rows[key] = prepared, stored_inputs(prepared, self._runtime, self._within)
+            self._rows[key] = prepare_job(replace(self._job, spec=spec), self._runtime, self._within)
         return self._rows[key]
+
+    def _embeddings(self, spec: TrainSpec) -> dict[str, StoredInput]:
+        """What is stored of its inputs, filled and gathered once."""
+        key = rows_key(spec)
+        if key not in self._stored:
+            self._stored[key] = stored_inputs(self._prepared(spec), self._runtime, self._within)
+        return self._stored[key]

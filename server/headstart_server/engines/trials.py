@@ -1,8 +1,10 @@
 """Trials of a sweep as a job reports them, and the board that they make."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from headstart_server.training.metric_names import smaller_is_better
@@ -35,6 +37,40 @@ class TrialReport:
         if self.value is None or math.isnan(self.value):
             return -math.inf
         return -self.value if smaller_is_better(self.metric) else self.value
+
+
+class TrialRecords:
+    """The trials that a job has made, a line each, so that another attempt of it makes them no second time.
+
+    They follow from the spec and its seed: what was tried with the same settings on as many rows comes to the same.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._found: dict[str, TrialReport] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+            try:
+                values = json.loads(line)
+            except ValueError:  # half a line, of a process that was killed
+                continue
+            key = values.pop("key")
+            self._found[key] = TrialReport(**values)
+
+    def find(self, number: int, parameters: Mapping[str, Any], share: float) -> TrialReport | None:
+        """What a trial came to; None where it is to be made."""
+        return self._found.get(_record_key(number, parameters, share))
+
+    def add(self, report: TrialReport, share: float) -> None:
+        """Writes what a trial came to."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        values = {"key": _record_key(report.number, report.parameters, share), **vars(report)}
+        with self._path.open("a", encoding="utf-8") as file:
+            # a line end before, too: the line before may be half a one
+            file.write("\n" + json.dumps(values) + "\n")
+
+
+def _record_key(number: int, parameters: Mapping[str, Any], share: float) -> str:
+    return json.dumps([number, sorted(parameters.items()), round(share, 6)])
 
 
 @dataclass(frozen=True)

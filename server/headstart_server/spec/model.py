@@ -4,6 +4,7 @@ Key names and meanings follow Ludwig's schema (https://ludwig.ai/latest/configur
 classes and the proto messages equal field by field.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -206,9 +207,10 @@ class TrainSpec(Section):
         """Inputs, then outputs."""
         return [*self.input_features, *self.output_features]
 
-    def compact(self) -> dict[str, Any]:
-        """The spec as plain values without what is unset: what is stored and compared."""
-        compacted: dict[str, Any] = _without_empty(self.model_dump(mode="python"))
+    def compact(self, sections: Collection[str] | None = None) -> dict[str, Any]:
+        """The spec, or some sections of it, as plain values without what is unset: what is stored and compared."""
+        include = None if sections is None else set(sections)
+        compacted: dict[str, Any] = _without_empty(self.model_dump(mode="python", include=include))
         return compacted
 
 

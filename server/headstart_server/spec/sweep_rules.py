@@ -2,17 +2,21 @@
 
 import importlib.util
 from collections.abc import Iterator
+from itertools import islice
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS, SweepParameterSpec, SweepSpec
-from headstart_server.spec.sweep_trials import RandomSearch, base_of, search_of, trial_spec, trials_of
+from headstart_server.spec.sweep_trials import ROW_SECTIONS, RandomSearch, base_of, search_of, trial_spec, trials_of
 
 _OPTUNA = (
     "'tpe' needs Optuna on the server, which is not installed there: pip install 'headstart[sweep]', or use 'random'"
 )
 _LOOKED_AT = 200
 """Draws by which it is found out whether a setting ever has an effect."""
+_MOST_VALUES = 1_000
+_MOST_READ, _MOST_DRAWN = 10_000, 4_000
+"""Features that are read for all values, and for all draws, where settings are tried on which they depend."""
 
 
 def sweep_rules(spec: TrainSpec) -> Iterator[Violation]:
@@ -32,9 +36,32 @@ def sweep_rules(spec: TrainSpec) -> Iterator[Violation]:
     broken = [
         item for path, each in sweep.parameters.items() for item in _parameter(path, each, grid=sweep.search == "grid")
     ]
-    yield from broken
-    if not broken:
+    yield from broken or _many(spec)
+    if not broken and not any(_many(spec)):
         yield from _trials(spec)
+
+
+def _many(spec: TrainSpec) -> Iterator[Violation]:
+    """More values than are looked at in a second or two."""
+    counts = {path: len(each.choices) or 2 for path, each in spec.sweep.parameters.items()}
+    if sum(counts.values()) > _MOST_VALUES:
+        yield Violation(
+            "sweep.parameters", f"have {sum(counts.values()):,} choices; use at most {_MOST_VALUES:,} in all"
+        )
+    of_rows = sum(count for path, count in counts.items() if path.startswith(ROW_SECTIONS))
+    if of_rows * len(spec.features) > _MOST_READ:
+        most = _MOST_READ // len(spec.features)
+        message = (
+            f"have {of_rows:,} choices of features and preprocessing; with {len(spec.features):,} columns use {most:,}"
+        )
+        yield Violation("sweep.parameters", message)
+
+
+def _looked_at(spec: TrainSpec) -> int:
+    """How many draws."""
+    named = (*ROW_SECTIONS, "model_type")
+    columns = len(spec.features) if any(path.startswith(named) for path in spec.sweep.parameters) else 1
+    return max(3, min(_LOOKED_AT, _MOST_DRAWN // columns))
 
 
 def _parameter(path: str, parameter: SweepParameterSpec, *, grid: bool) -> Iterator[Violation]:
@@ -62,12 +89,9 @@ def _trials(spec: TrainSpec) -> Iterator[Violation]:
         for path, parameter in spec.sweep.parameters.items():
             for value in parameter.choices or [_number(parameter.min, parameter), _number(parameter.max, parameter)]:
                 used |= set(trial_spec(base, {path: value})[0])
-        random = spec.sweep.search != "grid"
-        search = RandomSearch(spec.sweep.parameters, 0) if random else search_of(spec)
-        looked_at = spec.model_copy(
-            update={"sweep": spec.sweep.model_copy(update={"trials": _LOOKED_AT if random else MOST_TRIALS})}
-        )
-        for trial in trials_of(looked_at, search):
+        search = search_of(spec) if spec.sweep.search == "grid" else RandomSearch(spec.sweep.parameters, 0)
+        most = spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"trials": MOST_TRIALS})})
+        for trial in islice(trials_of(most, search), _looked_at(spec)):
             used |= set(trial.parameters)
     except InvalidInputError as error:
         yield from error.violations

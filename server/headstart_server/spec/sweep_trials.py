@@ -12,10 +12,12 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.spec.boosting_rules import boosting_rules
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.ludwig.table import with_long_forms
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS, SweepParameterSpec, SweepSpec
+from headstart_server.spec.training_rules import training_rules
 from headstart_server.spec.unused import given
 from headstart_server.spec.validate import validate
 
@@ -23,6 +25,8 @@ DEFAULT_TRIALS = 20
 _DRAWS = 50
 """How often a random trial is drawn again when there has been the same before."""
 _PART = re.compile(r"([^.\[\]]+)((?:\[\d+\])*)")
+ROW_SECTIONS = ("input_features", "output_features", "preprocessing", "defaults")
+"""Of a spec, what decides what is made of the rows."""
 _SECTIONS = frozenset({"sweep", "notes", "backend"})
 """Of a spec, what no trial changes."""
 
@@ -90,7 +94,7 @@ def trial_spec(
                 del parameters[path]
     while True:
         spec = _with(base, parameters)
-        violations = validate(spec, apply_defaults(spec))
+        violations = _violations(spec, parameters)
         idle = [path for path in parameters if any(_touches(item.field, path) for item in violations)]
         if not violations:
             return parameters, spec
@@ -103,21 +107,31 @@ def trial_spec(
         del parameters[max(idle, key=len)]
 
 
+def _violations(spec: TrainSpec, parameters: Mapping[str, Any]) -> list[Violation]:
+    """The rules that a trial's spec breaks; those of columns are not asked again where no setting is one of theirs."""
+    if any(_steps(path)[0] in ROW_SECTIONS for path in parameters):
+        return validate(spec, apply_defaults(spec))
+    return [*training_rules(spec), *boosting_rules(spec, apply_defaults(spec) if spec.boosted else spec)]
+
+
 def _touches(field: str, path: str) -> bool:
     return field == path or path.startswith((f"{field}.", f"{field}[")) or field.startswith((f"{path}.", f"{path}["))
 
 
 def _with(base: TrainSpec, parameters: Mapping[str, Any]) -> TrainSpec:
-    values = deepcopy(base.compact())
+    """The base with other settings, whose sections alone are read anew: specs may have thousands of columns."""
+    changed = {str(_steps(path)[0]) for path in parameters}
+    values = {name: deepcopy(value) for name, value in base.compact(changed).items()}
     # a section as a whole before what lies in it
     for path, value in sorted(parameters.items(), key=lambda item: len(item[0])):
         _put(values, path, value)
     try:
-        return TrainSpec.model_validate(with_long_forms(values))
+        read = TrainSpec.model_validate(with_long_forms(values))
     except ValidationError as error:
         raise InvalidInputError(
             [_named(detail, parameters) for detail in error.errors(include_url=False)[:10]]
         ) from None
+    return base.model_copy(update={name: getattr(read, name) for name in changed})
 
 
 def _named(detail: Any, parameters: Mapping[str, Any]) -> Violation:

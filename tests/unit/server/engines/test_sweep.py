@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import CancelledError, TrainingFailedError
+from headstart_server.core.errors import CancelledError, PausedError, TrainingFailedError
 from headstart_server.core.layout import Layout
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines import sweep as sweep_module
@@ -141,3 +141,24 @@ def test_a_cancelled_job_ends_within_a_trial(tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}}, done, epochs=2)
     assert len(done.trials) == 1
+
+
+def test_a_paused_sweep_goes_on_with_the_trial_that_comes_next(tmp_path: Path) -> None:
+    class Stopping(Followed):
+        def stopping(self) -> bool:
+            return len(self.trials) == 2
+
+    sweep = {"search": "grid", "parameters": {"trainer.learning_rate": [1e-6, 0.05, 1e-5, 1e-7]}}
+    first = Stopping()
+    with pytest.raises(PausedError):
+        _swept(tmp_path, sweep, first, epochs=3)
+    records = next(tmp_path.rglob("trials.jsonl"))
+    records.write_text(records.read_text() + '{"key": "half a li')
+    best, second = _swept(tmp_path, sweep, epochs=3)
+    assert [trial.number for trial in (*first.trials, *second.trials)] == [1, 2, 3, 4]
+    _, whole = _swept(tmp_path / "other", sweep, epochs=3)
+    assert [trial.value for trial in (*first.trials, *second.trials)] == [trial.value for trial in whole.trials]
+    assert (
+        best.trainer.learning_rate
+        == max(whole.trials, key=lambda trial: trial.score).parameters["trainer.learning_rate"]
+    )

@@ -163,3 +163,13 @@ def test_parzens_estimator_learns_what_is_good() -> None:
         search.tell(-abs(drawn[-1] - 0.7))
     late = drawn[30:]
     assert sum(abs(value - 0.7) < 0.15 for value in late) > 2 * sum(abs(value - 0.7) < 0.15 for value in drawn[:10]) + 5
+
+
+def test_more_choices_than_are_read_in_a_second_are_refused() -> None:
+    values = _values({"trainer.epochs": list(range(1, 900)), "combiner.output_size": list(range(1, 200))})
+    with pytest.raises(InvalidInputError, match="have 1,098 choices; use at most 1,000"):
+        parse_values(values)
+    values = _values({"input_features[0].encoder.type": ["dense"] * 60})
+    values["input_features"] = [{"name": f"x{number}", "type": "number"} for number in range(200)]
+    with pytest.raises(InvalidInputError, match="with 201 columns use"):
+        parse_values(values)
