@@ -129,3 +129,20 @@ def test_a_queued_run_says_how_many_are_before_it(server: RunningServer, browsin
     page.goto(f"{server.url}/#/jobs")
     page.get_by_text("1 queued job before it; waits for the running job").wait_for()
     page.get_by_text(re.compile(r"\d+ %, .* left")).wait_for()
+
+
+def test_a_sweeps_trials_stand_in_a_table_the_best_first(server: RunningServer, browsing: Browsing) -> None:
+    rates = {"trainer.learning_rate": [0.00001, 0.05, 0.02]}
+    with server.client() as client:
+        spec = reviews.spec(epochs=3) | {"sweep": {"search": "grid", "parameters": rates}}
+        job = client.train(spec, DATA).result()
+        board = client.jobs.get(job.name).trials
+    page = browsing.open(f"{server.url}/#/{job.name.replace('trainJobs', 'jobs')}")
+    section = page.get_by_role("region", name="Trials").first
+    section.get_by_text("3 of 3 trials, the best first").wait_for()
+    cells = section.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert [int(row[0]) for row in cells] == [trial.number for trial in board]
+    assert "best so far" in cells[0][1] and "trainer.learning_rate: " in cells[0][2]
+    assert browsing.complaints == []

@@ -2,6 +2,7 @@
 
 import { number } from "./format.js";
 
+const SMALLER_IS_BETTER = /(^|\.)(loss|mean_squared_error|mean_absolute_error|root_mean_squared_error)$/;
 const TERMINAL = new Set(["STATE_SUCCEEDED", "STATE_FAILED", "STATE_CANCELLED"]);
 
 /** Whether a state of a job is its last. */
@@ -35,6 +36,10 @@ export class RunState {
     this.published = null;
     /** OutputEvaluation by output. */
     this.outputs = [];
+    /** Trial of a sweep by number; one that is told again, or of a later round, takes the place of what it was. */
+    this.byTrial = new Map();
+    /** How many trials there will be at most. */
+    this.trialCount = 0;
   }
 
   /** Adds one TrainJobEvent, as protobuf's JSON has it. */
@@ -49,11 +54,23 @@ export class RunState {
     else if (event.specResolved) this.#resolve(event.specResolved);
     else if (event.modelPublished) this.#publish(event.modelPublished);
     else if (event.modelEvaluated) this.outputs = event.modelEvaluated.outputs ?? [];
+    else if (event.trialFinished) this.#try(event.trialFinished);
   }
 
   /** Evaluations in their order. */
   get evaluations() {
     return [...this.byEvaluation.entries()].sort(([a], [b]) => a - b).map(([, metrics]) => metrics);
+  }
+
+  /** Trials of a sweep, the best first: those that learned from most rows before others, and failed ones last. */
+  get trials() {
+    const known = ({ value }) => value !== undefined;
+    const better = (a, b) => (SMALLER_IS_BETTER.test(a.metric) ? a.value - b.value : b.value - a.value);
+    return [...this.byTrial.values()].sort((a, b) => {
+      if (known(a) !== known(b)) return known(a) ? -1 : 1;
+      const rows = number(b.trainRows) - number(a.trainRows);
+      return rows || (known(a) ? better(a, b) : 0) || number(a.number) - number(b.number);
+    });
   }
 
   /** The best evaluation so far, or null. */
@@ -83,6 +100,8 @@ export class RunState {
       const { step, totalSteps, etaSeconds } = this.lastStep;
       return { part: number(step) / Math.max(1, number(totalSteps)), left: number(etaSeconds) };
     }
+    if (this.state === "STATE_TRAINING" && this.byTrial.size && !this.byEvaluation.size)
+      return { part: Math.min(1, this.byTrial.size / Math.max(1, this.trialCount)), left: null };
     if (this.state === "STATE_TRAINING") return this.#progressByEpochs();
     if (this.state === "STATE_ENCODING" && this.passes.size) {
       const passes = [...this.passes.values()];
@@ -99,6 +118,11 @@ export class RunState {
     const { first, last } = this.pace;
     const each = (last.time - first.time) / 1000 / (last.epochs - first.epochs);
     return { part: last.epochs / total, left: Number.isFinite(each) ? (total - last.epochs) * each : null };
+  }
+
+  #try({ trial, trials }) {
+    this.byTrial.set(number(trial.number), trial);
+    this.trialCount = number(trials);
   }
 
   #enter(change) {

@@ -11,6 +11,7 @@ import { evaluationSection } from "./evaluation.js";
 import { RunHeader } from "./run_header.js";
 import { specSection } from "./spec_table.js";
 import { TimePanel } from "./time_panel.js";
+import { trialsSection } from "./trials.js";
 import { ACTIVE, emptyBox, errorBox, inTurn, nameOf, stateText } from "./words.js";
 
 const REDRAW_MS = 250;
@@ -36,12 +37,14 @@ class RunView {
     this.curves = new Curves(signal);
     this.time = new TimePanel();
     this.warnings = h("section", { "aria-labelledby": "warnings", hidden: true });
+    this.trials = h("div");
     this.evaluation = h("div");
     this.spec = h("div");
     replace(
       root,
       this.header.element,
       this.warnings,
+      this.trials,
       this.curves.element,
       this.encoding.element,
       this.time.element,
@@ -117,6 +120,8 @@ class RunView {
     this.curves.update(this.run, this.job?.resolvedSpec ?? this.job?.spec);
     this.time.update(this.run);
     this.#once("warnings", this.run.warnings.length, () => this.#showWarnings());
+    const told = [...this.run.byTrial.values()].map(({ number, trainRows }) => `${number}/${trainRows}`).join();
+    if (told) this.#once("trials", told, () => replace(this.trials, trialsSection(this.run.trials, this.run.trialCount)));
     const values = this.run.values.length ? this.run.values : (this.job?.resolvedValues ?? []);
     this.#once("spec", `${values.length} ${Boolean(this.job)} ${JSON.stringify(values.map(({ value }) => value))}`, () =>
       replace(this.spec, specSection(values, this.job)),
