@@ -17,6 +17,7 @@ from headstart.programs.export import Exported, OnProgress, export_request, expo
 from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
 from headstart.programs.predict import PredictOptions, predict, predict_many, predict_stream
+from headstart.programs.predict_dataset import OnRows, evaluate, predict_dataset
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.suggest import suggest
 from headstart.programs.train import plan, train
@@ -26,6 +27,7 @@ from headstart.sinks.sink import Sink
 from headstart.train_run import TrainRun
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
+from headstart.v1.prediction_pb2 import ModelEvaluation
 from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
 from headstart.v1.training_pb2 import PlanTrainJobResponse, SuggestSpecResponse
 from headstart.values.details import JobDetails
@@ -241,6 +243,41 @@ class Client:
         """
         options = PredictOptions(model, probabilities, top_k, embedding_reuse)
         return self._driver.stream(predict_stream(options, batches, errors, skip_bad_rows))
+
+    def predict_dataset(
+        self,
+        model: str,
+        data: Data,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+        first_row: int = 0,
+        on_upload: Progress | None = None,
+    ) -> Iterator[Predictions]:
+        """Predict every row of a data set on the server, in order, some rows at a time, from `first_row` on.
+
+        `data` is what `train` takes: a file or folder, which is uploaded unless it is there, a name of an uploaded data
+        set, a `ServerPath`, or rows. A stream that breaks goes on where it was. Rows that cannot be read are left out,
+        and told in `row_errors` by their number in the data set.
+        """
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.stream(predict_dataset(options, data, first_row, self._retry, on_upload))
+
+    def evaluate(
+        self,
+        model: str,
+        data: Data,
+        *,
+        embedding_reuse: str = "exact",
+        on_rows: OnRows | None = None,
+        on_upload: Progress | None = None,
+    ) -> ModelEvaluation:
+        """Evaluate a model on a data set with its output columns: metrics, class by class, calibration, worst rows.
+
+        `data` is what `train` takes. Rows without a target are left out of their output.
+        """
+        return self._driver.run(evaluate(model, data, embedding_reuse, self._retry, on_rows, on_upload))
 
     def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.

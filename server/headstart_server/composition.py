@@ -46,6 +46,7 @@ from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
 from headstart_server.rpc.server_info import ServerServicer
 from headstart_server.rpc.training import TrainingServicer
+from headstart_server.service.dataset_prediction import DatasetPredictionService
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
@@ -252,11 +253,12 @@ class App:
         names, most_rows, quotas = ModelNames.of(self.jobs, executors), settings.max_predict_rows, self.quotas
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors, names)
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
+        datasets = DatasetPredictionService(predictions, pool, tenants, self.layout, executors, limits)
         embeddings = EmbeddingService(tenants, self.batcher, most_rows, executors, quotas)
         models = ModelService(tenants, pool, executors, names)
         return {
             "TrainingService": TrainingServicer(training),
-            "PredictionService": PredictionServicer(predictions, names, executors.rows),
+            "PredictionService": PredictionServicer(predictions, datasets, names, executors.rows),
             "ExportService": ExportServicer(ExportService(self.exports, self.export_jobs, tenants, executors), names),
             "DatasetService": DatasetServicer(DatasetService(tenants, self.jobs, executors, quotas)),
             "ModelService": ModelServicer(models, names),

@@ -14,7 +14,7 @@ ASK_FOR_CREDENTIALS_ALONE = {
 }
 INFERENCE = ("Server", "Model", "Repository")
 """The Open Inference Protocol, as far as it is served, changes nothing."""
-READING = ("Get", "List", "Watch", "Plan", "Suggest", "Predict", "Embed", "Download", *INFERENCE)
+READING = ("Get", "List", "Watch", "Plan", "Suggest", "Predict", "Evaluate", "Embed", "Download", *INFERENCE)
 
 
 def test_every_rpc_of_the_protos_has_its_row_and_no_other_has() -> None:

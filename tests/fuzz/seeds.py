@@ -97,6 +97,11 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
             for table in tables
             for skip in (False, True)
         ],
+        "PredictDataset": [
+            prediction_pb2.PredictDatasetRequest(model=model, dataset=plans[0].dataset, first_row=first, top_k=1)
+            for first in (0, 5)
+        ],
+        "EvaluateModel": [prediction_pb2.EvaluateModelRequest(model=model, dataset=plans[0].dataset)],
         "Embed": [embedded],
         "EmbedStream": [
             embedding_pb2.EmbedStreamRequest(request=embedded),

@@ -25,6 +25,11 @@ class FakePrediction(PredictionServiceServicer):
         self.requests: list[prediction_pb2.PredictRequest] = []
         self.answers_left: int | None = None
         self.metadata: dict[str, str | bytes] = {}
+        self.dataset_rows = 7
+        self.broken_after: list[int] = []
+        """After how many answers each next stream about a data set breaks."""
+        self.dataset_requests: list[prediction_pb2.PredictDatasetRequest] = []
+        self.evaluations: list[prediction_pb2.EvaluateModelRequest] = []
 
     def Predict(
         self, request: prediction_pb2.PredictRequest, context: grpc.ServicerContext
@@ -83,6 +88,47 @@ class FakePrediction(PredictionServiceServicer):
             except RefusedError as error:
                 answer.error.CopyFrom(error.status)
             yield answer
+
+    def PredictDataset(
+        self, request: prediction_pb2.PredictDatasetRequest, context: grpc.ServicerContext
+    ) -> Iterator[prediction_pb2.PredictDatasetResponse]:
+        """Predict two rows at a time, each with its number; row 1 cannot be read."""
+        self.dataset_requests.append(prediction_pb2.PredictDatasetRequest.FromString(request.SerializeToString()))
+        answers = self.broken_after.pop(0) if self.broken_after else self.dataset_rows
+        for start in range(request.first_row, self.dataset_rows, 2):
+            if not answers:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
+            answers -= 1
+            rows = range(start, min(start + 2, self.dataset_rows))
+            response = prediction_pb2.PredictResponse(model=request.model)
+            numbers = DoubleValues(values=[row for row in rows if row != 1])
+            response.outputs.append(prediction_pb2.OutputPrediction(feature="number", numbers=numbers))
+            answer = prediction_pb2.PredictDatasetResponse(
+                first_row=start, rows=len(rows), row_count=self.dataset_rows, response=response
+            )
+            if 1 in rows:
+                refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "table: row 2: is bad", reason="BAD_CELL")
+                answer.row_errors.add(row=1, status=refusal.status())
+            yield answer
+
+    def EvaluateModel(
+        self, request: prediction_pb2.EvaluateModelRequest, context: grpc.ServicerContext
+    ) -> Iterator[prediction_pb2.EvaluateModelResponse]:
+        """Tell of two steps, then an evaluation."""
+        self.evaluations.append(request)
+        for done in (1, 2):
+            progress = prediction_pb2.EvaluationProgress(rows_done=done, rows_total=2)
+            yield prediction_pb2.EvaluateModelResponse(progress=progress)
+            if self.broken_after and self.broken_after.pop(0) == done:
+                context.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
+        found = prediction_pb2.ModelEvaluation(model=request.model, row_count=2, metrics={"label.accuracy": 0.5})
+        output = found.outputs.add(output="label", rows=2)
+        output.classes.add(label="good", rows=2, precision=1.0, recall=0.5, f1=0.667)
+        output.worst_rows.add(row=2, loss=3.5, target="good", predicted="bad")
+        found.rows_left_out = 1
+        refusal = Refusal(grpc.StatusCode.INVALID_ARGUMENT, "table: row 2: is bad", reason="BAD_CELL")
+        found.row_errors.add(row=1, status=refusal.status())
+        yield prediction_pb2.EvaluateModelResponse(evaluation=found)
 
 
 def one_of(context: grpc.ServicerContext) -> Any:

@@ -60,7 +60,9 @@ def servicer_of(predictor: FakePredictor, batcher: Batcher) -> PredictionService
     set_caller(ANONYMOUS)
     pool: Any = FakeModelPool(predictor)
     executors = Executors()
-    return PredictionServicer(PredictionService(pool, batcher, 100, executors), plain_names(), executors.rows)
+    datasets: Any = None
+    predictions = PredictionService(pool, batcher, 100, executors)
+    return PredictionServicer(predictions, datasets, plain_names(), executors.rows)
 
 
 def measure_slowly(batcher: Batcher) -> None:

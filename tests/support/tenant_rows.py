@@ -183,6 +183,22 @@ ROWS: Mapping[str, Row] = {
             request=prediction.PredictRequest(model=f"models/{names.model}"), skip_bad_rows=True
         )
     ),
+    "PredictionService.PredictDataset": _hidden(
+        lambda names: prediction.PredictDatasetRequest(
+            model=f"models/{names.model}", dataset=training.DatasetSource(dataset=f"datasets/{names.dataset}")
+        ),
+        lambda names: prediction.PredictDatasetRequest(
+            model=f"models/{names.alias}", dataset=training.DatasetSource(path=names.path)
+        ),
+    ),
+    "PredictionService.EvaluateModel": _hidden(
+        lambda names: prediction.EvaluateModelRequest(
+            model=f"models/{names.model}", dataset=training.DatasetSource(dataset=f"datasets/{names.dataset}")
+        ),
+        lambda names: prediction.EvaluateModelRequest(
+            model=f"models/{names.alias}", dataset=training.DatasetSource(path=names.path)
+        ),
+    ),
     "ExportService.Export": _hidden(
         lambda names: exports.ExportRequest(
             model=f"models/{names.model}", format=exports.Artifact.FORMAT_ONNX, head_only=True

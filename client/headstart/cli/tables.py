@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 
 from rich.cells import cell_len
@@ -23,6 +24,7 @@ from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
 from headstart.v1.export_pb2 import ExportJob
 from headstart.v1.model_pb2 import Model, ModelAlias
+from headstart.v1.prediction_pb2 import ModelEvaluation
 from headstart.v1.server_pb2 import ServerInfo
 from headstart.v1.training_pb2 import (
     PlanTrainJobResponse,
@@ -86,6 +88,27 @@ def print_suggestion(suggestion: SuggestSpecResponse) -> None:
         for column in suggestion.columns
     )
     print_table(("column", "is", "type", "reason", "evidence"), rows)
+
+
+def print_evaluation(found: ModelEvaluation) -> None:
+    """Print metrics, classes and the worst rows of each output; on stderr what was left out."""
+    left_out = f", {found.rows_left_out:,} left out" if found.rows_left_out else ""
+    print(f"{found.model} on {found.row_count:,} rows{left_out}")
+    print_table(("metric", "value"), ((name, f"{value:.4f}") for name, value in sorted(found.metrics.items())))
+    for output in found.outputs:
+        if output.classes:
+            print(f"\n{output.output}, by class")
+            rows = (
+                (each.label, f"{each.rows:,}", f"{each.precision:.3f}", f"{each.recall:.3f}", f"{each.f1:.3f}")
+                for each in output.classes
+            )
+            print_table(("class", "rows", "precision", "recall", "f1"), rows)
+        if output.worst_rows:
+            print(f"\n{output.output}, answered worst")
+            worst = ((str(each.row), each.target, each.predicted, f"{each.loss:.3f}") for each in output.worst_rows[:5])
+            print_table(("row", "is", "answered", "loss"), worst)
+    for error in found.row_errors:
+        print(f"left out, row {error.row + 1}: {error.status.message}", file=sys.stderr)
 
 
 def print_jobs(jobs: Iterable[TrainJob]) -> None:

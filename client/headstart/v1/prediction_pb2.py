@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from headstart.v1 import evaluation_pb2 as headstart_dot_v1_dot_evaluation__pb2
 from headstart.v1 import table_pb2 as headstart_dot_v1_dot_table__pb2
+from headstart.v1 import training_pb2 as headstart_dot_v1_dot_training__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheadstart/v1/prediction.proto\x12\x0cheadstart.v1\x1a\x17google/rpc/status.proto\x1a\x18headstart/v1/table.proto\"h\n\x14PredictStreamRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.headstart.v1.PredictRequest\x12\n\n\x02id\x18\x02 \x01(\t\x12\x15\n\rskip_bad_rows\x18\x03 \x01(\x08\"\xb1\x01\n\x15PredictStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.headstart.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12*\n\nrow_errors\x18\x04 \x03(\x0b\x32\x16.headstart.v1.RowErrorB\x08\n\x06result\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xb4\x01\n\x12PredictManyRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12\x44\n\x0f\x65mbedding_reuse\x18\x05 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"I\n\x13PredictManyResponse\x12\x32\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1d.headstart.v1.ModelPrediction\"\x82\x01\n\x0fModelPrediction\x12\r\n\x05model\x18\x01 \x01(\t\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.headstart.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xb0\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12\x44\n\x0f\x65mbedding_reuse\x18\x05 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"\x7f\n\x0e\x45mbeddingReuse\x12\x1f\n\x1b\x45MBEDDING_REUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_REUSE_EXACT\x10\x01\x12\x17\n\x13\x45MBEDDING_REUSE_ANY\x10\x02\x12\x18\n\x14\x45MBEDDING_REUSE_NONE\x10\x03\"w\n\x0fPredictResponse\x12/\n\x07outputs\x18\x01 \x03(\x0b\x32\x1e.headstart.v1.OutputPrediction\x12\x12\n\nrows_found\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08warnings\x18\x04 \x03(\t\"\xe2\x02\n\x10OutputPrediction\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12,\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.headstart.v1.StringValuesH\x00\x12)\n\x05\x62ools\x18\x03 \x01(\x0b\x32\x18.headstart.v1.BoolValuesH\x00\x12-\n\x07numbers\x18\x04 \x01(\x0b\x32\x1a.headstart.v1.DoubleValuesH\x00\x12)\n\x04sets\x18\x05 \x01(\x0b\x32\x19.headstart.v1.StringListsH\x00\x12,\n\x07vectors\x18\x06 \x01(\x0b\x32\x19.headstart.v1.FloatMatrixH\x00\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12\x15\n\rprobabilities\x18\x08 \x03(\x02\x12%\n\x03top\x18\t \x03(\x0b\x32\x18.headstart.v1.TopClassesB\r\n\x0bpredictions\"3\n\nTopClasses\x12\x0e\n\x06labels\x18\x01 \x03(\t\x12\x15\n\rprobabilities\x18\x02 \x03(\x02\x32\x8d\x02\n\x11PredictionService\x12\x46\n\x07Predict\x12\x1c.headstart.v1.PredictRequest\x1a\x1d.headstart.v1.PredictResponse\x12R\n\x0bPredictMany\x12 .headstart.v1.PredictManyRequest\x1a!.headstart.v1.PredictManyResponse\x12\\\n\rPredictStream\x12\".headstart.v1.PredictStreamRequest\x1a#.headstart.v1.PredictStreamResponse(\x01\x30\x01\x42Q\n\x10\x64\x65v.headstart.v1B\x0fPredictionProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dheadstart/v1/prediction.proto\x12\x0cheadstart.v1\x1a\x17google/rpc/status.proto\x1a\x1dheadstart/v1/evaluation.proto\x1a\x18headstart/v1/table.proto\x1a\x1bheadstart/v1/training.proto\"\xd3\x01\n\x15PredictDatasetRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1b.headstart.v1.DatasetSource\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12\x44\n\x0f\x65mbedding_reuse\x18\x05 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\x12\x11\n\tfirst_row\x18\x06 \x01(\x03\"\xa9\x01\n\x16PredictDatasetResponse\x12\x11\n\tfirst_row\x18\x01 \x01(\x03\x12\x0c\n\x04rows\x18\x02 \x01(\x05\x12\x11\n\trow_count\x18\x03 \x01(\x03\x12/\n\x08response\x18\x04 \x01(\x0b\x32\x1d.headstart.v1.PredictResponse\x12*\n\nrow_errors\x18\x05 \x03(\x0b\x32\x16.headstart.v1.RowError\"\x99\x01\n\x14\x45valuateModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12,\n\x07\x64\x61taset\x18\x02 \x01(\x0b\x32\x1b.headstart.v1.DatasetSource\x12\x44\n\x0f\x65mbedding_reuse\x18\x03 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"\x8b\x01\n\x15\x45valuateModelResponse\x12\x34\n\x08progress\x18\x01 \x01(\x0b\x32 .headstart.v1.EvaluationProgressH\x00\x12\x33\n\nevaluation\x18\x02 \x01(\x0b\x32\x1d.headstart.v1.ModelEvaluationH\x00\x42\x07\n\x05\x65vent\";\n\x12\x45valuationProgress\x12\x11\n\trows_done\x18\x01 \x01(\x03\x12\x12\n\nrows_total\x18\x02 \x01(\x03\"\x94\x02\n\x0fModelEvaluation\x12\r\n\x05model\x18\x01 \x01(\t\x12\x11\n\trow_count\x18\x02 \x01(\x03\x12;\n\x07metrics\x18\x03 \x03(\x0b\x32*.headstart.v1.ModelEvaluation.MetricsEntry\x12/\n\x07outputs\x18\x04 \x03(\x0b\x32\x1e.headstart.v1.OutputEvaluation\x12\x15\n\rrows_left_out\x18\x05 \x01(\x03\x12*\n\nrow_errors\x18\x06 \x03(\x0b\x32\x16.headstart.v1.RowError\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"h\n\x14PredictStreamRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.headstart.v1.PredictRequest\x12\n\n\x02id\x18\x02 \x01(\t\x12\x15\n\rskip_bad_rows\x18\x03 \x01(\x08\"\xb1\x01\n\x15PredictStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.headstart.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12*\n\nrow_errors\x18\x04 \x03(\x0b\x32\x16.headstart.v1.RowErrorB\x08\n\x06result\";\n\x08RowError\x12\x0b\n\x03row\x18\x01 \x01(\x03\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"\xb4\x01\n\x12PredictManyRequest\x12\x0e\n\x06models\x18\x01 \x03(\t\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12\x44\n\x0f\x65mbedding_reuse\x18\x05 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"I\n\x13PredictManyResponse\x12\x32\n\x0bpredictions\x18\x01 \x03(\x0b\x32\x1d.headstart.v1.ModelPrediction\"\x82\x01\n\x0fModelPrediction\x12\r\n\x05model\x18\x01 \x01(\t\x12\x31\n\x08response\x18\x02 \x01(\x0b\x32\x1d.headstart.v1.PredictResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"\xb0\x02\n\x0ePredictRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\"\n\x05table\x18\x02 \x01(\x0b\x32\x13.headstart.v1.Table\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\r\n\x05top_k\x18\x04 \x01(\x05\x12\x44\n\x0f\x65mbedding_reuse\x18\x05 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"\x7f\n\x0e\x45mbeddingReuse\x12\x1f\n\x1b\x45MBEDDING_REUSE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x45MBEDDING_REUSE_EXACT\x10\x01\x12\x17\n\x13\x45MBEDDING_REUSE_ANY\x10\x02\x12\x18\n\x14\x45MBEDDING_REUSE_NONE\x10\x03\"w\n\x0fPredictResponse\x12/\n\x07outputs\x18\x01 \x03(\x0b\x32\x1e.headstart.v1.OutputPrediction\x12\x12\n\nrows_found\x18\x02 \x01(\x03\x12\r\n\x05model\x18\x03 \x01(\t\x12\x10\n\x08warnings\x18\x04 \x03(\t\"\xe2\x02\n\x10OutputPrediction\x12\x0f\n\x07\x66\x65\x61ture\x18\x01 \x01(\t\x12,\n\x06labels\x18\x02 \x01(\x0b\x32\x1a.headstart.v1.StringValuesH\x00\x12)\n\x05\x62ools\x18\x03 \x01(\x0b\x32\x18.headstart.v1.BoolValuesH\x00\x12-\n\x07numbers\x18\x04 \x01(\x0b\x32\x1a.headstart.v1.DoubleValuesH\x00\x12)\n\x04sets\x18\x05 \x01(\x0b\x32\x19.headstart.v1.StringListsH\x00\x12,\n\x07vectors\x18\x06 \x01(\x0b\x32\x19.headstart.v1.FloatMatrixH\x00\x12\x0f\n\x07\x63lasses\x18\x07 \x03(\t\x12\x15\n\rprobabilities\x18\x08 \x03(\x02\x12%\n\x03top\x18\t \x03(\x0b\x32\x18.headstart.v1.TopClassesB\r\n\x0bpredictions\"3\n\nTopClasses\x12\x0e\n\x06labels\x18\x01 \x03(\t\x12\x15\n\rprobabilities\x18\x02 \x03(\x02\x32\xc8\x03\n\x11PredictionService\x12\x46\n\x07Predict\x12\x1c.headstart.v1.PredictRequest\x1a\x1d.headstart.v1.PredictResponse\x12R\n\x0bPredictMany\x12 .headstart.v1.PredictManyRequest\x1a!.headstart.v1.PredictManyResponse\x12\\\n\rPredictStream\x12\".headstart.v1.PredictStreamRequest\x1a#.headstart.v1.PredictStreamResponse(\x01\x30\x01\x12]\n\x0ePredictDataset\x12#.headstart.v1.PredictDatasetRequest\x1a$.headstart.v1.PredictDatasetResponse0\x01\x12Z\n\rEvaluateModel\x12\".headstart.v1.EvaluateModelRequest\x1a#.headstart.v1.EvaluateModelResponse0\x01\x42Q\n\x10\x64\x65v.headstart.v1B\x0fPredictionProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,28 +36,44 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.prediction_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\017PredictionProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
-  _globals['_PREDICTSTREAMREQUEST']._serialized_start=98
-  _globals['_PREDICTSTREAMREQUEST']._serialized_end=202
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=205
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=382
-  _globals['_ROWERROR']._serialized_start=384
-  _globals['_ROWERROR']._serialized_end=443
-  _globals['_PREDICTMANYREQUEST']._serialized_start=446
-  _globals['_PREDICTMANYREQUEST']._serialized_end=626
-  _globals['_PREDICTMANYRESPONSE']._serialized_start=628
-  _globals['_PREDICTMANYRESPONSE']._serialized_end=701
-  _globals['_MODELPREDICTION']._serialized_start=704
-  _globals['_MODELPREDICTION']._serialized_end=834
-  _globals['_PREDICTREQUEST']._serialized_start=837
-  _globals['_PREDICTREQUEST']._serialized_end=1141
-  _globals['_PREDICTREQUEST_EMBEDDINGREUSE']._serialized_start=1014
-  _globals['_PREDICTREQUEST_EMBEDDINGREUSE']._serialized_end=1141
-  _globals['_PREDICTRESPONSE']._serialized_start=1143
-  _globals['_PREDICTRESPONSE']._serialized_end=1262
-  _globals['_OUTPUTPREDICTION']._serialized_start=1265
-  _globals['_OUTPUTPREDICTION']._serialized_end=1619
-  _globals['_TOPCLASSES']._serialized_start=1621
-  _globals['_TOPCLASSES']._serialized_end=1672
-  _globals['_PREDICTIONSERVICE']._serialized_start=1675
-  _globals['_PREDICTIONSERVICE']._serialized_end=1944
+  _globals['_MODELEVALUATION_METRICSENTRY']._loaded_options = None
+  _globals['_MODELEVALUATION_METRICSENTRY']._serialized_options = b'8\001'
+  _globals['_PREDICTDATASETREQUEST']._serialized_start=159
+  _globals['_PREDICTDATASETREQUEST']._serialized_end=370
+  _globals['_PREDICTDATASETRESPONSE']._serialized_start=373
+  _globals['_PREDICTDATASETRESPONSE']._serialized_end=542
+  _globals['_EVALUATEMODELREQUEST']._serialized_start=545
+  _globals['_EVALUATEMODELREQUEST']._serialized_end=698
+  _globals['_EVALUATEMODELRESPONSE']._serialized_start=701
+  _globals['_EVALUATEMODELRESPONSE']._serialized_end=840
+  _globals['_EVALUATIONPROGRESS']._serialized_start=842
+  _globals['_EVALUATIONPROGRESS']._serialized_end=901
+  _globals['_MODELEVALUATION']._serialized_start=904
+  _globals['_MODELEVALUATION']._serialized_end=1180
+  _globals['_MODELEVALUATION_METRICSENTRY']._serialized_start=1134
+  _globals['_MODELEVALUATION_METRICSENTRY']._serialized_end=1180
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=1182
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=1286
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=1289
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1466
+  _globals['_ROWERROR']._serialized_start=1468
+  _globals['_ROWERROR']._serialized_end=1527
+  _globals['_PREDICTMANYREQUEST']._serialized_start=1530
+  _globals['_PREDICTMANYREQUEST']._serialized_end=1710
+  _globals['_PREDICTMANYRESPONSE']._serialized_start=1712
+  _globals['_PREDICTMANYRESPONSE']._serialized_end=1785
+  _globals['_MODELPREDICTION']._serialized_start=1788
+  _globals['_MODELPREDICTION']._serialized_end=1918
+  _globals['_PREDICTREQUEST']._serialized_start=1921
+  _globals['_PREDICTREQUEST']._serialized_end=2225
+  _globals['_PREDICTREQUEST_EMBEDDINGREUSE']._serialized_start=2098
+  _globals['_PREDICTREQUEST_EMBEDDINGREUSE']._serialized_end=2225
+  _globals['_PREDICTRESPONSE']._serialized_start=2227
+  _globals['_PREDICTRESPONSE']._serialized_end=2346
+  _globals['_OUTPUTPREDICTION']._serialized_start=2349
+  _globals['_OUTPUTPREDICTION']._serialized_end=2703
+  _globals['_TOPCLASSES']._serialized_start=2705
+  _globals['_TOPCLASSES']._serialized_end=2756
+  _globals['_PREDICTIONSERVICE']._serialized_start=2759
+  _globals['_PREDICTIONSERVICE']._serialized_end=3215
 # @@protoc_insertion_point(module_scope)

@@ -1,5 +1,7 @@
 from google.rpc import status_pb2 as _status_pb2
+from headstart.v1 import evaluation_pb2 as _evaluation_pb2
 from headstart.v1 import table_pb2 as _table_pb2
+from headstart.v1 import training_pb2 as _training_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -8,6 +10,85 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class PredictDatasetRequest(_message.Message):
+    __slots__ = ("model", "dataset", "probabilities", "top_k", "embedding_reuse", "first_row")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    dataset: _training_pb2.DatasetSource
+    probabilities: bool
+    top_k: int
+    embedding_reuse: PredictRequest.EmbeddingReuse
+    first_row: int
+    def __init__(self, model: _Optional[str] = ..., dataset: _Optional[_Union[_training_pb2.DatasetSource, _Mapping]] = ..., probabilities: bool = ..., top_k: _Optional[int] = ..., embedding_reuse: _Optional[_Union[PredictRequest.EmbeddingReuse, str]] = ..., first_row: _Optional[int] = ...) -> None: ...
+
+class PredictDatasetResponse(_message.Message):
+    __slots__ = ("first_row", "rows", "row_count", "response", "row_errors")
+    FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ROW_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    first_row: int
+    rows: int
+    row_count: int
+    response: PredictResponse
+    row_errors: _containers.RepeatedCompositeFieldContainer[RowError]
+    def __init__(self, first_row: _Optional[int] = ..., rows: _Optional[int] = ..., row_count: _Optional[int] = ..., response: _Optional[_Union[PredictResponse, _Mapping]] = ..., row_errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ...) -> None: ...
+
+class EvaluateModelRequest(_message.Message):
+    __slots__ = ("model", "dataset", "embedding_reuse")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    dataset: _training_pb2.DatasetSource
+    embedding_reuse: PredictRequest.EmbeddingReuse
+    def __init__(self, model: _Optional[str] = ..., dataset: _Optional[_Union[_training_pb2.DatasetSource, _Mapping]] = ..., embedding_reuse: _Optional[_Union[PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
+
+class EvaluateModelResponse(_message.Message):
+    __slots__ = ("progress", "evaluation")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    progress: EvaluationProgress
+    evaluation: ModelEvaluation
+    def __init__(self, progress: _Optional[_Union[EvaluationProgress, _Mapping]] = ..., evaluation: _Optional[_Union[ModelEvaluation, _Mapping]] = ...) -> None: ...
+
+class EvaluationProgress(_message.Message):
+    __slots__ = ("rows_done", "rows_total")
+    ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    rows_done: int
+    rows_total: int
+    def __init__(self, rows_done: _Optional[int] = ..., rows_total: _Optional[int] = ...) -> None: ...
+
+class ModelEvaluation(_message.Message):
+    __slots__ = ("model", "row_count", "metrics", "outputs", "rows_left_out", "row_errors")
+    class MetricsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    OUTPUTS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
+    ROW_ERRORS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    row_count: int
+    metrics: _containers.ScalarMap[str, float]
+    outputs: _containers.RepeatedCompositeFieldContainer[_evaluation_pb2.OutputEvaluation]
+    rows_left_out: int
+    row_errors: _containers.RepeatedCompositeFieldContainer[RowError]
+    def __init__(self, model: _Optional[str] = ..., row_count: _Optional[int] = ..., metrics: _Optional[_Mapping[str, float]] = ..., outputs: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., rows_left_out: _Optional[int] = ..., row_errors: _Optional[_Iterable[_Union[RowError, _Mapping]]] = ...) -> None: ...
 
 class PredictStreamRequest(_message.Message):
     __slots__ = ("request", "id", "skip_bad_rows")

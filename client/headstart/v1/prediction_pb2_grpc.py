@@ -54,6 +54,16 @@ class PredictionServiceStub(object):
                 request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.SerializeToString,
                 response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.FromString,
                 _registered_method=True)
+        self.PredictDataset = channel.unary_stream(
+                '/headstart.v1.PredictionService/PredictDataset',
+                request_serializer=headstart_dot_v1_dot_prediction__pb2.PredictDatasetRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictDatasetResponse.FromString,
+                _registered_method=True)
+        self.EvaluateModel = channel.unary_stream(
+                '/headstart.v1.PredictionService/EvaluateModel',
+                request_serializer=headstart_dot_v1_dot_prediction__pb2.EvaluateModelRequest.SerializeToString,
+                response_deserializer=headstart_dot_v1_dot_prediction__pb2.EvaluateModelResponse.FromString,
+                _registered_method=True)
 
 
 class PredictionServiceServicer(object):
@@ -88,6 +98,23 @@ class PredictionServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PredictDataset(self, request, context):
+        """Predicts every row of a data set, in order, some rows at a time. A call that broke goes on from the row after the last
+        that arrived (`first_row`). Rows that cannot be read are left out, and told. Needs the scope `train`, as all that
+        reads data sets does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EvaluateModel(self, request, context):
+        """Evaluates a model on any data set that has its output columns: what it answers, as Predict does, beside what is true.
+        Streams the progress; the last message is the evaluation. Needs the scope `train`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PredictionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -105,6 +132,16 @@ def add_PredictionServiceServicer_to_server(servicer, server):
                     servicer.PredictStream,
                     request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.FromString,
                     response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.SerializeToString,
+            ),
+            'PredictDataset': grpc.unary_stream_rpc_method_handler(
+                    servicer.PredictDataset,
+                    request_deserializer=headstart_dot_v1_dot_prediction__pb2.PredictDatasetRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_prediction__pb2.PredictDatasetResponse.SerializeToString,
+            ),
+            'EvaluateModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.EvaluateModel,
+                    request_deserializer=headstart_dot_v1_dot_prediction__pb2.EvaluateModelRequest.FromString,
+                    response_serializer=headstart_dot_v1_dot_prediction__pb2.EvaluateModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -193,6 +230,60 @@ class PredictionService(object):
             '/headstart.v1.PredictionService/PredictStream',
             headstart_dot_v1_dot_prediction__pb2.PredictStreamRequest.SerializeToString,
             headstart_dot_v1_dot_prediction__pb2.PredictStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headstart.v1.PredictionService/PredictDataset',
+            headstart_dot_v1_dot_prediction__pb2.PredictDatasetRequest.SerializeToString,
+            headstart_dot_v1_dot_prediction__pb2.PredictDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EvaluateModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/headstart.v1.PredictionService/EvaluateModel',
+            headstart_dot_v1_dot_prediction__pb2.EvaluateModelRequest.SerializeToString,
+            headstart_dot_v1_dot_prediction__pb2.EvaluateModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,6 +77,20 @@ PREDICT = Method(_P, "Predict", prediction_pb2.PredictRequest, prediction_pb2.Pr
 PREDICT_MANY = Method(
     _P, "PredictMany", prediction_pb2.PredictManyRequest, prediction_pb2.PredictManyResponse, repeatable=True
 )
+PREDICT_DATASET = Method(
+    _P,
+    "PredictDataset",
+    prediction_pb2.PredictDatasetRequest,
+    prediction_pb2.PredictDatasetResponse,
+    server_streams=True,
+)
+EVALUATE_MODEL = Method(
+    _P,
+    "EvaluateModel",
+    prediction_pb2.EvaluateModelRequest,
+    prediction_pb2.EvaluateModelResponse,
+    server_streams=True,
+)
 PREDICT_STREAM = Method(
     _P,
     "PredictStream",

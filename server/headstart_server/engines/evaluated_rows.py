@@ -21,11 +21,11 @@ def _found(found: RowEvaluation, data: PreparedData) -> RowEvaluation:
     source, number = data.sources.place(found.row)
     rows = data.sources.rows.rows
     columns = dict.fromkeys(feature.spec.source for feature in data.inputs)
-    inputs = {column: _text(rows.column(column).slice(found.row, 1)) for column in columns}
+    inputs = {column: cell_text(rows.column(column).slice(found.row, 1)) for column in columns}
     return replace(found, row=number, source=source, inputs=inputs)
 
 
-def _text(cell: pa.ChunkedArray) -> str:
+def cell_text(cell: pa.ChunkedArray) -> str:
     """A cell; of an image its path, or nothing where its bytes lie in the table."""
     if pa.types.is_large_binary(cell.type) or pa.types.is_binary(cell.type):
         value = path_of(cell[0].as_py() or b"")

@@ -22,9 +22,12 @@ from headstart_server.data.features.cells import BadCells
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.columns import row_count
 from headstart_server.rpc.errors import row_status, status_of
+from headstart_server.rpc.evaluation import evaluation_message
+from headstart_server.rpc.job_orders import data_source
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.request_streams import in_order, known_id, returned_id
 from headstart_server.rpc.tables import announced, arrow_table
+from headstart_server.service.dataset_prediction import DatasetOrder, DatasetPredictionService, Evaluated
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
@@ -35,8 +38,8 @@ _INLINE_ROWS, _INLINE_BYTES = 16, 16 << 10
 _INLINE_VALUES, _VALUES_AT_ONCE = 4_096, 65_536
 _ERRORS_AT_ONCE = 64
 _MOST_MODELS = 256
-_Request = pb.PredictRequest | pb.PredictManyRequest
-"""Requests whose table and options have the same names."""
+_Request = pb.PredictRequest | pb.PredictManyRequest | pb.PredictDatasetRequest
+"""Requests whose options have the same names."""
 _REUSE = {
     pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
     pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
@@ -48,8 +51,14 @@ _REUSE = {
 class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
     """Parses, calls the use case, converts."""
 
-    def __init__(self, predictions: PredictionService, names: ModelNames, rows: Executor) -> None:
-        self._predictions, self._names, self._rows = predictions, names, rows
+    def __init__(
+        self,
+        predictions: PredictionService,
+        datasets: DatasetPredictionService,
+        names: ModelNames,
+        rows: Executor,
+    ) -> None:
+        self._predictions, self._datasets, self._names, self._rows = predictions, datasets, names, rows
 
     async def Predict(self, request: pb.PredictRequest, context: Any) -> pb.PredictResponse:  # noqa: N802
         """Predicts one table."""
@@ -97,6 +106,51 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
             async for response in responses:
                 yield response
 
+    async def PredictDataset(  # noqa: N802
+        self, request: pb.PredictDatasetRequest, context: Any
+    ) -> AsyncIterator[pb.PredictDatasetResponse]:
+        """Predicts a data set, some rows at a time."""
+        caller = caller_of(context)
+        _check_options(request)
+        order = await self._dataset_order(caller, request, first_row=request.first_row)
+        async with aclosing(self._datasets.predict(caller, order)) as turns:
+            async for turn in turns:
+                response = pb.PredictDatasetResponse(
+                    first_row=turn.first_row,
+                    rows=turn.rows,
+                    row_count=turn.row_count,
+                    response=await self._response(request, order.model, turn.prediction),
+                )
+                refused = {turn.first_row + row: error for row, error in turn.prediction.refused.items()}
+                response.row_errors.extend([error async for error in _row_errors(refused)])
+                yield response
+
+    async def EvaluateModel(  # noqa: N802
+        self, request: pb.EvaluateModelRequest, context: Any
+    ) -> AsyncIterator[pb.EvaluateModelResponse]:
+        """Evaluates a model on a data set."""
+        caller = caller_of(context)
+        order = await self._dataset_order(caller, request)
+        async with aclosing(self._datasets.evaluate(caller, order)) as found:
+            async for step in found:
+                if isinstance(step, Evaluated):
+                    errors = [error async for error in _row_errors(step.errors)]
+                    yield pb.EvaluateModelResponse(evaluation=_evaluation(order.model, step, errors))
+                else:
+                    done, total = step
+                    progress = pb.EvaluationProgress(rows_done=done, rows_total=total)
+                    yield pb.EvaluateModelResponse(progress=progress)
+
+    async def _dataset_order(
+        self, caller: Principal, request: pb.PredictDatasetRequest | pb.EvaluateModelRequest, first_row: int = 0
+    ) -> DatasetOrder:
+        """What a request asks for; raises InvalidInputError naming the field, or NotFoundError for an alias."""
+        if request.embedding_reuse not in _REUSE:
+            raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
+        identifier = await self._names.identifier(caller, request.model, "model")
+        read = partial(data_source, request.dataset, "dataset")
+        return DatasetOrder(identifier, read, _REUSE[request.embedding_reuse], first_row)
+
     async def _response(self, request: _Request, model: str, found: Prediction) -> pb.PredictResponse:
         """The answer; a large one is made on a thread, so that others are answered meanwhile."""
         if _size(request, found) <= _INLINE_VALUES:
@@ -133,10 +187,28 @@ def _checked(models: Sequence[str]) -> int:
     return len(models)
 
 
-def _order(request: _Request, identifier: str) -> PredictOrder:
-    """What a request asks of a model; raises InvalidInputError naming the field."""
+def _check_options(request: _Request) -> None:
     if request.top_k < 0:
         raise invalid("top_k", f"{request.top_k} is negative; use 0 for none")
+
+
+def _evaluation(model: str, found: Evaluated, errors: Sequence[pb.RowError]) -> pb.ModelEvaluation:
+    message = pb.ModelEvaluation(
+        model=name_of(MODELS, model),
+        row_count=found.row_count,
+        metrics=found.metrics,
+        outputs=map(evaluation_message, found.outputs),
+        rows_left_out=found.rows_left_out,
+        row_errors=errors,
+    )
+    for output in message.outputs:
+        output.ClearField("part")  # of whose data nobody knows what was learned from it
+    return message
+
+
+def _order(request: pb.PredictRequest | pb.PredictManyRequest, identifier: str) -> PredictOrder:
+    """What a request asks of a model; raises InvalidInputError naming the field."""
+    _check_options(request)
     if request.embedding_reuse not in _REUSE:
         raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
     rows, size = announced(request.table)

@@ -79,7 +79,7 @@ METHODS = [
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, caplog: pytest.LogCaptureFixture) -> None:
     services: dict[str, Any] = {
-        "PredictionService": PredictionServicer(NOBODY, NOBODY, NOBODY),
+        "PredictionService": PredictionServicer(NOBODY, NOBODY, NOBODY, NOBODY),
         "DatasetService": DatasetServicer(NOBODY),
     }
     # A request without fields takes any field for one of a later release.

@@ -1,0 +1,182 @@
+"""Predictions and evaluations of whole data sets, some rows at a time, in turn with what all others ask for."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from headstart_server.core.errors import InvalidInputError, OutOfRangeError, invalid
+from headstart_server.core.executors import Executors
+from headstart_server.core.layout import Layout
+from headstart_server.core.names import new_id
+from headstart_server.core.principal import Principal, Scope
+from headstart_server.core.reasons import Reason
+from headstart_server.data.features.cells import BadCells
+from headstart_server.data.images.column import ImageColumn
+from headstart_server.data.images.decode import BadImageError, ImageLimits
+from headstart_server.data.tables import Table
+from headstart_server.service.admission import DataSource
+from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
+from headstart_server.service.tenants import Tenants
+from headstart_server.serving.answered import Answered, nothing_known
+from headstart_server.serving.inputs import Reuse
+from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.predictor import Predictor
+from headstart_server.training.output_evaluation import OutputEvaluation
+
+_ROWS = 512
+"""Of one turn."""
+_MOST_ERRORS = 100
+
+
+@dataclass(frozen=True)
+class DatasetOrder:
+    """A data set for a model."""
+
+    model: str
+    """Its id."""
+    read: Callable[[], DataSource]
+    """Raises InvalidInputError for what is no source."""
+    reuse: Reuse = Reuse.EXACT
+    first_row: int = 0
+
+
+@dataclass(frozen=True)
+class PredictedRows:
+    """The next rows of a data set, and the answer to those that could be read."""
+
+    first_row: int
+    rows: int
+    row_count: int
+    prediction: Prediction
+    """Rows that were left out are counted from `first_row`."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How a model answers a data set."""
+
+    row_count: int
+    metrics: Mapping[str, float]
+    outputs: list[OutputEvaluation]
+    rows_left_out: int
+    errors: Mapping[int, InvalidInputError] = field(default_factory=dict)
+    """Of the first rows that were left out, by their number in the data set."""
+
+
+class DatasetPredictionService:
+    """Use cases of data sets and published models. Runs on the server's event loop."""
+
+    def __init__(
+        self,
+        predictions: PredictionService,
+        pool: ModelPool,
+        tenants: Tenants,
+        layout: Layout,
+        executors: Executors,
+        limits: ImageLimits,
+    ) -> None:
+        self._predictions, self._pool, self._tenants = predictions, pool, tenants
+        self._layout, self._executors, self._limits = layout, executors, limits
+
+    async def predict(self, caller: Principal, order: DatasetOrder) -> AsyncGenerator[PredictedRows, None]:
+        """Predictions in the order of the rows. Raises NotFoundError, InvalidInputError, or OutOfRangeError."""
+        caller.require(Scope.TRAIN)
+        async with (
+            self._opened(caller, order) as (table, predictor),
+            aclosing(self._predicted(caller, order, table, predictor)) as found,
+        ):
+            async for rows in found:
+                yield rows
+
+    async def evaluate(
+        self, caller: Principal, order: DatasetOrder
+    ) -> AsyncGenerator[tuple[int, int] | Evaluated, None]:
+        """(rows done, rows of all) after each turn, then the evaluation. Raises NotFoundError or InvalidInputError."""
+        caller.require(Scope.TRAIN)
+        async with self._opened(caller, order) as (table, predictor):
+            for index, feature in enumerate(predictor.outputs):
+                table.require(feature.spec.source, f"output_features[{index}].name")
+            answered = Answered(predictor.inputs, predictor.outputs, table)
+            errors: dict[int, InvalidInputError] = {}
+            left_out = 0
+            async with aclosing(self._predicted(caller, order, table, predictor)) as found:
+                async for rows in found:
+                    refused = rows.prediction.refused
+                    left_out += len(refused)
+                    for row, error in sorted(refused.items())[: _MOST_ERRORS - len(errors)]:
+                        errors[rows.first_row + row] = error
+                    good = np.setdiff1d(np.arange(rows.rows), list(refused)) + rows.first_row
+                    await self._executors.rows.run(answered.add, good, rows.prediction.outputs)
+                    yield rows.first_row + rows.rows, rows.row_count
+            metrics = await self._executors.planning.run(answered.metrics)
+            if nothing_known(metrics):
+                message = "has no row with a target that could be read; evaluate on rows whose answers are known"
+                raise invalid("dataset", message, reason=Reason.ALL_MISSING)
+            outputs = await self._executors.planning.run(answered.evaluations)
+            yield Evaluated(table.row_count, metrics, outputs, left_out, errors)
+
+    async def _predicted(
+        self, caller: Principal, order: DatasetOrder, table: Table, predictor: Predictor
+    ) -> AsyncGenerator[PredictedRows, None]:
+        read = _Reader(table, predictor, self._limits)
+        for start in range(order.first_row, table.row_count, _ROWS):
+            rows = min(_ROWS, table.row_count - start)
+            turn = PredictOrder(order.model, read.of(start, rows), rows, 0, order.reuse, begun=True, skip_bad_rows=True)
+            prediction = await self._predictions.predict(caller, turn)
+            yield PredictedRows(start, rows, table.row_count, prediction)
+
+    @asynccontextmanager
+    async def _opened(self, caller: Principal, order: DatasetOrder) -> AsyncIterator[tuple[Table, Predictor]]:
+        """The rows and the live model; what was written of rows that came with the request goes afterwards."""
+        identifier, own = f"predict-{new_id()}", self._tenants.of(caller.tenant)
+        try:
+            predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
+            table = await self._executors.planning.run(self._table, caller, order, identifier)
+            for index, feature in enumerate(predictor.inputs):
+                table.require(feature.spec.source, f"input_features[{index}].name")
+            if not 0 <= order.first_row < table.row_count:
+                message = f"{order.first_row} is no row of a data set of {table.row_count} rows; they count from 0"
+                raise OutOfRangeError(message, field="first_row")
+            yield table, predictor
+        finally:
+            await self._executors.files.run(own.admission.discard, identifier)
+
+    def _table(self, caller: Principal, order: DatasetOrder, identifier: str) -> Table:
+        admission = self._tenants.of(caller.tenant).admission
+        return admission.table(admission.files({"dataset": order.read()}, self._layout.job(identifier)))
+
+
+class _Reader:
+    """Reads rows of a table as Predict's requests bring them: images as the bytes of their files."""
+
+    def __init__(self, table: Table, predictor: Predictor, limits: ImageLimits) -> None:
+        self._table = table
+        self._columns = list(dict.fromkeys(feature.spec.source for feature in predictor.inputs))
+        images = dict.fromkeys(each.spec.source for each in predictor.inputs if each.spec.type == "image")
+        self._images = {column: ImageColumn([table], column, limits) for column in images}
+
+    def of(self, start: int, count: int) -> Callable[[Predictor, BadCells | None], pa.Table]:
+        """What reads so many rows, on whatever thread."""
+
+        def read(_: Predictor, bad: BadCells | None) -> pa.Table:
+            rows = self._table.rows.select(self._columns).slice(start, count)
+            for column, images in self._images.items():
+                cells = [self._image(images, column, start, row, bad) for row in range(count)]
+                place = rows.schema.get_field_index(column)
+                rows = rows.set_column(place, column, pa.array(cells, pa.large_binary()))
+            return rows
+
+        return read
+
+    def _image(self, images: ImageColumn, column: str, start: int, row: int, bad: BadCells | None) -> bytes | None:
+        try:
+            return images.read(start + row)
+        except BadImageError as error:
+            refused = invalid("dataset", f"column {column!r}, row {start + row + 1}: {error}", reason=Reason.BAD_IMAGE)
+            if bad is None:
+                raise refused from None
+            bad[row] = refused
+            return None
