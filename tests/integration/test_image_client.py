@@ -175,3 +175,21 @@ def test_images_are_embedded_from_paths_as_from_bytes(client: headstart.Client, 
     assert found.dimension == 512
     assert found[0] == found[1] == found[2]
     assert found.rows_found == 3
+
+
+def test_a_table_with_its_images_is_predicted_and_evaluated_on_the_server(
+    server: RunningServer, shop: Path, job: Any, tmp_path: Path
+) -> None:
+    with server.client() as client:
+        labels = [
+            value for part in client.predict_dataset(job.model, shop / "test.csv") for value in part["label"].values
+        ]
+        found = client.evaluate(job.model, shop / "test.csv")
+        right = np.mean([a == b for a, b in zip(labels, _labels(shop, "test.csv"), strict=True)])
+        assert found.metrics["label.accuracy"] == pytest.approx(right)
+        assert found.metrics["label.accuracy"] == pytest.approx(job.best_epoch.test["label.accuracy"])
+        shutil.copytree(shop / "images", tmp_path / "images")
+        shutil.copy(shop / "test.csv", tmp_path)
+        (tmp_path / "images" / "test-04.png").write_bytes(b"no image")
+        [part] = client.predict_dataset(job.model, tmp_path / "test.csv")
+        assert list(part.row_errors) == [4] and part.row_count == 9
