@@ -20,7 +20,7 @@ from headstart_server.data.tables import Table
 from headstart_server.service.admission import DataSource
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.service.tenants import Tenants
-from headstart_server.serving.answered import Answered, nothing_known
+from headstart_server.serving.answered import Answered, most_rows, nothing_known
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor
@@ -99,6 +99,9 @@ class DatasetPredictionService:
         async with self._opened(caller, order) as (table, predictor):
             for index, feature in enumerate(predictor.outputs):
                 table.require(feature.spec.source, f"output_features[{index}].name")
+            if table.row_count > (most := most_rows(predictor.outputs)):
+                message = f"holds {table.row_count:,} rows, and at most {most:,} are evaluated with these outputs"
+                raise invalid("dataset", f"{message}; evaluate on a sample of them", reason=Reason.TOO_LARGE)
             answered = Answered(predictor.inputs, predictor.outputs, table)
             errors: dict[int, InvalidInputError] = {}
             left_out = 0

@@ -15,6 +15,7 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Table
 from headstart_server.engines.evaluated_rows import cell_text
+from headstart_server.model.decoders import logit_columns
 from headstart_server.model.losses import build_loss
 from headstart_server.model.world import World
 from headstart_server.serving.decode import Decoded
@@ -24,6 +25,16 @@ from headstart_server.training.outputs import LossSums, condensed, measured
 
 _LEAST = 1e-12
 """Of a probability, whose logarithm is taken."""
+
+
+MOST_VALUES = 100_000_000
+"""Numbers that are kept of all rows together."""
+
+
+def most_rows(outputs: Sequence[FittedFeature]) -> int:
+    """How many rows can be evaluated: of each the logits are kept twice, or of a category what is ranked first."""
+    widths = (8 if feature.spec.type == "category" else 3 * logit_columns(feature) for feature in outputs)
+    return MOST_VALUES // max(1, sum(widths))
 
 
 @dataclass
