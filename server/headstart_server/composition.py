@@ -253,7 +253,7 @@ class App:
         names, most_rows, quotas = ModelNames.of(self.jobs, executors), settings.max_predict_rows, self.quotas
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors, names)
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)
-        datasets = DatasetPredictionService(predictions, pool, tenants, self.layout, executors, limits)
+        datasets = DatasetPredictionService(predictions, pool, tenants, self.layout, executors, limits, most_rows)
         embeddings = EmbeddingService(tenants, self.batcher, most_rows, executors, quotas)
         models = ModelService(tenants, pool, executors, names)
         return {

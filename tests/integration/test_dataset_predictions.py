@@ -79,6 +79,7 @@ def test_rows_that_cannot_be_read_are_left_out_and_told_by_their_number(served: 
     parts = list(client.predict_dataset(job.model, tmp_path / "bad.csv"))
     errors = {row: error for part in parts for row, error in part.row_errors.items()}
     assert set(errors) == {3, 550} and "'cheap'" in str(errors[3])
+    assert str(errors[550]).startswith("dataset: column 'price', row 551:")
     assert sum(part.row_count for part in parts) == 598
     found = client.evaluate(job.model, tmp_path / "bad.csv")
     assert (found.row_count, found.rows_left_out) == (600, 2)
@@ -145,3 +146,16 @@ def test_a_model_that_is_not_there_is_not_found(served: Any) -> None:
         client.evaluate("models/none", path)
     with pytest.raises(headstart.NotFound):
         list(client.predict_dataset("models/none", path))
+
+
+def test_where_requests_may_have_few_rows_a_data_set_takes_more_turns(served: Any, tmp_path: Path) -> None:
+    server, _, job, _ = served
+    path = tmp_path / "rows.csv"
+    reviews.write_csv(path, reviews.make_rows(70, seed=4))
+    flags = ("--max-predict-rows", "32", "--model-root", str(server.state.parent / "models"))
+    server.stop()
+    try:
+        with RunningServer(server.state, *flags) as small, small.client() as client:
+            assert [part.row_count for part in client.predict_dataset(job.model, path)] == [32, 32, 6]
+    finally:
+        server.start()

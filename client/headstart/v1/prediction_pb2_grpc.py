@@ -101,7 +101,7 @@ class PredictionServiceServicer(object):
     def PredictDataset(self, request, context):
         """Predicts every row of a data set, in order, some rows at a time. A call that broke goes on from the row after the last
         that arrived (`first_row`). Rows that cannot be read are left out, and told. Needs the scope `train`, as all that
-        reads data sets does.
+        reads data sets does, and `predict`. At most four such calls of a tenant go on at the same time (RESOURCE_EXHAUSTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,7 +109,8 @@ class PredictionServiceServicer(object):
 
     def EvaluateModel(self, request, context):
         """Evaluates a model on any data set that has its output columns: what it answers, as Predict does, beside what is true.
-        Streams the progress; the last message is the evaluation. Needs the scope `train`.
+        Streams the progress; the last message is the evaluation. Needs the scopes `train` and
+        `predict`; calls are counted with those of PredictDataset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,6 +37,8 @@ class Table:
     """The column of a fixed split that comes with the data."""
     member: str = ""
     """Which table of an archive or folder it is."""
+    first_row: int = 0
+    """Where its rows begin in the table that errors count in."""
 
     @property
     def row_count(self) -> int:

@@ -295,6 +295,8 @@ def head_seconds(model: ECD, feed: Feed) -> float:
         for _ in range(_TIMES):
             started = time.perf_counter()
             model.probabilities(model.head(encoded))
+            if feed.device.type == "cuda":
+                torch.cuda.synchronize(feed.device)
             seconds.append(time.perf_counter() - started)
     return sorted(seconds)[_TIMES // 2]
 

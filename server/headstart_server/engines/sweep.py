@@ -3,9 +3,17 @@
 import math
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from headstart_server.core.errors import CancelledError, HeadstartError, PausedError, TrainingFailedError
+from headstart_server.core.errors import (
+    CancelledError,
+    HeadstartError,
+    InvalidInputError,
+    PausedError,
+    TrainingFailedError,
+)
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
@@ -25,6 +33,8 @@ from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, s
 _SHARES = (1 / 9, 1 / 3, 1.0)
 """Of the training rows, round by round of successive halving; a third of the trials comes to the next."""
 _LEAST_ROWS = 200
+_HELD = 4
+"""Kinds of rows whose arrays and embeddings are in memory together."""
 _COUNTED = ("accuracy", "hits_at_k")
 """Metrics that are shares of rows, whose standard error follows from how many those are."""
 
@@ -67,34 +77,40 @@ class Sweep:
         base.report(self._listener)
         search = search_of(spec)
         trials: Iterable[Trial] = trials_of(spec, search)
+        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
             trials = list(trials)
-            self._listener.report(StateChange(State.ENCODING))
-            for trial in trials:
-                self._embeddings(trial.spec)
+            self._fill(trials)
         self._listener.report(StateChange(State.TRAINING))
-        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         shares = self._shares(base.plan.rows(Part.TRAIN))
-        tried: list[Trial] = []
+        tried: dict[int, Trial] = {}
         for trial in trials:
             if tried and time.monotonic() > self._until:
                 break
             report = self._try(trial, shares[0])
-            tried.append(trial)
+            tried[trial.number] = trial
             search.tell(report.score if report.value is not None else None)
+        alive = list(tried.values())
         for share in shares[1:]:
-            tried = self._go_on(tried, share)
+            alive = self._go_on(alive, share)
         first = self._board.ranked()[0]
         if first.value is None:
             message = f"none of {len(tried)} trials could be trained; trial {first.number}: {first.failure}"
             raise TrainingFailedError(message, field="sweep")
-        return next(trial.spec for trial in tried if trial.number == first.number)
+        return tried[first.number].spec
+
+    def _fill(self, trials: Iterable[Trial]) -> None:
+        """Encodes what the store lacks for any of the trials; of one that cannot be prepared its own turn says why."""
+        self._listener.report(StateChange(State.ENCODING))
+        for trial in trials:
+            with suppress(InvalidInputError, TrainingFailedError):
+                self._embeddings(trial.spec)
 
     def _go_on(self, trials: list[Trial], share: float) -> list[Trial]:
-        """The best third of the trials, tried on more rows; all of them where time is over."""
+        """The best third of the trials that could be trained, tried on more rows; all of them where time is over."""
         by_number = {trial.number: trial for trial in trials}
-        ranked = [by_number[each.number] for each in self._board.ranked() if each.number in by_number]
-        kept = ranked[: -(-len(ranked) // 3)]
+        known = [each for each in self._board.ranked() if each.number in by_number and each.value is not None]
+        kept = [by_number[each.number] for each in known[: -(-len(known) // 3)]]
         for trial in kept:
             if time.monotonic() > self._until:
                 return trials
@@ -158,15 +174,23 @@ class Sweep:
         return math.sqrt(max(0.0, value * (1 - value)) / rows)
 
     def _prepared(self, spec: TrainSpec) -> Prepared:
-        """Its rows, made once of specs that make the same of them."""
+        """Its rows, made once of specs that make the same of them, one after the other."""
         key = rows_key(spec)
         if key not in self._rows:
+            _make_room(self._rows)
             self._rows[key] = prepare_job(replace(self._job, spec=spec), self._runtime, self._within)
         return self._rows[key]
 
     def _embeddings(self, spec: TrainSpec) -> dict[str, StoredInput]:
-        """What is stored of its inputs, filled and gathered once."""
+        """What is stored of its inputs, filled and gathered once for specs alike."""
         key = rows_key(spec)
         if key not in self._stored:
+            _make_room(self._stored)
             self._stored[key] = stored_inputs(self._prepared(spec), self._runtime, self._within)
         return self._stored[key]
+
+
+def _make_room(kept: dict[str, Any]) -> None:
+    """Drops what was made first, where much is held: the store has the embeddings, and rows are soon read again."""
+    while len(kept) >= _HELD:
+        del kept[next(iter(kept))]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart_server.training.metric_names import smaller_is_better
 
 
@@ -113,10 +115,9 @@ class Board:
 def _front(ranked: list[TrialReport]) -> Iterable[int]:
     """Numbers of the trials that no other one is better than throughout, among those that learned from most rows."""
     whole = [each for each in ranked if each.value is not None and each.train_rows == ranked[0].train_rows]
-    for each in whole:
-        mine = _costs(each)
-        others = [_costs(other) for other in whole if other is not each]
-        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) and other != mine for other in others):
+    costs = np.array([_costs(each) for each in whole]).reshape(-1, 3)
+    for each, mine in zip(whole, costs, strict=True):
+        if not ((costs <= mine).all(1) & (costs < mine).any(1)).any():
             yield each.number
 
 

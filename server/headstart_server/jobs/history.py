@@ -30,14 +30,14 @@ class JobHistory:
     """Each evaluation once, in order; of more than 1,000, or 1 MiB, some at even distances, the best and the last."""
     evaluation: Sequence[OutputEvaluation] = field(default_factory=list)
     trials: Sequence[Placed] = ()
-    """Of a sweep, the best first."""
+    """Of a sweep, the best first; of more than 1 MiB the best."""
 
 
 def history_of(connection: Connection, identifier: str) -> JobHistory:
     """Of one job; raises DataLossError for a damaged log."""
     query = select(EVENTS.c.kind, EVENTS.c.data).where(EVENTS.c.job == identifier, EVENTS.c.kind.in_(_KINDS))
     warnings: list[JobWarning] = []
-    curve, board = _Curve(), Board()
+    curve, board, largest_trial = _Curve(), Board(), 1
     evaluation: Sequence[OutputEvaluation] = []
     with damage_named(identifier):
         for kind, data in connection.execute(query.order_by(EVENTS.c.sequence)):
@@ -50,7 +50,9 @@ def history_of(connection: Connection, identifier: str) -> JobHistory:
                     evaluation = outputs
                 case TrialReport() as trial:
                     board.add(trial)
-    return JobHistory(warnings[:MOST_WARNINGS], curve.thinned(), evaluation, board.placed())
+                    largest_trial = max(largest_trial, len(data))
+    trials = board.placed()[: max(_FEWEST, MOST_BYTES // largest_trial)]
+    return JobHistory(warnings[:MOST_WARNINGS], curve.thinned(), evaluation, trials)
 
 
 class _Curve:

@@ -82,6 +82,11 @@ def replanned(plan: JobPlan, spec: TrainSpec, device_type: str) -> JobPlan:
     Raises InvalidInputError for settings of the trainer that cannot be.
     """
     merged, resolution = apply_defaults(spec), Resolution.of(spec)
+    # as `plan_job` does: what the last training would refuse must not win before
+    if plan.initial is not None:
+        plan.initial.taken_over(merged, plan.inputs)
+    if merged.boosted:
+        require_few_columns(plan.data.outputs)
     rows, device_type = len(plan.data.epoch_rows()), plan.backend.device_type(device_type)
     trainer = _plan_trainer(merged, resolution, rows, device_type, plan.inputs, plan.backend)
     return replace(plan, spec=merged, resolution=resolution, trainer=trainer)

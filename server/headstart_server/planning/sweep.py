@@ -5,6 +5,7 @@ from itertools import islice
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.encoders.sources import ModelSources
+from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import check_spec
 from headstart_server.planning.schedule import metric_called
 from headstart_server.spec.model import TrainSpec
@@ -26,17 +27,17 @@ def sweep_metric(spec: TrainSpec) -> str:
 
 def rows_key(spec: TrainSpec) -> str:
     """The same for specs that make the same of the rows: whose trials share prepared rows and embeddings."""
-    return spec.model_dump_json(include=set(ROW_SECTIONS))
+    return f"{spec.trainer.random_seed} {spec.model_dump_json(include=set(ROW_SECTIONS))}"
 
 
-def check_sweep(spec: TrainSpec, sources: ModelSources, device_type: str) -> None:
+def check_sweep(spec: TrainSpec, sources: ModelSources, device_type: str, initial: InitialModel | None = None) -> None:
     """Raises InvalidInputError for a metric that there is not, and for inputs of trials that cannot be read."""
     if not spec.sweep.parameters:
         return
     sweep_metric(spec)
     for trial in _distinct(spec):
         try:
-            check_spec(trial.spec, sources, device_type)
+            check_spec(trial.spec, sources, device_type, initial)
         except InvalidInputError as error:
             shown = ", ".join(f"{path}: {value!r}"[:100] for path, value in trial.parameters.items())
             named = [

@@ -39,8 +39,8 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "Predict": Access((PREDICT,)),
         "PredictMany": Access((PREDICT,)),
         "PredictStream": Access((PREDICT,)),
-        "PredictDataset": Access((TRAIN,)),
-        "EvaluateModel": Access((TRAIN,)),
+        "PredictDataset": Access((PREDICT, TRAIN)),
+        "EvaluateModel": Access((PREDICT, TRAIN)),
     },
     "ExportService": {
         "Export": Access((TRAIN, READ), changes=True),

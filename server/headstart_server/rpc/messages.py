@@ -86,7 +86,10 @@ def check_length(field: str, text: str, most: int) -> None:
 
 def _values(message: Message) -> Any:
     if isinstance(message, Value):
-        plain: Any = MessageToDict(message)
+        try:
+            plain: Any = MessageToDict(message)
+        except ValueError:
+            raise invalid("spec", "holds a value that is not a finite number; JSON has none") from None
         return plain
     found: dict[str, Any] = {}
     # not protobuf's MessageToDict, which writes 64-bit numbers as texts

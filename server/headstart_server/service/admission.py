@@ -119,7 +119,7 @@ class Admission:
         Raises InvalidInputError for a spec or data that cannot be trained.
         """
         with paths_as_written(order.reading):
-            check_sweep(order.spec, self._sources, self._device_type)
+            check_sweep(order.spec, self._sources, self._device_type, initial)
             if sum(item.size_bytes() for item in records) <= _CHECKED_BYTES:
                 tables = self._tables(records)
                 images = any(item.type == "image" for item in order.spec.input_features)
@@ -132,7 +132,7 @@ class Admission:
         """What the job would do. Raises InvalidInputError as `check`, and for more data than is read for a plan."""
         self._require_little(records)
         with paths_as_written(order.reading):
-            check_sweep(order.spec, self._sources, self._device_type)
+            check_sweep(order.spec, self._sources, self._device_type, initial)
             return self._planned(order.spec, self._tables(records), initial)
 
     def table(self, records: list[SourceRecord]) -> Table:

@@ -1,13 +1,14 @@
 """Predictions and evaluations of whole data sets, some rows at a time, in turn with what all others ask for."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from headstart_server.core.errors import InvalidInputError, OutOfRangeError, invalid
+from headstart_server.core.errors import InvalidInputError, OutOfRangeError, OverloadedError, invalid
 from headstart_server.core.executors import Executors
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
@@ -26,8 +27,10 @@ from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor
 from headstart_server.training.output_evaluation import OutputEvaluation
 
-_ROWS = 512
-"""Of one turn."""
+_ROWS, _BYTES, _VALUES = 512, 32 << 20, 262_144
+"""Of one turn at most: rows, bytes of their cells and images, and probabilities that are answered."""
+_MOST_CALLS, _MOST_OF_A_TENANT = 16, 4
+"""That go on at the same time, each with a table open."""
 _MOST_ERRORS = 100
 
 
@@ -77,25 +80,30 @@ class DatasetPredictionService:
         layout: Layout,
         executors: Executors,
         limits: ImageLimits,
+        max_rows: int,
     ) -> None:
         self._predictions, self._pool, self._tenants = predictions, pool, tenants
         self._layout, self._executors, self._limits = layout, executors, limits
+        self._max_rows = min(_ROWS, max_rows)
+        self._open: Counter[str] = Counter()
+        """Calls by tenant."""
 
     async def predict(self, caller: Principal, order: DatasetOrder) -> AsyncGenerator[PredictedRows, None]:
         """Predictions in the order of the rows. Raises NotFoundError, InvalidInputError, or OutOfRangeError."""
-        caller.require(Scope.TRAIN)
-        async with (
-            self._opened(caller, order) as (table, predictor),
-            aclosing(self._predicted(caller, order, table, predictor)) as found,
-        ):
-            async for rows in found:
-                yield rows
+        _require(caller)
+        async with self._opened(caller, order) as (table, predictor):
+            if not 0 <= order.first_row < table.row_count:
+                message = f"{order.first_row} is no row of a data set of {table.row_count} rows; they count from 0"
+                raise OutOfRangeError(message, field="first_row")
+            async with aclosing(self._predicted(caller, order, table, predictor)) as found:
+                async for rows in found:
+                    yield rows
 
     async def evaluate(
         self, caller: Principal, order: DatasetOrder
     ) -> AsyncGenerator[tuple[int, int] | Evaluated, None]:
         """(rows done, rows of all) after each turn, then the evaluation. Raises NotFoundError or InvalidInputError."""
-        caller.require(Scope.TRAIN)
+        _require(caller)
         async with self._opened(caller, order) as (table, predictor):
             for index, feature in enumerate(predictor.outputs):
                 table.require(feature.spec.source, f"output_features[{index}].name")
@@ -124,62 +132,114 @@ class DatasetPredictionService:
     async def _predicted(
         self, caller: Principal, order: DatasetOrder, table: Table, predictor: Predictor
     ) -> AsyncGenerator[PredictedRows, None]:
-        read = _Reader(table, predictor, self._limits)
-        for start in range(order.first_row, table.row_count, _ROWS):
-            rows = min(_ROWS, table.row_count - start)
-            turn = PredictOrder(order.model, read.of(start, rows), rows, 0, order.reuse, begun=True, skip_bad_rows=True)
-            prediction = await self._predictions.predict(caller, turn)
-            yield PredictedRows(start, rows, table.row_count, prediction)
+        values = sum(len(feature.classes) for feature in predictor.outputs)
+        reader = _Reader(table, predictor, self._limits, max(1, min(self._max_rows, _VALUES // max(1, values))))
+        start = order.first_row
+        while start < table.row_count:
+            turn = await self._executors.rows.run(reader.turn, start)
+            asked = PredictOrder(
+                order.model,
+                turn.read,
+                turn.rows.num_rows,
+                turn.rows.nbytes,
+                order.reuse,
+                begun=True,
+                skip_bad_rows=True,
+                field="dataset",
+                first_row=start,
+            )
+            prediction = await self._predictions.predict(caller, asked)
+            yield PredictedRows(start, turn.rows.num_rows, table.row_count, prediction)
+            start += turn.rows.num_rows
 
     @asynccontextmanager
     async def _opened(self, caller: Principal, order: DatasetOrder) -> AsyncIterator[tuple[Table, Predictor]]:
         """The rows and the live model; what was written of rows that came with the request goes afterwards."""
         identifier, own = f"predict-{new_id()}", self._tenants.of(caller.tenant)
+        with self._counted(caller.tenant):
+            try:
+                predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
+                table = await self._executors.planning.run(self._table, caller, order, identifier)
+                for index, feature in enumerate(predictor.inputs):
+                    if not feature.optional:
+                        table.require(feature.spec.source, f"input_features[{index}].name")
+                yield table, predictor
+            finally:
+                await self._executors.files.run(own.admission.discard, identifier)
+
+    @contextmanager
+    def _counted(self, tenant: str) -> Iterator[None]:
+        """Raises OverloadedError where as many calls go on already."""
+        if self._open.total() >= _MOST_CALLS or self._open[tenant] >= _MOST_OF_A_TENANT:
+            message = f"{_MOST_OF_A_TENANT} data sets are predicted for you at the same time, {_MOST_CALLS} for all"
+            raise OverloadedError(f"at most {message}; wait until one is done", retry_after=5.0)
+        self._open[tenant] += 1
         try:
-            predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
-            table = await self._executors.planning.run(self._table, caller, order, identifier)
-            for index, feature in enumerate(predictor.inputs):
-                table.require(feature.spec.source, f"input_features[{index}].name")
-            if not 0 <= order.first_row < table.row_count:
-                message = f"{order.first_row} is no row of a data set of {table.row_count} rows; they count from 0"
-                raise OutOfRangeError(message, field="first_row")
-            yield table, predictor
+            yield
         finally:
-            await self._executors.files.run(own.admission.discard, identifier)
+            self._open[tenant] -= 1
+            if not self._open[tenant]:
+                del self._open[tenant]
 
     def _table(self, caller: Principal, order: DatasetOrder, identifier: str) -> Table:
         admission = self._tenants.of(caller.tenant).admission
         return admission.table(admission.files({"dataset": order.read()}, self._layout.job(identifier)))
 
 
-class _Reader:
-    """Reads rows of a table as Predict's requests bring them: images as the bytes of their files."""
+def _require(caller: Principal) -> None:
+    """Reading data sets takes one scope, and having rows answered the other."""
+    caller.require(Scope.TRAIN)
+    caller.require(Scope.PREDICT)
 
-    def __init__(self, table: Table, predictor: Predictor, limits: ImageLimits) -> None:
-        self._table = table
-        self._columns = list(dict.fromkeys(feature.spec.source for feature in predictor.inputs))
-        images = dict.fromkeys(each.spec.source for each in predictor.inputs if each.spec.type == "image")
+
+@dataclass(frozen=True)
+class _Turn:
+    """Some rows as Predict's requests bring them, and what is wrong with images of them."""
+
+    rows: pa.Table
+    bad: BadCells
+
+    def read(self, _: Predictor, bad: BadCells | None) -> pa.Table:
+        """See PredictOrder."""
+        assert bad is not None  # rows that cannot be read are left out
+        bad.update(self.bad)
+        return self.rows
+
+
+class _Reader:
+    """Reads rows of a table: images as the bytes of their files."""
+
+    def __init__(self, table: Table, predictor: Predictor, limits: ImageLimits, most: int) -> None:
+        self._table, self._most = table, most
+        known = [feature for feature in predictor.inputs if feature.spec.source in table.columns]
+        self._columns = list(dict.fromkeys(feature.spec.source for feature in known))
+        images = dict.fromkeys(feature.spec.source for feature in known if feature.spec.type == "image")
         self._images = {column: ImageColumn([table], column, limits) for column in images}
 
-    def of(self, start: int, count: int) -> Callable[[Predictor, BadCells | None], pa.Table]:
-        """What reads so many rows, on whatever thread."""
-
-        def read(_: Predictor, bad: BadCells | None) -> pa.Table:
-            rows = self._table.rows.select(self._columns).slice(start, count)
+    def turn(self, start: int) -> _Turn:
+        """The rows from a number on, at least one: as many as one turn may have."""
+        rows = self._table.rows.select(self._columns).slice(start, self._most)
+        while rows.num_rows > 1 and rows.nbytes > _BYTES:
+            rows = rows.slice(0, rows.num_rows // 2)
+        cells: dict[str, list[bytes | None]] = {column: [] for column in self._images}
+        bad: BadCells = {}
+        size = count = 0
+        while count < rows.num_rows and (size < _BYTES or not self._images):
             for column, images in self._images.items():
-                cells = [self._image(images, column, start, row, bad) for row in range(count)]
-                place = rows.schema.get_field_index(column)
-                rows = rows.set_column(place, column, pa.array(cells, pa.large_binary()))
-            return rows
+                image = self._image(images, column, start, count, bad)
+                cells[column].append(image)
+                size += len(image or b"")
+            count += 1
+        rows = rows.slice(0, count)
+        for column, read in cells.items():
+            place = rows.schema.get_field_index(column)
+            rows = rows.set_column(place, column, pa.array(read, pa.large_binary()))
+        return _Turn(rows, bad)
 
-        return read
-
-    def _image(self, images: ImageColumn, column: str, start: int, row: int, bad: BadCells | None) -> bytes | None:
+    def _image(self, images: ImageColumn, column: str, start: int, row: int, bad: BadCells) -> bytes | None:
         try:
             return images.read(start + row)
         except BadImageError as error:
-            refused = invalid("dataset", f"column {column!r}, row {start + row + 1}: {error}", reason=Reason.BAD_IMAGE)
-            if bad is None:
-                raise refused from None
-            bad[row] = refused
+            message = f"column {column!r}, row {start + row + 1}: {error}"
+            bad[row] = invalid("dataset", message, reason=Reason.BAD_IMAGE)
             return None

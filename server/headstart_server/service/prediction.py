@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +51,10 @@ class PredictOrder:
     """Whether it goes on with a stream of which rows were taken before: it waits for its turn, however long."""
     skip_bad_rows: bool = False
     """Whether rows that cannot be read are left out, where they would fail the order."""
+    field: str = "table"
+    """Of the request, which names the rows in errors."""
+    first_row: int = 0
+    """The number of the first of them, as errors count."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class PredictionService:
             raise invalid(
                 "table", f"holds {rows.num_rows} rows, at most {self._max_rows} fit one request; send more on a stream"
             )
-        table = table_of_arrow(rows, "table", vectors=True)
+        table = replace(table_of_arrow(rows, order.field, vectors=True), first_row=order.first_row)
         if order.skip_bad_rows:
             bad = predictor.refused(table) | bad
             if len(bad) == table.row_count:

@@ -101,7 +101,8 @@ class Answered:
 
     def _named(self, found: RowEvaluation) -> RowEvaluation:
         columns = dict.fromkeys(feature.spec.source for feature in self._inputs)
-        inputs = {column: cell_text(self._table.rows.column(column).slice(found.row, 1)) for column in columns}
+        cells = self._table.rows.select([column for column in columns if column in self._table.columns])
+        inputs = {column: cell_text(cells.column(column).slice(found.row, 1)) for column in cells.schema.names}
         return replace(found, row=found.row + 1, source="dataset", inputs=inputs)
 
 

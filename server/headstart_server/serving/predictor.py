@@ -57,7 +57,7 @@ class Predictor:
         arrays, columns = {}, {}
         warnings: list[str] = []
         for feature in self.inputs:
-            where = _where(feature, table.field)
+            where = _where(feature, table.field, table.first_row)
             if feature.name in self._pretrained:
                 columns[feature.name] = self._pretrained[feature.name].read(table, feature, where, self._image_limits)
                 continue
@@ -75,7 +75,7 @@ class Predictor:
         table = self._whole(table)
         bad: BadCells = {}
         for feature in self.inputs:
-            where = _where(feature, table.field)
+            where = _where(feature, table.field, table.first_row)
             if feature.name in self._pretrained:
                 found = self._pretrained[feature.name].refused(table, feature, where, self._image_limits)
             else:
@@ -185,8 +185,8 @@ def predict_together(asked: Sequence[tuple[Predictor, Rows]], reuse: Reuse) -> l
     return answers
 
 
-def _where(feature: FittedFeature, field: str) -> Where:
-    return Where(field, feature.spec.source, lambda row: f"row {row + 1}")
+def _where(feature: FittedFeature, field: str, first_row: int = 0) -> Where:
+    return Where(field, feature.spec.source, lambda row: f"row {first_row + row + 1}")
 
 
 def _reader(feature: FittedFeature, table: Table, where: Where) -> Read:

@@ -1,20 +1,21 @@
 """What a sweep must say, and what it says in vain."""
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from itertools import islice
 
 from headstart_server.core.errors import InvalidInputError, Violation
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS, SweepParameterSpec, SweepSpec
-from headstart_server.spec.sweep_trials import ROW_SECTIONS, RandomSearch, base_of, search_of, trial_spec, trials_of
+from headstart_server.spec.sweep_trials import ROW_SECTIONS, RandomSearch, base_of, trial_spec, trials_of
 
 _OPTUNA = (
     "'tpe' needs Optuna on the server, which is not installed there: pip install 'headstart[sweep]', or use 'random'"
 )
 _LOOKED_AT = 200
 """Draws by which it is found out whether a setting ever has an effect."""
-_MOST_VALUES = 1_000
+_MOST_VALUES, _MOST_COMBINATIONS = 1_000, 10_000
 _MOST_READ, _MOST_DRAWN = 10_000, 4_000
 """Features that are read for all values, and for all draws, where settings are tried on which they depend."""
 
@@ -48,6 +49,12 @@ def _many(spec: TrainSpec) -> Iterator[Violation]:
         yield Violation(
             "sweep.parameters", f"have {sum(counts.values()):,} choices; use at most {_MOST_VALUES:,} in all"
         )
+    combinations = math.prod(counts.values())
+    if spec.sweep.search == "grid" and combinations > _MOST_COMBINATIONS:
+        message = (
+            f"have {combinations:,} combinations; a grid takes at most {_MOST_COMBINATIONS:,}, so use search: random"
+        )
+        yield Violation("sweep.parameters", message)
     of_rows = sum(count for path, count in counts.items() if path.startswith(ROW_SECTIONS))
     if of_rows * len(spec.features) > _MOST_READ:
         most = _MOST_READ // len(spec.features)
@@ -78,7 +85,9 @@ def _parameter(path: str, parameter: SweepParameterSpec, *, grid: bool) -> Itera
         yield Violation(field, "has no choices, of which a grid is made; give choices: [...], or use search: random")
     if parameter.min > parameter.max:
         yield Violation(f"{field}.min", f"{parameter.min:g} is above max, {parameter.max:g}")
-    if parameter.scale == "log" and parameter.min <= 0:
+    if parameter.scale == "log" and parameter.integer and round(parameter.min) < 1:
+        yield Violation(f"{field}.min", f"{parameter.min:g} is no whole number with a logarithm; give one from 1 on")
+    elif parameter.scale == "log" and parameter.min <= 0:
         yield Violation(f"{field}.min", f"{parameter.min:g} has no logarithm; give one above 0, or scale: linear")
 
 
@@ -89,9 +98,10 @@ def _trials(spec: TrainSpec) -> Iterator[Violation]:
         for path, parameter in spec.sweep.parameters.items():
             for value in parameter.choices or [_number(parameter.min, parameter), _number(parameter.max, parameter)]:
                 used |= set(trial_spec(base, {path: value})[0])
-        search = search_of(spec) if spec.sweep.search == "grid" else RandomSearch(spec.sweep.parameters, 0)
-        most = spec.model_copy(update={"sweep": spec.sweep.model_copy(update={"trials": MOST_TRIALS})})
-        for trial in islice(trials_of(most, search), _looked_at(spec)):
+        # at random also where a grid is asked for, which begins with many that are alike
+        sweep = spec.sweep.model_copy(update={"trials": MOST_TRIALS, "search": "random"})
+        drawn = trials_of(spec.model_copy(update={"sweep": sweep}), RandomSearch(spec.sweep.parameters, 0))
+        for trial in islice(drawn, _looked_at(spec)):
             used |= set(trial.parameters)
     except InvalidInputError as error:
         yield from error.violations

@@ -23,7 +23,7 @@ from headstart_server.spec.validate import validate
 
 DEFAULT_TRIALS = 20
 _DRAWS = 50
-"""How often a random trial is drawn again when there has been the same before."""
+"""How often in a row settings are drawn again of which there has been a trial."""
 _PART = re.compile(r"([^.\[\]]+)((?:\[\d+\])*)")
 ROW_SECTIONS = ("input_features", "output_features", "preprocessing", "defaults")
 """Of a spec, what decides what is made of the rows."""
@@ -59,22 +59,20 @@ def base_of(spec: TrainSpec) -> TrainSpec:
 
 def trials_of(spec: TrainSpec, search: Search) -> Iterator[Trial]:
     """The trials of a sweep, each of its own settings, as they are drawn. Raises InvalidInputError for a bad value."""
-    base, seen, number = base_of(spec), set[str](), 0
+    base, seen, number, repeated = base_of(spec), set[str](), 0, 0
     telling = {path: value for path, each in spec.sweep.parameters.items() for value in each.choices if given(value)}
-    most = spec.sweep.trials or (MOST_TRIALS if spec.sweep.search == "grid" else DEFAULT_TRIALS)
-    while number < most:
-        for _ in range(_DRAWS):
-            drawn = search.ask()
-            if drawn is None:
-                return
-            parameters, trial = trial_spec(base, drawn, telling)
-            if (key := repr(sorted(parameters.items()))) not in seen:
-                break
+    grid = spec.sweep.search == "grid"
+    most = spec.sweep.trials or (MOST_TRIALS if grid else DEFAULT_TRIALS)
+    # a grid ends by itself; whoever draws from a few settings draws the same ones again
+    while number < most and (grid or repeated < _DRAWS) and (drawn := search.ask()) is not None:
+        parameters, trial = trial_spec(base, drawn, telling)
+        key = repr(sorted(parameters.items()))
+        if key in seen:
+            repeated += 1
             search.tell(None)
-        else:
-            return
+            continue
         seen.add(key)
-        number += 1
+        number, repeated = number + 1, 0
         yield Trial(number, parameters, trial)
 
 
@@ -165,7 +163,7 @@ def _put(values: dict[str, Any], path: str, value: Any) -> None:
     if value is None or value == "auto":
         target.pop(steps[-1], None)
     else:
-        target[steps[-1]] = value
+        target[steps[-1]] = deepcopy(value)  # a setting inside it may be another parameter
 
 
 def _steps(path: str) -> list[str | int]:
@@ -260,7 +258,9 @@ class ParzenSearch:
 
 def search_of(spec: TrainSpec) -> Search:
     """The search that a sweep asks for."""
-    parameters, seed = spec.sweep.parameters, spec.trainer.random_seed if spec.trainer.random_seed is not None else 42
+    # in one order, in which a message's map does not keep them: what is drawn follows from the spec and its seed
+    parameters = dict(sorted(spec.sweep.parameters.items()))
+    seed = spec.trainer.random_seed if spec.trainer.random_seed is not None else 42
     match spec.sweep.search:
         case "grid":
             return GridSearch(parameters)

@@ -61,25 +61,32 @@ class Booster:
         if self._gradients is not None:
             data.set_init_score(np.broadcast_to(self.bias, (len(rows), self.columns)).ravel(order="F"))
         self._booster = lightgbm.Booster(parameters, data)
+        self._iterations = [0]
+        """LightGBM's after each round: one that finds nothing to split is none."""
 
     def grow(self) -> bool:
-        """Makes a round; returns whether there was anything left to split."""
-        finished: bool = (
-            self._booster.update() if self._gradients is None else self._booster.update(fobj=self._gradients)
-        )
+        """Makes a round; returns whether there was anything to split."""
+        if self._gradients is None:
+            finished: bool = self._booster.update()
+        else:
+            finished = self._booster.update(fobj=self._gradients)
+        self._iterations.append(self._booster.current_iteration())
         return not finished
 
     def scores(self, rows: Matrix, since: int, until: int) -> Floats:
         """What the trees of some rounds, from 0, add to the scores of rows: [n, columns], without `bias`."""
-        until, found = min(until, self._booster.current_iteration()), np.zeros((len(rows), self.columns))
-        if since < until and len(rows):
-            added = self._booster.predict(rows, start_iteration=since, num_iteration=until - since, raw_score=True)
+        first, last = self._iterations[since], self._iterations[until]
+        found = np.zeros((len(rows), self.columns))
+        if first < last and len(rows):
+            added = self._booster.predict(rows, start_iteration=first, num_iteration=last - first, raw_score=True)
             found[:, self._first :] = np.asarray(added).reshape(len(rows), -1)
         return found
 
     def trees(self, rounds: int, first_column: int) -> list[Tree]:
         """Those of the first rounds, for columns from `first_column` on."""
-        described = self._booster.dump_model(num_iteration=rounds)
+        if not self._iterations[rounds]:
+            return []
+        described = self._booster.dump_model(num_iteration=self._iterations[rounds])
         per_round = described["num_tree_per_iteration"]
         return [
             tree_of(item, first_column + self._first + index % per_round)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from headstart_server.training.boosters import Booster, Floats, Matrix
 
 _PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
+_FRUITLESS = 20
+"""Rounds in a row without anything to split after which no more are made, where each draws other rows or columns."""
 _COPIES = 1.5
 """Of the matrix of all rows that memory has to have room for: itself, and LightGBM's bins."""
 
@@ -60,6 +62,8 @@ class _Growing:
     settings: BoostingSettings
     rounds: int = 0
     goes_on: bool = True
+    _fruitless: int = 0
+    """Rounds in a row that found nothing to split."""
     _boosters: "list[Booster]" = field(default_factory=list)
     _rows: "dict[Part, Matrix]" = field(default_factory=dict)
     _scores: "dict[Part, Floats]" = field(default_factory=dict)
@@ -90,7 +94,9 @@ class _Growing:
         while self.goes_on and self.rounds < until:
             grown = [booster.grow() for booster in self._boosters]
             self.rounds += 1
-            self.goes_on = any(grown) and self.rounds < self.settings.rounds
+            self._fruitless = 0 if any(grown) else self._fruitless + 1
+            patience = _FRUITLESS if self.settings.draws else 1
+            self.goes_on = self._fruitless < patience and self.rounds < self.settings.rounds
             self.loop.reporter.check()
         seconds = time.perf_counter() - started
         for part, rows in self._rows.items():

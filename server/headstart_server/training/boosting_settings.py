@@ -15,3 +15,9 @@ class BoostingSettings:
     seed: int
     parameters: Mapping[str, float] = field(default_factory=dict)
     """Of trees, by LightGBM's names."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether each round sees other rows or columns."""
+        drawn = (self.parameters.get("feature_fraction", 1.0), self.parameters.get("bagging_fraction", 1.0))
+        return min(drawn) < 1.0

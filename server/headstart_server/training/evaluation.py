@@ -97,11 +97,11 @@ class Evaluator:
         return everywhere
 
     def _given(self, part: Part, logits: Mapping[str, Tensor]) -> _Answers:
-        """As `_answers`, of logits that are known."""
+        """As `_answers`, of logits that are known; where the targets are, as those of the weights would be."""
         rows = self._feed.parts[part]
         for places in torch.split(torch.arange(len(rows)), self._batch_size):
-            found = {name: values[places] for name, values in logits.items()}
-            yield rows[places], found, {name: values[rows[places]] for name, values in self._feed.targets.items()}
+            targets = {name: values[rows[places]] for name, values in self._feed.targets.items()}
+            yield rows[places], {name: values[places].to(self._feed.device) for name, values in logits.items()}, targets
 
     def _answers(self, part: Part, most_rows: int | None = None) -> _Answers:
         """(rows, logits, targets) batch by batch: all rows of a batch, and what this process's portion of it gives."""

@@ -17,8 +17,8 @@ _SPACES: dict[str, dict[str, Any]] = {
     "lograndint": {"scale": "log", "integer": True},
     "qlograndint": {"scale": "log", "integer": True},
 }
-_EXCLUSIVE = ("randint", "lograndint", "qrandint", "qlograndint")
-"""Spaces of Ray Tune whose upper end is left out, or of which it is not told."""
+_EXCLUSIVE = ("randint", "lograndint")
+"""Spaces of Ray Tune whose upper end is left out; of their quantised kinds it is not."""
 _SEARCHES = {
     **dict.fromkeys(("random", "variant_generator", "basic"), "random"),
     **dict.fromkeys(("hyperopt", "optuna"), "tpe"),
@@ -70,7 +70,7 @@ def _space(space: Any, path: str, reading: Reading) -> Any:
     kind = space.get("space", "choice") if isinstance(space, dict) else None
     if kind in ("choice", "grid_search"):
         return {"choices": space.get("categories", space.get("values", []))}
-    if kind not in _SPACES or not isinstance(space, dict):
+    if not isinstance(kind, str) or kind not in _SPACES or not isinstance(space, dict):
         shown = str(kind)[:80]
         reading.refuse(path, f"space {shown!r} is not known here; use choice, {', '.join(_SPACES)}")
         return {}
@@ -97,7 +97,7 @@ def _search(found: Section, sweep: Section, path: str, reading: Reading, *, grid
     kind = search.get("type") if isinstance(search, dict) else search
     if kind is None:
         sweep["search"] = "grid" if grid else "random"
-    elif kind in _SEARCHES:
+    elif isinstance(kind, str) and kind in _SEARCHES:
         sweep["search"] = "grid" if grid else _SEARCHES[kind]
     else:
         reading.refuse(f"{path}.search_alg.type", f"{str(kind)[:80]!r} is not known here; use {', '.join(_SEARCHES)}")

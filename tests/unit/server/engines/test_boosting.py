@@ -220,3 +220,19 @@ def test_both_formats_answer_as_the_model_and_know_nothing_of_lightgbm(tmp_path:
         scale = max(1.0, float(np.abs(live).max()))
         assert np.abs(onnx - live).max() / scale < 1e-5, feature.name
         assert np.abs(script - live).max() / scale < 1e-5, feature.name
+
+
+@pytest.mark.parametrize("outputs", [["number"], ["number", "binary"]])
+def test_rounds_that_find_nothing_to_split_end_nothing_and_are_counted_as_rounds(
+    tmp_path: Path, outputs: list[str]
+) -> None:
+    boosting = {"feature_fraction": 0.15, "min_gain_to_split": 20.0, "num_leaves": 4}
+    trainer = {"epochs": 60, "learning_rate": 0.1, "early_stop": 0, "steps_per_checkpoint": 5, "boosting": boosting}
+    prepared, model, report, done = _trained(tmp_path, [OUTPUTS[each] for each in outputs], trainer=trainer)
+    head = model.head
+    assert isinstance(head, TreeHead)
+    assert done.reports[-1].step == 60 and len(head.trees.root) < len(outputs) * 60
+    rows = prepared.plan.data.rows(Part.VALIDATION)
+    found = model(_batch(prepared, rows))["price"].detach().numpy()
+    away = found - prepared.plan.data.arrays["price"][rows]
+    assert report.validation["price.loss"] == pytest.approx((away**2).mean(), rel=1e-4)

@@ -162,3 +162,35 @@ def test_a_paused_sweep_goes_on_with_the_trial_that_comes_next(tmp_path: Path) -
         best.trainer.learning_rate
         == max(whole.trials, key=lambda trial: trial.score).parameters["trainer.learning_rate"]
     )
+
+
+def test_where_those_that_got_more_rows_fail_the_best_of_the_others_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try_out = Fitting.try_out
+
+    def failing(fitting: Fitting, share: float) -> Any:
+        if share > 0.2:
+            raise TrainingFailedError("out of memory")
+        return try_out(fitting, share)
+
+    monkeypatch.setattr(Fitting, "try_out", failing)
+    monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
+    parameters = {"trainer.learning_rate": [10.0**-power for power in range(1, 10)]}
+    best, done = _swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
+    first = sorted(done.trials[:9], key=lambda trial: (-trial.score, trial.number))
+    assert [trial.failure for trial in done.trials[9:12]] == ["out of memory"] * 3
+    assert best.trainer.learning_rate == first[3].parameters["trainer.learning_rate"]
+
+
+def test_a_trial_whose_rows_cannot_be_prepared_fails_alone(tmp_path: Path) -> None:
+    parameters = {"input_features[0].preprocessing.missing_value_strategy": ["fail", "fill_with_mean"]}
+    values = spec_of({"epochs": 2}, {}, sweep={"search": "grid", "parameters": parameters})
+    rows = columns()
+    rows["x"][5] = None
+    done = Followed()
+    runtime = RuntimeContext.at(Storage(Layout(tmp_path)), ModelSources(), use_gpu=False)
+    job = JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**rows))
+    best = Sweep(job, runtime, done).best()
+    assert ["missing" in trial.failure for trial in done.trials] == [True, False], [t.failure for t in done.trials]
+    assert best.input_features[0].preprocessing.missing_value_strategy == "fill_with_mean"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import InvalidInputError
+from headstart_server.planning.sweep import rows_key
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_values
 from headstart_server.spec.sweep_trials import Trial, search_of, trials_of
@@ -125,6 +126,18 @@ def test_a_whole_section_may_be_a_choice_and_auto_is_as_if_nothing_was_given() -
             "sweep.parameters.trainer.learning_rate.min",
             "logarithm",
         ),
+        (
+            {"trainer.epochs": {"min": 0.4, "max": 3, "scale": "log", "integer": True}},
+            {"search": "tpe"},
+            "sweep.parameters.trainer.epochs.min",
+            "from 1 on",
+        ),
+        (
+            {"trainer.epochs": list(range(1, 300)), "combiner.output_size": list(range(1, 300))},
+            {"search": "grid"},
+            "sweep.parameters",
+            "89,401 combinations",
+        ),
         ({"trainer.epochs": {"min": 1, "max": 3}}, {"search": "grid"}, "sweep.parameters.trainer.epochs", "grid"),
         ({"trainer.boosting.num_leaves": [7]}, {}, "sweep.parameters.trainer.boosting.num_leaves", "no effect"),
         ({"output_features[0].type": ["date"]}, {}, "sweep.parameters.output_features[0].type", "no effect"),
@@ -173,3 +186,35 @@ def test_more_choices_than_are_read_in_a_second_are_refused() -> None:
     values["input_features"] = [{"name": f"x{number}", "type": "number"} for number in range(200)]
     with pytest.raises(InvalidInputError, match="with 201 columns use"):
         parse_values(values)
+
+
+@pytest.mark.parametrize("first", [["ecd", "gbm"], ["gbm", "ecd"]])
+def test_a_grid_is_whole_however_many_of_its_combinations_are_alike(first: list[str]) -> None:
+    dropouts = [number / 100 for number in range(1, 61)]
+    trials = _trials({"model_type": first, "combiner.dropout": dropouts}, search="grid")
+    assert len(trials) == 61
+    layers = {name: [1, 2, 3, 4] for name in ("combiner.num_fc_layers", "combiner.output_size", "trainer.epochs")}
+    assert len(_trials({"model_type": first, **layers}, search="grid")) == 4 * 4 * 4 + 4
+
+
+def test_a_setting_inside_another_choice_changes_neither_it_nor_the_spec() -> None:
+    choices: list[dict[str, Any]] = [{}, {"num_fc_layers": 1}]
+    spec = _spec({"combiner": choices, "combiner.dropout": [0.1, 0.2, 0.3]}, search="grid")
+    trials = list(trials_of(spec, search_of(spec)))
+    assert spec.sweep.parameters["combiner"].choices == [{}, {"num_fc_layers": 1}]
+    for trial in trials:
+        assert trial.parameters["combiner"] in choices
+        assert trial.spec.combiner.dropout == trial.parameters["combiner.dropout"]
+
+
+def test_the_order_in_which_settings_are_named_changes_nothing() -> None:
+    parameters = {"trainer.learning_rate": {"min": 0.001, "max": 0.1}, "combiner.dropout": {"min": 0.0, "max": 0.5}}
+    there, back = (_trials(dict(order), trials=5) for order in (parameters.items(), reversed(parameters.items())))
+    assert [trial.parameters for trial in there] == [trial.parameters for trial in back]
+
+
+def test_other_seeds_split_the_rows_otherwise() -> None:
+    first, second = _trials({"trainer.random_seed": [1, 2]}, search="grid")
+    assert rows_key(first.spec) != rows_key(second.spec)
+    first, second = _trials({"trainer.epochs": [1, 2]}, search="grid")
+    assert rows_key(first.spec) == rows_key(second.spec)
