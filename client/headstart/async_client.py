@@ -16,6 +16,7 @@ from headstart.async_collection import (
     AsyncListing,
     AsyncModels,
 )
+from headstart.async_predicting import AsyncPredicting
 from headstart.async_train_run import AsyncTrainRun
 from headstart.programs import resources
 from headstart.programs.dataset_source import Data, TrainingData
@@ -24,8 +25,6 @@ from headstart.programs.embed import embed, embed_stream
 from headstart.programs.export import Exported, OnProgress, export_request, export_to
 from headstart.programs.follow import Position, watch
 from headstart.programs.outages import Outages
-from headstart.programs.predict import PredictOptions, predict, predict_many, predict_stream
-from headstart.programs.predict_dataset import OnRows, evaluate, predict_dataset
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.suggest import suggest
 from headstart.programs.train import plan, train
@@ -34,14 +33,12 @@ from headstart.sinks.recorder import Recorder
 from headstart.sinks.sink import Sink
 from headstart.v1.dataset_pb2 import Dataset
 from headstart.v1.embedding_pb2 import EmbeddingSpace
-from headstart.v1.prediction_pb2 import ModelEvaluation
 from headstart.v1.server_pb2 import GetServerInfoRequest, ServerInfo
 from headstart.v1.training_pb2 import PlanTrainJobResponse, SuggestSpecResponse
 from headstart.values.details import JobDetails
 from headstart.values.embeddings import Embeddings
 from headstart.values.feature import FeatureLike
 from headstart.values.names import full_name
-from headstart.values.predictions import Predictions
 from headstart.values.spec import Spec
 from headstart.values.table import Rows
 from headstart.wire.async_driver import AsyncDriver
@@ -51,7 +48,7 @@ from headstart.wire.methods import SERVER_INFO
 from headstart.wire.steps import call
 
 
-class AsyncClient:
+class AsyncClient(AsyncPredicting):
     """A Headstart server, for asyncio.
 
     The asyncio twin of `Client`, with the same arguments; it belongs to the event loop of its first call.
@@ -169,94 +166,6 @@ class AsyncClient:
             InvalidArgument: a column that is not there or cannot be predicted, or no column to learn from.
         """
         return await self._driver.run(suggest(data, targets, self._retry, on_upload))
-
-    async def predict(
-        self,
-        model: str,
-        rows: Rows,
-        *,
-        probabilities: bool = True,
-        top_k: int = 0,
-        embedding_reuse: str = "exact",
-    ) -> Predictions:
-        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`.
-
-        Images are bytes, or paths of files: `{"photo": [Path("a.jpg"), b"...", None]}`.
-        """
-        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
-        return await self._driver.run(predict(options, rows))
-
-    async def predict_many(
-        self,
-        models: Sequence[str],
-        rows: Rows,
-        *,
-        probabilities: bool = True,
-        top_k: int = 0,
-        embedding_reuse: str = "exact",
-    ) -> dict[str, Predictions]:
-        """Predict the same rows by several models; what frozen encoders read for more than one is read once.
-
-        Returns:
-            By model, as given. One that failed has no outputs, and its `error`.
-        """
-        options = PredictOptions("", probabilities, top_k, embedding_reuse)
-        return await self._driver.run(predict_many(models, options, rows))
-
-    def predict_stream(
-        self,
-        model: str,
-        batches: Iterable[Rows] | AsyncIterable[Rows],
-        *,
-        probabilities: bool = True,
-        top_k: int = 0,
-        embedding_reuse: str = "exact",
-        errors: str = "raise",
-        skip_bad_rows: bool = False,
-    ) -> AsyncIterator[Predictions]:
-        """Predict any number of batches in order. An ordinary iterable is read on another thread.
-
-        With `errors="return"` a batch that the server refuses has its `error` in its place, and the stream goes on.
-        `skip_bad_rows` leaves out rows that cannot be read, and tells them in `row_errors`.
-        """
-        items = blocking(batches) if isinstance(batches, AsyncIterable) else batches
-        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
-        return self._driver.stream(predict_stream(options, items, errors, skip_bad_rows))
-
-    def predict_dataset(
-        self,
-        model: str,
-        data: Data,
-        *,
-        probabilities: bool = True,
-        top_k: int = 0,
-        embedding_reuse: str = "exact",
-        first_row: int = 0,
-        on_upload: Progress | None = None,
-    ) -> AsyncIterator[Predictions]:
-        """Predict every row of a data set on the server, in order, some rows at a time, from `first_row` on.
-
-        `data` is what `train` takes: a file or folder, which is uploaded unless it is there, a name of an uploaded data
-        set, a `ServerPath`, or rows. A stream that breaks goes on where it was. Rows that cannot be read are left out,
-        and told in `row_errors` by their number in the data set.
-        """
-        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
-        return self._driver.stream(predict_dataset(options, data, first_row, self._retry, on_upload))
-
-    async def evaluate(
-        self,
-        model: str,
-        data: Data,
-        *,
-        embedding_reuse: str = "exact",
-        on_rows: OnRows | None = None,
-        on_upload: Progress | None = None,
-    ) -> ModelEvaluation:
-        """Evaluate a model on a data set with its output columns: metrics, class by class, calibration, worst rows.
-
-        `data` is what `train` takes. Rows without a target are left out of their output.
-        """
-        return await self._driver.run(evaluate(model, data, embedding_reuse, self._retry, on_rows, on_upload))
 
     async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.

@@ -1,6 +1,5 @@
 """Trains the model of a prepared job, alone or together with the other processes of a world."""
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
+from headstart_server.engines.tried import Tried, head_seconds
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.model.ecd import ECD
 from headstart_server.model.head import FittedHead
@@ -42,7 +42,6 @@ from headstart_server.training.settings import LoopSettings
 from headstart_server.training.threads import fitting_threads
 from headstart_server.training.timetable import Timetable
 
-_TIMES = 9
 _CHECKPOINT_SECONDS = 1.0
 """An epoch of milliseconds is sooner trained again than synced to a disk."""
 
@@ -95,7 +94,7 @@ class Fitting:
                 feed.close()
         return Fitted(self._whole_model(parallel), report, evaluation)
 
-    def try_out(self, share: float) -> "Tried":
+    def try_out(self, share: float) -> Tried:
         """Trains on a share of the training rows, at even distances, alone; nothing is tested, calibrated or kept."""
         torch.manual_seed(self._trainer.seed)
         with memory_named(self._runtime, self._trainer.batch_size):
@@ -271,34 +270,6 @@ class Fitting:
         for item in model.pretrained().values():
             item.tie()
         return model.cpu()
-
-
-@dataclass(frozen=True)
-class Tried:
-    """What a trial came to."""
-
-    report: EpochReport
-    """Of its best evaluation."""
-    train_rows: int
-    head_seconds: float
-    """For one row."""
-    size_bytes: int
-    """Of what it learned."""
-
-
-def head_seconds(model: ECD, feed: Feed) -> float:
-    """Seconds that the head takes for one row of embeddings, in the middle of a few times."""
-    _, batch, _ = next(feed.stream([feed.parts[Part.TRAIN][:1]]))
-    model.eval()
-    with torch.inference_mode():
-        encoded, seconds = model.encoded(batch), []
-        for _ in range(_TIMES):
-            started = time.perf_counter()
-            model.probabilities(model.head(encoded))
-            if feed.device.type == "cuda":
-                torch.cuda.synchronize(feed.device)
-            seconds.append(time.perf_counter() - started)
-    return sorted(seconds)[_TIMES // 2]
 
 
 @contextmanager

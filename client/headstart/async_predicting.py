@@ -1,0 +1,111 @@
+"""What clients ask published models, for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+
+from headstart.programs.dataset_source import Data
+from headstart.programs.predict import PredictOptions, predict, predict_many, predict_stream
+from headstart.programs.predict_dataset import OnRows, evaluate, predict_dataset
+from headstart.programs.retry import RetryPolicy
+from headstart.programs.upload import Progress
+from headstart.v1.prediction_pb2 import ModelEvaluation
+from headstart.values.predictions import Predictions
+from headstart.values.table import Rows
+from headstart.wire.async_driver import AsyncDriver
+from headstart.wire.client_stream import blocking
+
+
+class AsyncPredicting:
+    """The methods of a client that predict and evaluate."""
+
+    _driver: AsyncDriver
+    _retry: RetryPolicy
+
+    async def predict(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> Predictions:
+        """Predict columns, rows or a DataFrame. `embedding_reuse` is `exact`, `any` or `none`.
+
+        Images are bytes, or paths of files: `{"photo": [Path("a.jpg"), b"...", None]}`.
+        """
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return await self._driver.run(predict(options, rows))
+
+    async def predict_many(
+        self,
+        models: Sequence[str],
+        rows: Rows,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+    ) -> dict[str, Predictions]:
+        """Predict the same rows by several models; what frozen encoders read for more than one is read once.
+
+        Returns:
+            By model, as given. One that failed has no outputs, and its `error`.
+        """
+        options = PredictOptions("", probabilities, top_k, embedding_reuse)
+        return await self._driver.run(predict_many(models, options, rows))
+
+    def predict_stream(
+        self,
+        model: str,
+        batches: Iterable[Rows] | AsyncIterable[Rows],
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+        errors: str = "raise",
+        skip_bad_rows: bool = False,
+    ) -> AsyncIterator[Predictions]:
+        """Predict any number of batches in order. An ordinary iterable is read on another thread.
+
+        With `errors="return"` a batch that the server refuses has its `error` in its place, and the stream goes on.
+        `skip_bad_rows` leaves out rows that cannot be read, and tells them in `row_errors`.
+        """
+        items = blocking(batches) if isinstance(batches, AsyncIterable) else batches
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.stream(predict_stream(options, items, errors, skip_bad_rows))
+
+    def predict_dataset(
+        self,
+        model: str,
+        data: Data,
+        *,
+        probabilities: bool = True,
+        top_k: int = 0,
+        embedding_reuse: str = "exact",
+        first_row: int = 0,
+        on_upload: Progress | None = None,
+    ) -> AsyncIterator[Predictions]:
+        """Predict every row of a data set on the server, in order, some rows at a time, from `first_row` on.
+
+        `data` is what `train` takes: a file or folder, which is uploaded unless it is there, a name of an uploaded data
+        set, a `ServerPath`, or rows. A stream that breaks goes on where it was. Rows that cannot be read are left out,
+        and told in `row_errors` by their number in the data set.
+        """
+        options = PredictOptions(model, probabilities, top_k, embedding_reuse)
+        return self._driver.stream(predict_dataset(options, data, first_row, self._retry, on_upload))
+
+    async def evaluate(
+        self,
+        model: str,
+        data: Data,
+        *,
+        embedding_reuse: str = "exact",
+        on_rows: OnRows | None = None,
+        on_upload: Progress | None = None,
+    ) -> ModelEvaluation:
+        """Evaluate a model on a data set with its output columns: metrics, class by class, calibration, worst rows.
+
+        `data` is what `train` takes. Rows without a target are left out of their output.
+        """
+        return await self._driver.run(evaluate(model, data, embedding_reuse, self._retry, on_rows, on_upload))
