@@ -238,7 +238,8 @@ class Attempts:
         if setback.waits:
             # before the job can be claimed again: it would fail of the same
             self.held_until = asyncio.get_running_loop().time() + _HELD_SECONDS
-        await self._persisting.write(go_on, identifier, setback.warning, attempt=number, halve=setback.halves)
+        job = await self._persisting.write(go_on, identifier, setback.warning, attempt=number, halve=setback.halves)
+        await self.forget_model(job)
         metrics.JOB_RESTARTS.labels(setback.cause).inc()
 
     async def _end(
@@ -255,10 +256,14 @@ class Attempts:
         if not job.state.terminal:
             return
         self.traces.pop(identifier, None)
-        if job.state is not State.SUCCEEDED:
-            # published, perhaps, by an attempt that died before it could say so
-            await self._executors.files.run(self._storage.of(job.tenant).forget_model, identifier)
+        await self.forget_model(job)
         _log.info("job ended", job=identifier, state=job.state.value)
+
+    async def forget_model(self, job: JobRecord) -> None:
+        """Removes what was published for a job that has ended otherwise, perhaps while it waited: an attempt may have
+        published, and died before it could say so."""
+        if job.state.terminal and job.state is not State.SUCCEEDED:
+            await self._executors.files.run(self._storage.of(job.tenant).forget_model, job.identifier)
 
     def _hang(self, attempt: _Attempt) -> None:
         attempt.hung = True

@@ -65,12 +65,14 @@ class Leases:
             job = self._log.written(written)
             _log.info("a job has run out of time", job=job.identifier, state=job.state.value)
             self._attempts.tell(job.identifier, job.state)
+            await self._attempts.forget_model(job)
 
     async def reap(self, *, alone: bool = False) -> None:
         """See Ownership.reap."""
         for written in await self._threads.run(self._ownership.reap, list(self._attempts.numbers), alone=alone):
             job = self._log.written(written)
             _log.warning("took a job from a server that is gone", job=job.identifier, state=job.state.value)
+            await self._attempts.forget_model(job)
             if written[1]:
                 metrics.JOB_RESTARTS.labels("server").inc()
             self._queued()

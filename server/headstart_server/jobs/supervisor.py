@@ -223,6 +223,7 @@ class Supervisor:
     async def _ask(self, write: Callable[[str], Appended], identifier: str) -> JobRecord:
         job = await self._log.write(write, identifier)
         self._told(job.identifier, job.state)
+        await self._attempts.forget_model(job)
         return job
 
     async def _hear(self, news: News) -> None:
