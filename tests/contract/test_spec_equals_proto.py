@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import struct_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from headstart.v1 import spec_pb2
+from headstart_server.core.errors import InvalidInputError
 from headstart_server.rpc.messages import spec_message, spec_values
 from headstart_server.spec import model, sweep, training_sections
 from headstart_server.spec.parse import parse_values
@@ -157,3 +158,10 @@ def test_a_parsed_spec_is_the_same_after_the_wire() -> None:
     assert message.trainer.HasField("early_stop")
     assert parse_values(spec_values(message)) == spec
     assert parse_values(spec_values(spec_pb2.TrainSpec.FromString(message.SerializeToString()))) == spec
+
+
+def test_a_choice_that_is_no_finite_number_is_refused_by_name() -> None:
+    message = spec_pb2.TrainSpec()
+    message.sweep.parameters["trainer.learning_rate"].choices.add().number_value = float("nan")
+    with pytest.raises(InvalidInputError, match="spec: holds a value that is not a finite number"):
+        spec_values(message)

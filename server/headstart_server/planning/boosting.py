@@ -9,12 +9,10 @@ from headstart_server.data.features.fitted import PRETRAINED, FittedFeature
 from headstart_server.model.decoders import logit_columns
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.schedule import SchedulePlan, metric_called
-from headstart_server.planning.trainer import TrainerPlan
+from headstart_server.planning.trainer import EVAL_BATCH, EVAL_BATCH_ENCODER, TrainerPlan
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.boosting_settings import BoostingSettings
 
-_EVAL_BATCH = 4_096
-_EVAL_BATCH_ENCODER = 64
 _ROUNDS = 1_000
 _ROUNDS_PER_EVALUATION = 10
 _LEARNING_RATE = 0.05
@@ -56,7 +54,7 @@ def plan_boosting(spec: TrainSpec, resolution: Resolution, rows: int, *, encoder
         seed=seed % (1 << 31),  # LightGBM's is an int32
         parameters=_parameters(spec, resolution, rows),
     )
-    eval_batch = _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
+    eval_batch = EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
     return TrainerPlan(
         epochs=rounds,
         batch_size=rows,

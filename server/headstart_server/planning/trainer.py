@@ -13,8 +13,8 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.training.boosting_settings import BoostingSettings
 from headstart_server.training.penalty import Penalty
 
-_EVAL_BATCH = 4_096
-_EVAL_BATCH_ENCODER = 64
+EVAL_BATCH = 4_096
+EVAL_BATCH_ENCODER = 64
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def plan_trainer(
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
-            "trainer.eval_batch_size", trainer.eval_batch_size, _EVAL_BATCH_ENCODER if encoder_runs else _EVAL_BATCH
+            "trainer.eval_batch_size", trainer.eval_batch_size, EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
         ),
         learning_rate=scale * learning_rate,
         # the rule's rate is an encoder's where one trains, below that of new layers, and otherwise the head's already

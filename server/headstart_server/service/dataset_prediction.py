@@ -21,7 +21,7 @@ from headstart_server.data.tables import Table
 from headstart_server.service.admission import DataSource
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.service.tenants import Tenants
-from headstart_server.serving.answered import Answered, most_rows, nothing_known
+from headstart_server.serving.answered import Answered, most_rows
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor
@@ -123,7 +123,7 @@ class DatasetPredictionService:
                     await self._executors.rows.run(answered.add, good, rows.prediction.outputs)
                     yield rows.first_row + rows.rows, rows.row_count
             metrics = await self._executors.planning.run(answered.metrics)
-            if nothing_known(metrics):
+            if not metrics:
                 message = "has no row with a target that could be read; evaluate on rows whose answers are known"
                 raise invalid("dataset", message, reason=Reason.ALL_MISSING)
             outputs = await self._executors.planning.run(answered.evaluations)

@@ -1,6 +1,6 @@
 """What a model answered rows whose targets are known: metrics, and how it answers in detail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,8 +25,6 @@ from headstart_server.training.outputs import LossSums, condensed, measured
 
 _LEAST = 1e-12
 """Of a probability, whose logarithm is taken."""
-
-
 MOST_VALUES = 100_000_000
 """Numbers that are kept of all rows together."""
 
@@ -77,7 +75,7 @@ class Answered:
             output.rows.append(torch.from_numpy(numbers))
 
     def metrics(self) -> dict[str, float]:
-        """By `output.metric`, and the total loss of the outputs that any row has a target of."""
+        """By `output.metric`, and the total loss of the outputs that any row has a target of; empty where none has."""
         found: dict[str, float] = {}
         for output in self._known():
             name = output.feature.name
@@ -132,8 +130,3 @@ def _logits(feature: FittedFeature, answer: Decoded) -> Tensor:
 def _log_odds(probabilities: npt.NDArray[np.float32]) -> Tensor:
     within = probabilities.astype(np.float64).clip(_LEAST, 1 - _LEAST)
     return torch.from_numpy(np.log(within / (1 - within)).astype(np.float32))
-
-
-def nothing_known(metrics: Mapping[str, float]) -> bool:
-    """Whether no row had a target of any output."""
-    return "loss" not in metrics

@@ -39,7 +39,7 @@ class Booster:
         threads: int,
     ) -> None:
         """Of training rows [n, d] and the targets [n] or [n, k] of the output that `feature` is."""
-        self.columns, self.width = logit_columns(feature), rows.shape[1]
+        self.columns = logit_columns(feature)
         self.bias: Floats = np.zeros(self.columns)
         self._gradients: _Gradients | None = None
         # of two labels one column says all: softmax of (0, s) is the sigmoid of s

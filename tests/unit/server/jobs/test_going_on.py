@@ -12,8 +12,9 @@ from headstart_server.jobs.records import LogEntry
 from headstart_server.jobs.store import JobStore
 from headstart_server.training.reports import EpochReport, JobWarning
 
-from tests.support.fake_workers import step_report
+from tests.support.fake_workers import step_report, trains_until_paused
 from tests.support.job_logs import created, owned
+from tests.support.supervised import Start, submitted, until
 
 
 @pytest.fixture
@@ -71,3 +72,18 @@ def test_what_a_job_achieves_clears_its_restarts(store: JobStore) -> None:
         after, _ = store.append_reports(job.identifier, [StateChange(State.PREPARING), report], attempt=job.attempt)
         assert after.restarts == left
         store.append(job.identifier, epoch(5))
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_leaves_no_model_of_an_attempt_that_died(
+    start: Start, store: JobStore
+) -> None:
+    supervisor, _ = await start(trains_until_paused)
+    identifier = await submitted(supervisor)
+    await until(lambda: store.get(identifier).state is State.TRAINING)
+    await supervisor.pause(identifier)
+    await until(lambda: store.get(identifier).state is State.PAUSED)
+    models = supervisor._storage.models
+    with models.publish(identifier) as folder:
+        (folder / "bundle.json").touch()
+    assert (await supervisor.cancel(identifier)).state is State.CANCELLED
+    assert identifier not in models

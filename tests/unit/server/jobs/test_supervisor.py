@@ -290,18 +290,3 @@ async def test_a_job_that_was_being_cancelled_is_cancelled_at_the_next_start(sta
     _, pool = await start()
     assert store.get(job.identifier).state is State.CANCELLED
     assert pool.taken == []
-
-
-async def test_a_job_that_is_cancelled_while_it_waits_leaves_no_model_of_an_attempt_that_died(
-    start: Start, store: JobStore
-) -> None:
-    supervisor, _ = await start(trains_until_paused)
-    identifier = await submitted(supervisor)
-    await until(lambda: store.get(identifier).state is State.TRAINING)
-    await supervisor.pause(identifier)
-    await until(lambda: store.get(identifier).state is State.PAUSED)
-    models = supervisor._storage.models
-    with models.publish(identifier) as folder:
-        (folder / "bundle.json").touch()
-    assert (await supervisor.cancel(identifier)).state is State.CANCELLED
-    assert identifier not in models

@@ -167,6 +167,22 @@ def test_another_spelling_is_the_same_spec(old: dict[str, Any], current: dict[st
     [
         (spec_with(model_type="forest"), "model_type", "gbm"),
         (spec_with(model_type="llm"), "model_type", "text input"),
+        (spec_with(hyperopt={"parameters": {}}), "hyperopt.parameters", "no setting"),
+        (
+            spec_with(hyperopt={"parameters": {"trainer.epochs": {"space": ["x"]}}}),
+            "hyperopt.parameters.trainer.epochs",
+            "choice",
+        ),
+        (
+            spec_with(hyperopt={"parameters": {"trainer.epochs": {"categories": [1]}}, "search_alg": {"type": ["x"]}}),
+            "hyperopt.search_alg.type",
+            "optuna",
+        ),
+        (
+            spec_with(hyperopt={"parameters": {"trainer.epochs": {"categories": [1]}}, "split": "test"}),
+            "hyperopt.split",
+            "validation",
+        ),
         (spec_input(trainable=True, encoder={"trainable": False}), "input_features[0].trainable", "keep"),
         (spec_output(decoder={"type": "tagger"}), "output_features[0].decoder.type", "classifier"),
         (spec_output(calibration="platt"), "output_features[0].calibration", "temperature_scaling"),
