@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -33,3 +33,14 @@ class BoundedCache(Generic[Key, Value]):
             while len(self._values) > self._most:
                 self._values.popitem(last=False)
             return kept
+
+    def forget(self, key: Key) -> None:
+        """Forgets a value, if there is one."""
+        with self._lock:
+            self._values.pop(key, None)
+
+    def keep(self, keys: Container[Key]) -> None:
+        """Forgets the values of all other keys."""
+        with self._lock:
+            for key in [key for key in self._values if key not in keys]:
+                del self._values[key]

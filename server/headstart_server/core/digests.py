@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -30,6 +31,11 @@ def digest_of_used(path: Path, mark: Callable[[Path], None]) -> str:
     return digest
 
 
+def forget_digests(folder: Path) -> None:
+    """Forgets those of a folder's files, which are no more: what nobody asks for again holds no memory."""
+    _DIGESTS.forget_below(f"{folder}{os.sep}")
+
+
 class _State(NamedTuple):
     """What tells that a file has been written."""
 
@@ -49,21 +55,27 @@ class _Digests:
 
     def __init__(self, most: int = 4_096) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._known: OrderedDict[Path, tuple[_State, str]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[_State, str]] = OrderedDict()
 
     def get(self, path: Path, state: _State) -> str | None:
         """The digest, if the file is in that state still."""
         with self._lock:
-            known = self._known.get(path)
+            known = self._known.get(str(path))
             return known[1] if known is not None and known[0] == state else None
 
     def note(self, path: Path, state: _State, digest: str) -> None:
         """Remembers a digest; that of the file that was read longest ago is forgotten."""
         with self._lock:
-            self._known[path] = state, digest
-            self._known.move_to_end(path)
+            self._known[str(path)] = state, digest
+            self._known.move_to_end(str(path))
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
+
+    def forget_below(self, start: str) -> None:
+        """Forgets those of the files whose paths start so."""
+        with self._lock:
+            for path in [path for path in self._known if path.startswith(start)]:
+                del self._known[path]
 
 
 _DIGESTS = _Digests()

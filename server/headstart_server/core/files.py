@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from headstart_server.core.digests import forget_digests
 from headstart_server.core.errors import StoreFullError, invalid
 from headstart_server.core.reasons import Reason
 
@@ -85,6 +86,7 @@ def remove_folder(path: Path) -> None:
     """Deletes a folder, which nobody sees half of: it leaves its name at once. Raises FileNotFoundError."""
     leaving = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     path.rename(leaving)
+    forget_digests(path)
     shutil.rmtree(leaving)
 
 
@@ -92,6 +94,7 @@ def remove(path: Path) -> None:
     """Deletes a file, or a folder with all in it. Raises FileNotFoundError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
+        forget_digests(path)
     else:
         path.unlink()
 

@@ -77,7 +77,10 @@ class ModelRegistry:
 
     def summaries(self, before: str = "") -> Iterator[tuple[str, ModelSummary]]:
         """(id, summary) of the models that `all` gives, without their other files; each is remembered."""
-        return self._sound.read(self._names(before), self._summarised, whole=False)
+        names = self._names(before)
+        if not before:  # other servers delete models, too
+            self._summaries.keep(set(names))
+        return self._sound.read(names, self._summarised, whole=False)
 
     def _names(self, before: str) -> list[str]:
         # names come ascending, and ids sort by time
@@ -115,6 +118,8 @@ class ModelRegistry:
             self._folders.remove(identifier)
         except FileNotFoundError:
             raise _missing(identifier) from None
+        finally:
+            self._summaries.forget(identifier)
 
 
 def _missing(identifier: str) -> NotFoundError:

@@ -24,6 +24,7 @@ from headstart_server.core.files import (
     folder_size,
     published_file,
     published_folder,
+    remove,
     remove_folder,
 )
 from headstart_server.core.locks import wait_exclusive
@@ -235,7 +236,7 @@ class SharedFolders:
         """Removes the copy here."""
         self._known.pop(name, None)
         with suppress(FileNotFoundError):
-            shutil.rmtree(self.root / name)
+            remove(self.root / name)
         # the note goes last: without it what a crash leaves of the folder would count as this machine's own
         (self.root / f".{name}.token").unlink(missing_ok=True)
 

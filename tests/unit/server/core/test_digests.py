@@ -5,7 +5,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from headstart_server.core.digests import digest_of_used, file_digest, files_digest, fingerprint
+from headstart_server.core.digests import _DIGESTS, digest_of_used, file_digest, files_digest, fingerprint
+from headstart_server.core.files import remove_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,17 @@ def test_a_digest_of_files_depends_on_names_and_bytes_alone(tmp_path: Path) -> N
     here, there = ({name: tmp_path / folder / name for name in "ab"} for folder in ("here", "there"))
     assert files_digest(here) == files_digest(dict(reversed(there.items())))
     assert files_digest({"a": here["b"], "b": here["a"]}) != files_digest(here)
+
+
+def test_the_digests_of_a_removed_folder_are_not_remembered(tmp_path: Path) -> None:
+    for name in ("going", "going-not"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"1")
+        file_digest(tmp_path / name / "file")
+    remove_folder(tmp_path / "going")
+    assert {path for path in _DIGESTS._known if path.startswith(str(tmp_path))} == {
+        str(tmp_path / "going-not" / "file")
+    }
 
 
 @given(VALUES)

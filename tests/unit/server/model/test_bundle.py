@@ -111,6 +111,20 @@ def test_the_registry_finds_lists_and_deletes(tmp_path: Path, tiny_bert: Path) -
             lost("m1")
 
 
+def test_the_registry_remembers_no_model_that_is_gone(tmp_path: Path, tiny_bert: Path) -> None:
+    registry, other = (ModelRegistry(SharedFolders(tmp_path / "models")) for _ in range(2))
+    for name in ("m1", "m2", "m3"):
+        saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
+    assert [name for name, _ in registry.summaries()] == ["m3", "m2", "m1"]
+    registry.delete("m1")
+    assert len(registry._summaries) == 2
+    other.delete("m2")
+    assert [name for name, _ in registry.summaries("m3")] == []
+    assert len(registry._summaries) == 2  # a part of the list tells nothing of the others
+    assert [name for name, _ in registry.summaries()] == ["m3"]
+    assert len(registry._summaries) == 1
+
+
 def test_a_bundle_of_before_heads_had_kinds_is_read(tmp_path: Path, tiny_bert: Path) -> None:
     bundle, model, batch = saved_bundle(tmp_path, tiny_bert, trainable=False)
     path = bundle.folder / "head.safetensors"
