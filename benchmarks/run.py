@@ -34,6 +34,7 @@ NAMES = (
     "suggestions",
     "trees",
     "sweep",
+    "fine_tuning",
     "accuracy",
     "accuracy_trainable",
     "image_pass",

@@ -12,7 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from headstart.v1 import spec_pb2
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.rpc.messages import spec_message, spec_values
-from headstart_server.spec import model, sweep, training_sections
+from headstart_server.spec import adapter, model, sweep, training_sections
 from headstart_server.spec.parse import parse_values
 from headstart_server.spec.section import Section
 
@@ -24,6 +24,7 @@ PAIRS: dict[str, tuple[type[Section], Any]] = {
         (model.FeatureDefaultsSpec, spec_pb2.FeatureDefaults.DESCRIPTOR),
         (model.FcLayerSpec, spec_pb2.FcLayer.DESCRIPTOR),
         (model.EncoderSpec, spec_pb2.Encoder.DESCRIPTOR),
+        (adapter.AdapterSpec, spec_pb2.Adapter.DESCRIPTOR),
         (model.PreprocessingSpec, spec_pb2.Preprocessing.DESCRIPTOR),
         (model.DecoderSpec, spec_pb2.Decoder.DESCRIPTOR),
         (model.LossSpec, spec_pb2.Loss.DESCRIPTOR),

@@ -16,7 +16,7 @@ from headstart_server.data.uploads import Dataset, Uploads
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.export.artifacts import ArtifactRegistry
-from headstart_server.model.bundle import EncoderStore
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.storage import Storage

@@ -117,8 +117,11 @@ def test_test_metrics_on_stored_embeddings_are_those_of_predict(
     assert [item.rows_encoded for event in found if (item := event.encode_progress).test_rows_again] == [0]
 
 
-def test_test_metrics_of_an_encoder_that_trains_are_those_of_predict(client: headstart.Client, tmp_path: Path) -> None:
-    require_told_as_served(client, *trained(client, tmp_path, trainable=True))
+@pytest.mark.parametrize("more", [{}, {"adapter": {"type": "lora"}}], ids=["whole", "adapter"])
+def test_test_metrics_of_an_encoder_that_trains_are_those_of_predict(
+    client: headstart.Client, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    require_told_as_served(client, *trained(client, tmp_path, trainable=True, **more))
 
 
 def test_a_plan_tells_which_test_rows_are_read_again(client: headstart.Client, tmp_path: Path, arithmetic: str) -> None:

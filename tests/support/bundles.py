@@ -11,8 +11,9 @@ from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder, save_text_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.encoders.tuning import Tuning
-from headstart_server.model.bundle import Bundle, EncoderReference, EncoderStore, load_bundle, save_bundle
+from headstart_server.model.bundle import Bundle, load_bundle, save_bundle
 from headstart_server.model.ecd import ECD, PretrainedInput, Tokens
+from headstart_server.model.encoder_store import EncoderReference, EncoderStore
 from headstart_server.spec.model import TrainSpec
 from headstart_server.storage.folders import SharedFolders
 

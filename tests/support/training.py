@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from headstart_server.data.features.fitted import FittedFeature, fit_feature
 from headstart_server.data.parts import Part
+from headstart_server.encoders.adapters import Adapter, adapt
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import defer_encoder, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
@@ -31,6 +32,9 @@ from headstart_server.training.settings import LoopSettings
 from headstart_server.training.timetable import Timetable
 
 from tests.support.tables import WHERE, cells, chunks
+
+_ADAPTER = Adapter(rank=4, alpha=8.0, dropout=0.0, targets=(), dora=False, rslora=False)
+"""Without dropout, which processes would draw each for itself."""
 
 CPU = torch.device("cpu")
 ROWS = 96
@@ -94,7 +98,7 @@ class Run:
     output: str = "category"
     loss: dict[str, Any] = field(default_factory=dict)
     text: Path | None = None
-    trainable: bool = True
+    tuning: Tuning = Tuning.FULL
     total_epochs: int = 0
     schedule: SchedulePlan = SchedulePlan()  # noqa: RUF009 - frozen
     reporter: Reports = field(default_factory=Reports)
@@ -144,14 +148,13 @@ class Run:
         pretrained = {}
         if self.text is not None:
             source = ModelSource("tiny", self.text)
-            item = pretrained["text"] = PretrainedInput(
-                dimension_of(source), Tuning.FULL if self.trainable else Tuning.FROZEN
-            )
-            deferred = defer_encoder(source, "mean") if in_parts and self.trainable else None
+            item = pretrained["text"] = PretrainedInput(dimension_of(source), self.tuning)
+            deferred = defer_encoder(source, "mean") if in_parts and self.tuning is Tuning.FULL else None
             if deferred is not None:
                 item.defer(deferred)
             else:
-                item.restore(load_encoder(source, "mean", use_pretrained=True, field="f"))
+                encoder = load_encoder(source, "mean", use_pretrained=True, field="f")
+                item.restore(adapt(encoder, _ADAPTER) if self.tuning is Tuning.ADAPTER else encoder)
         return ECD(inputs, [output], self.combiner, pretrained)
 
     def loop(self, world: World | None = None, sharing: Sharing = Sharing(), **changes: Any) -> Loop:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.spec.model import CombinerSpec
 from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.penalty import Penalty
@@ -49,7 +50,8 @@ def runs(bert: Path) -> dict[str, Run]:
         "trained encoder, in several passes": Run(
             settings_of(batch_size=21, micro_batch_rows=4), optimizer=sgd, text=bert, learning_rate=1e-3
         ),
-        "frozen encoder": Run(settings_of(batch_size=12), text=bert, trainable=False),
+        "frozen encoder": Run(settings_of(batch_size=12), text=bert, tuning=Tuning.FROZEN),
+        "adapter": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, tuning=Tuning.ADAPTER, learning_rate=1e-2),
     }
 
 

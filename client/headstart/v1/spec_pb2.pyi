@@ -110,7 +110,7 @@ class FeatureDefaults(_message.Message):
     def __init__(self, encoder: _Optional[_Union[Encoder, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., decoder: _Optional[_Union[Decoder, _Mapping]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ...) -> None: ...
 
 class Encoder(_message.Message):
-    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout", "activation", "fc_layers")
+    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout", "activation", "fc_layers", "adapter")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PRETRAINED_MODEL_NAME_OR_PATH_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class Encoder(_message.Message):
     DROPOUT_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    ADAPTER_FIELD_NUMBER: _ClassVar[int]
     type: str
     pretrained_model_name_or_path: str
     revision: str
@@ -137,7 +138,26 @@ class Encoder(_message.Message):
     dropout: float
     activation: str
     fc_layers: _containers.RepeatedCompositeFieldContainer[FcLayer]
-    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ...) -> None: ...
+    adapter: Adapter
+    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
+
+class Adapter(_message.Message):
+    __slots__ = ("type", "r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora")
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    R_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    DROPOUT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_MODULES_FIELD_NUMBER: _ClassVar[int]
+    USE_DORA_FIELD_NUMBER: _ClassVar[int]
+    USE_RSLORA_FIELD_NUMBER: _ClassVar[int]
+    type: str
+    r: int
+    alpha: float
+    dropout: float
+    target_modules: _containers.RepeatedScalarFieldContainer[str]
+    use_dora: bool
+    use_rslora: bool
+    def __init__(self, type: _Optional[str] = ..., r: _Optional[int] = ..., alpha: _Optional[float] = ..., dropout: _Optional[float] = ..., target_modules: _Optional[_Iterable[str]] = ..., use_dora: bool = ..., use_rslora: bool = ...) -> None: ...
 
 class FcLayer(_message.Message):
     __slots__ = ("output_size", "dropout", "norm", "activation")

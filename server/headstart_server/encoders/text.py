@@ -188,13 +188,24 @@ def defer_encoder(source: ModelSource, reduction: str) -> DeferredEncoder | None
     kind = text_model_class(config)
     if not shares_batches(kind, class_config(kind, config)):
         return None  # read whole, so that its own weights are measured
-    with without_parameters():
-        model = kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
+    model = _empty(config, reduction)
     names = names_in_files(model, source.folder)
     if names is None:
         return None
     encoder = _whole(model, config, reduction)
     return DeferredEncoder(encoder, source.folder, names_of_part(model, encoder.model, names))
+
+
+def empty_encoder(source: ModelSource, reduction: str) -> TextEncoder:
+    """The encoder without weights, on the meta device: it has the layers, and reads nothing."""
+    config = read_config(source)
+    return _whole(_empty(config, reduction), config, reduction)
+
+
+def _empty(config: Any, reduction: str) -> Any:
+    kind = text_model_class(config)
+    with without_parameters():
+        return kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
 
 
 def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:

@@ -28,7 +28,7 @@ def publish(prepared: Prepared, runtime: RuntimeContext, listener: Listener, fit
     for index, (name, plan) in enumerate(plans.items()):
         # before the model that refers to it: a crash in between leaves a copy that the next job finds
         digest = runtime.encoder_store.keep(plan.source) if plan.tuning.shares_weights else ""
-        references[name] = plan.reference(digest, "" if plan.tuning.shares_weights else f"encoders/{index}")
+        references[name] = plan.reference(digest, f"encoders/{index}" if plan.tuning.trains else "")
     job = prepared.job
     details = {
         "job": identifier,

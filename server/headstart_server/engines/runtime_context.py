@@ -22,7 +22,7 @@ from headstart_server.encoders.sources import ModelSources
 from headstart_server.encoding.encoder_cache import EncoderCache
 from headstart_server.encoding.rows import PassContext
 from headstart_server.engines.envelopes import RuntimeSettings
-from headstart_server.model.bundle import EncoderStore
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.storage.storage import Storage
 
 _RUNTIMES: dict[Layout, "RuntimeContext"] = {}

@@ -36,7 +36,8 @@ from headstart_server.export.parity import (
 )
 from headstart_server.export.refusal import NAMES, attempted, refusals_named, with_way_out
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
-from headstart_server.model.bundle import Bundle, EncoderStore
+from headstart_server.model.bundle import Bundle
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.integrity import deletion_named
 from headstart_server.serving.predictor import Predictor
 

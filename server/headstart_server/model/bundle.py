@@ -1,13 +1,13 @@
 """Bundles: published models on disk. Safetensors and JSON only.
 
 `bundle.json` (spec, features with statistics, metrics, encoders), `head.safetensors`, `sample.arrow`, and for each
-fine-tuned encoder `encoders/{index}/`, in transformers' layout or as torchvision's weights. A frozen encoder is a
-reference to a shared copy, kept once by digest.
+fine-tuned encoder `encoders/{index}/`, in transformers' layout or as torchvision's weights; of an adapter in PEFT's. A
+frozen encoder, and one with an adapter, is a reference to a shared copy, kept once by digest.
 """
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from headstart_server.core.digests import file_digest, fingerprint
-from headstart_server.core.errors import DataLossError, FailedPreconditionError
+from headstart_server.core.errors import FailedPreconditionError
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders.adapters import load_adapter, merge, require_peft
 from headstart_server.encoders.image import ImageSource, load_image_encoder, opened_source
 from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.ecd import ECD, PretrainedInput
+from headstart_server.model.encoder_store import EncoderReference, EncoderStore
 from headstart_server.model.heads import HEADS
 from headstart_server.model.integrity import damaged, verify_files
 from headstart_server.model.neural_head import NeuralHead
@@ -37,68 +39,6 @@ _SAMPLE = "sample.arrow"
 _ENCODERS = "encoders/"
 _SEAL = "seal"
 """Digest of all other details, which the model's own digest does not cover."""
-
-
-class EncoderStore:
-    """Shared copies of frozen encoders, one per digest, so that models outlive the folder they came from."""
-
-    def __init__(self, folders: SharedFolders) -> None:
-        self._folders = folders
-
-    def keep(self, source: ImageSource) -> str:
-        """Copies a source on first sight, and where the kept copy is damaged; returns its digest."""
-        digest = source.identity
-        if digest in self._folders and not self._sound(digest, source.name):
-            self._folders.remove(digest)
-        if digest not in self._folders:
-            # whoever else publishes it meanwhile publishes the same files, and either folder will do
-            with self._folders.publish(digest) as folder:
-                source.copy(folder)
-        return digest
-
-    def _sound(self, digest: str, name: str) -> bool:
-        try:
-            self.source(digest, name)
-        except (FailedPreconditionError, DataLossError):
-            return False
-        return True
-
-    def source(self, digest: str, name: str) -> ImageSource:
-        """The kept copy; raises FailedPreconditionError if it is gone, DataLossError if it is damaged."""
-        try:
-            folder = self._folders.path(digest)
-        except FileNotFoundError:
-            raise FailedPreconditionError(
-                f"the encoder {name!r} ({digest}) is missing from the state directory; train again",
-                reason=Reason.ENCODER_MISSING,
-            ) from None
-        try:
-            source = opened_source(name, folder)
-            sound = source.identity == digest
-        except (OSError, ValueError, LookupError, TypeError):
-            sound = False
-        if not sound:
-            raise damaged(f"the kept encoder {name!r} ({digest})", "its files are not those that were kept")
-        return source
-
-
-@dataclass(frozen=True)
-class EncoderReference:
-    """Where the encoder of an input is: a digest in the encoder store, or a folder of the bundle if fine-tuned."""
-
-    kind: str
-    """`text` or `image`."""
-    name: str
-    digest: str
-    folder: str
-    reduction: str
-    dimension: int
-    space: dict[str, str]
-    """Description of the embedding space it was trained in; empty for fine-tuned encoders."""
-    max_length: int = 0
-    """Of a text in tokens."""
-    transform: dict[str, Any] = field(default_factory=dict)
-    """Of an image."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +59,7 @@ class Bundle:
         """The weights of a pretrained input; raises DataLossError if they are damaged."""
         reference = self.encoders[feature]
         if reference.folder:
-            files = {name: digest for name, digest in self.details["files"].items() if name.startswith(_ENCODERS)}
-            verify_files(self.folder, files, f"models/{self.folder.name}")
+            self._verify_encoders()
             return opened_source(reference.name, self.folder / reference.folder)
         return encoder_store.source(reference.digest, reference.name)
 
@@ -147,7 +86,21 @@ class Bundle:
             transform = ImageTransform.from_description(reference.transform)
             return load_image_encoder(source, transform, reference.reduction, use_pretrained=True, field=feature)
         assert isinstance(source, ModelSource)
-        return load_encoder(source, reference.reduction, use_pretrained=True, field=feature)
+        encoder = load_encoder(source, reference.reduction, use_pretrained=True, field=feature)
+        if not reference.adapter:
+            return encoder
+        require_peft(f"models/{self.folder.name}")
+        return merge(load_adapter(encoder, self.adapter_folder(feature)))
+
+    def adapter_folder(self, feature: str) -> Path:
+        """Where the adapter of a text input is; raises DataLossError if it is damaged."""
+        self._verify_encoders()
+        return self.folder / self.encoders[feature].adapter
+
+    def _verify_encoders(self) -> None:
+        """Raises DataLossError where a file of what training has changed of encoders is not what was published."""
+        files = {name: digest for name, digest in self.details["files"].items() if name.startswith(_ENCODERS)}
+        verify_files(self.folder, files, f"models/{self.folder.name}")
 
     def sample(self) -> pa.Table:
         """Some training rows of the input columns."""
@@ -176,7 +129,7 @@ def save_bundle(
     sample: pa.Table,
     details: dict[str, Any],
 ) -> None:
-    """Publishes a bundle atomically. `save_encoders` save a fine-tuned encoder whole, by input, into a folder.
+    """Publishes a bundle atomically. `save_encoders` save what training has changed of encoders, each into a folder.
 
     `sample` holds some training rows of the input columns: what exports are checked on.
     """
@@ -185,9 +138,9 @@ def save_bundle(
         with pa.ipc.new_file(str(temporary / _SAMPLE), sample.schema) as writer:
             writer.write_table(sample)
         for name, reference in references.items():
-            if reference.folder:
-                (temporary / reference.folder).mkdir(parents=True)
-                save_encoders[name](temporary / reference.folder)
+            if reference.own_folder:
+                (temporary / reference.own_folder).mkdir(parents=True)
+                save_encoders[name](temporary / reference.own_folder)
         files = {
             str(path.relative_to(temporary)): file_digest(path)
             for path in sorted(temporary.rglob("*"))
@@ -199,7 +152,7 @@ def save_bundle(
                 "spec": spec.compact(),
                 "inputs": [feature.to_json() for feature in inputs],
                 "outputs": [feature.to_json() for feature in outputs],
-                "encoders": {name: reference.__dict__ for name, reference in references.items()},
+                "encoders": {name: reference.to_json() for name, reference in references.items()},
                 "head": {"kind": model.head.kind},
             }
         )

@@ -92,8 +92,10 @@ class PretrainedInput(nn.Module):
         self.encoder = SkipEncoder(self.dimension)
 
     def restore(self, encoder: nn.Module) -> None:
-        """Puts the real encoder back: inputs are tokens or crops from now on. A frozen one gets no gradients."""
-        self.encoder = encoder.requires_grad_(self.tuning.trains)
+        """Puts the real encoder back: inputs are tokens or crops from now on. What is frozen gets no gradients."""
+        for name, parameter in encoder.named_parameters():
+            parameter.requires_grad_(self.tuning.changes(name))
+        self.encoder = encoder
 
     def defer(self, deferred: DeferredEncoder) -> None:
         """Puts an encoder in place whose parameters `read` will bring, once it is known which part of them is whose."""
@@ -202,13 +204,19 @@ class ECD(nn.Module):
         return {name: encoder for name, encoder in pairs if isinstance(encoder, PretrainedInput)}
 
     def learned_state(self) -> dict[str, Tensor]:
-        """Everything that training changes: the state without frozen encoders."""
-        frozen = tuple(
-            f"encoders.{index}.encoder."
+        """Everything that training changes: the state without what is frozen of encoders."""
+        tunings = {
+            f"encoders.{index}.encoder.": encoder.tuning
             for index, encoder in enumerate(self.encoders)
-            if isinstance(encoder, PretrainedInput) and not encoder.tuning.trains
-        )
-        return {key: value for key, value in self.state_dict().items() if not frozen or not key.startswith(frozen)}
+            if isinstance(encoder, PretrainedInput) and encoder.tuning.shares_weights
+        }
+        if not tunings:
+            return dict(self.state_dict())
+        return {
+            key: value
+            for key, value in self.state_dict().items()
+            if all(tuning.changes(key) for start, tuning in tunings.items() if key.startswith(start))
+        }
 
     def load_learned_state(self, state: Mapping[str, Tensor], *, assign: bool = False) -> None:
         """The inverse of `learned_state`; raises RuntimeError for keys or shapes that do not fit.
@@ -218,5 +226,5 @@ class ECD(nn.Module):
         expected = set(self.learned_state())
         if expected != set(state):
             raise RuntimeError(f"state differs in {sorted(expected ^ set(state))[:5]}")
-        # not strict, for frozen encoders are missing; torch compares shapes all the same
+        # not strict, for what is frozen of encoders is missing; torch compares shapes all the same
         self.load_state_dict(dict(state), strict=False, assign=assign)

@@ -7,11 +7,13 @@ from typing import Any
 from headstart_server.core.errors import InvalidInputError, NotFoundError, Violation
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import PRETRAINED, FittedFeature
-from headstart_server.model.bundle import Bundle, EncoderReference, EncoderStore
+from headstart_server.model.bundle import Bundle
 from headstart_server.model.ecd import ECD
+from headstart_server.model.encoder_store import EncoderReference, EncoderStore
 from headstart_server.model.neural_head import NeuralHead
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.spec.adapter import AdapterSpec
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.section import Section
 
@@ -19,6 +21,7 @@ _FREE: Mapping[str, frozenset[str]] = {
     "encoder": frozenset({"dropout"}),
     "decoder": frozenset({"dropout", "threshold", "calibration"}),
     "combiner": frozenset({"dropout", "virtual_batch_size"}),
+    "adapter": frozenset({"dropout"}),
     # of how embeddings are made and kept the reference to the encoder tells
     "preprocessing": frozenset(
         {
@@ -85,7 +88,10 @@ class InitialModel:
             model.head.calibrate(output, 1.0)
 
     def _begun(self, name: str, plan: PretrainedPlan) -> PretrainedPlan:
-        if not self.bundle.encoders[name].folder:
+        known = self.bundle.encoders[name]
+        if known.adapter:
+            return replace(plan, adapter_folder=self.bundle.adapter_folder(name))
+        if not known.folder:
             return plan
         return replace(plan, source=self.bundle.source(name, self.encoder_store), use_pretrained=True)
 
@@ -122,6 +128,16 @@ class InitialModel:
         for section in sections:
             given, before, settled = (getattr(each, section) for each in (feature, known, resolved))
             yield from self._of_section(f"{path}.{section}", given, before, settled)
+        if settled_adapter := resolved.encoder.adapter:
+            yield from self._of_adapter(f"{path}.encoder.adapter", feature, known, settled_adapter)
+
+    def _of_adapter(
+        self, path: str, feature: FeatureSpec, known: FeatureSpec, resolved: AdapterSpec
+    ) -> Iterator[Violation]:
+        if feature.encoder.adapter is None:
+            yield Violation(path, f"is unset, and {self.name} has an adapter; {_FIX}")
+        else:
+            yield from self._of_section(path, feature.encoder.adapter, known.encoder.adapter or resolved, resolved)
 
     def _of_section(self, path: str, given: Section, known: Section, resolved: Section) -> Iterator[Violation]:
         """What differs, unless it says in words what the model's spec was resolved to."""
@@ -142,6 +158,8 @@ class InitialModel:
         path = f"{plan.path}.encoder"
         if known.folder and not plan.tuning.trains:
             yield Violation(f"{path}.trainable", f"is false, and {self.name} has an encoder of its own; {_FIX}")
+        if known.folder and plan.adapter is not None:
+            yield Violation(f"{path}.adapter", f"is set, and the encoder of {self.name} was trained whole; {_FIX}")
         if not known.folder and not plan.use_pretrained:
             yield Violation(f"{path}.use_pretrained", f"is false, and {self.name} has pretrained weights; {_FIX}")
         same = plan.source.name == known.name if known.folder else plan.source.identity == known.digest

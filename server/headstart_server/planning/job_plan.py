@@ -121,6 +121,7 @@ def _plan_trainer(
     backend: BackendPlan,
 ) -> TrainerPlan:
     encoder_runs = any(not plan.cached for plan in inputs.values())
+    encoder_trains = any(plan.tuning.trains for plan in inputs.values())
     if merged.boosted:
         return plan_boosting(merged, resolution, rows, encoder_runs=encoder_runs)
     return plan_trainer(
@@ -129,6 +130,8 @@ def _plan_trainer(
         rows,
         device_type,
         encoder_runs=encoder_runs,
-        encoder_trains=any(plan.tuning.trains for plan in inputs.values()),
+        encoder_trains=encoder_trains,
+        # where another encoder is trained whole, that one decides: a rate for adapters would undo its weights
+        adapts=encoder_trains and all(plan.tuning.shares_weights for plan in inputs.values()),
         workers=backend.workers,
     )

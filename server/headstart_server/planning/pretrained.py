@@ -1,20 +1,24 @@
 """Plans pretrained inputs: which weights, how they are read, at which precision, stored or not."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from torch import nn
 
 from headstart_server.core.errors import invalid
+from headstart_server.core.reasons import Reason
+from headstart_server.core.suggest import did_you_mean
 from headstart_server.embedding_store.space import Space
+from headstart_server.encoders.adapters import Adapter, has_peft, linear_layers, usual_targets
 from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.image import ImageSource
 from headstart_server.encoders.precision import fast_precision, why_fast
 from headstart_server.encoders.tuning import Tuning
-from headstart_server.model.bundle import EncoderReference
+from headstart_server.model.encoder_store import EncoderReference
 from headstart_server.planning.resolution import Origin, Resolution
+from headstart_server.spec.adapter import AdapterSpec
 from headstart_server.spec.model import EncoderSpec, PreprocessingSpec
 
 SERVED_PRECISION = "fp32"
@@ -36,6 +40,9 @@ class PretrainedPlan(ABC):
     tuning: Tuning
     cached: bool
     precision: str
+    adapter: Adapter | None = field(default=None, kw_only=True)
+    adapter_folder: Path | None = field(default=None, kw_only=True)
+    """Where what the adapter begins with is saved; None: it begins with nothing."""
 
     @property
     @abstractmethod
@@ -86,7 +93,7 @@ class PretrainedPlan(ABC):
 
     def defer_encoder(self) -> DeferredEncoder | None:
         """`load_encoder`'s with its parameters yet to be read, part by part; None where that cannot be."""
-        return self._deferred() if self.use_pretrained else None
+        return self._deferred() if self.use_pretrained and self.adapter is None else None
 
     @abstractmethod
     def _deferred(self) -> DeferredEncoder | None:
@@ -94,15 +101,17 @@ class PretrainedPlan(ABC):
 
     @abstractmethod
     def save_encoder(self, encoder: nn.Module, folder: Path) -> None:
-        """Saves a fine-tuned encoder whole."""
+        """Saves what training has changed of an encoder: its adapter, or all of it."""
 
     def reference(self, digest: str, folder: str) -> EncoderReference:
-        """Where a bundle finds the encoder: in the encoder store by digest, or fine-tuned in a folder of its own."""
+        """Where a bundle finds the encoder: in the encoder store by its digest, or fine-tuned in a folder of its own;
+        of one with an adapter the folder is the adapter's."""
         return EncoderReference(
             kind=self.space.kind,
             name=self.source.name,
             digest=digest,
-            folder=folder,
+            folder="" if self.adapter is not None else folder,
+            adapter=folder if self.adapter is not None else "",
             reduction=self.reduction,
             dimension=self.dimension,
             space={} if self.tuning.trains else self.space.describe(),
@@ -113,9 +122,42 @@ class PretrainedPlan(ABC):
 def plan_training(encoder: EncoderSpec, path: str, resolution: Resolution) -> tuple[bool, Tuning]:
     """Whether training begins with the weights, and what it changes of them."""
     use_pretrained = resolution.settle(f"{path}.encoder.use_pretrained", encoder.use_pretrained, True)
+    adapts = encoder.adapter is not None
     reason = "" if use_pretrained else "random weights must be trained"
-    trainable = resolution.settle(f"{path}.encoder.trainable", encoder.trainable, not use_pretrained, reason)
+    reason = "its adapter is trained" if adapts else reason
+    trainable = resolution.settle(f"{path}.encoder.trainable", encoder.trainable, adapts or not use_pretrained, reason)
+    if adapts:
+        return use_pretrained, Tuning.ADAPTER
     return use_pretrained, Tuning.FULL if trainable else Tuning.FROZEN
+
+
+def plan_adapter(given: AdapterSpec, path: str, resolution: Resolution, model: nn.Module) -> Adapter:
+    """The adapter of an encoder, of whose model only the layers are asked; raises InvalidInputError for layers that
+    there are not, and where PEFT is missing."""
+    if not has_peft():
+        message = "needs PEFT on the server, which is not installed there: pip install 'headstart[adapters]'"
+        raise invalid(path, f"{message}, or leave it out", reason=Reason.PEFT_NOT_INSTALLED)
+    settle = resolution.settle
+    settle(f"{path}.type", given.type, "lora")
+    rank = settle(f"{path}.r", given.r, 8)
+    return Adapter(
+        rank=rank,
+        alpha=settle(f"{path}.alpha", given.alpha, 2.0 * rank, "twice the rank"),
+        dropout=settle(f"{path}.dropout", given.dropout, 0.05),
+        targets=_targets(given, f"{path}.target_modules", resolution, model),
+        dora=settle(f"{path}.use_dora", given.use_dora, False),
+        rslora=settle(f"{path}.use_rslora", given.use_rslora, False),
+    )
+
+
+def _targets(given: AdapterSpec, path: str, resolution: Resolution, model: nn.Module) -> tuple[str, ...]:
+    for index, target in enumerate(given.target_modules):
+        if not linear_layers(model, [target]):
+            ends = sorted({name.rpartition(".")[2] for name in linear_layers(model)})
+            message = f"{target[:80]!r} is no linear layer of the encoder; use some of {', '.join(ends[:12])}"
+            raise invalid(f"{path}[{index}]", message + did_you_mean(target, ends))
+    usual = "attention's projections to queries and values, as in the paper (Hu et al. 2021)"
+    return tuple(resolution.settle(path, given.target_modules or None, usual_targets(model), usual))
 
 
 def plan_caching(

@@ -13,6 +13,7 @@ FEW_ROWS = 1_000
 FEW_ROWS_LEARNING_RATE = 4e-3
 HEAD_LEARNING_RATE = 1e-3
 ENCODER_LEARNING_RATE = 5e-5
+ADAPTER_LEARNING_RATE = 5e-4
 MAX_BATCH = 1_024
 MAX_ENCODER_BATCH = 32
 MIN_BATCH = 16
@@ -37,10 +38,12 @@ def batch_size(rows: int, trainer: TrainerSpec, *, encoder_trains: bool) -> tupl
     )
 
 
-def learning_rate(spec: TrainSpec, rows: int, *, encoder_trains: bool) -> tuple[float, str]:
+def learning_rate(spec: TrainSpec, rows: int, *, encoder_trains: bool, adapts: bool = False) -> tuple[float, str]:
     """The peak rate. Ludwig's 2e-5 for frozen encoders leaves a head almost where it started; these rates are those
     that `benchmarks/accuracy.py` holds to scikit-learn's logistic regression on the same embeddings.
     """
+    if adapts:
+        return ADAPTER_LEARNING_RATE, "the rate of the paper on LoRA for small encoders; new layers learn at 1e-3"
     if encoder_trains:
         return ENCODER_LEARNING_RATE, "the usual rate of fine-tuned encoders; new layers learn at 1e-3"
     stacks = [fc_layers(spec.combiner), *(fc_layers(feature.decoder) for feature in spec.output_features)]

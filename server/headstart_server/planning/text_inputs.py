@@ -8,6 +8,7 @@ from torch import nn
 
 from headstart_server.core.errors import invalid
 from headstart_server.embedding_store.space import Space
+from headstart_server.encoders.adapters import adapt, load_adapter, save_adapter
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
 from headstart_server.encoders.deferred import DeferredEncoder
 from headstart_server.encoders.sources import ModelSource, ModelSources
@@ -16,13 +17,20 @@ from headstart_server.encoders.text import (
     check_source,
     defer_encoder,
     dimension_of,
+    empty_encoder,
     load_encoder,
     require_own_tokenizer,
     require_seeing_class,
     save_text_encoder,
 )
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
-from headstart_server.planning.pretrained import PretrainedPlan, plan_caching, plan_precision, plan_training
+from headstart_server.planning.pretrained import (
+    PretrainedPlan,
+    plan_adapter,
+    plan_caching,
+    plan_precision,
+    plan_training,
+)
 from headstart_server.planning.resolution import Resolution
 from headstart_server.spec.model import EncoderSpec, FeatureSpec
 
@@ -53,7 +61,9 @@ class TextPlan(PretrainedPlan):
         """See PretrainedPlan."""
         encoder = load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
         require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
-        return encoder
+        if self.adapter_folder is not None:
+            return load_adapter(encoder, self.adapter_folder)
+        return adapt(encoder, self.adapter) if self.adapter is not None else encoder
 
     def _deferred(self) -> DeferredEncoder | None:
         """See PretrainedPlan."""
@@ -67,6 +77,9 @@ class TextPlan(PretrainedPlan):
     def save_encoder(self, encoder: nn.Module, folder: Path) -> None:
         """See PretrainedPlan."""
         assert isinstance(encoder, TextEncoder)
+        if self.adapter is not None:
+            save_adapter(encoder, folder, self.source.name)
+            return
         save_text_encoder(folder, encoder, self.preparation)
         self.source.copy_tokenizer(folder)  # what transformers writes is not for all tokenizers what it read
 
@@ -79,6 +92,10 @@ def plan_text(
     use_pretrained, tuning = plan_training(feature.encoder, path, resolution)
     cached = plan_caching(feature.preprocessing, path, resolution, tuning)
     preparation = _preparation(feature, path, source, resolution)
+    adapter = None
+    if feature.encoder.adapter is not None:
+        model = empty_encoder(source, reduction).model
+        adapter = plan_adapter(feature.encoder.adapter, f"{path}.encoder.adapter", resolution, model)
     return TextPlan(
         name=feature.name,
         path=path,
@@ -90,6 +107,7 @@ def plan_text(
         tuning=tuning,
         cached=cached,
         precision="fp32" if tuning.trains else plan_precision(feature.preprocessing, path, resolution, device_type),
+        adapter=adapter,
     )
 
 

@@ -61,6 +61,7 @@ def plan_trainer(
     *,
     encoder_runs: bool,
     encoder_trains: bool,
+    adapts: bool = False,
     workers: int = 1,
 ) -> TrainerPlan:
     """Resolves `trainer`; `rows` is the number of training rows.
@@ -71,7 +72,7 @@ def plan_trainer(
     trainer, settle = spec.trainer, resolution.settle
     warnings: list[tuple[str, str]] = [(Notice.SPELLING, note) for note in spec.notes]
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
-    rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains)
+    rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains, adapts=adapts)
     learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
     scale = _rate_scale(spec, resolution, workers, warnings)

@@ -32,6 +32,7 @@ _LIBRARIES = (
     "protobuf",
     "ray",
     "lightgbm",
+    "peft",
 )
 _LOOK_SECONDS = 2.0
 """How old the list of models on hand may be: looking walks the model root."""

@@ -13,7 +13,8 @@ from headstart_server.data.images.decode import ImageLimits
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.pretrained import PretrainedEncoder
-from headstart_server.model.bundle import Bundle, EncoderStore
+from headstart_server.model.bundle import Bundle
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.integrity import deletion_named
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import SERVED, ServedInput
@@ -129,9 +130,9 @@ class ModelPool:
         used: _Encoders = {}
         models = self._models_of(tenant)
         for name, reference in bundle.encoders.items():
-            # Without a digest (fine-tuned) an encoder is its model's own.
-            own = f"{tenant}/{bundle.folder.name}/{reference.folder}"
-            key = f"{reference.digest or own}:{reference.reduction}"
+            # What training has changed is its model's own.
+            own = f"{tenant}/{bundle.folder.name}/{reference.own_folder}"
+            key = f"{own if reference.own_folder else reference.digest}:{reference.reduction}"
             used[key] = self._encoder(key, bundle, name)
             space = Space.from_description(reference.space) if reference.space else None
             store = models.store.space(space) if space is not None else None

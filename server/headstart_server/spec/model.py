@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from headstart_server.spec.adapter import AdapterSpec
 from headstart_server.spec.section import Section
 from headstart_server.spec.sweep import SweepSpec
 from headstart_server.spec.training_sections import BackendSpec, TrainerSpec
@@ -53,6 +54,12 @@ class EncoderSpec(Section):
     dropout: Probability | None = None
     activation: Activation | None = None
     fc_layers: list[FcLayerSpec] = Field(default_factory=list, max_length=64)
+    adapter: AdapterSpec | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Whether training changes what a pretrained encoder gives."""
+        return bool(self.trainable) or self.use_pretrained is False or self.adapter is not None
 
 
 class PreprocessingSpec(Section):

@@ -15,7 +15,7 @@ _PRETRAINED = "type pretrained_model_name_or_path revision use_pretrained traina
 _DENSE = "type output_size num_layers dropout activation fc_layers"
 _EMBED = "type embedding_size dropout"
 _ENCODER = {
-    "text": _PRETRAINED,
+    "text": f"{_PRETRAINED} adapter",
     "image": f"{_PRETRAINED} model_variant",
     "number": _DENSE,
     "binary": _DENSE,
@@ -117,7 +117,7 @@ _NEEDS = (
         "preprocessing",
         ("embedding_precision",),
         "",
-        lambda feature: not feature.encoder.trainable and feature.encoder.use_pretrained is not False,
+        lambda feature: not feature.encoder.learns,
         "has no effect on an encoder that is trained; set trainer.use_mixed_precision, or leave it out",
     ),
     _Need(

@@ -96,12 +96,20 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
                 f"{path}.preprocessing.cache_encoder_embeddings",
                 f"true, but {feature.type} encoders learn while training, so their embeddings change; leave it out",
             )
-        elif encoder.trainable:
+        elif encoder.trainable or encoder.adapter is not None:
+            why = "encoder.trainable is true" if encoder.trainable else "encoder.adapter learns"
             yield Violation(
                 f"{path}.preprocessing.cache_encoder_embeddings",
-                "true, but encoder.trainable is true: every step would make the stored embeddings wrong; "
-                "set encoder.trainable to false or cache_encoder_embeddings to false",
+                f"true, but {why}: every step would make the stored embeddings wrong; "
+                "keep the encoder frozen, or set cache_encoder_embeddings to false",
             )
+    if encoder.adapter is not None and feature.type == "text":
+        if encoder.trainable is False:
+            message = "false, but encoder.adapter is there to be trained; set it to true, or leave the adapter out"
+            yield Violation(f"{path}.encoder.trainable", message)
+        if encoder.use_pretrained is False:
+            message = "false, but an adapter learns beside pretrained weights; set it to true, or leave the adapter out"
+            yield Violation(f"{path}.encoder.use_pretrained", message)
     if encoder.use_pretrained is False and encoder.trainable is False:
         yield Violation(
             f"{path}.encoder.trainable",

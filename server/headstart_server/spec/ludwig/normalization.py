@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headstart_server.spec.augmentations import AUGMENTATIONS
-from headstart_server.spec.ludwig.rewriting import ENCODERS, Reading, Section, Spelling
+from headstart_server.spec.ludwig.rewriting import ENCODERS, Reading, Section, Spelling, as_type
 
 _TRUE = [{"type": "random_horizontal_flip"}, {"type": "random_rotate"}]
 """What `augmentation: true` means, as in Ludwig."""
@@ -77,6 +77,7 @@ NORMALIZATION: tuple[Spelling, ...] = (
         _augmentation,
     ),
     *(Spelling(section, "model_variant", "may be a number", _variant) for section in ENCODERS),
+    *(Spelling(section, "adapter", "a word is its `type`", as_type("adapter")) for section in ENCODERS),
     Spelling("backend.trainer", "num_workers", "`{min, max}`: `min_workers`, `num_workers`", _workers),
     Spelling(
         "backend.trainer", "strategy", "`{type, zero_optimization: {stage}}`: `strategy`, `zero_stage`", _strategy

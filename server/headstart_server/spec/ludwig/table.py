@@ -7,6 +7,7 @@ row nor the typed spec knows stays where it is, and is refused there.
 from __future__ import annotations
 
 from headstart_server.core.errors import InvalidInputError, Violation
+from headstart_server.spec.ludwig.adapters import ADAPTER_SPELLINGS
 from headstart_server.spec.ludwig.features import FEATURE_SPELLINGS, LAST_SPELLINGS
 from headstart_server.spec.ludwig.hyperopt import HYPEROPT_SPELLINGS
 from headstart_server.spec.ludwig.normalization import NORMALIZATION
@@ -24,6 +25,7 @@ SPELLINGS: tuple[Spelling, ...] = (
     *TRAINER_SPELLINGS,
     *HYPEROPT_SPELLINGS,
     *NORMALIZATION,
+    *ADAPTER_SPELLINGS,
     *LAST_SPELLINGS,
 )
 

@@ -83,7 +83,8 @@ LOSSES = {
 MISSING_VALUES = dict.fromkeys(("bfill", "ffill", "backfill", "pad"), _NEIGHBOURS)
 
 KEYS: dict[str, str] = {
-    "adapter": "parameter-efficient adapters are not implemented; set encoder.trainable to true or false",
+    "bias_type": "an adapter leaves biases as they are; leave it out",
+    "pretrained_adapter_weights": "begin from a published model that has the adapter (initial_model)",
     "quantization": "quantised encoders are not implemented; use trainer.use_mixed_precision",
     "prompt": _LLM,
     "base_model": _LLM,

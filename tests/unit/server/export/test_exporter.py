@@ -87,6 +87,15 @@ def test_a_model_deleted_while_it_is_exported_leaves_a_whole_artifact(root: Path
     assert exports.artifacts.get(artifact.identifier) == artifact
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_an_adapter_is_merged_into_the_graph(root: Path, file_format: str) -> None:
+    exports = trained(root, "bert", trainable=True, adapter={"type": "lora", "r": 2})
+    artifact = exports.export(file_format)
+    assert artifact.max_difference <= 1e-5
+    for file in artifact.files:
+        assert b"lora_A" not in (exports.artifacts.folders.root / artifact.identifier / file.path).read_bytes()
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_a_model_deleted_before_it_is_loaded_is_not_found(root: Path, half: bool) -> None:
     exports = trained(root, "bert", trainable=True)

@@ -10,7 +10,8 @@ from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
-from headstart_server.model.bundle import EncoderStore, described_bundle
+from headstart_server.model.bundle import described_bundle
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders
 from safetensors.torch import load_file, save_file

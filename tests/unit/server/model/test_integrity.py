@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.errors import DataLossError, NotFoundError
-from headstart_server.model.bundle import EncoderStore
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.integrity import deletion_named, verify_files
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.storage.folders import SharedFolders

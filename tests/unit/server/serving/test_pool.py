@@ -18,7 +18,8 @@ from headstart_server.core.files import folder_size
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.model.bundle import Bundle, EncoderStore
+from headstart_server.model.bundle import Bundle
+from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool, TenantModels

@@ -8,6 +8,7 @@ import pytest
 import torch
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.data.parts import Part
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.spec.model import CombinerSpec
 from headstart_server.spec.training_sections import OptimizerSpec
 from headstart_server.training.stepping import clip
@@ -177,7 +178,7 @@ def test_a_single_leftover_row_does_not_upset_a_norm() -> None:
 
 
 def test_a_frozen_encoder_is_left_as_it_was(tiny_bert: Path) -> None:
-    run = Run(settings_of(epochs=1), text=tiny_bert, trainable=False)
+    run = Run(settings_of(epochs=1), text=tiny_bert, tuning=Tuning.FROZEN)
     loop = run.loop()
     encoder = loop.model.pretrained()["text"].encoder
     before = {name: value.clone() for name, value in encoder.state_dict().items()}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.model.ecd import ECD, PretrainedInput
 from headstart_server.spec.model import CombinerSpec
 from headstart_server.spec.training_sections import OptimizerSpec
@@ -131,7 +132,7 @@ def test_an_encoder_learns_at_its_own_rate_and_its_norms_are_not_decayed(tiny_be
 
 
 def test_a_frozen_encoder_is_no_part_of_the_optimizer(tiny_bert: Path) -> None:
-    model = Run(settings_of(), text=tiny_bert, trainable=False).model()
+    model = Run(settings_of(), text=tiny_bert, tuning=Tuning.FROZEN).model()
     optimizer = build_optimizer(model, OptimizerSpec(), 1e-5, 1e-3)
     inside = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     assert not inside & {id(parameter) for parameter in model.pretrained()["text"].encoder.parameters()}

@@ -59,11 +59,15 @@ def test_a_word_is_refused_where_it_stands_with_what_to_use(values: dict[str, An
     [
         (spec_with(prompt={"task": "x"}), "prompt", "category output"),
         (spec_with(quantization={"bits": 4}), "quantization", "use_mixed_precision"),
-        (spec_with(adapter={"type": "lora"}), "adapter", "encoder.trainable"),
         (
-            spec_input(encoder={"type": "bert", "adapter": {"type": "lora"}}),
-            "input_features[0].encoder.adapter",
-            "trainable",
+            spec_input(encoder={"type": "bert", "adapter": {"type": "ia3"}}),
+            "input_features[0].encoder.adapter.type",
+            "use lora",
+        ),
+        (
+            spec_input(encoder={"type": "bert", "adapter": {"type": "lora", "bias_type": "all"}}),
+            "input_features[0].encoder.adapter.bias_type",
+            "leave it out",
         ),
         (spec_input(level="char"), "input_features[0].level", "canine"),
         (spec_input(conv_layers=[{}]), "input_features[0].conv_layers", "choose an encoder by type"),
