@@ -43,6 +43,7 @@ def run(bench: Bench) -> Report:
         [
             "Epochs, rates and batch sizes are those that the server chooses. Memory is the largest growth of what is "
             "resident since before the job: weights, gradients, the optimizer's state, activations, stored embeddings.",
+            "The first job stores the embeddings that those find that begin with the head.",
             "Two accuracies that differ by less than the standard error say the same.",
         ],
     )
@@ -50,13 +51,16 @@ def run(bench: Bench) -> Report:
 
 def _ways(trainer: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Specs by what they train, each of which begins from the model of the one before."""
-    frozen, whole, adapted = (_spec(trainer, **encoder) for encoder in ({}, {"trainable": True}, {"adapter": "lora"}))
+    kinds: tuple[dict[str, Any], ...] = ({}, {"trainable": True}, {"adapter": "lora"}, {"trainable_layers": 2})
+    frozen, whole, adapted, last = (_spec(trainer, **encoder) for encoder in kinds)
     return {
         "a linear head on stored embeddings": [frozen],
         _WHOLE: [whole],
         "the head, then the whole encoder (LP-FT)": [frozen, whole],
         "an adapter (LoRA, r = 8)": [adapted],
         "the head, then an adapter": [frozen, adapted],
+        "the last two of six layers": [last],
+        "the last two of six layers, the others' activations stored": [last],
     }
 
 

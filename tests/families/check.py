@@ -75,7 +75,7 @@ def check(name: str, *, exports: bool = False) -> Findings:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        source = _saved(name, Path(folder), found)
+        source = saved(name, Path(folder), found)
         if source is not None:
             _check_source(source, found, exports=exports)
     if found.failures:
@@ -84,7 +84,7 @@ def check(name: str, *, exports: bool = False) -> Findings:
     return found
 
 
-def _saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
+def saved(name: str, folder: Path, found: Findings) -> ModelSource | None:
     """A tiny model of the family in a folder; None where this check cannot make one, or no server would look at it."""
     try:
         text_model_class(config_classes()[name]())

@@ -110,7 +110,7 @@ class FeatureDefaults(_message.Message):
     def __init__(self, encoder: _Optional[_Union[Encoder, _Mapping]] = ..., preprocessing: _Optional[_Union[Preprocessing, _Mapping]] = ..., decoder: _Optional[_Union[Decoder, _Mapping]] = ..., loss: _Optional[_Union[Loss, _Mapping]] = ...) -> None: ...
 
 class Encoder(_message.Message):
-    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout", "activation", "fc_layers", "adapter")
+    __slots__ = ("type", "pretrained_model_name_or_path", "revision", "use_pretrained", "trainable", "reduce_output", "model_variant", "embedding_size", "output_size", "num_layers", "dropout", "activation", "fc_layers", "adapter", "trainable_layers")
     TYPE_FIELD_NUMBER: _ClassVar[int]
     PRETRAINED_MODEL_NAME_OR_PATH_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +125,7 @@ class Encoder(_message.Message):
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     FC_LAYERS_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
+    TRAINABLE_LAYERS_FIELD_NUMBER: _ClassVar[int]
     type: str
     pretrained_model_name_or_path: str
     revision: str
@@ -139,7 +140,8 @@ class Encoder(_message.Message):
     activation: str
     fc_layers: _containers.RepeatedCompositeFieldContainer[FcLayer]
     adapter: Adapter
-    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ...) -> None: ...
+    trainable_layers: int
+    def __init__(self, type: _Optional[str] = ..., pretrained_model_name_or_path: _Optional[str] = ..., revision: _Optional[str] = ..., use_pretrained: bool = ..., trainable: bool = ..., reduce_output: _Optional[str] = ..., model_variant: _Optional[str] = ..., embedding_size: _Optional[int] = ..., output_size: _Optional[int] = ..., num_layers: _Optional[int] = ..., dropout: _Optional[float] = ..., activation: _Optional[str] = ..., fc_layers: _Optional[_Iterable[_Union[FcLayer, _Mapping]]] = ..., adapter: _Optional[_Union[Adapter, _Mapping]] = ..., trainable_layers: _Optional[int] = ...) -> None: ...
 
 class Adapter(_message.Message):
     __slots__ = ("type", "r", "alpha", "dropout", "target_modules", "use_dora", "use_rslora")

@@ -31,6 +31,22 @@ def keys_of_chunks(chunks: Sequence[pa.Array]) -> Keys:
     return np.concatenate([np.empty((0, 2), np.uint64), *map(keys_of_texts, chunks)])
 
 
+def keys_of_tokens(keys: Keys, lengths: npt.NDArray[np.int64]) -> Keys:
+    """Keys of every token of some texts, one text after the other: that of its text and its place in it.
+
+    Each place turns the bits of a text's key, which are as good as random, in a way of its own (the constants are those
+    of splitmix64, Steele et al. 2014).
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+    places = (np.arange(int(lengths.sum())) - np.repeat(starts, lengths)).astype(np.uint64) + np.uint64(1)
+    turned = places * np.uint64(0x9E3779B97F4A7C15)
+    turned = (turned ^ (turned >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    turned = (turned ^ (turned >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    of_texts = np.repeat(keys, lengths, axis=0)
+    found: Keys = of_texts ^ np.stack([turned, turned ^ (turned >> np.uint64(31))], axis=1)
+    return found
+
+
 def distinct(keys: Keys) -> npt.NDArray[np.int64]:
     """One row of each distinct key: the first that has it."""
     order = np.argsort(keys[:, 0], kind="stable")

@@ -123,7 +123,9 @@ def load_adapter(encoder: TextEncoder, folder: Path) -> TextEncoder:
     """Puts a saved adapter into an encoder in place, with what it has learned."""
     from peft import LoraConfig, set_peft_model_state_dict
 
-    _with(LoraConfig.from_pretrained(str(folder)), encoder)
+    config = LoraConfig.from_pretrained(str(folder))
+    config.inference_mode = False  # else it would not train on
+    _with(config, encoder)
     state = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(folder / _WEIGHTS).items()}
     found: Any = set_peft_model_state_dict(encoder.model, state)
     if found.unexpected_keys:

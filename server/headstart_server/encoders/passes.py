@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 
 from headstart_server.encoders.batch_sharing import ALONE, PADDED
+from headstart_server.encoders.last_layers import LayersBelow
 from headstart_server.encoders.streams import cores, crowded, streamed, threads
 from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.tokens import TokenColumn
@@ -22,9 +23,14 @@ Encoded = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 def encode_batches(
-    encoder: TextEncoder, tokens: TokenColumn, padding: int, device: torch.device, *, waste: float | None = None
+    encoder: TextEncoder | LayersBelow,
+    tokens: TokenColumn,
+    padding: int,
+    device: torch.device,
+    *,
+    waste: float | None = None,
 ) -> Iterator[Encoded]:
-    """Encodes a token column; yields (rows, embeddings float32 [n, d]), longest rows first.
+    """Encodes a token column; yields (rows, embeddings float32 [n, d]), longest rows first; of layers below [n, t, d].
 
     `waste` is the part of a batch's width that may be padding. Unless it is given, a batch on a CPU holds rows of one
     exact length, so that no token is padding and attention needs no mask; only lengths too rare to keep a core busy

@@ -2,9 +2,6 @@
 
 from enum import StrEnum
 
-_ADAPTERS = "lora_"
-"""How the parts of names begin that PEFT gives to what an adapter adds."""
-
 
 class Tuning(StrEnum):
     """A kind of tuning; whoever needs to know asks for a property, not for a kind."""
@@ -13,6 +10,8 @@ class Tuning(StrEnum):
     """Nothing: its embeddings can be stored, and models share one copy of its weights."""
     ADAPTER = "adapter"
     """What an adapter adds beside its weights: it runs in every epoch, and a model keeps the adapter alone."""
+    LAST_LAYERS = "last layers"
+    """Its last layers: what those below give can be stored. A model keeps the encoder whole."""
     FULL = "full"
     """Every parameter: it runs in every epoch, and a model keeps it whole."""
 
@@ -22,12 +21,11 @@ class Tuning(StrEnum):
         return self is not Tuning.FROZEN
 
     @property
+    def partial(self) -> bool:
+        """Whether some parameters train and others do not: those that whoever made the encoder has left to train."""
+        return self in (Tuning.ADAPTER, Tuning.LAST_LAYERS)
+
+    @property
     def shares_weights(self) -> bool:
         """Whether a published model refers to the pretrained weights instead of keeping its own."""
-        return self is not Tuning.FULL
-
-    def changes(self, name: str) -> bool:
-        """Whether training changes the parameter or buffer of an encoder that has this name in it."""
-        if self is Tuning.ADAPTER:
-            return any(part.startswith(_ADAPTERS) for part in name.split("."))
-        return self.trains
+        return self in (Tuning.FROZEN, Tuning.ADAPTER)

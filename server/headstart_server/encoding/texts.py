@@ -29,6 +29,7 @@ from headstart_server.encoding.rows import (
     PassContext,
     require_finite_embeddings,
 )
+from headstart_server.encoding.states import StatesPass
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.training.feed import TokenFeed
@@ -44,7 +45,7 @@ class TextPass(EncoderPass[TextEncoder]):
         self._plan, self._column = plan, column
 
     def _loaded(self) -> TextEncoder:
-        return at_precision(self._plan.load_encoder(), self._plan.precision, self._context.device)
+        return at_precision(self._plan.load_whole(), self._plan.precision, self._context.device)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """See EncoderPass."""
@@ -102,6 +103,10 @@ class TextRows(InputRows):
     def join(self, inputs: EpochInputs, plan: PretrainedPlan) -> None:
         """See InputRows."""
         inputs.tokens[plan.name] = TokenFeed(self._tokens(_text(plan)), _text(plan).preparation.padding)
+
+    def states_pass(self, plan: PretrainedPlan) -> StatesPass:
+        """The pass of the layers below those that train, token by token."""
+        return StatesPass(_text(plan), self._tokens(_text(plan)), self.keys, self._context)
 
     def readable(self, parts: Parts) -> npt.NDArray[np.int64]:
         """See InputRows. Rows that are left out hold another row's text here."""

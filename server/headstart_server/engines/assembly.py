@@ -1,7 +1,7 @@
 """Assembles what the loop needs: every row as columns, and the model on its device."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ _STANDARDISED_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Assembly:
-    """One job's parts. `stored` holds the embeddings of cached inputs."""
+    """One job's parts. `stored` holds what the store keeps of inputs."""
 
     spec: TrainSpec
     plans: Mapping[str, PretrainedPlan]
@@ -48,7 +48,8 @@ class Assembly:
         """Every row: stored embeddings (standardised where memory allows), arrays, tokens, targets; on the device
         where it has room."""
         device = self.runtime.device
-        columns = {name: item.embeddings for name, item in self.stored.items()}
+        stored = {name: item for name, item in self.stored.items() if not item.of_tokens}
+        columns = {name: item.embeddings for name, item in stored.items()}
         inputs = EpochInputs()
         for feature in self.data.inputs:
             plan = self.plans.get(feature.name)
@@ -56,6 +57,9 @@ class Assembly:
                 columns[feature.name] = torch.from_numpy(self.data.array(feature))
             elif not plan.cached:
                 self._rows(feature).join(inputs, plan)
+            if feature.name in self.stored and self.stored[feature.name].of_tokens:
+                states = self.stored[feature.name].embeddings
+                inputs.tokens[feature.name] = replace(inputs.tokens[feature.name], states=states)
         targets = {feature.name: torch.from_numpy(self.data.array(feature)) for feature in self.data.outputs}
         resident = {name: _resident(values, device) for name, values in columns.items()}
         parts = {part: torch.from_numpy(self.data.rows(part)) for part in (Part.VALIDATION, Part.TEST)}
@@ -64,10 +68,10 @@ class Assembly:
         outputs = {name: _resident(values, device) for name, values in targets.items()}
         views = {
             name: item.views.with_values(_resident(item.views.values, device), standardised=False)
-            for name, item in self.stored.items()
+            for name, item in stored.items()
             if item.views is not None
         }
-        served = {name: item.served for name, item in self.stored.items() if item.served is not None}
+        served = {name: item.served for name, item in stored.items() if item.served is not None}
         epochs = self.spec.trainer.epochs or ENCODER_EPOCHS
         loader = self.loading(inputs.readers, epochs * len(self.data.parts)) if inputs.readers else None
         feed = Feed(resident, inputs.tokens, outputs, parts, device, views=views, served=served, images=loader)

@@ -54,10 +54,15 @@ def prepare_job(job: JobContext, runtime: RuntimeContext, listener: Listener, su
 
 
 def stored_inputs(prepared: Prepared, runtime: RuntimeContext, listener: Listener) -> dict[str, StoredInput]:
-    """What the store has of every cached input, once what it lacks is encoded."""
+    """What the store has of every input of which it keeps something, once what it lacks is encoded."""
+    plans = prepared.plan.inputs
     inputs = StoredInputs(prepared.plan.data, runtime, listener, scratch_of(prepared.job, runtime))
-    inputs.check_rows(prepared.plan.inputs)
-    return _for_each_cached(prepared, inputs, listener, inputs.of)
+    inputs.check_rows(plans)
+    found = _for_each_cached(prepared, inputs, listener, inputs.of)
+    divided = [item for item in prepared.plan.data.inputs if item.name in plans and plans[item.name].stores_states]
+    if divided:
+        listener.report(StateChange(State.ENCODING))
+    return found | {feature.name: inputs.states(feature, plans[feature.name]) for feature in divided}
 
 
 def fill_store(prepared: Prepared, runtime: RuntimeContext, listener: Listener, encode_pool: EncodePool) -> Survey:

@@ -24,11 +24,13 @@ from headstart_server.encoding.encode_pool import EncodePool, EncodeTask, PoolEn
 from headstart_server.encoding.matrix import Throttle, embed, new_matrix
 from headstart_server.encoding.modalities import MODALITIES
 from headstart_server.encoding.rows import EncoderPass, InputRows
+from headstart_server.encoding.texts import TextRows
 from headstart_server.engines.events import EncodeReport
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.runtime_context import RuntimeContext, pass_context
 from headstart_server.planning.passes import rows_as_served
 from headstart_server.planning.pretrained import PretrainedPlan
+from headstart_server.planning.text_inputs import TextPlan
 from headstart_server.training.reports import APPROXIMATE, JobWarning
 from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
@@ -38,12 +40,14 @@ from headstart_server.training.views import Views
 class StoredInput:
     """A cached input: an embedding of every row [rows, d], and the stored views of its training rows if it has any.
 
-    `served` has embeddings of test rows as Predict computes them, where those of every row are rounded further.
+    `served` has embeddings of test rows as Predict computes them, where those of every row are rounded further. Of an
+    input whose last layers train, what those below give: a vector of every token [tokens, d].
     """
 
     embeddings: Tensor
     views: Views | None = None
     served: ServedRows | None = None
+    of_tokens: bool = False
 
 
 class StoredInputs:
@@ -73,6 +77,14 @@ class StoredInputs:
         embeddings = embed(self._store(plan.space), rows.keys, encode, report, self._scratch)
         views = self._views(plan, rows) if plan.view_spaces else None
         return StoredInput(embeddings, views, self._served(plan, rows))
+
+    def states(self, feature: FittedFeature, plan: PretrainedPlan) -> StoredInput:
+        """What the layers below give for the tokens of one input, encoding the texts that the store lacks."""
+        rows = self._rows(feature)
+        assert isinstance(rows, TextRows) and isinstance(plan, TextPlan)
+        encode, space = rows.states_pass(plan), plan.states_space
+        report = self._told(encode, f"{plan.name} (tokens, {space.pooling})", space)
+        return StoredInput(embed(self._store(space), encode.keys, encode, report, self._scratch), of_tokens=True)
 
     def fill(self, feature: FittedFeature, plan: PretrainedPlan) -> None:
         """Has the encode pool encode what the store lacks of one cached input."""
@@ -200,8 +212,12 @@ class StoredInputs:
         *,
         test: bool = False,
     ) -> Callable[[FillProgress], None]:
-        space = plan.space_of(view)
         name = f"{plan.name} (test, {plan.precision})" if test else plan.pass_name(view)
+        return self._told(encode, name, plan.space_of(view), test=test)
+
+    def _told(
+        self, encode: EncoderPass[Any] | PoolEncode, name: str, space: Space, *, test: bool = False
+    ) -> Callable[[FillProgress], None]:
 
         def report(progress: FillProgress) -> None:
             self._listener.check()

@@ -23,6 +23,14 @@ class Tokens(NamedTuple):
     mask: Tensor | None
 
 
+class LayerInputs(NamedTuple):
+    """A batch of token ids [b, t], their mask, and what the layers below the last ones give for them [b, t, d]."""
+
+    ids: Tensor
+    mask: Tensor | None
+    states: Tensor
+
+
 EMBEDDING_WEIGHT = 2.5
 """Length of a typical standardised embedding."""
 _ROUNDINGS = 4.0
@@ -39,7 +47,7 @@ class Embedded(NamedTuple):
     vectors: Tensor
 
 
-Value = Tensor | Tokens | Embedded
+Value = Tensor | Tokens | LayerInputs | Embedded
 Batch = Mapping[str, Value]
 """Values by feature name: arrays of tabular features, tokens of texts, crops [b, 3, h, w] of images, embeddings [b, d]
 of skipped encoders."""
@@ -93,9 +101,7 @@ class PretrainedInput(nn.Module):
 
     def restore(self, encoder: nn.Module) -> None:
         """Puts the real encoder back: inputs are tokens or crops from now on. What is frozen gets no gradients."""
-        for name, parameter in encoder.named_parameters():
-            parameter.requires_grad_(self.tuning.changes(name))
-        self.encoder = encoder
+        self.encoder = encoder if self.tuning.partial else encoder.requires_grad_(self.tuning.trains)
 
     def defer(self, deferred: DeferredEncoder) -> None:
         """Puts an encoder in place whose parameters `read` will bring, once it is known which part of them is whose."""
@@ -147,9 +153,9 @@ class PretrainedInput(nn.Module):
             self.encoder.eval()
         return self
 
-    def forward(self, value: Tensor | Tokens) -> Tensor:
+    def forward(self, value: Tensor | Tokens | LayerInputs) -> Tensor:
         """Embeddings, tokens or crops to standardised embeddings [b, d]."""
-        inputs = value if isinstance(value, Tokens) else (value,)
+        inputs = value if isinstance(value, tuple) else (value,)
         if self.tuning.trains:
             embedded: Tensor = self.encoder(*inputs)
         else:
@@ -205,18 +211,16 @@ class ECD(nn.Module):
 
     def learned_state(self) -> dict[str, Tensor]:
         """Everything that training changes: the state without what is frozen of encoders."""
-        tunings = {
-            f"encoders.{index}.encoder.": encoder.tuning
+        some = tuple(
+            f"encoders.{index}.encoder."
             for index, encoder in enumerate(self.encoders)
-            if isinstance(encoder, PretrainedInput) and encoder.tuning.shares_weights
-        }
-        if not tunings:
+            if isinstance(encoder, PretrainedInput) and (encoder.tuning.partial or not encoder.tuning.trains)
+        )
+        if not some:
             return dict(self.state_dict())
-        return {
-            key: value
-            for key, value in self.state_dict().items()
-            if all(tuning.changes(key) for start, tuning in tunings.items() if key.startswith(start))
-        }
+        training = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        state = self.state_dict().items()
+        return {key: value for key, value in state if key in training or not key.startswith(some)}
 
     def load_learned_state(self, state: Mapping[str, Tensor], *, assign: bool = False) -> None:
         """The inverse of `learned_state`; raises RuntimeError for keys or shapes that do not fit.

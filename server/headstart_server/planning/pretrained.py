@@ -50,6 +50,11 @@ class PretrainedPlan(ABC):
         """The embedding space of the frozen encoder."""
 
     @property
+    def stores_states(self) -> bool:
+        """Whether what the layers below the last ones give is stored, on which these train."""
+        return False
+
+    @property
     def view_spaces(self) -> tuple[Space, ...]:
         """The spaces of augmented views that are stored of training rows."""
         return ()
@@ -93,7 +98,7 @@ class PretrainedPlan(ABC):
 
     def defer_encoder(self) -> DeferredEncoder | None:
         """`load_encoder`'s with its parameters yet to be read, part by part; None where that cannot be."""
-        return self._deferred() if self.use_pretrained and self.adapter is None else None
+        return self._deferred() if self.use_pretrained and not self.tuning.partial else None
 
     @abstractmethod
     def _deferred(self) -> DeferredEncoder | None:
@@ -122,12 +127,17 @@ class PretrainedPlan(ABC):
 def plan_training(encoder: EncoderSpec, path: str, resolution: Resolution) -> tuple[bool, Tuning]:
     """Whether training begins with the weights, and what it changes of them."""
     use_pretrained = resolution.settle(f"{path}.encoder.use_pretrained", encoder.use_pretrained, True)
-    adapts = encoder.adapter is not None
     reason = "" if use_pretrained else "random weights must be trained"
-    reason = "its adapter is trained" if adapts else reason
-    trainable = resolution.settle(f"{path}.encoder.trainable", encoder.trainable, adapts or not use_pretrained, reason)
-    if adapts:
-        return use_pretrained, Tuning.ADAPTER
+    tuning = None
+    if encoder.adapter is not None:
+        tuning, reason = Tuning.ADAPTER, "its adapter is trained"
+    if encoder.trainable_layers:
+        tuning, reason = Tuning.LAST_LAYERS, "its last layers are trained"
+        resolution.settle(f"{path}.encoder.trainable_layers", encoder.trainable_layers, encoder.trainable_layers)
+    trains = tuning is not None or not use_pretrained
+    trainable = resolution.settle(f"{path}.encoder.trainable", encoder.trainable, trains, reason)
+    if tuning is not None:
+        return use_pretrained, tuning
     return use_pretrained, Tuning.FULL if trainable else Tuning.FROZEN
 
 
@@ -137,6 +147,8 @@ def plan_adapter(given: AdapterSpec, path: str, resolution: Resolution, model: n
     if not has_peft():
         message = "needs PEFT on the server, which is not installed there: pip install 'headstart[adapters]'"
         raise invalid(path, f"{message}, or leave it out", reason=Reason.PEFT_NOT_INSTALLED)
+    if not linear_layers(model):
+        raise invalid(path, "the encoder has no linear layer beside which it could learn; set encoder.trainable: true")
     settle = resolution.settle
     settle(f"{path}.type", given.type, "lora")
     rank = settle(f"{path}.r", given.r, 8)

@@ -1,6 +1,8 @@
 """Plans text inputs: the weights, their tokenizer and its length limit, pooling."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.adapters import adapt, load_adapter, save_adapter
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
 from headstart_server.encoders.deferred import DeferredEncoder
+from headstart_server.encoders.last_layers import LastLayers, UndividedError, divided, divided_at
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import (
     TextEncoder,
@@ -23,7 +26,9 @@ from headstart_server.encoders.text import (
     require_seeing_class,
     save_text_encoder,
 )
+from headstart_server.encoders.text_models import read_config
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
+from headstart_server.encoders.text_shape import text_shape
 from headstart_server.planning.pretrained import (
     PretrainedPlan,
     plan_adapter,
@@ -43,6 +48,20 @@ class TextPlan(PretrainedPlan):
 
     source: ModelSource
     preparation: TextPreparation
+    last_layers: int = 0
+    """How many train, on what those below give; 0: all do, or none."""
+    layers_below: int = 0
+
+    @property
+    def stores_states(self) -> bool:
+        """See PretrainedPlan."""
+        return self.last_layers > 0
+
+    @property
+    def states_space(self) -> Space:
+        """The space of what the layers below give for each token, in fp32: what is trained on it is served so."""
+        width = text_shape(read_config(self.source)).width
+        return replace(self.space, pooling=f"layer {self.layers_below}", precision="fp32", dimension=width)
 
     @property
     def space(self) -> Space:
@@ -57,13 +76,21 @@ class TextPlan(PretrainedPlan):
             dimension=self.dimension,
         )
 
-    def load_encoder(self) -> TextEncoder:
+    def load_encoder(self) -> TextEncoder | LastLayers:
         """See PretrainedPlan."""
-        encoder = load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
-        require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
+        encoder = self.load_whole()
+        if self.stores_states:
+            with told_as_invalid(f"{self.path}.encoder.trainable_layers", self.source.name):
+                return divided(encoder, self.last_layers)
         if self.adapter_folder is not None:
             return load_adapter(encoder, self.adapter_folder)
         return adapt(encoder, self.adapter) if self.adapter is not None else encoder
+
+    def load_whole(self) -> TextEncoder:
+        """The pretrained encoder, in float32."""
+        encoder = load_encoder(self.source, self.reduction, use_pretrained=self.use_pretrained, field=self.path)
+        require_seeing_class(encoder, self.source, f"{self.path}.encoder.reduce_output")
+        return encoder
 
     def _deferred(self) -> DeferredEncoder | None:
         """See PretrainedPlan."""
@@ -76,6 +103,8 @@ class TextPlan(PretrainedPlan):
 
     def save_encoder(self, encoder: nn.Module, folder: Path) -> None:
         """See PretrainedPlan."""
+        if isinstance(encoder, LastLayers):
+            encoder = encoder.put_into(self.load_whole())
         assert isinstance(encoder, TextEncoder)
         if self.adapter is not None:
             save_adapter(encoder, folder, self.source.name)
@@ -92,6 +121,8 @@ def plan_text(
     use_pretrained, tuning = plan_training(feature.encoder, path, resolution)
     cached = plan_caching(feature.preprocessing, path, resolution, tuning)
     preparation = _preparation(feature, path, source, resolution)
+    last = feature.encoder.trainable_layers or 0
+    below = _layers_below(source, reduction, last, f"{path}.encoder.trainable_layers") if last else 0
     adapter = None
     if feature.encoder.adapter is not None:
         model = empty_encoder(source, reduction).model
@@ -108,7 +139,23 @@ def plan_text(
         cached=cached,
         precision="fp32" if tuning.trains else plan_precision(feature.preprocessing, path, resolution, device_type),
         adapter=adapter,
+        last_layers=last,
+        layers_below=below,
     )
+
+
+def _layers_below(source: ModelSource, reduction: str, last: int, path: str) -> int:
+    with told_as_invalid(path, source.name):
+        return divided_at(empty_encoder(source, reduction), last)
+
+
+@contextmanager
+def told_as_invalid(path: str, name: str) -> Iterator[None]:
+    """Raises InvalidInputError naming a field for an encoder that cannot be divided."""
+    try:
+        yield
+    except UndividedError as error:
+        raise invalid(path, f"the last layers of {name!r} cannot be trained so: {error}") from error
 
 
 def _source(encoder: EncoderSpec, path: str, sources: ModelSources, resolution: Resolution) -> tuple[ModelSource, str]:

@@ -38,7 +38,8 @@ def boosting_rules(spec: TrainSpec, merged: TrainSpec) -> Iterator[Violation]:
 def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
     encoder = feature.encoder
     if encoder.learns:
-        key = "trainable" if encoder.trainable else "adapter" if encoder.adapter is not None else "use_pretrained"
+        keys = ("trainable", "adapter", "trainable_layers")
+        key = next((key for key in keys if given(getattr(encoder, key))), "use_pretrained")
         message = f"trees learn from embeddings as they are, and cannot train an encoder; {_ECD}"
         yield Violation(f"{path}.encoder.{key}", message)
     if encoder.type in _LEARNED.get(feature.type, ()):

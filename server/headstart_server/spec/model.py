@@ -55,11 +55,17 @@ class EncoderSpec(Section):
     activation: Activation | None = None
     fc_layers: list[FcLayerSpec] = Field(default_factory=list, max_length=64)
     adapter: AdapterSpec | None = None
+    trainable_layers: Annotated[int, Field(ge=1, le=1_000)] | None = None
 
     @property
     def learns(self) -> bool:
         """Whether training changes what a pretrained encoder gives."""
-        return bool(self.trainable) or self.use_pretrained is False or self.adapter is not None
+        return (
+            bool(self.trainable)
+            or self.use_pretrained is False
+            or self.adapter is not None
+            or self.trainable_layers is not None
+        )
 
 
 class PreprocessingSpec(Section):

@@ -15,7 +15,7 @@ _PRETRAINED = "type pretrained_model_name_or_path revision use_pretrained traina
 _DENSE = "type output_size num_layers dropout activation fc_layers"
 _EMBED = "type embedding_size dropout"
 _ENCODER = {
-    "text": f"{_PRETRAINED} adapter",
+    "text": f"{_PRETRAINED} adapter trainable_layers",
     "image": f"{_PRETRAINED} model_variant",
     "number": _DENSE,
     "binary": _DENSE,

@@ -10,7 +10,7 @@ from headstart_server.spec.augmentations import augmentation_rules
 from headstart_server.spec.boosting_rules import boosting_rules
 from headstart_server.spec.layers import layer_rules
 from headstart_server.spec.missing_values import missing_value_rules
-from headstart_server.spec.model import FeatureSpec, TrainSpec
+from headstart_server.spec.model import EncoderSpec, FeatureSpec, TrainSpec
 from headstart_server.spec.training_rules import training_rules
 from headstart_server.spec.unused import unused_by_defaults, unused_by_features
 from headstart_server.spec.values import InputType
@@ -57,6 +57,11 @@ def _features(spec: TrainSpec) -> Iterator[Violation]:
             yield from _names(feature, path, seen)
             yield from _type(feature, path, types)
             yield from (_output if side == "output_features" else _input)(feature, path)
+            if spec.backend.type == "ray" and feature.encoder.trainable_layers is not None:
+                message = (
+                    "is not there on Ray, whose workers read what encoders read; use backend.type local, or adapter"
+                )
+                yield Violation(f"{path}.encoder.trainable_layers", message)
     outputs = {feature.source for feature in spec.output_features}
     for index, feature in enumerate(spec.input_features):
         if feature.source and feature.source in outputs:
@@ -96,20 +101,15 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
                 f"{path}.preprocessing.cache_encoder_embeddings",
                 f"true, but {feature.type} encoders learn while training, so their embeddings change; leave it out",
             )
-        elif encoder.trainable or encoder.adapter is not None:
-            why = "encoder.trainable is true" if encoder.trainable else "encoder.adapter learns"
+        elif encoder.learns and encoder.use_pretrained is not False:
+            why = "encoder.trainable is true" if encoder.trainable else "the encoder learns"
             yield Violation(
                 f"{path}.preprocessing.cache_encoder_embeddings",
                 f"true, but {why}: every step would make the stored embeddings wrong; "
                 "keep the encoder frozen, or set cache_encoder_embeddings to false",
             )
-    if encoder.adapter is not None and feature.type == "text":
-        if encoder.trainable is False:
-            message = "false, but encoder.adapter is there to be trained; set it to true, or leave the adapter out"
-            yield Violation(f"{path}.encoder.trainable", message)
-        if encoder.use_pretrained is False:
-            message = "false, but an adapter learns beside pretrained weights; set it to true, or leave the adapter out"
-            yield Violation(f"{path}.encoder.use_pretrained", message)
+    if feature.type == "text":
+        yield from _partly_trained(encoder, f"{path}.encoder")
     if encoder.use_pretrained is False and encoder.trainable is False:
         yield Violation(
             f"{path}.encoder.trainable",
@@ -122,6 +122,21 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
     for name in ("decoder", "loss", "top_k"):
         if name in feature.model_fields_set and getattr(feature, name) not in (None, type(getattr(feature, name))()):
             yield Violation(f"{path}.{name}", "belongs to output features")
+
+
+def _partly_trained(encoder: EncoderSpec, path: str) -> Iterator[Violation]:
+    """Rules of adapters and last layers."""
+    for key, what in (("adapter", "an adapter"), ("trainable_layers", "the last layers")):
+        if getattr(encoder, key) is None:
+            continue
+        if encoder.trainable is False:
+            message = f"false, but {what} would be trained; set it to true, or leave {key} out"
+            yield Violation(f"{path}.trainable", message)
+        if encoder.use_pretrained is False:
+            message = f"false, but {what} would learn on pretrained weights; set it to true, or leave {key} out"
+            yield Violation(f"{path}.use_pretrained", message)
+    if encoder.adapter is not None and encoder.trainable_layers is not None:
+        yield Violation(f"{path}.trainable_layers", "is set, and so is adapter; leave one of them out")
 
 
 def _output(feature: FeatureSpec, path: str) -> Iterator[Violation]:

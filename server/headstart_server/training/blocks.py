@@ -1,4 +1,4 @@
-"""The repeated blocks of an encoder: what FSDP shards one at a time, and what may be computed twice to save memory."""
+"""Blocks that are computed twice to save memory."""
 
 from functools import partial
 
@@ -6,13 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-
-def repeated_blocks(encoder: nn.Module) -> list[nn.Module]:
-    """The children of every list of two modules or more of one class, outermost first: a transformer's layers, a
-    ResNet's bottlenecks. None where nothing is repeated."""
-    if isinstance(encoder, nn.ModuleList | nn.Sequential) and _repeats(list(encoder)):
-        return [block for block in encoder if any(True for _ in block.parameters())]
-    return [block for child in encoder.children() for block in repeated_blocks(child)]
+from headstart_server.encoders.blocks import repeated_blocks
 
 
 def recompute(encoder: nn.Module) -> None:
@@ -25,7 +19,3 @@ def recompute(encoder: nn.Module) -> None:
         if not any(isinstance(module, _BatchNorm) for module in block.modules()):
             # the method, not the module: a wrapper around it would rename its parameters in the state
             block.forward = partial(checkpoint, block.forward, use_reentrant=False)
-
-
-def _repeats(modules: list[nn.Module]) -> bool:
-    return len(modules) > 1 and len({type(module) for module in modules}) == 1

@@ -14,7 +14,7 @@ from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import LoadedImages, Loader
 from headstart_server.data.parts import Part
 from headstart_server.encoders.tokens import TokenColumn
-from headstart_server.model.ecd import ECD, Batch, Embedded, PretrainedInput, Tokens, Value
+from headstart_server.model.ecd import ECD, Batch, Embedded, LayerInputs, PretrainedInput, Tokens, Value
 from headstart_server.training.served import ServedRows
 from headstart_server.training.views import Views
 
@@ -25,10 +25,19 @@ _BLOCK_ROWS = 4_096
 
 @dataclass(frozen=True)
 class TokenFeed:
-    """A token column and the id that pads it."""
+    """A token column and the id that pads it; with `states` [tokens, d], what the layers below the last ones give."""
 
     column: TokenColumn
     padding: int
+    states: Tensor | None = None
+
+    def states_of(self, rows: npt.NDArray[np.int64], width: int) -> Tensor | None:
+        """Those of some rows [n, width, d]; in the place of padding, which is masked, those of other tokens."""
+        if self.states is None:
+            return None
+        numbers = self.column.offsets[rows][:, None] + np.arange(width)
+        index = torch.from_numpy(np.minimum(numbers, len(self.states) - 1))
+        return self.states.index_select(0, index.ravel()).view(*index.shape, -1)
 
 
 @dataclass(frozen=True)
@@ -119,9 +128,11 @@ class Feed:
                 batch[name] = Embedded(values) if views.standardised else values
         for name, feed in self.tokens.items():
             ids, mask = feed.column.padded(rows.numpy(), feed.padding)
-            batch[name] = Tokens(
+            tokens = Tokens(
                 self._move(torch.from_numpy(ids)), None if mask is None else self._move(torch.from_numpy(mask))
             )
+            states = feed.states_of(rows.numpy(), ids.shape[1])
+            batch[name] = tokens if states is None else LayerInputs(*tokens, self._move(states))
         return batch, {name: self._select(values, rows) for name, values in self.targets.items()}
 
     def shuffled(self, part: Part, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:

@@ -10,9 +10,9 @@ from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, Offlo
 from torch.distributed.tensor import DTensor
 
 from headstart_server.core.digests import fingerprint
+from headstart_server.encoders.blocks import repeated_blocks
 from headstart_server.model.ecd import ECD, Batch
 from headstart_server.model.world import World
-from headstart_server.training.blocks import repeated_blocks
 from headstart_server.training.checkpoint import Allocator
 from headstart_server.training.parallel.base import Alone, Sharing
 

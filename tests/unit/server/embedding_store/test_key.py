@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
-from headstart_server.embedding_store.key import distinct, keys_of_chunks, keys_of_texts, pack, unpack
+from headstart_server.embedding_store.key import distinct, keys_of_chunks, keys_of_texts, keys_of_tokens, pack, unpack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,3 +47,14 @@ def test_packed_keys_unpack_to_themselves(pairs: list[tuple[int, int]]) -> None:
     keys = np.array(pairs, np.uint64).reshape(-1, 2)
     assert (unpack(pack(keys)) == keys).all()
     assert pack(keys).shape == (len(pairs), 16)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=8), st.integers(0, 40)), min_size=1, max_size=6, unique_by=lambda row: row[0])
+)
+def test_each_token_has_a_key_of_its_own_which_its_text_and_place_decide(rows: dict[str, int]) -> None:
+    texts, lengths = keys_of(list(rows)), np.array(list(rows.values()))
+    keys = keys_of_tokens(texts, lengths)
+    assert len(keys) == len({key.tobytes() for key in keys}) == lengths.sum()
+    last = keys_of_tokens(texts[-1:], lengths[-1:])
+    np.testing.assert_array_equal(keys[len(keys) - len(last) :], last)

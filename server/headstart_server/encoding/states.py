@@ -1,0 +1,56 @@
+"""What the layers below the last ones give for the tokens of a text input: a vector each, kept as embeddings are."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from headstart_server.embedding_store.fill import Encoded
+from headstart_server.embedding_store.key import Keys, keys_of_tokens
+from headstart_server.encoders.last_layers import LayersBelow
+from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.tokens import TokenColumn
+from headstart_server.encoding.rows import EncoderPass, PassContext, require_finite_embeddings
+from headstart_server.planning.text_inputs import TextPlan
+
+
+class StatesPass(EncoderPass[LayersBelow]):
+    """The pass of the layers below; its rows are tokens, by their number in the token column.
+
+    Args:
+        plan: Of an input whose last layers train.
+        tokens: Of all texts.
+        texts: Their keys.
+        context: What the pass runs with.
+    """
+
+    piece_rows = None
+
+    def __init__(self, plan: TextPlan, tokens: TokenColumn, texts: Keys, context: PassContext) -> None:
+        super().__init__(plan, context)
+        self._plan, self._tokens, self._texts = plan, tokens, texts
+
+    @cached_property
+    def keys(self) -> Keys:
+        """Of every token."""
+        return keys_of_tokens(self._texts, self._tokens.lengths)
+
+    def _loaded(self) -> LayersBelow:
+        return LayersBelow(self._plan.load_whole().to(self._context.device), self._plan.last_layers)
+
+    def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
+        """See EncoderPass. A text is read whole, whichever of its tokens are wanted."""
+        encoder, offsets = self.load(), self._tokens.offsets
+        texts = np.unique(np.searchsorted(offsets, rows, side="right") - 1)
+        wanted = np.zeros(int(offsets[-1]), bool)
+        wanted[rows] = True
+        tokens = self._tokens.select(texts)
+        padding = self._plan.preparation.padding
+        for places, states in encode_batches(encoder, tokens, padding, self._context.device):
+            width = states.shape[1]
+            numbers = offsets[texts[places]][:, None] + np.arange(width)
+            kept = np.arange(width) < tokens.lengths[places][:, None]
+            kept &= wanted[np.where(kept, numbers, 0)]
+            require_finite_embeddings(states[kept], self._plan)
+            yield numbers[kept], states[kept]
