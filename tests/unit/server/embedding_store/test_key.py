@@ -49,9 +49,10 @@ def test_packed_keys_unpack_to_themselves(pairs: list[tuple[int, int]]) -> None:
     assert pack(keys).shape == (len(pairs), 16)
 
 
-@given(
-    st.lists(st.tuples(st.text(max_size=8), st.integers(0, 40)), min_size=1, max_size=6, unique_by=lambda row: row[0])
-)
+LENGTHS = st.dictionaries(st.text(max_size=8), st.integers(0, 40), min_size=1, max_size=6)
+
+
+@given(LENGTHS)
 def test_each_token_has_a_key_of_its_own_which_its_text_and_place_decide(rows: dict[str, int]) -> None:
     texts, lengths = keys_of(list(rows)), np.array(list(rows.values()))
     keys = keys_of_tokens(texts, lengths)
