@@ -140,7 +140,11 @@ def main(argv: list[str]) -> int:
         outcome = fuzz(server, model, numbers, arguments.seed, arrow=not arguments.no_arrow)
         print(outcome.table())
         if arguments.only is None:
-            print(dict(fuzz_specs(server.address, arguments.count, arguments.seed)))
+            try:
+                print(dict(fuzz_specs(server.address, arguments.count, arguments.seed)))
+            except BaseException:
+                print(server.log[-20_000:], file=sys.stderr)
+                raise
         if outcome.faults:
             print(server.log[-20_000:], file=sys.stderr)
     print("\n".join(outcome.faults) or f"{len(numbers)} messages, no failure")

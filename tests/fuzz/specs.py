@@ -90,9 +90,9 @@ def fuzz_specs(address: str, count: int, number: int) -> Counter[str]:
         def read_all(text: str) -> None:
             outcomes[_read(text)] += 1
             if (outcomes["OK"] + outcomes["INVALID_INPUT"]) % _EVERY_NTH == 0:
-                code = _planned(plan, text, data)
+                code, details = _planned(plan, text, data)
                 outcomes[f"planned: {code}"] += 1
-                assert code in allowed, code
+                assert code in allowed, f"{code}: {details}"
 
         read_all()
     return outcomes
@@ -108,14 +108,14 @@ def _read(text: str) -> str:
     return "OK"
 
 
-def _planned(plan: Callable[..., Any], text: str, data: Any) -> str:
+def _planned(plan: Callable[..., Any], text: str, data: Any) -> tuple[str, str]:
     request = training_pb2.TrainJobRequest(spec_yaml=text.encode("utf-8", "replace").decode())
     request.dataset.table.CopyFrom(data)
     try:
         plan(request, timeout=60)
     except grpc.RpcError as error:
-        return str(error.code().name)
-    return "OK"
+        return str(error.code().name), str(error.details())
+    return "OK", ""
 
 
 def _section(kind: type[Section]) -> st.SearchStrategy[Any]:

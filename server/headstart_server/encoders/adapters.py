@@ -119,11 +119,12 @@ def save_adapter(encoder: TextEncoder, folder: Path, base: str) -> None:
     (folder / _CONFIG).write_text(json.dumps(plain, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def load_adapter(encoder: TextEncoder, folder: Path) -> TextEncoder:
-    """Puts a saved adapter into an encoder in place, with what it has learned."""
+def load_adapter(encoder: TextEncoder, folder: Path, dropout: float = 0.0) -> TextEncoder:
+    """Puts a saved adapter into an encoder in place, with what it has learned; it trains on with this dropout."""
     from peft import LoraConfig, set_peft_model_state_dict
 
     config = LoraConfig.from_pretrained(str(folder))
+    config.lora_dropout = dropout
     config.inference_mode = False  # else it would not train on
     _with(config, encoder)
     state = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(folder / _WEIGHTS).items()}

@@ -14,6 +14,7 @@ _TOLERANCE = 1e-4
 """Of the length of an embedding, by which the two parts may differ from the whole."""
 _ROWS, _TOKENS = 3, 7
 _MORE = "its layers hand each other more than a vector for each token"
+_UNORDERED = "its layers are not run one after the other"
 
 
 class UndividedError(ValueError):
@@ -80,8 +81,11 @@ class LayersBelow(nn.Module):
         try:
             self._encoder(ids, mask)
         except _ReachedError as reached:
+            # some pad within, or have the tokens first
+            if reached.states.shape[:-1] != ids.shape:
+                raise UndividedError(_MORE) from None
             return reached.states
-        raise UndividedError("its layers are not run one after the other")
+        raise UndividedError(_UNORDERED)
 
 
 class LastLayers(nn.Module):
@@ -98,8 +102,18 @@ class LastLayers(nn.Module):
         for index in range(below):
             blocks[index] = self._entry = _Given(blocks[index], answers)
         self.encoder = encoder.requires_grad_(False)
-        for index in range(below, len(blocks)):
-            blocks[index].requires_grad_(True)
+        self._last = tuple(blocks)[below:]
+        for block in self._last:
+            block.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> "LastLayers":
+        """Puts the last layers alone into training mode: a model in it may pass over layers (LayerDrop), and with them
+        over what is given in their place."""
+        super().train(False)
+        self.training = mode
+        for block in self._last:
+            block.train(mode)
+        return self
 
     @property
     def one_pass(self) -> bool:
@@ -122,9 +136,12 @@ class LastLayers(nn.Module):
         return whole
 
 
-def divided(encoder: TextEncoder, last: int) -> LastLayers:
-    """The last layers of an encoder; raises UndividedError where the two parts do not give what the whole gives, as
-    in architectures whose layers hand each other more than token vectors."""
+def divided(encoder: TextEncoder, last: int, width: int) -> tuple[LayersBelow, LastLayers]:
+    """The two parts of an encoder, the lower of which gives vectors of this width.
+
+    Raises UndividedError where they do not give what the whole gives, as in architectures whose layers hand each other
+    more than vectors of tokens.
+    """
     ids = torch.randint(
         min(_ROWS, encoder.vocabulary - 1),
         encoder.vocabulary,
@@ -139,7 +156,10 @@ def divided(encoder: TextEncoder, last: int) -> LastLayers:
         expected = encoder(ids, mask)
     try:
         with torch.inference_mode():
-            states = LayersBelow(copy.deepcopy(encoder), last)(ids, mask)
+            below = LayersBelow(copy.deepcopy(encoder), last)
+            states = below(ids, mask)
+        if states.shape != (*ids.shape, width):
+            raise UndividedError(_MORE)
         layers = LastLayers(encoder, last)
         with torch.inference_mode():
             found = layers(ids, mask, states)
@@ -151,7 +171,7 @@ def divided(encoder: TextEncoder, last: int) -> LastLayers:
         raise UndividedError(_MORE) from error
     if not (found - expected).norm() <= _TOLERANCE * expected.norm():
         raise UndividedError(_MORE)
-    return layers
+    return below, layers
 
 
 def layers_below(blocks: nn.ModuleList | nn.Sequential, last: int) -> int:
@@ -187,5 +207,5 @@ def _answers(encoder: TextEncoder, block: nn.Module) -> int:
     finally:
         handle.remove()
     if not found:
-        raise UndividedError("its layers are not run one after the other")
+        raise UndividedError(_UNORDERED)
     return found[0]

@@ -25,6 +25,7 @@ from headstart_server.encoders.text_models import (
     encoder_part,
     model_limit,
     model_options,
+    on_meta,
     read_config,
     reads_left_to_right,
     text_model_class,
@@ -188,7 +189,8 @@ def defer_encoder(source: ModelSource, reduction: str) -> DeferredEncoder | None
     kind = text_model_class(config)
     if not shares_batches(kind, class_config(kind, config)):
         return None  # read whole, so that its own weights are measured
-    model = _empty(config, reduction)
+    with without_parameters():
+        model = kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
     names = names_in_files(model, source.folder)
     if names is None:
         return None
@@ -197,15 +199,10 @@ def defer_encoder(source: ModelSource, reduction: str) -> DeferredEncoder | None
 
 
 def empty_encoder(source: ModelSource, reduction: str) -> TextEncoder:
-    """The encoder without weights, on the meta device: it has the layers, and reads nothing."""
+    """The encoder without weights, on the meta device: what its layers are. For any number of threads."""
     config = read_config(source)
-    return _whole(_empty(config, reduction), config, reduction)
-
-
-def _empty(config: Any, reduction: str) -> Any:
     kind = text_model_class(config)
-    with without_parameters():
-        return kind._from_config(class_config(kind, config), dtype=torch.float32, **model_options(kind, reduction))
+    return _whole(on_meta(kind, class_config(kind, config), model_options(kind, reduction)), config, reduction)
 
 
 def _require_weights(source: ModelSource, missing: set[str], reduction: str, field: str) -> None:

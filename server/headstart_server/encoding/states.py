@@ -6,12 +6,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from headstart_server.core.errors import TrainingFailedError
+from headstart_server.core.reasons import Reason
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.key import Keys, keys_of_tokens
 from headstart_server.encoders.last_layers import LayersBelow
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.tokens import TokenColumn
-from headstart_server.encoding.rows import EncoderPass, PassContext, require_finite_embeddings
+from headstart_server.encoding.rows import EncoderPass, PassContext
 from headstart_server.planning.text_inputs import TextPlan
 
 
@@ -29,6 +31,7 @@ class StatesPass(EncoderPass[LayersBelow]):
 
     def __init__(self, plan: TextPlan, tokens: TokenColumn, texts: Keys, context: PassContext) -> None:
         super().__init__(plan, context)
+        self._space = plan.states_space.identifier  # its encoder is another than that of whole embeddings
         self._plan, self._tokens, self._texts = plan, tokens, texts
 
     @cached_property
@@ -37,7 +40,7 @@ class StatesPass(EncoderPass[LayersBelow]):
         return keys_of_tokens(self._texts, self._tokens.lengths)
 
     def _loaded(self) -> LayersBelow:
-        return LayersBelow(self._plan.load_whole().to(self._context.device), self._plan.last_layers)
+        return self._plan.load_parts()[0].to(self._context.device)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """See EncoderPass. A text is read whole, whichever of its tokens are wanted."""
@@ -47,10 +50,17 @@ class StatesPass(EncoderPass[LayersBelow]):
         wanted[rows] = True
         tokens = self._tokens.select(texts)
         padding = self._plan.preparation.padding
-        for places, states in encode_batches(encoder, tokens, padding, self._context.device):
+        batches = encode_batches(encoder, tokens, padding, self._context.device)
+        for places, states in self._plan.told_as_invalid(batches):
             width = states.shape[1]
             numbers = offsets[texts[places]][:, None] + np.arange(width)
             kept = np.arange(width) < tokens.lengths[places][:, None]
             kept &= wanted[np.where(kept, numbers, 0)]
-            require_finite_embeddings(states[kept], self._plan)
+            self._require_finite(states[kept])
             yield numbers[kept], states[kept]
+
+    def _require_finite(self, states: npt.NDArray[np.float32]) -> None:
+        if not np.isfinite(states).all():
+            path = f"{self._plan.path}.encoder.trainable_layers"
+            message = "the layers below give numbers that are not finite; check the encoder's weights"
+            raise TrainingFailedError(message, reason=Reason.NON_FINITE_EMBEDDING, field=path)

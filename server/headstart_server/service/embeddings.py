@@ -216,9 +216,11 @@ def _kind(feature: FeatureSpec) -> str:
 def _require_frozen(feature: FeatureSpec) -> None:
     if feature.type not in ("text", "image"):
         raise invalid("feature.type", f"{feature.type!r} has no pretrained encoder; use text or image")
-    if feature.encoder.trainable or feature.encoder.use_pretrained is False:
+    if feature.encoder.learns:
         raise invalid(
-            "feature.encoder", "must be pretrained and frozen to be embedded; leave trainable and use_pretrained out"
+            "feature.encoder",
+            "must be pretrained and frozen to be embedded; leave trainable, use_pretrained, adapter and "
+            "trainable_layers out",
         )
 
 

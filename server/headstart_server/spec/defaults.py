@@ -32,4 +32,8 @@ def _overlay(below: Section, above: Section) -> Section:
     elif "fc_layers" in own:
         # and a list of one's own, instead of the number
         own |= {name: None for name in ("num_fc_layers", "num_layers") if name in given}
+    for name, value in own.items():
+        default = getattr(below, name)
+        if isinstance(value, Section) and isinstance(default, Section):
+            own[name] = _overlay(default, value)
     return below.model_copy(update=own)

@@ -31,8 +31,7 @@ def encoder_of(name: str, folder: Path) -> TextEncoder:
 def test_the_parts_give_what_the_whole_gives(name: str, tmp_path: Path) -> None:
     whole = encoder_of(name, tmp_path)
     ids = torch.where(MASK.bool(), IDS, whole.padding)
-    below = LayersBelow(copy.deepcopy(whole), 1)
-    last = divided(copy.deepcopy(whole), 1)
+    below, last = divided(copy.deepcopy(whole), 1, whole.dimension)
     with torch.inference_mode():
         torch.testing.assert_close(last(ids, MASK, below(ids, MASK)), whole(ids, MASK), atol=1e-4, rtol=1e-4)
     with torch.no_grad():
@@ -45,11 +44,35 @@ def test_the_parts_give_what_the_whole_gives(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("t5", "more than a vector"), ("albert", "no single list of layers"), ("fnet", "one length at a time")],
+    [
+        ("t5", "more than a vector"),
+        ("xlnet", "more than a vector"),
+        ("longformer", "more than a vector"),
+        ("squeezebert", "more than a vector|one after the other"),
+        ("albert", "no single list of layers"),
+        ("fnet", "one length at a time"),
+    ],
 )
 def test_what_cannot_be_divided_says_why(name: str, reason: str, tmp_path: Path) -> None:
+    encoder = encoder_of(name, tmp_path)
     with pytest.raises(UndividedError, match=reason):
-        divided(encoder_of(name, tmp_path), 1)
+        divided(encoder, 1, encoder.dimension)
+
+
+def test_layers_that_are_passed_over_at_random_pass_over_no_states(tmp_path: Path) -> None:
+    whole = encoder_of("m2m_100", tmp_path)
+    assert whole.config.encoder_layerdrop > 0
+    vars(whole.model)["layerdrop"] = 0.9
+    below, last = divided(whole, 1, whole.dimension)
+    last.train()
+    assert any(module.training for module in last.modules() if module is not last)
+    states = below(IDS, MASK)
+    for module in last.modules():
+        vars(module).update({name: 0.0 for name in ("p", "dropout", "activation_dropout") if name in vars(module)})
+    with torch.no_grad():
+        found = [last(IDS, MASK, states) for _ in range(10)]
+    for each in found[1:]:
+        torch.testing.assert_close(each, found[0])
 
 
 def test_threads_share_the_layers_below(tmp_path: Path) -> None:

@@ -105,3 +105,17 @@ def test_what_contradicts_it_is_named(trainings: Trainings, encoder: dict[str, A
 def test_a_job_on_ray_is_refused(trainings: Trainings) -> None:
     with pytest.raises(InvalidInputError, match="is not there on Ray"):
         trainings.train({**spec(encoder=LAST), "backend": {"type": "ray"}}, ROWS)
+
+
+def test_a_frozen_input_on_the_same_encoder_keeps_its_own_pass(trainings: Trainings) -> None:
+    losses = []
+    for second in (LAST, WHOLE):
+        values = spec(encoder=second, epochs=1, learning_rate=1e-9)
+        [text] = values["input_features"]
+        frozen = {**text["encoder"], "trainable": False}
+        frozen.pop("trainable_layers", None)
+        first = {**text, "name": "again", "column": "review", "encoder": frozen}
+        values["input_features"] = [{**first, "preprocessing": {"embedding_precision": "fp32"}}, text]
+        _, heard = trainings.train(values, ROWS)
+        losses.append(heard.epochs[0].validation["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)

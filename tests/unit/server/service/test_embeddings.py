@@ -109,13 +109,13 @@ async def test_two_callers_with_different_encoders_load_each_once(
 ) -> None:
     batcher, loaded = Batcher(), list[str]()
     service = service_of(tmp_path, batcher, 2_000)
-    load = TextPlan.load_encoder
+    load = TextPlan.load_whole
 
     def counted(plan: TextPlan) -> Any:
         loaded.append(plan.reduction)
         return load(plan)
 
-    monkeypatch.setattr(TextPlan, "load_encoder", counted)
+    monkeypatch.setattr(TextPlan, "load_whole", counted)
     texts = [f"film {number}" for number in range(900)]  # several pieces each, in turn
     orders = (order(texts, reduce_output=reduction) for reduction in ("mean", "max"))
     await asyncio.gather(*(service.embed(ANONYMOUS, each) for each in orders))

@@ -31,6 +31,12 @@ def test_a_features_own_settings_win_one_by_one() -> None:
     assert (encoder.type, encoder.trainable, encoder.reduce_output) == ("bert", False, "cls")
 
 
+def test_sections_within_are_merged_key_by_key() -> None:
+    merged = _merged({"encoder": {"adapter": {"r": 4}}}, {"text": {"encoder": {"adapter": {"alpha": 64.0, "r": 2}}}})
+    adapter = merged.input_features[0].encoder.adapter
+    assert (adapter.type, adapter.r, adapter.alpha) == ("lora", 4, 64.0)
+
+
 def test_outputs_take_decoder_and_loss() -> None:
     merged = _merged({}, {"category": {"decoder": {"num_fc_layers": 2}, "loss": {"class_weights": {"a": 2.0}}}})
     assert merged.output_features[0].decoder.num_fc_layers == 2

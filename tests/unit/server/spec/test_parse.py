@@ -161,6 +161,16 @@ def test_what_ludwig_has_and_headstart_lacks_is_said_with_a_way_out(key: str) ->
     assert REFUSED[key] in violation.message
 
 
+def test_an_adapter_of_which_nothing_is_said_is_one() -> None:
+    for written in ({}, {"type": "auto"}, "lora"):
+        values = {
+            "input_features": [{"name": "a", "type": "text", "encoder": {"adapter": written}}],
+            "output_features": [{"name": "y", "type": "category"}],
+        }
+        [feature] = parse_values(values).compact()["input_features"]
+        assert feature["encoder"] == {"adapter": {"type": "lora"}}
+
+
 def test_no_key_is_both_unsupported_and_known() -> None:
     def keys(schema: Any) -> set[str]:
         if isinstance(schema, dict):
