@@ -127,6 +127,7 @@ async def test_two_callers_with_different_encoders_load_each_once(
     ("given", "message"),
     [
         (order(TEXTS, trainable=True), "must be pretrained and frozen"),
+        (order(TEXTS, adapter={"type": "lora"}), "must be pretrained and frozen"),
         (order(["x"] * 101), "holds 101 rows, at most 100 fit one request"),
         (
             EmbedOrder(FeatureSpec(name="t", type="number"), "", lambda: pa.table({"t": [1.0]}), 1, 1),
