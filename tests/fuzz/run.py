@@ -81,7 +81,10 @@ def fuzz(server: RunningServer, model: str, numbers: range, seed: int, *, arrow:
     code = server.process.poll()
     if code is not None:
         outcome.faults.append(f"the server ended with {code}")
-    outcome.faults += [f"the log holds {trace!r}" for trace in _TRACES if trace in server.log]
+    log = server.log
+    for trace in _TRACES:
+        if (place := log.find(trace)) >= 0:
+            outcome.faults.append(f"the log holds {trace!r}: {log[max(0, place - 500) : place + 4_000]}")
     return outcome
 
 

@@ -77,7 +77,8 @@ class DatasetServiceServicer(object):
     def UploadDataset(self, request_iterator, context):
         """Uploads one file: the first message describes it, the others carry its bytes in order.
         The same bytes again return the data set of the caller's tenant that has them, so an upload is safe to repeat. One
-        whose header has an `upload_id` can be gone on with after a broken call: see `DatasetHeader.offset`.
+        whose header has an `upload_id` can be gone on with after a broken call: see `DatasetHeader.offset`, which may be
+        OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
