@@ -101,12 +101,13 @@ def _input(feature: FeatureSpec, path: str) -> Iterator[Violation]:
                 f"{path}.preprocessing.cache_encoder_embeddings",
                 f"true, but {feature.type} encoders learn while training, so their embeddings change; leave it out",
             )
-        elif encoder.learns and encoder.use_pretrained is not False:
-            why = "encoder.trainable is true" if encoder.trainable else "the encoder learns"
+        elif encoder.trainable or (encoder.learns and encoder.use_pretrained is not False):
+            learns = "encoder.trainable is true" if encoder.trainable else "a part of the encoder learns"
+            fix = "set encoder.trainable to false" if encoder.trainable else "keep the encoder frozen"
             yield Violation(
                 f"{path}.preprocessing.cache_encoder_embeddings",
-                f"true, but {why}: every step would make the stored embeddings wrong; "
-                "keep the encoder frozen, or set cache_encoder_embeddings to false",
+                f"true, but {learns}: every step would make the stored embeddings wrong; "
+                f"{fix} or cache_encoder_embeddings to false",
             )
     if feature.type == "text":
         yield from _partly_trained(encoder, f"{path}.encoder")
