@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from headstart_server.core.errors import FailedPreconditionError, HeadstartError
+from headstart_server.core.errors import FailedPreconditionError, HeadstartError, NotFoundError
 from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.priority import lower_priority
@@ -62,7 +62,9 @@ class ExportWorker(Worker):
         try:
             return {"artifact": asdict(self._export(envelope))}
         except HeadstartError as error:
-            _log.warning("export failed", reason=error.reason, message=error.message, exc_info=error.__cause__)
+            # what a deletion meanwhile did to whatever read the model says nothing to anybody
+            cause = None if isinstance(error, NotFoundError) else error.__cause__
+            _log.warning("export failed", reason=error.reason, message=error.message, exc_info=cause)
             return error_message(error)
         except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
             _log.exception("export failed unexpectedly")
