@@ -138,12 +138,15 @@ def test_a_full_disk_leaves_every_part(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_damaged_part_is_left_to_the_next_reader(tmp_path: Path) -> None:
     keys = one_row_shards(tmp_path, 5)
     damaged = shards_below(tmp_path)[2]
+    # not that of the third row: names of one millisecond are in no order
+    lost = Shard.open(damaged).keys()
     data = bytearray(damaged.read_bytes())
     data[-20] ^= 1
     damaged.write_bytes(data)
     compact(tmp_path, 2)
     assert len(shards_below(tmp_path)) == 2 and damaged.exists()
-    sound = np.delete(keys, 2, axis=0)
+    sound = keys[(keys != lost).any(axis=1)]
+    assert len(sound) == 4
     assert holds(store_at(tmp_path), sound)
 
 
