@@ -72,11 +72,9 @@ def plan_trainer(
     trainer, settle = spec.trainer, resolution.settle
     warnings: list[tuple[str, str]] = [(Notice.SPELLING, note) for note in spec.notes]
     size = rules.batch_size(rows, trainer, encoder_trains=encoder_trains)
-    rate, rate_reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains, adapts=adapts)
-    learning_rate = settle("trainer.learning_rate", trainer.learning_rate, rate, rate_reason)
+    rates = _learning_rates(spec, resolution, rows, encoder_trains=encoder_trains, adapts=adapts)
     settle("trainer.optimizer.type", trainer.optimizer.type, "adamw")
     scale = _rate_scale(spec, resolution, workers, warnings)
-    given = trainer.learning_rate is not None
     return TrainerPlan(
         epochs=_epochs(spec, resolution, encoder_runs=encoder_runs),
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
@@ -84,9 +82,8 @@ def plan_trainer(
         eval_batch_size=settle(
             "trainer.eval_batch_size", trainer.eval_batch_size, EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
         ),
-        learning_rate=scale * learning_rate,
-        # the rule's rate is an encoder's where one trains, below that of new layers, and otherwise the head's already
-        head_learning_rate=scale * (learning_rate if given else max(rate, rules.HEAD_LEARNING_RATE)),
+        learning_rate=scale * rates[0],
+        head_learning_rate=scale * rates[1],
         schedule=plan_schedule(spec, resolution, encoder_trains=encoder_trains),
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),
         compile=_compile(spec, resolution, warnings, encoder_runs=encoder_runs),
@@ -104,6 +101,17 @@ def plan_trainer(
         shuffle=settle("trainer.should_shuffle", trainer.should_shuffle, True),
         warnings=tuple(warnings),
     )
+
+
+def _learning_rates(
+    spec: TrainSpec, resolution: Resolution, rows: int, *, encoder_trains: bool, adapts: bool
+) -> tuple[float, float]:
+    """The peak rate, and the head's."""
+    given = spec.trainer.learning_rate
+    rate, reason = rules.learning_rate(spec, rows, encoder_trains=encoder_trains, adapts=adapts)
+    settled = resolution.settle("trainer.learning_rate", given, rate, reason)
+    # the rule's rate is an encoder's where one trains, below that of new layers, and otherwise the head's already
+    return settled, settled if given is not None else max(rate, rules.HEAD_LEARNING_RATE)
 
 
 def _rate_scale(spec: TrainSpec, resolution: Resolution, workers: int, warnings: list[tuple[str, str]]) -> float:
