@@ -10,7 +10,8 @@ import pyarrow as pa
 from headstart_server.core.layout import Layout
 from headstart_server.core.names import new_id
 from headstart_server.data.tables import Sources, Table, table_of_arrow
-from headstart_server.encoders.sources import ModelSources
+from headstart_server.encoders.sources import ModelSource, ModelSources
+from headstart_server.encoders.text import load_encoder
 from headstart_server.engines.events import JobEvent
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.local import LocalEngine
@@ -20,6 +21,7 @@ from headstart_server.model.registry import ModelRegistry
 from headstart_server.spec.parse import parse_values
 from headstart_server.storage.storage import Storage
 from headstart_server.training.reports import EpochReport
+from torch import Tensor
 
 from tests.support import reviews
 
@@ -86,3 +88,13 @@ class Trainings:
         sources, heard = Sources((table,), ("dataset",)), Heard()
         job = JobContext(identifier or new_id(), "", parse_values(spec), sources, initial_model=initial_model)
         return self.models.get(LocalEngine(job, self.runtime, heard).run()), heard
+
+    def pretrained_state(self) -> dict[str, Tensor]:
+        """The pretrained weights of the reviews' encoder."""
+        source = self.runtime.sources.find("tiny-bert", None, "")
+        assert isinstance(source, ModelSource)
+        return load_encoder(source, "mean", use_pretrained=True, field="").state_dict()
+
+    def served_state(self, bundle: Bundle) -> dict[str, Tensor]:
+        """The weights of a model's encoder as it is served."""
+        return bundle.encoder("review", self.runtime.encoder_store).state_dict()

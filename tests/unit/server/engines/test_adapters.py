@@ -13,7 +13,6 @@ from headstart_server.core.reasons import Reason
 from headstart_server.encoders.adapters import linear_layers, load_adapter
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder
-from headstart_server.model.bundle import Bundle
 
 from tests.support import reviews
 from tests.support.continued import TYPES, Trainings, spec
@@ -38,22 +37,10 @@ def trainings(tmp_path: Path) -> Trainings:
     return Trainings(tmp_path / "state", tmp_path / "models")
 
 
-def plain(trainings: Trainings) -> dict[str, torch.Tensor]:
-    """The pretrained weights."""
-    source = trainings.runtime.sources.find("tiny-bert", None, "")
-    assert isinstance(source, ModelSource)
-    return load_encoder(source, "mean", use_pretrained=True, field="").state_dict()
-
-
-def merged(trainings: Trainings, bundle: Bundle) -> dict[str, torch.Tensor]:
-    """The weights as they are served."""
-    return bundle.encoder("review", trainings.runtime.encoder_store).state_dict()
-
-
 def test_it_learns_and_nothing_else_of_the_encoder_does(trainings: Trainings) -> None:
     bundle, heard = trainings.train(spec(encoder=LORA, epochs=4, learning_rate=3e-3), ROWS)
     assert heard.epochs[-1].validation["loss"] < 0.7 * heard.epochs[0].validation["loss"]
-    before, after = plain(trainings), merged(trainings, bundle)
+    before, after = trainings.pretrained_state(), trainings.served_state(bundle)
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
     encoder = bundle.encoder("review", trainings.runtime.encoder_store)
     assert isinstance(encoder, TextEncoder)
@@ -87,7 +74,7 @@ def test_its_model_holds_it_alone_and_is_served_with_it_merged(trainings: Traini
 
 def reference_size(trainings: Trainings) -> int:
     """Bytes of the pretrained weights."""
-    return sum(tensor.nbytes for tensor in plain(trainings).values())
+    return sum(tensor.nbytes for tensor in trainings.pretrained_state().values())
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # which PEFT asks for
@@ -98,7 +85,7 @@ def test_peft_reads_what_it_was_saved_as(trainings: Trainings, tmp_path: Path) -
     bundle, _ = trainings.train(spec(encoder=LORA, epochs=2, learning_rate=3e-3), ROWS)
     base = AutoModel.from_pretrained(tmp_path / "models" / "tiny-bert")
     theirs = PeftModel.from_pretrained(base, str(bundle.folder / "encoders/0")).merge_and_unload().state_dict()
-    ours = merged(trainings, bundle)
+    ours = trainings.served_state(bundle)
     assert len(ours) > 30  # all but the pooler, which means of token vectors do without
     for key, value in ours.items():
         torch.testing.assert_close(theirs[key.removeprefix("model.")], value)
@@ -107,7 +94,7 @@ def test_peft_reads_what_it_was_saved_as(trainings: Trainings, tmp_path: Path) -
 def test_it_trains_the_layers_that_are_named_and_no_others(trainings: Trainings) -> None:
     encoder = lora(target_modules=["query", "layer.1.output.dense"])
     bundle, _ = trainings.train(spec(encoder=encoder, epochs=1, learning_rate=3e-3), ROWS)
-    before, after = plain(trainings), merged(trainings, bundle)
+    before, after = trainings.pretrained_state(), trainings.served_state(bundle)
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert changed == {
         "model.encoder.layer.0.attention.self.query.weight",
@@ -130,7 +117,7 @@ def test_training_goes_on_from_a_model_with_an_adapter(trainings: Trainings) -> 
     second, after = trainings.train(spec(*TYPES, encoder=LORA, **NEARLY_STILL), ROWS, first.folder.name)
     best = min(report.validation["loss"] for report in before.epochs)
     assert after.epochs[0].validation["loss"] == pytest.approx(best, rel=0.05)
-    torch.testing.assert_close(merged(trainings, second), merged(trainings, first), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(trainings.served_state(second), trainings.served_state(first), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +126,8 @@ def test_training_goes_on_from_a_model_with_an_adapter(trainings: Trainings) -> 
         (LORA, FROZEN, "adapter"),
         (LORA, lora(r=4), "adapter.r"),
         (WHOLE, LORA, "adapter"),
+        (LORA, {**WHOLE, "trainable_layers": 1}, "adapter"),
+        ({**WHOLE, "trainable_layers": 1}, LORA, "adapter"),
     ],
 )
 def test_a_model_of_another_kind_is_no_beginning(

@@ -9,10 +9,7 @@ import numpy as np
 import pytest
 import torch
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.encoders.sources import ModelSource
-from headstart_server.encoders.text import load_encoder
 from headstart_server.engines.events import EncodeReport
-from headstart_server.model.bundle import Bundle
 
 from tests.support import reviews
 from tests.support.continued import Trainings, spec
@@ -29,20 +26,10 @@ def trainings(tmp_path: Path) -> Trainings:
     return Trainings(tmp_path / "state", tmp_path / "models")
 
 
-def pretrained(trainings: Trainings) -> dict[str, torch.Tensor]:
-    source = trainings.runtime.sources.find("tiny-bert", None, "")
-    assert isinstance(source, ModelSource)
-    return load_encoder(source, "mean", use_pretrained=True, field="").state_dict()
-
-
-def served(trainings: Trainings, bundle: Bundle) -> dict[str, torch.Tensor]:
-    return bundle.encoder("review", trainings.runtime.encoder_store).state_dict()
-
-
 def test_they_learn_and_what_is_below_does_not(trainings: Trainings) -> None:
     bundle, heard = trainings.train(spec(encoder=LAST, epochs=4, learning_rate=3e-3), ROWS)
     assert heard.epochs[-1].validation["loss"] < 0.8 * heard.epochs[0].validation["loss"]
-    before, after = pretrained(trainings), served(trainings, bundle)
+    before, after = trainings.pretrained_state(), trainings.served_state(bundle)
     assert before.keys() == after.keys()
     changed = {
         key.partition(".layer.")[2].partition(".")[0] for key in before if not torch.equal(before[key], after[key])
