@@ -29,7 +29,7 @@ class Reason(_Meaning):
     WRONG_DIGEST = "WRONG_DIGEST", "The weights are not the bytes that their name promises."
     UNSAFE_WEIGHTS = "UNSAFE_WEIGHTS", "The weights would run code when they are read."
     RAY_NOT_INSTALLED = "RAY_NOT_INSTALLED", "The spec asks for Ray, which the server lacks."
-    PEFT_NOT_INSTALLED = "PEFT_NOT_INSTALLED", "The spec asks for an adapter, which the server lacks PEFT for."
+    PEFT_NOT_INSTALLED = "PEFT_NOT_INSTALLED", "An adapter takes PEFT, which the server lacks."
     LIGHTGBM_NOT_INSTALLED = "LIGHTGBM_NOT_INSTALLED", "The spec asks for boosted trees, which the server lacks."
     DEEPSPEED_NOT_INSTALLED = "DEEPSPEED_NOT_INSTALLED", "The spec asks for DeepSpeed, which the server lacks."
     INITIAL_MODEL_DIFFERS = "INITIAL_MODEL_DIFFERS", "The job differs from the model that it is to begin from."

@@ -91,10 +91,10 @@ def adapt(encoder: TextEncoder, adapter: Adapter) -> TextEncoder:
         use_dora=adapter.dora,
         use_rslora=adapter.rslora,
     )
-    return _with(config, encoder)
+    return _injected(config, encoder)
 
 
-def _with(config: LoraConfig, encoder: TextEncoder) -> TextEncoder:
+def _injected(config: LoraConfig, encoder: TextEncoder) -> TextEncoder:
     from peft import inject_adapter_in_model
 
     inject_adapter_in_model(config, encoder.model)
@@ -126,7 +126,7 @@ def load_adapter(encoder: TextEncoder, folder: Path, dropout: float = 0.0) -> Te
     config = LoraConfig.from_pretrained(str(folder))
     config.lora_dropout = dropout
     config.inference_mode = False  # else it would not train on
-    _with(config, encoder)
+    _injected(config, encoder)
     state = {name.removeprefix(_PREFIX): tensor for name, tensor in load_file(folder / _WEIGHTS).items()}
     found: Any = set_peft_model_state_dict(encoder.model, state)
     if found.unexpected_keys:

@@ -29,7 +29,7 @@ class _ReachedError(Exception):
         self.states = states
 
 
-class _Passed(nn.Module):
+class _Placeholder(nn.Module):
     """Stands in for a layer, with its plain attributes, which some models ask their layers for."""
 
     def __init__(self, block: nn.Module) -> None:
@@ -38,7 +38,7 @@ class _Passed(nn.Module):
         vars(self).update({name: value for name, value in plain.items() if name not in vars(self)})
 
 
-class _End(_Passed):
+class _End(_Placeholder):
     """Stands in for the first of the last layers, and ends the pass there."""
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -46,7 +46,7 @@ class _End(_Passed):
         raise _ReachedError(hidden_states)
 
 
-class _Given(_Passed):
+class _Given(_Placeholder):
     """Stands in for a layer below: passes on what it is given, or `states` [b, t, d] in its place.
 
     `answers` is how many things the layer answers in a tuple, of which others than the first are None then; 0: none.
@@ -70,7 +70,7 @@ class LayersBelow(nn.Module):
     def __init__(self, encoder: TextEncoder, last: int) -> None:
         super().__init__()
         blocks = _layers(encoder)
-        below = layers_below(blocks, last)
+        below = _below(blocks, last)
         blocks[below] = _End(blocks[below])
         del blocks[below + 1 :]
         self._encoder, self.sharing, self.positions = encoder, encoder.sharing, encoder.positions
@@ -98,7 +98,7 @@ class LastLayers(nn.Module):
     def __init__(self, encoder: TextEncoder, last: int) -> None:
         super().__init__()
         blocks = _layers(encoder)
-        below, answers = layers_below(blocks, last), _answers(encoder, blocks[0])
+        below, answers = _below(blocks, last), _answers(encoder, blocks[0])
         for index in range(below):
             blocks[index] = self._entry = _Given(blocks[index], answers)
         self.encoder = encoder.requires_grad_(False)
@@ -174,7 +174,7 @@ def divided(encoder: TextEncoder, last: int, width: int) -> tuple[LayersBelow, L
     return below, layers
 
 
-def layers_below(blocks: nn.ModuleList | nn.Sequential, last: int) -> int:
+def _below(blocks: nn.ModuleList | nn.Sequential, last: int) -> int:
     """How many layers are below the last ones; raises UndividedError where there are none."""
     count = len(blocks)
     if not 0 < last < count:
@@ -182,9 +182,9 @@ def layers_below(blocks: nn.ModuleList | nn.Sequential, last: int) -> int:
     return count - last
 
 
-def divided_at(encoder: TextEncoder, last: int) -> int:
+def layers_below(encoder: TextEncoder, last: int) -> int:
     """How many layers of an encoder, which need not have weights, are below the last ones; raises UndividedError."""
-    return layers_below(_layers(encoder), last)
+    return _below(_layers(encoder), last)
 
 
 def _layers(encoder: TextEncoder) -> nn.ModuleList | nn.Sequential:

@@ -14,7 +14,7 @@ from headstart_server.encoders.last_layers import LayersBelow
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.encoding.rows import EncoderPass, PassContext
-from headstart_server.planning.text_inputs import TextPlan
+from headstart_server.planning.text_inputs import TextPlan, division_named
 
 
 class StatesPass(EncoderPass[LayersBelow]):
@@ -50,14 +50,14 @@ class StatesPass(EncoderPass[LayersBelow]):
         wanted[rows] = True
         tokens = self._tokens.select(texts)
         padding = self._plan.preparation.padding
-        batches = encode_batches(encoder, tokens, padding, self._context.device)
-        for places, states in self._plan.told_as_invalid(batches):
-            width = states.shape[1]
-            numbers = offsets[texts[places]][:, None] + np.arange(width)
-            kept = np.arange(width) < tokens.lengths[places][:, None]
-            kept &= wanted[np.where(kept, numbers, 0)]
-            self._require_finite(states[kept])
-            yield numbers[kept], states[kept]
+        with division_named(f"{self._plan.path}.encoder.trainable_layers", self._plan.source.name):
+            for places, states in encode_batches(encoder, tokens, padding, self._context.device):
+                width = states.shape[1]
+                numbers = offsets[texts[places]][:, None] + np.arange(width)
+                kept = np.arange(width) < tokens.lengths[places][:, None]
+                kept &= wanted[np.where(kept, numbers, 0)]
+                self._require_finite(states[kept])
+                yield numbers[kept], states[kept]
 
     def _require_finite(self, states: npt.NDArray[np.float32]) -> None:
         if not np.isfinite(states).all():

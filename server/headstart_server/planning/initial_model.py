@@ -159,7 +159,7 @@ class InitialModel:
         if known.folder and not plan.tuning.trains:
             yield Violation(f"{path}.trainable", f"is false, and {self.name} has an encoder of its own; {_FIX}")
         if known.folder and plan.adapter is not None:
-            yield Violation(f"{path}.adapter", f"is set, and the encoder of {self.name} was trained whole; {_FIX}")
+            yield Violation(f"{path}.adapter", f"is set, and {self.name} has an encoder of its own; {_FIX}")
         if not known.folder and not plan.use_pretrained:
             yield Violation(f"{path}.use_pretrained", f"is false, and {self.name} has pretrained weights; {_FIX}")
         same = plan.source.name == known.name if known.folder else plan.source.identity == known.digest

@@ -1,10 +1,10 @@
 """Plans text inputs: the weights, their tokenizer and its length limit, pooling."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +13,7 @@ from headstart_server.embedding_store.space import Space
 from headstart_server.encoders.adapters import adapt, load_adapter, save_adapter
 from headstart_server.encoders.catalog import DEFAULT_TYPES, encoder_type
 from headstart_server.encoders.deferred import DeferredEncoder
-from headstart_server.encoders.last_layers import LastLayers, LayersBelow, UndividedError, divided, divided_at
+from headstart_server.encoders.last_layers import LastLayers, LayersBelow, UndividedError, divided, layers_below
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import (
     TextEncoder,
@@ -39,7 +39,6 @@ from headstart_server.planning.pretrained import (
 from headstart_server.planning.resolution import Resolution
 from headstart_server.spec.model import EncoderSpec, FeatureSpec
 
-T = TypeVar("T")
 MAX_SEQUENCE_LENGTH = 256
 
 
@@ -90,13 +89,8 @@ class TextPlan(PretrainedPlan):
 
     def load_parts(self) -> tuple[LayersBelow, LastLayers]:
         """The layers below the last ones, and these; raises InvalidInputError where the encoder cannot be divided."""
-        with _told_as_invalid(f"{self.path}.encoder.trainable_layers", self.source.name):
+        with division_named(f"{self.path}.encoder.trainable_layers", self.source.name):
             return divided(self.load_whole(), self.last_layers, self.states_space.dimension)
-
-    def told_as_invalid(self, batches: Iterable[T]) -> Iterator[T]:
-        """What the layers below give, and what turns out while they run as an InvalidInputError."""
-        with _told_as_invalid(f"{self.path}.encoder.trainable_layers", self.source.name):
-            yield from batches
 
     def load_whole(self) -> TextEncoder:
         """The pretrained encoder, in float32."""
@@ -157,12 +151,12 @@ def plan_text(
 
 
 def _layers_below(source: ModelSource, reduction: str, last: int, path: str) -> int:
-    with _told_as_invalid(path, source.name):
-        return divided_at(empty_encoder(source, reduction), last)
+    with division_named(path, source.name):
+        return layers_below(empty_encoder(source, reduction), last)
 
 
 @contextmanager
-def _told_as_invalid(path: str, name: str) -> Iterator[None]:
+def division_named(path: str, name: str) -> Iterator[None]:
     """Raises InvalidInputError naming a field for an encoder that cannot be divided."""
     try:
         yield
