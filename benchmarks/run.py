@@ -26,6 +26,7 @@ NAMES = (
     "predict",
     "predict_steps",
     "heads",
+    "dataset_predictions",
     "predict_memory",
     "responsiveness",
     "overload",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from pathlib import Path
 
 from headstart.programs.dataset_source import Data
+from headstart.programs.download import Received
+from headstart.programs.export import Exported, OnProgress
 from headstart.programs.predict import PredictOptions, predict, predict_many, predict_stream
 from headstart.programs.predict_dataset import OnRows, evaluate, predict_dataset
+from headstart.programs.predict_to_file import predict_to_file
 from headstart.programs.retry import RetryPolicy
 from headstart.programs.upload import Progress
 from headstart.v1.prediction_pb2 import ModelEvaluation
@@ -94,6 +99,33 @@ class AsyncPredicting:
         """
         options = PredictOptions(model, probabilities, top_k, embedding_reuse)
         return self._driver.stream(predict_dataset(options, data, first_row, self._retry, on_upload))
+
+    async def predict_to_file(
+        self,
+        model: str,
+        data: Data,
+        *,
+        columns: Sequence[str] = (),
+        probabilities: bool = False,
+        embedding_reuse: str = "exact",
+        output_dir: str | os.PathLike[str] | None = None,
+        on_progress: OnProgress | None = None,
+        on_upload: Progress | None = None,
+        on_download: Received | None = None,
+    ) -> Exported:
+        """Have the server write what a model predicts of a whole data set into a Parquet file, however large.
+
+        `data` is what `train` takes but for rows in memory. The file has a row for each row of the data set, in its
+        order: `columns` of the data set, FEATURE_prediction, with `probabilities` FEATURE_probability_CLASS, and
+        `error` where a row could not be read. It is an artifact, `predictions.parquet`, which is downloaded, verified,
+        where `output_dir` is given. The export goes on where the caller leaves, and after a restart of the server;
+        `on_progress` is told the rows that are done.
+        """
+        options = PredictOptions(model, probabilities, embedding_reuse=embedding_reuse)
+        directory = Path(output_dir) if output_dir is not None else None
+        return await self._driver.run(
+            predict_to_file(options, data, columns, directory, self._retry, on_progress, on_upload, on_download)
+        )
 
     async def evaluate(
         self,

@@ -6,7 +6,7 @@ import typer
 
 from headstart.cli import models, resources, server_commands
 from headstart.cli.evaluate import evaluate
-from headstart.cli.predict import export, predict
+from headstart.cli.predict import export, predict, predict_dataset
 from headstart.cli.suggest import suggest
 from headstart.cli.train import plan, train, watch
 
@@ -33,7 +33,7 @@ def build() -> typer.Typer:
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.backup)
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.migrate)
     app.command(context_settings=server_commands.PASS_ALL)(server_commands.token)
-    for command in (suggest, train, watch, predict, evaluate, export, plan):
+    for command in (suggest, train, watch, predict, predict_dataset, evaluate, export, plan):
         app.command(epilog=EPILOG)(command)
     app.add_typer(resources.jobs(), name="jobs")
     app.add_typer(models.models(), name="models")

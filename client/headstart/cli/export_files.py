@@ -18,11 +18,23 @@ def tell_progress(progress: ExportProgress) -> None:
 
 def tell_result(exported: Exported, output: Path, as_json: bool) -> None:
     """Print the artifact and where its files are."""
+    difference = exported.artifact.max_difference
+    _tell(exported, f"largest difference from the live model {difference:.1e}", output, as_json)
+
+
+def tell_rows(exported: Exported, output: Path, as_json: bool) -> None:
+    """Print the file of predictions and where it is."""
+    artifact = exported.artifact
+    left_out = f", {artifact.rows_left_out:,} of them could not be read" if artifact.rows_left_out else ""
+    _tell(exported, f"{artifact.row_count:,} rows{left_out}", output, as_json)
+
+
+def _tell(exported: Exported, said: str, output: Path, as_json: bool) -> None:
     artifact = exported.artifact
     if as_json:
         paths = [str(path) for path in exported.files]
         print_json({**dict_of(artifact), "output": str(output), "paths": paths})
         return
-    print(f"{artifact.name}: {artifact.model}, largest difference from the live model {artifact.max_difference:.1e}")
+    print(f"{artifact.name}: {artifact.model}, {said}")
     for path, file in zip(exported.files, artifact.files, strict=True):
         print(f"  {path}  {size(file.size_bytes)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.options import Json, Model, Server, Token, connect
+from headstart.cli.options import Json, Model, Server, Token, Training, connect, place, upload_progress
 
 DataFile = Annotated[
     Path,
@@ -54,6 +54,44 @@ def predict(
             predict_to_stdout(client, options, data, as_json, skip_bad_rows)
         else:
             predict_to_file(client, options, data, output, as_json, skip_bad_rows)
+
+
+def predict_dataset(
+    model: Model,
+    data: Training,
+    output: Annotated[Path, typer.Option("--output", help="Directory to write to.", file_okay=False)],
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="A column of the data that the file has, too. Repeatable.")
+    ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities/--no-probabilities", help="Add the probability of every class.")
+    ] = False,
+    reuse: Annotated[
+        str, typer.Option("--embedding-reuse", help="Stored embeddings that may stand in: exact, any or none.")
+    ] = "exact",
+    server: Server = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Have the server predict a whole data set, however large, and download the file, verified by SHA-256.
+
+    The server goes on where this command is interrupted; called again, it finds what was done. predictions.parquet has
+    a row for each row of the data, in its order; the column `error` says why a row could not be read.
+    """
+    from headstart.cli.export_files import tell_progress, tell_rows
+
+    with connect(server, token, as_json) as client:
+        exported = client.predict_to_file(
+            model,
+            place(data),
+            columns=columns or (),
+            probabilities=probabilities,
+            embedding_reuse=reuse,
+            output_dir=output,
+            on_progress=None if as_json else tell_progress,
+            on_upload=upload_progress(as_json),
+        )
+    tell_rows(exported, output, as_json)
 
 
 def export(

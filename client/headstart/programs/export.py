@@ -102,7 +102,10 @@ class _Following:
 
 def create_export(request: ExportRequest) -> Program[ExportJob]:
     """Create an export job, or find the one that is being made, without following it."""
-    wanted = CreateExportJobRequest(model=request.model, format=request.format, head_only=request.head_only)
+    predictions = request.predictions if request.HasField("predictions") else None
+    wanted = CreateExportJobRequest(
+        model=request.model, format=request.format, head_only=request.head_only, predictions=predictions
+    )
     return (yield from call(CREATE_EXPORT_JOB, wanted))
 
 

@@ -2,6 +2,8 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
+from headstart.v1 import prediction_pb2 as _prediction_pb2
+from headstart.v1 import training_pb2 as _training_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -12,14 +14,28 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ExportRequest(_message.Message):
-    __slots__ = ("model", "format", "head_only")
+    __slots__ = ("model", "format", "head_only", "predictions")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: Artifact.Format
     head_only: bool
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ...) -> None: ...
+    predictions: DatasetPredictions
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., predictions: _Optional[_Union[DatasetPredictions, _Mapping]] = ...) -> None: ...
+
+class DatasetPredictions(_message.Message):
+    __slots__ = ("dataset", "columns", "probabilities", "embedding_reuse")
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    dataset: _training_pb2.DatasetSource
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    probabilities: bool
+    embedding_reuse: _prediction_pb2.PredictRequest.EmbeddingReuse
+    def __init__(self, dataset: _Optional[_Union[_training_pb2.DatasetSource, _Mapping]] = ..., columns: _Optional[_Iterable[str]] = ..., probabilities: bool = ..., embedding_reuse: _Optional[_Union[_prediction_pb2.PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
 
 class ExportResponse(_message.Message):
     __slots__ = ("progress", "artifact", "export_job")
@@ -32,7 +48,7 @@ class ExportResponse(_message.Message):
     def __init__(self, progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., artifact: _Optional[_Union[Artifact, _Mapping]] = ..., export_job: _Optional[str] = ...) -> None: ...
 
 class ExportJob(_message.Message):
-    __slots__ = ("name", "model", "format", "head_only", "state", "progress", "jobs_before", "artifact", "error", "create_time", "start_time", "end_time")
+    __slots__ = ("name", "model", "format", "head_only", "predictions", "state", "progress", "jobs_before", "artifact", "error", "create_time", "start_time", "end_time")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[ExportJob.State]
@@ -51,6 +67,7 @@ class ExportJob(_message.Message):
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     JOBS_BEFORE_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +80,7 @@ class ExportJob(_message.Message):
     model: str
     format: Artifact.Format
     head_only: bool
+    predictions: DatasetPredictions
     state: ExportJob.State
     progress: ExportProgress
     jobs_before: int
@@ -71,26 +89,32 @@ class ExportJob(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     start_time: _timestamp_pb2.Timestamp
     end_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., state: _Optional[_Union[ExportJob.State, str]] = ..., progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., jobs_before: _Optional[int] = ..., artifact: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., predictions: _Optional[_Union[DatasetPredictions, _Mapping]] = ..., state: _Optional[_Union[ExportJob.State, str]] = ..., progress: _Optional[_Union[ExportProgress, _Mapping]] = ..., jobs_before: _Optional[int] = ..., artifact: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ExportProgress(_message.Message):
-    __slots__ = ("stage", "message")
+    __slots__ = ("stage", "message", "rows_done", "rows_total")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_DONE_FIELD_NUMBER: _ClassVar[int]
+    ROWS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     stage: str
     message: str
-    def __init__(self, stage: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+    rows_done: int
+    rows_total: int
+    def __init__(self, stage: _Optional[str] = ..., message: _Optional[str] = ..., rows_done: _Optional[int] = ..., rows_total: _Optional[int] = ...) -> None: ...
 
 class Artifact(_message.Message):
-    __slots__ = ("name", "model", "format", "head_only", "create_time", "files", "max_difference", "size_bytes")
+    __slots__ = ("name", "model", "format", "head_only", "create_time", "files", "max_difference", "size_bytes", "row_count", "rows_left_out")
     class Format(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         FORMAT_UNSPECIFIED: _ClassVar[Artifact.Format]
         FORMAT_ONNX: _ClassVar[Artifact.Format]
         FORMAT_TORCHSCRIPT: _ClassVar[Artifact.Format]
+        FORMAT_PREDICTIONS: _ClassVar[Artifact.Format]
     FORMAT_UNSPECIFIED: Artifact.Format
     FORMAT_ONNX: Artifact.Format
     FORMAT_TORCHSCRIPT: Artifact.Format
+    FORMAT_PREDICTIONS: Artifact.Format
     NAME_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +123,8 @@ class Artifact(_message.Message):
     FILES_FIELD_NUMBER: _ClassVar[int]
     MAX_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ROW_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     model: str
     format: Artifact.Format
@@ -107,7 +133,9 @@ class Artifact(_message.Message):
     files: _containers.RepeatedCompositeFieldContainer[ArtifactFile]
     max_difference: float
     size_bytes: int
-    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ArtifactFile, _Mapping]]] = ..., max_difference: _Optional[float] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+    row_count: int
+    rows_left_out: int
+    def __init__(self, name: _Optional[str] = ..., model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., files: _Optional[_Iterable[_Union[ArtifactFile, _Mapping]]] = ..., max_difference: _Optional[float] = ..., size_bytes: _Optional[int] = ..., row_count: _Optional[int] = ..., rows_left_out: _Optional[int] = ...) -> None: ...
 
 class ArtifactFile(_message.Message):
     __slots__ = ("path", "size_bytes", "sha256")
@@ -176,14 +204,16 @@ class DeleteArtifactResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class CreateExportJobRequest(_message.Message):
-    __slots__ = ("model", "format", "head_only")
+    __slots__ = ("model", "format", "head_only", "predictions")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     HEAD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     model: str
     format: Artifact.Format
     head_only: bool
-    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ...) -> None: ...
+    predictions: DatasetPredictions
+    def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., predictions: _Optional[_Union[DatasetPredictions, _Mapping]] = ...) -> None: ...
 
 class GetExportJobRequest(_message.Message):
     __slots__ = ("name",)

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ExportServiceStub(object):
-    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
-    NOT_FOUND, and in no list.
+    """Exports published models with the full encoder in the graph, and writes what they predict of whole data sets. What another
+    tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
@@ -95,8 +95,8 @@ class ExportServiceStub(object):
 
 
 class ExportServiceServicer(object):
-    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
-    NOT_FOUND, and in no list.
+    """Exports published models with the full encoder in the graph, and writes what they predict of whole data sets. What another
+    tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory
@@ -243,8 +243,8 @@ def add_ExportServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExportService(object):
-    """Exports published models with the full encoder in the graph. What another tenant has does not exist for the caller:
-    NOT_FOUND, and in no list.
+    """Exports published models with the full encoder in the graph, and writes what they predict of whole data sets. What another
+    tenant has does not exist for the caller: NOT_FOUND, and in no list.
 
     Errors: INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (the exported graph differs from the live model by more than
     the tolerance, or the architecture cannot be exported: the message says which, and which other way works; or memory

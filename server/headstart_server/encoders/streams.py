@@ -22,17 +22,26 @@ def streamed(encode: Callable[[T], R], batches: Iterable[T], streams: int) -> It
     """
     with threads(1):
         pool = ThreadPoolExecutor(streams, "encode", initializer=torch.set_num_threads, initargs=(1,))
-        running: deque[Future[R]] = deque()
         try:
-            for batch in batches:
-                running.append(pool.submit(encode, batch))
-                if len(running) > 2 * streams:
-                    yield running.popleft().result()
-            while running:
-                yield running.popleft().result()
+            yield from ahead(pool, encode, batches, 2 * streams)
         finally:
             # Who leaves early waits for the batches that run, not for those in line.
             pool.shutdown(cancel_futures=True)
+
+
+def ahead(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T], most: int) -> Iterator[R]:
+    """What a function returns for some items, in order, called on a pool's threads for at most so many ahead."""
+    running: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            running.append(pool.submit(work, item))
+            if len(running) > most:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+    finally:
+        for future in running:
+            future.cancel()
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """What travels from the server to the processes that train and export: frozen values, which JSON carries unchanged."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, TypeAdapter
 
+from headstart_server.core.digests import fingerprint
 from headstart_server.core.versions import own_version
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord
@@ -74,6 +75,23 @@ class JobEnvelope:
 
 
 @dataclass(frozen=True)
+class PredictionsOrder:
+    """Rows of which the predictions are written into a file."""
+
+    source: SourceRecord
+    columns: tuple[str, ...] = ()
+    """Of the rows, which the file has, too."""
+    probabilities: bool = False
+    reuse: str = "exact"
+    """Which stored embeddings may stand in for the encoder: `exact`, `any` or `none`."""
+
+    @property
+    def digest(self) -> str:
+        """The same for orders that say the same."""
+        return fingerprint(asdict(self))
+
+
+@dataclass(frozen=True)
 class ExportEnvelope:
     """One export, for the process that makes it."""
 
@@ -81,12 +99,15 @@ class ExportEnvelope:
     """Of the artifact to be."""
     model: str
     format: str
-    """`onnx` or `torchscript`."""
+    """`onnx`, `torchscript` or `predictions`."""
     head_only: bool
     runtime: RuntimeSettings
+    predictions: PredictionsOrder | None = None
+    """Of the format `predictions`."""
 
 
 _JOB, _EXPORT = TypeAdapter(JobEnvelope), TypeAdapter(ExportEnvelope)
+_PREDICTIONS = TypeAdapter(PredictionsOrder | None)
 
 
 def to_plain(envelope: JobEnvelope | ExportEnvelope) -> dict[str, Any]:
@@ -104,3 +125,13 @@ def job_envelope(plain: dict[str, Any]) -> JobEnvelope:
 def export_envelope(plain: dict[str, Any]) -> ExportEnvelope:
     """The envelope that was made plain; raises pydantic's ValidationError for what is none."""
     return _EXPORT.validate_python(plain)
+
+
+def predictions_text(order: PredictionsOrder | None) -> str:
+    """An order of predictions as text, the same for orders that say the same."""
+    return _PREDICTIONS.dump_json(order).decode()
+
+
+def predictions_order(text: str) -> PredictionsOrder | None:
+    """The order that `predictions_text` wrote; raises ValueError for what is none."""
+    return _PREDICTIONS.validate_json(text)

@@ -37,6 +37,20 @@ class Artifact:
     create_time: str
     files: list[ArtifactFile]
     max_difference: float
+    order: str = ""
+    """Of predictions: the digest of what was asked for."""
+    row_count: int = 0
+    rows_left_out: int = 0
+    """Of predictions: rows that could not be read."""
+
+
+def files_of(folder: Path) -> list[ArtifactFile]:
+    """What a folder that is about to be published holds."""
+    return [
+        ArtifactFile(str(file.relative_to(folder)), file.stat().st_size, file_digest(file))
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    ]
 
 
 def artifact_of(values: dict[str, Any]) -> Artifact:
@@ -68,10 +82,10 @@ class ArtifactRegistry:
         """Every artifact whose description is sound, newest first."""
         return self._sound.read(reversed(self.folders.names()), self.get)
 
-    def find(self, model: str, file_format: str, *, head_only: bool) -> Artifact | None:
-        """The artifact of a model in a format, if there is one whose files are all sound."""
-        wanted = (model, file_format, head_only)
-        found = (item for item in self.all() if (item.model, item.format, item.head_only) == wanted)
+    def find(self, model: str, file_format: str, *, head_only: bool, order: str = "") -> Artifact | None:
+        """The artifact of a model in a format, if there is one whose files are all sound; see `Artifact.order`."""
+        wanted = (model, file_format, head_only, order)
+        found = (item for item in self.all() if (item.model, item.format, item.head_only, item.order) == wanted)
         return next((item for item in found if self._is_sound(item)), None)
 
     def _is_sound(self, artifact: Artifact) -> bool:

@@ -13,14 +13,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from headstart_server.core.digests import file_digest
 from headstart_server.core.errors import FailedPreconditionError, NotExportableError
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
 from headstart_server.data.images.transform import ImageTransform
 from headstart_server.data.tables import Table, table_of_arrow
 from headstart_server.encoders.text_preparation import TextPreparation
-from headstart_server.export.artifacts import Artifact, ArtifactFile, ArtifactRegistry
+from headstart_server.export.artifacts import Artifact, ArtifactRegistry, files_of
 from headstart_server.export.companions import require_portable_tokenizers, write_companions
 from headstart_server.export.graph import ExportGraph
 from headstart_server.export.onnx import export_onnx
@@ -84,7 +83,7 @@ class Exporter:
             raw, parity = making.made(folder, file_format)
             say("publish", f"largest difference {parity.max_difference:.1e}")
             write_companions(folder, bundle, graph, preparations, parity, file_format, raw=raw)
-            now, files = datetime.now(UTC).isoformat(), _files_of(folder)
+            now, files = datetime.now(UTC).isoformat(), files_of(folder)
             artifact = Artifact(
                 identifier, bundle.folder.name, file_format, head_only, now, files, parity.max_difference
             )
@@ -185,11 +184,3 @@ def _require_parity(parity: Parity, file_format: str) -> None:
             f"({worst['case']}), more than {TOLERANCE:g}; it is not published",
             reason=Reason.PARITY,
         )
-
-
-def _files_of(folder: Path) -> list[ArtifactFile]:
-    return [
-        ArtifactFile(str(file.relative_to(folder)), file.stat().st_size, file_digest(file))
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    ]

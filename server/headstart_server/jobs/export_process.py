@@ -47,8 +47,8 @@ class ExportProcesses:
 
     async def find(self, tenant: str, order: ExportOrder) -> Artifact | None:
         """The artifact of an order, if there is one whose files are sound."""
-        find = self._artifacts_of(tenant).find
-        return await self._files.run(find, order.model, order.format, head_only=order.head_only)
+        find, digest = self._artifacts_of(tenant).find, order.predictions.digest if order.predictions else ""
+        return await self._files.run(find, order.model, order.format, head_only=order.head_only, order=digest)
 
     async def made(self, tenant: str, order: ExportOrder) -> AsyncGenerator[Stage | Artifact, None]:
         """Stages, then the artifact. Who stops listening ends the process, and what it has half written.
@@ -59,11 +59,12 @@ class ExportProcesses:
         try:
             worker = await self._pool.take()
         except WorkerStartError as error:
-            raise died(f"no process to export the model started; the last of several {error.how}") from None
+            how = f"no process to export the model started; the last of several {error.how}"
+            raise died(how, order.format) from None
         self._running.add(worker)
         identifier = new_id()
         runtime = replace(self._runtime, tenant=tenant)
-        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, runtime)
+        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, runtime, order.predictions)
         done: dict[str, Any] | None = None
         try:
             async with aclosing(worker.run(to_plain(envelope))) as messages:
@@ -74,7 +75,8 @@ class ExportProcesses:
                         yield Stage(**message["data"])
             if done is None:
                 metrics.WORKER_DEATHS.labels("export").inc()
-                raise died(f"the process that exported the model {(await worker.how_it_died()).text}")
+                how = f"the process that exported the model {(await worker.how_it_died()).text}"
+                raise died(how, order.format)
             if "error" in done:
                 raise error_of(done["error"])
             yield artifact_of(done["artifact"])

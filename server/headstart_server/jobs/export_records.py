@@ -8,6 +8,7 @@ from enum import StrEnum
 from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
 from headstart_server.core.reasons import Reason
+from headstart_server.engines.envelopes import PredictionsOrder
 
 
 class ExportState(StrEnum):
@@ -25,21 +26,35 @@ class ExportState(StrEnum):
         return self not in (ExportState.QUEUED, ExportState.RUNNING)
 
 
+PREDICTIONS = "predictions"
+"""The format of files of predictions."""
+
+
 @dataclass(frozen=True)
 class ExportOrder:
-    """Which model in which format (`onnx`, `torchscript`), and whether without its encoders."""
+    """Which model in which format (`onnx`, `torchscript`), and whether without its encoders; or what it predicts."""
 
     model: str
     format: str
     head_only: bool
+    predictions: PredictionsOrder | None = None
+    """Of the format `predictions`."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether what was made of it before is what would be made now: files below a data root may change."""
+        return self.predictions is None or bool(self.predictions.source.sha256)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """An export came to `wait`, `load`, `trace`, `check` or `publish`; the message is for people."""
+    """An export came to `wait`, `load`, `trace`, `check`, `predict` or `publish`; the message is for people."""
 
     stage: str
     message: str
+    rows_done: int = 0
+    rows_total: int = 0
+    """Of `predict`."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +104,10 @@ def error_of(error: Mapping[str, str]) -> HeadstartError:
     return found
 
 
-def died(how: str) -> FailedPreconditionError:
-    """The error of an export whose process has died, or whose servers have."""
-    return FailedPreconditionError(
-        f"{how}; nothing was published; free memory and try again, or export the head alone (head_only)",
-        reason=Reason.EXPORT_DIED,
-    )
+def died(how: str, file_format: str = "") -> FailedPreconditionError:
+    """The error of an export in a format whose process has died, or whose servers have."""
+    if file_format == PREDICTIONS:
+        remedy = "free memory and try again: embeddings that were stored are not computed again"
+    else:
+        remedy = "free memory and try again, or export the head alone (head_only)"
+    return FailedPreconditionError(f"{how}; nothing was published; {remedy}", reason=Reason.EXPORT_DIED)

@@ -4,7 +4,9 @@ A claim counts the attempts; with the server's name, which no other process has,
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +15,10 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, t
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
+from headstart_server.engines.envelopes import predictions_order, predictions_text
 from headstart_server.jobs.connections import Database
 from headstart_server.jobs.export_records import (
+    PREDICTIONS,
     ExportEnd,
     ExportOrder,
     ExportRecord,
@@ -93,15 +97,29 @@ class ExportStore:
             rows = connection.execute(query.order_by(EXPORTS.c.identifier.desc()).limit(limit)).mappings().all()
             return self._seen(connection, rows)
 
+    def user_of(self, dataset: str) -> str | None:
+        """An unfinished export that reads a data set, if there is one."""
+        with self.database.reading() as connection:
+            query = select(EXPORTS.c.identifier, EXPORTS.c.predictions).where(_predicts(), _in(_UNFINISHED))
+            for identifier, order in connection.execute(query):
+                with suppress(ValueError):  # damaged: it cannot be made, and reads nothing
+                    predictions = predictions_order(order)
+                    if predictions is not None and predictions.source.dataset == dataset:
+                        return str(identifier)
+        return None
+
     def unfinished(self) -> int:
         """How many exports wait or run, on all servers."""
         with self.database.reading() as connection:
             return _count(connection, _in(_UNFINISHED))
 
-    def claim(self) -> ExportRecord | None:
-        """Takes the export that has waited longest; None where none waits. Of servers that ask at once each gets
-        another one."""
-        waiting = select(EXPORTS).where(_in([ExportState.QUEUED])).order_by(EXPORTS.c.identifier).limit(1)
+    def claim(self, *, predictions: bool = False) -> ExportRecord | None:
+        """Takes the export that has waited longest, of models or of predictions; None where none waits.
+
+        Of servers that ask at once each gets another one.
+        """
+        queue = and_(_in([ExportState.QUEUED]), _predicts() == predictions)
+        waiting = select(EXPORTS).where(queue).order_by(EXPORTS.c.identifier).limit(1)
         with self.database.writing() as connection:
             row = connection.execute(waiting.with_for_update(skip_locked=True)).mappings().first()
             if row is None:
@@ -173,7 +191,7 @@ class ExportStore:
                 if row["attempt"] < MOST_ATTEMPTS:
                     _requeue(connection, row["identifier"], attempt=row["attempt"])
                 else:
-                    error = died(f"{row['attempt']} servers were lost while they exported the model")
+                    error = died(f"{row['attempt']} servers were lost while they exported the model", row["format"])
                     _finish(connection, row["identifier"], ExportEnd(ExportState.FAILED, error=error))
             return [_record(_found(connection, row["identifier"])) for row in rows]
 
@@ -198,8 +216,11 @@ class ExportStore:
         found = [_record(row) for row in rows]
         if all(job.state is not ExportState.QUEUED for job in found):
             return found
-        queue = select(EXPORTS.c.identifier).where(_in([ExportState.QUEUED])).order_by(EXPORTS.c.identifier)
-        places = {identifier: place for place, (identifier,) in enumerate(connection.execute(queue))}
+        queue = select(EXPORTS.c.identifier, _predicts()).where(_in([ExportState.QUEUED]))
+        lengths, places = Counter[bool](), dict[str, int]()
+        for identifier, predicts in connection.execute(queue.order_by(EXPORTS.c.identifier)):
+            places[identifier] = lengths[bool(predicts)]
+            lengths[bool(predicts)] += 1
         return [replace(job, jobs_before=places.get(job.identifier)) for job in found]
 
 
@@ -210,10 +231,17 @@ def _in(states: Sequence[str]) -> ColumnElement[bool]:
     return EXPORTS.c.state.in_([str(state) for state in states])
 
 
+def _predicts() -> ColumnElement[bool]:
+    return EXPORTS.c.format == PREDICTIONS
+
+
 def _ordered(job: ExportRecord) -> ColumnElement[bool]:
-    order, columns = job.order, EXPORTS.c
-    same = (columns.model == order.model, columns.format == order.format, columns.head_only == order.head_only)
-    return and_(columns.tenant == job.tenant, *same)
+    same = (EXPORTS.c[name] == value for name, value in _order_values(job.order).items())
+    return and_(EXPORTS.c.tenant == job.tenant, *same)
+
+
+def _order_values(order: ExportOrder) -> dict[str, Any]:
+    return {**vars(order), "predictions": predictions_text(order.predictions)}
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
@@ -234,7 +262,7 @@ def _found(connection: Connection, identifier: str, tenant: str | None = None, *
 
 
 def _change(connection: Connection, identifier: str, state: ExportState, stage: Stage, **changes: Any) -> None:
-    changed = {"state": state.value, "stage": stage.stage, "message": stage.message, **changes}
+    changed = {"state": state.value, **vars(stage), **changes}
     values = {**changed, "update_time": datetime.now(UTC).isoformat()}
     connection.execute(update(EXPORTS).where(EXPORTS.c.identifier == identifier).values(values))
 
@@ -256,7 +284,7 @@ def _row(job: ExportRecord) -> dict[str, Any]:
     return {
         "identifier": job.identifier,
         "tenant": job.tenant,
-        **vars(job.order),
+        **_order_values(job.order),
         "state": job.state.value,
         **vars(job.stage),
         "artifact": job.artifact,
@@ -278,9 +306,9 @@ def _record(row: RowMapping) -> ExportRecord:
         return ExportRecord(
             identifier=row["identifier"],
             tenant=row["tenant"],
-            order=ExportOrder(row["model"], row["format"], row["head_only"]),
+            order=ExportOrder(row["model"], row["format"], row["head_only"], predictions_order(row["predictions"])),
             state=ExportState(row["state"]),
-            stage=Stage(row["stage"], row["message"]),
+            stage=Stage(row["stage"], row["message"], row["rows_done"], row["rows_total"]),
             artifact=row["artifact"],
             error=error_of(error) if error else None,
             attempt=row["attempt"],

@@ -8,7 +8,7 @@ process. Out: `{"ready": true}`, `{"event": "stage", "data": {...}}`, `{"done": 
 import os
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -17,10 +17,14 @@ from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
-from headstart_server.engines.envelopes import ExportEnvelope, export_envelope
+from headstart_server.engines.envelopes import ExportEnvelope, PredictionsOrder, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.export_records import plain_error
 from headstart_server.jobs.worker import Worker, outgoing
+
+if TYPE_CHECKING:  # imported in `warm_up`: they take seconds
+    from headstart_server.engines.runtime_context import RuntimeContext
+    from headstart_server.serving.pool import ModelPool
 
 _log = structlog.get_logger()
 _NICE = 5
@@ -94,6 +98,8 @@ class ExportWorker(Worker):
         pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits)
         exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
+            if envelope.predictions is not None:
+                return self._predict(envelope, envelope.predictions, pool, runtime, self._artifacts)
             with deletion_named(bundle.folder, "export"):
                 predictor = pool.get(envelope.runtime.tenant, envelope.model)
             return exporter.export(
@@ -103,8 +109,34 @@ class ExportWorker(Worker):
             # shards left open could be neither evicted nor deleted while the process waits for its next export
             runtime.store.release_idle(0)
 
-    def _say(self, stage: str, message: str) -> None:
-        self.send({"event": "stage", "data": {"stage": stage, "message": message}})
+    def _predict(
+        self,
+        envelope: ExportEnvelope,
+        order: PredictionsOrder,
+        pool: "ModelPool",
+        runtime: "RuntimeContext",
+        artifacts: ArtifactRegistry,
+    ) -> Artifact:
+        """The file of predictions, made unless it is there."""
+        from headstart_server.export.predictions import FORMAT, PredictionsFile, Told, parts_name
+
+        # files below a data root have no digest, and may be others by now
+        known = artifacts.find(envelope.model, FORMAT, head_only=False, order=order.digest)
+        if known is not None and order.source.sha256:
+            return known
+        told = Told(self._say)
+        told("load", "loading the model and the rows", 0, 0)
+        predictor = pool.get(envelope.runtime.tenant, envelope.model)
+        table = order.source.open(runtime.storage)
+        folder = runtime.layout.job(parts_name(order, envelope.model, table, predictor, envelope.identifier))
+        file = PredictionsFile(
+            envelope.model, predictor, order, table, runtime.store, runtime.image_limits, folder, told
+        )
+        return file.write(artifacts, envelope.identifier)
+
+    def _say(self, stage: str, message: str, rows_done: int = 0, rows_total: int = 0) -> None:
+        data = {"stage": stage, "message": message, "rows_done": rows_done, "rows_total": rows_total}
+        self.send({"event": "stage", "data": data})
 
 
 def error_message(error: HeadstartError) -> dict[str, Any]:

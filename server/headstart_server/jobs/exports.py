@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Concatenate, ParamSpec
 
 import structlog
@@ -17,7 +18,7 @@ from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
 from headstart_server.export.artifacts import Artifact
 from headstart_server.jobs.export_process import ExportProcesses
-from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
+from headstart_server.jobs.export_records import PREDICTIONS, ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
 from headstart_server.jobs.export_store import ExportStore, LostExportError
 from headstart_server.jobs.export_watch import ExportWatch
 
@@ -50,7 +51,7 @@ class Exports:
         store: With this server's claims.
         processes: That export.
         executors: On whose threads the database is asked.
-        concurrent: How many exports run at a time.
+        concurrent: How many exports of models run at a time, and how many of predictions.
         look_seconds: How often a database that other servers change, too, is looked at.
     """
 
@@ -72,7 +73,7 @@ class Exports:
         self._draining = False
         self._slots: list[asyncio.Task[None]] = []
         self._work: list[asyncio.Task[None]] = []
-        for file_format in ("onnx", "torchscript"):  # from 0 on, so that the first is an increase
+        for file_format in ("onnx", "torchscript", PREDICTIONS):  # from 0 on, so that the first is an increase
             metrics.EXPORT_SECONDS.labels(file_format)
             for outcome in ("published", "failed", "died", "cancelled"):
                 metrics.EXPORTS.labels(file_format, outcome)
@@ -80,7 +81,9 @@ class Exports:
     async def start(self) -> None:
         """Queues what a server has left that is gone, and starts to work."""
         await self._reap(alone=not self._store.database.shared)
-        self._slots = [asyncio.create_task(self._slot()) for _ in range(self._concurrent)]
+        # predictions of large data sets take hours, for which the export of a model does not wait
+        kinds = (False, True) * self._concurrent
+        self._slots = [asyncio.create_task(self._slot(predictions=kind)) for kind in kinds]
         self._work = [asyncio.create_task(self._watch.run()), asyncio.create_task(self._hold_on())]
 
     async def close(self) -> None:
@@ -118,7 +121,7 @@ class Exports:
 
         One that is stored is made, even if its caller goes meanwhile.
         """
-        artifact = await self._processes.find(tenant, order)
+        artifact = await self._processes.find(tenant, order) if order.repeatable else None
         state = ExportState.QUEUED if artifact is None else ExportState.SUCCEEDED
         identifier = artifact.identifier if artifact is not None else ""
         job = ExportRecord(new_id(), tenant, order, state, datetime.now(UTC), artifact=identifier)
@@ -155,13 +158,13 @@ class Exports:
             attempt.wanted = False
             attempt.task.cancel()
 
-    async def _slot(self) -> None:
-        """Makes one export after another."""
+    async def _slot(self, *, predictions: bool) -> None:
+        """Makes one export after another: of models, or of predictions."""
         while not self._draining:
             # before the queue is looked at: what comes in meanwhile does not go unnoticed
             news = self._news
             try:
-                job = await self._executors.leases.run(self._store.claim)
+                job = await self._executors.leases.run(partial(self._store.claim, predictions=predictions))
             except HeadstartError as error:
                 _log.warning("the queue of exports cannot be read", error=error.message)
                 job = None

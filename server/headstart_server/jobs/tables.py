@@ -1,6 +1,18 @@
 """The tables of the job database, as the revisions in `migrations/` make them, which a test compares."""
 
-from sqlalchemy import JSON, Boolean, Column, Double, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 METADATA = MetaData()
 JOBS = Table(
@@ -90,4 +102,7 @@ EXPORTS = Table(
     Column("owner", String(64), nullable=False),
     Column("lease_until", Double, nullable=False),
     Column("attempt", Integer, nullable=False),
+    Column("predictions", Text, nullable=False),
+    Column("rows_done", BigInteger, nullable=False),
+    Column("rows_total", BigInteger, nullable=False),
 )

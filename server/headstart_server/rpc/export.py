@@ -2,27 +2,35 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from google.rpc.status_pb2 import Status
 from headstart.v1 import export_pb2 as pb
-from headstart.v1 import export_pb2_grpc
+from headstart.v1 import export_pb2_grpc, training_pb2
 
 from headstart_server.core.errors import HeadstartError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.core.principal import Principal
+from headstart_server.engines.envelopes import PredictionsOrder
 from headstart_server.export.artifacts import Artifact
-from headstart_server.jobs.export_records import ExportOrder, ExportRecord
+from headstart_server.jobs.export_records import PREDICTIONS, ExportRecord
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.errors import status_of
+from headstart_server.rpc.job_orders import data_source
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.messages import page, page_limit, page_start, page_token, timestamp
+from headstart_server.rpc.reuse import reuse_of
 from headstart_server.rpc.streams import heartbeat_seconds
-from headstart_server.service.exporting import ExportService
+from headstart_server.service.exporting import ExportService, ExportWanted, RowsWanted
 from headstart_server.service.model_names import ModelNames
 
 ARTIFACTS, EXPORT_JOBS = "artifacts", "exportJobs"
-_FORMATS = {pb.Artifact.FORMAT_ONNX: "onnx", pb.Artifact.FORMAT_TORCHSCRIPT: "torchscript"}
+_FORMATS = {
+    pb.Artifact.FORMAT_ONNX: "onnx",
+    pb.Artifact.FORMAT_TORCHSCRIPT: "torchscript",
+    pb.Artifact.FORMAT_PREDICTIONS: PREDICTIONS,
+}
 _VALUES = {name: value for value, name in _FORMATS.items()}
 
 
@@ -35,7 +43,7 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
     async def Export(self, request: pb.ExportRequest, context: Any) -> AsyncIterator[pb.ExportResponse]:  # noqa: N802
         """Creates and follows."""
         caller, name, told = caller_of(context), "", None
-        async with aclosing(self._exports.export(caller, await self._order(caller, request))) as found:
+        async with aclosing(self._exports.export(caller, await self._wanted(caller, request))) as found:
             async for item in found:
                 if isinstance(item, Artifact):
                     yield pb.ExportResponse(artifact=artifact_message(item), export_job=name)
@@ -49,7 +57,7 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
     async def CreateExportJob(self, request: pb.CreateExportJobRequest, context: Any) -> pb.ExportJob:  # noqa: N802
         """Creates."""
         caller = caller_of(context)
-        return export_job_message(await self._exports.create(caller, await self._order(caller, request)))
+        return export_job_message(await self._exports.create(caller, await self._wanted(caller, request)))
 
     async def GetExportJob(self, request: pb.GetExportJobRequest, context: Any) -> pb.ExportJob:  # noqa: N802
         """Reads."""
@@ -106,12 +114,29 @@ class ExportServicer(export_pb2_grpc.ExportServiceServicer):
         await self._exports.delete(caller_of(context), id_of(ARTIFACTS, request.name))
         return pb.DeleteArtifactResponse()
 
-    async def _order(self, caller: Principal, request: pb.ExportRequest | pb.CreateExportJobRequest) -> ExportOrder:
+    async def _wanted(self, caller: Principal, request: pb.ExportRequest | pb.CreateExportJobRequest) -> ExportWanted:
         """What to export; raises InvalidInputError, or NotFoundError for an alias that there is not."""
         if request.format not in _FORMATS:
-            raise invalid("format", f"{request.format} is no format; use FORMAT_ONNX or FORMAT_TORCHSCRIPT")
+            known = ", ".join(pb.Artifact.Format.Name(each) for each in _FORMATS)
+            raise invalid("format", f"{request.format} is no format; use one of {known}")
+        rows = None
+        if request.format == pb.Artifact.FORMAT_PREDICTIONS:
+            rows = _rows_wanted(request)
+        elif request.HasField("predictions"):
+            raise invalid("predictions", "are of FORMAT_PREDICTIONS alone; leave them out, or set that format")
         model = await self._names.identifier(caller, request.model, "model")
-        return ExportOrder(model, _FORMATS[request.format], request.head_only)
+        return ExportWanted(model, _FORMATS[request.format], request.head_only, rows)
+
+
+def _rows_wanted(request: pb.ExportRequest | pb.CreateExportJobRequest) -> RowsWanted:
+    """Rows to predict; raises InvalidInputError."""
+    if request.head_only:
+        raise invalid("head_only", "is of graphs, and the format is FORMAT_PREDICTIONS; leave it out")
+    wanted = request.predictions
+    read = partial(data_source, wanted.dataset, "predictions.dataset")
+    read()  # refused now where there is none
+    reuse = reuse_of(wanted.embedding_reuse, "predictions.embedding_reuse")
+    return RowsWanted(read, tuple(wanted.columns), wanted.probabilities, reuse)
 
 
 def export_job_message(job: ExportRecord) -> pb.ExportJob:
@@ -127,6 +152,7 @@ def export_job_message(job: ExportRecord) -> pb.ExportJob:
         start_time=timestamp(job.start_time),
         end_time=timestamp(job.end_time),
         error=_status(job.error) if job.error is not None else None,
+        predictions=_predictions(job.order.predictions) if job.order.predictions is not None else None,
     )
     if job.jobs_before is not None:
         message.jobs_before = job.jobs_before
@@ -134,8 +160,23 @@ def export_job_message(job: ExportRecord) -> pb.ExportJob:
         message.progress.stage = "wait"
         message.progress.message = "; ".join(filter(None, (said, job.stage.message)))
     elif job.stage.stage:
-        message.progress.CopyFrom(pb.ExportProgress(stage=job.stage.stage, message=job.stage.message))
+        message.progress.CopyFrom(pb.ExportProgress(**vars(job.stage)))
     return message
+
+
+def _predictions(order: PredictionsOrder) -> pb.DatasetPredictions:
+    source = order.source
+    dataset = training_pb2.DatasetSource(table_file=source.table_file)
+    if source.dataset:
+        dataset.dataset = name_of("datasets", source.dataset)
+    else:
+        dataset.path = source.given
+    return pb.DatasetPredictions(
+        dataset=dataset,
+        columns=order.columns,
+        probabilities=order.probabilities,
+        embedding_reuse=f"EMBEDDING_REUSE_{order.reuse.upper()}",
+    )
 
 
 def _status(error: HeadstartError) -> Status:
@@ -155,4 +196,6 @@ def artifact_message(artifact: Artifact) -> pb.Artifact:
         ],
         max_difference=artifact.max_difference,
         size_bytes=sum(file.size_bytes for file in artifact.files),
+        row_count=artifact.row_count,
+        rows_left_out=artifact.rows_left_out,
     )

@@ -26,12 +26,12 @@ from headstart_server.rpc.evaluation import evaluation_message
 from headstart_server.rpc.job_orders import data_source
 from headstart_server.rpc.jobs import MODELS
 from headstart_server.rpc.request_streams import in_order, known_id, returned_id
+from headstart_server.rpc.reuse import reuse_of
 from headstart_server.rpc.tables import announced, arrow_table
 from headstart_server.service.dataset_prediction import DatasetOrder, DatasetPredictionService, Evaluated
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
 from headstart_server.serving.decode import Decoded
-from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.predictor import Predictor
 
 _INLINE_ROWS, _INLINE_BYTES = 16, 16 << 10
@@ -40,12 +40,6 @@ _ERRORS_AT_ONCE = 64
 _MOST_MODELS = 256
 _Request = pb.PredictRequest | pb.PredictManyRequest | pb.PredictDatasetRequest
 """Requests whose options have the same names."""
-_REUSE = {
-    pb.PredictRequest.EMBEDDING_REUSE_UNSPECIFIED: Reuse.EXACT,
-    pb.PredictRequest.EMBEDDING_REUSE_EXACT: Reuse.EXACT,
-    pb.PredictRequest.EMBEDDING_REUSE_ANY: Reuse.ANY,
-    pb.PredictRequest.EMBEDDING_REUSE_NONE: Reuse.NONE,
-}
 
 
 class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
@@ -145,11 +139,10 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServiceServicer):
         self, caller: Principal, request: pb.PredictDatasetRequest | pb.EvaluateModelRequest, first_row: int = 0
     ) -> DatasetOrder:
         """What a request asks for; raises InvalidInputError naming the field, or NotFoundError for an alias."""
-        if request.embedding_reuse not in _REUSE:
-            raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
+        reuse = reuse_of(request.embedding_reuse)
         identifier = await self._names.identifier(caller, request.model, "model")
         read = partial(data_source, request.dataset, "dataset")
-        return DatasetOrder(identifier, read, _REUSE[request.embedding_reuse], first_row)
+        return DatasetOrder(identifier, read, reuse, first_row)
 
     async def _response(self, request: _Request, model: str, found: Prediction) -> pb.PredictResponse:
         """The answer; a large one is made on a thread, so that others are answered meanwhile."""
@@ -209,15 +202,14 @@ def _evaluation(model: str, found: Evaluated, errors: Sequence[pb.RowError]) -> 
 def _order(request: pb.PredictRequest | pb.PredictManyRequest, identifier: str) -> PredictOrder:
     """What a request asks of a model; raises InvalidInputError naming the field."""
     _check_options(request)
-    if request.embedding_reuse not in _REUSE:
-        raise invalid("embedding_reuse", f"{request.embedding_reuse} is unknown")
+    reuse = reuse_of(request.embedding_reuse)
     rows, size = announced(request.table)
     return PredictOrder(
         identifier,
         partial(_read, request.table),
         rows,
         size,
-        _REUSE[request.embedding_reuse],
+        reuse,
         few=size <= _INLINE_BYTES and _is_small(request.table),
     )
 

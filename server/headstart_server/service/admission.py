@@ -135,6 +135,17 @@ class Admission:
             check_sweep(order.spec, self._sources, self._device_type, initial)
             return self._planned(order.spec, self._tables(records), initial)
 
+    def stored_file(self, field: str, source: DataSource) -> SourceRecord:
+        """The file of rows that outlive their request; raises InvalidInputError naming `field` for any other."""
+        if isinstance(source, InlineData):
+            raise invalid(f"{field}.table", "goes with the request, which the export outlives; upload the rows first")
+        return self._file(source, field, self._storage.layout.jobs)
+
+    def small_table(self, records: list[SourceRecord]) -> Table | None:
+        """The only table of an order, unless it is so large that a job had better look at it."""
+        size = sum(item.size_bytes() for item in records)
+        return self._tables(records).tables[0] if size <= _CHECKED_BYTES else None
+
     def table(self, records: list[SourceRecord]) -> Table:
         """The only table of an order that is looked at; raises InvalidInputError for more data than a plan reads."""
         self._require_little(records)

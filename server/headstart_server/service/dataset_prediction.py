@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +16,7 @@ from headstart_server.core.names import new_id
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import BadCells
-from headstart_server.data.images.column import ImageColumn
-from headstart_server.data.images.decode import BadImageError, ImageLimits
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import Table
 from headstart_server.service.admission import DataSource
 from headstart_server.service.prediction import Prediction, PredictionService, PredictOrder
@@ -25,10 +25,11 @@ from headstart_server.serving.answered import Answered, most_rows
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.pool import ModelPool
 from headstart_server.serving.predictor import Predictor
+from headstart_server.serving.table_rows import TableReader, TableRows
 from headstart_server.training.output_evaluation import OutputEvaluation
 
-_ROWS, _BYTES, _VALUES = 512, 32 << 20, 262_144
-"""Of one turn at most: rows, bytes of their cells and images, and probabilities that are answered."""
+_ROWS, _VALUES = 512, 262_144
+"""Of one turn at most: rows, and probabilities that are answered."""
 _MOST_CALLS, _MOST_OF_A_TENANT = 16, 4
 """That go on at the same time, each with a table open."""
 _MOST_ERRORS = 100
@@ -133,15 +134,16 @@ class DatasetPredictionService:
         self, caller: Principal, order: DatasetOrder, table: Table, predictor: Predictor
     ) -> AsyncGenerator[PredictedRows, None]:
         values = sum(len(feature.classes) for feature in predictor.outputs)
-        reader = _Reader(table, predictor, self._limits, max(1, min(self._max_rows, _VALUES // max(1, values))))
+        most = max(1, min(self._max_rows, _VALUES // max(1, values)))
+        reader = TableReader(table, predictor.inputs, self._limits, most)
         start = order.first_row
         while start < table.row_count:
-            turn = await self._executors.rows.run(reader.turn, start)
+            rows = await self._executors.rows.run(reader.rows, start)
             asked = PredictOrder(
                 order.model,
-                turn.read,
-                turn.rows.num_rows,
-                turn.rows.nbytes,
+                partial(_readable, rows),
+                rows.count,
+                rows.cells.nbytes,
                 order.reuse,
                 begun=True,
                 skip_bad_rows=True,
@@ -149,8 +151,8 @@ class DatasetPredictionService:
                 first_row=start,
             )
             prediction = await self._predictions.predict(caller, asked)
-            yield PredictedRows(start, turn.rows.num_rows, table.row_count, prediction)
-            start += turn.rows.num_rows
+            yield PredictedRows(start, rows.count, table.row_count, prediction)
+            start += rows.count
 
     @asynccontextmanager
     async def _opened(self, caller: Principal, order: DatasetOrder) -> AsyncIterator[tuple[Table, Predictor]]:
@@ -192,54 +194,8 @@ def _require(caller: Principal) -> None:
     caller.require(Scope.PREDICT)
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """Some rows as Predict's requests bring them, and what is wrong with images of them."""
-
-    rows: pa.Table
-    bad: BadCells
-
-    def read(self, _: Predictor, bad: BadCells | None) -> pa.Table:
-        """See PredictOrder."""
-        assert bad is not None  # rows that cannot be read are left out
-        bad.update(self.bad)
-        return self.rows
-
-
-class _Reader:
-    """Reads rows of a table: images as the bytes of their files."""
-
-    def __init__(self, table: Table, predictor: Predictor, limits: ImageLimits, most: int) -> None:
-        self._table, self._most = table, most
-        known = [feature for feature in predictor.inputs if feature.spec.source in table.columns]
-        self._columns = list(dict.fromkeys(feature.spec.source for feature in known))
-        images = dict.fromkeys(feature.spec.source for feature in known if feature.spec.type == "image")
-        self._images = {column: ImageColumn([table], column, limits) for column in images}
-
-    def turn(self, start: int) -> _Turn:
-        """The rows from a number on, at least one: as many as one turn may have."""
-        rows = self._table.rows.select(self._columns).slice(start, self._most)
-        while rows.num_rows > 1 and rows.nbytes > _BYTES:
-            rows = rows.slice(0, rows.num_rows // 2)
-        cells: dict[str, list[bytes | None]] = {column: [] for column in self._images}
-        bad: BadCells = {}
-        size = count = 0
-        while count < rows.num_rows and (size < _BYTES or not self._images):
-            for column, images in self._images.items():
-                image = self._image(images, column, start, count, bad)
-                cells[column].append(image)
-                size += len(image or b"")
-            count += 1
-        rows = rows.slice(0, count)
-        for column, read in cells.items():
-            place = rows.schema.get_field_index(column)
-            rows = rows.set_column(place, column, pa.array(read, pa.large_binary()))
-        return _Turn(rows, bad)
-
-    def _image(self, images: ImageColumn, column: str, start: int, row: int, bad: BadCells) -> bytes | None:
-        try:
-            return images.read(start + row)
-        except BadImageError as error:
-            message = f"column {column!r}, row {start + row + 1}: {error}"
-            bad[row] = invalid("dataset", message, reason=Reason.BAD_IMAGE)
-            return None
+def _readable(rows: TableRows, _: Predictor, bad: BadCells | None) -> pa.Table:
+    """See PredictOrder."""
+    assert bad is not None  # rows that cannot be read are left out
+    bad.update(rows.bad)
+    return rows.cells

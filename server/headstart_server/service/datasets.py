@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from headstart_server import metrics
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OutOfRangeError, OverloadedError
 from headstart_server.core.executors import Executors
+from headstart_server.core.names import name_of
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.core.quotas import Quotas
 from headstart_server.core.reasons import Reason
@@ -15,6 +16,7 @@ from headstart_server.core.states import State
 from headstart_server.data.formats import Format
 from headstart_server.data.received import BrokenUpload
 from headstart_server.data.uploads import Dataset, Upload, Uploads
+from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.store import JobStore
 from headstart_server.service.tenants import Tenants
 
@@ -150,12 +152,18 @@ class DatasetService:
         uploads = self._tenants.of(caller.tenant).uploads
         # first: whether a job needs another tenant's is not for this caller to know
         await self._executors.files.run(uploads.require, identifier)
-        unfinished = [state for state in State if not state.terminal]
-        if job := await self._executors.store.run(self._jobs.user_of, identifier, unfinished):
-            raise FailedPreconditionError(
-                f"datasets/{identifier} is in use by trainJobs/{job}; wait or cancel it", reason=Reason.DATASET_IN_USE
-            )
+        if user := await self._executors.store.run(self._user_of, identifier):
+            message = f"datasets/{identifier} is in use by {user}; wait or cancel it"
+            raise FailedPreconditionError(message, reason=Reason.DATASET_IN_USE)
         await self._executors.files.run(uploads.delete, identifier)
+
+    def _user_of(self, identifier: str) -> str:
+        """The unfinished job that needs a data set; empty where none does."""
+        unfinished = [state for state in State if not state.terminal]
+        if job := self._jobs.user_of(identifier, unfinished):
+            return name_of("trainJobs", job)
+        export = ExportStore(self._jobs.database).user_of(identifier)
+        return name_of("exportJobs", export) if export else ""
 
 
 def _stored(uploads: Uploads, upload_id: str) -> Stored:

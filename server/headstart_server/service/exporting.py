@@ -1,18 +1,24 @@
 """Exports and their artifacts: create, follow, cancel; get, list, download, delete."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from headstart_server.core.errors import CancelledError, DataLossError, NotFoundError, StoppingError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
+from headstart_server.engines.envelopes import PredictionsOrder
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.export.predictions import check_predictions, check_rows
 from headstart_server.jobs.export_records import ExportOrder, ExportRecord, ExportState
 from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.exports import Exports
+from headstart_server.model.bundle import Bundle
+from headstart_server.service.admission import DataSource
 from headstart_server.service.tenants import Tenants
+from headstart_server.serving.inputs import Reuse
 
 _CHUNK = 1 << 20
 
@@ -37,23 +43,61 @@ class ArtifactDownload:
         self._source.close()
 
 
+@dataclass(frozen=True)
+class RowsWanted:
+    """Rows of which the predictions are to be written into a file."""
+
+    read: Callable[[], DataSource]
+    """Raises InvalidInputError for what is no source."""
+    columns: tuple[str, ...]
+    probabilities: bool
+    reuse: Reuse
+
+
+@dataclass(frozen=True)
+class ExportWanted:
+    """What a caller wants to be exported."""
+
+    model: str
+    """Its id."""
+    format: str
+    head_only: bool
+    rows: RowsWanted | None = None
+    """Of the format `predictions`."""
+
+
 class ExportService:
     """Use cases of exports, of which a caller finds those of its tenant alone. They outlive who asks for them."""
 
     def __init__(self, exports: Exports, store: ExportStore, tenants: Tenants, executors: Executors) -> None:
         self._exports, self._store, self._tenants, self._executors = exports, store, tenants, executors
 
-    async def create(self, caller: Principal, order: ExportOrder) -> ExportRecord:
-        """The export job of an order, new or not; raises NotFoundError or OverloadedError."""
+    async def create(self, caller: Principal, wanted: ExportWanted) -> ExportRecord:
+        """The export job that makes what is wanted, new or not; raises NotFoundError, InvalidInputError for rows that
+        cannot be predicted, or OverloadedError."""
         caller.require(Scope.TRAIN)
         # a model that does not exist is refused now, not after the wait for its turn
-        await self._executors.files.run(self._tenants.of(caller.tenant).models.get, order.model)
+        bundle = await self._executors.files.run(self._tenants.of(caller.tenant).models.get, wanted.model)
+        predictions = None
+        if wanted.rows is not None:
+            caller.require(Scope.PREDICT)
+            predictions = await self._executors.planning.run(self._predictions, caller, wanted.rows, bundle)
+        order = ExportOrder(wanted.model, wanted.format, wanted.head_only, predictions)
         return await self._exports.create(caller.tenant, order)
 
-    async def export(self, caller: Principal, order: ExportOrder) -> AsyncGenerator[ExportRecord | Artifact, None]:
-        """The export job after each change, then the artifact; raises NotFoundError, OverloadedError, what the export
-        ends with, CancelledError, or StoppingError where the server stops before."""
-        job = await self.create(caller, order)
+    def _predictions(self, caller: Principal, wanted: RowsWanted, bundle: Bundle) -> PredictionsOrder:
+        admission = self._tenants.of(caller.tenant).admission
+        source = admission.stored_file("predictions.dataset", wanted.read())
+        order = PredictionsOrder(source, wanted.columns, wanted.probabilities, wanted.reuse.value)
+        check_predictions(order, bundle.outputs)
+        if (table := admission.small_table([source])) is not None:
+            check_rows(order, table, bundle.inputs)
+        return order
+
+    async def export(self, caller: Principal, wanted: ExportWanted) -> AsyncGenerator[ExportRecord | Artifact, None]:
+        """The export job after each change, then the artifact; raises as `create`, what the export ends with,
+        CancelledError, or StoppingError where the server stops before."""
+        job = await self.create(caller, wanted)
         async with aclosing(self._followed(job.identifier, 0.0)) as found:
             async for job in found:
                 yield job

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 
 import numpy as np
@@ -23,8 +24,9 @@ from headstart_server.data.texts import texts_of
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.image_passes import encode_few
-from headstart_server.encoders.passes import encode_batches
+from headstart_server.encoders.image_passes import LOADED_IMAGES, Crops, encode_crops, encode_few
+from headstart_server.encoders.passes import Encoded, encode_batches
+from headstart_server.encoders.streams import ahead, cores
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
@@ -83,7 +85,15 @@ class ServedInput(ABC):
     def sizes(self, column: InputColumn) -> list[tuple[int, ...]]:
         """Of each row as a graph takes it: texts in tokens, images as (3, height, width)."""
 
-    def _stored(self, keys: Keys, reuse: Reuse) -> Embeddings:
+    @abstractmethod
+    def encoded(self, column: InputColumn, where: Where) -> Iterator[Encoded]:
+        """Embeddings of many rows, batch by batch in any order, at the rate of an embedding pass.
+
+        Yields (places of the rows in the column, float32 [n, d]). Raises InvalidInputError naming rows that cannot be
+        used.
+        """
+
+    def stored(self, keys: Keys, reuse: Reuse) -> Embeddings:
         """Room for embeddings [n, d], and which of them the store filled."""
         embeddings = np.empty((len(keys), self._dimension), np.float32)
         present = np.zeros(len(keys), bool)
@@ -123,7 +133,7 @@ class ServedTexts(ServedInput):
         places: list[tuple[int, npt.NDArray[np.int64]]] = []
         for item, column in parts:
             assert isinstance(item, ServedTexts) and isinstance(column, TokenisedTexts)
-            found.append(item._stored(column.keys, reuse))
+            found.append(item.stored(column.keys, reuse))
             rows = np.flatnonzero(~found[-1][1])
             if len(rows):
                 places.append((len(found) - 1, rows))
@@ -153,6 +163,11 @@ class ServedTexts(ServedInput):
         ):
             embeddings[rows] = encoded
         return embeddings
+
+    def encoded(self, column: InputColumn, where: Where) -> Iterator[Encoded]:
+        """See ServedInput."""
+        assert isinstance(column, TokenisedTexts)
+        return encode_batches(self._encoder, column.tokens, self._preparation.padding, self._device)
 
     def tensor(self, column: InputColumn, role: str) -> Tensor:
         """See ServedInput: `input_ids` or `attention_mask`, int64 [n, t]."""
@@ -198,7 +213,7 @@ class ServedImages(ServedInput):
     def load(self, column: InputColumn, reuse: Reuse, where: Where) -> DecodedImages:
         """See ServedInput: stored embeddings, and the crops of the rows that the store lacks."""
         assert isinstance(column, ImageFiles)
-        embeddings, present = self._stored(column.keys, reuse)
+        embeddings, present = self.stored(column.keys, reuse)
         reader = ImageReader(column.files, self._transform)
         crops, bad = [], {}
         for row in column.numbers[~present].tolist():
@@ -229,6 +244,18 @@ class ServedImages(ServedInput):
                 column.embeddings[~column.present] = encoded[start : start + len(column.crops)]
                 start += len(column.crops)
         return [(column.embeddings, column.present) for column in columns]
+
+    def encoded(self, column: InputColumn, where: Where) -> Iterator[Encoded]:
+        """See ServedInput. Images are decoded ahead of the encoder, on a thread for each core."""
+        assert isinstance(column, ImageFiles)
+        places = np.arange(len(column.numbers))
+        pieces = [places[start : start + LOADED_IMAGES] for start in range(0, len(places), LOADED_IMAGES)]
+
+        def decode(piece: npt.NDArray[np.int64]) -> Crops:
+            return piece, self.load(column.select(piece), Reuse.NONE, where).crops
+
+        with ThreadPoolExecutor(cores(), thread_name_prefix="decode") as threads:
+            yield from encode_crops(self._encoder, ahead(threads, decode, pieces, 2 * cores()), self._device)
 
     def tensor(self, column: InputColumn, role: str) -> Tensor:
         """See ServedInput: `image`, resized but not cropped, uint8 [n, 3, h, w]."""

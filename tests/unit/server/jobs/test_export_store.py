@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from headstart_server.core.errors import DataLossError, NotFoundError, OverloadedError
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
+from headstart_server.data.source import SourceRecord
+from headstart_server.engines.envelopes import PredictionsOrder
 from headstart_server.jobs.connections import Database
-from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
+from headstart_server.jobs.export_records import PREDICTIONS, ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
 from headstart_server.jobs.export_store import ExportStore, LostExportError
 from headstart_server.jobs.export_watch import ExportWatch
 from headstart_server.jobs.store import JobStore
@@ -165,3 +168,22 @@ async def test_watchers_on_another_server_see_changes_within_its_looks(postgres_
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
     jobs.close()
+
+
+def test_predictions_have_a_queue_of_their_own_and_hold_their_data_set(store: ExportStore) -> None:
+    source = SourceRecord("dataset", "/state/data.csv", "csv", "d1", folders=["/data"], sha256="ab")
+    order = ExportOrder("m", PREDICTIONS, False, PredictionsOrder(source, ("id",), True, "any"))
+    waiting = store.create(job())
+    created = [store.create(replace(job(f"m{number}"), order=replace(order, model=f"m{number}"))) for number in (1, 2)]
+    assert [each.jobs_before for each in (waiting, *created)] == [0, 0, 1]
+    assert store.create(replace(job(), order=created[0].order)).identifier == created[0].identifier
+    assert (store.user_of("d1"), store.user_of("d2")) == (created[0].identifier, None)
+    claimed = store.claim(predictions=True)
+    assert claimed is not None and claimed.order == created[0].order
+    store.tell(claimed.identifier, 1, Stage("predict", "4 of 9 rows", 4, 9_000_000_000))
+    assert store.get(claimed.identifier).stage == Stage("predict", "4 of 9 rows", 4, 9_000_000_000)
+    graph = store.claim()
+    assert graph is not None and graph.identifier == waiting.identifier and store.claim() is None
+    for each in created:
+        store.cancel(each.identifier)
+    assert store.user_of("d1") is None

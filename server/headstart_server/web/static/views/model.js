@@ -8,7 +8,7 @@ import { evaluationSection } from "./evaluation.js";
 import { predictSection } from "./predict_form.js";
 import { command, distinctMetrics, emptyBox, errorBox, metricName, nameOf, tileList } from "./words.js";
 
-const FORMATS = { FORMAT_ONNX: "ONNX", FORMAT_TORCHSCRIPT: "TorchScript" };
+const FORMATS = { FORMAT_ONNX: "ONNX", FORMAT_TORCHSCRIPT: "TorchScript", FORMAT_PREDICTIONS: "predictions" };
 
 /** Shows a model; returns the view's title. */
 export function showModel(root, { id, signal }) {
