@@ -117,7 +117,14 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
         "ModelConfig": [inference_pb2.ModelConfigRequest(name=model)],
         "RepositoryIndex": [inference_pb2.RepositoryIndexRequest()],
         "GetModel": [model_pb2.GetModelRequest(name=model)],
-        "Export": [export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.Artifact.FORMAT_ONNX)],
+        "Export": [
+            export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.Artifact.FORMAT_ONNX),
+            export_pb2.ExportRequest(
+                model=model,
+                format=export_pb2.Artifact.FORMAT_PREDICTIONS,
+                predictions=export_pb2.DatasetPredictions(dataset=plans[0].dataset, columns=["price"]),
+            ),
+        ],
     }
 
 

@@ -118,7 +118,10 @@ class FakeExport(ExportServiceServicer):
             export_pb2.ArtifactFile(path=path, size_bytes=len(content), sha256=self._sha256(path))
             for path, content in self.files.items()
         ]
-        return export_pb2.Artifact(name="artifacts/a1", model="models/m1", files=files, max_difference=1e-6)
+        artifact = export_pb2.Artifact(name="artifacts/a1", model="models/m1", files=files, max_difference=1e-6)
+        if self.requests and self.requests[-1].format == export_pb2.Artifact.FORMAT_PREDICTIONS:
+            artifact.row_count, artifact.rows_left_out = 7, 2
+        return artifact
 
     def Export(
         self, request: export_pb2.ExportRequest, context: grpc.ServicerContext

@@ -209,6 +209,11 @@ ROWS: Mapping[str, Row] = {
         lambda names: exports.CreateExportJobRequest(
             model=f"models/{names.model}", format=exports.Artifact.FORMAT_ONNX, head_only=True
         ),
+        lambda names: exports.CreateExportJobRequest(
+            model=f"models/{names.model}",
+            format=exports.Artifact.FORMAT_PREDICTIONS,
+            predictions=exports.DatasetPredictions(dataset=training.DatasetSource(dataset=f"datasets/{names.dataset}")),
+        ),
     ),
     "ExportService.GetExportJob": _of_export(exports.GetExportJobRequest),
     "ExportService.ListExportJobs": Empty(

@@ -14,20 +14,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, RowMapping
 
-from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
-from headstart_server.engines.envelopes import predictions_order, predictions_text
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError
+from headstart_server.engines.envelopes import predictions_order
 from headstart_server.jobs.connections import Database
 from headstart_server.jobs.export_records import (
     PREDICTIONS,
     ExportEnd,
-    ExportOrder,
     ExportRecord,
     ExportState,
     Stage,
     died,
-    error_of,
     plain_error,
 )
+from headstart_server.jobs.export_rows import order_values, record_of, row_of
 from headstart_server.jobs.tables import EXPORTS
 
 _QUEUE_LOCK = 0x4845_4158  # an arbitrary key of PostgreSQL's advisory locks
@@ -72,7 +71,7 @@ class ExportStore:
                 return self._seen(connection, [known])[0]
             if not job.state.terminal:
                 require(_count(connection, _in(_UNFINISHED)))
-            connection.execute(insert(EXPORTS).values(_row(job)))
+            connection.execute(insert(EXPORTS).values(row_of(job)))
             return self._seen(connection, [_found(connection, job.identifier)])[0]
 
     def get(self, identifier: str, tenant: str | None = None) -> ExportRecord:
@@ -128,7 +127,7 @@ class ExportStore:
             claimed = {"owner": self.owner, "lease_until": until, "attempt": row["attempt"] + 1}
             now = datetime.now(UTC).isoformat()
             _change(connection, row["identifier"], ExportState.RUNNING, _STARTS, **claimed, start_time=now)
-            return _record(_found(connection, row["identifier"]))
+            return record_of(_found(connection, row["identifier"]))
 
     def renew(self, attempts: Mapping[str, int]) -> set[str]:
         """Holds on to some exports, by the number of this server's attempt; returns those that it still has."""
@@ -166,14 +165,14 @@ class ExportStore:
         """Ends an export on request, whichever server makes it, and leaves a cancelled one as it is; raises
         FailedPreconditionError for one that has ended otherwise."""
         with self.database.writing() as connection:
-            found = _record(_found(connection, identifier, lock=True))
+            found = record_of(_found(connection, identifier, lock=True))
             if found.state is ExportState.CANCELLED:
                 return found
             if found.state.terminal:
                 message = f"exportJobs/{identifier} has ended ({found.state}); there is nothing to cancel"
                 raise FailedPreconditionError(message)
             _finish(connection, identifier, ExportEnd(ExportState.CANCELLED))
-            return _record(_found(connection, identifier))
+            return record_of(_found(connection, identifier))
 
     def reap(self, mine: Collection[str] = (), *, alone: bool = False) -> list[ExportRecord]:
         """Takes exports from servers whose lease has run out; with `alone`, from every other server, for there is none.
@@ -193,7 +192,7 @@ class ExportStore:
                 else:
                     error = died(f"{row['attempt']} servers were lost while they exported the model", row["format"])
                     _finish(connection, row["identifier"], ExportEnd(ExportState.FAILED, error=error))
-            return [_record(_found(connection, row["identifier"])) for row in rows]
+            return [record_of(_found(connection, row["identifier"])) for row in rows]
 
     def expire(self, before: datetime) -> int:
         """Deletes what ended before a time; returns how many."""
@@ -213,7 +212,7 @@ class ExportStore:
 
     def _seen(self, connection: Connection, rows: Iterable[RowMapping]) -> list[ExportRecord]:
         """Rows as exports, each that waits with how many wait before it."""
-        found = [_record(row) for row in rows]
+        found = [record_of(row) for row in rows]
         if all(job.state is not ExportState.QUEUED for job in found):
             return found
         queue = select(EXPORTS.c.identifier, _predicts()).where(_in([ExportState.QUEUED]))
@@ -236,12 +235,8 @@ def _predicts() -> ColumnElement[bool]:
 
 
 def _ordered(job: ExportRecord) -> ColumnElement[bool]:
-    same = (EXPORTS.c[name] == value for name, value in _order_values(job.order).items())
+    same = (EXPORTS.c[name] == value for name, value in order_values(job.order).items())
     return and_(EXPORTS.c.tenant == job.tenant, *same)
-
-
-def _order_values(order: ExportOrder) -> dict[str, Any]:
-    return {**vars(order), "predictions": predictions_text(order.predictions)}
 
 
 def _count(connection: Connection, condition: ColumnElement[bool]) -> int:
@@ -276,51 +271,3 @@ def _finish(connection: Connection, identifier: str, end: ExportEnd) -> None:
     now = datetime.now(UTC).isoformat()
     ended = {"artifact": end.artifact, "error": error, "end_time": now, "owner": "", "lease_until": 0.0}
     _change(connection, identifier, end.state, Stage("", ""), **ended)
-
-
-def _row(job: ExportRecord) -> dict[str, Any]:
-    """A new export as a row."""
-    now = job.create_time.isoformat()
-    return {
-        "identifier": job.identifier,
-        "tenant": job.tenant,
-        **_order_values(job.order),
-        "state": job.state.value,
-        **vars(job.stage),
-        "artifact": job.artifact,
-        "error": "null",
-        "create_time": now,
-        "start_time": None,
-        "end_time": now if job.state.terminal else None,
-        "update_time": now,
-        "owner": "",
-        "lease_until": 0.0,
-        "attempt": 0,
-    }
-
-
-def _record(row: RowMapping) -> ExportRecord:
-    """A row as an export; raises DataLossError for one that nobody wrote."""
-    try:
-        error = json.loads(row["error"])
-        return ExportRecord(
-            identifier=row["identifier"],
-            tenant=row["tenant"],
-            order=ExportOrder(row["model"], row["format"], row["head_only"], predictions_order(row["predictions"])),
-            state=ExportState(row["state"]),
-            stage=Stage(row["stage"], row["message"], row["rows_done"], row["rows_total"]),
-            artifact=row["artifact"],
-            error=error_of(error) if error else None,
-            attempt=row["attempt"],
-            create_time=datetime.fromisoformat(row["create_time"]),
-            start_time=_time(row["start_time"]),
-            end_time=_time(row["end_time"]),
-        )
-    except (ValueError, TypeError, KeyError) as failure:
-        where = f"exportJobs/{row['identifier']}"
-        message = f"{where} is damaged: what the job database holds of it is not what was written; export again"
-        raise DataLossError(message) from failure
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

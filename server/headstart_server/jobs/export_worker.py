@@ -24,7 +24,7 @@ from headstart_server.jobs.worker import Worker, outgoing
 
 if TYPE_CHECKING:  # imported in `warm_up`: they take seconds
     from headstart_server.engines.runtime_context import RuntimeContext
-    from headstart_server.serving.pool import ModelPool
+    from headstart_server.serving.predictor import Predictor
 
 _log = structlog.get_logger()
 _NICE = 5
@@ -98,10 +98,10 @@ class ExportWorker(Worker):
         pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits)
         exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
-            if envelope.predictions is not None:
-                return self._predict(envelope, envelope.predictions, pool, runtime, self._artifacts)
             with deletion_named(bundle.folder, "export"):
                 predictor = pool.get(envelope.runtime.tenant, envelope.model)
+            if envelope.predictions is not None:
+                return self._predict(envelope, envelope.predictions, predictor, runtime, self._artifacts)
             return exporter.export(
                 bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier
             )
@@ -113,7 +113,7 @@ class ExportWorker(Worker):
         self,
         envelope: ExportEnvelope,
         order: PredictionsOrder,
-        pool: "ModelPool",
+        predictor: "Predictor",
         runtime: "RuntimeContext",
         artifacts: ArtifactRegistry,
     ) -> Artifact:
@@ -125,8 +125,7 @@ class ExportWorker(Worker):
         if known is not None and order.source.sha256:
             return known
         told = Told(self._say)
-        told("load", "loading the model and the rows", 0, 0)
-        predictor = pool.get(envelope.runtime.tenant, envelope.model)
+        told("load", "reading the rows", 0, 0)
         table = order.source.open(runtime.storage)
         folder = runtime.layout.job(parts_name(order, envelope.model, table, predictor, envelope.identifier))
         file = PredictionsFile(
