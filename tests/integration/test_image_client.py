@@ -11,6 +11,7 @@ from typing import Any
 
 import headstart
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from headstart.cli import main
@@ -193,3 +194,13 @@ def test_a_table_with_its_images_is_predicted_and_evaluated_on_the_server(
         (tmp_path / "images" / "test-04.png").write_bytes(b"no image")
         [part] = client.predict_dataset(job.model, tmp_path / "test.csv")
         assert list(part.row_errors) == [4] and part.row_count == 9
+        labels[4:5] = [None]
+        for reuse in ("exact", "none"):
+            made = client.predict_to_file(
+                job.model, tmp_path / "test.csv", columns=["photo"], embedding_reuse=reuse, output_dir=tmp_path / reuse
+            )
+            table = pq.read_table(made.files[0])
+            assert table.column("label_prediction").to_pylist() == labels
+            assert "test-04.png" in table.column("photo").to_pylist()[4]
+            errors = table.column("error").to_pylist()
+            assert [row for row, error in enumerate(errors) if error] == [4] and "row 5" in errors[4]
