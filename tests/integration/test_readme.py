@@ -69,6 +69,7 @@ def test_the_commands_run_one_after_the_other(readme_server: RunningServer, fold
             model = model or next(iter(re.findall(r"models/\w+", told)), "")
     assert parse_yaml((folder / "spec.yaml").read_text()).output_features[0].name == "recommended"
     assert len((folder / "predictions.csv").read_text().splitlines()) == 601
+    assert (folder / "predicted" / "predictions.parquet").is_file()
     assert (folder / "model-torchscript" / "model.pt").is_file()
 
 
