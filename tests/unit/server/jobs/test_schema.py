@@ -91,7 +91,7 @@ def test_a_database_of_a_later_release_before_revisions_is_refused_untouched(tmp
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(NOTE.format(99))
     before = statements(path)
-    with pytest.raises(FailedPreconditionError, match="has schema 99, and this version of Headstart knows 0003"):
+    with pytest.raises(FailedPreconditionError, match="has schema 99, and this version of Headstart knows 0004"):
         JobStore(url_of(path))
     assert statements(path) == before
 
@@ -102,18 +102,18 @@ def test_a_database_of_a_later_revision_is_refused_untouched(database_url: str) 
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     for asked in (False, True):
-        with pytest.raises(FailedPreconditionError, match=r"has schema 9999, and .* knows 0003: a later one"):
+        with pytest.raises(FailedPreconditionError, match=r"has schema 9999, and .* knows 0004: a later one"):
             JobStore(database_url, migrate=asked)
     engine.dispose()
 
 
 def test_a_server_on_postgres_asks_for_the_migration(postgres_url: str) -> None:
-    with pytest.raises(FailedPreconditionError, match=r"has schema none, and .* needs 0003: run `headstart migrate`"):
+    with pytest.raises(FailedPreconditionError, match=r"has schema none, and .* needs 0004: run `headstart migrate`"):
         JobStore(postgres_url)
 
 
 def test_the_command_migrates_and_says_so(postgres_url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for told in ("schema 0003, it had none", "schema 0003\n"):
+    for told in ("schema 0004, it had none", "schema 0004\n"):
         assert migrate.main(["--database-url", postgres_url]) == 0
         assert told in capsys.readouterr().out
     JobStore(postgres_url).close()
