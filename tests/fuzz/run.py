@@ -145,7 +145,7 @@ def main(argv: list[str]) -> int:
         if arguments.only is None:
             try:
                 print(dict(fuzz_specs(server.address, arguments.count, arguments.seed)))
-            except Exception:
+            except Exception:  # whatever it is goes on, with what the server said of it
                 print(server.log[-20_000:], file=sys.stderr)
                 raise
         if outcome.faults:

@@ -74,6 +74,10 @@ class JobEnvelope:
     """Id of the model whose weights it begins from; empty: of none."""
 
 
+PREDICTIONS = "predictions"
+"""The format of files of predictions."""
+
+
 @dataclass(frozen=True)
 class PredictionsOrder:
     """Rows of which the predictions are written into a file."""

@@ -34,7 +34,7 @@ from headstart_server.embedding_store.fill import Encoded, FillProgress
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoding.matrix import embed
-from headstart_server.engines.envelopes import PredictionsOrder
+from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, files_of
 from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.columns import ImageFiles, InputColumn, TokenisedTexts
@@ -44,7 +44,6 @@ from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Answer
 from headstart_server.serving.table_rows import TableReader, TableRows
 
-FORMAT = "predictions"
 FILE = "predictions.parquet"
 ERROR = "error"
 """The column that says why a row could not be read."""
@@ -57,13 +56,7 @@ Say = Callable[[str, str, int, int], None]
 
 def check_predictions(order: PredictionsOrder, outputs: Sequence[FittedFeature]) -> None:
     """Raises InvalidInputError where a file cannot have what is asked for."""
-    named = {ERROR, *_schema(outputs, {}, probabilities=order.probabilities).names}
-    for index, column in enumerate(order.columns):
-        where = f"predictions.columns[{index}]"
-        if column in named:
-            raise invalid(where, f"{column!r} is a column of predictions; rename it in the data set, or leave it out")
-        if column in order.columns[:index]:
-            raise invalid(where, f"{column!r} is named twice")
+    # first: what follows takes time with the number of columns and classes
     if len(order.columns) > MOST_COLUMNS:
         message = f"names {len(order.columns)} columns, and at most {MOST_COLUMNS} are kept; join the files afterwards"
         raise invalid("predictions.columns", message)
@@ -71,6 +64,13 @@ def check_predictions(order: PredictionsOrder, outputs: Sequence[FittedFeature])
     if order.probabilities and classes > MOST_PROBABILITIES:
         message = f"the model has {classes:,} classes, and a file has probabilities of at most {MOST_PROBABILITIES:,}"
         raise invalid("predictions.probabilities", f"{message}; leave it out, or call PredictDataset with top_k")
+    named = {ERROR, *_schema(outputs, {}, probabilities=order.probabilities).names}
+    for index, column in enumerate(order.columns):
+        where = f"predictions.columns[{index}]"
+        if column in named:
+            raise invalid(where, f"{column!r} is a column of predictions; rename it in the data set, or leave it out")
+        if column in order.columns[:index]:
+            raise invalid(where, f"{column!r} is named twice")
 
 
 def check_rows(order: PredictionsOrder, table: Table, inputs: Sequence[FittedFeature]) -> None:
@@ -111,7 +111,7 @@ class PredictionsFile:
             _join(parts, folder / FILE, self._description())
             now, files = datetime.now(UTC).isoformat(), files_of(folder)
             artifact = Artifact(
-                identifier, self.model, FORMAT, False, now, files, 0.0, self.order.digest, total, int(left_out)
+                identifier, self.model, PREDICTIONS, False, now, files, 0.0, self.order.digest, total, int(left_out)
             )
             artifacts.describe(folder, artifact)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -154,8 +154,9 @@ class PredictionsFile:
         """The model's answer; embeddings as far as they may be reused from the store, which gets the others."""
         rows = self.predictor.rows(table)
         embeddings = []
+        sources = {feature.name: feature.spec.source for feature in self.predictor.inputs}
         for name, (item, column) in zip(rows.columns, self.predictor.wanted(rows, self._reuse), strict=True):
-            where = Where("dataset", name, lambda row: f"row {start + row + 1}")
+            where = Where("dataset", sources[name], lambda row: f"row {start + row + 1}")
             embeddings.append(self._embeddings(item, column, where, start))
         return self.predictor.answer(rows, embeddings)
 
@@ -175,9 +176,11 @@ class PredictionsFile:
         missing = column.select(rows) if len(rows) < len(present) else column
         space = self._space(item)
         if space is None:
+            done = 0
             for places, encoded in item.encoded(missing, where):
                 values[rows[places]] = encoded
-                self._tell(start, len(places))
+                done += len(places)
+                self._tell(start, done)
             return values, present
 
         def encode(wanted: npt.NDArray[np.int64]) -> Iterator[Encoded]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from headstart_server.core import errors
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError, InvalidInputError, Violation
 from headstart_server.core.reasons import Reason
-from headstart_server.engines.envelopes import PredictionsOrder
+from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 
 
 class ExportState(StrEnum):
@@ -24,10 +24,6 @@ class ExportState(StrEnum):
     def terminal(self) -> bool:
         """Whether the export has ended."""
         return self not in (ExportState.QUEUED, ExportState.RUNNING)
-
-
-PREDICTIONS = "predictions"
-"""The format of files of predictions."""
 
 
 @dataclass(frozen=True)

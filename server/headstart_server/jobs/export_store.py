@@ -15,10 +15,9 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, t
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError
-from headstart_server.engines.envelopes import predictions_order
+from headstart_server.engines.envelopes import PREDICTIONS, predictions_order
 from headstart_server.jobs.connections import Database
 from headstart_server.jobs.export_records import (
-    PREDICTIONS,
     ExportEnd,
     ExportRecord,
     ExportState,

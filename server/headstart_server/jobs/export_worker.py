@@ -17,7 +17,7 @@ from headstart_server.core.logs import configure_logs
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.priority import lower_priority
 from headstart_server.core.reasons import Reason
-from headstart_server.engines.envelopes import ExportEnvelope, PredictionsOrder, export_envelope
+from headstart_server.engines.envelopes import PREDICTIONS, ExportEnvelope, PredictionsOrder, export_envelope
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.export_records import plain_error
 from headstart_server.jobs.worker import Worker, outgoing
@@ -118,10 +118,10 @@ class ExportWorker(Worker):
         artifacts: ArtifactRegistry,
     ) -> Artifact:
         """The file of predictions, made unless it is there."""
-        from headstart_server.export.predictions import FORMAT, PredictionsFile, Told, parts_name
+        from headstart_server.export.predictions import PredictionsFile, Told, parts_name
 
         # files below a data root have no digest, and may be others by now
-        known = artifacts.find(envelope.model, FORMAT, head_only=False, order=order.digest)
+        known = artifacts.find(envelope.model, PREDICTIONS, head_only=False, order=order.digest)
         if known is not None and order.source.sha256:
             return known
         told = Told(self._say)

@@ -16,9 +16,10 @@ from headstart_server.core.errors import HeadstartError, OverloadedError, StoreF
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
+from headstart_server.engines.envelopes import PREDICTIONS
 from headstart_server.export.artifacts import Artifact
 from headstart_server.jobs.export_process import ExportProcesses
-from headstart_server.jobs.export_records import PREDICTIONS, ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
+from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
 from headstart_server.jobs.export_store import ExportStore, LostExportError
 from headstart_server.jobs.export_watch import ExportWatch
 

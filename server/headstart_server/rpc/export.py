@@ -12,9 +12,9 @@ from headstart.v1 import export_pb2_grpc, training_pb2
 from headstart_server.core.errors import HeadstartError, invalid
 from headstart_server.core.names import id_of, name_of
 from headstart_server.core.principal import Principal
-from headstart_server.engines.envelopes import PredictionsOrder
+from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 from headstart_server.export.artifacts import Artifact
-from headstart_server.jobs.export_records import PREDICTIONS, ExportRecord
+from headstart_server.jobs.export_records import ExportRecord
 from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.job_orders import data_source

@@ -13,9 +13,9 @@ from headstart_server.core.errors import DataLossError, NotFoundError, Overloade
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
 from headstart_server.data.source import SourceRecord
-from headstart_server.engines.envelopes import PredictionsOrder
+from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 from headstart_server.jobs.connections import Database
-from headstart_server.jobs.export_records import PREDICTIONS, ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
+from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
 from headstart_server.jobs.export_store import ExportStore, LostExportError
 from headstart_server.jobs.export_watch import ExportWatch
 from headstart_server.jobs.store import JobStore
