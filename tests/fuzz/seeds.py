@@ -117,14 +117,7 @@ def _valid(model: str, *, arrow: bool) -> Mapping[str, Sequence[Message]]:
         "ModelConfig": [inference_pb2.ModelConfigRequest(name=model)],
         "RepositoryIndex": [inference_pb2.RepositoryIndexRequest()],
         "GetModel": [model_pb2.GetModelRequest(name=model)],
-        "Export": [
-            export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.Artifact.FORMAT_ONNX),
-            export_pb2.ExportRequest(
-                model=model,
-                format=export_pb2.Artifact.FORMAT_PREDICTIONS,
-                predictions=export_pb2.DatasetPredictions(dataset=plans[0].dataset, columns=["price"]),
-            ),
-        ],
+        "Export": _exports(model, plans[0].dataset),
     }
 
 
@@ -172,3 +165,12 @@ def _as_arrow(rows: list[reviews.Row]) -> table_pb2.Table:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return table_pb2.Table(arrow_ipc=sink.getvalue())
+
+
+def _exports(model: str, dataset: training_pb2.DatasetSource) -> list[Message]:
+    predictions = export_pb2.DatasetPredictions(dataset=dataset, columns=["price"])
+    file_format = export_pb2.Artifact.FORMAT_PREDICTIONS
+    return [
+        export_pb2.ExportRequest(model=_NO_MODEL, format=export_pb2.Artifact.FORMAT_ONNX),
+        export_pb2.ExportRequest(model=model, format=file_format, predictions=predictions),
+    ]

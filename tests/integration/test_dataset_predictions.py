@@ -15,20 +15,6 @@ from tests.support.running_server import RunningServer
 from tests.support.tiny_models import save_bert
 
 ROWS = 1_300
-SPEC: dict[str, Any] = {
-    "input_features": [
-        {"name": "review", "type": "text", "encoder": {"pretrained_model_name_or_path": "tiny-bert"}},
-        {"name": "price", "type": "number"},
-        {"name": "category", "type": "category"},
-    ],
-    "output_features": [
-        {"name": "verdict", "type": "category"},
-        {"name": "watched", "type": "binary"},
-        {"name": "score", "type": "number"},
-        {"name": "tags", "type": "set"},
-    ],
-    "trainer": {"epochs": 3},
-}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +25,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
     reviews.write_csv(root / "train.csv", reviews.make_rows(300))
     reviews.write_csv(root / "rows.csv", reviews.make_rows(ROWS, seed=1))
     with RunningServer(root / "state", "--model-root", str(root / "models")) as server, server.client() as client:
-        job = client.train(SPEC, root / "train.csv", test=root / "train.csv").result()
+        job = client.train(reviews.EVERY_OUTPUT, root / "train.csv", test=root / "train.csv").result()
         yield server, client, job, root / "rows.csv"
 
 

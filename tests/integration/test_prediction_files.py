@@ -20,20 +20,6 @@ from tests.support.running_server import RunningServer
 from tests.support.tiny_models import save_bert
 
 ROWS = 9_000
-SPEC: dict[str, Any] = {
-    "input_features": [
-        {"name": "review", "type": "text", "encoder": {"pretrained_model_name_or_path": "tiny-bert"}},
-        {"name": "price", "type": "number"},
-        {"name": "category", "type": "category"},
-    ],
-    "output_features": [
-        {"name": "verdict", "type": "category"},
-        {"name": "watched", "type": "binary"},
-        {"name": "score", "type": "number"},
-        {"name": "tags", "type": "set"},
-    ],
-    "trainer": {"epochs": 3},
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +31,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Any:
     reviews.write_csv(root / "rows.csv", reviews.make_rows(ROWS, seed=1))
     flags = ["--model-root", str(root / "models"), "--data-root", str(root)]
     with RunningServer(root / "state", *flags) as server, server.client() as client:
-        job = client.train(SPEC, root / "train.csv", test=root / "train.csv").result()
+        job = client.train(reviews.EVERY_OUTPUT, root / "train.csv", test=root / "train.csv").result()
         yield server, client, job.model, root / "rows.csv"
 
 
@@ -163,7 +149,7 @@ def test_a_server_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     reviews.write_csv(tmp_path / "rows.csv", reviews.make_rows(60_000, seed=4))
     flags = ["--model-root", str(tmp_path / "models"), "--data-root", str(tmp_path)]
     with RunningServer(tmp_path / "state", *flags) as server, server.client() as client:
-        model = client.train(SPEC, headstart.ServerPath("train.csv")).result().model
+        model = client.train(reviews.EVERY_OUTPUT, headstart.ServerPath("train.csv")).result().model
         wanted = pb.DatasetPredictions(dataset=training_pb2.DatasetSource(path="rows.csv"))
         request = pb.CreateExportJobRequest(model=model, format=pb.Artifact.FORMAT_PREDICTIONS, predictions=wanted)
         name = created(server, request).name

@@ -10,6 +10,22 @@ from typing import Any
 
 Row = dict[str, str]
 
+EVERY_OUTPUT: dict[str, Any] = {
+    "input_features": [
+        {"name": "review", "type": "text", "encoder": {"pretrained_model_name_or_path": "tiny-bert"}},
+        {"name": "price", "type": "number"},
+        {"name": "category", "type": "category"},
+    ],
+    "output_features": [
+        {"name": "verdict", "type": "category"},
+        {"name": "watched", "type": "binary"},
+        {"name": "score", "type": "number"},
+        {"name": "tags", "type": "set"},
+    ],
+    "trainer": {"epochs": 3},
+}
+"""A spec with an output of each type but vectors, on the encoder `tiny-bert`."""
+
 
 def make_rows(count: int, seed: int = 0) -> list[Row]:
     """Rows whose verdict follows from a word of the text."""

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Any
 
 from google.rpc.status_pb2 import Status
@@ -133,10 +132,9 @@ def _rows_wanted(request: pb.ExportRequest | pb.CreateExportJobRequest) -> RowsW
     if request.head_only:
         raise invalid("head_only", "is of graphs, and the format is FORMAT_PREDICTIONS; leave it out")
     wanted = request.predictions
-    read = partial(data_source, wanted.dataset, "predictions.dataset")
-    read()  # refused now where there is none
+    source = data_source(wanted.dataset, "predictions.dataset")
     reuse = reuse_of(wanted.embedding_reuse, "predictions.embedding_reuse")
-    return RowsWanted(read, tuple(wanted.columns), wanted.probabilities, reuse)
+    return RowsWanted(source, tuple(wanted.columns), wanted.probabilities, reuse)
 
 
 def export_job_message(job: ExportRecord) -> pb.ExportJob:

@@ -1,6 +1,6 @@
 """Exports and their artifacts: create, follow, cancel; get, list, download, delete."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,7 @@ class ArtifactDownload:
 class RowsWanted:
     """Rows of which the predictions are to be written into a file."""
 
-    read: Callable[[], DataSource]
-    """Raises InvalidInputError for what is no source."""
+    source: DataSource
     columns: tuple[str, ...]
     probabilities: bool
     reuse: Reuse
@@ -76,18 +75,19 @@ class ExportService:
         """The export job that makes what is wanted, new or not; raises NotFoundError, InvalidInputError for rows that
         cannot be predicted, or OverloadedError."""
         caller.require(Scope.TRAIN)
+        if wanted.rows is not None:
+            caller.require(Scope.PREDICT)
         # a model that does not exist is refused now, not after the wait for its turn
         bundle = await self._executors.files.run(self._tenants.of(caller.tenant).models.get, wanted.model)
         predictions = None
         if wanted.rows is not None:
-            caller.require(Scope.PREDICT)
             predictions = await self._executors.planning.run(self._predictions, caller, wanted.rows, bundle)
         order = ExportOrder(wanted.model, wanted.format, wanted.head_only, predictions)
         return await self._exports.create(caller.tenant, order)
 
     def _predictions(self, caller: Principal, wanted: RowsWanted, bundle: Bundle) -> PredictionsOrder:
         admission = self._tenants.of(caller.tenant).admission
-        source = admission.stored_file("predictions.dataset", wanted.read())
+        source = admission.stored_file("predictions.dataset", wanted.source)
         order = PredictionsOrder(source, wanted.columns, wanted.probabilities, wanted.reuse.value)
         check_predictions(order, bundle.outputs)
         if (table := admission.small_table([source])) is not None:

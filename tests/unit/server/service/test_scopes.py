@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from headstart_server.core.errors import PermissionDeniedError
 from headstart_server.core.principal import ANONYMOUS, Principal, Scope
+from headstart_server.service.admission import UploadedData
+from headstart_server.service.dataset_prediction import DatasetOrder, DatasetPredictionService
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
-from headstart_server.service.exporting import ExportService
+from headstart_server.service.exporting import ExportService, ExportWanted, RowsWanted
 from headstart_server.service.models import ModelService
 from headstart_server.service.prediction import PredictionService
 from headstart_server.service.training import TrainingService
+from headstart_server.serving.inputs import Reuse
 
-NOTHING: Any = None
+
+class Nothing:
+    """Stands in for any argument."""
+
+    rows = None
+
+
+NOTHING: Any = Nothing()
 NEEDED: dict[type, dict[str, Scope]] = {
     TrainingService: {
         "create": Scope.TRAIN,
@@ -83,6 +94,23 @@ async def test_a_caller_without_the_scope_is_refused(service: type, method: str,
             await anext(call)
         else:
             await call
+
+
+@pytest.mark.parametrize("scope", [Scope.TRAIN, Scope.PREDICT])
+async def test_predictions_of_data_sets_need_two_scopes(scope: Scope) -> None:
+    lacking = Principal("t", frozenset(Scope) - {scope})
+    exports: Any = object.__new__(ExportService)
+    datasets: Any = object.__new__(DatasetPredictionService)
+    rows = RowsWanted(UploadedData("d1"), (), False, Reuse.EXACT)
+    order = DatasetOrder("m1", lambda: UploadedData("d1"))
+    calls: tuple[Callable[[], Any], ...] = (
+        lambda: exports.create(lacking, ExportWanted("m1", "predictions", False, rows)),
+        lambda: anext(datasets.predict(lacking, order)),
+        lambda: anext(datasets.evaluate(lacking, order)),
+    )
+    for call in calls:
+        with pytest.raises(PermissionDeniedError, match=f"needs the scope '{scope}'"):
+            await call()
 
 
 def test_every_use_case_is_tried_above() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,18 @@ from headstart_server.core.states import State
 from headstart_server.data.source import SourceRecord
 from headstart_server.data.uploads import Uploads
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.engines.envelopes import JobEnvelope, RuntimeSettings, job_envelope, to_plain
+from headstart_server.engines.envelopes import (
+    PREDICTIONS,
+    JobEnvelope,
+    PredictionsOrder,
+    RuntimeSettings,
+    job_envelope,
+    to_plain,
+)
 from headstart_server.engines.runtime_context import RuntimeContext, runtime_of
 from headstart_server.export.artifacts import ArtifactRegistry
+from headstart_server.jobs.export_records import ExportOrder, ExportRecord, ExportState
+from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.store import JobStore
 from headstart_server.model.bundle import Bundle
 from headstart_server.model.registry import ModelRegistry
@@ -44,9 +54,9 @@ DATA = b"review,label\ngood,1\nbad,0\n"
 NOBODY: Any = None
 
 
-def uploaded(uploads: Uploads) -> str:
+def uploaded(uploads: Uploads, data: bytes = DATA) -> str:
     with uploads.receive("rows.csv", "", "") as upload:
-        upload.write(DATA)
+        upload.write(data)
         return upload.finish().identifier
 
 
@@ -118,6 +128,15 @@ async def test_whether_another_tenants_data_set_is_in_use_is_not_told(tmp_path: 
         await service.delete(Principal("b"), name)
     with pytest.raises(FailedPreconditionError, match="is in use by trainJobs/"):
         await service.delete(Principal("a"), name)
+    predicted = uploaded(tenants.of("a").uploads, b"y\n2\n")
+    order = ExportOrder("m", PREDICTIONS, False, PredictionsOrder(SourceRecord("dataset", "", "csv", predicted)))
+    export = ExportRecord("e1", "a", order, ExportState.QUEUED, datetime.now(UTC))
+    exports = ExportStore(jobs.database)
+    exports.create(export)
+    with pytest.raises(FailedPreconditionError, match="is in use by exportJobs/e1"):
+        await service.delete(Principal("a"), predicted)
+    exports.cancel("e1")
+    await service.delete(Principal("a"), predicted)
     jobs.close()
 
 
