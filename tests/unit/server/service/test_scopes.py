@@ -98,15 +98,15 @@ async def test_a_caller_without_the_scope_is_refused(service: type, method: str,
 
 @pytest.mark.parametrize("scope", [Scope.TRAIN, Scope.PREDICT])
 async def test_predictions_of_data_sets_need_two_scopes(scope: Scope) -> None:
-    lacking = Principal("t", frozenset(Scope) - {scope})
+    unscoped = Principal("t", frozenset(Scope) - {scope})
     exports: Any = object.__new__(ExportService)
     datasets: Any = object.__new__(DatasetPredictionService)
     rows = RowsWanted(UploadedData("d1"), (), False, Reuse.EXACT)
     order = DatasetOrder("m1", lambda: UploadedData("d1"))
     calls: tuple[Callable[[], Any], ...] = (
-        lambda: exports.create(lacking, ExportWanted("m1", "predictions", False, rows)),
-        lambda: anext(datasets.predict(lacking, order)),
-        lambda: anext(datasets.evaluate(lacking, order)),
+        lambda: exports.create(unscoped, ExportWanted("m1", "predictions", False, rows)),
+        lambda: anext(datasets.predict(unscoped, order)),
+        lambda: anext(datasets.evaluate(unscoped, order)),
     )
     for call in calls:
         with pytest.raises(PermissionDeniedError, match=f"needs the scope '{scope}'"):
