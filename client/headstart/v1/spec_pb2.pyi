@@ -39,7 +39,7 @@ class TrainSpec(_message.Message):
     def __init__(self, input_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., output_features: _Optional[_Iterable[_Union[Feature, _Mapping]]] = ..., combiner: _Optional[_Union[Combiner, _Mapping]] = ..., trainer: _Optional[_Union[Trainer, _Mapping]] = ..., backend: _Optional[_Union[Backend, _Mapping]] = ..., preprocessing: _Optional[_Union[GlobalPreprocessing, _Mapping]] = ..., defaults: _Optional[_Mapping[str, FeatureDefaults]] = ..., notes: _Optional[_Iterable[str]] = ..., model_type: _Optional[str] = ..., sweep: _Optional[_Union[Sweep, _Mapping]] = ...) -> None: ...
 
 class Sweep(_message.Message):
-    __slots__ = ("search", "trials", "seconds", "metric", "halving", "parameters")
+    __slots__ = ("search", "trials", "seconds", "metric", "halving", "parameters", "folds")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -53,13 +53,15 @@ class Sweep(_message.Message):
     METRIC_FIELD_NUMBER: _ClassVar[int]
     HALVING_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    FOLDS_FIELD_NUMBER: _ClassVar[int]
     search: str
     trials: int
     seconds: float
     metric: str
     halving: bool
     parameters: _containers.MessageMap[str, SweepParameter]
-    def __init__(self, search: _Optional[str] = ..., trials: _Optional[int] = ..., seconds: _Optional[float] = ..., metric: _Optional[str] = ..., halving: bool = ..., parameters: _Optional[_Mapping[str, SweepParameter]] = ...) -> None: ...
+    folds: int
+    def __init__(self, search: _Optional[str] = ..., trials: _Optional[int] = ..., seconds: _Optional[float] = ..., metric: _Optional[str] = ..., halving: bool = ..., parameters: _Optional[_Mapping[str, SweepParameter]] = ..., folds: _Optional[int] = ...) -> None: ...
 
 class SweepParameter(_message.Message):
     __slots__ = ("choices", "min", "max", "scale", "integer")

@@ -70,8 +70,8 @@ DEFAULT_TYPES = {
     "category": "dense",
     "set": "embed",
 }
-TREE_TYPES = DEFAULT_TYPES | {"category": "onehot", "set": "multihot"}
-"""Of boosted trees, for which no encoder learns."""
+INDICATOR_TYPES = DEFAULT_TYPES | {"category": "onehot", "set": "multihot"}
+"""Of heads that take no steps, for which no encoder learns."""
 
 
 @cache

@@ -17,8 +17,7 @@ from headstart_server.encoding.rows import EpochInputs, InputRows
 from headstart_server.engines.runtime_context import RuntimeContext, pass_context
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.model.ecd import ECD, PretrainedInput
-from headstart_server.model.neural_head import NeuralHead
-from headstart_server.model.tree_head import TreeHead
+from headstart_server.model.heads import head_kind
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.rules import ENCODER_EPOCHS
@@ -105,8 +104,8 @@ class Assembly:
                     if plan.cached
                     else self._embedded(plan, item, feature, sample)
                 )
-        head = TreeHead.kind if self.spec.boosted else NeuralHead.kind
-        model = ECD(self.data.inputs, self.data.outputs, self.spec.combiner, pretrained, head)
+        head, combiner = head_kind(self.spec.model_type), self.spec.combiner
+        model = ECD(self.data.inputs, self.data.outputs, combiner, pretrained, head)
         if self.initial is not None:
             self.initial.load(model)
         return placed(model, device)

@@ -4,24 +4,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import local_loader
-from headstart_server.data.parts import Part, spread
+from headstart_server.data.parts import Part
 from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
-from headstart_server.engines.tried import Tried, head_seconds
+from headstart_server.engines.tried import Fold, Tried, trial_parts
 from headstart_server.engines.tuning import fitting_batch_size
 from headstart_server.model.ecd import ECD
-from headstart_server.model.head import FittedHead
 from headstart_server.model.losses import build_loss
+from headstart_server.model.scored_head import FittedHead
 from headstart_server.model.tree_head import TreeHead
 from headstart_server.model.world import World
 from headstart_server.planning.notes import metric_notes
@@ -94,27 +93,21 @@ class Fitting:
                 feed.close()
         return Fitted(self._whole_model(parallel), report, evaluation)
 
-    def try_out(self, share: float) -> Tried:
-        """Trains on a share of the training rows, at even distances, alone; nothing is tested, calibrated or kept."""
+    def try_out(self, share: float, fold: Fold | None = None) -> Tried:
+        """Trains on a share of the training rows, alone; nothing is tested, calibrated or kept."""
         torch.manual_seed(self._trainer.seed)
         with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model()
             feed = self._assembly.feed(model)
             try:
-                rows = feed.parts[Part.TRAIN]
-                if share < 1:
-                    rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
-                own = replace(feed, parts={**feed.parts, Part.TRAIN: rows, Part.TEST: rows[:0]})
+                own = replace(feed, parts=trial_parts(feed.parts, share, fold, self._trainer.seed))
                 parallel = parallelise(model, self._world, Sharing("ddp"))
                 batch_size = self._batch_size(parallel, own)
                 loop = self._loop(parallel, own, batch_size)
                 with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
-                    report = self._trained(loop)
-                    seconds = head_seconds(model, own)
+                    return Tried.of(self._trained(loop), model, own)
             finally:
                 feed.close()
-        size = sum(tensor.nbytes for tensor in model.learned_state().values())
-        return Tried(report, len(rows), seconds, size)
 
     def _fit(self, model: ECD, feed: Feed) -> tuple[Parallel, EpochReport, list[OutputEvaluation]]:
         backend, half = self._prepared.plan.backend, self._precision.name == "bf16"

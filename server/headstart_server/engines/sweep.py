@@ -24,6 +24,7 @@ from headstart_server.engines.preparing import Prepared, prepare_job, scratch_of
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.engines.trials import Board, TrialRecords, TrialReport
+from headstart_server.engines.tried import Fold, Tried
 from headstart_server.planning.job_plan import replanned
 from headstart_server.planning.sweep import rows_key, sweep_metric
 from headstart_server.spec.model import TrainSpec
@@ -143,23 +144,31 @@ class Sweep:
             prepared, stored = self._prepared(trial.spec), self._embeddings(trial.spec)
             plan = replanned(prepared.plan, trial.spec, self._runtime.device.type)
             plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
-            tried = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within).try_out(share)
+            fitting = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within)
+            tried = self._crossed(fitting, share)
         except (CancelledError, PausedError):
             raise
         except HeadstartError as error:
             return replace(report, failure=error.message, seconds=time.perf_counter() - started)
-        value = tried.report.validation.get(self._metric)
+        value = tried.metrics.get(self._metric)
         return replace(
             report,
             value=value,
-            standard_error=self._standard_error(value, plan.rows(Part.VALIDATION)),
+            standard_error=self._standard_error(value, tried.compared_rows),
             train_rows=tried.train_rows,
-            epochs=tried.report.epoch,
+            epochs=tried.epochs,
             head_seconds=tried.head_seconds,
             size_bytes=tried.size_bytes,
-            failure="" if value is not None else f"the validation rows do not define {self._metric}",
+            failure="" if value is not None else f"the rows that trials are compared on do not define {self._metric}",
             seconds=time.perf_counter() - started,
         )
+
+    def _crossed(self, fitting: Fitting, share: float) -> Tried:
+        """A trial as it is compared: on the validation rows, or on those that each fold leaves out."""
+        folds = self._job.spec.sweep.folds
+        if folds is None:
+            return fitting.try_out(share)
+        return Tried.crossed([fitting.try_out(share, Fold(number, folds)) for number in range(folds)])
 
     @property
     def _most(self) -> int:

@@ -1,11 +1,15 @@
-"""What a trial of a sweep came to."""
+"""What a trial of a sweep came to, and the rows that it is compared on."""
 
+import math
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from headstart_server.data.parts import Part
+from headstart_server.data.parts import Part, spread
 from headstart_server.model.ecd import ECD
 from headstart_server.training.feed import Feed
 from headstart_server.training.reports import EpochReport
@@ -17,13 +21,65 @@ _TIMES = 9
 class Tried:
     """What a trial came to."""
 
-    report: EpochReport
-    """Of its best evaluation."""
+    epochs: int
+    """Up to its best evaluation."""
+    metrics: Mapping[str, float]
+    """Of its best evaluation, on the rows that it is compared on."""
+    compared_rows: int
     train_rows: int
     head_seconds: float
     """For one row."""
     size_bytes: int
     """Of what it learned."""
+
+    @classmethod
+    def of(cls, report: EpochReport, model: ECD, feed: Feed) -> "Tried":
+        """A trained trial."""
+        size = sum(tensor.nbytes for tensor in model.learned_state().values())
+        rows = {part: feed.count(part) for part in (Part.TRAIN, Part.VALIDATION)}
+        seconds = head_seconds(model, feed)
+        return cls(report.epoch, report.validation, rows[Part.VALIDATION], rows[Part.TRAIN], seconds, size)
+
+    @classmethod
+    def crossed(cls, folds: Sequence["Tried"]) -> "Tried":
+        """Of all folds together: metrics are means over the rows that were left out, where folds define them."""
+        names = dict.fromkeys(name for fold in folds for name in fold.metrics)
+        metrics = {}
+        for name in names:
+            known = [(fold.metrics.get(name, math.nan), fold.compared_rows) for fold in folds]
+            if known := [(value, rows) for value, rows in known if not math.isnan(value)]:
+                values, rows = zip(*known, strict=True)
+                metrics[name] = float(np.average(values, weights=rows))
+        return replace(
+            folds[-1],
+            epochs=round(sum(fold.epochs for fold in folds) / len(folds)),
+            metrics=metrics,
+            compared_rows=sum(fold.compared_rows for fold in folds),
+            train_rows=min(fold.train_rows for fold in folds),
+        )
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of many of the training and validation rows: left out of training, and compared on."""
+
+    number: int
+    """From 0."""
+    of: int
+
+
+def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, seed: int) -> dict[Part, Tensor]:
+    """Row numbers by part of a trial: a share of the training rows, at even distances, and no test rows."""
+    rows, compared = parts[Part.TRAIN], parts[Part.VALIDATION]
+    if fold is not None:
+        both = torch.cat([rows, compared]).sort().values
+        order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
+        left_out = torch.zeros(len(both), dtype=torch.bool)
+        left_out[order[fold.number :: fold.of]] = True
+        rows, compared = both[~left_out], both[left_out]
+    if share < 1:
+        rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
+    return {**parts, Part.TRAIN: rows, Part.VALIDATION: compared, Part.TEST: rows[:0]}
 
 
 def head_seconds(model: ECD, feed: Feed) -> float:

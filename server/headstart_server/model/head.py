@@ -13,7 +13,7 @@ from headstart_server.spec.model import CombinerSpec
 
 
 class Head(nn.Module, ABC):
-    """Steps with the loop by its parameters, unless it is a FittedHead or a TreeHead; its state is a state dict; it is
+    """Steps with the loop by its parameters, unless it is a ScoredHead; its state is a state dict; it is
     exported by being traced."""
 
     kind: ClassVar[str]
@@ -41,12 +41,3 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def calibrate(self, output: str, temperature: float) -> None:
         """Sets the temperature of an output's probabilities."""
-
-
-class FittedHead(Head):
-    """A head that learns in one go instead of by steps. What it learns is buffers; it has no parameters."""
-
-    @abstractmethod
-    def fit(self, encoded: Sequence[Tensor], targets: Mapping[str, Tensor]) -> None:
-        """Fits it to all training rows: encoded features [n, d] in the order of the inputs, targets [n] or [n, k] by
-        output."""

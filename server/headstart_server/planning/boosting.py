@@ -2,14 +2,14 @@
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headstart_server.core.errors import invalid
-from headstart_server.core.reasons import Notice, Reason
+from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import PRETRAINED, FittedFeature
 from headstart_server.model.decoders import logit_columns
 from headstart_server.planning.resolution import Resolution
-from headstart_server.planning.schedule import SchedulePlan, metric_called
-from headstart_server.planning.trainer import EVAL_BATCH, EVAL_BATCH_ENCODER, TrainerPlan
+from headstart_server.planning.trainer import TrainerPlan, plan_without_steps, seed_of
 from headstart_server.spec.model import TrainSpec
 from headstart_server.training.boosting_settings import BoostingSettings
 
@@ -42,7 +42,6 @@ def plan_boosting(spec: TrainSpec, resolution: Resolution, rows: int, *, encoder
         message = "'gbm' needs LightGBM on the server, which is not installed there: pip install 'headstart[gbm]'"
         raise invalid("model_type", f"{message}, or use 'ecd'", reason=Reason.LIGHTGBM_NOT_INSTALLED)
     trainer, settle = spec.trainer, resolution.settle
-    seed = settle("trainer.random_seed", trainer.random_seed, 42)
     rounds = trainer.train_steps or settle("trainer.epochs", trainer.epochs, _ROUNDS, "early stopping ends them")
     if trainer.train_steps is not None:
         settle("trainer.train_steps", trainer.train_steps, trainer.train_steps)
@@ -51,35 +50,16 @@ def plan_boosting(spec: TrainSpec, resolution: Resolution, rows: int, *, encoder
         rounds=rounds,
         rounds_per_evaluation=settle("trainer.steps_per_checkpoint", given, _ROUNDS_PER_EVALUATION),
         learning_rate=settle("trainer.learning_rate", trainer.learning_rate, _LEARNING_RATE),
-        seed=seed % (1 << 31),  # LightGBM's is an int32
+        seed=seed_of(spec) % (1 << 31),  # LightGBM's is an int32
         parameters=_parameters(spec, resolution, rows),
     )
-    eval_batch = EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
-    return TrainerPlan(
+    return replace(
+        plan_without_steps(spec, resolution, rows, encoder_runs=encoder_runs),
         epochs=rounds,
-        batch_size=rows,
-        batch_size_given=True,
-        eval_batch_size=settle("trainer.eval_batch_size", trainer.eval_batch_size, eval_batch),
         learning_rate=boosting.learning_rate,
         head_learning_rate=boosting.learning_rate,
-        schedule=SchedulePlan(decay="constant"),
-        precision="fp32",
-        compile=False,
-        accumulation=1,
-        clipping=None,
-        evaluate_training_set=True,
         early_stop=max(0, settle("trainer.early_stop", trainer.early_stop, 5)),
-        validation_metric=metric_called(
-            settle("trainer.validation_metric", trainer.validation_metric, "loss"), spec, "trainer.validation_metric"
-        ),
-        seed=seed,
-        checkpoint=False,
         train_steps=trainer.train_steps or 0,
-        steps_per_checkpoint=0,
-        checkpoints_per_epoch=1,
-        penalty=None,
-        shuffle=False,
-        warnings=tuple((Notice.SPELLING, note) for note in spec.notes),
         boosting=boosting,
     )
 

@@ -97,8 +97,9 @@ class InitialModel:
 
     def _differences(self, spec: TrainSpec) -> Iterator[Violation]:
         bundle = self.bundle
-        if spec.boosted:
-            yield Violation("initial_model", "boosted trees begin anew; train without it, or set model_type: ecd")
+        if not spec.by_steps:
+            message = f"model_type: {spec.model_type} begins anew; train without it, or set model_type: ecd"
+            yield Violation("initial_model", message)
             return
         if bundle.head != NeuralHead.kind:
             yield Violation("initial_model", f"{self.name} has a head of kind {bundle.head!r}, which learns in one go")

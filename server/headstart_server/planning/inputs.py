@@ -3,7 +3,7 @@
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.reasons import Reason
 from headstart_server.data.features.fitted import PRETRAINED
-from headstart_server.encoders.catalog import DEFAULT_TYPES, TREE_TYPES, encoder_type
+from headstart_server.encoders.catalog import DEFAULT_TYPES, INDICATOR_TYPES, encoder_type
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.image_inputs import plan_image
 from headstart_server.planning.pretrained import PretrainedPlan
@@ -41,7 +41,7 @@ def plan_inputs(
                 seed = seed_of(spec)
                 plans[feature.name] = plan_pretrained(feature, path, sources, resolution, device_type, seed)
             else:
-                default = (TREE_TYPES if spec.boosted else DEFAULT_TYPES)[feature.type]
+                default = (DEFAULT_TYPES if spec.by_steps else INDICATOR_TYPES)[feature.type]
                 kind = resolution.settle(f"{path}.encoder.type", feature.encoder.type, default)
                 encoder_type(kind, feature.type, f"{path}.encoder.type")
         except InvalidInputError as error:

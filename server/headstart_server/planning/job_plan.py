@@ -15,7 +15,7 @@ from headstart_server.planning.notes import Note, notes_of
 from headstart_server.planning.pretrained import PretrainedPlan
 from headstart_server.planning.resolution import Resolution
 from headstart_server.planning.sampling import record_sampling
-from headstart_server.planning.trainer import TrainerPlan, plan_trainer, seed_of
+from headstart_server.planning.trainer import TrainerPlan, plan_trainer, plan_without_steps, seed_of
 from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 
@@ -124,6 +124,8 @@ def _plan_trainer(
     encoder_trains = any(plan.tuning.trains for plan in inputs.values())
     if merged.boosted:
         return plan_boosting(merged, resolution, rows, encoder_runs=encoder_runs)
+    if not merged.by_steps:
+        return plan_without_steps(merged, resolution, rows, encoder_runs=encoder_runs)
     return plan_trainer(
         merged,
         resolution,

@@ -53,6 +53,37 @@ def seed_of(spec: TrainSpec) -> int:
     return spec.trainer.random_seed if spec.trainer.random_seed is not None else 42
 
 
+def plan_without_steps(spec: TrainSpec, resolution: Resolution, rows: int, *, encoder_runs: bool) -> TrainerPlan:
+    """Resolves `trainer` of a spec whose head learns from all rows at once, without settings of steps."""
+    trainer, settle = spec.trainer, resolution.settle
+    eval_batch = EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
+    metric = settle("trainer.validation_metric", trainer.validation_metric, "loss")
+    return TrainerPlan(
+        epochs=1,
+        batch_size=rows,
+        batch_size_given=True,
+        eval_batch_size=settle("trainer.eval_batch_size", trainer.eval_batch_size, eval_batch),
+        learning_rate=0.0,
+        head_learning_rate=0.0,
+        schedule=SchedulePlan(decay="constant"),
+        precision="fp32",
+        compile=False,
+        accumulation=1,
+        clipping=None,
+        evaluate_training_set=True,
+        early_stop=0,
+        validation_metric=metric_called(metric, spec, "trainer.validation_metric"),
+        seed=settle("trainer.random_seed", trainer.random_seed, 42),
+        checkpoint=False,
+        train_steps=0,
+        steps_per_checkpoint=0,
+        checkpoints_per_epoch=1,
+        penalty=None,
+        shuffle=False,
+        warnings=tuple((Notice.SPELLING, note) for note in spec.notes),
+    )
+
+
 def plan_trainer(
     spec: TrainSpec,
     resolution: Resolution,

@@ -207,13 +207,18 @@ class TrainSpec(Section):
     preprocessing: GlobalPreprocessingSpec = GlobalPreprocessingSpec()
     defaults: dict[str, FeatureDefaultsSpec] = Field(default_factory=dict, max_length=50)
     notes: list[Word] = Field(default_factory=list, max_length=100)
-    model_type: Literal["ecd", "gbm"] | None = None
+    model_type: Literal["ecd", "gbm", "ridge", "knn"] | None = None
     sweep: SweepSpec = SweepSpec()
 
     @property
     def boosted(self) -> bool:
         """Whether boosted trees learn."""
         return self.model_type == "gbm"
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether layers learn, step by step."""
+        return self.model_type in (None, "ecd")
 
     @property
     def features(self) -> list[FeatureSpec]:

@@ -39,6 +39,7 @@ class SweepSpec(Section):
     metric: Word | None = None
     halving: bool | None = None
     parameters: dict[Word, SweepParameterSpec] = Field(default_factory=dict, max_length=100)
+    folds: Annotated[int, Field(ge=2, le=20)] | None = None
 
 
 def _whole(value: Any) -> Any:

@@ -4,19 +4,20 @@ import itertools
 import math
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from headstart_server.core.errors import InvalidInputError, Violation
-from headstart_server.spec.boosting_rules import boosting_rules
 from headstart_server.spec.defaults import apply_defaults
+from headstart_server.spec.head_rules import head_rules
 from headstart_server.spec.ludwig.table import with_long_forms
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS, SweepParameterSpec, SweepSpec
+from headstart_server.spec.sweep_inputs import activates, named_before, take_inactive, with_effect
 from headstart_server.spec.training_rules import training_rules
 from headstart_server.spec.unused import given
 from headstart_server.spec.validate import validate
@@ -60,7 +61,12 @@ def base_of(spec: TrainSpec) -> TrainSpec:
 def trials_of(spec: TrainSpec, search: Search) -> Iterator[Trial]:
     """The trials of a sweep, each of its own settings, as they are drawn. Raises InvalidInputError for a bad value."""
     base, seen, number, repeated = base_of(spec), set[str](), 0, 0
-    telling = {path: value for path, each in spec.sweep.parameters.items() for value in each.choices if given(value)}
+    telling = {
+        path: value
+        for path, each in spec.sweep.parameters.items()
+        for value in each.choices
+        if given(value) and not activates(path)
+    }
     grid = spec.sweep.search == "grid"
     most = spec.sweep.trials or (MOST_TRIALS if grid else DEFAULT_TRIALS)
     # a grid ends by itself; whoever draws from a few settings draws the same ones again
@@ -84,15 +90,15 @@ def trial_spec(
     `telling` has values by path that ask for something: where such a one had no effect, neither has 0 or false, which
     specs may say in vain.
     """
-    parameters = dict(drawn)
+    parameters = with_effect(drawn)
     for path, value in (telling or {}).items():
         if path in parameters and not given(parameters[path]):
             kept, _ = trial_spec(base, {**parameters, path: value})
             if path not in kept:
                 del parameters[path]
     while True:
-        spec = _with(base, parameters)
-        violations = _violations(spec, parameters)
+        spec, active = _with(base, parameters)
+        violations = [replace(item, field=named_before(item.field, active)) for item in _violations(spec, parameters)]
         idle = [path for path in parameters if any(_touches(item.field, path) for item in violations)]
         if not violations:
             return parameters, spec
@@ -109,32 +115,35 @@ def _violations(spec: TrainSpec, parameters: Mapping[str, Any]) -> list[Violatio
     """The rules that a trial's spec breaks; those of columns are not asked again where no setting is one of theirs."""
     if any(_steps(path)[0] in ROW_SECTIONS for path in parameters):
         return validate(spec, apply_defaults(spec))
-    return [*training_rules(spec), *boosting_rules(spec, apply_defaults(spec) if spec.boosted else spec)]
+    return [*training_rules(spec), *head_rules(spec, spec if spec.by_steps else apply_defaults(spec))]
 
 
 def _touches(field: str, path: str) -> bool:
     return field == path or path.startswith((f"{field}.", f"{field}[")) or field.startswith((f"{path}.", f"{path}["))
 
 
-def _with(base: TrainSpec, parameters: Mapping[str, Any]) -> TrainSpec:
-    """The base with other settings, whose sections alone are read anew: specs may have thousands of columns."""
+def _with(base: TrainSpec, parameters: Mapping[str, Any]) -> tuple[TrainSpec, Sequence[int]]:
+    """The base with other settings, whose sections alone are read anew: specs may have thousands of columns; and the
+    places that its inputs have in the base."""
     changed = {str(_steps(path)[0]) for path in parameters}
     values = {name: deepcopy(value) for name, value in base.compact(changed).items()}
     # a section as a whole before what lies in it
     for path, value in sorted(parameters.items(), key=lambda item: len(item[0])):
         _put(values, path, value)
+    active = take_inactive(values, len(base.input_features))
     try:
         read = TrainSpec.model_validate(with_long_forms(values))
     except ValidationError as error:
         raise InvalidInputError(
-            [_named(detail, parameters) for detail in error.errors(include_url=False)[:10]]
+            [_named(detail, parameters, active) for detail in error.errors(include_url=False)[:10]]
         ) from None
-    return base.model_copy(update={name: getattr(read, name) for name in changed})
+    return base.model_copy(update={name: getattr(read, name) for name in changed}), active
 
 
-def _named(detail: Any, parameters: Mapping[str, Any]) -> Violation:
+def _named(detail: Any, parameters: Mapping[str, Any], active: Sequence[int]) -> Violation:
     """A violation of the parameter that brought the value."""
     field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).removeprefix(".")
+    field = named_before(field, active)
     path = next((path for path in parameters if _touches(field, path)), "")
     what = f"{field}: " if field != path else ""
     return Violation(

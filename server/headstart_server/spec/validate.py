@@ -7,7 +7,7 @@ from typing import get_args
 from headstart_server.core.errors import Violation
 from headstart_server.core.suggest import did_you_mean
 from headstart_server.spec.augmentations import augmentation_rules
-from headstart_server.spec.boosting_rules import boosting_rules
+from headstart_server.spec.head_rules import head_rules
 from headstart_server.spec.layers import layer_rules
 from headstart_server.spec.missing_values import missing_value_rules
 from headstart_server.spec.model import EncoderSpec, FeatureSpec, TrainSpec
@@ -40,7 +40,7 @@ def validate(spec: TrainSpec, merged: TrainSpec) -> list[Violation]:
         *_defaults(spec),
         *unused_by_defaults(spec),
         *training_rules(spec),
-        *boosting_rules(spec, merged),
+        *head_rules(spec, merged),
     ]
 
 

@@ -28,12 +28,12 @@ def _model_type(section: Section, path: str, reading: Reading) -> None:
     match value:
         case "ecd":
             return
-        case "gbm":
+        case "gbm" | "ridge" | "knn":
             section["model_type"] = value
         case "llm":
             reading.refuse(path, "'llm' is not implemented; use 'ecd' with a text input and a category output")
         case _:
-            reading.refuse(path, f"{str(value)[:80]!r} is not known; use 'ecd' or 'gbm'")
+            reading.refuse(path, f"{str(value)[:80]!r} is not known; use 'ecd', 'gbm', 'ridge' or 'knn'")
 
 
 def _typed_preprocessing(kind: str) -> Write:

@@ -1,4 +1,4 @@
-"""A head that is fitted in one go trains, is measured and is kept as any other."""
+"""Heads that are fitted in one go: as others fit them, reported as one epoch, and kept."""
 
 from __future__ import annotations
 
@@ -17,32 +17,30 @@ from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.preparing import Prepared, prepare_job
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.model.ecd import ECD
-from headstart_server.model.heads import HEADS
-from headstart_server.model.neural_head import NeuralHead
+from headstart_server.model.neighbor_head import NeighborHead
+from headstart_server.model.ridge_head import PENALTIES, RidgeHead
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
 from headstart_server.training.reports import EpochReport
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 
-from tests.support.ridge import ALPHA, RidgeHead
 from tests.support.spelled import Training, columns
 from tests.support.tables import sources_of
 
 
-@pytest.fixture(autouse=True)
-def fitted_heads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Specs have no word for a head's kind: this one takes the place of the usual one."""
-    monkeypatch.setitem(HEADS, NeuralHead.kind, RidgeHead)
-
-
-def _trained(folder: Path, output: dict[str, Any]) -> tuple[Prepared, ECD, EpochReport, Training]:
+def _trained(folder: Path, kind: str, *outputs: dict[str, Any]) -> tuple[Prepared, ECD, EpochReport, Training]:
     spec = {
+        "model_type": kind,
         "input_features": [{"name": name, "type": "number"} for name in ("x", "y")],
-        "output_features": [output],
+        "output_features": outputs,
         "preprocessing": {"split": {"type": "fixed", "column": "part"}},
     }
     found = columns()
-    found["price"] = [3 * x - y + 10 for x, y in zip(found["x"], found["y"], strict=True)]
+    pairs = list(zip(found["x"], found["y"], strict=True))
+    found["price"] = [3 * x - y + 10 for x, y in pairs]
+    found["signs"] = [";".join(name for name, value in zip("ab", pair, strict=True) if value > 0) for pair in pairs]
+    found["high"] = ["yes" if x + y > 0 else "no" for x, y in pairs]
+    found["turned"] = [f"{x + y} {x - y}" for x, y in pairs]
     runtime, done = RuntimeContext.at(Storage(Layout(folder)), ModelSources(), use_gpu=False), Training()
     job = JobContext("job", "", parse_yaml(json.dumps(spec)), sources_of(**found))
     prepared = prepare_job(job, runtime, done)
@@ -52,29 +50,90 @@ def _trained(folder: Path, output: dict[str, Any]) -> tuple[Prepared, ECD, Epoch
 
 def _numbers(prepared: Prepared, rows: Any) -> Any:
     """The inputs of some rows, [n, 2]."""
-    return np.stack([prepared.plan.data.arrays[name] for name in ("x", "y")], 1)[rows]
+    return np.stack([prepared.plan.data.arrays[name] for name in ("x", "y")], 1)[rows].astype(np.float64)
 
 
-def test_it_is_fitted_to_all_training_rows_and_reported_as_one_epoch(tmp_path: Path) -> None:
-    prepared, model, report, done = _trained(tmp_path, {"name": "price", "type": "number"})
+def test_a_ridge_regression_is_scikit_learns_and_reported_as_one_epoch(tmp_path: Path) -> None:
+    prepared, model, report, done = _trained(tmp_path, "ridge", {"name": "price", "type": "number"})
     rows = prepared.plan.data.rows(Part.TRAIN)
-    expected = Ridge(ALPHA).fit(_numbers(prepared, rows), prepared.plan.data.arrays["price"][rows])
+    wanted = prepared.plan.data.arrays["price"][rows]
+    expected = RidgeCV(PENALTIES).fit(_numbers(prepared, rows), wanted)
     head = model.head
     assert isinstance(head, RidgeHead)
+    assert head.penalty.item() == pytest.approx(expected.alpha_)
     assert head.weight.flatten().tolist() == pytest.approx(expected.coef_.tolist(), rel=1e-4)
     assert head.bias.item() == pytest.approx(expected.intercept_, abs=1e-5)
     assert report.validation["price.r2"] > 0.95
     assert [each.epoch for each in done.reports] == [1] and done.reports[0].best
 
 
-def test_labels_are_scored_as_scikit_learn_scores_them_and_what_was_fitted_is_kept(tmp_path: Path) -> None:
-    prepared, model, _, _ = _trained(tmp_path, {"name": "label", "type": "category"})
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_labels_are_told_and_what_was_fitted_is_kept(tmp_path: Path, kind: str) -> None:
+    prepared, model, report, _ = _trained(tmp_path, kind, {"name": "label", "type": "category"})
     data = prepared.plan.data
-    rows = data.rows(Part.TRAIN)
-    expected = Ridge(ALPHA).fit(_numbers(prepared, rows), np.eye(2)[data.arrays["label"][rows]])
-    again = ECD(data.inputs, data.outputs, prepared.plan.spec.combiner, {})
+    again = ECD(data.inputs, data.outputs, prepared.plan.spec.combiner, {}, kind)
     again.load_learned_state(model.learned_state())
-    for part in (Part.VALIDATION, Part.TEST):
-        rows = data.rows(part)
-        found = again({name: torch.from_numpy(data.arrays[name][rows]) for name in ("x", "y")})["label"]
-        np.testing.assert_allclose(found.numpy(), expected.predict(_numbers(prepared, rows)), atol=1e-5)
+    rows = data.rows(Part.TEST)
+    batch = {name: torch.from_numpy(data.arrays[name][rows]) for name in ("x", "y")}
+    found, before = again.probabilities(again(batch))["label"], model.probabilities(model(batch))["label"]
+    assert torch.equal(found, before)
+    accuracy = (found.argmax(1).numpy() == data.arrays["label"][rows]).mean()
+    assert accuracy == pytest.approx(report.test["label.accuracy"])
+    assert accuracy >= 0.8
+
+
+def test_labels_are_scored_as_a_regression_on_their_indicators_scores_them(tmp_path: Path) -> None:
+    prepared, model, _, _ = _trained(tmp_path, "ridge", {"name": "label", "type": "category"})
+    data, head = prepared.plan.data, model.head
+    assert isinstance(head, RidgeHead)
+    rows = data.rows(Part.TRAIN)
+    expected = Ridge(float(head.penalty)).fit(_numbers(prepared, rows), np.eye(2)[data.arrays["label"][rows]])
+    scale = (head.weight.T.double().numpy() / expected.coef_).ravel()
+    assert scale == pytest.approx(scale[0]) and scale[0] > 0
+    assert head.bias.tolist() == pytest.approx((scale[0] * expected.intercept_).tolist(), rel=1e-4)
+
+
+def test_neighbours_of_a_number_are_weighed_by_how_near_they_are(tmp_path: Path) -> None:
+    prepared, model, report, _ = _trained(tmp_path, "knn", {"name": "price", "type": "number"})
+    data, head = prepared.plan.data, model.head
+    assert isinstance(head, NeighborHead)
+    rows, tested = data.rows(Part.TRAIN), data.rows(Part.TEST)
+    known, wanted = _numbers(prepared, rows), data.arrays["price"][rows]
+    found = model({name: torch.from_numpy(data.arrays[name][tested]) for name in ("x", "y")})["price"]
+    for row, value in zip(_numbers(prepared, tested), found.tolist(), strict=True):
+        distances = ((known - row) ** 2).sum(1)
+        reach = np.sort(distances)[int(head.neighbors) - 1]
+        closeness = (distances <= reach) * (1 - distances / (2 * reach))
+        assert value == pytest.approx(closeness @ wanted / closeness.sum(), abs=2e-3)
+    assert report.validation["price.r2"] > 0.9
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_every_type_of_output_is_learned_beside_the_others(tmp_path: Path, kind: str) -> None:
+    outputs = (
+        {"name": "high", "type": "binary"},
+        {"name": "signs", "type": "set", "preprocessing": {"separator": ";"}},
+        {"name": "turned", "type": "vector"},
+        {"name": "price", "type": "number"},
+    )
+    _, model, report, _ = _trained(tmp_path, kind, *outputs)
+    found = report.validation
+    assert found["high.accuracy"] >= 0.9
+    assert found["signs.jaccard"] > 0.6
+    assert found["turned.mean_squared_error"] < 0.4
+    assert found["price.r2"] > 0.9
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_rows_count_as_much_as_their_class(tmp_path: Path, kind: str) -> None:
+    plain = {"name": "label", "type": "category"}
+    recalls = []
+    for folder, output in (("plain", plain), ("weighed", {**plain, "loss": {"balance_classes": True}})):
+        prepared, model, _, _ = _trained(tmp_path / folder, kind, output)
+        data = prepared.plan.data
+        rare = data.outputs[0].classes.index("spam")
+        rows = np.flatnonzero(data.arrays["label"] == rare)
+        found = model({name: torch.from_numpy(data.arrays[name][rows]) for name in ("x", "y")})["label"]
+        recalls.append(float((found.argmax(1) == rare).float().mean()))
+    assert recalls[1] > recalls[0]

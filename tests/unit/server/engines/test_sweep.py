@@ -194,3 +194,22 @@ def test_a_trial_whose_rows_cannot_be_prepared_fails_alone(tmp_path: Path) -> No
     best = Sweep(job, runtime, done).best()
     assert ["missing" in trial.failure for trial in done.trials] == [True, False], [t.failure for t in done.trials]
     assert best.input_features[0].preprocessing.missing_value_strategy == "fill_with_mean"
+
+
+def test_folds_compare_trials_on_every_row_that_may_be_learned_from(tmp_path: Path) -> None:
+    sweep = {"search": "grid", "parameters": {"model_type": ["ridge", "knn", "ecd"]}, "folds": 5}
+    best, done = _swept(tmp_path, sweep)
+    for trial in done.trials:
+        assert trial.train_rows == 80  # of 80 training and 20 validation rows, four fifths
+        assert trial.value is not None and trial.standard_error is not None
+        assert round(trial.value * 100, 4) % 1 == 0  # a share of 100 rows
+        assert trial.standard_error == pytest.approx((trial.value * (1 - trial.value) / 100) ** 0.5)
+    winner = max(done.trials, key=lambda trial: (trial.score, -trial.number))
+    assert (best.model_type or "ecd") == winner.parameters["model_type"]
+
+
+def test_a_trial_without_an_input_is_trained_without_it(tmp_path: Path) -> None:
+    parameters = {"input_features[0].active": [True, False], "input_features[1].active": [True, False]}
+    _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=3)
+    assert [trial.failure for trial in done.trials] == ["", "", ""]
+    assert len({trial.size_bytes for trial in done.trials}) > 1
