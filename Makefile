@@ -46,7 +46,7 @@ fuzz: $(VENV)/.dev ## send random and mutated messages of every RPC, and specs, 
 faults: $(VENV)/.dev ## kill, stop and restart servers and workers, and check what clients saw; COUNT=1000 SEED=1
 	$(BIN)/python -m tests.faults.run --count $(or $(COUNT),1000) --seed $(or $(SEED),1)
 
-soak: $(VENV)/.dev ## mixed traffic for MINUTES=30: memory, descriptors and threads must not grow
+soak: $(VENV)/.dev ## mixed traffic for MINUTES=30 after 10: memory, descriptors and threads must not grow
 	$(BIN)/python -m tests.soak.run --minutes $(or $(MINUTES),30)
 
 damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind

@@ -1,4 +1,4 @@
-"""What suggested specs reach, with no other word than the target column, beside a logistic regression."""
+"""What suggested specs reach, with no other word than the target column, beside a logistic regression and AutoGluon."""
 
 import time
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ import headstart
 import numpy as np
 import numpy.typing as npt
 from headstart.v1.spec_pb2 import Feature
-from headstart.v1.training_pb2 import SuggestSpecResponse
+from headstart.v1.training_pb2 import SuggestSpecResponse, TrainJob
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from benchmarks.support.autogluon import VERSION, AutoGluon
 from benchmarks.support.corpus import read_csv, take, write_csv
 from benchmarks.support.jobs import follow
 from benchmarks.support.matrix import as_stored, embeddings
@@ -36,7 +37,10 @@ _COLUMNS = (
     Column("logistic", "logistic regression", "{:.3f}"),
     Column("difference", "difference", "{:+.3f}"),
     Column("error", "standard error", "{:.3f}"),
+    Column("head", "head that was best"),
     Column("seconds", "suggest and job, s", "{:.1f}"),
+    Column("autogluon", VERSION, "{:.3f}"),
+    Column("autogluon_seconds", "its fit, s", "{:.1f}"),
 )
 _TASKS = (
     ("tabular/titanic", "Survived"),
@@ -70,10 +74,11 @@ class _Data:
 def run(bench: Bench) -> Report:
     """Every data set: suggested, trained as it is, and compared on its test rows."""
     data_root, rows = bench.scratch / "data", list[dict[str, Any]]()
+    autogluon = AutoGluon.found(bench.scratch)
     models = model_root(bench.data_root, bench.scratch / "models")
     with running_server(bench.scratch / "state", data_root, models) as address, headstart.Client(address) as client:
         for name, target in bench.pick(_TASKS, _TASKS[:3]):
-            rows.append(_row(client, name, _placed(bench, name, target, data_root)))
+            rows.append(_row(client, name, _placed(bench, name, target, data_root), autogluon))
     return Report(
         "suggestions",
         "What a suggested spec reaches, given the target column alone.",
@@ -84,6 +89,8 @@ def run(bench: Bench) -> Report:
             "The logistic regression (scikit-learn's defaults but for the iterations) reads the embeddings that the "
             "job stored, standardised numbers (median for holes) and one-hot categories of the same columns. It trains "
             "on every row, while a job sets a tenth aside to choose the epoch and to calibrate.",
+            "AutoGluon has the seconds that the suggestion and its job took, and the columns that were suggested; it "
+            "reads tables, an image as its path.",
             "Two accuracies that differ by less than the standard error say the same.",
         ],
     )
@@ -98,12 +105,16 @@ def _placed(bench: Bench, name: str, target: str, data_root: Path) -> _Data:
     return _Data(folder, target)
 
 
-def _row(client: headstart.Client, name: str, data: _Data) -> dict[str, Any]:
+def _row(client: headstart.Client, name: str, data: _Data, autogluon: AutoGluon | None) -> dict[str, Any]:
     start = time.perf_counter()
     suggestion = client.suggest(headstart.ServerPath(f"{data.folder.name}/train.csv"), data.target)
     seconds = time.perf_counter() - start
     parts = (data.folder / "train.csv", data.folder / "test.csv")
-    job = follow(client, suggestion.spec, *parts, below=data.folder.parent)
+    named: list[str] = []
+    job = follow(client, suggestion.spec, *parts, below=data.folder.parent, on_start=named.append)
+    seconds += job.seconds
+    inputs = [item.name for item in suggestion.spec.input_features]
+    peer = autogluon.fit(*parts, inputs, data.target, seconds) if autogluon is not None else None
     ours, logistic = job.best.test[f"{data.target}.accuracy"], _logistic(client, suggestion, data, job.model)
     left_out = [f"{item.column} ({item.reason})" for item in suggestion.columns if not item.type]
     return {
@@ -115,8 +126,19 @@ def _row(client: headstart.Client, name: str, data: _Data) -> dict[str, Any]:
         "logistic": logistic,
         "difference": ours - logistic,
         "error": (ours * (1 - ours) / len(data.read("test")[data.target])) ** 0.5,
-        "seconds": seconds + job.seconds,
+        "head": _best_head(client.jobs.get(named[0])),
+        "seconds": seconds,
+        "autogluon": peer.accuracy if peer else None,
+        "autogluon_seconds": peer.seconds if peer else None,
     }
+
+
+def _best_head(job: TrainJob) -> str:
+    """What was tried of the best trial, `gbm without Name`."""
+    parameters = next(trial.parameters for trial in job.trials if trial.best)
+    inputs = job.spec.input_features
+    without = [feature.name for index, feature in enumerate(inputs) if f"input_features[{index}].active" in parameters]
+    return parameters["model_type"].string_value + (f" without {', '.join(without)}" if without else "")
 
 
 def _logistic(client: headstart.Client, suggestion: SuggestSpecResponse, data: _Data, model: str) -> float:

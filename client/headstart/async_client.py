@@ -158,14 +158,21 @@ class AsyncClient(AsyncPredicting):
         return await self._driver.run(plan(spec, rows, self._retry, initial_model=initial_model))
 
     async def suggest(
-        self, data: Data, targets: str | Sequence[str], on_upload: Progress | None = None
+        self,
+        data: Data,
+        targets: str | Sequence[str],
+        on_upload: Progress | None = None,
+        *,
+        sweep_seconds: float | None = None,
     ) -> SuggestSpecResponse:
         """Look at rows and suggest a spec that predicts `targets`: `spec_yaml` has a comment for every choice.
+
+        A job of the spec measures which head does best, for `sweep_seconds` (60) once its rows are encoded; 0: none.
 
         Raises:
             InvalidArgument: a column that is not there or cannot be predicted, or no column to learn from.
         """
-        return await self._driver.run(suggest(data, targets, self._retry, on_upload))
+        return await self._driver.run(suggest(data, targets, self._retry, on_upload, sweep_seconds))
 
     async def embed(self, feature: FeatureLike, rows: Rows | Sequence[Any], embedding_space: str = "") -> Embeddings:
         """Embed a column of a table, or a list of its values, with a frozen pretrained encoder.

@@ -23,13 +23,15 @@ def test_a_suggested_spec_is_trained_as_it_is(client: headstart.Client, tmp_path
         row["order"] = f"A-{number:06d}"
         row["stars"] = {"positive": "5", "negative": "1"}[row["verdict"]]
     path = reviews.write_csv(tmp_path / "rows.csv", rows)
-    suggestion = client.suggest(path, "verdict")
+    suggestion = client.suggest(path, "verdict", sweep_seconds=20)
     found = roles(suggestion)
     assert found["review"] == "text"
     assert found["verdict"] == "category"
     assert found["order"] == "IDENTIFIER"
     assert found["stars"] == "TARGET_LEAKAGE"
     assert suggestion.warnings[0].reason == "COLUMNS_LEFT_OUT"
+    assert suggestion.spec.sweep.seconds == 20
+    assert client.suggest(path, "verdict", sweep_seconds=0).spec.sweep.parameters == {}
     planned = client.plan(suggestion.spec_yaml, path)
     assert planned.train_rows + planned.validation_rows + planned.test_rows == 240
     job = client.train(suggestion.spec_yaml, path).result()
@@ -37,6 +39,7 @@ def test_a_suggested_spec_is_trained_as_it_is(client: headstart.Client, tmp_path
     inputs = [feature.name for feature in suggestion.spec.input_features]
     answer = client.predict(job.model, reviews.columns(rows[:4], *inputs))
     assert len(answer["verdict"].values) == 4
+    assert {trial.parameters["model_type"].string_value for trial in job.trials} == {"ecd", "ridge", "gbm", "knn"}
 
 
 def test_images_go_with_the_table_that_names_them(client: headstart.Client, tmp_path: Path) -> None:
@@ -51,6 +54,13 @@ def test_images_go_with_the_table_that_names_them(client: headstart.Client, tmp_
     # this server has no weights that read images: else it would be IMAGES, and without its files IMAGES_NOT_FOUND
     assert photo.reason == "NO_ENCODER"
     assert suggestion.row_count == suggestion.profiled_row_count == 40
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), 1e12])
+def test_a_time_that_is_none_is_refused(client: headstart.Client, seconds: float) -> None:
+    with pytest.raises(headstart.InvalidArgument) as refused:
+        client.suggest({"review": ["a", "b"], "verdict": ["x", "y"]}, "verdict", sweep_seconds=seconds)
+    assert [violation.field for violation in refused.value.violations] == ["sweep_seconds"]
 
 
 @pytest.mark.parametrize(

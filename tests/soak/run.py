@@ -2,9 +2,9 @@
 
     python -m tests.soak.run --minutes 30 --seed 1
 
-Clients predict, embed, upload, train, watch, cancel, export, list and delete, all of it again and again. The first part
-of the time is left out, in which caches fill; of the rest, a straight line through the samples must have a slope that
-cannot be told from none.
+Clients predict, embed, upload, train, watch, cancel, export, list and delete, all of it again and again. Ten minutes
+go before, in which caches fill; of the rest, a straight line through the samples must have a slope that cannot be told
+from none.
 """
 
 from __future__ import annotations
@@ -32,8 +32,6 @@ ROWS = reviews.columns(reviews.make_rows(8), "review", "price", "category")
 DATA = headstart.ServerPath("reviews.csv")
 _CLIENTS = 4
 _SAMPLE_SECONDS = 5.0
-_WARM_SHARE = 0.4
-"""Of the time in which caches fill, and which is left out."""
 _ERRORS = 3.0
 """Standard errors within which a slope cannot be told from none."""
 _BLOCKS = 12
@@ -82,10 +80,9 @@ class Samples:
             self.values.setdefault(name, []).append(value)
 
     def slopes(self) -> list[Slope]:
-        """After the warm part."""
-        begin = int(len(self.times) * _WARM_SHARE)
-        hours = np.array(self.times[begin:]) / 3600
-        return [slope_of(name, hours, np.array(values[begin:])) for name, values in self.values.items()]
+        """Of what is sampled, in an hour."""
+        hours = np.array(self.times) / 3600
+        return [slope_of(name, hours, np.array(values)) for name, values in self.values.items()]
 
 
 def slope_of(name: str, hours: np.ndarray, values: np.ndarray) -> Slope:
@@ -184,8 +181,8 @@ class Traffic:
         raise AssertionError("rows without their columns were predicted")
 
 
-def soak(seconds: float, seed: int) -> tuple[list[Slope], Counter[str]]:
-    """Runs the traffic; returns how the server grew, and how often what was done."""
+def soak(warm_seconds: float, seconds: float, seed: int) -> tuple[list[Slope], Counter[str]]:
+    """Runs the traffic; returns how the server grew once it was warm, and how often what was done."""
     with tempfile.TemporaryDirectory(prefix="headstart-soak-") as folder:
         root = Path(folder)
         reviews.write_csv(root / "reviews.csv", reviews.make_rows(240))
@@ -197,8 +194,11 @@ def soak(seconds: float, seed: int) -> tuple[list[Slope], Counter[str]]:
             clients = [threads.submit(traffic.client, number) for number in range(_CLIENTS)]
             begin = time.monotonic()
             try:
-                while (now := time.monotonic() - begin) < seconds and not any(client.done() for client in clients):
-                    samples.take(now)
+                while (now := time.monotonic() - begin - warm_seconds) < seconds:
+                    if any(client.done() for client in clients):
+                        break
+                    if now >= 0:
+                        samples.take(now)
                     time.sleep(_SAMPLE_SECONDS)
             finally:
                 traffic.stopped.set()
@@ -210,10 +210,11 @@ def soak(seconds: float, seed: int) -> tuple[list[Slope], Counter[str]]:
 def main(argv: list[str]) -> int:
     """Soaks a server; returns the exit code: 0 where nothing grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.run", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30.0, help="of traffic")
+    parser.add_argument("--minutes", type=float, default=30.0, help="that are measured")
+    parser.add_argument("--warm-minutes", type=float, default=10.0, help="that go before")
     parser.add_argument("--seed", type=int, default=1, help="of what clients do")
     arguments = parser.parse_args(argv)
-    slopes, done = soak(arguments.minutes * 60, arguments.seed)
+    slopes, done = soak(arguments.warm_minutes * 60, arguments.minutes * 60, arguments.seed)
     print(", ".join(f"{name} {count}" for name, count in sorted(done.items())))
     for slope in slopes:
         print(f"{slope}{' GROWS' if slope.grows else ''}")

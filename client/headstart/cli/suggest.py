@@ -13,6 +13,9 @@ def suggest(
     data: Table,
     target: Targets,
     write: SuggestedFile = None,
+    sweep_seconds: Annotated[
+        float | None, typer.Option(help="Seconds that a job of the spec may try heads in; 0: none. Default: 60.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --write replace a file.")] = False,
     server: Server = None,
     token: Token = None,
@@ -29,7 +32,8 @@ def suggest(
     if write is not None:
         check_place(write, overwrite)
     with connect(server, token, as_json) as client:
-        suggestion = client.suggest(place(data), target, on_upload=upload_progress(as_json))
+        progress = upload_progress(as_json)
+        suggestion = client.suggest(place(data), target, on_upload=progress, sweep_seconds=sweep_seconds)
     if write is not None:
         write_spec(write, suggestion.spec_yaml, overwrite)
     if as_json:

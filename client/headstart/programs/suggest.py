@@ -14,9 +14,14 @@ from headstart.wire.steps import Program, call
 
 
 def suggest(
-    data: Data, targets: str | Sequence[str], policy: RetryPolicy, progress: Progress | None = None
+    data: Data,
+    targets: str | Sequence[str],
+    policy: RetryPolicy,
+    progress: Progress | None = None,
+    sweep_seconds: float | None = None,
 ) -> Program[SuggestSpecResponse]:
     """Upload the rows, with the images that they name, and ask for a spec that predicts `targets` from the others."""
     source = yield from Sender(ImageColumns.unknown(), policy, progress).source_of(data)
-    request = SuggestSpecRequest(dataset=source, targets=[targets] if isinstance(targets, str) else targets)
+    names = [targets] if isinstance(targets, str) else targets
+    request = SuggestSpecRequest(dataset=source, targets=names, sweep_seconds=sweep_seconds)
     return (yield from call(SUGGEST_SPEC, request))

@@ -616,12 +616,14 @@ class PlanTrainJobResponse(_message.Message):
     def __init__(self, resolved_spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., resolved_values: _Optional[_Iterable[_Union[ResolvedValue, _Mapping]]] = ..., train_rows: _Optional[int] = ..., validation_rows: _Optional[int] = ..., test_rows: _Optional[int] = ..., encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., test_encode: _Optional[_Iterable[_Union[EncodeProgress, _Mapping]]] = ..., warnings: _Optional[_Iterable[_Union[JobWarning, _Mapping]]] = ..., spec_yaml: _Optional[str] = ..., violations: _Optional[_Iterable[_Union[FieldViolation, _Mapping]]] = ...) -> None: ...
 
 class SuggestSpecRequest(_message.Message):
-    __slots__ = ("dataset", "targets")
+    __slots__ = ("dataset", "targets", "sweep_seconds")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     TARGETS_FIELD_NUMBER: _ClassVar[int]
+    SWEEP_SECONDS_FIELD_NUMBER: _ClassVar[int]
     dataset: DatasetSource
     targets: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., targets: _Optional[_Iterable[str]] = ...) -> None: ...
+    sweep_seconds: float
+    def __init__(self, dataset: _Optional[_Union[DatasetSource, _Mapping]] = ..., targets: _Optional[_Iterable[str]] = ..., sweep_seconds: _Optional[float] = ...) -> None: ...
 
 class SuggestSpecResponse(_message.Message):
     __slots__ = ("spec", "spec_yaml", "columns", "warnings", "row_count", "profiled_row_count", "resolved_values")

@@ -36,6 +36,11 @@ def forget_digests(folder: Path) -> None:
     _DIGESTS.forget_below(f"{folder}{os.sep}")
 
 
+def forget_digest(file: Path) -> None:
+    """Forgets that of a file which is no more, or has another name now."""
+    _DIGESTS.forget(str(file))
+
+
 class _State(NamedTuple):
     """What tells that a file has been written."""
 
@@ -70,6 +75,11 @@ class _Digests:
             self._known.move_to_end(str(path))
             if len(self._known) > self._most:
                 self._known.popitem(last=False)
+
+    def forget(self, path: str) -> None:
+        """Forgets that of one file."""
+        with self._lock:
+            self._known.pop(path, None)
 
     def forget_below(self, start: str) -> None:
         """Forgets those of the files whose paths start so."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from headstart_server.core.digests import forget_digests
+from headstart_server.core.digests import forget_digest, forget_digests
 from headstart_server.core.errors import StoreFullError, invalid
 from headstart_server.core.reasons import Reason
 
@@ -97,6 +97,7 @@ def remove(path: Path) -> None:
         forget_digests(path)
     else:
         path.unlink()
+        forget_digest(path)
 
 
 def write_json(path: Path, value: Any) -> None:

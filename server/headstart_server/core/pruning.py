@@ -6,6 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart_server.core.files import remove
+
 
 @dataclass(frozen=True)
 class Pruned:
@@ -37,7 +39,7 @@ def prune(files: Iterable[Path], *, used_before: float, limit_bytes: int, in_use
         with suppress(OSError):  # another process was faster, or the folder is read-only
             if path.stat().st_mtime != used:
                 continue  # somebody has begun to use it meanwhile
-            path.unlink()
+            remove(path)
             removed, removed_bytes = removed + 1, removed_bytes + size
     return Pruned(removed, removed_bytes)
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from weakref import WeakValueDictionary
 
 from headstart_server.core.errors import FailedPreconditionError, NotFoundError, OutOfRangeError, OverloadedError
-from headstart_server.core.files import disk_full_named
+from headstart_server.core.files import disk_full_named, remove
 from headstart_server.core.locks import share
 from headstart_server.core.names import new_id
 
@@ -56,7 +56,7 @@ class ReceivedFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             if self.path.stat().st_nlink > 1:  # published by a server that was killed before it took this name away
-                self.path.unlink()
+                remove(self.path)
         if offset == 0:
             self._file = self.path.open("wb")
         else:
@@ -113,7 +113,8 @@ class ReceivedFile:
         try:
             self._close()
             if (self.published or not keep) and not self._lost and not self._ended:
-                self.path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):
+                    remove(self.path)
             self._ended = True
         finally:
             self._lock.release()
@@ -186,7 +187,8 @@ class ReceivedFiles:
     def forget(self, upload_id: str) -> None:
         """Removes what there is of an upload that is needed no more."""
         if upload_id:
-            self._path(upload_id).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                remove(self._path(upload_id))
 
     def size_bytes(self, but: str = "") -> int:
         """Of what is kept of all uploads but one."""

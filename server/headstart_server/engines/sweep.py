@@ -40,11 +40,17 @@ _COUNTED = ("accuracy", "hits_at_k")
 """Metrics that are shares of rows, whose standard error follows from how many those are."""
 
 
+class _TimeIsOverError(HeadstartError):
+    """A trial was under way when the sweep's seconds were over."""
+
+
 class _Within:
     """Of what a trial reports, what the job is to know; and whether it is to stop."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
+        self.until = math.inf
+        """When a trial ends that is under way, of time.monotonic."""
 
     def report(self, event: JobEvent) -> None:
         """Passes the progress of embedding passes on."""
@@ -54,6 +60,8 @@ class _Within:
     def check(self) -> None:
         """See Listener."""
         self._listener.check()
+        if time.monotonic() > self.until:
+            raise _TimeIsOverError("the sweep's seconds are over")
 
     def stopping(self) -> bool:
         """A trial has no checkpoint."""
@@ -78,19 +86,22 @@ class Sweep:
         base.report(self._listener)
         search = search_of(spec)
         trials: Iterable[Trial] = trials_of(spec, search)
-        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
             trials = list(trials)
             self._fill(trials)
+        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         self._listener.report(StateChange(State.TRAINING))
         shares = self._shares(base.plan.rows(Part.TRAIN))
         tried: dict[int, Trial] = {}
-        for trial in trials:
-            if tried and time.monotonic() > self._until:
-                break
-            report = self._try(trial, shares[0])
-            tried[trial.number] = trial
-            search.tell(report.score if report.value is not None else None)
+        with suppress(_TimeIsOverError):
+            for trial in trials:
+                if tried and time.monotonic() > self._until:
+                    break
+                report = self._try(trial, shares[0])
+                tried[trial.number] = trial
+                if report.value is not None:  # one trial is trained whatever time it takes
+                    self._within.until = self._until
+                search.tell(report.score if report.value is not None else None)
         alive = list(tried.values())
         for share in shares[1:]:
             alive = self._go_on(alive, share)
@@ -112,10 +123,12 @@ class Sweep:
         by_number = {trial.number: trial for trial in trials}
         known = [each for each in self._board.ranked() if each.number in by_number and each.value is not None]
         kept = [by_number[each.number] for each in known[: -(-len(known) // 3)]]
-        for trial in kept:
-            if time.monotonic() > self._until:
-                return trials
-            self._try(trial, share)
+        try:
+            for trial in kept:
+                self._within.check()
+                self._try(trial, share)
+        except _TimeIsOverError:
+            return trials
         return kept
 
     def _shares(self, rows: int) -> tuple[float, ...]:
@@ -146,7 +159,7 @@ class Sweep:
             plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
             fitting = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within)
             tried = self._crossed(fitting, share)
-        except (CancelledError, PausedError):
+        except (CancelledError, PausedError, _TimeIsOverError):
             raise
         except HeadstartError as error:
             return replace(report, failure=error.message, seconds=time.perf_counter() - started)

@@ -37,7 +37,9 @@ from headstart_server.rpc.remembered import Remembered
 from headstart_server.rpc.streams import heartbeat_seconds
 from headstart_server.rpc.suggestions import suggestion_message
 from headstart_server.service.training import PlannedJob, TrainingService
+from headstart_server.spec.sweep import MOST_SECONDS
 from headstart_server.spec.yaml_writer import spec_text
+from headstart_server.suggestion.measured import DEFAULT_SECONDS
 
 _MAX_NAME = 128
 
@@ -158,7 +160,11 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
     async def SuggestSpec(self, request: pb.SuggestSpecRequest, context: Any) -> pb.SuggestSpecResponse:  # noqa: N802
         """Suggests."""
         data = partial(data_source, request.dataset, "dataset")
-        return suggestion_message(await self._training.suggest(caller_of(context), data, list(request.targets)))
+        seconds = request.sweep_seconds if request.HasField("sweep_seconds") else DEFAULT_SECONDS
+        if not 0 <= seconds <= MOST_SECONDS:
+            raise invalid("sweep_seconds", f"{seconds:g} is not between 0 and {MOST_SECONDS:,}; 0 is for no sweep")
+        found = await self._training.suggest(caller_of(context), data, list(request.targets), seconds)
+        return suggestion_message(found)
 
 
 def _refused(error: InvalidInputError) -> pb.PlanTrainJobResponse:

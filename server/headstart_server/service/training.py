@@ -171,10 +171,12 @@ class TrainingService:
         caller.require(Scope.TRAIN)
         return await self._executors.planning.run(self._plan, caller.tenant, order)
 
-    async def suggest(self, caller: Principal, data: Callable[[], DataSource], targets: Sequence[str]) -> Suggestion:
+    async def suggest(
+        self, caller: Principal, data: Callable[[], DataSource], targets: Sequence[str], sweep_seconds: float
+    ) -> Suggestion:
         """A spec for rows and the columns to predict; nothing is kept of them. Raises InvalidInputError."""
         caller.require(Scope.TRAIN)
-        return await self._executors.planning.run(self._suggest, caller.tenant, data, targets)
+        return await self._executors.planning.run(self._suggest, caller.tenant, data, targets, sweep_seconds)
 
     async def _queue(self, tenant: str, identifier: str) -> QueuePosition | None:
         await self._executors.store.run(self._store.require, tenant, identifier)
@@ -239,11 +241,13 @@ class TrainingService:
         identifier = self._names.current(tenant, name, "initial_model")
         return InitialModel.at(identifier, own.models, own.runtime.encoder_store)
 
-    def _suggest(self, tenant: str, read: Callable[[], DataSource], targets: Sequence[str]) -> Suggestion:
+    def _suggest(
+        self, tenant: str, read: Callable[[], DataSource], targets: Sequence[str], sweep_seconds: float
+    ) -> Suggestion:
         source, identifier, own = read(), f"suggest-{new_id()}", self._tenants.of(tenant)
         try:
             table = own.admission.table(own.admission.files({"dataset": source}, self._layout.job(identifier)))
-            return suggest(table, targets, own.runtime.sources, own.runtime.device.type)
+            return suggest(table, targets, own.runtime.sources, own.runtime.device.type, sweep_seconds)
         finally:
             own.admission.discard(identifier)
 

@@ -8,6 +8,8 @@ from headstart_server.spec.section import Section
 from headstart_server.spec.values import Word
 
 MOST_TRIALS = 1_000
+MOST_SECONDS = 31_536_000
+"""A year."""
 
 
 class SweepParameterSpec(Section):
@@ -35,7 +37,7 @@ class SweepSpec(Section):
 
     search: Literal["random", "grid", "tpe"] | None = None
     trials: Annotated[int, Field(ge=1, le=MOST_TRIALS)] | None = None
-    seconds: Annotated[float, Field(gt=0, le=31_536_000)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=MOST_SECONDS)] | None = None
     metric: Word | None = None
     halving: bool | None = None
     parameters: dict[Word, SweepParameterSpec] = Field(default_factory=dict, max_length=100)

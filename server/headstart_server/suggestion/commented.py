@@ -2,10 +2,12 @@
 
 import textwrap
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.yaml_writer import comment, yaml_text
 from headstart_server.suggestion.columns import Finding
+from headstart_server.suggestion.measured import evidence_of
 from headstart_server.suggestion.suggest import Suggestion
 
 _WIDTH = 110
@@ -27,6 +29,8 @@ def commented(suggestion: Suggestion) -> str:
     lines.append("output_features:")
     for feature in spec["output_features"]:
         lines += _feature(feature, by_name[feature["name"]])
+    if sweep := spec.get("sweep"):
+        lines += _sweep(sweep)
     lines += _trainer(suggestion.resolved)
     return "\n".join(lines) + "\n"
 
@@ -46,6 +50,12 @@ def _feature(feature: dict[str, object], finding: Finding) -> Iterator[str]:
     for line in comment(finding.evidence, _WIDTH - 2):
         yield f"  {line}"
     yield from textwrap.indent(yaml_text([feature]).rstrip("\n"), "  ").split("\n")
+
+
+def _sweep(sweep: Mapping[str, Any]) -> Iterator[str]:
+    yield from comment(evidence_of(sweep), _WIDTH)
+    choices = {path: each["choices"] for path, each in sweep["parameters"].items()}
+    yield from yaml_text({"sweep": {**sweep, "parameters": choices}}).rstrip("\n").split("\n")
 
 
 def _trainer(resolved: Mapping[str, ResolvedValue]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from headstart_server.planning.resolution import ResolvedValue
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_feature, parse_values
 from headstart_server.suggestion.columns import Finding, judge_input, judge_target
+from headstart_server.suggestion.measured import sweep_of
 from headstart_server.suggestion.profile import ColumnProfile, profile, sampled
 from headstart_server.suggestion.relations import (
     duplicate_rows,
@@ -59,8 +60,13 @@ class Suggestion:
     """What is automatic as it comes out for these rows, by path."""
 
 
-def suggest(table: Table, targets: Sequence[str], sources: ModelSources, device_type: str) -> Suggestion:
-    """The spec for a table's columns; raises InvalidInputError for targets that cannot be predicted."""
+def suggest(
+    table: Table, targets: Sequence[str], sources: ModelSources, device_type: str, sweep_seconds: float = 0.0
+) -> Suggestion:
+    """The spec for a table's columns; raises InvalidInputError for targets that cannot be predicted.
+
+    `sweep_seconds` bounds the time in which the job measures what can be measured; 0: nothing is.
+    """
     rows = sampled(table.rows)
     findings = _targets(table, targets, rows)
     columns = [name for name in table.columns if name not in findings]
@@ -81,6 +87,7 @@ def suggest(table: Table, targets: Sequence[str], sources: ModelSources, device_
         {
             "input_features": [_feature(finding, weights) for finding in inputs],
             "output_features": [_feature(finding, weights) for finding in outputs],
+            "sweep": sweep_of(inputs, outputs, table.row_count, sweep_seconds),
         }
     )
     ordered = tuple(findings[name] for name in table.columns)

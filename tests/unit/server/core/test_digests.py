@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from headstart_server.core.digests import _DIGESTS, digest_of_used, file_digest, files_digest, fingerprint
-from headstart_server.core.files import remove_folder
+from headstart_server.core.files import remove, remove_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +59,13 @@ def test_the_digests_of_a_removed_folder_are_not_remembered(tmp_path: Path) -> N
     assert {path for path in _DIGESTS._known if path.startswith(str(tmp_path))} == {
         str(tmp_path / "going-not" / "file")
     }
+
+
+def test_the_digest_of_a_removed_file_is_not_remembered(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"1")
+    file_digest(tmp_path / "file")
+    remove(tmp_path / "file")
+    assert str(tmp_path / "file") not in _DIGESTS._known
 
 
 @given(VALUES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,3 +214,25 @@ def test_a_trial_without_an_input_is_trained_without_it(tmp_path: Path) -> None:
     _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=3)
     assert [trial.failure for trial in done.trials] == ["", "", ""]
     assert len({trial.size_bytes for trial in done.trials}) > 1
+
+
+@pytest.mark.parametrize("halving", [False, True])
+def test_a_trial_that_is_under_way_when_time_is_over_ends_without_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, halving: bool
+) -> None:
+    first_round, late = 2 if halving else 1, 0.0
+    trained = Fitting._trained
+
+    def slow(fitting: Fitting, loop: Any) -> Any:
+        nonlocal late
+        late = 2e6 if len(done.trials) >= first_round else 0.0
+        return trained(fitting, loop)
+
+    monkeypatch.setattr(Fitting, "_trained", slow)
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late, perf_counter=time.perf_counter)
+    monkeypatch.setattr(sweep_module, "time", clock)
+    done = Followed()
+    sweep = {"search": "grid", "seconds": 1e6, "halving": halving, "parameters": {"trainer.learning_rate": [0.05, 0.1]}}
+    best, _ = _swept(tmp_path, sweep, done, repeats=10, epochs=2)
+    assert [trial.failure for trial in done.trials] == [""] * first_round
+    assert best.trainer.learning_rate in (0.05, 0.1)
