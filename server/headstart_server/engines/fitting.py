@@ -11,13 +11,14 @@ from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.reasons import Reason
 from headstart_server.data.images.loader import local_loader
 from headstart_server.data.parts import Part
+from headstart_server.encoders.tuning import Tuning
 from headstart_server.engines.assembly import Assembly, Loading
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
 from headstart_server.engines.tried import Fold, Tried, trial_parts
-from headstart_server.engines.tuning import fitting_batch_size
+from headstart_server.engines.tuning import fitting_batch_size, pass_tokens
 from headstart_server.model.ecd import ECD
 from headstart_server.model.losses import build_loss
 from headstart_server.model.scored_head import FittedHead
@@ -181,7 +182,7 @@ class Fitting:
             trainer.head_learning_rate,
             fused=not parallel.in_parts,
         )
-        settings = self._settings(timetable, batch_size, own_rows)
+        settings = self._settings(timetable, batch_size, own_rows, self._pass_tokens(parallel, feed))
         outputs = self._prepared.plan.data.outputs
         return Loop(
             parallel,
@@ -195,7 +196,14 @@ class Fitting:
             self._listener,
         )
 
-    def _settings(self, timetable: Timetable, batch_size: int, own_rows: int) -> LoopSettings:
+    def _pass_tokens(self, parallel: Parallel, feed: Feed) -> int:
+        """Tokens that each process runs at once; 0: those of a batch, where more learns than adapters."""
+        tunings = [plan.tuning for plan in self._prepared.plan.inputs.values()]
+        if Tuning.ADAPTER not in tunings or not all(each.shares_weights for each in tunings) or not feed.tokens:
+            return 0
+        return self._world.all_reduce_min(pass_tokens(parallel, feed, self._losses, self._precision))
+
+    def _settings(self, timetable: Timetable, batch_size: int, own_rows: int, own_tokens: int) -> LoopSettings:
         trainer = self._trainer
         # the rows of a step stay as they are: memory that ran out changes the passes alone
         pass_rows = max(1, own_rows >> self._prepared.job.halvings)
@@ -213,6 +221,7 @@ class Fitting:
             if trainer.checkpoint
             else None,
             micro_batch_rows=pass_rows * self._world.size,
+            micro_batch_tokens=(own_tokens >> self._prepared.job.halvings) * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,
             undefined_warned=bool(metric_notes(self._prepared.plan.data, trainer)),
             shuffle=trainer.shuffle,

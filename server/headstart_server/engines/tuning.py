@@ -16,6 +16,7 @@ from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5
 _PROBE_ROWS = 2
+_LEAST_BYTES, _GPU_SHARE = 32 << 20, 8
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,21 @@ def fitting_batch_size(
     while size > 1 and size * per_row > _MEMORY_SHARE * free:
         size //= 2
     return BatchFit(size, per_row)
+
+
+def pass_tokens(parallel: Parallel, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision) -> int:
+    """Tokens, with padding, whose activations take half as much memory as the weights do.
+
+    Beside weights that stay as they are, there is little else. More at once is hardly faster on a CPU; on a GPU, which
+    has more to do at once, as many as an eighth of its free memory takes.
+    """
+    rows = feed.longest(_PROBE_ROWS)
+    tokens = len(rows) * int(feed.lengths()[rows].max())
+    per_token = _saved_bytes(parallel, feed, losses, precision) // tokens + 1
+    kept = max(_LEAST_BYTES, sum(parameter.nbytes for parameter in parallel.model.parameters()) // 2)
+    if feed.device.type == "cuda":
+        kept = max(kept, torch.cuda.mem_get_info(feed.device)[0] // _GPU_SHARE)
+    return max(1, kept // per_token)
 
 
 def _saved_bytes(parallel: Parallel, feed: Feed, losses: Mapping[str, LossFunction], precision: Precision) -> int:

@@ -3,6 +3,7 @@
 import torch
 import transformers
 
+from headstart_server.core.memory import keep_few_primitives
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.engines import local
 from headstart_server.training import metrics
@@ -11,6 +12,7 @@ from headstart_server.training import metrics
 def warm_up() -> None:
     """Imports the engine, quiets libraries, and runs one tiny training step so that torch's lazy parts are loaded."""
     assert local and metrics
+    keep_few_primitives()
     quiet()
     if torch.cuda.is_available():
         fast_precision("cuda")

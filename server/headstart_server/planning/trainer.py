@@ -15,6 +15,8 @@ from headstart_server.training.penalty import Penalty
 
 EVAL_BATCH = 4_096
 EVAL_BATCH_ENCODER = 64
+EVAL_BATCH_ADAPTER = 16
+"""Adapters are for little memory."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,9 @@ def plan_trainer(
         batch_size=_batch_size(resolution, trainer.batch_size, size, rows, workers),
         batch_size_given=trainer.batch_size is not None,
         eval_batch_size=settle(
-            "trainer.eval_batch_size", trainer.eval_batch_size, EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH
+            "trainer.eval_batch_size",
+            trainer.eval_batch_size,
+            EVAL_BATCH_ADAPTER if adapts else EVAL_BATCH_ENCODER if encoder_runs else EVAL_BATCH,
         ),
         learning_rate=scale * rates[0],
         head_learning_rate=scale * rates[1],

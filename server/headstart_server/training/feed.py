@@ -149,7 +149,7 @@ class Feed:
         if not self.tokens:
             yield from torch.split(rows, batch_size)
             return
-        lengths = torch.from_numpy(self._lengths())
+        lengths = self.lengths()
         batches: list[Tensor] = []
         for bucket in torch.split(rows, batch_size * _BUCKET_BATCHES):
             batches += torch.split(bucket[torch.argsort(lengths[bucket], stable=True)], batch_size)
@@ -170,7 +170,7 @@ class Feed:
             # float32 has all whole numbers up to 2**24 only
             rows = rows[torch.linspace(0, len(rows) - 1, most_rows, dtype=torch.float64).long()]
         if self.tokens:
-            rows = rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True, stable=True)]
+            rows = rows[torch.argsort(self.lengths()[rows], descending=True, stable=True)]
         yield from torch.split(rows, batch_size)
 
     def longest(self, count: int) -> Tensor:
@@ -178,11 +178,12 @@ class Feed:
         rows = self.parts[Part.TRAIN]
         if not self.tokens:
             return rows[:count]
-        return rows[torch.argsort(torch.from_numpy(self._lengths())[rows], descending=True)][:count]
+        return rows[torch.argsort(self.lengths()[rows], descending=True)][:count]
 
-    def _lengths(self) -> npt.NDArray[np.int64]:
+    def lengths(self) -> Tensor:
+        """Tokens of each row in all texts together, int64."""
         lengths: npt.NDArray[np.int64] = np.sum([feed.column.lengths for feed in self.tokens.values()], axis=0)
-        return lengths
+        return torch.from_numpy(lengths)
 
     def _select(self, values: Tensor, rows: Tensor) -> Tensor:
         if values.device.type == self.device.type == "cpu":

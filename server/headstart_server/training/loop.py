@@ -25,7 +25,7 @@ from headstart_server.training.checkpoint import (
 )
 from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
-from headstart_server.training.micro_batches import cut
+from headstart_server.training.micro_batches import PassLimits, cut
 from headstart_server.training.parallel.base import Parallel, State
 from headstart_server.training.precision import Precision
 from headstart_server.training.replica_check import require_same
@@ -150,7 +150,9 @@ class Loop:
         # the whole epoch is drawn again from (seed, epoch), whatever part of it is left to do
         batches = self._batches(epoch)[start * settings.accumulation : stop * settings.accumulation]
         # every process goes through all batches of the epoch, in one order, and runs its portion of each micro-batch
-        passes = list(cut(batches, settings.accumulation, settings.micro_batch_rows or settings.batch_size))
+        lengths = self.feed.lengths() if settings.micro_batch_tokens else None
+        limits = PassLimits(settings.micro_batch_rows or settings.batch_size, settings.micro_batch_tokens, lengths)
+        passes = list(cut(batches, settings.accumulation, limits))
         portions = [self.world.portion(each.rows) for each in passes]
         rows_per_step = settings.batch_size * settings.accumulation
         meter = Meter(self.reporter, epoch, schedule.total_steps, rows_per_step, settings.report_seconds)

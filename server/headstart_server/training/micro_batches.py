@@ -19,13 +19,32 @@ class MicroBatch:
     """Whether the step follows."""
 
 
-def cut(batches: Sequence[Tensor], accumulation: int, most_rows: int) -> Iterator[MicroBatch]:
-    """Micro-batches of at most so many rows; `accumulation` batches share a step, at the end those left over."""
+@dataclass(frozen=True)
+class PassLimits:
+    """What all processes together run at once at most."""
+
+    rows: int
+    tokens: int = 0
+    """With padding; 0: as many as the rows have. A row alone may have more."""
+    lengths: Tensor | None = None
+    """Of each row, in tokens."""
+
+    def passes(self, rows: Tensor) -> int:
+        """In how many passes a batch is run."""
+        needed = -(-len(rows) // self.rows)
+        if self.tokens and self.lengths is not None:
+            longest = int(self.lengths[rows].max())
+            needed = max(needed, -(-len(rows) * longest // self.tokens))
+        return min(needed, len(rows))
+
+
+def cut(batches: Sequence[Tensor], accumulation: int, limits: PassLimits) -> Iterator[MicroBatch]:
+    """Micro-batches within the limits; `accumulation` batches share a step, at the end those left over."""
     for start in range(0, len(batches), accumulation):
         together = batches[start : start + accumulation]
         # one tensor for all passes of the step, by which `StepLoss` tells one step from the next
         step_rows = together[0] if len(together) == 1 else torch.cat(list(together))
         # of nearly one length: `torch.split` would leave a last pass of few rows, of which norms see too little
-        parts = [part for rows in together for part in torch.tensor_split(rows, -(-len(rows) // most_rows))]
+        parts = [part for rows in together for part in torch.tensor_split(rows, limits.passes(rows))]
         for part in parts:
             yield MicroBatch(part, step_rows, last=part is parts[-1])

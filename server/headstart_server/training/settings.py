@@ -27,6 +27,8 @@ class LoopSettings:
     checkpoints: SharedFolders | None
     micro_batch_rows: int = 0
     """At most how many rows all processes together run at once; 0: a batch."""
+    micro_batch_tokens: int = 0
+    """The same of tokens, with padding; 0: those of a batch."""
     checkpoint_seconds: float = 0.0
     """Least time between two checkpoints; the evaluation after the last step always has one."""
     shuffle: bool = True

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 
 from headstart_server.core.errors import CancelledError, HeadstartError, PausedError, StorageError
+from headstart_server.core.memory import keep_few_primitives
 
 
 def train_rank(config: dict[str, Any]) -> None:
@@ -20,6 +21,7 @@ def train_rank(config: dict[str, Any]) -> None:
     from headstart_server.engines.ray.report_channel import ChannelReporter
     from headstart_server.model.world import World
 
+    keep_few_primitives()
     channel, world = config["channel"], World.joined()
     if any(ray.get([channel.published.remote(), channel.ended.remote()])):
         return
