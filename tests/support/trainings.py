@@ -50,6 +50,9 @@ def runs(bert: Path) -> dict[str, Run]:
         "trained encoder, in several passes": Run(
             settings_of(batch_size=21, micro_batch_rows=4), optimizer=sgd, text=bert, learning_rate=1e-3
         ),
+        "trained encoder, in passes of few tokens": Run(
+            settings_of(batch_size=21, micro_batch_tokens=40), optimizer=sgd, text=bert, learning_rate=1e-3
+        ),
         "frozen encoder": Run(settings_of(batch_size=12), text=bert, tuning=Tuning.FROZEN),
         "adapter": Run(settings_of(batch_size=12), optimizer=sgd, text=bert, tuning=Tuning.ADAPTER, learning_rate=1e-2),
     }

@@ -12,9 +12,9 @@ _REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_
 def keep_few_primitives() -> None:
     """Has oneDNN keep 64 of the programs that it makes for each shape of a product, instead of 1,024.
 
-    Texts have hundreds of shapes, whose programs and what is kept with them take 70 to 150 MiB beside a small encoder;
-    made again they cost no time that can be measured (`findings/onednn_keeps_a_program_for_every_shape.sh`). To be
-    called before the first product; an operator's own number stays.
+    Texts have hundreds of shapes, each of which takes memory as long as its program is kept
+    (`findings/onednn_keeps_a_program_for_every_shape.sh`). To be called before the first product; an operator's own
+    number stays.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 

@@ -16,7 +16,7 @@ from headstart_server.training.precision import Precision
 
 _MEMORY_SHARE = 0.5
 _PROBE_ROWS = 2
-_LEAST_BYTES, _GPU_SHARE = 32 << 20, 8
+_LEAST_BYTES, _WEIGHTS_SHARE, _GPU_SHARE = 32 << 20, 0.5, 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def pass_tokens(parallel: Parallel, feed: Feed, losses: Mapping[str, LossFunctio
     rows = feed.longest(_PROBE_ROWS)
     tokens = len(rows) * int(feed.lengths()[rows].max())
     per_token = _saved_bytes(parallel, feed, losses, precision) // tokens + 1
-    kept = max(_LEAST_BYTES, sum(parameter.nbytes for parameter in parallel.model.parameters()) // 2)
+    weights = sum(parameter.nbytes for parameter in parallel.model.parameters())
+    kept = max(_LEAST_BYTES, int(weights * _WEIGHTS_SHARE))
     if feed.device.type == "cuda":
         kept = max(kept, torch.cuda.mem_get_info(feed.device)[0] // _GPU_SHARE)
     return max(1, kept // per_token)

@@ -15,7 +15,9 @@ from headstart_server.spec.model import CombinerSpec
 NEIGHBORS = (1, 2, 3, 5, 8, 12, 20, 32, 50)
 _MOST_BYTES = 512 << 20
 """Of all training rows, which the model holds."""
-_JUDGED, _BLOCK = 2_048, 256
+_MOST_DISTANCES = 4_000_000
+"""That are in memory at a time."""
+_JUDGED = 2_048
 _ROUNDING = 1e-5
 """Of squared distances and lengths: rows as far away as the last neighbour are neighbours, too."""
 _LEAST = 1e-6
@@ -51,7 +53,11 @@ class NeighborHead(FittedHead):
 
     def scores(self, rows: Tensor) -> Tensor:
         """See ScoredHead."""
-        return self._scores(rows, self._distances(rows), self._neighbors)
+        # a graph has no loops over so many rows as come
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return self._scores(rows, self._distances(rows), self._neighbors)
+        blocks = torch.split(rows, max(1, _MOST_DISTANCES // max(1, len(self.points))))
+        return torch.cat([self._scores(block, self._distances(block), self._neighbors) for block in blocks])
 
     def fit(
         self, rows: Tensor, targets: Mapping[str, Tensor], weights: Mapping[str, Tensor | None] | None = None
@@ -80,7 +86,7 @@ class NeighborHead(FittedHead):
         judged = torch.linspace(0, len(rows) - 1, min(_JUDGED, len(rows))).long().to(rows.device)
         fitting = [each for each in NEIGHBORS if each < len(self.points)] or [1]
         losses = rows.new_zeros(len(fitting), dtype=torch.float64)
-        for chosen in torch.split(judged, _BLOCK):
+        for chosen in torch.split(judged, max(1, _MOST_DISTANCES // len(self.points))):
             distances = self._distances(rows[chosen])
             distances[torch.arange(len(chosen), device=rows.device), place[chosen]] = torch.inf
             for index, neighbors in enumerate(fitting):

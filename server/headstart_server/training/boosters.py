@@ -12,9 +12,9 @@ from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.model.decoders import logit_columns
 from headstart_server.model.losses import Loss
 from headstart_server.model.trees import Node, Tree
+from headstart_server.training.all_rows import Matrix
 from headstart_server.training.boosting_settings import BoostingSettings
 
-Matrix = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 _Gradients = Callable[[npt.NDArray[Any], Any], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
 _REGRESSION = {

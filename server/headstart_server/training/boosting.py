@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from headstart_server.core.errors import TrainingFailedError
-from headstart_server.core.memory import available_bytes
-from headstart_server.core.reasons import Reason
 from headstart_server.data.parts import Part
 from headstart_server.model.tree_head import TreeHead
+from headstart_server.training.all_rows import Matrix, encoded_rows
 from headstart_server.training.boosting_settings import BoostingSettings
 from headstart_server.training.loop import Loop
 from headstart_server.training.reports import EpochReport, JobWarning, Metrics
 from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
 
 if TYPE_CHECKING:
-    from headstart_server.training.boosters import Booster, Floats, Matrix
+    from headstart_server.training.boosters import Booster, Floats
 
 _PARTS = (Part.TRAIN, Part.VALIDATION, Part.TEST)
 _FRUITLESS = 20
@@ -74,7 +71,7 @@ class _Growing:
 
         loop = self.loop
         loop.model.eval()
-        self._rows = {part: _encoded(loop, part) for part in _PARTS}
+        self._rows = {part: encoded_rows(loop, part, _COPIES) for part in _PARTS}
         places, rows = loop.feed.parts[Part.TRAIN], self._rows[Part.TRAIN]
         for feature in loop.outputs:
             targets = loop.feed.targets[feature.name].cpu()[places].numpy()
@@ -128,34 +125,3 @@ class _Growing:
     def _metrics(self, part: Part) -> Metrics:
         scores = torch.from_numpy(self._scores[part]).float()
         return self.loop.evaluator.evaluate_logits(part, self.head.logits(scores))
-
-
-def _encoded(loop: Loop, part: Part) -> "Matrix":
-    """All inputs of a part's rows side by side, [n, d], in the order of the part."""
-    feed, head = loop.feed, loop.model.head
-    assert isinstance(head, TreeHead)
-    count, at = feed.count(part), 0
-    rows = np.empty((0, 0), dtype=np.float32)
-    with torch.no_grad():
-        for _, batch, _ in feed.stream(feed.in_order(part, loop.settings.eval_batch_size)):
-            encoded: Tensor = torch.cat([each.float() for each in loop.model.encoded(batch)], 1)
-            if not at:
-                _require_room(count, encoded.shape[1])
-                rows = np.empty((count, encoded.shape[1]), dtype=np.float32)
-            rows[at : at + len(encoded)] = encoded.cpu().numpy()
-            at += len(encoded)
-            loop.reporter.check()
-    return rows
-
-
-def _require_room(count: int, width: int) -> None:
-    """Raises TrainingFailedError where the matrix of all rows does not fit into memory."""
-    needed, free = int(_COPIES * 4 * count * width), available_bytes()
-    if needed > free:
-        raise TrainingFailedError(
-            f"boosted trees read all rows at once: {count} rows of {width} columns take {needed >> 20} MiB, and "
-            f"{free >> 20} MiB are free; set preprocessing.sample_size, encoder.type: ordinal for categories of many "
-            "labels, or model_type: ecd",
-            reason=Reason.OUT_OF_MEMORY,
-            field="model_type",
-        )

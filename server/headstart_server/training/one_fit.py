@@ -6,18 +6,24 @@ import torch
 from torch import Tensor
 
 from headstart_server.data.parts import Part
-from headstart_server.model.scored_head import FittedHead, joined
+from headstart_server.model.scored_head import FittedHead
+from headstart_server.training.all_rows import encoded_rows
 from headstart_server.training.loop import Loop
 from headstart_server.training.reports import EpochReport, JobWarning
 from headstart_server.training.selection import UNDEFINED, why_undefined
+
+_COPIES = 2.0
+"""Of the matrix of all training rows that memory has to have room for: itself, and what a head makes of it."""
 
 
 def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
     """Fits the head of the loop's model, and reports it as one epoch of one step. Encoders stay as they are."""
     started = time.perf_counter()
     feed = loop.feed
+    rows = torch.from_numpy(encoded_rows(loop, Part.TRAIN, _COPIES)).to(feed.device)
+    targets = {name: values[feed.parts[Part.TRAIN].to(values.device)] for name, values in feed.targets.items()}
+    targets = {name: values.to(feed.device) for name, values in targets.items()}
     with torch.no_grad():
-        rows, targets = _read(loop)
         head.fit(rows, targets, {name: _row_weights(loop, name, known) for name, known in targets.items()})
     seconds = time.perf_counter() - started
     report = EpochReport(
@@ -38,17 +44,6 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
         loop.reporter.report(JobWarning(UNDEFINED, undefined))
     loop.reporter.report(report)
     return report
-
-
-def _read(loop: Loop) -> tuple[Tensor, dict[str, Tensor]]:
-    """All inputs of the training rows side by side [n, d], and the targets by output."""
-    feed, model = loop.feed, loop.model.eval()
-    encoded, targets = [], []
-    for _, batch, known in feed.stream(list(feed.in_order(Part.TRAIN, loop.settings.eval_batch_size))):
-        encoded.append(joined(model.encoded(batch)))
-        targets.append(known)
-        loop.reporter.check()
-    return torch.cat(encoded), {name: torch.cat([known[name] for known in targets]) for name in feed.targets}
 
 
 def _row_weights(loop: Loop, output: str, targets: Tensor) -> Tensor | None:

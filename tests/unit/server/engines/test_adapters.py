@@ -13,6 +13,9 @@ from headstart_server.core.reasons import Reason
 from headstart_server.encoders.adapters import linear_layers, load_adapter
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import TextEncoder, load_encoder
+from headstart_server.engines import tuning
+from headstart_server.training import loop, micro_batches
+from headstart_server.training.micro_batches import PassLimits
 
 from tests.support import reviews
 from tests.support.continued import TYPES, Trainings, spec
@@ -48,6 +51,27 @@ def test_it_learns_and_nothing_else_of_the_encoder_does(trainings: Trainings) ->
     assert len(attention) == 4
     assert before.keys() == after.keys()
     assert changed == attention
+
+
+@pytest.mark.parametrize(("encoder", "limited"), [(LORA, True), (WHOLE, False)], ids=["adapter", "whole"])
+def test_passes_hold_few_tokens_where_an_adapter_alone_learns(
+    trainings: Trainings, monkeypatch: pytest.MonkeyPatch, encoder: dict[str, Any], limited: bool
+) -> None:
+    monkeypatch.setattr(tuning, "_LEAST_BYTES", 1 << 16)
+    monkeypatch.setattr(tuning, "_WEIGHTS_SHARE", 1e-6)
+    taken: list[PassLimits] = []
+
+    def cut(batches: Any, accumulation: int, limits: PassLimits) -> Any:
+        taken.append(limits)
+        return micro_batches.cut(batches, accumulation, limits)
+
+    monkeypatch.setattr(loop, "cut", cut)
+    trainings.train(spec(encoder=encoder, epochs=1), ROWS)
+    [limits] = taken
+    assert (limits.tokens > 0) == limited
+    if limits.lengths is not None:
+        rows = torch.arange(16)
+        assert limits.passes(rows) > 1
 
 
 @pytest.mark.parametrize("more", [{}, {"use_dora": True}, {"use_rslora": True}], ids=["lora", "dora", "rslora"])
