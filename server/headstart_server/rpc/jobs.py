@@ -131,6 +131,12 @@ def _with_resolved(resolved: SpecResolved) -> pb.TrainJob:
 _SPECS, _RESOLVED = Remembered(spec_message), Remembered(_with_resolved)
 
 
+def forget_job(identifier: str) -> None:
+    """Forgets what was made for a job that is deleted."""
+    _SPECS.forget(identifier)
+    _RESOLVED.forget(identifier)
+
+
 def event_message(job: str, entry: LogEntry) -> pb.TrainJobEvent:
     """An entry of a job's log."""
     message = pb.TrainJobEvent(

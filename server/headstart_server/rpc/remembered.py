@@ -29,3 +29,8 @@ class Remembered(Generic[Value, Message]):
             if len(self._made) > self._most:
                 self._made.popitem(last=False)
         return known[1]
+
+    def forget(self, name: str) -> None:
+        """Forgets what was made for a name that is no more."""
+        with self._lock:
+            self._made.pop(name, None)

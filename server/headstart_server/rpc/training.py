@@ -27,6 +27,7 @@ from headstart_server.rpc.jobs import (
     add_history,
     encode_message,
     event_message,
+    forget_job,
     heartbeat_message,
     job_message,
     queue_message,
@@ -138,7 +139,9 @@ class TrainingServicer(training_pb2_grpc.TrainingServiceServicer):
 
     async def DeleteTrainJob(self, request: pb.DeleteTrainJobRequest, context: Any) -> pb.DeleteTrainJobResponse:  # noqa: N802
         """Deletes."""
-        await self._training.delete(caller_of(context), id_of(JOBS, request.name))
+        identifier = id_of(JOBS, request.name)
+        await self._training.delete(caller_of(context), identifier)
+        forget_job(identifier)
         return pb.DeleteTrainJobResponse()
 
     async def PauseTrainJob(self, request: pb.PauseTrainJobRequest, context: Any) -> pb.TrainJob:  # noqa: N802

@@ -25,3 +25,13 @@ def test_the_least_recently_used_is_forgotten_first() -> None:
     for name, value in (("a", 1), ("b", 2), ("a", 1), ("c", 3), ("a", 1), ("b", 2)):
         remembered.of(name, value)
     assert made == [1, 2, 3, 2]
+
+
+def test_what_is_forgotten_is_made_again_and_what_was_never_made_is_no_mistake() -> None:
+    made: list[int] = []
+    remembered = Remembered(made.append)
+    remembered.of("a", 1)
+    remembered.forget("a")
+    remembered.forget("b")
+    remembered.of("a", 1)
+    assert made == [1, 1]
