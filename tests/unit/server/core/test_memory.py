@@ -2,6 +2,7 @@
 
 import errno
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,3 +65,15 @@ def test_more_than_there_is_is_told_from_other_errors(library: str) -> None:
 )
 def test_other_errors_are_no_lack_of_memory(error: Exception) -> None:
     assert not memory.ran_out_of_memory(error)
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "64"), ("7", "7")])
+def test_few_primitives_are_kept_unless_the_operator_says_how_many(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, kept: str
+) -> None:
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.delenv(name, raising=False)
+    if given is not None:
+        monkeypatch.setenv(name, given)
+    memory.keep_few_primitives()
+    assert os.environ[name] == kept
