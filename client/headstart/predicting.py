@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from headstart.programs.dataset_source import Data
 from headstart.programs.download import Received
@@ -106,6 +107,7 @@ class Predicting:
         columns: Sequence[str] = (),
         probabilities: bool = False,
         embedding_reuse: str = "exact",
+        backend: Mapping[str, Any] | None = None,
         output_dir: str | os.PathLike[str] | None = None,
         on_progress: OnProgress | None = None,
         on_upload: Progress | None = None,
@@ -117,12 +119,15 @@ class Predicting:
         order: `columns` of the data set, FEATURE_prediction, with `probabilities` FEATURE_probability_CLASS, and
         `error` where a row could not be read. It is an artifact, `predictions.parquet`, which is downloaded, verified,
         where `output_dir` is given. The export goes on where the caller leaves, and after a restart of the server;
-        `on_progress` is told the rows that are done.
+        `on_progress` is told the rows that are done. With `backend={"type": "ray", "trainer": {"num_workers": 4}}` the
+        workers of a Ray cluster encode what the store lacks.
         """
         options = PredictOptions(model, probabilities, embedding_reuse=embedding_reuse)
         directory = Path(output_dir) if output_dir is not None else None
         return self._driver.run(
-            predict_to_file(options, data, columns, directory, self._retry, on_progress, on_upload, on_download)
+            predict_to_file(
+                options, data, columns, backend, directory, self._retry, on_progress, on_upload, on_download
+            )
         )
 
     def evaluate(

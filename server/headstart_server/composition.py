@@ -117,12 +117,13 @@ class App:
         )
         self.quotas = Quotas()
         self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
+        self._ray = RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout)
         self.supervisor = self._supervisor(runtime)
         size = max(Limits.size, 4 * settings.max_message_bytes)
         self.batcher = Batcher(limits=Limits(size=size, wait=settings.max_predict_wait))
         self.export_jobs = ExportStore(self.jobs.database, self.identity.name, settings.lease_seconds)
         exporting = replace(runtime, precisions=settled_precisions())
-        processes = ExportProcesses(self.tenants.artifacts_of, exporting, self.executors.files)
+        processes = ExportProcesses(self.tenants.artifacts_of, exporting, self.executors.files, ray=self._ray)
         self.exports = Exports(self.export_jobs, processes, self.executors, settings.concurrent_exports)
         self.health, self.calls = Health(), Calls(_MOST_CALLS)
         servicers = self._servicers(sources)
@@ -147,7 +148,7 @@ class App:
             self.storage,
             SupervisorSettings(
                 runtime=runtime,
-                ray=RaySettings(settings.ray_address, settings.ray_grows, settings.ray_timeout),
+                ray=self._ray,
                 owner=self.identity.name,
                 concurrent_jobs=settings.concurrent_jobs,
                 max_queued=settings.max_queued_jobs,

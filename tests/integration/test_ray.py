@@ -14,11 +14,12 @@ from pathlib import Path
 
 import headstart
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from headstart.v1 import training_pb2 as pb
 
 from tests.support import reviews
-from tests.support.ray_jobs import follow, members, server_with_ray, spec, train
+from tests.support.ray_jobs import HALF, follow, members, server_with_ray, spec, train
 from tests.support.running_server import RunningServer
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'headstart[ray]'")
@@ -75,3 +76,35 @@ def test_more_workers_than_the_cluster_holds_are_refused(client: headstart.Clien
     with pytest.raises(headstart.JobFailed, match=r"nodes for \d+ workers of 0.5 CPU each, and 1000 are needed; lower"):
         follow(run)
     assert client.jobs.get(run.name).state == pb.TrainJob.STATE_FAILED
+
+
+def test_workers_encode_the_rows_of_a_file_of_predictions(
+    server: RunningServer, client: headstart.Client, tmp_path: Path
+) -> None:
+    """The file is as one process makes it; what was encoded is in the store, and not encoded again."""
+    model = train(client, spec(epochs=1)).model
+    path = reviews.write_csv(tmp_path / "rows.csv", reviews.make_rows(300, seed=9))
+    backend = {"type": "ray", "trainer": {"num_workers": 2, "resources_per_worker": HALF}}
+    told: list[str] = []
+    known = sum(space.row_count for space in client.embedding_spaces.list())
+    cluster, alone = (
+        client.predict_to_file(
+            model,
+            path,
+            probabilities=True,
+            output_dir=tmp_path / name,
+            on_progress=lambda progress: told.append(f"{progress.stage}: {progress.message}"),
+            **options,
+        )
+        for name, options in (("ray", {"backend": backend}), ("alone", {"embedding_reuse": "none"}))
+    )
+    assert any("encode: 300 of 300 rows of 'review' are stored" in each for each in told)
+    assert sum(space.row_count for space in client.embedding_spaces.list()) > known
+    tables = [pq.read_table(exported.files[0]) for exported in (cluster, alone)]
+    found, expected = (
+        np.stack([table.column(name).to_numpy() for name in table.column_names if "_probability_" in name])
+        for table in tables
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    job = next(job for job in client.export_jobs.list(model) if job.predictions.HasField("backend"))
+    assert job.predictions.backend.trainer.num_workers == 2

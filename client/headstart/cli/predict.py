@@ -69,6 +69,9 @@ def predict_dataset(
     reuse: Annotated[
         str, typer.Option("--embedding-reuse", help="Stored embeddings that may stand in: exact, any or none.")
     ] = "exact",
+    ray_workers: Annotated[
+        int, typer.Option(min=0, help="Encode on so many workers of a Ray cluster; 0: in one process of the server.")
+    ] = 0,
     server: Server = None,
     token: Token = None,
     as_json: Json = False,
@@ -87,6 +90,7 @@ def predict_dataset(
             columns=columns or (),
             probabilities=probabilities,
             embedding_reuse=reuse,
+            backend={"type": "ray", "trainer": {"num_workers": ray_workers}} if ray_workers else None,
             output_dir=output,
             on_progress=None if as_json else tell_progress,
             on_upload=upload_progress(as_json),

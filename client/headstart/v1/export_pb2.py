@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from headstart.v1 import prediction_pb2 as headstart_dot_v1_dot_prediction__pb2
+from headstart.v1 import spec_pb2 as headstart_dot_v1_dot_spec__pb2
 from headstart.v1 import training_pb2 as headstart_dot_v1_dot_training__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headstart/v1/export.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dheadstart/v1/prediction.proto\x1a\x1bheadstart/v1/training.proto\"\x97\x01\n\rExportRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x03 \x01(\x08\x12\x35\n\x0bpredictions\x18\x04 \x01(\x0b\x32 .headstart.v1.DatasetPredictions\"\xb0\x01\n\x12\x44\x61tasetPredictions\x12,\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1b.headstart.v1.DatasetSource\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\x44\n\x0f\x65mbedding_reuse\x18\x04 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\"\x8b\x01\n\x0e\x45xportResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.headstart.v1.ExportProgressH\x00\x12*\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x16.headstart.v1.ArtifactH\x00\x12\x12\n\nexport_job\x18\x03 \x01(\tB\x07\n\x05\x65vent\"\xd9\x04\n\tExportJob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x04 \x01(\x08\x12\x35\n\x0bpredictions\x18\r \x01(\x0b\x32 .headstart.v1.DatasetPredictions\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.headstart.v1.ExportJob.State\x12.\n\x08progress\x18\x06 \x01(\x0b\x32\x1c.headstart.v1.ExportProgress\x12\x13\n\x0bjobs_before\x18\x07 \x01(\x03\x12\x10\n\x08\x61rtifact\x18\x08 \x01(\t\x12!\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"W\n\x0e\x45xportProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\trows_done\x18\x03 \x01(\x03\x12\x12\n\nrows_total\x18\x04 \x01(\x03\"\xfe\x02\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x04 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x1a.headstart.v1.ArtifactFile\x12\x16\n\x0emax_difference\x18\x07 \x01(\x01\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x11\n\trow_count\x18\t \x01(\x03\x12\x15\n\rrows_left_out\x18\n \x01(\x03\"a\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_ONNX\x10\x01\x12\x16\n\x12\x46ORMAT_TORCHSCRIPT\x10\x02\x12\x16\n\x12\x46ORMAT_PREDICTIONS\x10\x03\"@\n\x0c\x41rtifactFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\"\n\x12GetArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"[\n\x15ListArtifactsResponse\x12)\n\tartifacts\x18\x01 \x03(\x0b\x32\x16.headstart.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x17\x44ownloadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"\\\n\x18\x44ownloadArtifactResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"%\n\x15\x44\x65leteArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteArtifactResponse\"\xa0\x01\n\x16\x43reateExportJobRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x03 \x01(\x08\x12\x35\n\x0bpredictions\x18\x04 \x01(\x0b\x32 .headstart.v1.DatasetPredictions\"#\n\x13GetExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x15ListExportJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"_\n\x16ListExportJobsResponse\x12,\n\x0b\x65xport_jobs\x18\x01 \x03(\x0b\x32\x17.headstart.v1.ExportJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11heartbeat_seconds\x18\x02 \x01(\x01\"E\n\x16WatchExportJobResponse\x12+\n\nexport_job\x18\x01 \x01(\x0b\x32\x17.headstart.v1.ExportJob\"&\n\x16\x43\x61ncelExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xe7\x06\n\rExportService\x12\x45\n\x06\x45xport\x12\x1b.headstart.v1.ExportRequest\x1a\x1c.headstart.v1.ExportResponse0\x01\x12P\n\x0f\x43reateExportJob\x12$.headstart.v1.CreateExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12J\n\x0cGetExportJob\x12!.headstart.v1.GetExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12[\n\x0eListExportJobs\x12#.headstart.v1.ListExportJobsRequest\x1a$.headstart.v1.ListExportJobsResponse\x12]\n\x0eWatchExportJob\x12#.headstart.v1.WatchExportJobRequest\x1a$.headstart.v1.WatchExportJobResponse0\x01\x12P\n\x0f\x43\x61ncelExportJob\x12$.headstart.v1.CancelExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12G\n\x0bGetArtifact\x12 .headstart.v1.GetArtifactRequest\x1a\x16.headstart.v1.Artifact\x12X\n\rListArtifacts\x12\".headstart.v1.ListArtifactsRequest\x1a#.headstart.v1.ListArtifactsResponse\x12\x63\n\x10\x44ownloadArtifact\x12%.headstart.v1.DownloadArtifactRequest\x1a&.headstart.v1.DownloadArtifactResponse0\x01\x12[\n\x0e\x44\x65leteArtifact\x12#.headstart.v1.DeleteArtifactRequest\x1a$.headstart.v1.DeleteArtifactResponseBM\n\x10\x64\x65v.headstart.v1B\x0b\x45xportProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19headstart/v1/export.proto\x12\x0cheadstart.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x1dheadstart/v1/prediction.proto\x1a\x17headstart/v1/spec.proto\x1a\x1bheadstart/v1/training.proto\"\x97\x01\n\rExportRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x03 \x01(\x08\x12\x35\n\x0bpredictions\x18\x04 \x01(\x0b\x32 .headstart.v1.DatasetPredictions\"\xd8\x01\n\x12\x44\x61tasetPredictions\x12,\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1b.headstart.v1.DatasetSource\x12\x0f\n\x07\x63olumns\x18\x02 \x03(\t\x12\x15\n\rprobabilities\x18\x03 \x01(\x08\x12\x44\n\x0f\x65mbedding_reuse\x18\x04 \x01(\x0e\x32+.headstart.v1.PredictRequest.EmbeddingReuse\x12&\n\x07\x62\x61\x63kend\x18\x05 \x01(\x0b\x32\x15.headstart.v1.Backend\"\x8b\x01\n\x0e\x45xportResponse\x12\x30\n\x08progress\x18\x01 \x01(\x0b\x32\x1c.headstart.v1.ExportProgressH\x00\x12*\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x16.headstart.v1.ArtifactH\x00\x12\x12\n\nexport_job\x18\x03 \x01(\tB\x07\n\x05\x65vent\"\xd9\x04\n\tExportJob\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x04 \x01(\x08\x12\x35\n\x0bpredictions\x18\r \x01(\x0b\x32 .headstart.v1.DatasetPredictions\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.headstart.v1.ExportJob.State\x12.\n\x08progress\x18\x06 \x01(\x0b\x32\x1c.headstart.v1.ExportProgress\x12\x13\n\x0bjobs_before\x18\x07 \x01(\x03\x12\x10\n\x08\x61rtifact\x18\x08 \x01(\t\x12!\n\x05\x65rror\x18\t \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"W\n\x0e\x45xportProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\trows_done\x18\x03 \x01(\x03\x12\x12\n\nrows_total\x18\x04 \x01(\x03\"\xfe\x02\n\x08\x41rtifact\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12-\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x04 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x66iles\x18\x06 \x03(\x0b\x32\x1a.headstart.v1.ArtifactFile\x12\x16\n\x0emax_difference\x18\x07 \x01(\x01\x12\x12\n\nsize_bytes\x18\x08 \x01(\x03\x12\x11\n\trow_count\x18\t \x01(\x03\x12\x15\n\rrows_left_out\x18\n \x01(\x03\"a\n\x06\x46ormat\x12\x16\n\x12\x46ORMAT_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46ORMAT_ONNX\x10\x01\x12\x16\n\x12\x46ORMAT_TORCHSCRIPT\x10\x02\x12\x16\n\x12\x46ORMAT_PREDICTIONS\x10\x03\"@\n\x0c\x41rtifactFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\"\n\x12GetArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x14ListArtifactsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"[\n\x15ListArtifactsResponse\x12)\n\tartifacts\x18\x01 \x03(\x0b\x32\x16.headstart.v1.Artifact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"E\n\x17\x44ownloadArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0e\n\x06offset\x18\x03 \x01(\x03\"\\\n\x18\x44ownloadArtifactResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"%\n\x15\x44\x65leteArtifactRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16\x44\x65leteArtifactResponse\"\xa0\x01\n\x16\x43reateExportJobRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12-\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x1d.headstart.v1.Artifact.Format\x12\x11\n\thead_only\x18\x03 \x01(\x08\x12\x35\n\x0bpredictions\x18\x04 \x01(\x0b\x32 .headstart.v1.DatasetPredictions\"#\n\x13GetExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"M\n\x15ListExportJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\"_\n\x16ListExportJobsResponse\x12,\n\x0b\x65xport_jobs\x18\x01 \x03(\x0b\x32\x17.headstart.v1.ExportJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x19\n\x11heartbeat_seconds\x18\x02 \x01(\x01\"E\n\x16WatchExportJobResponse\x12+\n\nexport_job\x18\x01 \x01(\x0b\x32\x17.headstart.v1.ExportJob\"&\n\x16\x43\x61ncelExportJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xe7\x06\n\rExportService\x12\x45\n\x06\x45xport\x12\x1b.headstart.v1.ExportRequest\x1a\x1c.headstart.v1.ExportResponse0\x01\x12P\n\x0f\x43reateExportJob\x12$.headstart.v1.CreateExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12J\n\x0cGetExportJob\x12!.headstart.v1.GetExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12[\n\x0eListExportJobs\x12#.headstart.v1.ListExportJobsRequest\x1a$.headstart.v1.ListExportJobsResponse\x12]\n\x0eWatchExportJob\x12#.headstart.v1.WatchExportJobRequest\x1a$.headstart.v1.WatchExportJobResponse0\x01\x12P\n\x0f\x43\x61ncelExportJob\x12$.headstart.v1.CancelExportJobRequest\x1a\x17.headstart.v1.ExportJob\x12G\n\x0bGetArtifact\x12 .headstart.v1.GetArtifactRequest\x1a\x16.headstart.v1.Artifact\x12X\n\rListArtifacts\x12\".headstart.v1.ListArtifactsRequest\x1a#.headstart.v1.ListArtifactsResponse\x12\x63\n\x10\x44ownloadArtifact\x12%.headstart.v1.DownloadArtifactRequest\x1a&.headstart.v1.DownloadArtifactResponse0\x01\x12[\n\x0e\x44\x65leteArtifact\x12#.headstart.v1.DeleteArtifactRequest\x1a$.headstart.v1.DeleteArtifactResponseBM\n\x10\x64\x65v.headstart.v1B\x0b\x45xportProtoP\x01Z*headstart.dev/gen/headstart/v1;headstartv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,52 +37,52 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headstart.v1.export_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020dev.headstart.v1B\013ExportProtoP\001Z*headstart.dev/gen/headstart/v1;headstartv1'
-  _globals['_EXPORTREQUEST']._serialized_start=162
-  _globals['_EXPORTREQUEST']._serialized_end=313
-  _globals['_DATASETPREDICTIONS']._serialized_start=316
-  _globals['_DATASETPREDICTIONS']._serialized_end=492
-  _globals['_EXPORTRESPONSE']._serialized_start=495
-  _globals['_EXPORTRESPONSE']._serialized_end=634
-  _globals['_EXPORTJOB']._serialized_start=637
-  _globals['_EXPORTJOB']._serialized_end=1238
-  _globals['_EXPORTJOB_STATE']._serialized_start=1111
-  _globals['_EXPORTJOB_STATE']._serialized_end=1238
-  _globals['_EXPORTPROGRESS']._serialized_start=1240
-  _globals['_EXPORTPROGRESS']._serialized_end=1327
-  _globals['_ARTIFACT']._serialized_start=1330
-  _globals['_ARTIFACT']._serialized_end=1712
-  _globals['_ARTIFACT_FORMAT']._serialized_start=1615
-  _globals['_ARTIFACT_FORMAT']._serialized_end=1712
-  _globals['_ARTIFACTFILE']._serialized_start=1714
-  _globals['_ARTIFACTFILE']._serialized_end=1778
-  _globals['_GETARTIFACTREQUEST']._serialized_start=1780
-  _globals['_GETARTIFACTREQUEST']._serialized_end=1814
-  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1816
-  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1892
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1894
-  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=1985
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=1987
-  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=2056
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=2058
-  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=2150
-  _globals['_DELETEARTIFACTREQUEST']._serialized_start=2152
-  _globals['_DELETEARTIFACTREQUEST']._serialized_end=2189
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=2191
-  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=2215
-  _globals['_CREATEEXPORTJOBREQUEST']._serialized_start=2218
-  _globals['_CREATEEXPORTJOBREQUEST']._serialized_end=2378
-  _globals['_GETEXPORTJOBREQUEST']._serialized_start=2380
-  _globals['_GETEXPORTJOBREQUEST']._serialized_end=2415
-  _globals['_LISTEXPORTJOBSREQUEST']._serialized_start=2417
-  _globals['_LISTEXPORTJOBSREQUEST']._serialized_end=2494
-  _globals['_LISTEXPORTJOBSRESPONSE']._serialized_start=2496
-  _globals['_LISTEXPORTJOBSRESPONSE']._serialized_end=2591
-  _globals['_WATCHEXPORTJOBREQUEST']._serialized_start=2593
-  _globals['_WATCHEXPORTJOBREQUEST']._serialized_end=2657
-  _globals['_WATCHEXPORTJOBRESPONSE']._serialized_start=2659
-  _globals['_WATCHEXPORTJOBRESPONSE']._serialized_end=2728
-  _globals['_CANCELEXPORTJOBREQUEST']._serialized_start=2730
-  _globals['_CANCELEXPORTJOBREQUEST']._serialized_end=2768
-  _globals['_EXPORTSERVICE']._serialized_start=2771
-  _globals['_EXPORTSERVICE']._serialized_end=3642
+  _globals['_EXPORTREQUEST']._serialized_start=187
+  _globals['_EXPORTREQUEST']._serialized_end=338
+  _globals['_DATASETPREDICTIONS']._serialized_start=341
+  _globals['_DATASETPREDICTIONS']._serialized_end=557
+  _globals['_EXPORTRESPONSE']._serialized_start=560
+  _globals['_EXPORTRESPONSE']._serialized_end=699
+  _globals['_EXPORTJOB']._serialized_start=702
+  _globals['_EXPORTJOB']._serialized_end=1303
+  _globals['_EXPORTJOB_STATE']._serialized_start=1176
+  _globals['_EXPORTJOB_STATE']._serialized_end=1303
+  _globals['_EXPORTPROGRESS']._serialized_start=1305
+  _globals['_EXPORTPROGRESS']._serialized_end=1392
+  _globals['_ARTIFACT']._serialized_start=1395
+  _globals['_ARTIFACT']._serialized_end=1777
+  _globals['_ARTIFACT_FORMAT']._serialized_start=1680
+  _globals['_ARTIFACT_FORMAT']._serialized_end=1777
+  _globals['_ARTIFACTFILE']._serialized_start=1779
+  _globals['_ARTIFACTFILE']._serialized_end=1843
+  _globals['_GETARTIFACTREQUEST']._serialized_start=1845
+  _globals['_GETARTIFACTREQUEST']._serialized_end=1879
+  _globals['_LISTARTIFACTSREQUEST']._serialized_start=1881
+  _globals['_LISTARTIFACTSREQUEST']._serialized_end=1957
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_start=1959
+  _globals['_LISTARTIFACTSRESPONSE']._serialized_end=2050
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_start=2052
+  _globals['_DOWNLOADARTIFACTREQUEST']._serialized_end=2121
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_start=2123
+  _globals['_DOWNLOADARTIFACTRESPONSE']._serialized_end=2215
+  _globals['_DELETEARTIFACTREQUEST']._serialized_start=2217
+  _globals['_DELETEARTIFACTREQUEST']._serialized_end=2254
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_start=2256
+  _globals['_DELETEARTIFACTRESPONSE']._serialized_end=2280
+  _globals['_CREATEEXPORTJOBREQUEST']._serialized_start=2283
+  _globals['_CREATEEXPORTJOBREQUEST']._serialized_end=2443
+  _globals['_GETEXPORTJOBREQUEST']._serialized_start=2445
+  _globals['_GETEXPORTJOBREQUEST']._serialized_end=2480
+  _globals['_LISTEXPORTJOBSREQUEST']._serialized_start=2482
+  _globals['_LISTEXPORTJOBSREQUEST']._serialized_end=2559
+  _globals['_LISTEXPORTJOBSRESPONSE']._serialized_start=2561
+  _globals['_LISTEXPORTJOBSRESPONSE']._serialized_end=2656
+  _globals['_WATCHEXPORTJOBREQUEST']._serialized_start=2658
+  _globals['_WATCHEXPORTJOBREQUEST']._serialized_end=2722
+  _globals['_WATCHEXPORTJOBRESPONSE']._serialized_start=2724
+  _globals['_WATCHEXPORTJOBRESPONSE']._serialized_end=2793
+  _globals['_CANCELEXPORTJOBREQUEST']._serialized_start=2795
+  _globals['_CANCELEXPORTJOBREQUEST']._serialized_end=2833
+  _globals['_EXPORTSERVICE']._serialized_start=2836
+  _globals['_EXPORTSERVICE']._serialized_end=3707
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from headstart.v1 import prediction_pb2 as _prediction_pb2
+from headstart.v1 import spec_pb2 as _spec_pb2
 from headstart.v1 import training_pb2 as _training_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -26,16 +27,18 @@ class ExportRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., format: _Optional[_Union[Artifact.Format, str]] = ..., head_only: bool = ..., predictions: _Optional[_Union[DatasetPredictions, _Mapping]] = ...) -> None: ...
 
 class DatasetPredictions(_message.Message):
-    __slots__ = ("dataset", "columns", "probabilities", "embedding_reuse")
+    __slots__ = ("dataset", "columns", "probabilities", "embedding_reuse", "backend")
     DATASET_FIELD_NUMBER: _ClassVar[int]
     COLUMNS_FIELD_NUMBER: _ClassVar[int]
     PROBABILITIES_FIELD_NUMBER: _ClassVar[int]
     EMBEDDING_REUSE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
     dataset: _training_pb2.DatasetSource
     columns: _containers.RepeatedScalarFieldContainer[str]
     probabilities: bool
     embedding_reuse: _prediction_pb2.PredictRequest.EmbeddingReuse
-    def __init__(self, dataset: _Optional[_Union[_training_pb2.DatasetSource, _Mapping]] = ..., columns: _Optional[_Iterable[str]] = ..., probabilities: bool = ..., embedding_reuse: _Optional[_Union[_prediction_pb2.PredictRequest.EmbeddingReuse, str]] = ...) -> None: ...
+    backend: _spec_pb2.Backend
+    def __init__(self, dataset: _Optional[_Union[_training_pb2.DatasetSource, _Mapping]] = ..., columns: _Optional[_Iterable[str]] = ..., probabilities: bool = ..., embedding_reuse: _Optional[_Union[_prediction_pb2.PredictRequest.EmbeddingReuse, str]] = ..., backend: _Optional[_Union[_spec_pb2.Backend, _Mapping]] = ...) -> None: ...
 
 class ExportResponse(_message.Message):
     __slots__ = ("progress", "artifact", "export_job")

@@ -12,9 +12,9 @@ _REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_
 def keep_few_primitives() -> None:
     """Has oneDNN keep 64 of the programs that it makes for each shape of a product, instead of 1,024.
 
-    Texts have hundreds of shapes, each of which takes memory as long as its program is kept
-    (`findings/onednn_keeps_a_program_for_every_shape.sh`). To be called before the first product; an operator's own
-    number stays.
+    Texts have hundreds of shapes. Programs are small, but lie in glibc's heap on top of tensors that were freed, whose
+    memory stays with the process as long as they do (`findings/onednn_programs_pin_freed_tensors.sh`). To be called
+    before the first product; an operator's own number stays.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 

@@ -11,6 +11,7 @@ from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.source import SourceRecord
 from headstart_server.engines.retention import Limits
 from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.training_sections import BackendSpec
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ class JobEnvelope:
     """Id of the model whose weights it begins from; empty: of none."""
 
 
+def _given(section: BackendSpec) -> dict[str, Any]:
+    return section.model_dump(exclude_defaults=True)
+
+
 PREDICTIONS = "predictions"
 """The format of files of predictions."""
 
@@ -88,11 +93,15 @@ class PredictionsOrder:
     probabilities: bool = False
     reuse: str = "exact"
     """Which stored embeddings may stand in for the encoder: `exact`, `any` or `none`."""
+    backend: Annotated[BackendSpec, PlainSerializer(_given)] = field(default_factory=BackendSpec)
+    """Where encoders read what the store lacks."""
 
     @property
     def digest(self) -> str:
-        """The same for orders that say the same."""
-        return fingerprint(asdict(self))
+        """The same for orders of the same file, wherever it is made."""
+        said = asdict(self)
+        del said["backend"]
+        return fingerprint(said)
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,7 @@ class ExportEnvelope:
     runtime: RuntimeSettings
     predictions: PredictionsOrder | None = None
     """Of the format `predictions`."""
+    ray: RaySettings = field(default_factory=RaySettings)
 
 
 _JOB, _EXPORT = TypeAdapter(JobEnvelope), TypeAdapter(ExportEnvelope)

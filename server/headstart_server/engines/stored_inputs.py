@@ -126,13 +126,13 @@ class StoredInputs:
         report, keys = self._report(plan, encode, view), rows.keys[numbers]
         # a pool gets all rows in one call: it starts its processes for each, and cuts rows into pieces by itself
         window = WINDOW_ROWS if self._encode_pool is None else max(1, len(numbers))
-        done = fill(self._store(plan.space_of(view)), keys, _of_rows(encode, numbers), Throttle(report), window)
+        done = fill(self._store(plan.space_of(view)), keys, of_rows(encode, numbers), Throttle(report), window)
         if rows.bad:
             # `Throttle` lets the last progress pass only where all rows are seen, and unusable ones are not
             report(done)
             self._settle(feature, rows)
         elif self._encode_pool is not None:
-            _require_stored(self._store(plan.space_of(view)), keys)
+            require_stored(self._store(plan.space_of(view)), keys)
         return done
 
     def _pooled(self, task: EncodeTask, rows: InputRows) -> PoolEncode:
@@ -150,7 +150,7 @@ class StoredInputs:
         for view, store in enumerate(stores):
             encode = rows.encoder_pass(plan, view)
             report = _going_on(None, self._report(plan, encode, view))
-            found = embed(store, rows.keys[numbers], _of_rows(encode, numbers), report, self._scratch)
+            found = embed(store, rows.keys[numbers], of_rows(encode, numbers), report, self._scratch)
             values[view * len(numbers) : (view + 1) * len(numbers)] = found.numpy()
         positions = torch.full((len(self._data.parts),), -1, dtype=torch.int64)
         positions[torch.from_numpy(numbers)] = torch.arange(len(numbers))
@@ -163,7 +163,7 @@ class StoredInputs:
             return None
         encode = rows.encoder_pass(plan)
         report, keys = self._report(plan, encode, test=True), rows.keys[numbers]
-        found = embed(self._store(plan.space), keys, _of_rows(encode, numbers), report, self._scratch)
+        found = embed(self._store(plan.space), keys, of_rows(encode, numbers), report, self._scratch)
         return ServedRows.of(found.float(), torch.from_numpy(numbers), len(self._data.parts))
 
     def _fill_served(self, feature: FittedFeature, plan: PretrainedPlan, rows: InputRows) -> None:
@@ -174,8 +174,8 @@ class StoredInputs:
         encode = self._pooled(EncodeTask(feature, keys=rows.file_keys, served=True), rows)
         store, keys = self._store(plan.space), rows.keys[numbers]
         report = Throttle(self._report(plan, encode, test=True))
-        fill(store, keys, _of_rows(encode, numbers), report, len(numbers))
-        _require_stored(store, keys)
+        fill(store, keys, of_rows(encode, numbers), report, len(numbers))
+        require_stored(store, keys)
 
     def _rows_as_served(self, plan: PretrainedPlan) -> npt.NDArray[np.int64]:
         """Which test rows are read again; warns once where these are not all."""
@@ -228,13 +228,13 @@ class StoredInputs:
         return report
 
 
-def _require_stored(store: SpaceStore, keys: Keys) -> None:
+def require_stored(store: SpaceStore, keys: Keys) -> None:
     """Raises TrainingFailedError where an encode pool has encoded other rows than it was given."""
     store.refresh()
     if not store.contains(keys).all():
         raise TrainingFailedError(
             "the workers have encoded other rows than this server read; check that their machines see the same files "
-            "and the same embedding store, and train again",
+            "and the same embedding store, and try again",
             reason=Reason.WORKERS_DISAGREE,
             field="backend",
         )
@@ -255,7 +255,7 @@ def _going_on(done: FillProgress | None, report: Callable[[FillProgress], None])
     return report_both
 
 
-def _of_rows(encode: Encode, rows: npt.NDArray[np.int64]) -> Encode:
+def of_rows(encode: Encode, rows: npt.NDArray[np.int64]) -> Encode:
     """Encodes rows of a subset, given and returned by their position in it."""
 
     def encode_subset(positions: npt.NDArray[np.int64]) -> Iterator[Encoded]:

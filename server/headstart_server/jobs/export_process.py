@@ -10,7 +10,7 @@ from typing import Any
 from headstart_server import metrics
 from headstart_server.core.executors import Executor
 from headstart_server.core.names import new_id
-from headstart_server.engines.envelopes import ExportEnvelope, RuntimeSettings, to_plain
+from headstart_server.engines.envelopes import ExportEnvelope, RaySettings, RuntimeSettings, to_plain
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, artifact_of
 from headstart_server.jobs.export_records import ExportOrder, Stage, died, error_of
 from headstart_server.jobs.process import ProcessSettings, WorkerPool, WorkerProcess, WorkerStartError
@@ -34,8 +34,10 @@ class ExportProcesses:
         files: Executor,
         pool: WorkerPool | None = None,
         idle_seconds: float = 60.0,
+        ray: RaySettings | None = None,
     ) -> None:
         self._artifacts_of, self._runtime, self._files, self._idle_seconds = artifacts_of, runtime, files, idle_seconds
+        self._ray = ray or RaySettings()
         self._pool = pool or WorkerPool(0, jobs_per_worker=20, process=EXPORT_PROCESS)
         self._running: set[WorkerProcess] = set()
         self._rest: asyncio.Task[None] | None = None
@@ -64,7 +66,9 @@ class ExportProcesses:
         self._running.add(worker)
         identifier = new_id()
         runtime = replace(self._runtime, tenant=tenant)
-        envelope = ExportEnvelope(identifier, order.model, order.format, order.head_only, runtime, order.predictions)
+        envelope = ExportEnvelope(
+            identifier, order.model, order.format, order.head_only, runtime, order.predictions, self._ray
+        )
         done: dict[str, Any] | None = None
         try:
             async with aclosing(worker.run(to_plain(envelope))) as messages:

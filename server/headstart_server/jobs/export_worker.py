@@ -21,6 +21,7 @@ from headstart_server.engines.envelopes import PREDICTIONS, ExportEnvelope, Pred
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.export_records import plain_error
 from headstart_server.jobs.worker import Worker, outgoing
+from headstart_server.spec.model import TrainSpec
 
 if TYPE_CHECKING:  # imported in `warm_up`: they take seconds
     from headstart_server.engines.runtime_context import RuntimeContext
@@ -101,7 +102,7 @@ class ExportWorker(Worker):
             with deletion_named(bundle.folder, "export"):
                 predictor = pool.get(envelope.runtime.tenant, envelope.model)
             if envelope.predictions is not None:
-                return self._predict(envelope, envelope.predictions, predictor, runtime, self._artifacts)
+                return self._predict(envelope, envelope.predictions, bundle.spec, predictor, runtime, self._artifacts)
             return exporter.export(
                 bundle, predictor, envelope.format, envelope.head_only, self._say, envelope.identifier
             )
@@ -113,6 +114,7 @@ class ExportWorker(Worker):
         self,
         envelope: ExportEnvelope,
         order: PredictionsOrder,
+        spec: TrainSpec,
         predictor: "Predictor",
         runtime: "RuntimeContext",
         artifacts: ArtifactRegistry,
@@ -127,6 +129,11 @@ class ExportWorker(Worker):
         told = Told(self._say)
         told("load", "reading the rows", 0, 0)
         table = order.source.open(runtime.storage)
+        if order.backend.type == "ray":
+            from headstart_server.engines.ray.filling import ClusterFilling
+
+            others = predictor.stores if order.reuse == "any" else {}
+            ClusterFilling(envelope, order, spec, predictor.inputs, others, table, runtime, told).run()
         folder = runtime.layout.job(parts_name(order, envelope.model, table, predictor, envelope.identifier))
         file = PredictionsFile(
             envelope.model, predictor, order, table, runtime.store, runtime.image_limits, folder, told

@@ -18,11 +18,20 @@ from headstart_server.rpc.callers import caller_of
 from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.job_orders import data_source
 from headstart_server.rpc.jobs import MODELS
-from headstart_server.rpc.messages import page, page_limit, page_start, page_token, timestamp
+from headstart_server.rpc.messages import (
+    backend_message,
+    backend_values,
+    page,
+    page_limit,
+    page_start,
+    page_token,
+    timestamp,
+)
 from headstart_server.rpc.reuse import reuse_of
 from headstart_server.rpc.streams import heartbeat_seconds
 from headstart_server.service.exporting import ExportService, ExportWanted, RowsWanted
 from headstart_server.service.model_names import ModelNames
+from headstart_server.spec.parse import parse_backend
 
 ARTIFACTS, EXPORT_JOBS = "artifacts", "exportJobs"
 _FORMATS = {
@@ -134,7 +143,8 @@ def _rows_wanted(request: pb.ExportRequest | pb.CreateExportJobRequest) -> RowsW
     wanted = request.predictions
     source = data_source(wanted.dataset, "predictions.dataset")
     reuse = reuse_of(wanted.embedding_reuse, "predictions.embedding_reuse")
-    return RowsWanted(source, tuple(wanted.columns), wanted.probabilities, reuse)
+    backend = parse_backend(backend_values(wanted.backend), "predictions.backend")
+    return RowsWanted(source, tuple(wanted.columns), wanted.probabilities, reuse, backend)
 
 
 def export_job_message(job: ExportRecord) -> pb.ExportJob:
@@ -174,6 +184,7 @@ def _predictions(order: PredictionsOrder) -> pb.DatasetPredictions:
         columns=order.columns,
         probabilities=order.probabilities,
         embedding_reuse=f"EMBEDDING_REUSE_{order.reuse.upper()}",
+        backend=backend_message(given) if (given := order.backend.model_dump(exclude_defaults=True)) else None,
     )
 
 

@@ -31,6 +31,17 @@ def feature_values(message: spec_pb2.Feature) -> dict[str, Any]:
     return values
 
 
+def backend_values(message: spec_pb2.Backend) -> dict[str, Any]:
+    """The plain values of a backend message."""
+    values: dict[str, Any] = _values(message)
+    return values
+
+
+def backend_message(values: dict[str, Any]) -> spec_pb2.Backend:
+    """A backend message of plain values."""
+    return ParseDict(values, spec_pb2.Backend())
+
+
 def spec_message(values: dict[str, Any]) -> spec_pb2.TrainSpec:
     """A spec message of plain values."""
     return ParseDict(values, spec_pb2.TrainSpec())

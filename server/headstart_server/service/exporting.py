@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +11,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.principal import Principal, Scope
 from headstart_server.engines.envelopes import PredictionsOrder
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
+from headstart_server.export.prediction_backend import check_backend
 from headstart_server.export.predictions import check_predictions, check_rows
 from headstart_server.jobs.export_records import ExportOrder, ExportRecord, ExportState
 from headstart_server.jobs.export_store import ExportStore
@@ -19,6 +20,7 @@ from headstart_server.model.bundle import Bundle
 from headstart_server.service.admission import DataSource
 from headstart_server.service.tenants import Tenants
 from headstart_server.serving.inputs import Reuse
+from headstart_server.spec.training_sections import BackendSpec
 
 _CHUNK = 1 << 20
 
@@ -51,6 +53,7 @@ class RowsWanted:
     columns: tuple[str, ...]
     probabilities: bool
     reuse: Reuse
+    backend: BackendSpec = field(default_factory=BackendSpec)
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,9 @@ class ExportService:
     def _predictions(self, caller: Principal, wanted: RowsWanted, bundle: Bundle) -> PredictionsOrder:
         admission = self._tenants.of(caller.tenant).admission
         source = admission.stored_file("predictions.dataset", wanted.source)
-        order = PredictionsOrder(source, wanted.columns, wanted.probabilities, wanted.reuse.value)
+        order = PredictionsOrder(source, wanted.columns, wanted.probabilities, wanted.reuse.value, wanted.backend)
         check_predictions(order, bundle.outputs)
+        check_backend(order, bundle)
         if (table := admission.small_table([source])) is not None:
             check_rows(order, table, bundle.inputs)
         return order

@@ -16,6 +16,7 @@ from headstart_server.data.features.cells import BadCells, Where, missing
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import Table
+from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.model.ecd import ECD
 from headstart_server.serving.bad_rows import Read, refused_rows
 from headstart_server.serving.columns import InputColumn
@@ -43,6 +44,11 @@ class Predictor:
         self.reads = frozenset(item.reads for item in self._pretrained.values())
         """What reads the rows of its pretrained inputs: models that have all of it in common share passes."""
         self._refresh()
+
+    @property
+    def stores(self) -> dict[str, SpaceStore | None]:
+        """Where embeddings of the pretrained inputs are, by name; None for encoders that were trained."""
+        return {name: item.store for name, item in self._pretrained.items()}
 
     def _refresh(self) -> None:
         """Reads which embeddings the store has by now."""

@@ -18,6 +18,7 @@ from headstart_server.spec.ludwig.table import with_current_spelling, with_long_
 from headstart_server.spec.ludwig.unsupported_keys import KEYS
 from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.sweep_rules import sweep_rules
+from headstart_server.spec.training_sections import BackendSpec
 from headstart_server.spec.validate import validate
 from headstart_server.spec.yaml_reader import read_yaml
 
@@ -70,6 +71,16 @@ def parse_feature(values: dict[str, Any], field: str) -> FeatureSpec:
     except ValidationError as error:
         found = [_violation({**detail, "loc": ("input_features", 0, *detail["loc"])}) for detail in _first(error)]
         named = [Violation(item.field.replace("input_features[0]", field, 1), item.message) for item in found]
+        raise _refused(named, error) from None
+
+
+def parse_backend(values: dict[str, Any], field: str) -> BackendSpec:
+    """Parses a backend on its own; raises InvalidInputError with paths below `field`."""
+    try:
+        return TrainSpec.model_validate(with_long_forms({"backend": values})).backend
+    except ValidationError as error:
+        found = [_violation(detail) for detail in _first(error)]
+        named = [Violation(item.field.replace("backend", field, 1), item.message) for item in found]
         raise _refused(named, error) from None
 
 

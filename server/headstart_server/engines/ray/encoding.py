@@ -24,6 +24,7 @@ from headstart_server.engines.encode_worker import EncodeWorker
 from headstart_server.engines.envelopes import JobEnvelope
 from headstart_server.engines.ray.cluster import brief
 from headstart_server.engines.ray.nodes import Lookout
+from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.planning.backend import BackendPlan
 
 _POLL_SECONDS = 0.2
@@ -32,6 +33,13 @@ _RESTARTS = 5
 not stop."""
 _STORAGE_WAITS = (5.0, 20.0)
 """Seconds between attempts on a storage that cannot be reached."""
+
+
+def shared_envelope(envelope: JobEnvelope, runtime: RuntimeContext) -> JobEnvelope:
+    """A job as workers get it: with a state directory of their own where the storage is shared otherwise."""
+    if runtime.storage.object_store is None:
+        return envelope
+    return replace(envelope, runtime=envelope.runtime.elsewhere())
 
 
 class RayEncodePool:

@@ -14,7 +14,7 @@ import ray
 from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from headstart_server.core.errors import CancelledError, FailedPreconditionError, HeadstartError, PausedError
+from headstart_server.core.errors import CancelledError, HeadstartError, PausedError
 from headstart_server.core.errors import TrainingFailedError as JobFailedError
 from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
@@ -27,8 +27,8 @@ from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import fill_store, prepare_job
 from headstart_server.engines.ray.cluster import brief, cluster
-from headstart_server.engines.ray.encoding import RayEncodePool
-from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, shortage
+from headstart_server.engines.ray.encoding import RayEncodePool, shared_envelope
+from headstart_server.engines.ray.nodes import WAITING, Asked, Lookout, asked_nodes, require_able, require_room
 from headstart_server.engines.ray.report_channel import CANCEL, PAUSE, require_channel, start_channel
 from headstart_server.engines.ray.worker import train_rank
 from headstart_server.engines.runtime_context import RuntimeContext
@@ -79,43 +79,11 @@ class RayEngine:
             fast_precision("cuda")
         settled = replace(self._envelope.runtime, precisions=settled_precisions())
         self._envelope = replace(self._envelope, runtime=settled)
-        lookout = Lookout(plan, self._listener, self._require_resources(plan))
+        lookout = Lookout(plan, self._listener, require_room(plan, self._warn, grows=self._envelope.ray.grows))
         require_able(asked, plan.resources)
         require_channel(channel)
-        encode_pool = RayEncodePool(self._shared_envelope(), plan, lookout)
+        encode_pool = RayEncodePool(shared_envelope(self._envelope, self._runtime), plan, lookout)
         return plan, fill_store(prepared, self._runtime, self._listener, encode_pool), lookout
-
-    def _shared_envelope(self) -> JobEnvelope:
-        """The job as workers get it: with a state directory of their own where the storage is shared otherwise."""
-        if self._runtime.storage.object_store is None:
-            return self._envelope
-        return replace(self._envelope, runtime=self._envelope.runtime.elsewhere())
-
-    def _require_resources(self, plan: BackendPlan) -> str:
-        """Raises FailedPreconditionError for more than the cluster will ever have; says what it has to wait for.
-
-        Returns what it lacks until it has grown.
-        """
-        missing = shortage(plan)
-        if missing and not self._envelope.ray.grows:
-            raise FailedPreconditionError(
-                f"{missing}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
-                "autoscaler does that, start the server with --ray-grows)",
-                reason=Reason.CLUSTER_TOO_SMALL,
-                field="backend.trainer.num_workers",
-            )
-        if missing:
-            self._warn(f"{missing}; the job waits until it has grown")
-            return missing
-        free = ray.available_resources()
-        for name, each in plan.resources:
-            amount = each * plan.least_workers
-            if amount > free.get(name, 0.0):
-                self._warn(
-                    f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
-                    "the job waits until others have ended",
-                )
-        return missing
 
     def _warn(self, message: str) -> None:
         self._listener.report(JobWarning(WAITING, message))
@@ -125,7 +93,7 @@ class RayEngine:
             train_rank,
             # unpickled before anything of ours runs, when a worker's death is final: plain values and references alone
             train_loop_config={
-                "envelope": to_plain(self._shared_envelope()),
+                "envelope": to_plain(shared_envelope(self._envelope, self._runtime)),
                 "plan": plan,
                 "survey": ray.put(survey),
                 "channel": channel,

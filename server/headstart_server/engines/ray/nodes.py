@@ -35,6 +35,33 @@ def shortage(plan: BackendPlan) -> str:
     return f"the Ray cluster has nodes for {room} workers of {wanted} each, and {plan.least_workers} are needed"
 
 
+def require_room(plan: BackendPlan, warn: Callable[[str], None], *, grows: bool) -> str:
+    """Raises FailedPreconditionError for more than the cluster will ever have; warns of what it has to wait for.
+
+    Returns what it lacks until it has grown, where it `grows`.
+    """
+    missing = shortage(plan)
+    if missing and not grows:
+        raise FailedPreconditionError(
+            f"{missing}; lower backend.trainer.num_workers or resources_per_worker, or add nodes (where an "
+            "autoscaler does that, start the server with --ray-grows)",
+            reason=Reason.CLUSTER_TOO_SMALL,
+            field="backend.trainer.num_workers",
+        )
+    if missing:
+        warn(f"{missing}; the job waits until it has grown")
+        return missing
+    free = ray.available_resources()
+    for name, each in plan.resources:
+        amount = each * plan.least_workers
+        if amount > free.get(name, 0.0):
+            warn(
+                f"{plan.least_workers} workers need {amount:g} {name}, and {free.get(name, 0.0):g} are free now; "
+                "the job waits until others have ended",
+            )
+    return missing
+
+
 class Lookout:
     """Tells, now and then, that a job waits for nodes that have gone."""
 

@@ -126,6 +126,16 @@ def test_every_type_of_output_is_learned_beside_the_others(tmp_path: Path, kind:
 
 
 @pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_a_class_that_hardly_counts_is_told_of_no_row(tmp_path: Path, kind: str) -> None:
+    output = {"name": "label", "type": "category", "loss": {"class_weights": {"spam": 1e-6}}}
+    prepared, model, _, _ = _trained(tmp_path, kind, output)
+    data = prepared.plan.data
+    found = model({name: torch.from_numpy(data.arrays[name]) for name in ("x", "y")})["label"]
+    assert torch.isfinite(found).all()
+    assert {data.outputs[0].classes[each] for each in found.argmax(1).tolist()} == {"ham"}
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
 def test_rows_count_as_much_as_their_class(tmp_path: Path, kind: str) -> None:
     plain = {"name": "label", "type": "category"}
     recalls = []
