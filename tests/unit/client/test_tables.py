@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,18 @@ import numpy as np
 import pytest
 from headstart import InvalidArgument
 from headstart.files import arrow_files
-from headstart.v1.table_pb2 import Column, Table
+from headstart.v1.table_pb2 import Table
 from headstart.values.column import column_of
-from headstart.values.table import cells_of, row_count, table_of
+from headstart.values.table import row_count, table_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.support.table_values import values_of
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 EXACT_INTEGERS = st.integers(-(2**53), 2**53)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 FLOATS32 = st.floats(allow_nan=False, allow_infinity=False, width=32)
-
-
-def values_of(column: Column) -> list[Any]:
-    """Read a column as a server would."""
-    kind = column.WhichOneof("values")
-    assert kind is not None
-    values = list(cells_of(column))
-    nulls: Sequence[bool] = column.nulls or [False] * len(values)
-    return [None if null else value for null, value in zip(nulls, values, strict=True)]
 
 
 @given(
@@ -182,36 +174,6 @@ def test_rows_become_columns_and_what_a_row_lacks_is_missing() -> None:
     assert [column.name for column in table.columns] == ["a", "b", "c"]
 
 
-class Frame:
-    """What the client knows of a pandas DataFrame."""
-
-    columns = ("a",)
-
-    def to_dict(self, orient: str) -> dict[str, list[Any]]:
-        """Return columns."""
-        assert orient == "list"
-        return {"a": [1.0, 2.0]}
-
-
-class Scalar:
-    """What the client knows of numpy's scalars and arrays."""
-
-    dtype = "float32"
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def tolist(self) -> Any:
-        """Return it as Python's."""
-        return self._value
-
-
-def test_data_frames_and_numpy_values_are_taken_without_their_libraries() -> None:
-    assert values_of(table_of(Frame()).columns[0]) == [1.0, 2.0]
-    assert values_of(column_of("v", [Scalar([1.0, 2.0]), Scalar([3.0, 4.0])])) == [[1, 2], [3, 4]]
-    assert values_of(column_of("n", [Scalar(1), Scalar(2.5)])) == [1, 2.5]
-
-
 def test_a_table_is_taken_as_it_is() -> None:
     table = Table(columns=[column_of("a", [1])])
     assert table_of(table) is table
@@ -243,62 +205,8 @@ def test_the_rows_of_arrow_bytes_are_the_servers_to_count() -> None:
     assert row_count(Table(arrow_ipc=b"x")) is None
 
 
-def test_float32_of_a_data_frame_is_what_its_shortest_text_says() -> None:
-    import numpy as np
-    import pandas as pd
-
-    frame = pd.DataFrame({"v": np.array([0.1, 3.0, np.nan, 16777216.0, 3.4e38], np.float32)})
-    assert values_of(table_of(frame).columns[0]) == [0.1, 3.0, None, 16777216.0, 3.4e38]
-
-
-class Odd:
-    """An object of which `str` tells nothing but an address."""
-
-
-def test_a_frame_of_polars_is_sent_as_its_columns() -> None:
-    polars = pytest.importorskip("polars", reason="polars is not installed")
-    frame = polars.DataFrame(
-        {"text": ["a", None], "price": [1.5, None], "tags": [["x", "y"], []], "ratio": [0.1, 2.0]},
-        schema_overrides={"ratio": polars.Float32},
-    )
-    table = table_of(frame)
-    assert [values_of(column) for column in table.columns] == [
-        ["a", None],
-        [1.5, None],
-        [["x", "y"], []],
-        [0.1, 2.0],
-    ]
-
-
-@pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_column_of_a_frame_that_has_no_text_is_left_out_with_a_warning(library: str) -> None:
-    frames = pytest.importorskip(library, reason=f"{library} is not installed")
-    odd = {"dtype": frames.Object} if library == "polars" else {"dtype": object}
-    frame = frames.DataFrame({"text": ["a", "b"], "odd": frames.Series([Odd(), Odd()], **odd)})
-    with pytest.warns(UserWarning, match="left out: column 'odd', row 0: Odd .* has no textual form"):
-        table = table_of(frame)
-    assert [column.name for column in table.columns] == ["text"]
-    with pytest.raises(InvalidArgument, match="has no textual form"):
-        table_of({"odd": [Odd()]})
-
-
-def test_a_value_that_cannot_be_sent_is_refused_in_a_frame_too() -> None:
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
-    with pytest.raises(InvalidArgument, match="is not a finite number"):
-        table_of(pandas.DataFrame({"price": [1.0, float("inf")]}))
-
-
 def test_a_dict_is_sent_as_the_server_reads_a_struct() -> None:
     assert values_of(column_of("c", [{"b": 1, "a": "é"}, None])) == ['{"a": "é", "b": 1}', None]
-
-
-def test_a_dataframe_of_polars_is_the_table_of_its_columns() -> None:
-    polars = pytest.importorskip("polars")
-    frame = polars.DataFrame(
-        {"t": ["a", None], "n": [1, 2], "f": polars.Series([0.1, None], dtype=polars.Float32), "l": [["x y"], []]}
-    )
-
-    assert table_of(frame) == table_of({"t": ["a", None], "n": [1, 2], "f": [0.1, None], "l": [["x y"], []]})
 
 
 def test_batches_of_a_file_are_validated_before_anything_measures_them(
