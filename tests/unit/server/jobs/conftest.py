@@ -1,4 +1,4 @@
-"""A store in a file of its own, and supervisors over it."""
+"""A store in a file of its own, and supervisors and exports over it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor, SupervisorSettings
 from headstart_server.storage.storage import Storage
 
+from tests.support.begun_exports import Begin, beginning
 from tests.support.fake_workers import FakePool, Script
 from tests.support.supervised import Start
 
@@ -55,3 +56,10 @@ async def start(store: JobStore, tmp_path: Path) -> AsyncIterator[Start]:
     yield begin
     for supervisor in started:
         await supervisor.close()
+
+
+@pytest.fixture
+async def begin(tmp_path: Path) -> AsyncIterator[Begin]:
+    """Starts exports; a second call is the next server over the same database."""
+    async with beginning(tmp_path) as start:
+        yield start
