@@ -167,6 +167,7 @@ class App:
                 require_writable(file.parent)
         if self.http is not None:
             self.http.bind()
+        self.executors.start()
         await self.supervisor.start()
         await self.exports.start()
         await self.server.start()

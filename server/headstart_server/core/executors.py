@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,13 +13,14 @@ from headstart_server.core.errors import OverloadedError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_START_SECONDS = 60.0
 
 
 class Executor:
     """Some threads, and a line before them that is no longer than a bound."""
 
     def __init__(self, name: str, threads: int, most_waiting: int) -> None:
-        self.name, self.most = name, threads + most_waiting
+        self.name, self.most, self._count = name, threads + most_waiting, threads
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self.calls = 0
         """Those that run and those that wait."""
@@ -39,6 +41,14 @@ class Executor:
             return await asyncio.get_running_loop().run_in_executor(self._threads, call)
         finally:
             self.calls -= 1
+
+    def start(self) -> None:
+        """Starts all threads, and waits for them. Otherwise they would come one by one, whenever more calls than ever
+        before run at a time, so that a server grew for hours."""
+        started = threading.Barrier(self._count + 1)
+        for _ in range(self._count):
+            self._threads.submit(started.wait, _START_SECONDS)
+        started.wait(_START_SECONDS)
 
     def close(self) -> None:
         """Lets running calls end; those that wait are never made."""
@@ -83,6 +93,11 @@ class Executors:
             self.loading,
             self.credentials,
         )
+
+    def start(self) -> None:
+        """Starts the threads of all of them."""
+        for executor in self.all:
+            executor.start()
 
     def close(self) -> None:
         """Ends all of them."""

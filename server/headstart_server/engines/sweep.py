@@ -40,7 +40,7 @@ _COUNTED = ("accuracy", "hits_at_k")
 """Metrics that are shares of rows, whose standard error follows from how many those are."""
 
 
-class _TimeIsOverError(HeadstartError):
+class _TimeIsOverError(Exception):
     """A trial was under way when the sweep's seconds were over."""
 
 
@@ -61,7 +61,7 @@ class _Within:
         """See Listener."""
         self._listener.check()
         if time.monotonic() > self.until:
-            raise _TimeIsOverError("the sweep's seconds are over")
+            raise _TimeIsOverError
 
     def stopping(self) -> bool:
         """A trial has no checkpoint."""
@@ -159,7 +159,7 @@ class Sweep:
             plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
             fitting = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within)
             tried = self._crossed(fitting, share)
-        except (CancelledError, PausedError, _TimeIsOverError):
+        except (CancelledError, PausedError):
             raise
         except HeadstartError as error:
             return replace(report, failure=error.message, seconds=time.perf_counter() - started)

@@ -58,3 +58,13 @@ async def test_slow_work_of_one_kind_holds_up_no_other() -> None:
     go_on.set()
     await asyncio.gather(*slow)
     executors.close()
+
+
+async def test_all_threads_are_there_from_the_start_and_still_work() -> None:
+    executor = Executor("early", 5, 10)
+    before = threading.active_count()
+    executor.start()
+    assert threading.active_count() == before + 5
+    assert await executor.run(lambda: 7) == 7
+    assert threading.active_count() == before + 5
+    executor.close()
