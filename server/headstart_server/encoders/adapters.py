@@ -28,13 +28,6 @@ _PREFIX = "base_model.model."
 _LINEAR = ("Linear", "Conv1D")
 """Kinds of layers; the second is transformers' name for those of GPT-2."""
 _POOLER = "pooler"
-_QUERIES_AND_VALUES = frozenset(
-    {
-        *("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "query_proj", "value_proj", "q", "v"),
-        *("Wqkv", "qkv", "qkv_proj", "query_key_value", "in_proj", "c_attn"),
-    }
-)
-"""What transformers calls projections of attention, apart or with those to keys."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +58,26 @@ def require_peft(model: str) -> None:
 
 
 def linear_layers(model: nn.Module, targets: Sequence[str] = ()) -> list[str]:
-    """Names of the linear layers of a model that `targets` name; of all but the pooler's where these are none."""
+    """Names of the linear layers of a model that `targets` name; of all where these are none.
+
+    The pooler's, which embeddings do not come from, are only meant by a target that names it.
+    """
     names = [name for name, module in model.named_modules() if type(module).__name__ in _LINEAR]
     if not targets:
         return [name for name in names if _POOLER not in name.split(".")]
-    return [name for name in names if any(name == target or name.endswith(f".{target}") for target in targets)]
+    return [name for name in names if any(_means(target, name) for target in targets)]
+
+
+def _means(target: str, name: str) -> bool:
+    if _POOLER in name.split(".") and _POOLER not in target.split("."):
+        return False
+    return name == target or name.endswith(f".{target}")
 
 
 def usual_targets(model: nn.Module) -> list[str]:
-    """Ends of names of the layers that the paper adapts, attention's projections to queries and values; where none has
-    such a name, of all linear layers."""
-    ends = {name.rpartition(".")[2] for name in linear_layers(model)}
-    return sorted(ends & _QUERIES_AND_VALUES or ends)
+    """Ends of names of all linear layers: adapters of attention alone stay behind a training of the whole encoder
+    (Dettmers et al. 2023, arXiv:2305.14314, section 4; `benchmarks/fine_tuning.py`)."""
+    return sorted({name.rpartition(".")[2] for name in linear_layers(model)})
 
 
 def adapt(encoder: TextEncoder, adapter: Adapter) -> TextEncoder:

@@ -168,7 +168,7 @@ def _targets(given: AdapterSpec, path: str, resolution: Resolution, model: nn.Mo
             ends = sorted({name.rpartition(".")[2] for name in linear_layers(model)})
             message = f"{target[:80]!r} is no linear layer of the encoder; use some of {', '.join(ends[:12])}"
             raise invalid(f"{path}[{index}]", message + did_you_mean(target, ends))
-    usual = "attention's projections to queries and values, as in the paper (Hu et al. 2021)"
+    usual = "all linear layers but the pooler's (Dettmers et al. 2023)"
     return tuple(resolution.settle(path, given.target_modules or None, usual_targets(model), usual))
 
 
