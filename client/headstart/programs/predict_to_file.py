@@ -34,6 +34,7 @@ def predict_to_file(
     on_download: Received | None = None,
 ) -> Program[Exported]:
     """Upload the rows unless they are there, have them predicted and, where a directory is given, download the file."""
+    place = _backend(backend) if backend is not None else None  # before anything is uploaded
     source = yield from Sender(ImageColumns.unknown(), policy, on_upload).source_of(data)
     if source.WhichOneof("source") == "table":
         message = "rows in memory go with one call, which an export outlives; save them, or call predict_dataset"
@@ -43,7 +44,7 @@ def predict_to_file(
         columns=columns,
         probabilities=options.probabilities,
         embedding_reuse=options.reuse(),
-        backend=_backend(backend) if backend is not None else None,
+        backend=place,
     )
     request = ExportRequest(
         model=full_name("models", options.model), format=Artifact.FORMAT_PREDICTIONS, predictions=wanted

@@ -43,6 +43,24 @@ def test_rows_in_memory_are_refused_before_a_call(server: FakeServer, client: he
     assert not server.export.requests
 
 
+def test_a_backend_goes_with_the_order(server: FakeServer, client: headstart.Client) -> None:
+    client.predict_to_file("m1", DATA, backend={"type": "ray", "trainer": {"num_workers": 4}})
+    [request] = server.export.requests
+    assert (request.predictions.backend.type, request.predictions.backend.trainer.num_workers) == ("ray", 4)
+
+
+def test_what_is_no_backend_is_refused_before_a_call(server: FakeServer, client: headstart.Client, rows: Path) -> None:
+    with pytest.raises(headstart.InvalidArgument, match=r'backend: .*"workers"'):
+        client.predict_to_file("m1", rows, backend={"type": "ray", "workers": 4})
+    assert not server.export.requests and not server.datasets.contents
+
+
+def test_the_command_asks_for_workers(server: FakeServer, run: Run, rows: Path, tmp_path: Path) -> None:
+    done = run("predict-dataset", "m1", "--data", rows, "--output", tmp_path / "out", "--ray-workers", "3")
+    assert done.code == 0, done.err
+    assert server.export.requests[0].predictions.backend.trainer.num_workers == 3
+
+
 def test_the_command_uploads_predicts_and_downloads(server: FakeServer, run: Run, rows: Path, tmp_path: Path) -> None:
     done = run("predict-dataset", "m1", "--data", rows, "--output", tmp_path / "out", "--column", "a", "--column", "b")
     assert done.code == 0, done.err
