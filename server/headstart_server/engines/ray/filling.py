@@ -37,8 +37,8 @@ Say = Callable[[str, str, int, int], None]
 """Takes (stage, message, rows done, rows of all)."""
 
 
-class _Told(Silent):
-    """Says what a job would be warned of."""
+class _WarningListener(Silent):
+    """Passes warnings on as progress of the export."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -75,13 +75,13 @@ class ClusterFilling:
         merged, resolution = apply_defaults(spec), Resolution.of(spec)
         plan = plan_backend(merged, resolution, self.runtime.device.type)
         plans = plan_inputs(merged, self.runtime.sources, resolution, plan.device_type(self.runtime.device.type))
-        told = _Told(self.say)
+        listener = _WarningListener(self.say)
         self.say("encode", "joining the Ray cluster", 0, 0)
         with cluster(self.envelope.ray.address):
             asked = asked_nodes()
             if plan.use_gpu:
                 fast_precision("cuda")
-            lookout = Lookout(plan, told, require_room(plan, told.warn, grows=self.envelope.ray.grows))
+            lookout = Lookout(plan, listener, require_room(plan, listener.warn, grows=self.envelope.ray.grows))
             require_able(asked, plan.resources)
             pool = RayEncodePool(shared_envelope(self._job(spec), self.runtime), plan, lookout)
             for feature in self.inputs:
