@@ -62,9 +62,14 @@ async def test_slow_work_of_one_kind_holds_up_no_other() -> None:
 
 async def test_all_threads_are_there_from_the_start_and_still_work() -> None:
     executor = Executor("early", 5, 10)
-    before = threading.active_count()
+    # by name: threads of another test's executors may end meanwhile
+    assert len(_threads_named("early")) == 0
     executor.start()
-    assert threading.active_count() == before + 5
+    assert len(_threads_named("early")) == 5
     assert await executor.run(lambda: 7) == 7
-    assert threading.active_count() == before + 5
+    assert len(_threads_named("early")) == 5
     executor.close()
+
+
+def _threads_named(prefix: str) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith(prefix)]
