@@ -20,6 +20,7 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.hosting import leave_within, require_writable, tell_port
 from headstart_server.core.layout import Layout
 from headstart_server.core.quotas import Quotas
+from headstart_server.data.arrow_threads import start_arrow_threads
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.batch_sharing import keep_measurements
 from headstart_server.encoders.precision import settle_precision, settled_precisions
@@ -168,6 +169,7 @@ class App:
         if self.http is not None:
             self.http.bind()
         self.executors.start()
+        await self.executors.files.run(start_arrow_threads)
         await self.supervisor.start()
         await self.exports.start()
         await self.server.start()
