@@ -17,7 +17,7 @@ import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
-from headstart_server.encoders.text import at_precision, load_encoder
+from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
@@ -112,7 +112,7 @@ def _passes(source: ModelSource) -> list[Line]:
 def _encoded(
     source: ModelSource, preparation: TextPreparation, texts: list[str], precision: str, device: torch.device
 ) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    encoder = at_precision(load_encoder(source, "mean", use_pretrained=True, field="weights"), precision, device)
+    encoder = load_encoder(source, "mean", use_pretrained=True, field="weights").at(precision, device)
     tokens = preparation.tokenize(texts)
     embeddings = np.empty((len(texts), encoder.dimension), np.float32)
     for rows, encoded in encode_batches(encoder, tokens, preparation.padding, device):

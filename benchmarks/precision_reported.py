@@ -12,7 +12,7 @@ from headstart_server.encoders.image import FEATURES, load_image_encoder
 from headstart_server.encoders.image_passes import encode_few
 from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSources
-from headstart_server.encoders.text import at_precision, load_encoder
+from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.encoders.torchvision_models import architecture
 from headstart_server.encoders.torchvision_weights import find_weights
@@ -67,7 +67,7 @@ def _texts(bench: Bench) -> Iterator[Matrix]:
     preparation = load_preparation(source(), MAX_LENGTH, "encoder")
     tokens = preparation.tokenize(texts)
     for precision in ("fp32", "bf16"):
-        encoder = at_precision(load_encoder(source(), "mean", use_pretrained=True, field="encoder"), precision, _CPU)
+        encoder = load_encoder(source(), "mean", use_pretrained=True, field="encoder").at(precision, _CPU)
         found: Matrix | None = None
         for positions, embeddings in encode_batches(encoder, tokens, preparation.padding, _CPU):
             found = np.empty((len(texts), embeddings.shape[1]), np.float32) if found is None else found

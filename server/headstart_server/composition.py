@@ -115,6 +115,7 @@ class App:
             hub_allowed=settings.allow_hub,
             image_limits=limits,
             limits=RetentionLimits.of(settings),
+            serving_precision=settings.serving_precision,
         )
         self.quotas = Quotas()
         self._quota_file = QuotaFile(settings.quotas, self.quotas) if settings.quotas is not None else None
@@ -253,7 +254,8 @@ class App:
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, tenants, runtime, executors = self.settings, self.tenants, self.runtime, self.executors
         device, limits = runtime.device, runtime.image_limits
-        pool = ModelPool(tenants.models_of, runtime.encoder_store, device, settings.model_pool_bytes, limits)
+        size, precision = settings.model_pool_bytes, settings.serving_precision
+        pool = ModelPool(tenants.models_of, runtime.encoder_store, device, size, limits, precision)
         names, most_rows, quotas = ModelNames.of(self.jobs, executors), settings.max_predict_rows, self.quotas
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors, names)
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)

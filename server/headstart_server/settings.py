@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         "auto",
         description="arithmetic that embedding passes and mixed precision take for fast; auto: it is measured",
     )
+    serving_precision: Literal["fp32", "auto", "bf16", "fp16"] = Field(
+        "fp32",
+        description="arithmetic in which encoders of models answer Predict; auto: the fast one for each model whose "
+        "answers to a sample stay close to those in fp32",
+    )
     concurrent_jobs: int = Field(1, ge=1, le=1024, description="jobs that train at the same time")
     warm_workers: int = Field(1, ge=0, le=64, description="worker processes kept warm")
     concurrent_exports: int = Field(1, ge=1, le=64, description="exports at the same time, each in its own process")

@@ -78,7 +78,17 @@ class FakePredictor:
         return Answer({OUTPUT: numbers * 2}, np.ones(rows.count, bool))
 
 
-class FakeModelPool:
+class EmptyModelPool:
+    """Has no model in memory."""
+
+    def served(self, tenant: str, identifier: str) -> None:
+        """Nothing is known of a model's arithmetic."""
+
+    def forget(self, tenant: str, identifier: str) -> None:
+        """There is nothing to forget."""
+
+
+class FakeModelPool(EmptyModelPool):
     """Knows `models/m1`."""
 
     def __init__(self, predictor: FakePredictor) -> None:

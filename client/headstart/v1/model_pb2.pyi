@@ -24,7 +24,7 @@ MODEL_VIEW_BASIC: ModelView
 MODEL_VIEW_FULL: ModelView
 
 class Model(_message.Message):
-    __slots__ = ("name", "display_name", "job", "create_time", "spec", "metrics", "inputs", "outputs", "size_bytes", "digest", "encoder_digests", "evaluation", "description", "labels", "update_time", "aliases", "datasets", "initial_model")
+    __slots__ = ("name", "display_name", "job", "create_time", "spec", "metrics", "inputs", "outputs", "size_bytes", "digest", "encoder_digests", "evaluation", "description", "labels", "update_time", "aliases", "datasets", "initial_model", "served_precision")
     class EncoderDigestsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -57,6 +57,7 @@ class Model(_message.Message):
     ALIASES_FIELD_NUMBER: _ClassVar[int]
     DATASETS_FIELD_NUMBER: _ClassVar[int]
     INITIAL_MODEL_FIELD_NUMBER: _ClassVar[int]
+    SERVED_PRECISION_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     job: str
@@ -75,7 +76,22 @@ class Model(_message.Message):
     aliases: _containers.RepeatedScalarFieldContainer[str]
     datasets: _containers.RepeatedCompositeFieldContainer[_training_pb2.JobDataset]
     initial_model: str
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., job: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., metrics: _Optional[_Union[_training_pb2.EpochMetrics, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputColumn, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., encoder_digests: _Optional[_Mapping[str, str]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., datasets: _Optional[_Iterable[_Union[_training_pb2.JobDataset, _Mapping]]] = ..., initial_model: _Optional[str] = ...) -> None: ...
+    served_precision: ServedPrecision
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., job: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., spec: _Optional[_Union[_spec_pb2.TrainSpec, _Mapping]] = ..., metrics: _Optional[_Union[_training_pb2.EpochMetrics, _Mapping]] = ..., inputs: _Optional[_Iterable[_Union[InputColumn, _Mapping]]] = ..., outputs: _Optional[_Iterable[_Union[OutputColumn, _Mapping]]] = ..., size_bytes: _Optional[int] = ..., digest: _Optional[str] = ..., encoder_digests: _Optional[_Mapping[str, str]] = ..., evaluation: _Optional[_Iterable[_Union[_evaluation_pb2.OutputEvaluation, _Mapping]]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., aliases: _Optional[_Iterable[str]] = ..., datasets: _Optional[_Iterable[_Union[_training_pb2.JobDataset, _Mapping]]] = ..., initial_model: _Optional[str] = ..., served_precision: _Optional[_Union[ServedPrecision, _Mapping]] = ...) -> None: ...
+
+class ServedPrecision(_message.Message):
+    __slots__ = ("precision", "compared", "rows", "changed_answers", "largest_difference")
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    COMPARED_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    precision: str
+    compared: str
+    rows: int
+    changed_answers: int
+    largest_difference: float
+    def __init__(self, precision: _Optional[str] = ..., compared: _Optional[str] = ..., rows: _Optional[int] = ..., changed_answers: _Optional[int] = ..., largest_difference: _Optional[float] = ...) -> None: ...
 
 class ModelAlias(_message.Message):
     __slots__ = ("name", "model", "update_time")

@@ -53,9 +53,9 @@ class ImageEncoder(PretrainedEncoder):
         states: Tensor = output.last_hidden_state  # [b, t, d], or of convolutions [b, d, h, w]
         return pool(states.flatten(2).transpose(1, 2) if states.dim() == 4 else states, None, self.reduction)
 
-    def for_answers(self, device: torch.device) -> "ImageEncoder":
+    def for_answers(self, device: torch.device, precision: str = "fp32") -> "ImageEncoder":
         """See PretrainedEncoder."""
-        return self.fused().at("fp32", device).requires_grad_(False)
+        return self.fused().at(precision, device).requires_grad_(False)
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":
         """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""

@@ -18,5 +18,5 @@ class PretrainedEncoder(nn.Module, ABC):
         return True
 
     @abstractmethod
-    def for_answers(self, device: torch.device) -> Self:
-        """The frozen encoder in float32 on a device, laid out for quick answers to few rows."""
+    def for_answers(self, device: torch.device, precision: str = "fp32") -> Self:
+        """The frozen encoder on a device, in `fp32`, `bf16` or `fp16`, laid out for quick answers to few rows."""

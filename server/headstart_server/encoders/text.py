@@ -16,7 +16,6 @@ from headstart_server.encoders.batch_sharing import BatchSharing, UnsteadyError,
 from headstart_server.encoders.catalog import AUTO_TRANSFORMER, EncoderType
 from headstart_server.encoders.deferred import DeferredEncoder, names_in_files, names_of_part, without_parameters
 from headstart_server.encoders.model_config import UnreadableConfigError, told_as
-from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_encoder import TextEncoder as TextEncoder
 from headstart_server.encoders.text_models import (
@@ -219,8 +218,3 @@ def save_text_encoder(folder: Path, encoder: TextEncoder, preparation: TextPrepa
     """Saves a fine-tuned encoder whole, in float32, with its tokenizer, in transformers' layout."""
     encoder.save(folder)
     preparation.tokenizer.save_pretrained(folder)
-
-
-def at_precision(encoder: TextEncoder, precision: str, device: torch.device) -> TextEncoder:
-    """The encoder moved to a device, its weights in `fp32`, `bf16` or `fp16`."""
-    return encoder.to(device=device, dtype=DTYPES[precision])

@@ -12,7 +12,9 @@ from torch.nn import functional
 from headstart_server.encoders.batch_sharing import ALONE, ONE_LENGTH, BatchSharing
 from headstart_server.encoders.layout import lay_for_short_texts
 from headstart_server.encoders.pooling import pool
+from headstart_server.encoders.precision import DTYPES
 from headstart_server.encoders.pretrained import PretrainedEncoder
+from headstart_server.encoders.product_attention import attend_by_products
 from headstart_server.encoders.text_models import pooled_as, takes_mask
 from headstart_server.encoders.text_shape import table_size
 
@@ -66,12 +68,18 @@ class TextEncoder(PretrainedEncoder):
         """See PretrainedEncoder."""
         return self.sharing.free
 
-    def for_answers(self, device: torch.device) -> "TextEncoder":
+    def for_answers(self, device: torch.device, precision: str = "fp32") -> "TextEncoder":
         """See PretrainedEncoder."""
-        encoder = self.to(device).requires_grad_(False)
+        encoder = self.at(precision, device).requires_grad_(False)
         if device.type == "cpu":
             lay_for_short_texts(encoder)
         return encoder
+
+    def at(self, precision: str, device: torch.device) -> "TextEncoder":
+        """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, to read rows and not to learn."""
+        if precision == "bf16" and device.type == "cpu":
+            attend_by_products(self.model)
+        return self.to(device=device, dtype=DTYPES[precision])
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """`attention_mask` is None where no row is padded, which lets attention take its fast path."""

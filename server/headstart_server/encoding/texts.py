@@ -18,7 +18,7 @@ from headstart_server.data.texts import TextColumn
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.key import Keys, keys_of_chunks, keys_of_texts
 from headstart_server.encoders.passes import encode_batches
-from headstart_server.encoders.text import TextEncoder, at_precision
+from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.tokens import TokenCache, TokenColumn
 from headstart_server.encoding.encode_pool import EncodeTask
 from headstart_server.encoding.rows import (
@@ -45,7 +45,7 @@ class TextPass(EncoderPass[TextEncoder]):
         self._plan, self._column = plan, column
 
     def _loaded(self) -> TextEncoder:
-        return at_precision(self._plan.load_whole(), self._plan.precision, self._context.device)
+        return self._plan.load_whole().at(self._plan.precision, self._context.device)
 
     def __call__(self, rows: npt.NDArray[np.int64]) -> Iterator[Encoded]:
         """See EncoderPass."""

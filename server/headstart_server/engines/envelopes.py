@@ -35,6 +35,8 @@ class RuntimeSettings:
     """Of the disks of machines that have no server."""
     precisions: dict[str, str] = field(default_factory=dict)
     """Which arithmetic is taken for fast, by device type, where that is settled."""
+    serving_precision: str = "fp32"
+    """In which arithmetic models answer, as the server's settings say."""
     version: str = field(default_factory=own_version)
     """Of Headstart, as the server has it."""
 

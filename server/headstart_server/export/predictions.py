@@ -36,7 +36,6 @@ from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoding.matrix import embed
 from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, files_of
-from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.columns import ImageFiles, InputColumn, TokenisedTexts
 from headstart_server.serving.decode import Decoded, decode
 from headstart_server.serving.inputs import Reuse, ServedInput
@@ -195,7 +194,7 @@ class PredictionsFile:
         """Where embeddings of an input are looked for and put as Predict computes them; None: nowhere."""
         if item.store is None or self._reuse is Reuse.NONE:
             return None
-        return self.store.space(replace(item.store.space, precision=SERVED_PRECISION))
+        return self.store.space(replace(item.store.space, precision=item.precision))
 
     def _report(self, start: int, progress: FillProgress) -> None:
         self._tell(start, progress.seen)
@@ -245,7 +244,8 @@ def parts_name(order: PredictionsOrder, model: str, table: Table, predictor: Pre
     images = any(feature.spec.type == "image" for feature in predictor.inputs)
     # the name of the Arrow file is a digest of the cells, of which those of images may be paths
     rows = identifier if table.file is None or images else table.file.name
-    return f"predictions-{fingerprint({'model': model, 'order': order.digest, 'rows': rows})}"
+    content = {"model": model, "order": order.digest, "rows": rows, "precision": predictor.served.precision}
+    return f"predictions-{fingerprint(content)}"
 
 
 def _schema(outputs: Sequence[FittedFeature], kept: dict[str, pa.DataType], *, probabilities: bool) -> pa.Schema:

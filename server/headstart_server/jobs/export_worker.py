@@ -88,6 +88,7 @@ class ExportWorker(Worker):
         from headstart_server.export.exporter import Exporter
         from headstart_server.model.integrity import deletion_named
         from headstart_server.model.registry import ModelRegistry
+        from headstart_server.planning.pretrained import SERVED_PRECISION
         from headstart_server.serving.pool import ModelPool, TenantModels
 
         runtime = runtime_of(envelope.runtime)
@@ -96,7 +97,10 @@ class ExportWorker(Worker):
         self._writing = envelope.identifier
         bundle = models.get(envelope.model)
         own = TenantModels(models, runtime.store)
-        pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits)
+        # exports, and what workers of a cluster put into the store, are in fp32
+        served = envelope.predictions is not None and envelope.predictions.backend.type != "ray"
+        precision = envelope.runtime.serving_precision if served else SERVED_PRECISION
+        pool = ModelPool(lambda _: own, runtime.encoder_store, runtime.device, 0, runtime.image_limits, precision)
         exporter = Exporter(self._artifacts, runtime.encoder_store)
         try:
             with deletion_named(bundle.folder, "export"):

@@ -1,6 +1,7 @@
 """Models and aliases as messages."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from headstart.v1 import model_pb2 as pb
 
@@ -38,6 +39,8 @@ def model_message(model: PublishedModel, *, full: bool) -> pb.Model:
         datasets=[dataset_message(**dataset) for dataset in details.get("datasets", [])],
         initial_model=name_of(MODELS, initial) if (initial := details.get("initial_model")) else "",
     )
+    if model.served is not None:
+        message.served_precision.CopyFrom(pb.ServedPrecision(**asdict(model.served)))
     if full:
         message.spec.CopyFrom(spec_message(bundle.spec.compact()))
         message.evaluation.extend(map(evaluation_message, evaluation_of(details)))

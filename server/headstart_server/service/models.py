@@ -19,6 +19,7 @@ from headstart_server.model.registry import ModelRegistry, ModelSummary
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.tenants import Tenants
 from headstart_server.serving.pool import ModelPool
+from headstart_server.serving.precision import ServedPrecision
 
 FIELDS: Mapping[str, Field] = {
     "display_name": Field(Kind.TEXT),
@@ -41,6 +42,8 @@ class PublishedModel:
     size_bytes: int
     details: ModelDetails
     aliases: Sequence[str]
+    served: ServedPrecision | None
+    """In which arithmetic this server answers for it; None until it is asked."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ class ModelService:
                 size,
                 said.get(name) or _said_at_first(ModelSummary.of(bundle.details)),
                 aliases.get(name, ()),
+                self._pool.served(tenant, name),
             )
             for name, bundle, size in zip(names, bundles, sizes, strict=True)
         ]

@@ -30,6 +30,7 @@ from headstart_server.encoders.streams import ahead, cores
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
+from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
 
 _WASTE = 0.1
@@ -46,10 +47,15 @@ class Reuse(Enum):
 
 
 class ServedInput(ABC):
-    """One input as it is served. `store` is its embedding space; None for fine-tuned encoders."""
+    """One input as it is served. `store` is its embedding space; None for fine-tuned encoders.
 
-    def __init__(self, dimension: int, store: SpaceStore | None, device: torch.device) -> None:
-        self._dimension, self.store, self._device = dimension, store, device
+    `precision` is the arithmetic that its encoder computes in.
+    """
+
+    def __init__(
+        self, dimension: int, store: SpaceStore | None, device: torch.device, precision: str = SERVED_PRECISION
+    ) -> None:
+        self._dimension, self.store, self._device, self.precision = dimension, store, device, precision
 
     @abstractmethod
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> InputColumn:
@@ -99,7 +105,7 @@ class ServedInput(ABC):
         present = np.zeros(len(keys), bool)
         store = self.store
         usable = store is not None and (
-            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == "fp32")
+            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == self.precision)
         )
         if store is not None and usable:
             present[:] = True
@@ -111,9 +117,14 @@ class ServedTexts(ServedInput):
     """A text input."""
 
     def __init__(
-        self, encoder: TextEncoder, preparation: TextPreparation, store: SpaceStore | None, device: torch.device
+        self,
+        encoder: TextEncoder,
+        preparation: TextPreparation,
+        store: SpaceStore | None,
+        device: torch.device,
+        precision: str = SERVED_PRECISION,
     ) -> None:
-        super().__init__(encoder.dimension, store, device)
+        super().__init__(encoder.dimension, store, device, precision)
         self._encoder, self._preparation = encoder, preparation
 
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> TokenisedTexts:
@@ -186,9 +197,14 @@ class ServedImages(ServedInput):
     """An image input."""
 
     def __init__(
-        self, encoder: ImageEncoder, transform: ImageTransform, store: SpaceStore | None, device: torch.device
+        self,
+        encoder: ImageEncoder,
+        transform: ImageTransform,
+        store: SpaceStore | None,
+        device: torch.device,
+        precision: str = SERVED_PRECISION,
     ) -> None:
-        super().__init__(encoder.dimension, store, device)
+        super().__init__(encoder.dimension, store, device, precision)
         self._encoder, self._transform = encoder, transform
 
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> ImageFiles:

@@ -4,12 +4,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+import structlog
 import torch
 
 from headstart_server import metrics
 from headstart_server.data.images.decode import ImageLimits
+from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoders.pretrained import PretrainedEncoder
@@ -17,9 +19,12 @@ from headstart_server.model.bundle import Bundle
 from headstart_server.model.encoder_store import EncoderStore
 from headstart_server.model.integrity import deletion_named
 from headstart_server.model.registry import ModelRegistry
-from headstart_server.serving.inputs import SERVED, ServedInput
+from headstart_server.planning.pretrained import SERVED_PRECISION
+from headstart_server.serving.inputs import SERVED, Reuse, ServedInput
+from headstart_server.serving.precision import ServedPrecision, compared, precision_to_try
 from headstart_server.serving.predictor import Predictor
 
+_log = structlog.get_logger()
 _MOST_MODELS = 1_000
 """However small: those that share a frozen encoder weigh next to nothing each."""
 
@@ -56,6 +61,8 @@ class ModelPool:
         device: What models run on.
         limit_bytes: Of the weights of all encoders.
         image_limits: What images may be.
+        precision: In which arithmetic encoders are served: `fp32`, `bf16` or `fp16`; `auto`: the fast one, for models
+            whose answers stay close to those in fp32.
     """
 
     def __init__(
@@ -65,9 +72,10 @@ class ModelPool:
         device: torch.device,
         limit_bytes: int,
         image_limits: ImageLimits | None = None,
+        precision: str = SERVED_PRECISION,
     ) -> None:
         self._models_of, self._encoder_store, self._device = models_of, encoder_store, device
-        self._limit, self._image_limits = limit_bytes, image_limits
+        self._limit, self._image_limits, self._precision = limit_bytes, image_limits, precision
         self._models: OrderedDict[_Key, tuple[Predictor, set[str]]] = OrderedDict()
         self._encoders: _Encoders = {}
         self._lock = threading.Lock()
@@ -124,31 +132,55 @@ class ModelPool:
             self._evict()
         return predictor
 
+    def served(self, tenant: str, identifier: str) -> ServedPrecision | None:
+        """In which arithmetic a live model is served; None where it is not loaded."""
+        entry = self._models.get((tenant, identifier))
+        return entry[0].served if entry is not None else None
+
     def _load(self, tenant: str, bundle: Bundle) -> tuple[Predictor, _Encoders]:
-        """A model, and the encoders that it uses: those that others use, too, are taken from them."""
+        """A model in the arithmetic that suits it, and the encoders that it uses."""
+        precision = precision_to_try(self._precision, self._device.type)
+        exact = self._loaded(tenant, bundle, SERVED_PRECISION)
+        if not bundle.encoders or precision == SERVED_PRECISION:
+            return exact
+        other = self._loaded(tenant, bundle, precision)
+        sample = table_of_arrow(bundle.sample(), "sample")
+        answers = [each.predict(each.loaded(each.rows(sample), Reuse.NONE), Reuse.NONE) for each, _ in (exact, other)]
+        found = compared(bundle.outputs, answers[0].outputs, answers[1].outputs, self._precision, precision)
+        chosen, used = exact if found.precision == SERVED_PRECISION else other
+        chosen.served = found
+        _log.info("model loaded", model=bundle.folder.name, **asdict(found))
+        # what is shared stays in both, for the comparisons of the next models
+        shared = {f"{item.digest}:" for item in bundle.encoders.values() if not item.own_folder}
+        both = (exact[1] | other[1]).items()
+        return chosen, used | {key: value for key, value in both if any(map(key.startswith, shared))}
+
+    def _loaded(self, tenant: str, bundle: Bundle, precision: str) -> tuple[Predictor, _Encoders]:
+        """A model in one arithmetic, and its encoders: those that others use, too, are taken from them."""
         pretrained: dict[str, ServedInput] = {}
         used: _Encoders = {}
         models = self._models_of(tenant)
         for name, reference in bundle.encoders.items():
             # What training has changed is its model's own.
             own = f"{tenant}/{bundle.folder.name}/{reference.own_folder}"
-            key = f"{own if reference.own_folder else reference.digest}:{reference.reduction}"
-            used[key] = self._encoder(key, bundle, name)
+            key = f"{own if reference.own_folder else reference.digest}:{reference.reduction}:{precision}"
+            used[key] = self._encoder(key, bundle, name, precision)
             space = Space.from_description(reference.space) if reference.space else None
             store = models.store.space(space) if space is not None else None
             preparation = bundle.preparation(name, self._encoder_store)
-            pretrained[name] = SERVED[reference.kind](used[key][0], preparation, store, self._device)
+            pretrained[name] = SERVED[reference.kind](used[key][0], preparation, store, self._device, precision)
         head = bundle.model(self._encoder_store, with_encoders=False)
         limits = self._image_limits
         return Predictor(bundle.inputs, bundle.outputs, head, pretrained, self._device, limits), used
 
-    def _encoder(self, key: str, bundle: Bundle, name: str) -> tuple[PretrainedEncoder, int]:
+    def _encoder(self, key: str, bundle: Bundle, name: str, precision: str) -> tuple[PretrainedEncoder, int]:
         """An encoder and its size, loaded once however many models that use it load at once."""
         with self._alone_with(key):
             found = self._encoders.get(key)
             if found is None:
-                encoder = bundle.encoder(name, self._encoder_store).for_answers(self._device)
-                found = encoder, bundle.source(name, self._encoder_store).size_bytes
+                encoder = bundle.encoder(name, self._encoder_store).for_answers(self._device, precision)
+                size = bundle.source(name, self._encoder_store).size_bytes
+                found = encoder, size if precision == SERVED_PRECISION else size // 2
                 with self._lock:
                     self._encoders[key] = found
             return found

@@ -21,6 +21,7 @@ from headstart_server.model.ecd import ECD
 from headstart_server.serving.bad_rows import Read, refused_rows
 from headstart_server.serving.columns import InputColumn
 from headstart_server.serving.inputs import Embeddings, Reuse, ServedInput
+from headstart_server.serving.precision import ServedPrecision
 from headstart_server.serving.rows import Answer, Rows
 
 _REFRESH_SECONDS = 10.0
@@ -38,6 +39,8 @@ class Predictor:
         device: torch.device,
         image_limits: ImageLimits | None = None,
     ) -> None:
+        self.served = ServedPrecision()
+        """In which arithmetic its encoders compute."""
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._head, self._device, self._image_limits = head.to(device).eval(), device, image_limits or ImageLimits()
         self._pretrained = dict(pretrained)

@@ -13,7 +13,7 @@ from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.catalog import encoder_type
 from headstart_server.encoders.passes import cut_by_length, encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
-from headstart_server.encoders.text import at_precision, check_source, dimension_of, load_encoder
+from headstart_server.encoders.text import check_source, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
 from headstart_server.encoders.tokens import TokenColumn
 from hypothesis import given, settings
@@ -137,7 +137,7 @@ def test_bf16_stays_close_to_fp32(tiny_bert: Path) -> None:
         np.concatenate([values for _, values in encode_batches(encoder, tokens, preparation.padding, CPU)])
         for encoder in (
             load_encoder(source, "mean", use_pretrained=True, field="f"),
-            at_precision(load_encoder(source, "mean", use_pretrained=True, field="f"), "bf16", CPU),
+            load_encoder(source, "mean", use_pretrained=True, field="f").at("bf16", CPU),
         )
     )
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)

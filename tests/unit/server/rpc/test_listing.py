@@ -36,12 +36,14 @@ from headstart_server.service.models import ModelService
 from headstart_server.service.training import TrainingService
 
 from tests.support import reviews
+from tests.support.fake_predictor import EmptyModelPool
 from tests.support.fake_workers import job_record
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
 from tests.support.tenancy import tenants_of
 
 NOBODY: Any = None
+NO_MODELS: Any = EmptyModelPool()
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ async def channel(tmp_path: Path, jobs: JobStore) -> AsyncIterator[grpc.aio.Chan
     async with served(
         TrainingService=TrainingServicer(TrainingService(tenants, NOBODY, jobs, Layout(tmp_path), executors, names)),
         DatasetService=DatasetServicer(DatasetService(tenants, jobs, executors)),
-        ModelService=ModelServicer(ModelService(tenants, NOBODY, executors, names), names),
+        ModelService=ModelServicer(ModelService(tenants, NO_MODELS, executors, names), names),
         ExportService=ExportServicer(ExportService(NOBODY, ExportStore(jobs.database), tenants, executors), names),
     ) as opened:
         yield opened

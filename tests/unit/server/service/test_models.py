@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import FIELDS, SEARCHED, ModelService
 
 from tests.support.bundles import saved_bundle
+from tests.support.fake_predictor import EmptyModelPool
 from tests.support.tenancy import tenants_of
 
 CALLER = Principal("a")
@@ -33,7 +33,7 @@ async def service(tmp_path: Path, tiny_bert: Path) -> AsyncIterator[ModelService
     for name in MODELS:
         saved_bundle(tmp_path / "tenants" / "a", tiny_bert, trainable=False, name=name)
     jobs, executors = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}"), Executors()
-    pool: Any = SimpleNamespace(forget=lambda *_: None)
+    pool: Any = EmptyModelPool()
     yield ModelService(tenants_of(tmp_path), pool, executors, ModelNames.of(jobs, executors))
     jobs.close()
 

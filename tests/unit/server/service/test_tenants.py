@@ -46,12 +46,14 @@ from headstart_server.storage.storage import Storage
 
 from tests.support.artifacts import publish
 from tests.support.bundles import saved_bundle
+from tests.support.fake_predictor import EmptyModelPool
 from tests.support.fake_workers import job_record
 from tests.support.stores import embedding_of, keys_of, space_of
 from tests.support.tenancy import tenants_of
 
 DATA = b"review,label\ngood,1\nbad,0\n"
 NOBODY: Any = None
+NO_MODELS: Any = EmptyModelPool()
 
 
 def uploaded(uploads: Uploads, data: bytes = DATA) -> str:
@@ -111,7 +113,7 @@ async def test_a_page_of_models_reads_no_others(
 
     monkeypatch.setattr(ModelRegistry, "_described", noted)
     jobs = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
-    service = ModelService(tenants_of(tmp_path), NOBODY, Executors(), ModelNames.of(jobs, Executors()))
+    service = ModelService(tenants_of(tmp_path), NO_MODELS, Executors(), ModelNames.of(jobs, Executors()))
     pages = [await service.listed(Principal("a"), 2, before, None) for before in ("", "m3")]
     assert [[model.bundle.folder.name for model in page] for page in pages] == [["m4", "m3"], ["m2", "m1"]]
     assert read == ["m4", "m3", "m2", "m1"]
