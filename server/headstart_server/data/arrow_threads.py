@@ -1,6 +1,7 @@
 """Arrow's threads, started early: it starts each when more reads than ever before are under way at a time.
 
-A server would grow by a thread now and then for hours, and by what its allocator sets aside for each.
+A server would grow by a thread now and then for hours, and by what its allocator sets aside for each
+(`findings/arrow_starts_reading_threads_one_by_one.sh`).
 """
 
 import io
