@@ -14,11 +14,15 @@ from pathlib import Path
 
 import headstart
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from headstart.v1 import training_pb2 as pb
+from torchvision.models import get_model
 
 from tests.support import reviews
+from tests.support.images import broken_jpeg, png
 from tests.support.ray_jobs import HALF, follow, members, server_with_ray, spec, train
 from tests.support.running_server import RunningServer
 
@@ -30,7 +34,10 @@ ROWS = reviews.columns(reviews.make_rows(20, seed=3), "review", "price", "catego
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, arithmetic: str) -> Iterator[RunningServer]:
-    with server_with_ray(tmp_path_factory.mktemp("ray")) as running:
+    root = tmp_path_factory.mktemp("ray")
+    with server_with_ray(root) as running:
+        torch.manual_seed(0)
+        torch.save(get_model("squeezenet1_1", weights=None).state_dict(), root / "models" / "tiny.pth")
         yield running
 
 
@@ -108,3 +115,32 @@ def test_workers_encode_the_rows_of_a_file_of_predictions(
     np.testing.assert_allclose(found, expected, atol=1e-5)
     job = next(job for job in client.export_jobs.list(model) if job.predictions.HasField("backend"))
     assert job.predictions.backend.trainer.num_workers == 2
+
+
+def test_workers_encode_the_images_of_a_file_of_predictions(client: headstart.Client, tmp_path: Path) -> None:
+    """As one process makes it, the image that cannot be read named in its row."""
+    encoder = {"type": "squeezenet", "model_variant": "1_1", "pretrained_model_name_or_path": "tiny.pth"}
+    photos = {
+        "input_features": [{"name": "photo", "type": "image", "encoder": encoder}],
+        "output_features": [{"name": "label", "type": "category"}],
+        "trainer": {"epochs": 2},
+    }
+    files = [png(seed) for seed in range(40)]
+    model = client.train(photos, {"photo": files, "label": ["a", "b"] * 20}).result().model
+    files = [png(seed) for seed in range(30, 70)]
+    files[7] = broken_jpeg()
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"photo": pa.array(files, pa.binary())}), path)
+    backend = {"type": "ray", "trainer": {"num_workers": 2, "resources_per_worker": HALF}}
+    tables = [
+        pq.read_table(
+            client.predict_to_file(model, path, probabilities=True, output_dir=tmp_path / name, **options).files[0]
+        )
+        for name, options in (("ray", {"backend": backend}), ("alone", {"embedding_reuse": "none"}))
+    ]
+    for table in tables:
+        errors = table.column("error").to_pylist()
+        assert [row for row, error in enumerate(errors) if error] == [7] and "row 8" in errors[7]
+    found, expected = (np.array(table.column("label_probability_a").drop_null()) for table in tables)
+    assert len(found) == 39
+    np.testing.assert_allclose(found, expected, atol=1e-5)
