@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,11 @@ class Exports:
         return self.exporter.export(self.models.get(self.model), predictor, file_format, head_only, say)
 
 
-def trained(root: Path, encoder: str, **changes: Any) -> Exports:
-    """Trains on reviews with an encoder of `root`/models; `changes` are those of the encoder's spec."""
+def trained(root: Path, encoder: str, texts: Sequence[str] = (), **changes: Any) -> Exports:
+    """Trains on reviews with an encoder of `root`/models, which reads the columns `texts`, too.
+
+    `changes` are those of the encoder's spec.
+    """
     layout = Layout(root / "state")
     runtime = RuntimeContext.at(Storage(layout), ModelSources(root / "models"))
     rows = reviews.make_rows(60)
@@ -51,6 +55,8 @@ def trained(root: Path, encoder: str, **changes: Any) -> Exports:
     spec = reviews.spec(epochs=1)
     named = {"type": "auto_transformer", "pretrained_model_name_or_path": encoder}
     spec["input_features"][0]["encoder"] |= {**named, **changes}
+    first = spec["input_features"][0]
+    spec["input_features"] += [{**first, "name": f"text {column}", "column": column} for column in texts]
     job = JobContext(new_id(), encoder, parse_values(spec), Sources((table,), ("dataset",)))
     identifier = LocalEngine(job, runtime, Silent()).run()
     models, artifacts = ModelRegistry(SharedFolders(layout.models)), ArtifactRegistry(SharedFolders(layout.artifacts))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from headstart_server.data.features.cells import BadCells, Where
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import Table
-from headstart_server.embedding_store.fill import Encoded, FillProgress
+from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.space_store import SpaceStore
 from headstart_server.embedding_store.store import EmbeddingStore
 from headstart_server.encoding.matrix import embed
@@ -38,7 +37,7 @@ from headstart_server.engines.envelopes import PREDICTIONS, PredictionsOrder
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry, files_of
 from headstart_server.serving.columns import ImageFiles, InputColumn, TokenisedTexts
 from headstart_server.serving.decode import Decoded, decode
-from headstart_server.serving.inputs import Reuse, ServedInput
+from headstart_server.serving.inputs import Embeddings, Reuse, ServedInput
 from headstart_server.serving.predictor import Predictor
 from headstart_server.serving.rows import Answer
 from headstart_server.serving.table_rows import TableReader, TableRows
@@ -134,7 +133,7 @@ class PredictionsFile:
                 seal(path)
             yield path
             start += pq.read_metadata(path).num_rows
-            self.say("predict", f"{start:,} of {self.table.row_count:,} rows", start, self.table.row_count)
+            self._tell(start)
 
     def _predicted(self, rows: TableRows, start: int) -> pa.Table:
         """Some rows of the file."""
@@ -152,11 +151,16 @@ class PredictionsFile:
     def _answer(self, table: Table, start: int) -> Answer:
         """The model's answer; embeddings as far as they may be reused from the store, which gets the others."""
         rows = self.predictor.rows(table)
-        embeddings = []
+        embeddings = list[Embeddings]()
         sources = {feature.name: feature.spec.source for feature in self.predictor.inputs}
         for name, (item, column) in zip(rows.columns, self.predictor.wanted(rows, self._reuse), strict=True):
             where = Where("dataset", sources[name], lambda row: f"row {start + row + 1}")
-            embeddings.append(self._embeddings(item, column, where, start))
+
+            def tell(done: int) -> None:
+                # a row is done when every column of it is
+                self._tell(start + (len(embeddings) * rows.count + done) // len(rows.columns))
+
+            embeddings.append(self._embeddings(item, column, where, tell))
         return self.predictor.answer(rows, embeddings)
 
     @property
@@ -164,29 +168,29 @@ class PredictionsFile:
         return Reuse(self.order.reuse)
 
     def _embeddings(
-        self, item: ServedInput, column: InputColumn, where: Where, start: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """(embeddings [n, d], which of them were stored)."""
+        self, item: ServedInput, column: InputColumn, where: Where, tell: Callable[[int], None]
+    ) -> Embeddings:
+        """Those of one column; `tell` is told how many rows have theirs."""
         assert isinstance(column, TokenisedTexts | ImageFiles)
         values, present = item.stored(column.keys, self._reuse)
         rows = np.flatnonzero(~present)
         if not len(rows):
             return values, present
         missing = column.select(rows) if len(rows) < len(present) else column
-        space = self._space(item)
+        space, done = self._space(item), len(present) - len(rows)
         if space is None:
-            done = 0
             for places, encoded in item.encoded(missing, where):
                 values[rows[places]] = encoded
                 done += len(places)
-                self._tell(start, done)
+                tell(done)
             return values, present
 
         def encode(wanted: npt.NDArray[np.int64]) -> Iterator[Encoded]:
             for places, encoded in item.encoded(missing.select(wanted), where):
                 yield wanted[places], encoded
 
-        found = embed(space, missing.keys, encode, partial(self._report, start), self.folder / "scratch")
+        scratch = self.folder / "scratch"
+        found = embed(space, missing.keys, encode, lambda progress: tell(done + progress.seen), scratch)
         values[rows] = found.float().numpy()
         return values, present
 
@@ -196,12 +200,9 @@ class PredictionsFile:
             return None
         return self.store.space(replace(item.store.space, precision=item.precision))
 
-    def _report(self, start: int, progress: FillProgress) -> None:
-        self._tell(start, progress.seen)
-
-    def _tell(self, start: int, done: int) -> None:
+    def _tell(self, done: int) -> None:
         total = self.table.row_count
-        self.say("predict", f"{start + done:,} of {total:,} rows", start + done, total)
+        self.say("predict", f"{done:,} of {total:,} rows", done, total)
 
     def _columns(
         self, count: int, start: int, good: npt.NDArray[np.int64], answer: Answer | None, bad: BadCells

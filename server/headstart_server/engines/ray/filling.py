@@ -63,7 +63,7 @@ class ClusterFilling:
     """The model's."""
     inputs: Sequence[FittedFeature]
     """Of the model, whose encoders are frozen."""
-    known: dict[str, SpaceStore | None]
+    other_stores: dict[str, SpaceStore | None]
     """By input, where other stored embeddings are that may stand in."""
     table: Table
     runtime: RuntimeContext
@@ -96,7 +96,7 @@ class ClusterFilling:
     def _fill(self, feature: FittedFeature, store: SpaceStore, pool: RayEncodePool) -> None:
         rows = self._rows(feature)
         numbers = np.setdiff1d(np.arange(self.table.row_count), list(rows.bad))
-        other = self.known.get(feature.name)
+        other = self.other_stores.get(feature.name)
         if other is not None and other.space != store.space:
             numbers = numbers[~other.contains(rows.keys[numbers])]
         if not len(numbers):

@@ -37,6 +37,8 @@ class Asked:
     root: Path
     order: PredictionsOrder = field(default_factory=lambda: PredictionsOrder(SourceRecord("dataset", "", "csv")))
     windows: list[int] = field(default_factory=list)
+    told: list[int] = field(default_factory=list)
+    """How many rows are done, each time that it is told."""
     fails_at: int = -1
 
     def write(self, **changes: Any) -> tuple[Artifact, pa.Table]:
@@ -46,11 +48,15 @@ class Asked:
         store = EmbeddingStore(Layout(self.root / "state").embeddings)
         predictor = self.exports.pool.get("", self.exports.model)
         order = PredictionsOrder(self.order.source, **changes)
-        file = _File(self.exports.model, predictor, order, table, store, ImageLimits(), self.root / "parts", _silent)
+        file = _File(self.exports.model, predictor, order, table, store, ImageLimits(), self.root / "parts", self._say)
         object.__setattr__(file, "asked", self)
         artifact = file.write(self.exports.artifacts, new_id())
         folder = self.exports.artifacts.folders.root / artifact.identifier
         return artifact, pq.read_table(folder / predictions.FILE)
+
+    def _say(self, stage: str, message: str, done: int, total: int) -> None:
+        if stage == "predict":
+            self.told.append(done)
 
 
 class _File(PredictionsFile):
@@ -61,10 +67,6 @@ class _File(PredictionsFile):
         if start == self.asked.fails_at:
             raise RuntimeError("the process dies")
         return super()._answer(table, start)
-
-
-def _silent(*_: object) -> None:
-    """Nobody watches."""
 
 
 @pytest.fixture(scope="module", params=[{}, {"trainable": True}], ids=["frozen", "trained"])
@@ -110,6 +112,18 @@ def test_answers_are_those_of_predict_whatever_may_stand_in(asked: Asked, reuse:
     # those that `any` takes from training's own space are rounded as they are stored
     assert np.abs(_probabilities(found) - _predicted(asked)).max() < (1e-2 if reuse is Reuse.ANY else 1e-5)
     assert found.column("price").to_pylist() == [row["price"] for row in reviews.make_rows(ROWS, seed=7)]
+
+
+@pytest.mark.parametrize("reuse", ["exact", "none"])
+def test_rows_are_done_when_every_column_of_them_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reuse: str
+) -> None:
+    monkeypatch.setattr(predictions, "_ROWS", PART)
+    tiny_models.save_bert(tmp_path / "models" / "bert")
+    asked = Asked(trained(tmp_path, "bert", texts=["category"]), tmp_path)
+    asked.write(reuse=reuse)
+    assert asked.told == sorted(asked.told) and asked.told[-1] == ROWS
+    assert {8, 16, 24, 32} <= set(asked.told)
 
 
 def _probabilities(found: pa.Table) -> np.ndarray:
