@@ -19,6 +19,9 @@ from headstart_server.data.canonical import check_names
 from headstart_server.data.encodings import encoding_of
 
 BLOCK_BYTES = 8 << 20
+_LEAST_BLOCK_BYTES = 1 << 16
+_MOST_GROWTH = 4
+"""Bytes in UTF-8 of a byte in another encoding, at most."""
 LONGEST_NAME = 131_072
 _UTF16 = "where the file is UTF-16, save it as UTF-8"
 
@@ -59,12 +62,22 @@ def _ends_quoted(path: Path) -> bool:
         return file.read().replace(b"\0", b"").rstrip().endswith(b'"')
 
 
+def _block_bytes(size: int) -> int:
+    """What Arrow reads at a time of a file of this size: of a small one all, whatever its encoding grows to in UTF-8.
+
+    Each of Arrow's threads sets a block aside, and keeps the memory of it.
+    """
+    return min(BLOCK_BYTES, max(_LEAST_BLOCK_BYTES, _MOST_GROWTH * size))
+
+
 def _open(path: Path, names: list[str], delimiter: str, encoding: str) -> pa_csv.CSVStreamingReader:
     reader = pa_csv.open_csv(
         path,
         # Arrow numbers the rows in its errors only where it reads on one thread (pyarrow 26).
         read_options=pa_csv.ReadOptions(
-            block_size=BLOCK_BYTES, use_threads=False, encoding="utf8" if encoding == "utf-8-sig" else encoding
+            block_size=_block_bytes(path.stat().st_size),
+            use_threads=False,
+            encoding="utf8" if encoding == "utf-8-sig" else encoding,
         ),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
