@@ -68,17 +68,17 @@ def _found(config: Any) -> TextShape:
             # torch names the device where a model's code asks it for a value; whatever else fails is the model's fault.
             if "meta" not in str(error):
                 raise
-            width = _width_in(getattr(encoder, "config", own), int(getattr(_table(encoder), "embedding_dim", 0)))
+            width = _width_in(getattr(encoder, "config", own), int(getattr(token_table(encoder), "embedding_dim", 0)))
             return TextShape(width, width if pooler else 0, table_size(encoder))
     return replace(_shape_of(output), tokens=table_size(encoder))
 
 
 def table_size(encoder: nn.Module) -> int:
     """Rows of a model's table of tokens; 0 where it has none, as models of bytes or characters."""
-    return int(getattr(_table(encoder), "num_embeddings", 0))
+    return int(getattr(token_table(encoder), "num_embeddings", 0))
 
 
-def _table(encoder: nn.Module) -> Any:
+def token_table(encoder: nn.Module) -> Any:
     """A model's table of tokens; None where it has none."""
     get: Any = getattr(encoder, "get_input_embeddings", None)
     try:

@@ -17,6 +17,7 @@ from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
+from headstart_server.engines.token_tables import cut_tables, restore_tables
 from headstart_server.engines.tried import Fold, Tried, trial_parts
 from headstart_server.engines.tuning import fitting_batch_size, pass_tokens
 from headstart_server.model.ecd import ECD
@@ -88,11 +89,14 @@ class Fitting:
         with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model(in_parts=self._prepared.plan.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
+            cut_tables(model, feed, self._prepared.plan)
             try:
                 parallel, report, evaluation = self._fit(model, feed)
             finally:
                 feed.close()
-        return Fitted(self._whole_model(parallel), report, evaluation)
+        whole = self._whole_model(parallel)
+        restore_tables(whole)
+        return Fitted(whole, report, evaluation)
 
     def try_out(self, share: float, fold: Fold | None = None) -> Tried:
         """Trains on a share of the training rows, alone; nothing is tested, calibrated or kept."""

@@ -31,7 +31,7 @@ _DAMAGED = (DataLossError, OSError, ValueError, LookupError, TypeError, Safetens
 Allocator = Callable[[str, torch.Size, torch.dtype], Tensor]
 """Memory for a tensor of a checkpoint, by its name, shape and type."""
 _WHOLE = "state.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
