@@ -34,10 +34,25 @@ class Loss:
     """By class, where rows do not all count alike."""
     positive_weight: float = 1.0
     """Of the term of a binary output's true rows."""
+    plain: bool = False
+    """Whether it is the cross-entropy of categories and nothing else."""
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """A scalar: the mean over rows, times the output's weight."""
         return self.mean(logits, targets)
+
+    def with_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, and its gradient by the logits."""
+        if not self.plain:
+            with torch.enable_grad():
+                watched = logits.detach().requires_grad_()
+                loss = self(watched, targets)
+                return loss.detach(), torch.autograd.grad(loss, watched)[0]
+        logarithms = functional.log_softmax(logits, 1)
+        # softmax minus one at the class, over the number of rows
+        gradient, count = logarithms.exp(), targets.shape[0]
+        gradient.scatter_add_(1, targets[:, None], gradient.new_full((1, 1), -1.0).expand(count, 1))
+        return functional.nll_loss(logarithms, targets), gradient.div_(count)
 
     def mass(self, targets: Tensor) -> float:
         """What the mean divides by: the number of rows, or the sum of their classes' weights."""
@@ -62,7 +77,9 @@ def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
     if isinstance(feature.statistics, BinaryStatistics):
         positive = _positive_weight(feature, feature.statistics)
     if weight is None or weight == 1.0:  # an operation less at every step
-        return Loss(loss, classes, positive)
+        smoothed = bool(feature.spec.loss.label_smoothing)
+        plain = isinstance(feature.statistics, CategoryStatistics) and classes is None and not smoothed
+        return Loss(loss, classes, positive, plain)
     return Loss(lambda logits, target: weight * loss(logits, target), classes, positive)
 
 

@@ -38,7 +38,7 @@ class World:
 
     def shares(self, rows: Tensor) -> Sequence[Tensor]:
         """Everybody's rows of a batch, by rank."""
-        return torch.tensor_split(rows, self.size)
+        return (rows,) if self.size == 1 else torch.tensor_split(rows, self.size)
 
     def portion(self, rows: Tensor) -> tuple[Tensor, int]:
         """(the rows that this process runs of a batch, how many of them count).
@@ -47,7 +47,8 @@ class World:
         part in every step.
         """
         share = self.share(rows)
-        return (share, len(share)) if len(share) else (rows[:1], 0)
+        count = share.shape[0]
+        return (share, count) if count else (rows[:1], 0)
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:
         """The sum of everybody's tensors, which have one shape."""

@@ -35,6 +35,7 @@ from headstart_server.training.schedule import Schedule
 from headstart_server.training.selection import UNDEFINED, is_better, why_undefined
 from headstart_server.training.settings import LoopSettings
 from headstart_server.training.step_loss import StepLoss
+from headstart_server.training.step_pass import step_pass
 from headstart_server.training.step_sync import StepSync
 from headstart_server.training.stepping import Stepper
 
@@ -91,7 +92,7 @@ class Loop:
         self.progress = Progress(0, 0, None, 0)
         self._saved = time.monotonic()
         self.best_state: State = {}
-        self._step_loss = StepLoss(losses, feed)
+        self._pass = step_pass(parallel, precision, StepLoss(losses, feed))
 
     def run(self) -> EpochReport:
         """Trains to the end, loads the best evaluation's weights and returns its report."""
@@ -160,28 +161,22 @@ class Loop:
         losses: list[Tensor] = []
         stream = Waited(self.feed.stream([rows for rows, _ in portions], epoch))
         for each, (_, counted), (_, batch, targets) in zip(passes, portions, stream, strict=True):
-            with self.parallel.synced(each.last, idle=counted == 0):
-                with self.precision.autocast():
-                    logits = self.parallel(batch)
-                    loss = self._step_loss(logits, targets, each, counted)
-                # each loss is its rows' part of the mean over all rows of the step, so that gradients have to be added
-                # up; DDP and FSDP divide their sum by the number of processes, which this takes back
-                self.parallel.backward(loss if self.world.size == 1 else loss * self.world.size, self.precision)
+            logits, loss = self._pass(batch, targets, each, counted)
             if each.last:
                 rate = self._stepper.step(step, scale)
                 step += 1
             # nothing below waits for the device but what reads a loss: `Meter` does so a few times a second
-            losses.append(self._step_sync.after(loss.detach()))
+            losses.append(self._step_sync.after(loss))
             running.add(each.rows, logits)
             if each.last:
                 total = losses[0] if len(losses) == 1 else torch.stack(losses).sum()
-                running.note(total, len(each.step_rows))
-                meter.note(step, total, rate, len(each.step_rows))
+                running.note(total, each.count)
+                meter.note(step, total, rate, each.count)
                 losses = []
                 if step == 1:  # whatever differs between machines shows in the first step
                     self._require_same("after the first step")
         self.progress = replace(self.progress, step=step)
-        rows, own_rows = sum(len(each.rows) for each in passes), sum(counted for _, counted in portions)
+        rows, own_rows = sum(each.rows.shape[0] for each in passes), sum(counted for _, counted in portions)
         loaded = self.feed.load_seconds - loaded
         return _Stretch(epoch, stop, step, running.metrics(epoch), rate, stream.seconds, rows, own_rows, loaded)
 

@@ -15,6 +15,8 @@ class MicroBatch:
     """Everybody's row numbers."""
     step_rows: Tensor
     """Those of all passes that share its step."""
+    count: int
+    """How many rows share its step."""
     last: bool
     """Whether the step follows."""
 
@@ -31,11 +33,12 @@ class PassLimits:
 
     def passes(self, rows: Tensor) -> int:
         """In how many passes a batch is run."""
-        needed = -(-len(rows) // self.rows)
+        count = rows.shape[0]  # `len` of a tensor takes ten times as long
+        needed = -(-count // self.rows)
         if self.tokens and self.lengths is not None:
             longest = int(self.lengths[rows].max())
-            needed = max(needed, -(-len(rows) * longest // self.tokens))
-        return min(needed, len(rows))
+            needed = max(needed, -(-count * longest // self.tokens))
+        return min(needed, count)
 
 
 def cut(batches: Sequence[Tensor], accumulation: int, limits: PassLimits) -> Iterator[MicroBatch]:
@@ -44,7 +47,12 @@ def cut(batches: Sequence[Tensor], accumulation: int, limits: PassLimits) -> Ite
         together = batches[start : start + accumulation]
         # one tensor for all passes of the step, by which `StepLoss` tells one step from the next
         step_rows = together[0] if len(together) == 1 else torch.cat(list(together))
+        count = step_rows.shape[0]
         # of nearly one length: `torch.split` would leave a last pass of few rows, of which norms see too little
-        parts = [part for rows in together for part in torch.tensor_split(rows, limits.passes(rows))]
+        parts = [part for rows in together for part in _split(rows, limits.passes(rows))]
         for part in parts:
-            yield MicroBatch(part, step_rows, last=part is parts[-1])
+            yield MicroBatch(part, step_rows, count, last=part is parts[-1])
+
+
+def _split(rows: Tensor, count: int) -> Sequence[Tensor]:
+    return (rows,) if count == 1 else torch.tensor_split(rows, count)

@@ -22,10 +22,11 @@ class Outputs:
         self._batches: list[Tensor] = []
         self._answers: dict[str, list[Tensor]] = {feature.name: [] for feature in features}
         self._condensed = 0
+        """How many of an output's answers are condensed."""
 
     def add(self, batch: Tensor, answers: Mapping[str, Tensor]) -> None:
         """Takes note of a batch: all its rows, and the answers to this process's portion of them."""
-        count = len(self._world.share(batch))
+        count = self._world.share(batch).shape[0]
         self._batches.append(batch)
         for name, kept in self._answers.items():
             kept.append(answers[name][:count])
@@ -54,8 +55,9 @@ class Outputs:
         """Keeps of the logits noted so far what metrics need."""
         for feature in self._features:
             kept = self._answers[feature.name]
-            kept[self._condensed :] = [condensed(feature, logits) for logits in kept[self._condensed :]]
-        self._condensed = len(self._batches)
+            if len(kept) > self._condensed:
+                kept[self._condensed :] = [condensed(feature, torch.cat(kept[self._condensed :]))]
+        self._condensed = max(map(len, self._answers.values()), default=0)
 
 
 def condensed(feature: FittedFeature, logits: Tensor) -> Tensor:

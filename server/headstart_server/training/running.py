@@ -35,7 +35,7 @@ class Running:
         # counted, so that all stop noting at the same pass, as gathering them needs
         if self._budget > 0:
             self._said.add(rows, {name: values.detach() for name, values in logits.items()})
-            values = len(rows) * sum(values[0].numel() for values in logits.values())
+            values = rows.shape[0] * sum(values.shape[1:].numel() for values in logits.values())
             self._budget -= values
             self._uncondensed += values
             if self._uncondensed > _UNCONDENSED_VALUES:  # seldom: a stored epoch takes milliseconds
