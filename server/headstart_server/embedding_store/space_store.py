@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class SpaceStore:
         self._shards: dict[int, Shard] = {}
         self._names: dict[str, int] = {}
         self._index = Index()
+        self._looked_up: tuple[weakref.ref[Keys], npt.NDArray[np.int64]] | None = None
+        """The keys that `contains` was asked about last, with their entries in the index as it is; for as long as
+        somebody has the keys."""
         self._lock = threading.RLock()  # reentrant: who holds it may refresh
         self._threads = threads
 
@@ -71,7 +75,9 @@ class SpaceStore:
                 continue
             opened.append(found)
             merged |= self._shards[found[0]].parts
-        self._index.add(opened)
+        if opened:
+            self._index.add(opened)
+            self._looked_up = None
         self._forget(*(number for name, number in self._names.items() if name in merged or name not in names))
         return complete
 
@@ -82,8 +88,16 @@ class SpaceStore:
         """Which keys are in the store, as of the last refresh."""
         with self._lock:
             self._reopen()
-            found: npt.NDArray[np.bool_] = self._index.find(keys) >= 0
+            entries = self._index.find(keys)
+            # who asks about many keys gathers them next, and finding them takes half as long as reading them
+            self._looked_up = weakref.ref(keys, self._forget_lookup), entries
+            found: npt.NDArray[np.bool_] = entries >= 0
             return found
+
+    def _forget_lookup(self, keys: "weakref.ref[Keys]") -> None:
+        known = self._looked_up
+        if known is not None and known[0] is keys:
+            self._looked_up = None
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -106,7 +120,8 @@ class SpaceStore:
         """Reads the embeddings of `keys` into `out` [n, d], casting to its dtype; every block read is verified."""
         with self._lock:
             self._reopen()
-            entries = self._index.find(keys)
+            known, self._looked_up = self._looked_up, None
+            entries = known[1] if known is not None and known[0]() is keys else self._index.find(keys)
             found = np.flatnonzero(entries >= 0)
             if not len(found):
                 return Gathered(np.arange(len(keys)))
@@ -196,6 +211,7 @@ class SpaceStore:
         """Drops shards; their files close when the last gather that reads them is done."""
         if numbers:
             self._index.remove(*numbers)
+            self._looked_up = None
         for number in numbers:
             shard = self._shards.pop(number)
             self._names.pop(shard.path.name, None)

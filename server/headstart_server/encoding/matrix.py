@@ -38,7 +38,8 @@ def embed(
     matrix = None
     wanted = np.arange(len(keys))
     for _ in range(_ATTEMPTS):
-        fill(store, keys[wanted], partial(_renumbered, encode, wanted=wanted), Throttle(report))
+        some = keys if len(wanted) == len(keys) else keys[wanted]
+        fill(store, some, partial(_renumbered, encode, wanted=wanted), Throttle(report))
         # filling may have widened the store's type, where embeddings overflow it: then all are gathered again
         if matrix is None or store.dtype != matrix.dtype:
             matrix = new_matrix(len(keys), store.space.dimension, store.dtype, scratch)
@@ -46,7 +47,7 @@ def embed(
             unreadable = store.gather(keys, matrix).unreadable
         else:
             part = np.empty((len(wanted), matrix.shape[1]), matrix.dtype)
-            unreadable = store.gather(keys[wanted], part).unreadable
+            unreadable = store.gather(some, part).unreadable
             matrix[wanted] = part
         if len(unreadable) == 0:
             return torch.from_numpy(matrix)

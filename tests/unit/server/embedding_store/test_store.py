@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from headstart_server.core.errors import NotFoundError
+from headstart_server.embedding_store.index import Index
+from headstart_server.embedding_store.key import Keys
 from headstart_server.embedding_store.shard_storage import FolderShardStorage
 from headstart_server.embedding_store.space import Space
 from headstart_server.embedding_store.space_store import SpaceStore
@@ -211,3 +213,29 @@ def test_gathers_and_refreshes_may_run_beside_each_other(tmp_path: Path) -> None
         reader.join()
     assert failures == []
     assert store.quarantined == 0
+
+
+def test_keys_that_were_looked_up_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = filled(tmp_path, 20)
+    asked: list[int] = []
+    find = Index.find
+
+    def counted(self: Index, keys: Keys) -> np.ndarray:
+        asked.append(len(keys))
+        return find(self, keys)
+
+    monkeypatch.setattr(Index, "find", counted)
+    keys = keys_of([f"row {number}" for number in range(30)])
+    assert store.contains(keys).sum() == 20
+    found, unreadable = gathered(store, keys)
+    assert unreadable == list(range(20, 30)) and asked == [30]
+    assert np.array_equal(found[:20], embedding_of(keys)[:20])
+    # once, and not where the store has changed since
+    gathered(store, keys)
+    store.contains(keys)
+    store.add(keys[20:], embedding_of(keys[20:]))
+    found, unreadable = gathered(store, keys)
+    assert unreadable == [] and np.array_equal(found, embedding_of(keys)) and asked == [30] * 4
+    store.contains(keys)
+    del keys
+    assert store._looked_up is None
