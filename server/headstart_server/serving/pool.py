@@ -10,6 +10,7 @@ import structlog
 import torch
 
 from headstart_server import metrics
+from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.tables import table_of_arrow
 from headstart_server.embedding_store.space import Space
@@ -21,7 +22,7 @@ from headstart_server.model.integrity import deletion_named
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.inputs import SERVED, Reuse, ServedInput
-from headstart_server.serving.precision import ServedPrecision, compared, precision_to_try
+from headstart_server.serving.precision import Outputs, ServedPrecision, compared, precision_to_try
 from headstart_server.serving.predictor import Predictor
 
 _log = structlog.get_logger()
@@ -144,16 +145,19 @@ class ModelPool:
         if not bundle.encoders or precision == SERVED_PRECISION:
             return exact
         other = self._loaded(tenant, bundle, precision)
-        sample = table_of_arrow(bundle.sample(), "sample")
-        answers = [each.predict(each.loaded(each.rows(sample), Reuse.NONE), Reuse.NONE) for each, _ in (exact, other)]
-        found = compared(bundle.outputs, answers[0].outputs, answers[1].outputs, self._precision, precision)
+        answers = [_sample_answers(predictor, bundle) for predictor, _ in (exact, other)]
+        found = compared(bundle.outputs, answers[0], answers[1], self._precision, precision)
         chosen, used = exact if found.precision == SERVED_PRECISION else other
         chosen.served = found
         _log.info("model loaded", model=bundle.folder.name, **asdict(found))
         # what is shared stays in both, for the comparisons of the next models
         shared = {f"{item.digest}:" for item in bundle.encoders.values() if not item.own_folder}
-        both = (exact[1] | other[1]).items()
-        return chosen, used | {key: value for key, value in both if any(map(key.startswith, shared))}
+        both = exact[1] | other[1]
+        used |= {key: value for key, value in both.items() if any(map(key.startswith, shared))}
+        with self._lock:
+            for key in both.keys() - used.keys():
+                self._encoders.pop(key, None)
+        return chosen, used
 
     def _loaded(self, tenant: str, bundle: Bundle, precision: str) -> tuple[Predictor, _Encoders]:
         """A model in one arithmetic, and its encoders: those that others use, too, are taken from them."""
@@ -203,3 +207,13 @@ class ModelPool:
     def _measure(self) -> None:
         metrics.POOL_MODELS.set(len(self._models))
         metrics.POOL_BYTES.set(sum(size for _, size in self._encoders.values()))
+
+
+def _sample_answers(predictor: Predictor, bundle: Bundle) -> Outputs:
+    """What a model answers to its sample; nothing where that cannot be read, as images that were gone already."""
+    sample = table_of_arrow(bundle.sample(), "sample")
+    try:
+        rows = predictor.loaded(predictor.rows(sample), Reuse.NONE)
+    except InvalidInputError:
+        return {}
+    return predictor.predict(rows, Reuse.NONE).outputs

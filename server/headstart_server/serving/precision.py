@@ -41,11 +41,11 @@ def compared(
 ) -> ServedPrecision:
     """Compares answers of the same rows in fp32 and in `precision`, and says in which of them to serve.
 
-    By the setting `auto` that is fp32 where any answer changes or any difference is above 0.05.
+    By the setting `auto` that is fp32 where any answer changes, any difference is above 0.05, or there are no answers.
     """
     changed = np.zeros(0, bool)
     largest = 0.0
-    for feature in features:
+    for feature in features if exact and found else ():
         left, right = exact[feature.name], found[feature.name]
         others = _answers(feature, left) != _answers(feature, right)
         others = others.reshape(len(left), -1).any(1)
@@ -53,7 +53,7 @@ def compared(
         # not Python's max, which would lose a NaN that comes second
         largest = float(np.maximum(largest, np.abs(left - right).max(initial=0.0)))
     count = int(changed.sum())
-    close = not count and largest <= MOST_DIFFERENCE
+    close = len(changed) > 0 and not count and largest <= MOST_DIFFERENCE
     served = precision if close or setting != AUTO else SERVED_PRECISION
     return ServedPrecision(served, precision, len(changed), count, largest)
 

@@ -142,3 +142,29 @@ def test_numbers_are_close_in_their_standard_deviations() -> None:
     assert (close.precision, close.changed_answers) == ("bf16", 0)
     assert far.precision == broken.precision == "fp32"
     assert far.largest_difference == pytest.approx(0.1)
+
+
+def test_nothing_compared_is_no_reason_to_change() -> None:
+    number = fitted([1.0, 2.0, 4.0], "number", output=True)
+    assert compared([number], {}, {}, "auto", "bf16") == ServedPrecision("fp32", "bf16")
+    assert compared([number], {}, {}, "bf16", "bf16") == ServedPrecision("bf16", "bf16")
+
+
+@pytest.mark.parametrize(("most", "kept"), [(0.05, ":bf16"), (0.0, ":fp32")])
+def test_a_fine_tuned_encoder_is_kept_in_one_arithmetic(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, most: float, kept: str
+) -> None:
+    monkeypatch.setattr(precision_module, "MOST_DIFFERENCE", most)
+    saved_bundle(tmp_path, tiny_bert, trainable=True)
+    pool = pool_of(tmp_path, "auto")
+    pool.get("", "m1")
+    [key] = pool._encoders
+    assert key.endswith(kept)
+
+
+def test_a_sample_that_cannot_be_read_leaves_a_model_as_it_is(
+    tmp_path: Path, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved_bundle(tmp_path, tiny_bert, trainable=False)
+    monkeypatch.setattr(Bundle, "sample", lambda _: pa.table({"t": ["a"], "x": ["no number"]}))
+    assert pool_of(tmp_path, "auto").get("", "m1").served == ServedPrecision("fp32", "bf16")
