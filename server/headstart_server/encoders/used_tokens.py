@@ -63,7 +63,8 @@ def keep_used_tokens(encoder: TextEncoder, ids: npt.NDArray[np.integer]) -> bool
     used = np.union1d(ids, known)
     if len(used) > _WORTH_IT * table.num_embeddings or used[-1] >= table.num_embeddings:
         return False
-    some = torch.as_tensor(np.asarray(ids[:_PROBED], np.int64), device=table.weight.device)[None]
+    probed = ids[: min(_PROBED, encoder.positions or _PROBED)]
+    some = torch.as_tensor(np.asarray(probed, np.int64), device=table.weight.device)[None]
     before = _embedded(encoder, some)
     # the whole table goes to the CPU with this
     model.set_input_embeddings(UsedTokens(table, torch.as_tensor(used, device=table.weight.device)))
