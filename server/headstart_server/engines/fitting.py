@@ -17,7 +17,7 @@ from headstart_server.engines.listener import Listener
 from headstart_server.engines.preparing import Prepared
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.stored_inputs import StoredInput
-from headstart_server.engines.token_tables import cut_tables, restore_tables
+from headstart_server.engines.training_encoders import prepare_encoders, restore_encoders
 from headstart_server.engines.tried import Fold, Tried, trial_parts
 from headstart_server.engines.tuning import fitting_batch_size, pass_tokens
 from headstart_server.model.ecd import ECD
@@ -89,13 +89,13 @@ class Fitting:
         with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model(in_parts=self._prepared.plan.backend.strategy == "fsdp")
             feed = self._assembly.feed(model)
-            cut_tables(model, feed, self._prepared.plan)
+            prepare_encoders(model, feed, self._prepared.plan)
             try:
                 parallel, report, evaluation = self._fit(model, feed)
             finally:
                 feed.close()
         whole = self._whole_model(parallel)
-        restore_tables(whole)
+        restore_encoders(whole)
         return Fitted(whole, report, evaluation)
 
     def try_out(self, share: float, fold: Fold | None = None) -> Tried:

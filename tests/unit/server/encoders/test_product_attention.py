@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from headstart_server.encoders.product_attention import attend_by_products
+from headstart_server.encoders import product_attention
+from headstart_server.encoders.product_attention import attend_as_before, attend_by_products
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text import load_encoder
 from headstart_server.encoders.text_encoder import TextEncoder
@@ -37,7 +38,9 @@ def _attended(query: torch.Tensor, mask: torch.Tensor | None, *, is_causal: bool
 
 
 @pytest.fixture(autouse=True)
-def registered(tiny_bert: Path) -> None:
+def always(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, too, in which differences tell."""
+    monkeypatch.setattr(product_attention, "FUSED_TYPES", frozenset())
     attend_by_products(_encoder(tiny_bert).model)
 
 
@@ -85,3 +88,27 @@ def test_a_model_that_does_not_use_the_fused_attention_stays_as_it_is(tiny_bert:
     model.set_attn_implementation("eager")
     attend_by_products(encoder.model)
     assert encoder.config._attn_implementation == "eager"
+
+
+def test_it_can_be_undone(tiny_bert: Path) -> None:
+    encoder = _encoder(tiny_bert)
+    attend_by_products(encoder.model)
+    attend_as_before(encoder.model)
+    assert encoder.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_an_encoder_that_trains_draws_and_learns_the_same(tiny_models: dict[str, Path], family: str) -> None:
+    ids = torch.tensor([[5, 7, 9, 6], [5, 8, 6, 0]])
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
+    found = []
+    for by_products in (False, True):
+        encoder = _encoder(tiny_models[family]).requires_grad_(True).train()
+        if by_products:
+            attend_by_products(encoder.model)
+        torch.manual_seed(3)
+        encoder(ids, mask).square().mean().backward()
+        found.append({name: parameter.grad for name, parameter in encoder.named_parameters()})
+    assert any(each is not None and each.any() for each in found[0].values())
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-6)
