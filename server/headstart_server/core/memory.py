@@ -26,8 +26,8 @@ def keep_few_primitives() -> None:
 def keep_few_arenas() -> None:
     """Has glibc share four arenas among all threads of this process, instead of eight for each core.
 
-    Each arena keeps what was freed in it for its own threads; the server has dozens, of which few allocate at a time. To be
-    called before there are threads; other libraries of C have no arenas, and nothing is said to them.
+    Each arena keeps what was freed in it for its own threads; the server has dozens, of which few allocate at a time.
+    To be called before there are threads; other libraries of C have no arenas, and nothing is said to them.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)

@@ -3,6 +3,9 @@
 import errno
 import mmap
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +80,39 @@ def test_few_primitives_are_kept_unless_the_operator_says_how_many(
         monkeypatch.setenv(name, given)
     memory.keep_few_primitives()
     assert os.environ[name] == kept
+
+
+_ARENAS = """
+import ctypes, sys, threading
+from headstart_server.core.memory import keep_few_arenas
+
+if sys.argv[1] == "few":
+    keep_few_arenas()
+together = threading.Barrier(20)
+
+def allocate():
+    kept = [bytearray(2_000) for _ in range(50)]
+    together.wait(30)
+
+threads = [threading.Thread(target=allocate) for _ in range(20)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+file = libc.fopen(sys.argv[2].encode(), b"w")
+libc.malloc_info(0, ctypes.c_void_p(file))
+libc.fclose(ctypes.c_void_p(file))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
+def test_threads_share_few_arenas(tmp_path: Path) -> None:
+    counts = {}
+    for name in ("few", "many"):
+        file = tmp_path / name
+        environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
+        subprocess.run([sys.executable, "-c", _ARENAS, name, str(file)], check=True, timeout=120, env=environment)
+        counts[name] = file.read_text().count("<heap nr=")
+    assert counts["few"] <= 4 < counts["many"]
