@@ -49,6 +49,7 @@ def run(bench: Bench) -> Report:
     """A model trained on some rows answers texts that the store has never seen."""
     found = corpus(bench.data_root, "text/sst2")
     data_root, rows = bench.scratch / "data", range(bench.pick(1_000, 200))
+    data_root.mkdir(parents=True)
     train = write_csv(data_root / "train.csv", take(found.train, rows))
     texts, rounds = Texts(list(found.test["text"])), bench.pick(8, 2)
     with ExitStack() as stack:
