@@ -27,8 +27,11 @@ def keep_few_arenas() -> None:
     """Has glibc share four arenas among all threads of this process, instead of eight for each core.
 
     Each arena keeps what was freed in it for its own threads; the server has dozens, of which few allocate at a time.
-    To be called before there are threads; other libraries of C have no arenas, and nothing is said to them.
+    To be called before there are threads. An operator's own number stays (`MALLOC_ARENA_MAX`), and libraries of C that
+    have no arenas are told nothing.
     """
+    if "MALLOC_ARENA_MAX" in os.environ:
+        return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
 

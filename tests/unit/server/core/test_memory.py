@@ -110,9 +110,10 @@ libc.fclose(ctypes.c_void_p(file))
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
 def test_threads_share_few_arenas(tmp_path: Path) -> None:
     counts = {}
-    for name in ("few", "many"):
+    plain = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
+    for name, call, more in (("few", "few", {}), ("many", "many", {}), ("own", "few", {"MALLOC_ARENA_MAX": "6"})):
         file = tmp_path / name
-        environment = {key: value for key, value in os.environ.items() if key != "MALLOC_ARENA_MAX"}
-        subprocess.run([sys.executable, "-c", _ARENAS, name, str(file)], check=True, timeout=120, env=environment)
+        subprocess.run([sys.executable, "-c", _ARENAS, call, str(file)], check=True, timeout=120, env=plain | more)
         counts[name] = file.read_text().count("<heap nr=")
     assert counts["few"] <= 4 < counts["many"]
+    assert counts["own"] == 6
