@@ -103,6 +103,11 @@ class ModelPool:
         metrics.POOL_HITS.inc()
         return entry[0]
 
+    def served(self, tenant: str, identifier: str) -> ServedPrecision | None:
+        """In which arithmetic a live model is served; None where it is not loaded."""
+        entry = self._models.get((tenant, identifier))
+        return entry[0].served if entry is not None else None
+
     def forget(self, tenant: str, identifier: str) -> None:
         """Drops a deleted model, once whoever loads it has done so."""
         with self._alone_with((tenant, identifier)), self._lock:
@@ -133,18 +138,13 @@ class ModelPool:
             self._evict()
         return predictor
 
-    def served(self, tenant: str, identifier: str) -> ServedPrecision | None:
-        """In which arithmetic a live model is served; None where it is not loaded."""
-        entry = self._models.get((tenant, identifier))
-        return entry[0].served if entry is not None else None
-
     def _load(self, tenant: str, bundle: Bundle) -> tuple[Predictor, _Encoders]:
         """A model in the arithmetic that suits it, and the encoders that it uses."""
         precision = precision_to_try(self._precision, self._device.type)
-        exact = self._loaded(tenant, bundle, SERVED_PRECISION)
+        exact = self._in_precision(tenant, bundle, SERVED_PRECISION)
         if not bundle.encoders or precision == SERVED_PRECISION:
             return exact
-        other = self._loaded(tenant, bundle, precision)
+        other = self._in_precision(tenant, bundle, precision)
         answers = [_sample_answers(predictor, bundle) for predictor, _ in (exact, other)]
         found = compared(bundle.outputs, answers[0], answers[1], self._precision, precision)
         chosen, used = exact if found.precision == SERVED_PRECISION else other
@@ -159,7 +159,7 @@ class ModelPool:
                 self._encoders.pop(key, None)
         return chosen, used
 
-    def _loaded(self, tenant: str, bundle: Bundle, precision: str) -> tuple[Predictor, _Encoders]:
+    def _in_precision(self, tenant: str, bundle: Bundle, precision: str) -> tuple[Predictor, _Encoders]:
         """A model in one arithmetic, and its encoders: those that others use, too, are taken from them."""
         pretrained: dict[str, ServedInput] = {}
         used: _Encoders = {}
