@@ -66,7 +66,7 @@ def fill(
     report: Callable[[FillProgress], None],
     window_rows: int = WINDOW_ROWS,
 ) -> FillProgress:
-    """Makes the store hold every key. `report` is called after each batch and may raise to stop the pass.
+    """Makes the store hold every key. `report` is called whenever counts have changed and may raise to stop the pass.
 
     `encode` gets at most `window_rows` at a time. What was published before an interruption stays. Rows that another
     process is encoding are waited for; if that process dies, they are encoded here.
@@ -78,7 +78,9 @@ def fill(
             # looked up again once claimed: whoever had claimed them may have published them since the survey
             store.refresh()
             fresh = ~store.contains(keys[missing])
-            progress = _count_shared(progress, missing[~fresh])
+            if not fresh.all():
+                progress = _count_shared(progress, missing[~fresh])
+                report(progress)
             for start in range(0, int((mine & fresh).sum()), window_rows):
                 window = missing[mine & fresh][start : start + window_rows]
                 progress = _encode_window(store, keys, window, encode, progress, report)

@@ -48,22 +48,25 @@ def _log(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+@pytest.mark.parametrize("shared", [2, 3])
 def test_rows_published_between_the_survey_and_the_claim_are_not_encoded_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: int
 ) -> None:
     keys = keys_of(["a", "b", "c"])
     store, other = store_at(tmp_path), store_at(tmp_path)
     real = store.claims.claim
 
     def claim_too_late(wanted: Keys) -> contextlib.AbstractContextManager[npt.NDArray[np.bool_]]:
-        other.add(keys[:2], embedding_of(keys[:2]))
+        other.add(keys[:shared], embedding_of(keys[:shared]))
         return real(wanted)
 
     monkeypatch.setattr(store.claims, "claim", claim_too_late)
     encoder = FakeEncoder(keys)
-    progress = fill(store, keys, encoder, _silent)
-    assert encoder.rows == [2]
-    assert (progress.encoded, progress.shared, progress.seen) == (1, 2, 3)
+    told: list[FillProgress] = []
+    progress = fill(store, keys, encoder, told.append)
+    assert encoder.rows == [2][: 3 - shared]
+    assert (progress.encoded, progress.shared, progress.seen) == (3 - shared, shared, 3)
+    assert told[-1] == progress
 
 
 def test_two_threads_encode_each_row_once_in_total(tmp_path: Path) -> None:
