@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 import transformers
-from headstart.v1 import server_pb2
 
 from headstart_server import metrics
 from headstart_server.auth.building import credentials_of
@@ -45,7 +44,7 @@ from headstart_server.rpc.inference.servicer import InferenceServicer
 from headstart_server.rpc.models import ModelServicer
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.rpc.server import Endpoint, Server
-from headstart_server.rpc.server_info import ServerServicer
+from headstart_server.rpc.server_info import ServerServicer, limits_message
 from headstart_server.rpc.training import TrainingServicer
 from headstart_server.service.dataset_prediction import DatasetPredictionService
 from headstart_server.service.datasets import DatasetService
@@ -270,21 +269,8 @@ class App:
             "ModelService": ModelServicer(models, names),
             "GRPCInferenceService": InferenceServicer(models, predictions, names, lambda: not self.calls.stopping),
             "EmbeddingService": EmbeddingServicer(embeddings, executors.rows),
-            "ServerService": ServerServicer(sources, self._limits(), executors.files),
+            "ServerService": ServerServicer(sources, limits_message(settings, limits), executors.files),
         }
-
-    def _limits(self) -> server_pb2.ServerLimits:
-        settings, images = self.settings, self.runtime.image_limits
-        return server_pb2.ServerLimits(
-            max_message_bytes=settings.max_message_bytes,
-            max_dataset_bytes=settings.max_dataset_bytes,
-            max_predict_rows=settings.max_predict_rows,
-            max_queued_jobs=settings.max_queued_jobs,
-            max_image_bytes=images.max_bytes,
-            max_image_pixels=images.max_pixels,
-            max_image_ratio=images.max_ratio,
-            max_plan_bytes=settings.max_plan_bytes,
-        )
 
 
 async def serve(settings: Settings) -> None:

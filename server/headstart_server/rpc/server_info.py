@@ -14,11 +14,13 @@ from headstart.v1 import server_pb2_grpc
 from headstart_server.core.executors import Executor
 from headstart_server.core.memory import available_bytes
 from headstart_server.core.versions import version_of
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.encoders.catalog import encoder_types
 from headstart_server.encoders.precision import fast_precision
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.rpc import contract
 from headstart_server.rpc.messages import timestamp
+from headstart_server.settings import Settings
 from headstart_server.spec.yaml_reader import MAX_BYTES
 
 _LIBRARIES = (
@@ -36,6 +38,20 @@ _LIBRARIES = (
 )
 _LOOK_SECONDS = 2.0
 """How old the list of models on hand may be: looking walks the model root."""
+
+
+def limits_message(settings: Settings, images: ImageLimits) -> pb.ServerLimits:
+    """What the server takes at most."""
+    return pb.ServerLimits(
+        max_message_bytes=settings.max_message_bytes,
+        max_dataset_bytes=settings.max_dataset_bytes,
+        max_predict_rows=settings.max_predict_rows,
+        max_queued_jobs=settings.max_queued_jobs,
+        max_image_bytes=images.max_bytes,
+        max_image_pixels=images.max_pixels,
+        max_image_ratio=images.max_ratio,
+        max_plan_bytes=settings.max_plan_bytes,
+    )
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
