@@ -4,12 +4,14 @@ enough."""
 import ctypes
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 _ARENA_MAX, _ARENAS = -8, 4
 """What `malloc.h` calls M_ARENA_MAX, and how many there are."""
+_ARROW_POOL = "ARROW_DEFAULT_MEMORY_POOL"
 _REFUSALS = ("out of memory", "allocate memory", "defaultcpuallocator", "cublas_status_alloc_failed")
 
 
@@ -34,6 +36,23 @@ def keep_few_arenas() -> None:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+
+
+@contextmanager
+def arrow_by_malloc() -> Iterator[None]:
+    """Has Arrow, whose first import must be within, take its memory from malloc in this process.
+
+    Its own allocator takes segments of some megabytes for threads that allocate, and keeps them; which of a server's
+    dozens of threads do, shows over hours. Processes that are started later have Arrow's own: in them few threads read
+    large files. An operator's choice stays (`ARROW_DEFAULT_MEMORY_POOL`).
+    """
+    given = os.environ.get(_ARROW_POOL)
+    os.environ.setdefault(_ARROW_POOL, "system")
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[_ARROW_POOL]
 
 
 def available_bytes(cgroup: Path = CGROUP) -> int:

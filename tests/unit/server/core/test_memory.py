@@ -82,6 +82,27 @@ def test_few_primitives_are_kept_unless_the_operator_says_how_many(
     assert os.environ[name] == kept
 
 
+_POOL = """
+import os, sys
+from headstart_server.core.memory import arrow_by_malloc
+
+with arrow_by_malloc():
+    import headstart_server.composition
+import pyarrow as pa
+
+pa.array([1, 2])
+print(pa.default_memory_pool().backend_name, os.environ.get("ARROW_DEFAULT_MEMORY_POOL"))
+"""
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "system None"), ("mimalloc", "mimalloc mimalloc")])
+def test_arrow_takes_a_servers_memory_from_malloc_unless_told_otherwise(given: str | None, found: str) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "ARROW_DEFAULT_MEMORY_POOL"}
+    environment |= {"ARROW_DEFAULT_MEMORY_POOL": given} if given is not None else {}
+    done = subprocess.run([sys.executable, "-c", _POOL], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == found
+
+
 _ARENAS = """
 import ctypes, sys, threading
 from headstart_server.core.memory import keep_few_arenas
