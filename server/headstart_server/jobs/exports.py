@@ -18,6 +18,7 @@ from headstart_server.core.names import new_id
 from headstart_server.core.reasons import Reason
 from headstart_server.engines.envelopes import PREDICTIONS
 from headstart_server.export.artifacts import Artifact
+from headstart_server.jobs.beat import Beat
 from headstart_server.jobs.export_process import ExportProcesses
 from headstart_server.jobs.export_records import ExportEnd, ExportOrder, ExportRecord, ExportState, Stage
 from headstart_server.jobs.export_store import ExportStore, LostExportError
@@ -242,15 +243,16 @@ class Exports:
 
     async def _hold_on(self) -> None:
         """Renews leases, takes exports of servers that are gone, and notices those that are this server's no more."""
-        beat = time.monotonic()
+        renewed, beat = time.monotonic(), Beat(self._look_seconds)
         while True:
-            await asyncio.sleep(self._look_seconds)
-            due = time.monotonic() - beat >= self._beat_seconds * 0.9
+            await beat.wait()
+            due = time.monotonic() - renewed >= self._beat_seconds * 0.9
             try:
                 await self._check(self._store.renew if due else self._store.held)
                 if due:
-                    beat = time.monotonic()
-                    await self._reap()
+                    renewed = time.monotonic()
+                    if not beat.late:
+                        await self._reap()
             except HeadstartError as error:
                 _log.warning("leases of exports could not be renewed", error=error.message)
 

@@ -9,6 +9,7 @@ from headstart_server import metrics
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.executors import Executor
 from headstart_server.jobs.attempts import Attempts
+from headstart_server.jobs.beat import Beat
 from headstart_server.jobs.deadlines import end_overdue
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.ownership import Ownership
@@ -39,11 +40,13 @@ class Leases:
 
     async def run(self) -> None:
         """Goes on until it is cancelled; while the database is away it tries again at every beat."""
+        beat = Beat(self._ownership.lease_seconds / _BEATS)
         while True:
-            await asyncio.sleep(self._ownership.lease_seconds / _BEATS)
+            await beat.wait()
             try:
                 await self.renew()
-                await self.reap()
+                if not beat.late:
+                    await self.reap()
                 await self.end_overdue()
             except HeadstartError as error:
                 _log.warning("leases could not be renewed", error=error.message)
