@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.core.layout import Layout
-from headstart_server.core.names import check_tenant, id_of, name_of, new_id
+from headstart_server.core.names import Ids, check_tenant, id_of, name_of, new_id
 from headstart_server.core.principal import Principal
 from headstart_server.core.suggest import choices, did_you_mean, nearest
 from hypothesis import given
@@ -18,9 +18,15 @@ def test_ids_are_distinct() -> None:
 
 def test_ids_sort_by_time() -> None:
     moments = [0, 31, 32, 1_000, 1_700_000_000_000, 1_700_000_000_001, 4_000_000_000_000]
-    clock = (moment * 1_000_000 for moment in moments).__next__
-    ids = [new_id(clock) for _ in moments]
-    assert ids == sorted(ids)
+    ids = Ids((moment * 1_000_000 for moment in moments).__next__)
+    made = [ids.new() for _ in moments]
+    assert made == sorted(made)
+
+
+def test_ids_of_one_moment_and_of_a_clock_that_goes_back_sort_as_they_were_made() -> None:
+    ids = Ids((moment * 1_000_000 for moment in [7] * 500 + [6] * 500).__next__)
+    made = [ids.new() for _ in range(1_000)]
+    assert made == sorted(set(made))
 
 
 def test_a_made_name_gives_its_id_back() -> None:
