@@ -16,7 +16,7 @@ _log = structlog.get_logger()
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _HTTP = "http/protobuf"
-_FLUSH_MILLISECONDS = 5_000
+_FLUSH_SECONDS = 5.0
 _tracer: Any = None
 _provider: Any = None
 Carrier = Mapping[str, str]
@@ -129,7 +129,7 @@ def carrier() -> dict[str, str]:
     return headers
 
 
-def flush() -> None:
+def flush(seconds: float = _FLUSH_SECONDS) -> None:
     """Sends what has ended so far; waits for it a few seconds at most."""
     if _provider is not None:
-        _provider.force_flush(_FLUSH_MILLISECONDS)
+        _provider.force_flush(round(seconds * 1_000))

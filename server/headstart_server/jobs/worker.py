@@ -35,6 +35,7 @@ _STAGES = {
 }
 """What spans are called."""
 _ALIVE_SECONDS = 10.0
+_LEAVING_SECONDS = 2.0
 _NICE = 2
 """Jobs yield to the server, whose answers somebody waits for, and exports to jobs. Alone, a job has all cores."""
 
@@ -84,6 +85,8 @@ class Worker:
 
     def leave(self) -> None:
         """The server has gone, or needs this process no longer."""
+        # the job's own thread may be at it, which ends with this process
+        tracing.flush(_LEAVING_SECONDS)
         # called by the thread that reads, which alone sys.exit would end
         os._exit(0)
 
