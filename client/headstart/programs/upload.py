@@ -110,6 +110,7 @@ class _Parts:
         self._header.CopyFrom(header)
         self._header.offset = offset
         self._error: Exception | None = None
+        self._ended = False
 
     def __iter__(self) -> Iterator[UploadDatasetRequest]:
         yield UploadDatasetRequest(header=self._header)
@@ -119,13 +120,14 @@ class _Parts:
             for chunk in chunks_from(self._content, sent):
                 yield UploadDatasetRequest(chunk=chunk)
                 sent += len(chunk)
-                if self._progress is not None:
+                if self._progress is not None and not self._ended:
                     self._progress(sent, size)
         except Exception as error:  # noqa: BLE001  (raised again by `check`)
             self._error = error
 
     def check(self) -> None:
-        """Raise what kept the content from being read to its end."""
+        """Raise what kept the content from being read to its end. Nothing is told from now on."""
+        self._ended = True  # gRPC's thread may still take a message of a call that has failed
         if self._error is not None:
             raise self._error from None
 

@@ -27,7 +27,7 @@ _log = structlog.get_logger()
 _TRACE_HEADERS = ("traceparent", "tracestate", "baggage")
 _OWN_ERRORS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 _QUIET = ("/grpc.health.", "/grpc.reflection.", *(f"/{method}" for method in OPEN))
-_DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.02
+_DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.1
 """How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and not at once."""
 
 
