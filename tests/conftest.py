@@ -12,9 +12,13 @@ from collections.abc import Iterator
 
 import pytest
 from headstart_server.encoders.precision import adopt_precision
+from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import PostgresCluster, postgres_binaries
 
+# A busy machine must not fail a test: nothing here is timed. Read before any test is: they keep the profile of then.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+settings.load_profile("untimed")
 _VARIABLE = "HEADSTART_FAST_PRECISION"
 _ONE, _BOTH = ("fp32",), ("fp32", "bf16")
 

@@ -53,8 +53,11 @@ TYPES = {
 }
 
 
+_UNTIMED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
 @pytest.mark.parametrize("name", TYPES)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=_UNTIMED)
 @given(data=st.data())
 def test_a_model_finds_the_values_of_any_other_path(name: str, tmp_path: Path, data: st.DataObject) -> None:
     cells = data.draw(st.lists(TYPES[name], min_size=1, max_size=8, unique_by=lambda cell: (cell == 0, cell)))
@@ -74,7 +77,7 @@ def test_a_model_finds_the_values_of_any_other_path(name: str, tmp_path: Path, d
 _LISTS = st.lists(TYPES["texts"], max_size=4)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=_UNTIMED)
 @given(cells=st.lists(st.one_of(st.none(), _LISTS), min_size=1, max_size=8))
 def test_sets_hold_the_same_items_by_every_path(tmp_path: Path, cells: list[list[str] | None]) -> None:
     rows = "\n".join(json.dumps({"row": row, COLUMN: cell}) for row, cell in enumerate(cells))
@@ -88,7 +91,7 @@ def test_sets_hold_the_same_items_by_every_path(tmp_path: Path, cells: list[list
         assert found == [None if cell is None else set(cell) for cell in cells], path
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=_UNTIMED)
 @given(data=st.data(), width=st.integers(1, 4))
 def test_vectors_are_the_same_numbers_whichever_way_they_travel(
     tmp_path: Path, data: st.DataObject, width: int

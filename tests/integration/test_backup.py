@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import headstart
+import numpy as np
 from headstart.v1 import training_pb2 as pb
 
 from tests.support import reviews
@@ -42,7 +43,8 @@ def test_a_server_on_a_backup_has_all_and_goes_on(model_root: Path, data_root: P
         client.jobs.cancel(running.name)
     with RunningServer(copy, *flags) as server, server.client() as client:
         assert client.jobs.get(done.name).state == pb.TrainJob.STATE_SUCCEEDED
-        assert client.predict(done.model, ROWS)["verdict"].probabilities == expected
+        found = np.array(client.predict(done.model, ROWS)["verdict"].probabilities)
+        np.testing.assert_allclose(found, expected, atol=1e-6)
         assert uploaded.name in {item.name for item in client.datasets.list()}
         known = client.train(reviews.spec(epochs=3), headstart.ServerPath("reviews.csv"))
         client.jobs.cancel(running.name)  # it was in progress when the copy was made, and is again

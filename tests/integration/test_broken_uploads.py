@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import headstart
@@ -60,7 +61,10 @@ def test_a_call_that_is_cut_publishes_nothing(server: RunningServer, upload_id: 
     def parts() -> Iterator[pb.UploadDatasetRequest]:
         yield pb.UploadDatasetRequest(header=pb.DatasetHeader(display_name="rows.csv", upload_id=upload_id))
         yield pb.UploadDatasetRequest(chunk=DATA[:4015])
-        time.sleep(0.02)  # so that it has arrived
+        if upload_id:
+            until_arrived(stub, upload_id, 4015)
+        else:
+            time.sleep(0.02)  # so that it has arrived
         raise ConnectionError
 
     with grpc.insecure_channel(server.address) as channel:
@@ -73,6 +77,23 @@ def test_a_call_that_is_cut_publishes_nothing(server: RunningServer, upload_id: 
     assert len(list((server.state / "datasets").glob(".*.part"))) == bool(upload_id)
 
 
+def until_arrived(stub: Any, upload_id: str, count: int) -> None:
+    """Returns once the server has so many bytes of an upload."""
+    deadline = time.monotonic() + 60
+    while arrived(stub, upload_id) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def arrived(stub: Any, upload_id: str) -> int:
+    """How many bytes the server has of an upload."""
+    try:
+        return int(stub.GetUpload(pb.GetUploadRequest(upload_id=upload_id)).committed_bytes)
+    except grpc.RpcError as error:
+        assert error.code() is grpc.StatusCode.NOT_FOUND
+        return 0
+
+
 def test_a_call_goes_on_from_an_offset_and_says_how_much_there_is(server: RunningServer) -> None:
     digest = hashlib.sha256(DATA).hexdigest()
 
@@ -82,31 +103,21 @@ def test_a_call_goes_on_from_an_offset_and_says_how_much_there_is(server: Runnin
         for start in range(offset, end, MIB):
             yield pb.UploadDatasetRequest(chunk=DATA[start : min(start + MIB, end)])
         if end < len(DATA):
-            deadline = time.monotonic() + 60
-            while arrived() < end:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            until_arrived(stub, "u/1", end)
             raise ConnectionError
-
-    def arrived() -> int:
-        try:
-            return int(stub.GetUpload(pb.GetUploadRequest(upload_id="u/1")).committed_bytes)
-        except grpc.RpcError as error:
-            assert error.code() is grpc.StatusCode.NOT_FOUND
-            return 0
 
     with grpc.insecure_channel(server.address) as channel:
         stub = stub_of(dataset_pb2_grpc.DatasetServiceStub, channel)
-        assert arrived() == 0
+        assert arrived(stub, "u/1") == 0
         for offset, end in ((0, 3 * MIB), (3 * MIB, 5 * MIB)):
             with pytest.raises(grpc.RpcError):
                 stub.UploadDataset(parts(offset, end))
-            assert arrived() == end
+            assert arrived(stub, "u/1") == end
         with pytest.raises(grpc.RpcError) as failed:
             stub.UploadDataset(parts(6 * MIB, len(DATA)))
         assert failed.value.code() is grpc.StatusCode.OUT_OF_RANGE
         server.kill()
         server.start(server.port)
-        assert arrived() == 5 * MIB
+        assert arrived(stub, "u/1") == 5 * MIB
         dataset = stub.UploadDataset(parts(5 * MIB, len(DATA)))
-        assert (dataset.sha256, arrived()) == (digest, 0)
+        assert (dataset.sha256, arrived(stub, "u/1")) == (digest, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,8 +14,8 @@ import headstart
 import pytest
 from headstart.v1 import training_pb2 as pb
 
-from tests.integration.test_job_lifecycle import epochs_of, wait_for
-from tests.integration.test_outages import until_ready
+from tests.integration.test_job_lifecycle import epochs_of
+from tests.integration.test_outages import readiness, until_ready
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 
@@ -35,15 +36,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(folder: Path) -> Path:
-    """Leaves no byte; returns the file that takes the room."""
-    file = folder / "everything-else"
-    with suppress(OSError), file.open("wb", buffering=0) as filler:
+def fill(file: Path) -> None:
+    """Leaves no byte, by a file that takes the room, and more of it than before."""
+    with suppress(OSError), file.open("ab", buffering=0) as filler:
         for size in (1 << 20, 4096, 1):
             with suppress(OSError):
                 while True:
                     filler.write(b"\0" * size)
-    return file
 
 
 def test_a_full_disk_refuses_what_is_new_and_holds_what_runs(
@@ -56,11 +55,16 @@ def test_a_full_disk_refuses_what_is_new_and_holds_what_runs(
         unbroken = client.train(spec, DATA).result()
         until_ready(server, 200)
         run = client.train(spec, DATA)
-        wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
-        watched = threads.submit(lambda: list(run))
-        taken = fill(small_disk)
+        next(event for event in run if event.HasField("epoch_finished"))
+        watched = threads.submit(lambda: list(client.watch(run.name)))
+        taken = small_disk / "everything-else"
         try:
-            assert "no space left" in until_ready(server, 503)
+            deadline = time.monotonic() + 60
+            while (found := readiness(server))[0] != 503:
+                assert time.monotonic() < deadline, found
+                fill(taken)  # the job may have given room back that it had taken
+            assert "no space left" in found[1]
+            fill(taken)
             with pytest.raises(headstart.ResourceExhausted, match="no space left") as refused:
                 client.upload_dataset(data_root / "reviews.csv")
             assert refused.value.reason == "DISK_FULL"

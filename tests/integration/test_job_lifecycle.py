@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from headstart.v1.training_pb2_grpc import TrainingServiceStub
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 
+ENDED = {pb.TrainJob.STATE_SUCCEEDED, pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_CANCELLED}
 LONG = {"epochs": 100_000, "early_stop": -1}
 
 
@@ -36,8 +38,17 @@ def wait_for(client: headstart.Client, name: str, *states: int) -> pb.TrainJob:
         job = client.jobs.get(name)
         if job.state in states:
             return job
+        assert job.state not in ENDED, f"{name} has ended as {pb.TrainJob.State.Name(job.state)}"
         time.sleep(0.1)
     raise AssertionError(f"{name} stays {pb.TrainJob.State.Name(job.state)}")
+
+
+def until_checkpoint(*roots: Path) -> None:
+    """Returns once a job has something to go on from, below one of some folders."""
+    deadline = time.monotonic() + 60
+    while not any(found for root in roots for found in root.glob("jobs/*/checkpoints/**/epoch-*")):
+        assert time.monotonic() < deadline, "no job comes to a checkpoint"
+        time.sleep(0.05)
 
 
 def start_long(client: headstart.Client) -> str:
@@ -113,10 +124,10 @@ def epochs_of(client: headstart.Client, name: str) -> dict[int, dict[str, float]
 def test_a_job_whose_worker_is_killed_goes_on_and_learns_the_same(
     server: RunningServer, client: headstart.Client
 ) -> None:
-    spec = reviews.spec(epochs=400, early_stop=-1)
+    spec = reviews.spec(epochs=1_500, early_stop=-1)
     unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
     run = client.train(spec, headstart.ServerPath("reviews.csv"))
-    wait_for(client, run.name, pb.TrainJob.STATE_TRAINING)
+    next(event for event in run if event.HasField("epoch_finished"))
     for pid in worker_pids(server):
         os.kill(pid, signal.SIGKILL)
     job = run.result()
@@ -128,7 +139,7 @@ def test_a_job_whose_worker_is_killed_goes_on_and_learns_the_same(
 
 
 def test_a_paused_job_goes_on_from_its_checkpoint_and_learns_the_same(client: headstart.Client) -> None:
-    spec = reviews.spec(epochs=400, early_stop=-1)
+    spec = reviews.spec(epochs=1_500, early_stop=-1)
     unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
     run = client.train(spec, headstart.ServerPath("reviews.csv"))
     for event in run:

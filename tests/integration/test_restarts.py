@@ -10,7 +10,7 @@ from pathlib import Path
 import headstart
 from headstart.v1 import training_pb2 as pb
 
-from tests.integration.test_job_lifecycle import start_long, wait_for, worker_pids
+from tests.integration.test_job_lifecycle import start_long, until_checkpoint, wait_for, worker_pids
 from tests.support import reviews
 from tests.support.running_server import RunningServer
 
@@ -42,7 +42,7 @@ def test_a_restarted_server_finishes_what_was_left_and_answers_who_waited(
         name = start_long(client)
         queued = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv"))
         queued.close()
-        time.sleep(1)
+        until_checkpoint(server.state)
         kill_with_workers(server)
         server.start()
         wait_for(client, name, pb.TrainJob.STATE_TRAINING)

@@ -39,9 +39,13 @@ def test_a_running_prediction_a_stream_and_a_job_end_with_the_grace(
 
     server.start()
     hasty = headstart.RetryPolicy(give_up_after=1, connect_timeout=1)
-    with headstart.Client(server.address, retry=hasty) as client, ThreadPoolExecutor(2) as callers:
-        model = client.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
-        name = start_long(client)
+    with (
+        server.client() as patient,
+        headstart.Client(server.address, retry=hasty) as client,
+        ThreadPoolExecutor(2) as callers,
+    ):
+        model = patient.train(reviews.spec(epochs=1), headstart.ServerPath("reviews.csv")).result().model
+        name = start_long(patient)
         workers = worker_pids(server)
         calls: list[Future[Any]] = [
             callers.submit(client.predict, model, ROWS),
@@ -53,7 +57,7 @@ def test_a_running_prediction_a_stream_and_a_job_end_with_the_grace(
             time.sleep(0.05)
         start = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - start < 20  # the prediction takes 120
+        assert time.monotonic() - start < 60  # the prediction takes 120
         left.set()
         for call in calls:
             with pytest.raises(headstart.HeadstartError):

@@ -23,14 +23,14 @@ def test_a_suggested_spec_is_trained_as_it_is(client: headstart.Client, tmp_path
         row["order"] = f"A-{number:06d}"
         row["stars"] = {"positive": "5", "negative": "1"}[row["verdict"]]
     path = reviews.write_csv(tmp_path / "rows.csv", rows)
-    suggestion = client.suggest(path, "verdict", sweep_seconds=20)
+    suggestion = client.suggest(path, "verdict", sweep_seconds=600)
     found = roles(suggestion)
     assert found["review"] == "text"
     assert found["verdict"] == "category"
     assert found["order"] == "IDENTIFIER"
     assert found["stars"] == "TARGET_LEAKAGE"
     assert suggestion.warnings[0].reason == "COLUMNS_LEFT_OUT"
-    assert suggestion.spec.sweep.seconds == 20
+    assert suggestion.spec.sweep.seconds == 600
     assert client.suggest(path, "verdict", sweep_seconds=0).spec.sweep.parameters == {}
     planned = client.plan(suggestion.spec_yaml, path)
     assert planned.train_rows + planned.validation_rows + planned.test_rows == 240

@@ -123,16 +123,16 @@ def test_nobody_else_is_let_in_by_grpc_or_http(asking: Asking, token: str | None
     assert not asking.is_let_in(token)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     for path, status in (("/api/v1/models", 401), ("/metrics", 401), ("/", 200), ("/readyz", 200)):
-        assert httpx.get(asking.server.url + path, headers=headers).status_code == status
+        assert httpx.get(asking.server.url + path, headers=headers, timeout=60).status_code == status
 
 
 def test_http_takes_the_same_token(asking: Asking, new_token: Make) -> None:
     token = new_token(asking.tokens, "scraper", "metrics")
     eventually("the token", lambda: asking.is_let_in(token))
     headers = {"Authorization": f"Bearer {token}"}
-    found = httpx.get(f"{asking.server.url}/metrics", headers=headers)
+    found = httpx.get(f"{asking.server.url}/metrics", headers=headers, timeout=60)
     assert "headstart_authentication_failures_total" in found.text
-    assert httpx.get(f"{asking.server.url}/api/v1/models", headers=headers).status_code == 403
+    assert httpx.get(f"{asking.server.url}/api/v1/models", headers=headers, timeout=60).status_code == 403
 
 
 def test_lines_come_and_go_while_the_server_runs_and_wrong_ones_change_nothing(asking: Asking, new_token: Make) -> None:

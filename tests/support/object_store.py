@@ -48,9 +48,11 @@ def s3_away() -> Iterator[None]:
     port = int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2])
     server = _SERVERS.pop(port)
     server.stop()
-    yield
-    again = _SERVERS[port] = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    again.start()
+    try:
+        yield
+    finally:
+        again = _SERVERS[port] = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+        again.start()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import psycopg
 
-_SECONDS = 60
+_SECONDS, _ATTEMPTS = 60, 3
 
 
 def postgres_binaries() -> Path | None:
@@ -33,10 +33,17 @@ class PostgresCluster:
         if os.geteuid() == 0:  # PostgreSQL refuses to run as root
             shutil.chown(self._root, "postgres", "postgres")
         self._run("initdb", "-D", str(self._data), "-U", "headstart", "-A", "trust", "--no-sync", "-E", "UTF8")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self.start()
+        for attempt in range(_ATTEMPTS):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = int(free.getsockname()[1])
+            try:
+                self.start()
+            except RuntimeError:  # somebody else may have taken the port
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                break
 
     def start(self) -> None:
         """Starts the server, and returns when it answers."""

@@ -65,7 +65,7 @@ def servicer_of(predictor: FakePredictor, batcher: Batcher) -> PredictionService
     return PredictionServicer(predictions, datasets, plain_names(), executors.rows)
 
 
-def measure_slowly(batcher: Batcher) -> None:
-    """Has the batcher believe that a row takes a second."""
+def measure_slowly(batcher: Batcher, seconds: float = 1.0) -> None:
+    """Has the batcher believe that a row takes so long."""
     for _ in range(50):
-        batcher.limiter.speeds.observe("/m1", 1, 1.0)  # of the default tenant
+        batcher.limiter.speeds.observe("/m1", 1, seconds)  # of the default tenant

@@ -71,12 +71,12 @@ def filled(root: Path, *sizes: int) -> tuple[SpaceStore, Keys]:
 
 def small_shards(root: Path, count: int, **changes: object) -> list[Path]:
     """Shards of one space with one row each ("row 0", ...), the first used longest ago; nobody has them open."""
-    store = store_at(root, **changes)
+    store, paths = store_at(root, **changes), list[Path]()
     for number in range(count):
         keys = keys_of([f"row {number}"])
         store.add(keys, embedding_of(keys))
+        paths += set((store.folder / "shards").iterdir()) - set(paths)
     store.close()
-    paths = sorted((store.folder / "shards").iterdir())
     for number, path in enumerate(paths):
         os.utime(path, (1_000_000 + number, 1_000_000 + number))
     return paths

@@ -18,7 +18,7 @@ Start = Callable[..., Awaitable[tuple[Supervisor, FakePool]]]
 
 async def ended(supervisor: Supervisor, store: JobStore, identifier: str) -> JobRecord:
     """The job once its log has ended."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for _ in supervisor.watch(identifier, 0):
             pass
     return store.get(identifier)

@@ -13,7 +13,7 @@ from tests.support.command_line import Outcome, Run
 from tests.support.fake_server import FakeServer
 from tests.support.image_tables import ROWS, write_table
 
-QUICK = headstart.RetryPolicy(initial_delay=0.001, longest_delay=0.01, give_up_after=5, connect_timeout=5)
+QUICK = headstart.RetryPolicy(initial_delay=0.001, longest_delay=0.01, give_up_after=60, connect_timeout=60)
 
 
 @pytest.fixture

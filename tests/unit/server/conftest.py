@@ -8,16 +8,11 @@ from pathlib import Path
 
 import pytest
 from headstart_server.storage.object_store import ObjectStore
-from hypothesis import HealthCheck, settings
 
 from tests.support.object_store import OBJECT_STORES, object_store_of, s3_server
 from tests.support.together import Together
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-
-# A busy machine must not fail a test: nothing here is timed.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
-settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

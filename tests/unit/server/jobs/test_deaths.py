@@ -83,12 +83,12 @@ async def test_memory_that_runs_out_halves_the_passes_once(start: Start, store: 
 
 
 async def test_a_worker_that_is_silent_too_long_is_killed_and_its_job_goes_on(start: Start, store: JobStore) -> None:
-    supervisor, pool = await start(hangs, hang_seconds=0.05)
+    supervisor, pool = await start(hangs, hang_seconds=0.5)
     identifier = await submitted(supervisor)
     assert (await ended(supervisor, store, identifier)).state is State.SUCCEEDED
     assert pool.taken[0].killed.is_set()
     [warning] = warnings(store, identifier)
-    assert (warning.reason, "no sign of life for 0.05 seconds" in warning.message) == ("WORKER_RESTARTED", True)
+    assert (warning.reason, "no sign of life for 0.5 seconds" in warning.message) == ("WORKER_RESTARTED", True)
 
 
 async def dies_when_cancelled(worker: FakeWorker) -> AsyncIterator[dict[str, Any]]:

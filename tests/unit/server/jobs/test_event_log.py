@@ -18,6 +18,7 @@ from headstart_server.jobs.store import JobStore
 
 from tests.support.fake_workers import step_report
 from tests.support.job_logs import created
+from tests.support.supervised import until
 
 THREADS = Executor("store", 4, 100)
 
@@ -82,13 +83,13 @@ async def test_those_who_have_caught_up_share_what_is_written_without_reading_th
     counted: Any = CountedStore(store)
     log, identifier = EventLog(counted, THREADS, THREADS), running(store)
     watchers = [asyncio.create_task(read(log, identifier)) for _ in range(10)]
-    await asyncio.sleep(0.1)
-    caught_up = len(counted.pages)
+    # each reads what there is, and then that there is nothing more
+    await until(lambda: len(counted.pages) == 20)
     for _ in range(20):
         await log.write(store.append_reports, identifier, steps(3), attempt=1)
     await log.write(store.end, identifier, State.CANCELLED, attempt=1)
     assert await asyncio.gather(*watchers) == [list(range(1, 64))] * 10
-    assert len(counted.pages) == caught_up
+    assert len(counted.pages) == 20
 
 
 async def test_reports_that_come_fast_are_given_together_and_a_change_of_state_at_once(store: JobStore) -> None:
@@ -140,8 +141,7 @@ async def test_who_has_watched_leaves_nothing_behind(store: JobStore) -> None:
         await log.write(store.end, identifier, State.CANCELLED, attempt=1)
         assert await read(log, identifier) == [1, 2, 3]
     gone = asyncio.create_task(read(log, running(store)))
-    await asyncio.sleep(0.05)
-    assert log.watched == 1
+    await until(lambda: log.watched == 1)
     gone.cancel()
     await asyncio.gather(gone, return_exceptions=True)
     del gone
@@ -159,10 +159,12 @@ async def test_a_watch_after_the_end_ends_at_once(store: JobStore) -> None:
 
 async def test_closing_ends_every_watch(store: JobStore) -> None:
     log, identifier = EventLog(store, THREADS, THREADS), running(store)
-    watcher = asyncio.create_task(read(log, identifier))
+    watch: Any = log.watch(identifier, 0)
+    assert numbers(await anext(watch)) == [1, 2]
+    more = asyncio.create_task(anext(watch, None))
     await asyncio.sleep(0.05)
     log.close()
-    assert await asyncio.wait_for(watcher, 10) == [1, 2]
+    assert await asyncio.wait_for(more, 60) is None
     assert await read(log, identifier) == []
 
 

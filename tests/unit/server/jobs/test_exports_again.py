@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from headstart_server.jobs.export_records import ExportState
 from headstart_server.jobs.export_store import ExportStore
 
@@ -18,7 +19,10 @@ from tests.support.begun_exports import (
 )
 
 
-async def test_a_server_that_stops_gives_its_exports_back_and_the_next_one_makes_them(begin: Begin) -> None:
+async def test_a_server_that_stops_gives_its_exports_back_and_the_next_one_makes_them(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart_server.jobs.exports._RELEASE_SECONDS", 60)
     here = await begin(HANGS)
     identifier, waiting = await here.create(), await here.create(OTHER)
     running = await here.until(identifier, "load")

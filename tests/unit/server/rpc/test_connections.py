@@ -48,8 +48,9 @@ async def test_a_watch_goes_on_over_connections_that_grow_too_old() -> None:
             run = client.watch("trainJobs/j")
             found = [event.sequence async for event in run]
     assert found == list(range(1, _EVENTS + 1))
-    assert len(service.watches) > 1
-    assert service.watches == sorted(set(service.watches))
+    assert len(set(service.watches)) > 1
+    # a connection may end before anything has come over it
+    assert service.watches == sorted(service.watches)
 
 
 @pytest.mark.parametrize(("seconds", "milliseconds"), [(0.0, 2**31 - 1), (1.5, 1_500), (1e9, 2**31 - 1)])

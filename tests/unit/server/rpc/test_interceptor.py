@@ -88,7 +88,7 @@ async def test_a_body_that_is_no_message_is_the_callers_mistake(method: str, cap
         async with served(**services) as channel:
             for body in bodies:
                 with pytest.raises(grpc.aio.AioRpcError) as failed:
-                    await asyncio.wait_for(channel.unary_stream(method)(body).read(), 10)
+                    await asyncio.wait_for(channel.unary_stream(method)(body).read(), 60)
                 assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
                 assert f"the request body of {len(body)} bytes is no message" in (failed.value.details() or "")
     assert {entry["log_level"] for entry in logs} <= {"debug", "warning"}
@@ -120,7 +120,7 @@ async def test_a_caller_who_leaves_a_stream_leaves_no_trace_in_the_log(caplog: p
                 )
                 await stream.read()
                 stream.cancel()
-                await asyncio.wait_for(service.ended.wait(), 10)
+                await asyncio.wait_for(service.ended.wait(), 60)
     assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
     assert not [record for record in caplog.records if record.exc_info]
 
@@ -164,7 +164,7 @@ async def test_a_caller_who_leaves_a_stream_of_requests_leaves_no_trace_in_the_l
                     await call.done_writing()
                 await asyncio.sleep(0.005)
                 call.cancel()
-                await asyncio.wait_for(service.ended.wait(), 10)
+                await asyncio.wait_for(service.ended.wait(), 60)
     assert {entry["code"] for entry in logs if entry["event"] == "rpc"} == {"CANCELLED"}
     assert not [record for record in caplog.records if record.exc_info]
 
@@ -228,7 +228,7 @@ async def test_a_server_that_stops_lets_calls_in_hand_end_and_refuses_others_wit
         assert not stopping.done()
         waiting.go_on.set()
         await first
-        await asyncio.wait_for(stopping, 10)
+        await asyncio.wait_for(stopping, 60)
 
 
 async def test_more_calls_than_the_bound_are_refused() -> None:

@@ -27,6 +27,7 @@ from tests.support.predict_requests import (
 from tests.support.serving_here import served
 from tests.support.statuses import without_request_id
 from tests.support.stubs import stub_of
+from tests.support.supervised import until
 
 
 async def test_each_request_is_answered_before_the_next_is_sent(stub: PredictionServiceStub) -> None:
@@ -140,6 +141,8 @@ async def test_a_stream_that_has_begun_waits_where_a_call_is_refused(predictor: 
 async def test_rows_of_a_stream_whose_caller_has_gone_are_not_computed(
     stub: PredictionServiceStub, predictor: FakePredictor
 ) -> None:
+    method = {"service": "headstart.v1.PredictionService", "method": "PredictStream"}
+    in_flight = Growth("headstart_rpcs_in_flight", **method)
     predictor.hold()
     call = stub.PredictStream(streamed(*map(request, range(1, 8))))
     reading = asyncio.create_task(call.read())
@@ -147,7 +150,7 @@ async def test_rows_of_a_stream_whose_caller_has_gone_are_not_computed(
     await asyncio.sleep(0.1)  # the next requests wait in the batcher by now
     call.cancel()
     await asyncio.gather(reading, return_exceptions=True)
-    await asyncio.sleep(0.1)
+    await until(lambda: in_flight() == 0)
     predictor.release()
     assert numbers(await stub.Predict(request(100))) == [200]
     assert [number for batch in predictor.batches for number in batch] == [1, 100]

@@ -28,6 +28,7 @@ from tests.support.predict_requests import (
 )
 from tests.support.serving_here import served
 from tests.support.stubs import stub_of
+from tests.support.supervised import until
 
 
 async def test_columns_that_no_model_reads_fail_nothing(stub: PredictionServiceStub) -> None:
@@ -82,16 +83,16 @@ async def test_a_request_that_finds_no_room_is_refused_before_its_rows_are_read(
 
 
 async def test_a_call_whose_answer_would_come_too_late_is_refused_at_once(predictor: FakePredictor) -> None:
-    batcher = Batcher(max_batch_rows=1, limits=Limits(wait=60))
+    batcher = Batcher(max_batch_rows=1, limits=Limits(wait=600))
     async with served(PredictionService=servicer_of(predictor, batcher)) as channel:
         stub = stub_of(PredictionServiceStub, channel)
-        measure_slowly(batcher)
+        measure_slowly(batcher, 20)
         predictor.hold()
         calls = [asyncio.ensure_future(stub.Predict(request(number))) for number in range(3)]
         while predictor.parsed < 3:
             await asyncio.sleep(0.01)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.Predict(request(9), timeout=2)
+            await stub.Predict(request(9), timeout=30)
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "deadline leaves" in (refused.value.details() or "")
         predictor.release()
@@ -100,24 +101,26 @@ async def test_a_call_whose_answer_would_come_too_late_is_refused_at_once(predic
 
 
 async def test_a_deadline_that_passes_is_counted_as_what_the_client_sees(
-    stub: PredictionServiceStub, predictor: FakePredictor
+    stub: PredictionServiceStub, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("headstart_server.rpc.interceptor._DEADLINE_SECONDS", 10)  # how late the server may hear of it
     method = {"service": "headstart.v1.PredictionService", "method": "Predict"}
     late = Growth("headstart_rpcs_total", **method, code="DEADLINE_EXCEEDED")
     gone = Growth("headstart_rpcs_total", **method, code="CANCELLED")
+    in_flight = Growth("headstart_rpcs_in_flight", **method)
     predictor.hold()
     for _ in range(5):
         with pytest.raises(grpc.aio.AioRpcError) as failed:
-            await stub.Predict(request(1), timeout=0.2)
+            await stub.Predict(request(1), timeout=1)
         assert failed.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    leaving = stub.Predict(request(1), timeout=30)
+    await until(lambda: (late(), in_flight()) == (5, 0))
+    leaving = stub.Predict(request(1), timeout=600)
     waiting = asyncio.ensure_future(leaving)
-    await asyncio.sleep(0.1)
+    await until(lambda: in_flight() == 1)
     leaving.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await asyncio.sleep(0.2)
+    await until(lambda: (late(), gone(), in_flight()) == (5, 1, 0))
     predictor.release()
-    assert (late(), gone()) == (5, 1)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def watch(store: JobStore, text: str = "", idle: float = 0.0, closed: Any = lamb
 
 async def told(found: Found) -> list[str]:
     """`ID STATE` of jobs, and the ids of those that are gone, of the next change."""
-    items = await asyncio.wait_for(anext(found), 10)
+    items = await asyncio.wait_for(anext(found), 60)
     return [f"{item.identifier} {item.state}" if isinstance(item, JobRecord) else item for item in items]
 
 

@@ -18,6 +18,7 @@ from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
 from tests.support.measured import Growth
+from tests.support.supervised import until
 
 
 @pytest.fixture
@@ -274,7 +275,7 @@ async def test_other_computing_has_its_turn_in_the_order_of_asking(batcher: Batc
     predictor, order = FakePredictor(), list[str]()
     first = await one_running(batcher, predictor)
     others = [between(batcher, partial(order.append, str(n))) for n in (1, 2)]
-    await asyncio.sleep(0.1)
+    await until(lambda: len(list(batcher._queue)) == 2)
     assert order == []  # a batch is computed
     second = ask(batcher, predictor, rows_of(7))
     second.add_done_callback(lambda _: order.append("batch"))

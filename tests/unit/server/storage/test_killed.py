@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,16 @@ BIG = b"x" * (8 << 20)
 
 
 def _publish(url: str, root: Path) -> None:
-    folders = SharedFolders(root, object_store_at(url, "url"))
-    number = 0
+    object_store, count, number = object_store_at(url, "url"), itertools.count(), 0
+    publish = object_store.publish
+
+    def halting(source: Path, name: str) -> None:
+        if next(count) == 4:  # the second file of the second folder
+            signal.pause()
+        publish(source, name)
+
+    object_store.publish = halting  # type: ignore[method-assign]
+    folders = SharedFolders(root, object_store)
     while True:
         with folders.publish(f"f{number}") as folder:
             for part in range(3):
@@ -57,7 +67,7 @@ def test_folders_are_whole_or_not_there_though_their_publisher_is_killed(bucket:
         _publish,
         url,
         tmp_path / "here",
-        lambda: len(object_store.files("names")) == 1 and len(object_store.files("files")) > 3,
+        lambda: len(object_store.files("names")) == 1 and len(object_store.files("files")) == 4,
     )
     there = SharedFolders(tmp_path / "there", object_store)
     names = there.names()
@@ -76,6 +86,7 @@ def test_what_a_killed_pass_had_published_stays_and_another_machine_encodes_the_
     object_store = object_store_at(url, "url")
     shards = f"{space_of().identifier}/shards"
     _killed(_fill, url, tmp_path / "here", lambda: len(object_store.files(shards)) >= 5)
+    time.sleep(1)  # what was under way when it was killed arrives
     published = len(object_store.files(shards))
     assert 5 <= published < 60
     monkeypatch.setattr(ObjectStoreClaims, "dead_seconds", 1.5)

@@ -31,10 +31,12 @@ class SlowServicer(FakeServicer):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.ended: list[str] = []
+        self.began = asyncio.Event()
         self._seconds = seconds
 
     def __getattr__(self, name: str) -> Any:
         async def answer(request: Any, _: Any) -> Any:
+            self.began.set()
             try:
                 await asyncio.sleep(self._seconds)
             except asyncio.CancelledError:
@@ -84,9 +86,9 @@ async def test_nothing_goes_on_for_a_client_who_has_gone() -> None:
         "headers": [(b"host", b"localhost")],
     }
     serving = asyncio.ensure_future(app_of(servicer)(scope, receive, send))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(servicer.began.wait(), 60)
     gone.set()
-    await asyncio.wait_for(serving, 10)
+    await asyncio.wait_for(serving, 60)
     assert servicer.ended == ["cancelled"]
 
 

@@ -62,7 +62,7 @@ def _crops(batches: Iterator[LoadedImages]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("epoch", [None, 1])
 def test_images_are_the_same_for_any_number_of_processes(epoch: int | None) -> None:
     """With two threads here, as one has while training, and one there."""
-    found = []
+    found, before = [], torch.get_num_threads()
     torch.set_num_threads(2)
     for workers in (0, 1, 4):
         loader = ImageLoader({"image": reader([png(seed) for seed in range(ROWS)], *EVERYTHING)}, workers)
@@ -70,7 +70,7 @@ def test_images_are_the_same_for_any_number_of_processes(epoch: int | None) -> N
             found.append(list(loader.stream(BATCHES, epoch)))
         finally:
             loader.close()
-    torch.set_num_threads(1)
+    torch.set_num_threads(before)
     assert [batch.rows for batch in found[0]] == BATCHES
     for other in found[1:]:
         assert [batch.rows for batch in other] == BATCHES
