@@ -82,7 +82,7 @@ def test_a_full_disk_refuses_what_is_new_and_holds_what_runs(
 
 
 def test_a_disk_is_filled_to_its_last_byte(small_disk: Path) -> None:
-    fill(small_disk)
+    fill(small_disk / "everything-else")
     with pytest.raises(OSError, match="No space left") as full:
         (small_disk / "more").write_bytes(b"\0" * 8192)
     assert full.value.errno == errno.ENOSPC

@@ -124,7 +124,7 @@ def epochs_of(client: headstart.Client, name: str) -> dict[int, dict[str, float]
 def test_a_job_whose_worker_is_killed_goes_on_and_learns_the_same(
     server: RunningServer, client: headstart.Client
 ) -> None:
-    spec = reviews.spec(epochs=1_500, early_stop=-1)
+    spec = reviews.spec(epochs=1_000, early_stop=-1)
     unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
     run = client.train(spec, headstart.ServerPath("reviews.csv"))
     next(event for event in run if event.HasField("epoch_finished"))
@@ -139,7 +139,7 @@ def test_a_job_whose_worker_is_killed_goes_on_and_learns_the_same(
 
 
 def test_a_paused_job_goes_on_from_its_checkpoint_and_learns_the_same(client: headstart.Client) -> None:
-    spec = reviews.spec(epochs=1_500, early_stop=-1)
+    spec = reviews.spec(epochs=1_000, early_stop=-1)
     unbroken = client.train(spec, headstart.ServerPath("reviews.csv")).result()
     run = client.train(spec, headstart.ServerPath("reviews.csv"))
     for event in run:
