@@ -7,13 +7,19 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import structlog
+
 from headstart_server.core.errors import (
     CancelledError,
     HeadstartError,
     InvalidInputError,
     PausedError,
+    StorageError,
+    StoreFullError,
     TrainingFailedError,
+    UnavailableError,
 )
+from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
@@ -31,6 +37,7 @@ from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS
 from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, search_of, trials_of
 
+_log = structlog.get_logger()
 _SHARES = (1 / 9, 1 / 3, 1.0)
 """Of the training rows, round by round of successive halving; a third of the trials comes to the next."""
 _LEAST_ROWS = 200
@@ -42,6 +49,10 @@ _COUNTED = ("accuracy", "hits_at_k")
 
 class _TimeIsOverError(Exception):
     """A trial was under way when the sweep's seconds were over."""
+
+
+_OF_THE_JOB = (CancelledError, PausedError, StoreFullError, StorageError, UnavailableError, _TimeIsOverError)
+"""What ends more than one trial: the job stops, or waits until it is mended."""
 
 
 class _Within:
@@ -76,7 +87,7 @@ class Sweep:
         self._within, self._metric = _Within(listener), sweep_metric(job.spec)
         self._rows: dict[str, Prepared] = {}
         self._stored: dict[str, dict[str, StoredInput]] = {}
-        self._board, self._until = Board(), math.inf
+        self._board, self._until, self._bounded = Board(), 0.0, False
         self._records = TrialRecords(scratch_of(job, runtime) / "trials.jsonl")
 
     def best(self) -> TrainSpec:
@@ -89,7 +100,7 @@ class Sweep:
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
             trials = list(trials)
             self._fill(trials)
-        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
+        self._until += time.monotonic() + (spec.sweep.seconds or math.inf)
         self._listener.report(StateChange(State.TRAINING))
         shares = self._shares(base.plan.rows(Part.TRAIN))
         tried: dict[int, Trial] = {}
@@ -100,7 +111,7 @@ class Sweep:
                 report = self._try(trial, shares[0])
                 tried[trial.number] = trial
                 if report.value is not None:  # one trial is trained whatever time it takes
-                    self._within.until = self._until
+                    self._bounded = True
                 search.tell(report.score if report.value is not None else None)
         alive = list(tried.values())
         for share in shares[1:]:
@@ -114,9 +125,9 @@ class Sweep:
     def _fill(self, trials: Iterable[Trial]) -> None:
         """Encodes what the store lacks for any of the trials; of one that cannot be prepared its own turn says why."""
         self._listener.report(StateChange(State.ENCODING))
-        for trial in trials:
+        for spec in {rows_key(trial.spec): trial.spec for trial in trials}.values():
             with suppress(InvalidInputError, TrainingFailedError):
-                self._embeddings(trial.spec)
+                self._embeddings(spec)
 
     def _go_on(self, trials: list[Trial], share: float) -> list[Trial]:
         """The best third of the trials that could be trained, tried on more rows; all of them where time is over."""
@@ -125,7 +136,7 @@ class Sweep:
         kept = [by_number[each.number] for each in known[: -(-len(known) // 3)]]
         try:
             for trial in kept:
-                self._within.check()
+                self._require_time()
                 self._try(trial, share)
         except _TimeIsOverError:
             return trials
@@ -142,7 +153,9 @@ class Sweep:
         if self._listener.stopping():
             raise PausedError("the job was paused between two trials")
         report = self._records.find(trial.number, trial.parameters, share)
-        if report is None:
+        if report is not None:
+            self._until -= report.seconds
+        else:
             report = self._tried(trial, share)
             self._listener.report(report)
             self._records.add(report, share)
@@ -151,18 +164,30 @@ class Sweep:
 
     def _tried(self, trial: Trial, share: float) -> TrialReport:
         """What a trial comes to; one that fails says why."""
+        report = TrialReport(trial.number, self._most, trial.parameters, self._metric, share=share)
         started = time.perf_counter()
-        report = TrialReport(trial.number, self._most, trial.parameters, self._metric)
         try:
+            # not of the time of trials, as what is encoded before them
             prepared, stored = self._prepared(trial.spec), self._embeddings(trial.spec)
+            self._until += time.perf_counter() - started
+            started = time.perf_counter()
+            self._within.until = self._until if self._bounded else math.inf
             plan = replanned(prepared.plan, trial.spec, self._runtime.device.type)
             plan = replace(plan, trainer=replace(plan.trainer, checkpoint=False))
             fitting = Fitting(replace(prepared, plan=plan), stored, self._runtime, self._within)
             tried = self._crossed(fitting, share)
-        except (CancelledError, PausedError):
+        except _OF_THE_JOB:
             raise
         except HeadstartError as error:
             return replace(report, failure=error.message, seconds=time.perf_counter() - started)
+        except Exception as error:
+            if ran_out_of_memory(error):
+                raise
+            _log.exception("a trial failed unexpectedly", trial=trial.number)
+            failure = f"it failed unexpectedly ({type(error).__name__}); the server's log has the details"
+            return replace(report, failure=failure, seconds=time.perf_counter() - started)
+        finally:
+            self._within.until = math.inf
         value = tried.metrics.get(self._metric)
         return replace(
             report,
@@ -182,6 +207,11 @@ class Sweep:
         if folds is None:
             return fitting.try_out(share)
         return Tried.crossed([fitting.try_out(share, Fold(number, folds)) for number in range(folds)])
+
+    def _require_time(self) -> None:
+        """Raises _TimeIsOverError where the sweep's seconds are over."""
+        if self._bounded and time.monotonic() > self._until:
+            raise _TimeIsOverError
 
     @property
     def _most(self) -> int:

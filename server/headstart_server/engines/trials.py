@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart_server.core.files import disk_full_named
 from headstart_server.training.metric_names import smaller_is_better
 
 
@@ -26,6 +27,8 @@ class TrialReport:
     """Of the metric on the validation rows; None where the trial failed."""
     standard_error: float | None = None
     train_rows: int = 0
+    share: float = 1.0
+    """Of its training rows that it learned from: less than 1 in the first rounds of successive halving."""
     epochs: int = 0
     seconds: float = 0.0
     head_seconds: float | None = None
@@ -66,7 +69,7 @@ class TrialRecords:
         """Writes what a trial came to."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         values = {"key": _record_key(report.number, report.parameters, share), **vars(report)}
-        with self._path.open("a", encoding="utf-8") as file:
+        with disk_full_named(self._path.parent), self._path.open("a", encoding="utf-8") as file:
             # a line end before, too: the line before may be half a one
             file.write("\n" + json.dumps(values) + "\n")
 
@@ -96,10 +99,13 @@ class Board:
         self._reports[report.number] = report
 
     def ranked(self) -> list[TrialReport]:
-        """The best first: those that learned from most rows before others; of equals the first."""
+        """The best first: those that came to a later round before others; of equals the first.
+
+        How many rows that is does not count: settings decide it as well.
+        """
         return sorted(
             self._reports.values(),
-            key=lambda each: (-each.train_rows * (each.value is not None), -each.score, each.number),
+            key=lambda each: (-each.share * (each.value is not None), -each.score, each.number),
         )
 
     def placed(self) -> list[Placed]:
@@ -113,8 +119,8 @@ class Board:
 
 
 def _front(ranked: list[TrialReport]) -> Iterable[int]:
-    """Numbers of the trials that no other one is better than throughout, among those that learned from most rows."""
-    whole = [each for each in ranked if each.value is not None and each.train_rows == ranked[0].train_rows]
+    """Numbers of the trials that no other one is better than throughout, among those that came to the last round."""
+    whole = [each for each in ranked if each.value is not None and each.share == ranked[0].share]
     costs = np.array([_costs(each) for each in whole]).reshape(-1, 3)
     for each, mine in zip(whole, costs, strict=True):
         if not ((costs <= mine).all(1) & (costs < mine).any(1)).any():

@@ -73,10 +73,11 @@ def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, s
     rows, compared = parts[Part.TRAIN], parts[Part.VALIDATION]
     if fold is not None:
         both = torch.cat([rows, compared]).sort().values
-        order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
-        left_out = torch.zeros(len(both), dtype=torch.bool)
-        left_out[order[fold.number :: fold.of]] = True
-        rows, compared = both[~left_out], both[left_out]
+        # oversampled rows are there several times: all of them are left out together, and compared on once
+        distinct = torch.from_numpy(np.unique(both.numpy()))
+        order = torch.randperm(len(distinct), generator=torch.Generator().manual_seed(seed))
+        compared = distinct[order[fold.number :: fold.of]].sort().values
+        rows = both[~torch.isin(both, compared)]
     if share < 1:
         rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
     return {**parts, Part.TRAIN: rows, Part.VALIDATION: compared, Part.TEST: rows[:0]}

@@ -189,7 +189,7 @@ def add_history(message: pb.TrainJob, history: JobHistory) -> None:
 
 def trial_message(report: TrialReport) -> pb.Trial:
     """One trial of a sweep, whose place among the others is not known yet."""
-    values = {key: value for key, value in vars(report).items() if key not in ("trials", "parameters")}
+    values = {key: value for key, value in vars(report).items() if key not in ("trials", "share", "parameters")}
     message = pb.Trial(**values)
     for path, value in report.parameters.items():
         ParseDict(value, message.parameters[path])

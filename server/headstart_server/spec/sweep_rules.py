@@ -31,11 +31,6 @@ def sweep_rules(spec: TrainSpec) -> Iterator[Violation]:
         yield Violation(
             "backend.type", "'ray' trains one model on many workers; a sweep runs on the server, so use local"
         )
-    if sweep.folds and spec.preprocessing.oversample_minority is not None:
-        message = (
-            "would be trained and compared on copies of the same rows; leave preprocessing.oversample_minority out"
-        )
-        yield Violation("sweep.folds", message)
     if sweep.search == "tpe" and importlib.util.find_spec("optuna") is None:
         yield Violation("sweep.search", _OPTUNA)
         return

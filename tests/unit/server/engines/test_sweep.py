@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import CancelledError, PausedError, TrainingFailedError
+from headstart_server.core.errors import CancelledError, PausedError, StorageError, TrainingFailedError
 from headstart_server.core.layout import Layout
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines import sweep as sweep_module
@@ -236,3 +236,59 @@ def test_a_trial_that_is_under_way_when_time_is_over_ends_without_a_result(
     best, _ = _swept(tmp_path, sweep, done, repeats=10, epochs=2)
     assert [trial.failure for trial in done.trials] == [""] * first_round
     assert best.trainer.learning_rate in (0.05, 0.1)
+
+
+def test_a_search_that_learns_does_not_spend_its_seconds_on_encoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later, real, clocks = [0.0], Sweep._embeddings, (time.monotonic, time.perf_counter)
+    for clock in clocks:
+        monkeypatch.setattr(time, clock.__name__, lambda clock=clock: clock() + later[0])
+
+    def slow(sweep: Sweep, spec: TrainSpec) -> Any:
+        later[0] += 1_000.0
+        return real(sweep, spec)
+
+    monkeypatch.setattr(Sweep, "_embeddings", slow)
+    sweep = {"search": "tpe", "seconds": 60, "trials": 3, "parameters": {"trainer.learning_rate": [0.01, 0.02, 0.05]}}
+    _, done = _swept(tmp_path, sweep, epochs=1)
+    assert len(done.trials) == 3 and all(trial.value is not None for trial in done.trials)
+
+
+def test_seconds_that_were_spent_before_a_pause_are_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"trainer.learning_rate": [0.01, 0.02, 0.05, 0.1]}
+
+    class Pausing(Followed):
+        def stopping(self) -> bool:
+            return len(self.trials) == 2
+
+    sweep = {"search": "grid", "parameters": parameters, "seconds": 10_000}
+    with pytest.raises(PausedError):
+        _swept(tmp_path, sweep, Pausing(), epochs=1)
+    path = next(tmp_path.rglob("trials.jsonl"))
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": 90000'))
+    _, done = _swept(tmp_path, sweep, epochs=1)
+    assert not done.trials  # two are known, and there is no time for more
+
+
+def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    try_out = Fitting.try_out
+
+    def failing(fitting: Fitting, share: float) -> Any:
+        if fitting._trainer.learning_rate > 1:
+            raise ArithmeticError("singular")
+        return try_out(fitting, share)
+
+    monkeypatch.setattr(Fitting, "try_out", failing)
+    parameters = {"trainer.learning_rate": [50.0, 0.01]}
+    best, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    assert "failed unexpectedly (ArithmeticError)" in done.trials[0].failure and best.trainer.learning_rate == 0.01
+
+
+def test_a_storage_that_is_away_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> Any:
+        raise StorageError("the bucket cannot be reached")
+
+    monkeypatch.setattr(Fitting, "try_out", failing)
+    with pytest.raises(StorageError):
+        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})

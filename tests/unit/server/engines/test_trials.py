@@ -3,10 +3,20 @@
 from headstart_server.engines.trials import Board, TrialReport
 
 
-def _report(number: int, value: float | None, seconds: float = 1.0, size: int = 1, rows: int = 90) -> TrialReport:
-    metric = "label.accuracy"
+def _report(
+    number: int, value: float | None, seconds: float = 1.0, size: int = 1, rows: int = 90, share: float = 1.0
+) -> TrialReport:
     return TrialReport(
-        number, 9, {}, metric, value, None, rows, 1, 1.0, seconds, size, "" if value is not None else "no"
+        number,
+        9,
+        {},
+        "label.accuracy",
+        value,
+        train_rows=rows,
+        share=share,
+        head_seconds=seconds,
+        size_bytes=size,
+        failure="" if value is not None else "no",
     )
 
 
@@ -35,10 +45,17 @@ def test_the_front_has_who_gives_something_for_what_it_takes() -> None:
 
 
 def test_those_that_came_to_the_last_round_are_compared_with_each_other_alone() -> None:
-    reports = [_report(1, 0.99, rows=10), _report(2, 0.6, rows=90), _report(3, 0.5, rows=90, seconds=2.0)]
+    reports = [_report(1, 0.99, share=1 / 9), _report(2, 0.6), _report(3, 0.5, seconds=2.0)]
     placed = _board(*reports).placed()
     assert [each.report.number for each in placed] == [2, 3, 1]
     assert [each.pareto for each in placed] == [True, False, False]
+
+
+def test_settings_that_leave_fewer_rows_are_compared_with_the_others() -> None:
+    """Such as those that sample rows, or drop some: it is the value that counts."""
+    placed = _board(_report(1, 0.6, rows=150), _report(2, 0.9, rows=90)).placed()
+    assert [each.report.number for each in placed] == [2, 1]
+    assert [each.pareto for each in placed] == [True, False]
 
 
 def test_a_trial_that_is_told_again_is_there_once() -> None:

@@ -218,10 +218,3 @@ def test_other_seeds_split_the_rows_otherwise() -> None:
     assert rows_key(first.spec) != rows_key(second.spec)
     first, second = _trials({"trainer.epochs": [1, 2]}, search="grid")
     assert rows_key(first.spec) == rows_key(second.spec)
-
-
-def test_folds_are_not_made_of_rows_that_are_there_several_times() -> None:
-    values = _values({"model_type": ["ridge", "knn"]}, folds=5) | {"preprocessing": {"oversample_minority": 0.5}}
-    with pytest.raises(InvalidInputError) as caught:
-        parse_values(values)
-    assert "sweep.folds" in {item.field for item in caught.value.violations}
