@@ -26,7 +26,7 @@ async def ended(supervisor: Supervisor, store: JobStore, identifier: str) -> Job
 
 async def until(condition: Callable[[], bool]) -> None:
     """Waits for something to come true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.005)
 

@@ -91,28 +91,40 @@ class Attempts:
 
     async def run(self, job: JobRecord) -> None:
         """One attempt at a job that this server has claimed."""
+        if (older := self._running.get(job.identifier)) is not None:
+            # the job was given back, or taken away, which that attempt has not noticed yet
+            older.lost = True
+            _kill(older)
         # from here on its lease is renewed: a worker may take longer to start than a lease holds
         attempt = self._running[job.identifier] = _Attempt(job.attempt)
+        try:
+            await self._run(job, attempt)
+        finally:
+            if self._running.get(job.identifier) is attempt:
+                del self._running[job.identifier]
+
+    async def _run(self, job: JobRecord, attempt: _Attempt) -> None:
         done: dict[str, Any] | None = None
         setback: Setback | None = None
         try:
-            attempt.worker = await self._pool.take()
-            done = await self._followed(job, attempt, attempt.worker)
+            worker = attempt.worker = await self._pool.take()
         except WorkerStartError as error:
             setback = not_started(error)
-        finally:
-            del self._running[job.identifier]
-        if attempt.lost:
-            return
-        if attempt.worker is not None:
-            setback = await setback_of(attempt.worker, done, self._settings.hang_seconds if attempt.hung else None)
-        await self._conclude(job.identifier, attempt, setback, done)
+        else:
+            done = await self._followed(job, attempt, worker)
+            # it may work for another job by now; the lease is renewed until the end is written, however long that takes
+            attempt.worker = None
+            if not attempt.lost:
+                setback = await setback_of(worker, done, self._settings.hang_seconds if attempt.hung else None)
+        if not attempt.lost:
+            await self._conclude(job.identifier, attempt, setback, done)
 
     async def _followed(self, job: JobRecord, attempt: _Attempt, worker: WorkerProcess) -> dict[str, Any] | None:
         """How a worker says that the job ended; None where it died, or the job is another server's now."""
         clean = False
         try:
-            if attempt.lost or (await self._persisting.read(job.identifier)).state is not State.QUEUED:
+            found = await self._persisting.read(job.identifier)
+            if attempt.lost or found.state is not State.QUEUED or found.attempt != attempt.number:
                 # while the worker was taken
                 attempt.lost = clean = True
                 return None

@@ -243,18 +243,23 @@ class Exports:
 
     async def _hold_on(self) -> None:
         """Renews leases, takes exports of servers that are gone, and notices those that are this server's no more."""
-        renewed, beat = time.monotonic(), Beat(self._look_seconds)
+        renewed, beat, steady = time.monotonic(), Beat(self._look_seconds), True
         while True:
             await beat.wait()
+            steady &= beat.steady
             due = time.monotonic() - renewed >= self._beat_seconds * 0.9
             try:
                 await self._check(self._store.renew if due else self._store.held)
                 if due:
                     renewed = time.monotonic()
-                    if not beat.late:
+                    if steady:
                         await self._reap()
+                    steady = True
+                beat.kept()
             except HeadstartError as error:
                 _log.warning("leases of exports could not be renewed", error=error.message)
+            except Exception:  # noqa: BLE001 - as that of jobs
+                _log.exception("leases of exports could not be renewed")
 
     async def _check(self, ask: Callable[[dict[str, int]], set[str]]) -> None:
         attempts = {identifier: attempt.number for identifier, attempt in self._attempts.items()}

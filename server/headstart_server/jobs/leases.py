@@ -45,11 +45,14 @@ class Leases:
             await beat.wait()
             try:
                 await self.renew()
-                if not beat.late:
+                if beat.steady:
                     await self.reap()
                 await self.end_overdue()
+                beat.kept()
             except HeadstartError as error:
                 _log.warning("leases could not be renewed", error=error.message)
+            except Exception:  # noqa: BLE001 - a server whose heart stops loses all its jobs
+                _log.exception("leases could not be renewed")
 
     async def renew(self) -> None:
         """Renews the leases, drops jobs that were taken meanwhile, and tells workers what others ask of theirs."""
@@ -64,18 +67,24 @@ class Leases:
 
     async def end_overdue(self) -> None:
         """See jobs.deadlines."""
+        ended = []
         for written in await self._threads.run(end_overdue, self._ownership.database):
             job = self._log.written(written)
             _log.info("a job has run out of time", job=job.identifier, state=job.state.value)
             self._attempts.tell(job.identifier, job.state)
+            ended.append(job)
+        for job in ended:  # once all are told: the storage may be away
             await self._attempts.forget_model(job)
 
     async def reap(self, *, alone: bool = False) -> None:
         """See Ownership.reap."""
+        taken = []
         for written in await self._threads.run(self._ownership.reap, list(self._attempts.numbers), alone=alone):
             job = self._log.written(written)
             _log.warning("took a job from a server that is gone", job=job.identifier, state=job.state.value)
-            await self._attempts.forget_model(job)
+            taken.append(job)
             if written[1]:
                 metrics.JOB_RESTARTS.labels("server").inc()
             self._queued()
+        for job in taken:  # as in `end_overdue`
+            await self._attempts.forget_model(job)

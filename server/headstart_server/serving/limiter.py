@@ -96,7 +96,10 @@ class Limiter:
             self._release(permit)
 
     def counted(self, permit: Permit, rows: int) -> None:
-        """Says how many rows a call has, where that was not known before they were read."""
+        """Says how many rows a call has, where that was not known before they were read; nothing of one that has ended,
+        as a call may while a thread reads its rows."""
+        if permit not in self._permits.get(permit.tenant, {}):
+            return
         self._rows += rows - permit.rows
         permit.rows = permit.waiting = rows
 

@@ -177,3 +177,14 @@ def test_the_more_is_refused_the_later_one_is_to_come_back() -> None:
     assert sum(delays[-20:]) / 20 > 4 * sum(delays[:20]) / 20
     assert max(delays) <= 30
     assert refused() == 401
+
+
+def test_rows_that_are_counted_after_their_call_has_gone_stay_uncounted() -> None:
+    """A thread may still read them, and the server would take fewer rows of everybody from then on."""
+    limiter = Limiter(Limits(rows=1_000), Speeds())
+    with ExitStack() as gone:
+        permit = taken(limiter, gone, 100)
+    limiter.counted(permit, 990)
+    with ExitStack() as stack:
+        taken(limiter, stack, 1)
+        taken(limiter, stack, 400)

@@ -1,0 +1,58 @@
+"""A server holds on to what it runs until the end is written, and to the newest of its attempts alone."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+from headstart_server.core.errors import UnavailableError
+from headstart_server.core.states import State
+from headstart_server.jobs.log_writer import Appended
+from headstart_server.jobs.store import JobStore
+
+from tests.support.fake_workers import trains_until_cancelled
+from tests.support.supervised import Start, ended, submitted, until
+from tests.unit.server.jobs.test_deaths import warnings
+
+
+async def test_the_lease_of_a_job_is_renewed_until_its_end_is_written(
+    start: Start, store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the database is away, or its disk full, for longer than a lease."""
+    end, written = store.end, threading.Event()
+
+    def later(*args: Any, **kwargs: Any) -> Appended:
+        if not written.is_set():
+            raise UnavailableError("the job database does not answer")
+        return end(*args, **kwargs)
+
+    monkeypatch.setattr(store, "end", later)
+    supervisor, pool = await start(lease_seconds=0.3)
+    identifier = await submitted(supervisor)
+    await until(lambda: len(pool.returned) == 1)
+    await asyncio.sleep(1)
+    assert (store.get(identifier).owner != "", store.get(identifier).attempt) == (True, 1)
+    written.set()
+    job = await ended(supervisor, store, identifier)
+    assert (job.state, job.attempt, len(pool.taken)) == (State.SUCCEEDED, 1, 1)
+
+
+async def test_a_job_that_was_paused_and_resumed_before_it_had_a_worker_has_one_attempt_that_counts(
+    start: Start, store: JobStore
+) -> None:
+    supervisor, pool = await start(trains_until_cancelled, trains_until_cancelled, concurrent_jobs=2, lease_seconds=0.3)
+    pool.room.clear()
+    identifier = await submitted(supervisor)
+    await until(lambda: store.get(identifier).attempt == 1)
+    await supervisor.pause(identifier)
+    await supervisor.resume(identifier)
+    await until(lambda: store.get(identifier).attempt == 2)
+    pool.room.set()
+    await until(lambda: store.get(identifier).state is State.TRAINING)
+    await asyncio.sleep(1)  # several leases
+    job = store.get(identifier)
+    assert (job.state, job.attempt, warnings(store, identifier)) == (State.TRAINING, 2, [])
+    await supervisor.cancel(identifier)
+    assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
