@@ -135,7 +135,7 @@ class App:
             self.jobs,
             self.supervisor,
             self.storage,
-            self.executors.files,
+            self.executors.probes,
             self._report,
             queue_seconds=2 * settings.lease_seconds,
         )

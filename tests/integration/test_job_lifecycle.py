@@ -90,14 +90,16 @@ def test_any_number_of_watchers_read_the_same_log_from_any_point(client: headsta
     assert tail == first[4:]
 
 
-def test_request_id_makes_creation_safe_to_repeat(client: headstart.Client) -> None:
-    data = headstart.ServerPath("reviews.csv")
+def test_request_id_makes_creation_safe_to_repeat(client: headstart.Client, tmp_path: Path) -> None:
+    data = client.upload_dataset(reviews.write_csv(tmp_path / "own.csv", reviews.make_rows(240, seed=7)))
     first = client.train(reviews.spec(), data, request_id="once")
     second = client.train(reviews.spec(), data, request_id="once")
     assert first.name == second.name
     with pytest.raises(headstart.AlreadyExists, match="another body"):
         client.train(reviews.spec(epochs=9), data, request_id="once")
     assert first.result().model == second.result().model
+    client.datasets.delete(data.name)
+    assert client.train(reviews.spec(), data, request_id="once").name == first.name  # its data may have gone
 
 
 def test_ended_jobs_are_listed_by_state_and_deleted(client: headstart.Client) -> None:

@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,7 @@ def fetched_json(url: str) -> dict[str, Any]:
         with _OPENER.open(url, timeout=_SECONDS) as answer:
             body = answer.read(_MOST_BYTES + 1)
         found = json.loads(body) if len(body) <= _MOST_BYTES else None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, HTTPException, ValueError, RecursionError) as error:
         raise FetchError(f"{url}: {_brief(error)}") from error
     if not isinstance(found, dict):
         raise FetchError(f"{url} answered something else than a JSON object of at most {_MOST_BYTES:,} bytes")

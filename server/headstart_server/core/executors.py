@@ -78,6 +78,8 @@ class Executors:
         """Loading models: seconds."""
         self.credentials = Executor("credential", 2, 100)
         """Reading changed files of tokens and TLS again, and fetching an issuer's keys: it may not answer."""
+        self.probes = Executor("probe", 2, 100)
+        """Trying what the server cannot do without: slow work of other kinds must not look as if it were away."""
 
     @property
     def all(self) -> tuple[Executor, ...]:
@@ -92,6 +94,7 @@ class Executors:
             self.planning,
             self.loading,
             self.credentials,
+            self.probes,
         )
 
     def start(self) -> None:

@@ -5,14 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import structlog
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DatabaseError, InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as NoConnectionError
 
 from headstart_server.core.errors import FailedPreconditionError, StoreFullError, UnavailableError
 from headstart_server.core.reasons import Reason
 
+_log = structlog.get_logger()
 CHANNEL = "headstart_jobs"
 """On which PostgreSQL tells every server that a job has news."""
 READS = "headstart_reads"
@@ -136,12 +146,17 @@ def unusable_named() -> Iterator[None]:
 def _failures_named() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, InternalError, NoConnectionError) as error:
+    except (IntegrityError, DataError):
+        raise
+    except (DatabaseError, InterfaceError, NoConnectionError) as error:
         cause = _cause(error)
         if any(words in cause.lower() for words in _FULL):
             raise StoreFullError(
                 "no space left on the disk that holds the job database; free some, and what waits goes on"
             ) from error
+        if not isinstance(error, OperationalError | InterfaceError | InternalError | NoConnectionError):
+            # a damaged file, or tables that are not there, as while a backup is restored
+            _log.error("the job database cannot be used", error=cause)
         raise UnavailableError(
             "the job database does not answer or cannot be written; try again", retry_after=_RETRY_SECONDS
         ) from error

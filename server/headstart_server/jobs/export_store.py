@@ -11,10 +11,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, text, update
 from sqlalchemy.engine import Connection, RowMapping
 
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError
+from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
 from headstart_server.engines.envelopes import PREDICTIONS, predictions_order
 from headstart_server.jobs.connections import Database
 from headstart_server.jobs.export_records import (
@@ -28,6 +29,7 @@ from headstart_server.jobs.export_records import (
 from headstart_server.jobs.export_rows import order_values, record_of, row_of
 from headstart_server.jobs.tables import EXPORTS
 
+_log = structlog.get_logger()
 _QUEUE_LOCK = 0x4845_4158  # an arbitrary key of PostgreSQL's advisory locks
 MOST_ATTEMPTS = 3
 """Servers that may be lost over one export, which may be why they were."""
@@ -118,15 +120,18 @@ class ExportStore:
         """
         queue = and_(_in([ExportState.QUEUED]), _predicts() == predictions)
         waiting = select(EXPORTS).where(queue).order_by(EXPORTS.c.identifier).limit(1)
-        with self.database.writing() as connection:
-            row = connection.execute(waiting.with_for_update(skip_locked=True)).mappings().first()
-            if row is None:
-                return None
-            until = self.database.now(connection) + self.lease_seconds
-            claimed = {"owner": self.owner, "lease_until": until, "attempt": row["attempt"] + 1}
-            now = datetime.now(UTC).isoformat()
-            _change(connection, row["identifier"], ExportState.RUNNING, _STARTS, **claimed, start_time=now)
-            return record_of(_found(connection, row["identifier"]))
+        while True:
+            with self.database.writing() as connection:
+                row = connection.execute(waiting.with_for_update(skip_locked=True)).mappings().first()
+                if row is None:
+                    return None
+                if not _sound(connection, row):
+                    continue
+                until = self.database.now(connection) + self.lease_seconds
+                claimed = {"owner": self.owner, "lease_until": until, "attempt": row["attempt"] + 1}
+                now = datetime.now(UTC).isoformat()
+                _change(connection, row["identifier"], ExportState.RUNNING, _STARTS, **claimed, start_time=now)
+                return record_of(_found(connection, row["identifier"]))
 
     def renew(self, attempts: Mapping[str, int]) -> set[str]:
         """Holds on to some exports, by the number of this server's attempt; returns those that it still has."""
@@ -184,7 +189,8 @@ class ExportStore:
         with self.database.writing() as connection:
             if not alone:
                 lost = lost.where(EXPORTS.c.lease_until < self.database.now(connection))
-            rows = connection.execute(lost.with_for_update(skip_locked=True)).mappings().all()
+            found = connection.execute(lost.with_for_update(skip_locked=True)).mappings().all()
+            rows = [row for row in found if _sound(connection, row)]
             for row in rows:
                 if row["attempt"] < MOST_ATTEMPTS:
                     _requeue(connection, row["identifier"], attempt=row["attempt"])
@@ -210,8 +216,9 @@ class ExportStore:
             raise LostExportError(f"exportJobs/{identifier} is not this server's in attempt {attempt}")
 
     def _seen(self, connection: Connection, rows: Iterable[RowMapping]) -> list[ExportRecord]:
-        """Rows as exports, each that waits with how many wait before it."""
-        found = [record_of(row) for row in rows]
+        """Rows as exports, each that waits with how many wait before it; of several, those that can be read."""
+        rows = list(rows)
+        found = [record_of(row) for row in rows] if len(rows) == 1 else _readable(rows)
         if all(job.state is not ExportState.QUEUED for job in found):
             return found
         queue = select(EXPORTS.c.identifier, _predicts()).where(_in([ExportState.QUEUED]))
@@ -223,6 +230,27 @@ class ExportStore:
 
 
 _UNFINISHED = [state.value for state in ExportState if not state.terminal]
+
+
+def _readable(rows: Iterable[RowMapping]) -> list[ExportRecord]:
+    found = []
+    for row in rows:
+        try:
+            found.append(record_of(row))
+        except DataLossError as error:
+            _log.warning("left out of lists", resource=f"exportJobs/{row['identifier']}", error=error.message)
+    return found
+
+
+def _sound(connection: Connection, row: RowMapping) -> bool:
+    """Whether an unfinished export can be read; one that cannot is ended, so that it holds nobody up."""
+    try:
+        record_of(row)
+    except DataLossError as error:
+        _log.warning("an export cannot be made", resource=f"exportJobs/{row['identifier']}", error=error.message)
+        _finish(connection, row["identifier"], ExportEnd(ExportState.FAILED, error=error))
+        return False
+    return True
 
 
 def _in(states: Sequence[str]) -> ColumnElement[bool]:

@@ -170,6 +170,9 @@ class Exports:
             except HeadstartError as error:
                 _log.warning("the queue of exports cannot be read", error=error.message)
                 job = None
+            except Exception:  # noqa: BLE001 - as that of jobs
+                _log.exception("the queue of exports cannot be read")
+                job = None
             if job is not None:
                 await self._make(job)
                 continue

@@ -105,3 +105,5 @@ class Notices:
                 await self._look()
             except HeadstartError as error:
                 _log.warning("news could not be read", error=error.message)
+            except Exception:  # noqa: BLE001 - who watches would never hear of anything again
+                _log.exception("news could not be read")

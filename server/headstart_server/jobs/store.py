@@ -69,7 +69,7 @@ class JobStore(JobQueries):
         what `require` does, which is told who asks, how many jobs wait, and how many of them are the tenant's.
         """
         # a repeated request is answered however many wait
-        if (known := self.known(job)) is not None:
+        if (known := self.known(job.tenant, job.request_id, job.request_digest)) is not None:
             return known, False
         try:
             with self.database.writing() as connection:
@@ -79,24 +79,24 @@ class JobStore(JobQueries):
                 created, _ = append(connection, job, [StateChange(job.state)])
         except IntegrityError:
             # request ids are unique: of racing requests one is stored, and the others find it here
-            known = self.known(job)
+            known = self.known(job.tenant, job.request_id, job.request_digest)
             if known is None:
                 raise
             return known, False
         return created, True
 
-    def known(self, job: JobRecord) -> JobRecord | None:
+    def known(self, tenant: str, request_id: str, digest: str) -> JobRecord | None:
         """The stored job with a new job's request id; raises AlreadyExistsError if its body was another."""
-        if not job.request_id:
+        if not request_id:
             return None
         with self.database.reading() as connection:
-            query = select(JOBS).where(JOBS.c.tenant == job.tenant, JOBS.c.request_id == job.request_id)
+            query = select(JOBS).where(JOBS.c.tenant == tenant, JOBS.c.request_id == request_id)
             row = connection.execute(query).mappings().first()
         if row is None:
             return None
-        if row["request_digest"] != job.request_digest:
+        if row["request_digest"] != digest:
             raise AlreadyExistsError(
-                f"request_id {job.request_id!r} was used for trainJobs/{row['identifier']} with another body; "
+                f"request_id {request_id!r} was used for trainJobs/{row['identifier']} with another body; "
                 "use a new request_id",
                 reason=Reason.REQUEST_ID_REUSED,
                 field="request_id",
@@ -144,9 +144,9 @@ class JobStore(JobQueries):
             waits = job.state is State.QUEUED
             return append(connection, job, [StateChange(State.PAUSED if waits else State.PAUSING)])
 
-    def resume(self, identifier: str) -> Appended:
+    def resume(self, identifier: str, require: Require | None = None) -> Appended:
         """Queues a paused job again, and leaves one that waits or runs as it is; raises FailedPreconditionError for one
-        that has ended or is about to stop."""
+        that has ended or is about to stop, and what `require` does, as `create`."""
         with self.database.writing() as connection:
             job = get(connection, identifier)
             _require_living(job, "resume")
@@ -156,6 +156,8 @@ class JobStore(JobQueries):
                 raise _stopping(identifier, "is being cancelled and cannot be resumed")
             if job.state is not State.PAUSED:
                 return job, []
+            if require is not None:
+                require(job.tenant, *_waiting(connection, job.tenant))
             return append(connection, job, [StateChange(State.QUEUED)])
 
     def end(

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -151,8 +152,9 @@ class Supervisor:
         return await asyncio.shield(self._ask(self._store.pause, identifier))
 
     async def resume(self, identifier: str) -> JobRecord:
-        """Queues a paused job; raises FailedPreconditionError if it has ended, or is not paused yet."""
-        return await asyncio.shield(self._ask(self._store.resume, identifier))
+        """Queues a paused job; raises FailedPreconditionError if it has ended, or is not paused yet, and
+        OverloadedError when too many wait."""
+        return await asyncio.shield(self._ask(partial(self._store.resume, require=self._limits.require), identifier))
 
     async def update(self, identifier: str, changes: Changes) -> JobRecord:
         """Sets fields of a job; see JobStore.update."""
@@ -262,6 +264,9 @@ class Supervisor:
             job = None if self._held else await self._executors.leases.run(self._ownership.claim)
         except HeadstartError as error:
             _log.warning("the queue cannot be read", error=error.message)
+            job = None
+        except Exception:  # noqa: BLE001 - as whatever one job does
+            _log.exception("the queue cannot be read")
             job = None
         if job is None:
             with suppress(TimeoutError):

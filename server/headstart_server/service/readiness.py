@@ -22,11 +22,12 @@ _PROBE_BYTES = 64 << 10
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "TrainingService": ("database", "queue", "storage"),
     "DatasetService": ("database", "storage"),
-    "ExportService": ("storage",),
+    "ExportService": ("database", "storage"),
     "EmbeddingService": ("storage",),
     # a model that is in memory answers, whatever else is away
     "PredictionService": (),
-    "ModelService": (),
+    # aliases, and what people say of models, are in the database
+    "ModelService": ("database", "storage"),
     "GRPCInferenceService": (),
     "ServerService": (),
 }
@@ -111,8 +112,10 @@ class Readiness:
             await self._threads.run(self._probes[name])
         except (UnavailableError, StoreFullError, StorageError) as error:
             return error.message
-        except (HeadstartError, OSError) as error:
-            return str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, what is asked does not work
+            if not isinstance(error, HeadstartError | OSError):
+                _log.exception("a probe failed unexpectedly", of=name)
+            return str(error) or type(error).__name__
         return ""
 
     def _write(self) -> None:

@@ -194,6 +194,8 @@ class TrainingService:
         identifier, kept = new_id(), False
         try:
             record = await self._executors.planning.run(self._admit, caller, order, identifier)
+            if record.identifier != identifier:
+                return record
             # looked at for the last time: a job that is submitted is made, whoever waits for it
             if gone.is_set():
                 raise asyncio.CancelledError
@@ -204,8 +206,13 @@ class TrainingService:
         return job
 
     def _admit(self, caller: Principal, read: Callable[[], TrainOrder], identifier: str) -> JobRecord:
-        """The record of a new job."""
+        """The record of a new job, or the job that an order that is repeated has made.
+
+        That one is not checked again: its data may have gone since.
+        """
         order, now, admission = read(), datetime.now(UTC), self._tenants.of(caller.tenant).admission
+        if (known := self._store.known(caller.tenant, order.request_id, order.digest)) is not None:
+            return known
         details = order.details
         records = admission.files(order.data, self._layout.job(identifier))
         initial = self._initial_model(caller.tenant, order)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from http.client import BadStatusLine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -163,3 +165,12 @@ async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.001)
+
+
+def test_an_issuer_that_speaks_no_http_is_one_that_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def garbled(*_: object, **__: object) -> None:
+        raise BadStatusLine("HELO")
+
+    monkeypatch.setattr("headstart_server.auth.fetching._OPENER", SimpleNamespace(open=garbled))
+    with pytest.raises(FetchError, match="http://localhost:1/keys: HELO"):
+        fetched_json("http://localhost:1/keys")

@@ -150,6 +150,20 @@ def test_a_damaged_export_says_so(database: Database, store: ExportStore) -> Non
         store.get(identifier)
 
 
+def test_a_damaged_export_holds_up_no_other(database: Database, store: ExportStore) -> None:
+    spoilt, sound = store.create(job("m1")).identifier, store.create(job("m2")).identifier
+    with database.writing() as connection:
+        connection.execute(update(EXPORTS).where(EXPORTS.c.identifier == spoilt).values(create_time="never"))
+    assert [each.identifier for each in store.newest("", 10)] == [sound]
+    claimed = store.claim()
+    assert claimed is not None and claimed.identifier == sound
+    assert store.claim() is None  # it was ended
+    with database.writing() as connection:
+        connection.execute(update(EXPORTS).where(EXPORTS.c.identifier == sound).values(create_time="never"))
+    assert ExportStore(database, "two").reap(alone=True) == []
+    assert store.unfinished() == 0
+
+
 async def test_watchers_on_another_server_see_changes_within_its_looks(postgres_url: str) -> None:
     jobs = JobStore(postgres_url, migrate=True)
     here, there = ExportStore(jobs.database, "here"), ExportStore(jobs.database, "there")

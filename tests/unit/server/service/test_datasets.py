@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import NotFoundError, OverloadedError, QuotaError
+from headstart_server.core.errors import DeadlineExceededError, NotFoundError, OverloadedError, QuotaError
 from headstart_server.core.executors import Executors
 from headstart_server.core.principal import ANONYMOUS
 from headstart_server.core.quotas import Quotas, QuotaTable, TenantQuotas
@@ -74,6 +74,38 @@ async def test_who_has_used_up_the_quota_is_told_before_a_byte_is_read(tmp_path:
 
     with pytest.raises(QuotaError):
         await service.upload(ANONYMOUS, HEADER, never())
+
+
+async def test_uploads_at_the_same_time_do_not_each_take_what_is_left_for_one(tmp_path: Path) -> None:
+    service = service_of(tmp_path, dataset_rows=10)
+    sending = [asyncio.Event(), asyncio.Event()]
+
+    async def slowly(number: int) -> AsyncIterator[bytes]:
+        yield rows(6, "ab"[number])
+        await sending[number].wait()
+
+    uploads = [asyncio.create_task(service.upload(ANONYMOUS, HEADER, slowly(number))) for number in range(2)]
+    await asyncio.sleep(0.2)  # both are under way
+    sending[0].set()
+    await uploads[0]
+    sending[1].set()
+    with pytest.raises(QuotaError, match="would hold 12 rows"):
+        await uploads[1]
+
+
+async def test_an_upload_that_brings_nothing_more_makes_room_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headstart_server.service.datasets._SILENT_SECONDS", 0.05)
+    service = service_of(tmp_path)
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield rows(3)
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceededError, match=r"no chunk has come for 0\.05 seconds; call again with the same"):
+        await service.upload(ANONYMOUS, HEADER, silent())
+    assert not await service.all(ANONYMOUS)
 
 
 async def test_only_so_many_files_are_received_at_a_time(tmp_path: Path) -> None:

@@ -74,7 +74,12 @@ async def test_what_does_not_work_takes_down_the_services_that_need_it(parts: Pa
     await readiness.look()
     parts.database = UnavailableError("the job database does not answer")
     ready = await readiness.look()
-    assert {name for name in NEEDS if not ready.of(name)} == {"TrainingService", "DatasetService"}
+    assert {name for name in NEEDS if not ready.of(name)} == {
+        "TrainingService",
+        "DatasetService",
+        "ExportService",
+        "ModelService",
+    }
     assert ready.missing == ["database: the job database does not answer"]
     parts.database = None
     assert await readiness.look()
@@ -94,8 +99,15 @@ async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
         "storage: the bucket does not answer",
         "queue: the job database has not answered a heartbeat for 90 seconds",
     ]
-    usable = {"PredictionService", "ModelService", "ServerService", "GRPCInferenceService"}
+    usable = {"PredictionService", "ServerService", "GRPCInferenceService"}
     assert {name for name in NEEDS if ready.of(name)} == usable
+
+
+async def test_an_error_that_nobody_foresaw_is_what_does_not_work(parts: Parts, readiness: Readiness) -> None:
+    parts.database = ZeroDivisionError("division by zero")
+    assert (await readiness.look()).missing == ["database: division by zero"]
+    parts.database = None
+    assert await readiness.look()
 
 
 async def test_a_database_that_hangs_is_asked_once(parts: Parts, threads: Executor) -> None:

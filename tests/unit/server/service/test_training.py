@@ -75,9 +75,10 @@ class FakeSupervisor:
         yield LogEntry(1, job_record().create_time, StateChange(State.QUEUED))
 
 
-def service_of(root: Path, admission: Any, supervisor: Any) -> TrainingService:
+def service_of(root: Path, admission: Any, supervisor: Any, known: JobRecord | None = None) -> TrainingService:
     tenants: Any = SimpleNamespace(of=lambda _: SimpleNamespace(admission=admission))
-    return TrainingService(tenants, supervisor, NOBODY, Layout(root), Executors(), plain_names())
+    store: Any = SimpleNamespace(known=lambda *_: known)
+    return TrainingService(tenants, supervisor, store, Layout(root), Executors(), plain_names())
 
 
 def order() -> TrainOrder:
@@ -122,6 +123,13 @@ async def test_a_repeated_request_follows_the_first_and_leaves_no_rows_behind(tm
     name = await create(service_of(tmp_path, FakeAdmission(), FakeSupervisor(known)))
     assert name == known.identifier
     assert left(tmp_path) == []
+
+
+async def test_a_repeated_request_is_answered_though_its_data_have_gone(tmp_path: Path) -> None:
+    known, supervisor = job_record(), FakeSupervisor()
+    service = service_of(tmp_path, FakeAdmission(invalid("dataset", "is no file")), supervisor, known)
+    assert await create(service) == known.identifier
+    assert (left(tmp_path), supervisor.submitted) == ([], [])
 
 
 async def test_a_caller_who_goes_before_the_job_is_made_leaves_nothing(tmp_path: Path) -> None:
