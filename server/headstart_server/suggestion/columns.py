@@ -14,9 +14,13 @@ _IDENTIFIER_NAME = re.compile(
 _YES_NO = ({"yes", "no"}, {"true", "false"}, {"t", "f"}, {"y", "n"}, {"0", "1"}, {"0.0", "1.0"})
 _FEW_NUMBERS, _ROWS_A_NUMBER = 10, 30
 """Whole numbers above 0 of so few values, each in so many rows, are categories."""
+_MANY_NUMBERS = 30
+"""Different numbers of which a column is no category, though some cells hold words."""
 _CLASS_NUMBERS, _ROWS_A_CLASS = 20, 5
 """The same of a target."""
 _PHRASE_WORDS = 2.5
+_LEAST_KNOWN = 5
+"""Cells that hold something: of fewer, training rows drawn at random may well have none."""
 _MOSTLY = 0.95
 
 
@@ -53,6 +57,15 @@ def judge_target(column: ColumnProfile, path: str) -> Finding:
         raise _refused(path, column, "holds images, which can be read but not predicted; choose another column")
     if column.vector_size > 1:
         return Finding(column, ColumnReason.VECTORS, _lengths(column), "vector", target=True)
+    if (column.written and column.numbers + column.written >= _MOSTLY) or (
+        _MOSTLY <= column.numbers < 1.0 and column.distinct_numbers > _CLASS_NUMBERS
+    ):
+        why = "written with marks, as" if column.written else "but for some, as"
+        message = (
+            f"holds numbers {why} {column.odd!r}; write every number plainly, as 1250.5, and leave cells empty that "
+            "hold none"
+        )
+        raise _refused(path, column, message)
     if column.distinct == 1:
         message = f"holds one value only, {column.values[0][:80]!r}: nothing is learned from it; choose another column"
         raise _refused(path, column, message, Reason.ONE_CLASS_ONLY)
@@ -87,6 +100,11 @@ def _unusable(column: ColumnProfile) -> Finding | None:
         return Finding(column, ColumnReason.EMPTY, "no cell holds anything")
     if column.missing_numbers == column.rows:
         return Finding(column, ColumnReason.EMPTY, "every cell is empty or holds a word for a missing number")
+    known = column.filled if column.storage in ("bytes", "vectors") else column.rows - column.missing_numbers
+    if known < _LEAST_KNOWN and column.rows > 4 * known:
+        return Finding(
+            column, ColumnReason.EMPTY, f"{known} of {column.rows:,} cells hold anything: too few to learn from"
+        )
     if column.distinct == 1 and column.empty == 0:
         return Finding(column, ColumnReason.CONSTANT, f"every cell holds {_shown(column)}")
     return None
@@ -102,7 +120,8 @@ def _special(column: ColumnProfile, *, images_found: bool) -> Finding | None:
         share = f"{column.images:.0%} of the cells are paths of images, as {_shown(column)}"
         if not images_found:
             return Finding(column, ColumnReason.IMAGES_NOT_FOUND, f"{share}, which lead to no file")
-        return Finding(column, ColumnReason.IMAGES, share, "image")
+        # some of the files may be broken, or not be there: the job says which, and goes on
+        return Finding(column, ColumnReason.IMAGES, share, "image", {"preprocessing": {"bad_image_policy": "drop"}})
     if column.vector_size > 1:
         return Finding(column, ColumnReason.VECTORS, _lengths(column), "vector")
     if column.dates >= _MOSTLY:
@@ -131,6 +150,11 @@ def _numeric(column: ColumnProfile) -> Finding | None:
 
 def _worded(column: ColumnProfile) -> Finding:
     """Categories, sets, texts and codes."""
+    if column.written and column.numbers + column.written >= _MOSTLY:
+        evidence = f"numbers, but written with marks, as {column.odd!r}; write them plainly, as 1250.5, or leave it out"
+        return Finding(column, ColumnReason.NUMBERS_AND_WORDS, evidence)
+    if column.numbers >= _MOSTLY and column.distinct_numbers > _MANY_NUMBERS:
+        return Finding(column, ColumnReason.NUMBERS_AND_WORDS, _but_for_some(column))
     if items := _set_of(column):
         return Finding(column, ColumnReason.ITEMS, items[0], "set", items[1])
     few = column.distinct <= max(30, 0.05 * column.filled) and column.repeats >= 2
@@ -140,10 +164,7 @@ def _worded(column: ColumnProfile) -> Finding:
     if column.words >= _PHRASE_WORDS or column.unspaced >= 0.5:
         return Finding(column, ColumnReason.FREE_TEXT, words, "text")
     if column.numbers >= 0.8 and column.repeats < 5:
-        evidence = (
-            f"{column.numbers:.0%} of the cells are numbers, but not {column.odd!r}; correct those, or leave it out"
-        )
-        return Finding(column, ColumnReason.NUMBERS_AND_WORDS, evidence)
+        return Finding(column, ColumnReason.NUMBERS_AND_WORDS, _but_for_some(column))
     if column.repeats >= 5:
         return Finding(column, ColumnReason.FEW_VALUES, _values(column), "category")
     if column.unique and (column.digits >= 0.5 or _IDENTIFIER_NAME.search(column.name)):
@@ -163,6 +184,10 @@ def _set_of(column: ColumnProfile) -> tuple[str, dict[str, Any]] | None:
     if items.separator is None:
         return evidence, {}
     return f"{evidence}, separated by {items.separator!r}", {"preprocessing": {"separator": items.separator}}
+
+
+def _but_for_some(column: ColumnProfile) -> str:
+    return f"{column.numbers:.0%} of the cells are numbers, but not {column.odd!r}; correct those, or leave it out"
 
 
 def _yes_no(column: ColumnProfile) -> bool:

@@ -16,6 +16,8 @@ MOST_ROWS, LEAST_ROWS, MOST_CELLS = 100_000, 2_000, 5_000_000
 """Rows that are looked at, of more as many at even distances; of wide tables fewer, but not below the least."""
 _ITEM_ROWS = 2_000
 """Cells that are taken apart into items."""
+_LONG_VECTOR = 8
+"""Numbers from which on a cell is taken for a vector, even of whole ones."""
 SEPARATORS = (";", "|", ",")
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INTEGER = r"^[+-]?[0-9]+(\.0*)?$"
@@ -23,8 +25,16 @@ _DATE = (
     r"^([0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2}))"
     r"([T ][0-9]{1,2}:[0-9]{2}.*)?$"
 )
+_WRITTEN = (
+    r"^[$€£¥]?\s?[+-]?("
+    r"[0-9]{1,3}([,' ][0-9]{3})+(\.[0-9]+)?|[0-9]{1,3}(\.[0-9]{3})+,[0-9]+|[0-9]+,[0-9]{1,2}|[0-9]+(\.[0-9]+)?"
+    r")\s?[%$€£¥]?$"
+)
+"""Numbers as people write them: 1,250.50 and 1.250,50, 12,5, $3 and 12 %."""
 _IMAGE = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 _VECTOR = re.compile(r"[\[(]?\s*[-+0-9.eE]+(?:[\s,;]+[-+0-9.eE]+)+\s*[\])]?")
+
+_WRITTEN_ONE = re.compile(_WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class ColumnProfile:
     distinct_numbers: int = 0
     odd: str = ""
     """The first cell that is no number."""
+    written: float = 0.0
+    """Share of the cells that are not missing numbers, but are numbers with marks for people."""
     dates: float = 0.0
     images: float = 0.0
     words: float = 0.0
@@ -143,6 +155,7 @@ def _numbers(texts: pa.Array) -> dict[str, Any]:
     found = np.asarray(pc.cast(texts.filter(matches), pa.float64()).to_numpy(zero_copy_only=False))
     found = found[np.isfinite(found)]
     odd = texts.filter(pc.invert(matches))
+    written = pc.match_substring_regex(odd, _WRITTEN)
     return {
         "numbers": _share(matches),
         "integers": _share(pc.match_substring_regex(texts, _INTEGER)),
@@ -150,6 +163,7 @@ def _numbers(texts: pa.Array) -> dict[str, Any]:
         "highest": float(found.max()) if len(found) else 0.0,
         "distinct_numbers": len(np.unique(found)),
         "odd": odd[0].as_py()[:80] if len(odd) else "",
+        "written": _share(written) * len(odd) / max(1, len(texts)),
     }
 
 
@@ -180,10 +194,23 @@ def _vector_size(cells: list[str]) -> int:
         plain = ", ".join(split_items(cell, None)) if LIST_SEPARATOR in cell else cell
         if not _VECTOR.fullmatch(plain.strip()):
             return 0
-        sizes.add(len(re.split(r"[\s,;]+", plain.strip("[]() \t\r\n"))))
+        numbers = re.split(r"[\s,;]+", plain.strip("[]() \t\r\n"))
+        if not (LIST_SEPARATOR in cell or plain.lstrip().startswith(("[", "(")) or _are_measures(cell, numbers)):
+            return 0
+        sizes.add(len(numbers))
         if len(sizes) > 1:
             return 0
     return sizes.pop() if sizes else 0
+
+
+def _are_measures(cell: str, numbers: list[str]) -> bool:
+    """Whether numbers without brackets are a vector, and no number with marks, date, telephone number or the like."""
+    if len(numbers) >= _LONG_VECTOR:
+        return True
+    fractions = sum("." in number or "e" in number.lower() for number in numbers)
+    return not _WRITTEN_ONE.fullmatch(cell.strip()) and (
+        fractions == len(numbers) or (fractions > 0 and len(numbers) > 2)
+    )
 
 
 def _items(cells: list[str]) -> Items | None:

@@ -62,6 +62,24 @@ INPUTS = {
     "lists": (drawn(lambda i: DRAWN.sample(WORDS[:8], k=1 + i % 3)), "set", ColumnReason.ITEMS),
     "vectors as text": (drawn(lambda i: f"[{i * 0.5}, {i}, -1e-3]"), "vector", ColumnReason.VECTORS),
     "vectors": (drawn(lambda i: [i * 0.5, 1.0, 2.0]), "vector", ColumnReason.VECTORS),
+    "vectors without brackets": (drawn(lambda i: f"{i * 0.5} {i} -1e-3"), "vector", ColumnReason.VECTORS),
+    "places on a map": (drawn(lambda i: f"{i * 0.5 + 0.1}, -0.1278"), "vector", ColumnReason.VECTORS),
+    "long vectors of whole numbers": (
+        drawn(lambda i: " ".join(str(i + k) for k in range(9))),
+        "vector",
+        ColumnReason.VECTORS,
+    ),
+    "numbers with thousands' commas": (
+        drawn(lambda i: f"{i * 37:,}"),
+        "",
+        ColumnReason.NUMBERS_AND_WORDS,
+    ),
+    "numbers with decimal commas": (drawn(lambda i: f"{i},{i % 10}"), "", ColumnReason.NUMBERS_AND_WORDS),
+    "prices with signs": (drawn(lambda i: f"${i * 3}.50"), "", ColumnReason.NUMBERS_AND_WORDS),
+    "shares in per cent": (drawn(lambda i: f"{i / 7:.1f} %"), "", ColumnReason.NUMBERS_AND_WORDS),
+    "telephone numbers": (drawn(lambda i: f"555 {1000 + i}"), "", ColumnReason.IDENTIFIER),
+    "ages and one word": (drawn(lambda i: "unknown" if i == 7 else str(i % 70)), "", ColumnReason.NUMBERS_AND_WORDS),
+    "hardly any cell": (drawn(lambda i: "blue" if i == 3 else None), "", ColumnReason.EMPTY),
     "bytes": (drawn(lambda i: b"\x89PNG" + bytes([i % 251])), "image", ColumnReason.IMAGES),
     "paths of images": (drawn(lambda i: f"photos/{i}.JPG"), "image", ColumnReason.IMAGES),
     "nothing": (drawn(lambda i: None), "", ColumnReason.EMPTY),
@@ -143,3 +161,24 @@ def test_what_cannot_be_predicted_is_refused(cells: list[Any], reason: Reason) -
     with pytest.raises(InvalidInputError, match=r"targets\[1\]: column 'column'") as refused:
         judge_target(profiled(cells), "targets[1]")
     assert refused.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (drawn(lambda i: f"{i * 37:,}"), r"numbers written with marks, as '1,"),
+        (drawn(lambda i: f"{i},{i % 10}"), r"numbers written with marks, as '0,0'"),
+        (
+            drawn(lambda i: "TBD" if i == 9 else str(i % 70)),
+            r"numbers but for some, as 'TBD'; write every number plainly",
+        ),
+    ],
+)
+def test_numbers_that_cannot_be_read_are_no_classes_to_predict(cells: list[Any], said: str) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        judge_target(profiled(cells), "targets[0]")
+
+
+def test_images_that_are_broken_or_not_there_do_not_end_the_suggested_job() -> None:
+    found = judge_input(profiled(drawn(lambda i: f"photos/{i}.jpg")))
+    assert found.settings == {"preprocessing": {"bad_image_policy": "drop"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,14 @@ def leak(column: Sequence[Any], target: Sequence[Any]) -> Leak | None:
     found = judge_input(profile("column", rows.column("column")))
     wanted = judge_target(profile("target", rows.column("target")), "targets[0]")
     return leak_of(found, rows.column("column"), wanted, rows.column("target"))
+
+
+@pytest.mark.parametrize("skew", [0.5, 1.0, 1.5])
+def test_a_price_in_another_currency_tells_it_however_skewed_prices_are(skew: float) -> None:
+    prices = [DRAWN.lognormvariate(3, skew) for _ in range(N)]
+    assert leak([1.19 * price for price in prices], prices) is not None
+    spread = statistics.stdev(prices)
+    assert leak([price + DRAWN.gauss(0, 0.2 * spread) for price in prices], prices) is None
 
 
 LEAKS: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
