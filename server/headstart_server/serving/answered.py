@@ -10,7 +10,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from headstart_server.data.features.cells import Where, missing
+from headstart_server.data.features.cells import Where, missing, missing_numbers
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Table
@@ -61,7 +61,7 @@ class Answered:
         for output, answer in zip(self._outputs, decoded, strict=True):
             feature = output.feature
             cells = self._table.rows.column(feature.spec.source).take(pa.array(rows)).combine_chunks()
-            known = np.flatnonzero(~missing(cells))
+            known = np.flatnonzero(~(missing_numbers if feature.spec.type == "number" else missing)(cells))
             if not len(known):
                 continue
             numbers = rows[known]

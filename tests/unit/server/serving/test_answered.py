@@ -57,3 +57,15 @@ def test_a_target_that_the_model_has_never_seen_is_named_by_its_row() -> None:
     answered = Answered([], [feature], table)
     with pytest.raises(InvalidInputError, match=r"column 'y', row 3: .*'z'"):
         answered.add(np.array([0, 2]), [decode(feature, np.full((2, 2), 0.5, np.float32))])
+
+
+def test_words_for_missing_numbers_are_no_targets() -> None:
+    feature = _fitted("number", ["1", "2", "3", "4"])
+    cells = ["1", "NA", "3", "?", None, "n/a"]
+    answered = Answered([], [feature], Table(pa.table({"y": pa.array(cells, pa.large_string())}), "dataset"))
+    answer = decode(feature, np.array([2.0, 9.0, 3.0, 9.0, 9.0, 9.0], np.float32))
+    answered.add(np.arange(6), [answer])
+    errors = [abs(answer.values[0] - 1), abs(answer.values[2] - 3)]
+    assert answered.metrics()["y.mean_absolute_error"] == pytest.approx(sum(errors) / 2, abs=1e-5)
+    [evaluation] = answered.evaluations()
+    assert {row.row for row in evaluation.worst_rows} == {1, 3}
