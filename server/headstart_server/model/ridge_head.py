@@ -26,6 +26,8 @@ class RidgeHead(FittedHead):
     """
 
     kind = "ridge"
+    squares = 4.0
+    """Products, eigenvectors, and what is made on the way to them."""
     weight: Tensor
     bias: Tensor
     penalty: Tensor

@@ -60,6 +60,9 @@ class ScoredHead(Head):
 class FittedHead(ScoredHead):
     """A head that learns in one go. What it learns is buffers."""
 
+    squares = 0.0
+    """Matrices [d, d] in float64 that fitting it takes."""
+
     @abstractmethod
     def fit(
         self, rows: Tensor, targets: Mapping[str, Tensor], weights: Mapping[str, Tensor | None] | None = None

@@ -60,7 +60,7 @@ class ModelPool:
         models_of: The models of a tenant.
         encoder_store: Frozen encoders, which all tenants share: they are the operator's.
         device: What models run on.
-        limit_bytes: Of the weights of all encoders.
+        limit_bytes: Of all encoders and heads.
         image_limits: What images may be.
         precision: In which arithmetic encoders are served: `fp32`, `bf16` or `fp16`; `auto`: the fast one, for models
             whose answers stay close to those in fp32.
@@ -190,14 +190,16 @@ class ModelPool:
             return found
 
     def _evict(self) -> None:
-        """Drops least recently used models until their encoders fit; the newest always stays."""
-        while len(self._models) > 1 and (
-            len(self._models) > _MOST_MODELS or sum(size for _, size in self._encoders.values()) > self._limit
-        ):
+        """Drops least recently used models until all that is left fits; the newest always stays."""
+        while len(self._models) > 1 and (len(self._models) > _MOST_MODELS or self._bytes() > self._limit):
             self._models.popitem(last=False)
             metrics.POOL_EVICTIONS.inc()
             self._drop_unused_encoders()
         self._measure()
+
+    def _bytes(self) -> int:
+        heads: int = sum(predictor.head_bytes for predictor, _ in self._models.values())
+        return heads + sum(size for _, size in self._encoders.values())
 
     def _drop_unused_encoders(self) -> None:
         used = set().union(*(keys for _, keys in self._models.values()))
@@ -206,7 +208,7 @@ class ModelPool:
 
     def _measure(self) -> None:
         metrics.POOL_MODELS.set(len(self._models))
-        metrics.POOL_BYTES.set(sum(size for _, size in self._encoders.values()))
+        metrics.POOL_BYTES.set(self._bytes())
 
 
 def _sample_answers(predictor: Predictor, bundle: Bundle) -> Outputs:

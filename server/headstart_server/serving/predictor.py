@@ -43,6 +43,8 @@ class Predictor:
         """In which arithmetic its encoders compute."""
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self._head, self._device, self._image_limits = head.to(device).eval(), device, image_limits or ImageLimits()
+        self.head_bytes = sum(tensor.nbytes for tensor in head.state_dict().values())
+        """What the head takes: some kilobytes, or the training rows where it is one of nearest neighbours."""
         self._pretrained = dict(pretrained)
         self.reads = frozenset(item.reads for item in self._pretrained.values())
         """What reads the rows of its pretrained inputs: models that have all of it in common share passes."""

@@ -14,10 +14,11 @@ from headstart_server.training.loop import Loop
 Matrix = npt.NDArray[np.float32]
 
 
-def encoded_rows(loop: Loop, part: Part, copies: float) -> Matrix:
+def encoded_rows(loop: Loop, part: Part, copies: float, squares: float = 0.0) -> Matrix:
     """All inputs of a part's rows side by side, [n, d], in the order of the part.
 
-    Raises TrainingFailedError where so many copies of the matrix do not fit into memory.
+    Raises TrainingFailedError where so many copies of the matrix, and so many of d by d in float64, do not fit into
+    memory.
     """
     feed, model = loop.feed, loop.model.eval()
     count, at = feed.count(part), 0
@@ -26,7 +27,7 @@ def encoded_rows(loop: Loop, part: Part, copies: float) -> Matrix:
         for _, batch, _ in feed.stream(feed.in_order(part, loop.settings.eval_batch_size)):
             encoded = joined(model.encoded(batch))
             if not at:
-                _require_room(count, encoded.shape[1], copies)
+                _require_room(count, encoded.shape[1], copies, squares)
                 rows = np.empty((count, encoded.shape[1]), dtype=np.float32)
             rows[at : at + len(encoded)] = encoded.cpu().numpy()
             at += len(encoded)
@@ -34,8 +35,8 @@ def encoded_rows(loop: Loop, part: Part, copies: float) -> Matrix:
     return rows
 
 
-def _require_room(count: int, width: int, copies: float) -> None:
-    needed, free = int(copies * 4 * count * width), available_bytes()
+def _require_room(count: int, width: int, copies: float, squares: float) -> None:
+    needed, free = int(copies * 4 * count * width + squares * 8 * width * width), available_bytes()
     if needed > free:
         raise TrainingFailedError(
             f"this head reads all rows at once: {count} rows of {width} columns take {needed >> 20} MiB, and "

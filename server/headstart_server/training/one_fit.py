@@ -20,7 +20,7 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
     """Fits the head of the loop's model, and reports it as one epoch of one step. Encoders stay as they are."""
     started = time.perf_counter()
     feed = loop.feed
-    rows = torch.from_numpy(encoded_rows(loop, Part.TRAIN, _COPIES)).to(feed.device)
+    rows = torch.from_numpy(encoded_rows(loop, Part.TRAIN, _COPIES, head.squares)).to(feed.device)
     targets = {name: values[feed.parts[Part.TRAIN].to(values.device)] for name, values in feed.targets.items()}
     targets = {name: values.to(feed.device) for name, values in targets.items()}
     with torch.no_grad():
