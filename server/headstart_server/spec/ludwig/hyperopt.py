@@ -48,6 +48,10 @@ def _hyperopt(section: Section, path: str, reading: Reading) -> None:
     _metric(found, sweep, path, reading)
     _search(found, sweep, path, reading, grid=grid)
     _executor(found, sweep, path, reading)
+    if grid and sweep.pop("trials", None) not in (None, 1):
+        reading.note(f"{path}.executor.num_samples", "has no effect: the same seed makes the same grid of trials again")
+    if not grid and any(isinstance(each, dict) and each.get("space") == "grid_search" for each in parameters.values()):
+        reading.note(f"{path}.parameters", "grid_search beside other spaces is drawn from at random, as choice is")
     for key in found:
         reading.refuse(f"{path}.{str(key)[:80]}", "has no counterpart in a sweep; leave it out")
     section["sweep"] = sweep
@@ -88,8 +92,9 @@ def _metric(found: Section, sweep: Section, path: str, reading: Reading) -> None
         reading.refuse(f"{path}.split", "trials are compared on the validation rows; leave it out")
     if found.pop("goal", None) is not None:
         reading.note(f"{path}.goal", "has no effect: which way a metric improves follows from it")
-    if metric not in (None, "auto"):
-        sweep["metric"] = metric if output in (None, "combined", "auto") else f"{output}.{metric}"
+    # what Ludwig compares by where nothing is said; a sweep would take accuracy
+    metric = "loss" if metric in (None, "auto") else metric
+    sweep["metric"] = metric if output in (None, "combined", "auto") else f"{output}.{metric}"
 
 
 def _search(found: Section, sweep: Section, path: str, reading: Reading, *, grid: bool) -> None:
