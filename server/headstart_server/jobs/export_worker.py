@@ -74,7 +74,9 @@ class ExportWorker(Worker):
         except Exception as error:  # noqa: BLE001 - the boundary of the process: logged whole, reported in brief
             _log.exception("export failed unexpectedly")
             if ran_out_of_memory(error):
-                message = "the export ran out of memory; free some, or export the head alone (head_only)"
+                predicts = envelope.format == PREDICTIONS
+                remedy = "give the server more" if predicts else "export the head alone (head_only)"
+                message = f"the export ran out of memory; free some, or {remedy}"
                 return error_message(FailedPreconditionError(message, reason=Reason.OUT_OF_MEMORY))
             message = f"the export failed unexpectedly ({type(error).__name__}); the server's log has the details"
             return error_message(HeadstartError(message))

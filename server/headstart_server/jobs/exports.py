@@ -182,6 +182,7 @@ class Exports:
     async def _make(self, job: ExportRecord) -> None:
         """One attempt, from its claim to its end."""
         self._look()
+        self._lose(job.identifier)  # an older attempt of this server's, which has not noticed yet that it is one
         attempt = _Attempt(job.attempt, asyncio.create_task(self._attempt(job)))
         self._attempts[job.identifier] = attempt
         if self._draining:
@@ -195,7 +196,8 @@ class Exports:
             else:
                 metrics.EXPORTS.labels(job.order.format, "cancelled").inc()
         finally:
-            del self._attempts[job.identifier]
+            if self._attempts.get(job.identifier) is attempt:
+                del self._attempts[job.identifier]
             self._look()
 
     async def _attempt(self, job: ExportRecord) -> ExportEnd:

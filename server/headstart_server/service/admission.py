@@ -130,7 +130,11 @@ class Admission:
 
     def plan(self, order: TrainOrder, records: list[SourceRecord], initial: InitialModel | None = None) -> JobPlan:
         """What the job would do. Raises InvalidInputError as `check`, and for more data than is read for a plan."""
-        self._require_little(records)
+        self._require_little(
+            records,
+            "a plan",
+            "plan with a part of the rows, or start the job, which reports the same while it prepares",
+        )
         with paths_as_written(order.reading):
             check_sweep(order.spec, self._sources, self._device_type, initial)
             return self._planned(order.spec, self._tables(records), initial)
@@ -148,16 +152,15 @@ class Admission:
 
     def table(self, records: list[SourceRecord]) -> Table:
         """The only table of an order that is looked at; raises InvalidInputError for more data than a plan reads."""
-        self._require_little(records)
+        self._require_little(records, "a call that reads a whole data set", "use a part of the rows")
         return self._tables(records).tables[0]
 
-    def _require_little(self, records: list[SourceRecord]) -> None:
+    def _require_little(self, records: list[SourceRecord], what: str, remedy: str) -> None:
         size = sum(item.size_bytes() for item in records)
         if size > self._max_plan_bytes:
             raise invalid(
                 "dataset",
-                f"holds {size:,} bytes, and a plan reads at most {self._max_plan_bytes:,}; plan with a part of the "
-                "rows, or start the job, which reports the same while it prepares",
+                f"holds {size:,} bytes, and {what} reads at most {self._max_plan_bytes:,}; {remedy}",
                 reason=Reason.TOO_LARGE_TO_PLAN,
             )
 

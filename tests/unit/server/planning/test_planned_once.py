@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +34,6 @@ SPEC = {
     "output_features": [{"name": "y", "type": "category"}],
     "trainer": {"epochs": 1},
 }
-NOTHING: Any = None
 
 
 class AnySupervisor:
@@ -67,7 +67,8 @@ def _columns() -> dict[str, list[Any]]:
 def _training(root: Path, max_plan_bytes: int = 1 << 30) -> TrainingService:
     anybody: Any = AnySupervisor()
     tenants = tenants_of(root, max_plan_bytes=max_plan_bytes)
-    return TrainingService(tenants, anybody, NOTHING, Layout(root), Executors(), plain_names())
+    store: Any = SimpleNamespace(known=lambda *_: None)
+    return TrainingService(tenants, anybody, store, Layout(root), Executors(), plain_names())
 
 
 def _order() -> TrainOrder:
