@@ -24,6 +24,8 @@ class HeadstartError(Exception):
     """Base of all errors that a user may see. `reason` is stable and upper-case."""
 
     reason: str = Reason.INTERNAL
+    retry_after: float | None = None
+    """Seconds after which it may be tried again; None: what was asked for must change first."""
 
     def __init__(self, message: str, *, reason: str | None = None, field: str = "") -> None:
         super().__init__(message)
@@ -139,6 +141,7 @@ class OverloadedError(HeadstartError):
     """A limit on concurrent work is reached; try again after `retry_after` seconds."""
 
     reason = Reason.OVERLOADED
+    retry_after: float
 
     def __init__(self, message: str, *, retry_after: float = 1.0, reason: str | None = None) -> None:
         super().__init__(message, reason=reason)
@@ -149,6 +152,7 @@ class StoppingError(HeadstartError):
     """The server is going away, and comes back or is replaced; try again after `retry_after` seconds."""
 
     reason = Reason.STOPPING
+    retry_after: float
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -159,6 +163,7 @@ class UnavailableError(HeadstartError):
     """The job database cannot be used for now; try again after `retry_after` seconds."""
 
     reason = Reason.DATABASE_UNAVAILABLE
+    retry_after: float
 
     def __init__(self, message: str, *, retry_after: float = 5.0) -> None:
         super().__init__(message)
@@ -215,6 +220,7 @@ class StorageError(HeadstartError):
     """The storage that machines share cannot be reached, or refuses; trying again may help."""
 
     reason = Reason.STORAGE_UNAVAILABLE
+    retry_after = 5.0
 
 
 class DataLossError(HeadstartError):

@@ -70,7 +70,7 @@ def row_status(error: errors.InvalidInputError) -> Status:
 def trailers_of(error: errors.HeadstartError, code: grpc.StatusCode, status: Status) -> Trailers:
     """What the trailers of a failed call carry beside its code and message."""
     details: Trailers = ((DETAILS_KEY, status.SerializeToString()),)
-    if isinstance(error, errors.OverloadedError | errors.StoppingError):
+    if error.retry_after is not None:
         return (*details, (PUSHBACK_KEY, str(round(error.retry_after * 1e3))))
     # a policy goes by the code alone, which what is too large shares with what comes at a bad time
     return (*details, (PUSHBACK_KEY, _NEVER)) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else details
@@ -93,7 +93,7 @@ def _details(
         )
     if isinstance(error, errors.QuotaError):
         yield QuotaFailure(violations=[QuotaFailure.Violation(subject=error.tenant, description=error.quota)])
-    if isinstance(error, errors.OverloadedError | errors.StoppingError | errors.UnavailableError):
+    if error.retry_after is not None:
         nanos = round(error.retry_after * 1e9)
         yield RetryInfo(retry_delay=Duration(seconds=nanos // 10**9, nanos=nanos % 10**9))
 

@@ -10,7 +10,7 @@ from google.rpc.status_pb2 import Status
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from headstart_server.core.errors import HeadstartError, OverloadedError, StoppingError, UnexpectedError
+from headstart_server.core.errors import HeadstartError, UnexpectedError
 from headstart_server.rpc.errors import status_of
 
 _log = structlog.get_logger()
@@ -37,7 +37,7 @@ def domain_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HeadstartError)
     code, _, status = status_of(error)
     answer = _answer(code, status)
-    if isinstance(error, OverloadedError | StoppingError):
+    if error.retry_after is not None:
         answer.headers["Retry-After"] = str(math.ceil(error.retry_after))  # whole seconds (RFC 9110)
     return answer
 

@@ -6,8 +6,6 @@ from headstart_server.core.errors import (
     HeadstartError,
     InvalidInputError,
     NotFoundError,
-    OverloadedError,
-    UnavailableError,
 )
 from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
@@ -38,7 +36,7 @@ def failed_answer(request: pb.ModelInferRequest, error: HeadstartError) -> pb.Mo
     for name, value in (("code", code.name), ("reason", error.reason), ("field", error.field)):
         if value:
             response.parameters[name].string_param = value
-    if isinstance(error, OverloadedError | UnavailableError):
+    if error.retry_after is not None:
         response.parameters["retry_after_ms"].int64_param = round(error.retry_after * 1e3)
     named = f"[request id: {request.id[:_ID_LENGTH]}] " if request.id else ""
     return pb.ModelStreamInferResponse(
