@@ -96,6 +96,7 @@ class FakeWorker:
         self.jobs: list[str] = []
         self.envelopes: list[Message] = []
         self.cancelled, self.killed, self.paused = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_publish = asyncio.Event()
         self.pauses: list[float] = []
         self.death = Death("exited with code 3")
         self.stopped = False
@@ -103,6 +104,7 @@ class FakeWorker:
     async def run(self, job: Message) -> AsyncIterator[Message]:
         """Play the next script, as a process would, until it is killed: a cancellation before the job is forgotten."""
         self.cancelled.clear()
+        self.may_publish.clear()
         self.jobs.append(job["identifier"])
         self.envelopes.append(job)
         said = self._scripts.pop(0)(self)
@@ -128,6 +130,10 @@ class FakeWorker:
         """Take note."""
         self.pauses.append(within)
         self.paused.set()
+
+    def publish(self) -> None:
+        """Take note."""
+        self.may_publish.set()
 
     def kill(self) -> None:
         """Die."""

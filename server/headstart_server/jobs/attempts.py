@@ -14,7 +14,7 @@ from headstart_server.core.reasons import Reason
 from headstart_server.core.states import State
 from headstart_server.encoders.precision import settled_precisions
 from headstart_server.engines.envelopes import JobEnvelope, RaySettings, RuntimeSettings
-from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished
+from headstart_server.engines.events import JobEvent, JobFailure, ModelPublished, StateChange
 from headstart_server.jobs.event_log import EventLog
 from headstart_server.jobs.following import Silence, Write, follow
 from headstart_server.jobs.persisting import Persisting
@@ -215,6 +215,8 @@ class Attempts:
         async def write(identifier: str, events: Sequence[JobEvent]) -> None:
             append = self._store.append_reports
             job = await self._persisting.write(append, identifier, events, attempt=attempt.number)
+            if attempt.worker is not None and any(map(_publishes, events)):
+                attempt.worker.publish()
             if job.state in (State.CANCELLING, State.PAUSING):
                 # told again with each report: a word that came before its job has been forgotten
                 attempt.asked = None
@@ -285,6 +287,10 @@ class Attempts:
         # by now the worker may run another job, or the job run on another worker
         if self._running.get(identifier) is attempt:
             _kill(attempt)
+
+
+def _publishes(event: JobEvent) -> bool:
+    return isinstance(event, StateChange) and event.to is State.PUBLISHING
 
 
 def _kill(attempt: _Attempt) -> None:

@@ -121,6 +121,11 @@ class WorkerProcess:
         if self.alive:
             self._send({"pause": within})
 
+    def publish(self) -> None:
+        """Lets the running job publish: the store has taken it that it does."""
+        if self.alive:
+            self._send({"publish": True})
+
     def kill(self) -> None:
         """Ends the process and whatever it started, at once."""
         # the group outlives its leader: what a dead worker started is ended as well

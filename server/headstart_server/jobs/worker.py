@@ -1,8 +1,8 @@
 """The worker process: runs one job at a time in a process of its own.
 
-Speaks JSON lines. In: `{"run": {...}}`, `{"cancel": true}`, `{"pause": SECONDS}`; the end of input ends the process, so
-that no worker outlives its server. Out: `{"ready": true}`, `{"event": KIND, "data": {...}}`, `{"alive": true}`,
-`{"done": {...}}`.
+Speaks JSON lines. In: `{"run": {...}}`, `{"cancel": true}`, `{"pause": SECONDS}`, `{"publish": true}`; the end of input
+ends the process, so that no worker outlives its server. Out: `{"ready": true}`, `{"event": KIND, "data": {...}}`,
+`{"alive": true}`, `{"done": {...}}`.
 """
 
 import json
@@ -36,6 +36,7 @@ _STAGES = {
 """What spans are called."""
 _ALIVE_SECONDS = 10.0
 _LEAVING_SECONDS = 2.0
+_ASK_SECONDS = 0.2
 _NICE = 2
 """Jobs yield to the server, whose answers somebody waits for, and exports to jobs. Alone, a job has all cores."""
 
@@ -66,6 +67,8 @@ class Worker:
         self.cancelled = threading.Event()
         self.pause_until = float("inf")
         """When a job that is to pause stops without a checkpoint, by the monotonic clock; infinity: it goes on."""
+        self.may_publish = threading.Event()
+        """Set once the server's store has taken it that this attempt publishes."""
 
     def serve(self) -> None:
         """Runs jobs until the input ends."""
@@ -103,7 +106,10 @@ class Worker:
                 # what was asked so far was of the job before; the server repeats what came before its job
                 self.cancelled.clear()
                 self.pause_until = float("inf")
+                self.may_publish.clear()
                 self._jobs.put(message["run"])
+            elif "publish" in message:
+                self.may_publish.set()
             elif "pause" in message:
                 self.pause_until = min(self.pause_until, time.monotonic() + message["pause"])
             else:
@@ -226,6 +232,11 @@ class JobListener:
         kind, data = to_plain(event)
         self._heard = time.monotonic()
         self._worker.send({"event": kind, "data": data})
+        if isinstance(event, StateChange) and event.to is State.PUBLISHING:
+            # Nobody else fences what is published: an attempt that stood still, and whose job is another server's by
+            # now, has its report refused, and is ended while it waits here.
+            while not self._worker.may_publish.wait(_ASK_SECONDS):
+                self.check()
 
 
 if __name__ == "__main__":

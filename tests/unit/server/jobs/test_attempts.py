@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from headstart_server.core.errors import UnavailableError
 from headstart_server.core.states import State
 from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.store import JobStore
+from headstart_server.jobs.tables import JOBS
+from sqlalchemy import delete, update
 
-from tests.support.fake_workers import trains_until_cancelled
+from tests.support.fake_workers import SUCCEEDED, FakeWorker, Message, state, trains_until_cancelled
 from tests.support.supervised import Start, ended, submitted, until
 from tests.unit.server.jobs.test_deaths import warnings
 
@@ -56,3 +59,30 @@ async def test_a_job_that_was_paused_and_resumed_before_it_had_a_worker_has_one_
     assert (job.state, job.attempt, warnings(store, identifier)) == (State.TRAINING, 2, [])
     await supervisor.cancel(identifier)
     assert (await ended(supervisor, store, identifier)).state is State.CANCELLED
+
+
+async def test_an_attempt_whose_job_is_another_servers_by_now_publishes_nothing(start: Start, store: JobStore) -> None:
+    """As one that stood still with its server, and wakes up when the other has finished."""
+    wakes = asyncio.Event()
+
+    async def publishes(worker: FakeWorker) -> AsyncIterator[Message]:
+        yield state("PREPARING")
+        yield state("TRAINING")
+        await wakes.wait()
+        yield state("PUBLISHING")
+        await worker.may_publish.wait()
+        yield SUCCEEDED
+
+    supervisor, pool = await start(publishes, publishes)
+    stale = await submitted(supervisor)
+    await until(lambda: store.get(stale).state is State.TRAINING)
+    with store.database.writing() as connection:
+        connection.execute(update(JOBS).values(owner="another", attempt=2))
+    wakes.set()
+    await asyncio.wait_for(pool.taken[0].killed.wait(), 60)
+    assert not pool.taken[0].may_publish.is_set()
+    with store.database.writing() as connection:
+        connection.execute(delete(JOBS))
+    sound = await submitted(supervisor)
+    assert (await ended(supervisor, store, sound)).state is State.SUCCEEDED
+    assert pool.taken[1].may_publish.is_set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -72,3 +73,25 @@ def test_a_cancelled_job_stops_at_its_next_check() -> None:
     for check in (listener.check, lambda: listener.report(StateChange(State.TRAINING))):
         with pytest.raises(CancelledError):
             check()
+
+
+def test_a_job_publishes_once_the_store_has_taken_that_it_does() -> None:
+    out = io.StringIO()
+    work = Worker(io.StringIO(), out)
+    listener, published = JobListener(work), threading.Event()
+
+    def publish() -> None:
+        listener.report(StateChange(State.PUBLISHING))
+        published.set()
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    assert not published.wait(0.5)
+    assert json.loads(out.getvalue().splitlines()[-1])["event"] == "state"
+    work.may_publish.set()
+    thread.join(60)
+    assert published.is_set()
+    work.may_publish.clear()
+    work.cancelled.set()
+    with pytest.raises(CancelledError):
+        JobListener(work).report(StateChange(State.PUBLISHING))
