@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from tests.families.export import exported_differences
 from tests.families.reference import plain_class, random_rows, reference_of, token_vectors
 from tests.families.tiny import VOCABULARY, config_classes, perturbed, tiny_config
+from tests.support.cuts import wasting
 
 TOLERANCE = 2e-4
 """Of an embedding, relative to the largest of its kind."""
@@ -175,7 +176,7 @@ def _check_embeddings(source: ModelSource, encoder: TextEncoder, found: Findings
 
 def _passed(encoder: TextEncoder, column: TokenColumn, waste: float | None) -> Tensor:
     values = torch.full((len(column), encoder.dimension), float("nan"))
-    for rows, embeddings in encode_batches(encoder, column, encoder.padding, CPU, waste=waste):
+    for rows, embeddings in encode_batches(encoder, column, encoder.padding, CPU, cut=wasting(waste)):
         values[torch.from_numpy(rows)] = torch.from_numpy(embeddings)
     return values
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.streams import cores, crowded, streamed, threads
+from headstart_server.encoders.streams import cores, streamed
+from headstart_server.encoders.thread_choice import few_threads
 
 LOADED_IMAGES = 64
 """Images that are loaded at a time; also a batch on a GPU, unless crops are small."""
@@ -38,10 +39,10 @@ def encode_crops(
 
 
 def encode_few(encoder: ImageEncoder, crops: Tensor, device: torch.device) -> npt.NDArray[np.float32]:
-    """Embeddings float32 [n, d] of crops that wait for an answer: a single one is worth all cores."""
+    """Embeddings float32 [n, d] of crops that wait for an answer: a single one may be worth all cores."""
     rows = np.arange(len(crops))
     if device.type == "cpu" and len(crops) == 1:
-        with threads(1 if crowded() else cores()), torch.inference_mode():
+        with few_threads(encoder, 0), torch.inference_mode():
             return np.asarray(encoder(crops).float().numpy())
     return np.concatenate([embeddings for _, embeddings in encode_crops(encoder, [(rows, crops)], device)])
 

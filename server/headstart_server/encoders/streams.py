@@ -1,6 +1,5 @@
 """CPU cores as streams of their own: batches side by side, each on one core, never waiting for one another."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,11 +55,6 @@ def threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(whole)
-
-
-def crowded() -> bool:
-    """Whether more wants to run than there are cores: then a second thread is waited for at every operation."""
-    return os.getloadavg()[0] > (os.cpu_count() or 1)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +24,10 @@ from headstart_server.data.tables import Table
 from headstart_server.data.texts import texts_of
 from headstart_server.embedding_store.key import Keys, keys_of_texts
 from headstart_server.embedding_store.space_store import SpaceStore
+from headstart_server.encoders.batches import by_cost
 from headstart_server.encoders.image import ImageEncoder
 from headstart_server.encoders.image_passes import LOADED_IMAGES, Crops, encode_crops, encode_few
-from headstart_server.encoders.passes import Encoded, encode_batches
+from headstart_server.encoders.passes import CPU_BATCH_TOKENS, Encoded, encode_batches
 from headstart_server.encoders.streams import ahead, cores
 from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
@@ -33,7 +35,6 @@ from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
 
-_WASTE = 0.1
 Embeddings = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 """(embeddings [n, d], which of them came from the store)."""
 
@@ -126,6 +127,7 @@ class ServedTexts(ServedInput):
     ) -> None:
         super().__init__(encoder.dimension, store, device, precision)
         self._encoder, self._preparation = encoder, preparation
+        self._cut = partial(by_cost, budget=CPU_BATCH_TOKENS, streams=cores()) if device.type == "cpu" else None
 
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> TokenisedTexts:
         """See ServedInput."""
@@ -170,7 +172,7 @@ class ServedTexts(ServedInput):
             return self._encoded(tokens.select(firsts), ())[each]
         embeddings = np.empty((len(tokens), self._dimension), np.float32)
         for rows, encoded in encode_batches(
-            self._encoder, tokens, self._preparation.padding, self._device, waste=_WASTE
+            self._encoder, tokens, self._preparation.padding, self._device, cut=self._cut
         ):
             embeddings[rows] = encoded
         return embeddings

@@ -11,7 +11,7 @@ import torch
 import transformers
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.encoders.catalog import encoder_type
-from headstart_server.encoders.passes import cut_by_length, encode_batches
+from headstart_server.encoders.passes import encode_batches
 from headstart_server.encoders.sources import ModelSource, ModelSources
 from headstart_server.encoders.text import check_source, dimension_of, load_encoder
 from headstart_server.encoders.text_preparation import load_preparation
@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from tests.support.cuts import wasting
 from tests.support.tiny_models import HIDDEN, POSITIONS, save_bert
 
 CPU = torch.device("cpu")
@@ -66,7 +67,9 @@ def _encode(folder: Path, texts: list[str], limit: int, reduction: str, waste: f
     preparation = load_preparation(source, limit, "field")
     encoder = load_encoder(source, reduction, use_pretrained=True, field="field")
     embeddings = np.full((len(texts), dimension_of(source)), np.nan, np.float32)
-    for rows, values in encode_batches(encoder, preparation.tokenize(texts), preparation.padding, CPU, waste=waste):
+    for rows, values in encode_batches(
+        encoder, preparation.tokenize(texts), preparation.padding, CPU, cut=wasting(waste)
+    ):
         assert np.isnan(embeddings[rows]).all()
         embeddings[rows] = values
     return embeddings
@@ -121,11 +124,11 @@ def test_a_pass_that_is_given_up_leaves_torchs_threads_as_they_were(tiny_bert: P
     encoder = load_encoder(source, "mean", use_pretrained=True, field="f")
     tokens = preparation.tokenize(["good " * length for length in range(1, 30)])
     threads = torch.get_num_threads()
-    batches: Any = encode_batches(encoder, tokens, preparation.padding, CPU, waste=0)
+    batches: Any = encode_batches(encoder, tokens, preparation.padding, CPU, cut=wasting(0.0))
     next(batches)
     batches.close()
     assert torch.get_num_threads() == threads
-    assert len(list(encode_batches(encoder, tokens, preparation.padding, CPU, waste=0))) == 29
+    assert len(list(encode_batches(encoder, tokens, preparation.padding, CPU, cut=wasting(0.0)))) == 29
     assert torch.get_num_threads() == threads
 
 
@@ -143,32 +146,6 @@ def test_bf16_stays_close_to_fp32(tiny_bert: Path) -> None:
     cosine = (exact * rough).sum(1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(rough, axis=1)
     assert rough.dtype == np.float32
     assert cosine.min() > 0.99
-
-
-@given(
-    st.lists(st.integers(1, 50), max_size=60),
-    st.integers(1, 200),
-    st.sampled_from([0.0, 0.1, 0.5, 1.0]),
-    st.floats(0, 1),
-)
-def test_batches_hold_every_row_once_within_budget_and_waste(
-    lengths: list[int], budget: int, waste: float, share: float
-) -> None:
-    array, few = np.array(lengths, np.int64), int(share * budget)
-    batches = list(cut_by_length(array, budget, waste, few))
-    assert sorted(row for batch in batches for row in batch.tolist()) == list(range(len(lengths)))
-    for batch in batches:
-        mine = array[batch]
-        assert len(batch) == 1 or mine.max() * len(batch) <= budget
-        assert mine.min() >= mine.max() - int(waste * mine.max())
-        assert mine.min() == mine.max() or len(batch) * mine.max() <= few
-
-
-def test_rare_lengths_share_a_batch_and_common_ones_do_not() -> None:
-    lengths = np.array([30, 29, 28, 20, *[19] * 5, 18])
-    batches = [lengths[batch].tolist() for batch in cut_by_length(lengths, 200, 0.1, 90)]
-    assert batches == [[30, 29, 28], [20, 19, 19, 19], [19, 19, 18]]
-    assert [lengths[batch].tolist() for batch in cut_by_length(lengths, 200, 0.1, 15)][3:] == [[20], [19] * 5, [18]]
 
 
 def test_long_texts_are_cut_at_the_limit_special_tokens_included(tiny_models: dict[str, Path]) -> None:
