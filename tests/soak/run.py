@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ from tests.support.tiny_models import save_bert
 ROWS = reviews.columns(reviews.make_rows(8), "review", "price", "category")
 DATA = headstart.ServerPath("reviews.csv")
 _CLIENTS = 4
+_TEXTS = 200
+"""Different ones that are embedded: so few that the store has had all of them before anything is measured."""
 _SAMPLE_SECONDS = 5.0
 _ERRORS = 3.0
 """Standard errors within which a slope cannot be told from none."""
@@ -116,6 +119,7 @@ class Traffic:
             self._cancel,
             self._export,
             *[self._lists] * 4,
+            self._forget,
             self._mistake,
         ]
         with self._server.client() as client:
@@ -140,7 +144,7 @@ class Traffic:
     def _embed(self, client: headstart.Client, draws: random.Random) -> None:
         encoder = {"type": "auto_transformer", "pretrained_model_name_or_path": "tiny-bert"}
         feature = {"name": "review", "type": "text", "encoder": encoder}
-        client.embed(feature, [f"words {draws.randrange(1000)}" for _ in range(8)])
+        client.embed(feature, [f"words {draws.randrange(_TEXTS)}" for _ in range(8)])
 
     def _upload(self, client: headstart.Client, draws: random.Random) -> None:
         path = self._root / f"{threading.get_ident()}.csv"
@@ -172,6 +176,14 @@ class Traffic:
     def _lists(self, client: headstart.Client, draws: random.Random) -> None:
         for resources in (client.jobs, client.models, client.datasets, client.artifacts):
             list(resources.list())
+
+    def _forget(self, client: headstart.Client, draws: random.Random) -> None:
+        """Now and then, so that rows are encoded for as long as the soak takes, and the store stays as small."""
+        if draws.random() < 0.5:
+            return
+        for space in client.embedding_spaces.list():
+            with suppress(headstart.FailedPrecondition):  # a job uses it
+                client.embedding_spaces.delete(space.name)
 
     def _mistake(self, client: headstart.Client, draws: random.Random) -> None:
         try:

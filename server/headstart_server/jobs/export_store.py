@@ -53,11 +53,13 @@ class ExportStore:
     def __init__(self, database: Database, owner: str = "", lease_seconds: float = 30.0) -> None:
         self.database, self.owner, self.lease_seconds = database, owner, lease_seconds
 
-    def create(self, job: ExportRecord, require: Callable[[int], None] = lambda unfinished: None) -> ExportRecord:
+    def create(
+        self, job: ExportRecord, require: Callable[[int, int], None] = lambda unfinished, own: None
+    ) -> ExportRecord:
         """Stores a new export, or returns the one that has the same order and is not over.
 
-        One that has SUCCEEDED already is found by its artifact. `require` is told how many exports are unfinished, and
-        may raise to refuse one more.
+        One that has SUCCEEDED already is found by its artifact. `require` is told how many exports are unfinished, of
+        all tenants and of this one's, and may raise to refuse one more.
         """
         if job.state.terminal:
             same = and_(_ordered(job), EXPORTS.c.artifact == job.artifact)
@@ -71,7 +73,8 @@ class ExportStore:
             if known is not None:
                 return self._seen(connection, [known])[0]
             if not job.state.terminal:
-                require(_count(connection, _in(_UNFINISHED)))
+                own = and_(_in(_UNFINISHED), EXPORTS.c.tenant == job.tenant)
+                require(_count(connection, _in(_UNFINISHED)), _count(connection, own))
             connection.execute(insert(EXPORTS).values(row_of(job)))
             return self._seen(connection, [_found(connection, job.identifier)])[0]
 
@@ -114,15 +117,14 @@ class ExportStore:
             return _count(connection, _in(_UNFINISHED))
 
     def claim(self, *, predictions: bool = False) -> ExportRecord | None:
-        """Takes the export that has waited longest, of models or of predictions; None where none waits.
+        """Takes an export, of models or of predictions: of the tenant with the fewest that run, the one that has waited
+        longest; None where none waits.
 
         Of servers that ask at once each gets another one.
         """
-        queue = and_(_in([ExportState.QUEUED]), _predicts() == predictions)
-        waiting = select(EXPORTS).where(queue).order_by(EXPORTS.c.identifier).limit(1)
         while True:
             with self.database.writing() as connection:
-                row = connection.execute(waiting.with_for_update(skip_locked=True)).mappings().first()
+                row = _next(connection, _predicts() == predictions)
                 if row is None:
                     return None
                 if not _sound(connection, row):
@@ -221,15 +223,34 @@ class ExportStore:
         found = [record_of(row) for row in rows] if len(rows) == 1 else _readable(rows)
         if all(job.state is not ExportState.QUEUED for job in found):
             return found
-        queue = select(EXPORTS.c.identifier, _predicts()).where(_in([ExportState.QUEUED]))
+        queue = select(EXPORTS.c.identifier, EXPORTS.c.tenant, _predicts()).where(_in([ExportState.QUEUED]))
+        own, turns = Counter[tuple[str, bool]](), list[tuple[int, str, bool]]()
+        for identifier, tenant, predicts in connection.execute(queue.order_by(EXPORTS.c.identifier)):
+            turns.append((own[tenant, bool(predicts)], identifier, bool(predicts)))
+            own[tenant, bool(predicts)] += 1
         lengths, places = Counter[bool](), dict[str, int]()
-        for identifier, predicts in connection.execute(queue.order_by(EXPORTS.c.identifier)):
-            places[identifier] = lengths[bool(predicts)]
-            lengths[bool(predicts)] += 1
+        for _, identifier, predicts in sorted(turns):  # tenants take turns
+            places[identifier] = lengths[predicts]
+            lengths[predicts] += 1
         return [replace(job, jobs_before=places.get(job.identifier)) for job in found]
 
 
 _UNFINISHED = [state.value for state in ExportState if not state.terminal]
+
+
+def _next(connection: Connection, kind: ColumnElement[bool]) -> RowMapping | None:
+    """The row of the export to make next, locked."""
+    waits, tenant = and_(_in([ExportState.QUEUED]), kind), EXPORTS.c.tenant
+    oldest = connection.execute(select(tenant, func.min(EXPORTS.c.identifier)).where(waits).group_by(tenant))
+    candidates = [(str(row[0]), str(row[1])) for row in oldest]
+    counted = select(tenant, func.count()).where(_in([ExportState.RUNNING]), kind).group_by(tenant)
+    running = {row[0]: int(row[1]) for row in connection.execute(counted)}
+    for name, _ in sorted(candidates, key=lambda found: (running.get(found[0], 0), found[1])):
+        query = select(EXPORTS).where(waits, tenant == name).order_by(EXPORTS.c.identifier).limit(1)
+        # one that is locked is being cancelled, say, or claimed by another server
+        if (row := connection.execute(query.with_for_update(skip_locked=True)).mappings().first()) is not None:
+            return row
+    return None
 
 
 def _readable(rows: Iterable[RowMapping]) -> list[ExportRecord]:

@@ -279,6 +279,11 @@ class Exports:
             self._look()
 
 
-def _require_room(unfinished: int) -> None:
-    if unfinished >= MOST_EXPORTS:
-        raise OverloadedError(f"{unfinished} exports wait or run already; try again later", retry_after=30)
+def _require_room(unfinished: int, own: int) -> None:
+    """Raises OverloadedError where a tenant has as many as all together leave free: none takes all the room."""
+    if own >= MOST_EXPORTS - unfinished:
+        message = (
+            f"{own} exports of yours wait or run, {unfinished} of all callers, and a caller may have as many as all "
+            f"together leave free of {MOST_EXPORTS}; try again later"
+        )
+        raise OverloadedError(message, retry_after=30)

@@ -122,11 +122,11 @@ def test_a_lease_that_is_renewed_holds_and_one_that_ran_out_is_taken(database: D
 
 
 def test_what_is_refused_is_not_stored(store: ExportStore) -> None:
-    def refuse(unfinished: int) -> None:
-        raise OverloadedError(f"{unfinished} are enough")
+    def refuse(unfinished: int, own: int) -> None:
+        raise OverloadedError(f"{unfinished} are enough, {own} of them one's own")
 
     store.create(job())
-    with pytest.raises(OverloadedError, match="1 are enough"):
+    with pytest.raises(OverloadedError, match="1 are enough, 1 of them"):
         store.create(job("other"), refuse)
     done = store.create(job("other", state=ExportState.SUCCEEDED, artifact="x"), refuse)
     assert (done.artifact, store.unfinished()) == ("x", 1)
@@ -148,6 +148,16 @@ def test_a_damaged_export_says_so(database: Database, store: ExportStore) -> Non
         connection.execute(update(EXPORTS).values(error="{"))
     with pytest.raises(DataLossError, match=f"exportJobs/{identifier} is damaged"):
         store.get(identifier)
+
+
+def test_tenants_take_turns_however_many_exports_one_of_them_asks_for(database: Database, store: ExportStore) -> None:
+    many = [store.create(job(f"m{number}", "busy")).identifier for number in range(3)]
+    late = store.create(job("m", "small"))
+    assert late.jobs_before == 1
+    assert [each.jobs_before for each in store.several(many)] == [0, 2, 3]
+    first, second = store.claim(), ExportStore(database, "two").claim()
+    assert first is not None and second is not None
+    assert [first.identifier, second.identifier] == [many[0], late.identifier]
 
 
 def test_a_damaged_export_holds_up_no_other(database: Database, store: ExportStore) -> None:

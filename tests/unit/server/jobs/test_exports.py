@@ -163,12 +163,14 @@ async def test_an_export_is_made_for_its_tenant_beside_anothers(begin: Begin) ->
 async def test_more_exports_than_the_bound_are_refused_until_one_ends(
     begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headstart_server.jobs.exports.MOST_EXPORTS", 2)
+    monkeypatch.setattr("headstart_server.jobs.exports.MOST_EXPORTS", 4)
     here = await begin(HANGS)
     first = await here.create(ORDER)
     await here.create(OTHER)
-    with pytest.raises(OverloadedError, match="2 exports wait or run already"):
+    with pytest.raises(OverloadedError, match="2 exports of yours wait or run, 2 of all callers, and a "):
         await here.create(THIRD)
+    assert await here.create(THIRD, tenant="another"), "another has room left"
+    await here.exports.cancel((await here.exports.create("another", THIRD)).identifier)
     assert await here.create(OTHER), "the same export is no further one"
     await here.exports.cancel(first)
     await here.create(THIRD)
