@@ -1,13 +1,16 @@
 """Bodies of HTTP requests: read as far as there is room for them, of all requests together."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.requests import Request
 
-from headstart_server.core.errors import OverloadedError, TooLargeError, invalid
+from headstart_server.core.errors import DeadlineExceededError, OverloadedError, TooLargeError, invalid
 
 JSON = "application/json"
+_SILENT_SECONDS = 60.0
+"""For how long a body may bring nothing: what is held for it would be held without end."""
 
 
 class Bodies:
@@ -54,8 +57,15 @@ class Body:
         given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if given != JSON:
             raise invalid("Content-Type", f"{given!r} is not understood; send {JSON}, also without a body")
-        parts = []
-        async for part in request.stream():
+        parts, coming = list[bytes](), request.stream()
+        while True:
+            try:
+                async with asyncio.timeout(_SILENT_SECONDS):
+                    part = await anext(coming, None)
+            except TimeoutError:
+                message = f"no more of the request body has come for {_SILENT_SECONDS:g} seconds; send it again"
+                raise DeadlineExceededError(message) from None
+            if part is None:
+                return b"".join(parts)
             self._bodies.take(self, len(part))
             parts.append(part)
-        return b"".join(parts)

@@ -113,3 +113,18 @@ async def test_bodies_hold_bounded_memory_together() -> None:
             bodies.take(first, 1)
     with bodies.one() as third:
         bodies.take(third, 100)
+
+
+async def test_a_body_that_does_not_go_on_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headstart_server.web.bodies._SILENT_SECONDS", 0.1)
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    transport = httpx.ASGITransport(app_of(FakeServicer()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        headers = {"Content-Type": "application/json"}
+        answer = await client.post(f"{ROOT}/trainJobs", content=stalls(), headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["error"]["status"]) == (504, "DEADLINE_EXCEEDED")
+    assert "no more of the request body has come" in answer.json()["error"]["message"]
