@@ -97,7 +97,7 @@ def test_a_job_trains_on_while_its_database_is_away_and_loses_nothing(
 
 
 def test_a_job_goes_on_when_its_bucket_is_back(model_root: Path, data_root: Path, tmp_path: Path) -> None:
-    spec = reviews.spec(epochs=2_000, early_stop=-1)
+    spec = reviews.spec(epochs=1_200, early_stop=-1)
     with s3_server() as bucket:
         flags = ["--storage-url", f"{bucket}/state", "--data-root", str(data_root), "--model-root", str(model_root)]
         server = RunningServer(tmp_path / "state", *flags, http=True)

@@ -59,7 +59,7 @@ def test_workers_train_what_one_process_trains_though_one_is_killed(
     server: RunningServer, client: headstart.Client, arithmetic: str
 ) -> None:
     killed = arithmetic == "fp32"
-    epochs = 48 if killed else 3
+    epochs = 36 if killed else 3
     local = train(client, spec(epochs=epochs, early_stop=-1))
     run = client.train(spec(2, epochs=epochs, early_stop=-1), headstart.ServerPath("reviews.csv"))
     job = server.state / run.name.replace("trainJobs", "jobs")
