@@ -4,7 +4,6 @@ A claim counts the attempts; with the server's name, which no other process has,
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,8 +15,9 @@ from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, t
 from sqlalchemy.engine import Connection, RowMapping
 
 from headstart_server.core.errors import DataLossError, FailedPreconditionError, NotFoundError
-from headstart_server.engines.envelopes import PREDICTIONS, predictions_order
+from headstart_server.engines.envelopes import predictions_order
 from headstart_server.jobs.connections import Database
+from headstart_server.jobs.export_queue import in_states, next_in_line, places_in_line, predicts
 from headstart_server.jobs.export_records import (
     ExportEnd,
     ExportRecord,
@@ -64,30 +64,30 @@ class ExportStore:
         if job.state.terminal:
             same = and_(_ordered(job), EXPORTS.c.artifact == job.artifact)
         else:
-            same = and_(_ordered(job), _in(_UNFINISHED))
+            same = and_(_ordered(job), in_states(_UNFINISHED))
         with self.database.writing() as connection:
             if self.database.shared:
                 # of those who ask for the same at once one after the other looks whether it is there
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _QUEUE_LOCK})
             known = connection.execute(select(EXPORTS).where(same).limit(1)).mappings().first()
             if known is not None:
-                return self._seen(connection, [known])[0]
+                return self._seen(connection, [record_of(known)])[0]
             if not job.state.terminal:
-                own = and_(_in(_UNFINISHED), EXPORTS.c.tenant == job.tenant)
-                require(_count(connection, _in(_UNFINISHED)), _count(connection, own))
+                own = and_(in_states(_UNFINISHED), EXPORTS.c.tenant == job.tenant)
+                require(_count(connection, in_states(_UNFINISHED)), _count(connection, own))
             connection.execute(insert(EXPORTS).values(row_of(job)))
-            return self._seen(connection, [_found(connection, job.identifier)])[0]
+            return self._seen(connection, [record_of(_found(connection, job.identifier))])[0]
 
     def get(self, identifier: str, tenant: str | None = None) -> ExportRecord:
         """One export, of a tenant where one is given; raises NotFoundError."""
         with self.database.reading() as connection:
-            return self._seen(connection, [_found(connection, identifier, tenant)])[0]
+            return self._seen(connection, [record_of(_found(connection, identifier, tenant))])[0]
 
     def several(self, identifiers: Sequence[str]) -> list[ExportRecord]:
-        """Those of some exports that there are."""
+        """Those of some exports that there are, and can be read."""
         with self.database.reading() as connection:
             rows = connection.execute(select(EXPORTS).where(EXPORTS.c.identifier.in_(identifiers))).mappings().all()
-            return self._seen(connection, rows)
+            return self._seen(connection, _readable(rows))
 
     def newest(self, tenant: str, limit: int, before: str | None = None, model: str = "") -> list[ExportRecord]:
         """A tenant's exports, newest first: those before one, of one model where it is named."""
@@ -98,12 +98,12 @@ class ExportStore:
             query = query.where(EXPORTS.c.model == model)
         with self.database.reading() as connection:
             rows = connection.execute(query.order_by(EXPORTS.c.identifier.desc()).limit(limit)).mappings().all()
-            return self._seen(connection, rows)
+            return self._seen(connection, _readable(rows))
 
     def user_of(self, dataset: str) -> str | None:
         """An unfinished export that reads a data set, if there is one."""
         with self.database.reading() as connection:
-            query = select(EXPORTS.c.identifier, EXPORTS.c.predictions).where(_predicts(), _in(_UNFINISHED))
+            query = select(EXPORTS.c.identifier, EXPORTS.c.predictions).where(predicts(), in_states(_UNFINISHED))
             for identifier, order in connection.execute(query):
                 with suppress(ValueError):  # damaged: it cannot be made, and reads nothing
                     predictions = predictions_order(order)
@@ -114,7 +114,7 @@ class ExportStore:
     def unfinished(self) -> int:
         """How many exports wait or run, on all servers."""
         with self.database.reading() as connection:
-            return _count(connection, _in(_UNFINISHED))
+            return _count(connection, in_states(_UNFINISHED))
 
     def claim(self, *, predictions: bool = False) -> ExportRecord | None:
         """Takes an export, of models or of predictions: of the tenant with the fewest that run, the one that has waited
@@ -124,7 +124,7 @@ class ExportStore:
         """
         while True:
             with self.database.writing() as connection:
-                row = _next(connection, _predicts() == predictions)
+                row = next_in_line(connection, predicts() == predictions)
                 if row is None:
                     return None
                 if not _sound(connection, row):
@@ -187,7 +187,7 @@ class ExportStore:
         and does not know of because the database's answer was lost: `mine` are those that it knows of.
         """
         elsewhere = or_(EXPORTS.c.owner != self.owner, EXPORTS.c.identifier.not_in(list(mine)))
-        lost = select(EXPORTS).where(_in([ExportState.RUNNING]), elsewhere)
+        lost = select(EXPORTS).where(in_states([ExportState.RUNNING]), elsewhere)
         with self.database.writing() as connection:
             if not alone:
                 lost = lost.where(EXPORTS.c.lease_until < self.database.now(connection))
@@ -217,40 +217,15 @@ class ExportStore:
         if row is None or (row["owner"], row["attempt"]) != (self.owner, attempt):
             raise LostExportError(f"exportJobs/{identifier} is not this server's in attempt {attempt}")
 
-    def _seen(self, connection: Connection, rows: Iterable[RowMapping]) -> list[ExportRecord]:
-        """Rows as exports, each that waits with how many wait before it; of several, those that can be read."""
-        rows = list(rows)
-        found = [record_of(row) for row in rows] if len(rows) == 1 else _readable(rows)
+    def _seen(self, connection: Connection, found: list[ExportRecord]) -> list[ExportRecord]:
+        """Exports, each that waits with how many wait before it."""
         if all(job.state is not ExportState.QUEUED for job in found):
             return found
-        queue = select(EXPORTS.c.identifier, EXPORTS.c.tenant, _predicts()).where(_in([ExportState.QUEUED]))
-        own, turns = Counter[tuple[str, bool]](), list[tuple[int, str, bool]]()
-        for identifier, tenant, predicts in connection.execute(queue.order_by(EXPORTS.c.identifier)):
-            turns.append((own[tenant, bool(predicts)], identifier, bool(predicts)))
-            own[tenant, bool(predicts)] += 1
-        lengths, places = Counter[bool](), dict[str, int]()
-        for _, identifier, predicts in sorted(turns):  # tenants take turns
-            places[identifier] = lengths[predicts]
-            lengths[predicts] += 1
+        places = places_in_line(connection)
         return [replace(job, jobs_before=places.get(job.identifier)) for job in found]
 
 
 _UNFINISHED = [state.value for state in ExportState if not state.terminal]
-
-
-def _next(connection: Connection, kind: ColumnElement[bool]) -> RowMapping | None:
-    """The row of the export to make next, locked."""
-    waits, tenant = and_(_in([ExportState.QUEUED]), kind), EXPORTS.c.tenant
-    oldest = connection.execute(select(tenant, func.min(EXPORTS.c.identifier)).where(waits).group_by(tenant))
-    candidates = [(str(row[0]), str(row[1])) for row in oldest]
-    counted = select(tenant, func.count()).where(_in([ExportState.RUNNING]), kind).group_by(tenant)
-    running = {row[0]: int(row[1]) for row in connection.execute(counted)}
-    for name, _ in sorted(candidates, key=lambda found: (running.get(found[0], 0), found[1])):
-        query = select(EXPORTS).where(waits, tenant == name).order_by(EXPORTS.c.identifier).limit(1)
-        # one that is locked is being cancelled, say, or claimed by another server
-        if (row := connection.execute(query.with_for_update(skip_locked=True)).mappings().first()) is not None:
-            return row
-    return None
 
 
 def _readable(rows: Iterable[RowMapping]) -> list[ExportRecord]:
@@ -272,14 +247,6 @@ def _sound(connection: Connection, row: RowMapping) -> bool:
         _finish(connection, row["identifier"], ExportEnd(ExportState.FAILED, error=error))
         return False
     return True
-
-
-def _in(states: Sequence[str]) -> ColumnElement[bool]:
-    return EXPORTS.c.state.in_([str(state) for state in states])
-
-
-def _predicts() -> ColumnElement[bool]:
-    return EXPORTS.c.format == PREDICTIONS
 
 
 def _ordered(job: ExportRecord) -> ColumnElement[bool]:

@@ -165,6 +165,7 @@ def test_a_damaged_export_holds_up_no_other(database: Database, store: ExportSto
     with database.writing() as connection:
         connection.execute(update(EXPORTS).where(EXPORTS.c.identifier == spoilt).values(create_time="never"))
     assert [each.identifier for each in store.newest("", 10)] == [sound]
+    assert store.newest("", 10, before=sound) == store.several([spoilt]) == []
     claimed = store.claim()
     assert claimed is not None and claimed.identifier == sound
     assert store.claim() is None  # it was ended
