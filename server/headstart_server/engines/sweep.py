@@ -87,7 +87,7 @@ class Sweep:
         self._within, self._metric = _Within(listener), sweep_metric(job.spec)
         self._rows: dict[str, Prepared] = {}
         self._stored: dict[str, dict[str, StoredInput]] = {}
-        self._board, self._until, self._bounded = Board(), 0.0, False
+        self._board, self._until, self._bounded = Board(), math.inf, False
         self._records = TrialRecords(scratch_of(job, runtime) / "trials.jsonl")
 
     def best(self) -> TrainSpec:
@@ -100,7 +100,7 @@ class Sweep:
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
             trials = list(trials)
             self._fill(trials)
-        self._until += time.monotonic() + (spec.sweep.seconds or math.inf)
+        self._until = time.monotonic() + (spec.sweep.seconds or math.inf)
         self._listener.report(StateChange(State.TRAINING))
         shares = self._shares(base.plan.rows(Part.TRAIN))
         tried: dict[int, Trial] = {}

@@ -22,6 +22,8 @@ _PHRASE_WORDS = 2.5
 _LEAST_KNOWN = 5
 """Cells that hold something: of fewer, training rows drawn at random may well have none."""
 _MOSTLY = 0.95
+_IMAGES = {"preprocessing": {"bad_image_policy": "drop"}}
+"""Of images some may be broken, or not be there: the job says which, and goes on."""
 
 
 @dataclass(frozen=True)
@@ -115,13 +117,12 @@ def _special(column: ColumnProfile, *, images_found: bool) -> Finding | None:
     if column.storage == "bytes":
         if not images_found:
             return Finding(column, ColumnReason.UNREADABLE, "cells are bytes, and no images")
-        return Finding(column, ColumnReason.IMAGES, "cells are the bytes of images", "image")
+        return Finding(column, ColumnReason.IMAGES, "cells are the bytes of images", "image", _IMAGES)
     if column.images >= _MOSTLY:
         share = f"{column.images:.0%} of the cells are paths of images, as {_shown(column)}"
         if not images_found:
             return Finding(column, ColumnReason.IMAGES_NOT_FOUND, f"{share}, which lead to no file")
-        # some of the files may be broken, or not be there: the job says which, and goes on
-        return Finding(column, ColumnReason.IMAGES, share, "image", {"preprocessing": {"bad_image_policy": "drop"}})
+        return Finding(column, ColumnReason.IMAGES, share, "image", _IMAGES)
     if column.vector_size > 1:
         return Finding(column, ColumnReason.VECTORS, _lengths(column), "vector")
     if column.dates >= _MOSTLY:

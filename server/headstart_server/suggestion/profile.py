@@ -33,7 +33,6 @@ _WRITTEN = (
 """Numbers as people write them: 1,250.50 and 1.250,50, 12,5, $3 and 12 %."""
 _IMAGE = r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?)$"
 _VECTOR = re.compile(r"[\[(]?\s*[-+0-9.eE]+(?:[\s,;]+[-+0-9.eE]+)+\s*[\])]?")
-
 _WRITTEN_ONE = re.compile(_WRITTEN)
 
 

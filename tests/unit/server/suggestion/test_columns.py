@@ -180,5 +180,5 @@ def test_numbers_that_cannot_be_read_are_no_classes_to_predict(cells: list[Any],
 
 
 def test_images_that_are_broken_or_not_there_do_not_end_the_suggested_job() -> None:
-    found = judge_input(profiled(drawn(lambda i: f"photos/{i}.jpg")))
-    assert found.settings == {"preprocessing": {"bad_image_policy": "drop"}}
+    for cells in (drawn(lambda i: f"photos/{i}.jpg"), drawn(lambda i: b"\x89PNG" + bytes([i % 251]))):
+        assert judge_input(profiled(cells)).settings == {"preprocessing": {"bad_image_policy": "drop"}}
