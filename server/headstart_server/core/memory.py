@@ -42,9 +42,9 @@ def keep_few_arenas() -> None:
 def arrow_by_malloc() -> Iterator[None]:
     """Has Arrow, whose first import must be within, take its memory from malloc in this process.
 
-    Its own allocator takes segments of some megabytes for threads that allocate, and keeps them; which of a server's
-    dozens of threads do, shows over hours. Processes that are started later have Arrow's own: in them few threads read
-    large files. An operator's choice stays (`ARROW_DEFAULT_MEMORY_POOL`).
+    Its own allocator keeps some megabytes for each thread that has allocated once, and which of a server's dozens of
+    threads do shows over hours (`findings/arrow_keeps_megabytes_for_each_thread.sh`). Processes that are started later
+    have Arrow's own: in them few threads read large files. An operator's choice stays (`ARROW_DEFAULT_MEMORY_POOL`).
     """
     given = os.environ.get(_ARROW_POOL)
     os.environ.setdefault(_ARROW_POOL, "system")
