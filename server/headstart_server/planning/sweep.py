@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, Violation, invalid
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.planning.initial_model import InitialModel
 from headstart_server.planning.job_plan import check_spec
 from headstart_server.planning.schedule import metric_called
+from headstart_server.spec.defaults import apply_defaults
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep_trials import ROW_SECTIONS, Trial, search_of, trials_of
 from headstart_server.training.metric_names import metric_names
@@ -65,8 +67,8 @@ def check_sweep(spec: TrainSpec, sources: ModelSources, device_type: str, initia
 
 def _losses_of(spec: TrainSpec) -> str:
     """The same for specs whose losses can be compared."""
-    outputs = (item.model_dump_json(include={"loss", "preprocessing"}) for item in spec.output_features)
-    return "\n".join([*outputs, spec.model_dump_json(include={"defaults"})])
+    settings: dict[str, Any] = {"loss": True, "preprocessing": {"normalization"}}
+    return "\n".join(item.model_dump_json(include=settings) for item in apply_defaults(spec).output_features)
 
 
 def _other_metrics(spec: TrainSpec) -> str:

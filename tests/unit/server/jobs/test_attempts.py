@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import UnavailableError
+from headstart_server.core.errors import OverloadedError, UnavailableError
 from headstart_server.core.states import State
 from headstart_server.jobs.log_writer import Appended
 from headstart_server.jobs.store import JobStore
@@ -86,3 +86,21 @@ async def test_an_attempt_whose_job_is_another_servers_by_now_publishes_nothing(
     sound = await submitted(supervisor)
     assert (await ended(supervisor, store, sound)).state is State.SUCCEEDED
     assert pool.taken[1].may_publish.is_set()
+
+
+async def test_a_paused_job_is_resumed_only_where_another_may_wait(start: Start, store: JobStore) -> None:
+    supervisor, pool = await start(trains_until_cancelled, max_queued=1)
+    pool.room.clear()
+    running = await submitted(supervisor)
+    await until(lambda: store.get(running).owner != "")
+    paused = await submitted(supervisor)
+    await supervisor.pause(paused)
+    waiting = await submitted(supervisor)
+    with pytest.raises(OverloadedError):
+        await supervisor.resume(paused)
+    assert store.get(paused).state is State.PAUSED
+    await supervisor.cancel(waiting)
+    assert (await supervisor.resume(paused)).state is State.QUEUED
+    pool.room.set()
+    for identifier in (running, paused):
+        await supervisor.cancel(identifier)

@@ -290,21 +290,3 @@ async def test_a_job_that_was_being_cancelled_is_cancelled_at_the_next_start(sta
     _, pool = await start()
     assert store.get(job.identifier).state is State.CANCELLED
     assert pool.taken == []
-
-
-async def test_a_paused_job_is_resumed_only_where_another_may_wait(start: Start, store: JobStore) -> None:
-    supervisor, pool = await start(trains_until_cancelled, max_queued=1)
-    pool.room.clear()
-    running = await submitted(supervisor)
-    await until(lambda: store.get(running).owner != "")
-    paused = await submitted(supervisor)
-    await supervisor.pause(paused)
-    waiting = await submitted(supervisor)
-    with pytest.raises(OverloadedError):
-        await supervisor.resume(paused)
-    assert store.get(paused).state is State.PAUSED
-    await supervisor.cancel(waiting)
-    assert (await supervisor.resume(paused)).state is State.QUEUED
-    pool.room.set()
-    for identifier in (running, paused):
-        await supervisor.cancel(identifier)
