@@ -94,7 +94,6 @@ class App:
         self.storage = Storage(self.layout, settings.storage_url)
         self.storage.mark()
         self.runtime = RuntimeContext.at(self.storage, sources, limits)
-        self.tenants = Tenants(self.runtime, settings.data_root, settings.max_dataset_bytes, settings.max_plan_bytes)
         self.executors = Executors()
         self.identity = Identity(self.layout, settings.database_url)
         with ExitStack() as undone:
@@ -106,6 +105,13 @@ class App:
         """Makes the parts of a server that has its state directory to itself."""
         settings = self.settings
         self.jobs = JobStore(self.identity.database_url, migrate=settings.migrate)
+        self.tenants = Tenants(
+            self.runtime,
+            settings.data_root,
+            settings.max_dataset_bytes,
+            settings.max_plan_bytes,
+            self.jobs.unpublished,
+        )
         runtime = RuntimeSettings(
             state_dir=str(self.layout.root),
             shared_content=settings.shared_content,

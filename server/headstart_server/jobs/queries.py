@@ -1,7 +1,7 @@
 """What is read from the job store."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -52,6 +52,14 @@ class JobQueries:
         with self.database.reading() as connection:
             if connection.execute(query).first() is None:
                 raise _missing(identifier)
+
+    def unpublished(self, models: Collection[str]) -> set[str]:
+        """Of these models those whose jobs have not succeeded. A worker may have published them all the same: that is
+        done before its job's end is recorded, and may be undone. Those of jobs that are deleted stay published."""
+        otherwise = in_states([state for state in State if state is not State.SUCCEEDED])
+        query = select(JOBS.c.identifier).where(JOBS.c.identifier.in_(models), otherwise)
+        with self.database.reading() as connection:
+            return set(connection.execute(query).scalars())
 
     def newest(
         self,

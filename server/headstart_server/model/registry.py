@@ -1,17 +1,20 @@
 """Published models: bundles by id."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from headstart_server.core.bounded import BoundedCache
-from headstart_server.core.errors import DataLossError, NotFoundError
+from headstart_server.core.errors import DataLossError, NotFoundError, UnavailableError
 from headstart_server.model.bundle import Bundle, described_bundle, load_bundle
 from headstart_server.model.integrity import damaged
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.listing import SoundResources
 
 _REMEMBERED = 20_000
+_ASKED_AT_ONCE = 500
+Unpublished = Callable[[Collection[str]], Collection[str]]
+"""Those of some models whose jobs have not succeeded; raises UnavailableError where nobody can tell."""
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,25 @@ class ModelSummary:
 
 
 class ModelRegistry:
-    """All bundles, this machine's and others'."""
+    """All bundles, this machine's and others'.
 
-    def __init__(self, folders: SharedFolders) -> None:
-        self._folders = folders
+    Args:
+        folders: Where they are.
+        unpublished: Which of them are not there for anybody: what a worker publishes is a model once its job has
+            succeeded. While nobody can tell, all that are there are shown.
+    """
+
+    def __init__(self, folders: SharedFolders, unpublished: Unpublished = lambda models: ()) -> None:
+        self._folders, self._unpublished = folders, unpublished
+        self._published: BoundedCache[str, None] = BoundedCache(_REMEMBERED)
+        """Those that stay so."""
         self._sound = SoundResources("models")
         self._summaries: BoundedCache[str, ModelSummary] = BoundedCache(_REMEMBERED)
 
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
+        if not self._shown([identifier]):
+            raise _missing(identifier)
         try:
             try:
                 return load_bundle(self._folders.path(identifier))
@@ -73,18 +86,35 @@ class ModelRegistry:
 
     def those(self, names: Iterable[str]) -> Iterator[Bundle]:
         """As `all`, of some models."""
-        return self._sound.read(names, self._described, whole=False)
+        return self._sound.read(self._shown(list(names)), self._described, whole=False)
 
     def summaries(self, before: str = "") -> Iterator[tuple[str, ModelSummary]]:
         """(id, summary) of the models that `all` gives, without their other files; each is remembered."""
         names = self._names(before)
         if not before:  # other servers delete models, too
-            self._summaries.keep(set(names))
+            known = set(names)
+            self._summaries.keep(known)
+            self._published.keep(known)
         return self._sound.read(names, self._summarised, whole=False)
 
     def _names(self, before: str) -> list[str]:
         # names come ascending, and ids sort by time
-        return [name for name in reversed(self._folders.names()) if not before or name < before]
+        return self._shown([name for name in reversed(self._folders.names()) if not before or name < before])
+
+    def _shown(self, names: Sequence[str]) -> list[str]:
+        """Without those that are not published."""
+        asked = [name for name in names if name not in self._published]
+        hidden = set[str]()
+        try:
+            for start in range(0, len(asked), _ASKED_AT_ONCE):
+                some = asked[start : start + _ASKED_AT_ONCE]
+                hidden.update(self._unpublished(some))
+                for name in some:
+                    if name not in hidden:
+                        self._published.get(name, lambda: None)
+        except UnavailableError:
+            pass  # the models are there, and those that were published just now are few
+        return [name for name in names if name not in hidden]
 
     def _summarised(self, name: str) -> tuple[str, ModelSummary]:
         def read() -> ModelSummary:
@@ -114,12 +144,15 @@ class ModelRegistry:
 
     def delete(self, identifier: str) -> None:
         """Deletes a model, damaged or not; raises NotFoundError."""
+        if not self._shown([identifier]):
+            raise _missing(identifier)
         try:
             self._folders.remove(identifier)
         except FileNotFoundError:
             raise _missing(identifier) from None
         finally:
             self._summaries.forget(identifier)
+            self._published.forget(identifier)
 
 
 def _missing(identifier: str) -> NotFoundError:

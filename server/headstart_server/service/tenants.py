@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from headstart_server.data.uploads import Uploads
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.export.artifacts import ArtifactRegistry
-from headstart_server.model.registry import ModelRegistry
+from headstart_server.model.registry import ModelRegistry, Unpublished
 from headstart_server.service.admission import Admission
 from headstart_server.serving.pool import TenantModels
 
@@ -31,6 +31,7 @@ class Tenants:
         data_root: Whose files the default tenant may name; any other those below the folder of its own name in it.
         max_dataset_bytes: Of an uploaded file.
         max_plan_bytes: Of the data that a plan reads.
+        unpublished: Which models are not there for anybody yet, as of ModelRegistry.
     """
 
     def __init__(
@@ -39,9 +40,11 @@ class Tenants:
         data_root: str | None = None,
         max_dataset_bytes: int = 1 << 30,
         max_plan_bytes: int = 1 << 30,
+        unpublished: Unpublished = lambda models: (),
     ) -> None:
         self._runtime, self._data_root = runtime, data_root
         self._max_dataset_bytes, self._max_plan_bytes = max_dataset_bytes, max_plan_bytes
+        self._unpublished = unpublished
         self._lock = threading.Lock()
         self._opened: dict[str, Belongings] = {}
 
@@ -82,7 +85,7 @@ class Tenants:
             runtime.image_limits,
             self._max_plan_bytes,
         )
-        models, artifacts = ModelRegistry(storage.models), ArtifactRegistry(storage.artifacts)
+        models, artifacts = ModelRegistry(storage.models, self._unpublished), ArtifactRegistry(storage.artifacts)
         return Belongings(runtime, uploads, models, artifacts, admission)
 
     def _data_root_of(self, tenant: str) -> str | None:

@@ -169,7 +169,9 @@ def test_an_ended_job_takes_no_report(store: JobStore, end: State) -> None:
 def test_a_success_and_its_model_are_one_step(store: JobStore) -> None:
     job = created(store, "PREPARING", "PUBLISHING")
     model = ModelPublished(job.identifier, epoch(1, best=True))
+    assert store.unpublished([job.identifier, "another"]) == {job.identifier}
     ended, appended = store.end(job.identifier, State.SUCCEEDED, attempt=1, published=model)
+    assert store.unpublished([job.identifier]) == set()
     assert of(appended) == [model, StateChange(State.SUCCEEDED, State.PUBLISHING)]
     assert (ended.model, ended.best_epoch) == (job.identifier, model.best_epoch)
 

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 import torch
 from headstart_server.core.digests import fingerprint
-from headstart_server.core.errors import FailedPreconditionError, NotFoundError
+from headstart_server.core.errors import FailedPreconditionError, NotFoundError, UnavailableError
 from headstart_server.encoders.sources import ModelSource
 from headstart_server.encoders.text_preparation import TextPreparation, load_preparation
 from headstart_server.model.bundle import described_bundle
@@ -110,6 +111,31 @@ def test_the_registry_finds_lists_and_deletes(tmp_path: Path, tiny_bert: Path) -
     for lost in (registry.get, registry.delete):
         with pytest.raises(NotFoundError):
             lost("m1")
+
+
+def test_the_registry_shows_what_is_published_and_all_where_nobody_can_tell(tmp_path: Path, tiny_bert: Path) -> None:
+    hidden, away, asked = {"m2", "m3"}, False, list[set[str]]()
+
+    def unpublished(models: Collection[str]) -> set[str]:
+        asked.append(set(models))
+        if away:
+            raise UnavailableError("the database does not answer")
+        return hidden & set(models)
+
+    registry = ModelRegistry(SharedFolders(tmp_path / "models"), unpublished)
+    for name in ("m1", "m2", "m3"):
+        saved_bundle(tmp_path, tiny_bert, trainable=False, name=name)
+    assert [name for name, _ in registry.summaries()] == ["m1"]
+    hidden.remove("m2")
+    assert [bundle.folder.name for bundle in registry.all()] == ["m2", "m1"]
+    for lost in (registry.get, registry.delete):
+        with pytest.raises(NotFoundError):
+            lost("m3")
+    assert registry.get("m2").details["job"] == "j"
+    assert asked == [{"m1", "m2", "m3"}, {"m2", "m3"}, {"m3"}, {"m3"}]  # what is published stays so
+    away = True
+    assert [name for name, _ in registry.summaries()] == ["m3", "m2", "m1"]
+    assert registry.get("m3").details["job"] == "j"
 
 
 def test_the_registry_remembers_no_model_that_is_gone(tmp_path: Path, tiny_bert: Path) -> None:

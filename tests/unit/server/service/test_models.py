@@ -12,15 +12,20 @@ from headstart_server.core.executors import Executors
 from headstart_server.core.filters import parse
 from headstart_server.core.principal import Principal
 from headstart_server.core.reasons import Reason
+from headstart_server.core.states import State
+from headstart_server.engines.events import ModelPublished, StateChange
 from headstart_server.jobs.models import Alias, ModelStore
 from headstart_server.jobs.store import JobStore
 from headstart_server.model.bundle import Bundle
 from headstart_server.model.registry import ModelRegistry
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import FIELDS, SEARCHED, ModelService
+from headstart_server.training.reports import EpochReport
 
 from tests.support.bundles import saved_bundle
 from tests.support.fake_predictor import EmptyModelPool
+from tests.support.fake_workers import job_record
+from tests.support.job_logs import owned
 from tests.support.tenancy import tenants_of
 
 CALLER = Principal("a")
@@ -34,7 +39,8 @@ async def service(tmp_path: Path, tiny_bert: Path) -> AsyncIterator[ModelService
         saved_bundle(tmp_path / "tenants" / "a", tiny_bert, trainable=False, name=name)
     jobs, executors = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}"), Executors()
     pool: Any = EmptyModelPool()
-    yield ModelService(tenants_of(tmp_path), pool, executors, ModelNames.of(jobs, executors))
+    tenants = tenants_of(tmp_path, unpublished=jobs.unpublished)
+    yield ModelService(tenants, pool, executors, ModelNames.of(jobs, executors))
     jobs.close()
 
 
@@ -133,3 +139,28 @@ async def test_an_alias_that_is_set_while_its_model_is_deleted_goes_with_it(
     monkeypatch.setattr(ModelRegistry, "delete", meanwhile)
     await service.delete(CALLER, "m1")
     assert await service.aliases(CALLER, 9, "", "") == []
+
+
+async def test_what_a_worker_has_published_is_a_model_once_its_job_has_succeeded(
+    service: ModelService, tmp_path: Path
+) -> None:
+    jobs = JobStore(f"sqlite:///{tmp_path / 'jobs.sqlite'}")
+    job = owned(jobs, jobs.create(job_record(tenant="a", identifier="m4"))[0].identifier)
+    for state in (State.PREPARING, State.PUBLISHING):
+        jobs.append("m4", StateChange(state))
+    for use in (
+        lambda: service.get(CALLER, "m4"),
+        lambda: service.update(CALLER, "m4", lambda _: {"display_name": "early"}),
+        lambda: service.delete(CALLER, "m4"),
+        lambda: service.set_alias(CALLER, "x@live", "m4", ""),
+    ):
+        with pytest.raises(NotFoundError, match="models/m4 does not exist"):
+            await use()
+    assert await names(service, "NOT display_name = x") == ["m3", "m2", "m1"]
+    assert [bundle.folder.name for bundle in await service.newest(CALLER, 9, "")] == ["m3", "m2", "m1"]
+    jobs.end("m4", State.SUCCEEDED, attempt=job.attempt, published=ModelPublished("m4", EpochReport(1, 1, {}, {})))
+    assert (await service.get(CALLER, "m4")).bundle.folder.name == "m4"
+    assert await names(service, "NOT display_name = x") == ["m4", "m3", "m2", "m1"]
+    jobs.delete("m4")
+    assert (await service.get(CALLER, "m4")).bundle.folder.name == "m4"
+    jobs.close()
