@@ -9,8 +9,7 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from headstart.v1 import prediction_pb2 as pb
 from headstart.v1 import table_pb2
 from headstart_server.core.executors import Executors
-from headstart_server.core.principal import ANONYMOUS
-from headstart_server.rpc.callers import set_caller
+from headstart_server.core.principal import ANONYMOUS, set_caller
 from headstart_server.rpc.prediction import PredictionServicer
 from headstart_server.service.prediction import PredictionService
 from headstart_server.serving.batcher import Batcher

@@ -1,5 +1,6 @@
 """Who calls: a name, its tenant, and what it may do."""
 
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -45,3 +46,16 @@ class Principal:
 
 ANONYMOUS = Principal()
 """A caller of a server that asks for no credentials: it may do everything."""
+
+_CALLER: ContextVar[Principal | None] = ContextVar("caller", default=None)
+
+
+def known_caller() -> Principal | None:
+    """Who calls, found by the transport before anything is done for the call, and known to its tasks and threads by
+    this; None where it is not known, or nobody calls."""
+    return _CALLER.get()
+
+
+def set_caller(caller: Principal | None) -> None:
+    """Lets the rest of this task know who calls."""
+    _CALLER.set(caller)

@@ -7,8 +7,8 @@ import grpc
 from google.protobuf.message import Message
 
 from headstart_server.auth.audit import AuditEvent, AuditLog
+from headstart_server.core.principal import known_caller
 from headstart_server.rpc.access import Access
-from headstart_server.rpc.callers import known_caller
 
 _NAME = re.compile(r"[a-zA-Z]{1,32}/[a-z0-9:]{1,16}[a-z0-9.@-]{0,128}")
 """Of a resource or an alias; what else a caller sends in the place of one is nobody's to log."""

@@ -8,9 +8,8 @@ import structlog
 
 from headstart_server.auth.audit import AuditLog
 from headstart_server.auth.authenticator import Authenticator, Credentials
-from headstart_server.core.principal import Principal
+from headstart_server.core.principal import Principal, set_caller
 from headstart_server.rpc.access import Access
-from headstart_server.rpc.callers import set_caller
 
 _HEADER = "authorization"
 _CERTIFICATE_NAMES = ("x509_subject_alternative_name", "x509_common_name")

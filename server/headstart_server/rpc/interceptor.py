@@ -15,9 +15,9 @@ from headstart_server.core import deadlines
 from headstart_server.core.calls import Calls
 from headstart_server.core.errors import HeadstartError, UnexpectedError
 from headstart_server.core.names import new_id
+from headstart_server.core.principal import known_caller, set_caller
 from headstart_server.rpc.access import OPEN, Access, access_of
 from headstart_server.rpc.auditing import AuditedCall
-from headstart_server.rpc.callers import known_caller, set_caller
 from headstart_server.rpc.errors import Trailers, status_of, trailers_of
 from headstart_server.rpc.gate import Gate, credentials_of, headers_of
 from headstart_server.rpc.measuring import MeasuredCall

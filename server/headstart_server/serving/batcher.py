@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from headstart_server import metrics
 from headstart_server.core.errors import DeadlineExceededError
-from headstart_server.serving.fair_queue import FairQueue
+from headstart_server.core.fair_queue import FairQueue
 from headstart_server.serving.inputs import Reuse
 from headstart_server.serving.limiter import PIECE_SECONDS, Limiter, Limits, Permit
 from headstart_server.serving.places import Places

@@ -13,9 +13,9 @@ from starlette.responses import Response
 from headstart_server.auth.authenticator import Credentials
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.names import new_id
+from headstart_server.core.principal import set_caller
 from headstart_server.rpc.access import METRICS_ACCESS, Access, access_of
 from headstart_server.rpc.auditing import AuditedCall
-from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.errors import status_of
 from headstart_server.rpc.gate import Gate
 

@@ -25,13 +25,12 @@ from headstart_server.core.errors import (
 )
 from headstart_server.core.executors import Executors
 from headstart_server.core.names import new_id
-from headstart_server.core.principal import ANONYMOUS
+from headstart_server.core.principal import ANONYMOUS, set_caller
 from headstart_server.export.artifacts import Artifact, ArtifactRegistry
 from headstart_server.jobs.export_records import ExportOrder, Stage
 from headstart_server.jobs.export_store import ExportStore
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.store import JobStore
-from headstart_server.rpc.callers import set_caller
 from headstart_server.rpc.export import ExportServicer
 from headstart_server.service.exporting import ExportService
 from headstart_server.storage.folders import SharedFolders

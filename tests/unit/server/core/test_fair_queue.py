@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headstart_server.serving.fair_queue import FairQueue
+from headstart_server.core.fair_queue import FairQueue
 from hypothesis import given
 from hypothesis import strategies as st
 
