@@ -17,6 +17,8 @@ from headstart_server.web.gate import CERTIFICATE
 
 _MOST_CONNECTIONS = 4_000
 """Open event streams included; more are answered 503."""
+_HEAD_SECONDS = 60.0
+"""For which the head of a request may take to come: a connection without one is held for nothing."""
 
 
 class HttpServer:
@@ -71,12 +73,36 @@ class HttpServer:
 
 
 class _Protocol(H11Protocol):
-    """Tells the application which names the client's certificate has."""
+    """Tells the application which names the client's certificate has, and waits for no request without end."""
+
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if certificate := transport.get_extra_info("peercert"):
             self.app_state = {**self.app_state, CERTIFICATE: _names(certificate)}
+        self._bound_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._bound_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_timer()
+
+    def _bound_head(self) -> None:
+        """Has the connection ended unless a whole head comes in time. uvicorn bounds the pause between requests alone,
+        and that only until the first byte of the next."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def _names(certificate: Any) -> list[str]:
