@@ -109,7 +109,7 @@ def test_rows_without_a_target_are_left_out_of_that_output(served: Any, tmp_path
     ("rows", "words"),
     [
         ([{"review": "great", "price": "1", "category": "drama"}], "column 'verdict' is not in"),
-        ([{"review": "great", "verdict": "positive"}], "column 'price' is not in"),
+        ([{"review": "great", "verdict": "positive"}], "dataset: column 'category' is not in dataset"),
         (
             [{**reviews.make_rows(1)[0], "verdict": "mixed"}],
             "'mixed'",
@@ -124,6 +124,7 @@ def test_what_cannot_be_evaluated_is_refused_by_name(
     with pytest.raises(headstart.InvalidArgument) as caught:
         client.evaluate(job.model, tmp_path / "rows.csv")
     assert words in str(caught.value)
+    assert {violation.field.partition("[")[0] for violation in caught.value.violations} == {"dataset"}
 
 
 def test_a_model_that_is_not_there_is_not_found(served: Any) -> None:

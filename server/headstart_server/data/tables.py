@@ -1,16 +1,17 @@
 """Tables: any data file as one memory-mapped Arrow file, converted once per content."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
 from headstart_server.core.cached_files import is_sound, seal
 from headstart_server.core.digests import file_digest
-from headstart_server.core.errors import InvalidInputError, invalid
+from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, invalid
 from headstart_server.core.files import published_file
 from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
@@ -70,6 +71,18 @@ class Table:
             raise invalid(field, message, reason=Reason.MISSING_COLUMN)
         if why := why_unreadable(self.rows.schema.field(column)):
             raise invalid(field, f"column {column!r} {why}", reason=Reason.UNREADABLE_DATA)
+
+    def require_all(self, columns: Iterable[str], named: Mapping[str, str] = MappingProxyType({})) -> None:
+        """As `require` of all columns at once: of those that a request names by the field that does (`named`, column by
+        field), of others by the table's own."""
+        errors = list[InvalidInputError]()
+        for field, column in (*((self.field, column) for column in columns), *named.items()):
+            try:
+                self.require(column, field, suggest=len(errors) < MAX_VIOLATIONS)
+            except InvalidInputError as error:
+                errors.append(error)
+        if errors:
+            raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
 
 
 def open_table(path: Path, file_format: Format | None, cache: Path, field: str) -> Table:

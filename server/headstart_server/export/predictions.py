@@ -73,11 +73,10 @@ def check_predictions(order: PredictionsOrder, outputs: Sequence[FittedFeature])
 
 def check_rows(order: PredictionsOrder, table: Table, inputs: Sequence[FittedFeature]) -> None:
     """Raises InvalidInputError where a data set lacks columns."""
-    for index, feature in enumerate(inputs):
-        if not feature.optional:
-            table.require(feature.spec.source, f"input_features[{index}].name")
-    for index, column in enumerate(order.columns):
-        table.require(column, f"predictions.columns[{index}]")
+    table.require_all(
+        (feature.spec.source for feature in inputs if not feature.optional),
+        {f"predictions.columns[{index}]": column for index, column in enumerate(order.columns)},
+    )
 
 
 @dataclass(frozen=True)

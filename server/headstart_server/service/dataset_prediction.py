@@ -105,9 +105,7 @@ class DatasetPredictionService:
     ) -> AsyncGenerator[tuple[int, int] | Evaluated, None]:
         """(rows done, rows of all) after each turn, then the evaluation. Raises NotFoundError or InvalidInputError."""
         _require(caller)
-        async with self._opened(caller, order) as (table, predictor):
-            for index, feature in enumerate(predictor.outputs):
-                table.require(feature.spec.source, f"output_features[{index}].name")
+        async with self._opened(caller, order, targets=True) as (table, predictor):
             if table.row_count > (most := most_rows(predictor.outputs)):
                 message = f"holds {table.row_count:,} rows, and at most {most:,} are evaluated with these outputs"
                 raise invalid("dataset", f"{message}; evaluate on a sample of them", reason=Reason.TOO_LARGE)
@@ -155,16 +153,19 @@ class DatasetPredictionService:
             start += rows.count
 
     @asynccontextmanager
-    async def _opened(self, caller: Principal, order: DatasetOrder) -> AsyncIterator[tuple[Table, Predictor]]:
-        """The rows and the live model; what was written of rows that came with the request goes afterwards."""
+    async def _opened(
+        self, caller: Principal, order: DatasetOrder, *, targets: bool = False
+    ) -> AsyncIterator[tuple[Table, Predictor]]:
+        """The rows, with the columns of targets where they are wanted, and the live model; what was written of rows
+        that came with the request goes afterwards."""
         identifier, own = f"predict-{new_id()}", self._tenants.of(caller.tenant)
         with self._counted(caller.tenant):
             try:
                 predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
                 table = await self._executors.planning.run(self._table, caller, order, identifier)
-                for index, feature in enumerate(predictor.inputs):
-                    if not feature.optional:
-                        table.require(feature.spec.source, f"input_features[{index}].name")
+                needed = [feature for feature in predictor.inputs if not feature.optional]
+                needed += predictor.outputs if targets else ()
+                table.require_all(feature.spec.source for feature in needed)
                 yield table, predictor
             finally:
                 await self._executors.files.run(own.admission.discard, identifier)

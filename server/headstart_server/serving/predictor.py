@@ -10,8 +10,6 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
-from headstart_server.core.reasons import Reason
 from headstart_server.data.features.cells import BadCells, Where, missing
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.decode import ImageLimits
@@ -99,7 +97,7 @@ class Predictor:
 
         Raises InvalidInputError naming every column that is missing.
         """
-        errors, absent = list[InvalidInputError](), dict[str, pa.Array]()
+        required, absent = list[str](), dict[str, pa.Array]()
         needed = {feature.spec.source for feature in self.inputs if not feature.optional}
         knows_any = any(feature.spec.source in table.columns for feature in self.inputs)
         for feature in self.inputs:
@@ -107,13 +105,9 @@ class Predictor:
             if source not in table.columns and source not in needed and knows_any:
                 kind = pa.large_binary() if feature.spec.type == "image" else pa.large_string()
                 absent[source] = pa.nulls(table.row_count, kind)
-                continue
-            try:
-                table.require(source, table.field, suggest=len(errors) < MAX_VIOLATIONS)
-            except InvalidInputError as error:
-                errors.append(error)
-        if errors:
-            raise InvalidInputError.of_all(errors, Reason.MISSING_COLUMN)
+            else:
+                required.append(source)
+        table.require_all(required)
         rows = table.rows
         for name, cells in absent.items():
             rows = rows.append_column(name, cells)
