@@ -44,6 +44,11 @@ def name_of(collection: str, identifier: str) -> str:
     return f"{collection}/{identifier}"
 
 
+def is_id(text: str) -> bool:
+    """Whether this can be an id: what lies in a folder of resources may be anything."""
+    return _ID.fullmatch(text) is not None
+
+
 def id_of(collection: str, name: str, field: str = "name") -> str:
     """The id within a resource name; raises InvalidInputError naming `field` if it has another form."""
     prefix, _, identifier = name.partition("/")

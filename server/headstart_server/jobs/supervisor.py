@@ -163,7 +163,10 @@ class Supervisor:
     async def delete(self, identifier: str) -> None:
         """Deletes an ended job with its events and checkpoints; its name goes last, so that it can be tried again."""
         try:
-            ended = (await self._executors.store.run(self._store.get, identifier)).state.terminal
+            job = await self._executors.store.run(self._store.get, identifier)
+            ended = job.state.terminal
+            # what says that its model is none goes with it
+            await self._attempts.forget_model(job)
         except DataLossError:  # who deletes it wants it gone
             ended = True
         if ended:

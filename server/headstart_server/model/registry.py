@@ -1,11 +1,13 @@
 """Published models: bundles by id."""
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from headstart_server.core.bounded import BoundedCache
-from headstart_server.core.errors import DataLossError, NotFoundError, UnavailableError
+from headstart_server.core.errors import DataLossError, NotFoundError, StoreFullError, UnavailableError
+from headstart_server.core.names import is_id
 from headstart_server.model.bundle import Bundle, described_bundle, load_bundle
 from headstart_server.model.integrity import damaged
 from headstart_server.storage.folders import SharedFolders
@@ -13,6 +15,8 @@ from headstart_server.storage.listing import SoundResources
 
 _REMEMBERED = 20_000
 _ASKED_AT_ONCE = 500
+_SILENT_SECONDS = 5.0
+"""For which nobody is asked again who could not tell."""
 Unpublished = Callable[[Collection[str]], Collection[str]]
 """Those of some models whose jobs have not succeeded; raises UnavailableError where nobody can tell."""
 
@@ -52,21 +56,22 @@ class ModelRegistry:
         self._folders, self._unpublished = folders, unpublished
         self._published: BoundedCache[str, None] = BoundedCache(_REMEMBERED)
         """Those that stay so."""
+        self._silent_until = 0.0
         self._sound = SoundResources("models")
         self._summaries: BoundedCache[str, ModelSummary] = BoundedCache(_REMEMBERED)
 
     def get(self, identifier: str) -> Bundle:
         """One model; raises NotFoundError, or DataLossError if it is damaged."""
-        if not self._shown([identifier]):
+        if not self._shown([identifier], known=False):
             raise _missing(identifier)
         try:
             try:
-                return load_bundle(self._folders.path(identifier))
+                found = load_bundle(self._folders.path(identifier))
             except DataLossError:
                 # where machines share a storage, it may be this one's copy alone that is damaged
                 if not self._folders.forget_copy(identifier):
                     raise
-                return load_bundle(self._folders.path(identifier))
+                found = load_bundle(self._folders.path(identifier))
         except DataLossError:
             # files that are missing because somebody deletes the model meanwhile are no damage
             if identifier in self._folders:
@@ -76,6 +81,8 @@ class ModelRegistry:
             if identifier in self._folders:
                 raise damaged(f"models/{identifier}", "bundle.json is gone") from None
             raise _missing(identifier) from None
+        self._shown([identifier])
+        return found
 
     def all(self, before: str = "") -> Iterator[Bundle]:
         """Every sound model, newest first, of those before an id where it is given; each is read when it is taken.
@@ -101,20 +108,27 @@ class ModelRegistry:
         # names come ascending, and ids sort by time
         return self._shown([name for name in reversed(self._folders.names()) if not before or name < before])
 
-    def _shown(self, names: Sequence[str]) -> list[str]:
-        """Without those that are not published."""
-        asked = [name for name in names if name not in self._published]
+    def _shown(self, names: Sequence[str], *, known: bool = True) -> list[str]:
+        """Without those that are not published. The others are remembered where it is `known` that they are there."""
+        asked = [name for name in names if name not in self._published and is_id(name)]
         hidden = set[str]()
         try:
             for start in range(0, len(asked), _ASKED_AT_ONCE):
+                self._require_answers()
                 some = asked[start : start + _ASKED_AT_ONCE]
                 hidden.update(self._unpublished(some))
-                for name in some:
+                for name in some if known else ():
                     if name not in hidden:
                         self._published.get(name, lambda: None)
-        except UnavailableError:
-            pass  # the models are there, and those that were published just now are few
+        except (UnavailableError, StoreFullError):
+            # the models are there, and those that were published just now are few
+            self._silent_until = max(self._silent_until, time.monotonic() + _SILENT_SECONDS)
         return [name for name in names if name not in hidden]
+
+    def _require_answers(self) -> None:
+        """Raises UnavailableError where nobody could tell a moment ago: to ask may take as long as it did then."""
+        if time.monotonic() < self._silent_until:
+            raise UnavailableError("the job store did not answer just now")
 
     def _summarised(self, name: str) -> tuple[str, ModelSummary]:
         def read() -> ModelSummary:

@@ -164,7 +164,7 @@ class ModelService:
     ) -> list[Bundle]:
         """The first sound models that meet a condition."""
         found, names = list[Bundle](), list[str]()
-        summaries = models.summaries(before)
+        summaries = await self._executors.files.run(models.summaries, before)
         while len(found) < limit:
             if not names:
                 some = await self._executors.files.run(_taken, summaries)

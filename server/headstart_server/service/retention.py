@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -95,6 +96,10 @@ class Retention:
 
     def _delete(self, identifier: str) -> None:
         """Deletes a job that ended longer ago than it is kept; its name goes last, so that it can be tried again."""
+        with suppress(DataLossError, NotFoundError):
+            job = self._jobs.get(identifier)
+            if job.state is not State.SUCCEEDED:  # what says that its model is none goes with it
+                self._storage.of(job.tenant).forget_model(identifier)
         self._storage.forget_job(identifier)
         shutil.rmtree(self._layout.job(identifier), ignore_errors=True)
         self._jobs.delete(identifier)

@@ -87,3 +87,7 @@ async def test_a_job_that_is_cancelled_while_it_waits_leaves_no_model_of_an_atte
         (folder / "bundle.json").touch()
     assert (await supervisor.cancel(identifier)).state is State.CANCELLED
     assert identifier not in models
+    with models.publish(identifier) as folder:  # by an attempt that was cut off
+        (folder / "bundle.json").touch()
+    await supervisor.delete(identifier)
+    assert identifier not in models

@@ -55,9 +55,9 @@ class FakeJobs:
         return datetime.fromtimestamp(min(times), UTC) if times else None
 
     def get(self, identifier: str) -> JobRecord:
-        if identifier != "known":
+        if identifier not in ("known", "failed"):
             raise NotFoundError(f"trainJobs/{identifier} does not exist")
-        return _job(State.SUCCEEDED, 0.0)
+        return _job(State.FAILED if identifier == "failed" else State.SUCCEEDED, 0.0)
 
 
 @dataclass
@@ -90,6 +90,20 @@ def test_a_job_goes_with_its_files_at_the_end_of_its_time_to_live(tmp_path: Path
     jobs.over = ["gone"]
     retention.tend()
     assert (jobs.over, kept.exists(), gone.exists()) == ([], True, False)
+
+
+def test_what_a_job_published_without_having_succeeded_goes_with_it(tmp_path: Path) -> None:
+    """What says that it is no model is the job's row."""
+    retention = _retention(tmp_path)
+    models = retention._storage.models
+    for name in ("known", "failed"):
+        with models.publish(name) as folder:
+            (folder / "bundle.json").touch()
+    jobs: Any = retention._jobs
+    jobs.over = ["known", "failed"]
+    for name in ("known", "failed"):
+        retention._delete(name)
+    assert models.names() == ["known"]
 
 
 def _file(path: Path, used: float, size: int = 10) -> Path:
