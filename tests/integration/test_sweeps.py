@@ -53,6 +53,7 @@ def test_trials_are_told_and_the_best_is_published(server: RunningServer, tmp_pa
         assert job.resolved_spec.trainer.learning_rate == best["trainer.learning_rate"]
         feature = job.resolved_spec.input_features[0]
         assert feature.encoder.reduce_output == best["input_features[0].encoder.reduce_output"]
+        assert all(trial.encoder_seconds > 0 and trial.encoder_bytes > 0 for trial in job.trials)
         assert job.spec.sweep.search == "grid" and len(job.spec.sweep.parameters) == 2
         # each pooling is encoded once, before the first trial
         kinds = [event.WhichOneof("event") for event in events]

@@ -96,10 +96,11 @@ def trial_table(trials: list[Trial]) -> Table:
     known = [trial for trial in trials if trial.HasField("value")]
     ranked = sorted(known, key=lambda each: (-each.train_rows, each.value if smaller else -each.value, each.number))
     table = Table(title=f"{len(trials):,} trials by {trials[0].metric}", title_justify="left", title_style="dim")
-    for column in ("trial", "value", "rows", "time", "settings"):
+    for column in ("trial", "value", "rows", "time", "one row", "settings"):
         table.add_column(column, justify="left" if column == "settings" else "right")
     for trial in ranked[:SHOWN_TRIALS]:
-        cells = (f"{trial.train_rows:,}", duration(trial.seconds), trial_settings(trial))
+        one_row = f"{1e3 * (trial.head_seconds + trial.encoder_seconds):.3g} ms"
+        cells = (f"{trial.train_rows:,}", duration(trial.seconds), one_row, trial_settings(trial))
         table.add_row(str(trial.number), trial_value(trial), *cells)
     return table
 

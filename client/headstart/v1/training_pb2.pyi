@@ -366,7 +366,7 @@ class TrialFinished(_message.Message):
     def __init__(self, trial: _Optional[_Union[Trial, _Mapping]] = ..., trials: _Optional[int] = ...) -> None: ...
 
 class Trial(_message.Message):
-    __slots__ = ("number", "parameters", "metric", "value", "standard_error", "train_rows", "epochs", "seconds", "head_seconds", "size_bytes", "failure", "pareto", "best")
+    __slots__ = ("number", "parameters", "metric", "value", "standard_error", "train_rows", "epochs", "seconds", "head_seconds", "size_bytes", "failure", "pareto", "best", "encoder_seconds", "encoder_bytes")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -387,6 +387,8 @@ class Trial(_message.Message):
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     PARETO_FIELD_NUMBER: _ClassVar[int]
     BEST_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_BYTES_FIELD_NUMBER: _ClassVar[int]
     number: int
     parameters: _containers.MessageMap[str, _struct_pb2.Value]
     metric: str
@@ -400,7 +402,9 @@ class Trial(_message.Message):
     failure: str
     pareto: bool
     best: bool
-    def __init__(self, number: _Optional[int] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ..., metric: _Optional[str] = ..., value: _Optional[float] = ..., standard_error: _Optional[float] = ..., train_rows: _Optional[int] = ..., epochs: _Optional[int] = ..., seconds: _Optional[float] = ..., head_seconds: _Optional[float] = ..., size_bytes: _Optional[int] = ..., failure: _Optional[str] = ..., pareto: bool = ..., best: bool = ...) -> None: ...
+    encoder_seconds: float
+    encoder_bytes: int
+    def __init__(self, number: _Optional[int] = ..., parameters: _Optional[_Mapping[str, _struct_pb2.Value]] = ..., metric: _Optional[str] = ..., value: _Optional[float] = ..., standard_error: _Optional[float] = ..., train_rows: _Optional[int] = ..., epochs: _Optional[int] = ..., seconds: _Optional[float] = ..., head_seconds: _Optional[float] = ..., size_bytes: _Optional[int] = ..., failure: _Optional[str] = ..., pareto: bool = ..., best: bool = ..., encoder_seconds: _Optional[float] = ..., encoder_bytes: _Optional[int] = ...) -> None: ...
 
 class TrainJobResponse(_message.Message):
     __slots__ = ("event", "more_events")

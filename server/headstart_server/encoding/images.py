@@ -22,7 +22,7 @@ from headstart_server.data.tables import Sources, Table
 from headstart_server.embedding_store.fill import Encoded
 from headstart_server.embedding_store.key import Keys
 from headstart_server.encoders.image import ImageEncoder
-from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops
+from headstart_server.encoders.image_passes import LOADED_IMAGES, encode_crops, encode_few
 from headstart_server.encoding.encode_pool import EncodeTask
 from headstart_server.encoding.rows import (
     EncoderPass,
@@ -132,6 +132,12 @@ class ImageRows(InputRows):
         reader = replace(_image(plan).reader(self._images), augmentation=None)
         crops = ((np.array([index]), reader.crop(row, None)[None]) for index, row in enumerate(rows.tolist()))
         return encode_crops(encoder, crops, self._context.device)
+
+    def embedding(self, plan: PretrainedPlan, encoder: nn.Module, row: int) -> npt.NDArray[np.float32]:
+        """See InputRows."""
+        assert isinstance(encoder, ImageEncoder)
+        reader = replace(_image(plan).reader(self._images), augmentation=None)
+        return encode_few(encoder, reader.crop(row, None)[None], self._context.device)
 
     def join(self, inputs: EpochInputs, plan: PretrainedPlan) -> None:
         """See InputRows."""

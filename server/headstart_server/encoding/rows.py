@@ -134,6 +134,10 @@ class InputRows(ABC):
         """Some rows by an encoder that is at hand, by their position among them."""
 
     @abstractmethod
+    def embedding(self, plan: PretrainedPlan, encoder: nn.Module, row: int) -> npt.NDArray[np.float32]:
+        """Of one row [1, d], by an encoder that is at hand: computed as for somebody who waits for it."""
+
+    @abstractmethod
     def join(self, inputs: EpochInputs, plan: PretrainedPlan) -> None:
         """Adds the rows to what is read in every epoch."""
 

@@ -100,6 +100,14 @@ class TextRows(InputRows):
         tokens = self._tokens(_text(plan)).select(rows)
         return encode_batches(encoder, tokens, _text(plan).preparation.padding, self._context.device)
 
+    def embedding(self, plan: PretrainedPlan, encoder: nn.Module, row: int) -> npt.NDArray[np.float32]:
+        """See InputRows."""
+        assert isinstance(encoder, TextEncoder)
+        preparation = _text(plan).preparation
+        tokens = preparation.tokenize(self._column.texts(np.array([row])))
+        [(_, found)] = encode_batches(encoder, tokens, preparation.padding, self._context.device)
+        return found
+
     def join(self, inputs: EpochInputs, plan: PretrainedPlan) -> None:
         """See InputRows."""
         inputs.tokens[plan.name] = TokenFeed(self._tokens(_text(plan)), _text(plan).preparation.padding)

@@ -49,6 +49,12 @@ class StoredInput:
     served: ServedRows | None = None
     of_tokens: bool = False
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all that it holds, in memory or in a file of the job's."""
+        others = [each.values for each in (self.views, self.served) if each is not None]
+        return sum(values.nbytes for values in (self.embeddings, *others))
+
 
 class StoredInputs:
     """Gets the cached inputs of one job, and settles what to do with images that turn out to be unusable."""

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
@@ -22,6 +21,7 @@ from headstart_server.core.errors import (
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
+from headstart_server.engines.encoder_costs import EncoderTimes, encoder_bytes
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
 from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.job_context import JobContext
@@ -41,8 +41,8 @@ _log = structlog.get_logger()
 _SHARES = (1 / 9, 1 / 3, 1.0)
 """Of the training rows, round by round of successive halving; a third of the trials comes to the next."""
 _LEAST_ROWS = 200
-_HELD = 4
-"""Kinds of rows whose arrays and embeddings are in memory together."""
+_LEAST_HELD, _MOST_HELD, _MOST_HELD_BYTES = 4, 64, 1 << 30
+"""Kinds of rows whose arrays and embeddings are in memory together: some, and more while these are small."""
 _COUNTED = ("accuracy", "hits_at_k")
 """Metrics that are shares of rows, whose standard error follows from how many those are."""
 
@@ -88,7 +88,9 @@ class Sweep:
         self._rows: dict[str, Prepared] = {}
         self._stored: dict[str, dict[str, StoredInput]] = {}
         self._board, self._until, self._bounded = Board(), math.inf, False
-        self._records = TrialRecords(scratch_of(job, runtime) / "trials.jsonl")
+        scratch = scratch_of(job, runtime)
+        self._encoder_times = EncoderTimes(runtime, self._within, scratch / "encoder_times.json")
+        self._records = TrialRecords(scratch / "trials.jsonl")
 
     def best(self) -> TrainSpec:
         """The base spec with the settings that did best. Raises TrainingFailedError where no trial could be trained."""
@@ -169,6 +171,7 @@ class Sweep:
         try:
             # not of the time of trials, as what is encoded before them
             prepared, stored = self._prepared(trial.spec), self._embeddings(trial.spec)
+            encoder_seconds = self._encoder_times.seconds(prepared) if self._encoders_differ else None
             self._until += time.perf_counter() - started
             started = time.perf_counter()
             self._within.until = self._until if self._bounded else math.inf
@@ -197,6 +200,8 @@ class Sweep:
             epochs=tried.epochs,
             head_seconds=tried.head_seconds,
             size_bytes=tried.size_bytes,
+            encoder_seconds=encoder_seconds,
+            encoder_bytes=encoder_bytes(prepared),
             failure="" if value is not None else f"the rows that trials are compared on do not define {self._metric}",
             seconds=time.perf_counter() - started,
         )
@@ -214,6 +219,11 @@ class Sweep:
             raise _TimeIsOverError
 
     @property
+    def _encoders_differ(self) -> bool:
+        """Whether trials may read their rows with other encoders, or in another way."""
+        return any(path.startswith(("input_features", "defaults")) for path in self._job.spec.sweep.parameters)
+
+    @property
     def _most(self) -> int:
         sweep = self._job.spec.sweep
         if sweep.search != "grid":
@@ -229,7 +239,7 @@ class Sweep:
         """Its rows, made once of specs that make the same of them, one after the other."""
         key = rows_key(spec)
         if key not in self._rows:
-            _make_room(self._rows)
+            self._make_room()
             self._rows[key] = prepare_job(replace(self._job, spec=spec), self._runtime, self._within)
         return self._rows[key]
 
@@ -237,12 +247,17 @@ class Sweep:
         """What is stored of its inputs, filled and gathered once for specs alike."""
         key = rows_key(spec)
         if key not in self._stored:
-            _make_room(self._stored)
+            self._make_room()
             self._stored[key] = stored_inputs(self._prepared(spec), self._runtime, self._within)
         return self._stored[key]
 
+    def _make_room(self) -> None:
+        """Drops what was made first, where much is held: the store has the embeddings, and rows are soon read again."""
+        for kept in (self._rows, self._stored):
+            while len(kept) >= _LEAST_HELD and (len(kept) >= _MOST_HELD or self._held_bytes > _MOST_HELD_BYTES):
+                del kept[next(iter(kept))]
 
-def _make_room(kept: dict[str, Any]) -> None:
-    """Drops what was made first, where much is held: the store has the embeddings, and rows are soon read again."""
-    while len(kept) >= _HELD:
-        del kept[next(iter(kept))]
+    @property
+    def _held_bytes(self) -> int:
+        values = sum(array.nbytes for prepared in self._rows.values() for array in prepared.plan.data.arrays.values())
+        return values + sum(stored.size_bytes for inputs in self._stored.values() for stored in inputs.values())

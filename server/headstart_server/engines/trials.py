@@ -34,6 +34,11 @@ class TrialReport:
     head_seconds: float | None = None
     """That the head takes for one row."""
     size_bytes: int = 0
+    """Of what it learned."""
+    encoder_seconds: float | None = None
+    """That its encoders take for one row; None where all trials have the same."""
+    encoder_bytes: int = 0
+    """Of the pretrained weights that it shares."""
     failure: str = ""
 
     @property
@@ -128,4 +133,5 @@ def _front(ranked: list[TrialReport]) -> Iterable[int]:
 
 
 def _costs(report: TrialReport) -> tuple[float, float, float]:
-    return -report.score, report.head_seconds or 0.0, float(report.size_bytes)
+    seconds = (report.head_seconds or 0.0) + (report.encoder_seconds or 0.0)
+    return -report.score, seconds, float(report.size_bytes + report.encoder_bytes)

@@ -39,11 +39,17 @@ def evidence_of(sweep: Mapping[str, Any]) -> str:
     """What the sweep measures, in words."""
     inputs = [path for path in sweep["parameters"] if path != "model_type"]
     without = f", with and without {len(inputs)} of the inputs" if inputs else ""
+    holds = (
+        " A model of knn holds the rows that it was trained on: leave knn out where whoever gets the model may not see "
+        "them."
+        if "knn" in sweep["parameters"]["model_type"]
+        else ""
+    )
     folds = f", by {sweep['folds']} folds of the rows" if "folds" in sweep else ""
     return (
         f"sweep: which head learns best from the stored embeddings{without}, is measured{folds}, for "
         f"{sweep['seconds']:g} s after the rows are encoded; the best is published. Without this section, layers are "
-        "trained (model_type: ecd)."
+        f"trained (model_type: ecd).{holds}"
     )
 
 

@@ -83,7 +83,20 @@ EVENTS: list[JobEvent] = [
     ),
     ModelPublished("m1", EPOCH),
     TrialReport(
-        3, 20, {"model_type": "gbm", "combiner": {"dropout": 0.5}}, "y.accuracy", 0.5, 0.1, 90, 1 / 3, 4, 1.5, 0.01, 99
+        3,
+        20,
+        {"model_type": "gbm", "combiner": {"dropout": 0.5}},
+        "y.accuracy",
+        0.5,
+        0.1,
+        90,
+        1 / 3,
+        4,
+        1.5,
+        0.01,
+        99,
+        0.02,
+        7,
     ),
     TrialReport(4, 20, {}, "loss", failure="the loss is not finite"),
 ]

@@ -16,9 +16,11 @@ from headstart_server.engines import sweep as sweep_module
 from headstart_server.engines.events import JobEvent
 from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.job_context import JobContext
+from headstart_server.engines.preparing import prepare_job
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sweep import Sweep
 from headstart_server.engines.trials import TrialReport
+from headstart_server.planning.sweep import rows_key
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
@@ -195,6 +197,26 @@ def test_a_trial_whose_rows_cannot_be_prepared_fails_alone(tmp_path: Path) -> No
     best = Sweep(job, runtime, done).best()
     assert ["missing" in trial.failure for trial in done.trials] == [True, False], [t.failure for t in done.trials]
     assert best.input_features[0].preprocessing.missing_value_strategy == "fill_with_mean"
+
+
+@pytest.mark.parametrize("held", [1 << 30, 0])
+def test_many_kinds_of_rows_are_each_prepared_once_while_they_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    kinds = list[str]()
+
+    def noted(job: JobContext, *arguments: Any) -> Any:
+        kinds.append(rows_key(job.spec))
+        return prepare_job(job, *arguments)
+
+    monkeypatch.setattr(sweep_module, "prepare_job", noted)
+    monkeypatch.setattr(sweep_module, "_MOST_HELD_BYTES", held)
+    normalizations = ["zscore", "minmax", "none"]
+    parameters: dict[str, list[Any]] = {"trainer.learning_rate": [0.01, 0.05]}
+    parameters |= {f"input_features[{index}].preprocessing.normalization": normalizations for index in range(2)}
+    _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=1)
+    assert all(trial.value is not None for trial in done.trials)
+    assert (len(kinds) == len(set(kinds))) == bool(held)
 
 
 def test_folds_compare_trials_on_every_row_that_may_be_learned_from(tmp_path: Path) -> None:

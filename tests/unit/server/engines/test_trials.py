@@ -1,5 +1,7 @@
 """The board of a sweep: what is best, and what nothing else is better than throughout."""
 
+from dataclasses import replace
+
 from headstart_server.engines.trials import Board, TrialReport
 
 
@@ -42,6 +44,12 @@ def test_the_front_has_who_gives_something_for_what_it_takes() -> None:
     reports = [_report(1, 0.9, 3.0, 30), _report(2, 0.8, 1.0, 30), _report(3, 0.8, 2.0, 40), _report(4, 0.5, 1.0, 1)]
     front = {each.report.number for each in _board(*reports).placed() if each.pareto}
     assert front == {1, 2, 4}
+
+
+def test_the_front_counts_encoders_too() -> None:
+    light = replace(_report(1, 0.8, 2.0, 20), encoder_seconds=1.0, encoder_bytes=10)
+    heavy = replace(_report(2, 0.8, 1.0, 10), encoder_seconds=3.0, encoder_bytes=90)
+    assert [each.pareto for each in _board(light, heavy).placed()] == [True, False]
 
 
 def test_those_that_came_to_the_last_round_are_compared_with_each_other_alone() -> None:

@@ -9,16 +9,19 @@ const SHOWN = 100;
 /** The section of a run's trials, as RunState ranks them. */
 export function trialsSection(trials, most) {
   const [first] = trials;
+  const encoders = trials.some((trial) => trial.encoderSeconds !== undefined);
   const rows = trials.slice(0, SHOWN).map((trial, index) => [
     count(trial.number),
     trial.failure ? h("span", { class: "muted" }, `failed: ${trial.failure}`) : worth(trial, index === 0),
     h("code", null, settings(trial)),
     count(trial.trainRows),
     duration(trial.seconds),
-    trial.headSeconds === undefined ? "" : `${measure(1000 * trial.headSeconds)} ms`,
+    milliseconds(trial.headSeconds),
     trial.failure ? "" : bytes(trial.sizeBytes),
+    ...(encoders ? [milliseconds(trial.encoderSeconds), trial.failure ? "" : bytes(trial.encoderBytes)] : []),
   ]);
   const columns = ["Trial", first.metric, "Settings", "Training rows", "Time", "Head, one row", "Size"];
+  if (encoders) columns.push("Encoders, one row", "Their size");
   const caption = `${count(trials.length)} of ${count(most)} trials, the best first${trials.length > SHOWN ? `; ${SHOWN} are shown` : ""}`;
   return h(
     "section",
@@ -26,6 +29,10 @@ export function trialsSection(trials, most) {
     h("h2", { id: "trials" }, "Trials"),
     scrolling(dataTable(caption, columns, rows), "Trials"),
   );
+}
+
+function milliseconds(seconds) {
+  return seconds === undefined ? "" : `${measure(1000 * seconds)} ms`;
 }
 
 function worth(trial, best) {
