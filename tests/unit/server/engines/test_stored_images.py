@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 import torch
 from headstart_server.core.errors import CancelledError, InvalidInputError
+from headstart_server.data.images.decode import ImageLimits
 from headstart_server.data.images.files import FolderFiles
 from headstart_server.data.images.reader import default_crop
 from headstart_server.data.parts import Part
 from headstart_server.data.tables import Sources
 from headstart_server.encoders.tuning import Tuning
 from headstart_server.encoding import images as image_encoding
+from headstart_server.encoding.images import ImageRows
+from headstart_server.encoding.rows import PassContext
 from headstart_server.training.feed import Feed
 from torch import Tensor
 
@@ -43,6 +46,18 @@ def test_each_file_is_encoded_once_and_a_second_job_encodes_nothing(tmp_path: Pa
     assert _close(second.stored(again).embeddings, [_expected(png(2)), DEFAULT, _expected(png(1))])
     assert again.encoded == []
     assert (second.last().found, second.last().encoded) == (3, 0)
+
+
+@pytest.mark.parametrize("steps", [(), ("random_rotate",)])
+def test_a_row_that_somebody_waits_for_is_embedded_as_all_are(tmp_path: Path, steps: tuple[str, ...]) -> None:
+    files = [png(0), png(1, 30, 40), None]
+    job, plan = ImageJob(tmp_path, sources_of_images("ttv", {"image": files})), plan_of()
+    plan = replace(plan, augmentation=augmentation(*steps) if steps else None)
+    rows = ImageRows.of_data(job.data, job.data.inputs[0], PassContext(torch.device("cpu"), tmp_path, ImageLimits()))
+    encoder = rows.encoder_pass(plan).load()
+    expected = [DEFAULT if file is None else _expected(file) for file in files]
+    for row in range(3):
+        assert _close(torch.from_numpy(rows.embedding(plan, encoder, row)), [expected[row]])
 
 
 def test_all_bad_images_are_named_at_the_end_and_what_was_encoded_is_kept(tmp_path: Path) -> None:
