@@ -97,6 +97,8 @@ def connect(url: str) -> Engine:
         cursor.execute("PRAGMA journal_mode=WAL")  # readers wait for no writer
         cursor.execute("PRAGMA synchronous=FULL")  # under WAL, NORMAL may lose the last commits to a power failure
         cursor.execute("PRAGMA busy_timeout=10000")  # milliseconds
+        # KiB of each connection, of which there are many; the system has the file in its own cache
+        cursor.execute("PRAGMA cache_size=-256")
         cursor.close()
         connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows the letters of ASCII alone
 
