@@ -110,7 +110,8 @@ class Fitting:
                 batch_size = self._batch_size(parallel, own)
                 loop = self._loop(parallel, own, batch_size)
                 with fitting_threads(model, batch_size, encoder_runs=self._encoder_runs):
-                    return Tried.of(self._trained(loop), model, own)
+                    report = self._trained(loop)
+                    return Tried.of(report, model, own, loop.evaluator, self._prepared.plan.data.outputs)
             finally:
                 feed.close()
 

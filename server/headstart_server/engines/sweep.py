@@ -36,6 +36,7 @@ from headstart_server.planning.sweep import rows_key, sweep_metric
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS
 from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, search_of, trials_of
+from headstart_server.training.standard_errors import of_share
 
 _log = structlog.get_logger()
 _SHARES = (1 / 9, 1 / 3, 1.0)
@@ -43,8 +44,6 @@ _SHARES = (1 / 9, 1 / 3, 1.0)
 _LEAST_ROWS = 200
 _LEAST_HELD, _MOST_HELD, _MOST_HELD_BYTES = 4, 64, 1 << 30
 """Kinds of rows whose arrays and embeddings are in memory together: some, and more while these are small."""
-_COUNTED = ("accuracy", "hits_at_k")
-"""Metrics that are shares of rows, whose standard error follows from how many those are."""
 
 
 class _TimeIsOverError(Exception):
@@ -195,7 +194,7 @@ class Sweep:
         return replace(
             report,
             value=value,
-            standard_error=self._standard_error(value, tried.compared_rows),
+            standard_error=self._standard_error(value, tried),
             train_rows=tried.train_rows,
             epochs=tried.epochs,
             head_seconds=tried.head_seconds,
@@ -230,10 +229,11 @@ class Sweep:
             return sweep.trials or DEFAULT_TRIALS
         return min(sweep.trials or MOST_TRIALS, math.prod(len(each.choices) for each in sweep.parameters.values()))
 
-    def _standard_error(self, value: float | None, rows: int) -> float | None:
-        if value is None or not rows or self._metric.rpartition(".")[2] not in _COUNTED:
+    def _standard_error(self, value: float | None, tried: Tried) -> float | None:
+        if value is None:
             return None
-        return math.sqrt(max(0.0, value * (1 - value)) / rows)
+        counted = of_share(self._metric.rpartition(".")[2], value, tried.compared_rows)
+        return tried.standard_errors.get(self._metric) if counted is None else counted
 
     def _prepared(self, spec: TrainSpec) -> Prepared:
         """Its rows, made once of specs that make the same of them, one after the other."""

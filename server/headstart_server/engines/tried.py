@@ -3,18 +3,22 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part, spread
 from headstart_server.model.ecd import ECD
+from headstart_server.training.evaluation import Evaluator
 from headstart_server.training.feed import Feed
 from headstart_server.training.reports import EpochReport
+from headstart_server.training.standard_errors import of_errors
 
 _TIMES = 9
+Outputs = Sequence[FittedFeature]
 
 
 @dataclass(frozen=True)
@@ -31,14 +35,17 @@ class Tried:
     """For one row."""
     size_bytes: int
     """Of what it learned."""
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    """Of metrics that are means over the rows that it is compared on."""
 
     @classmethod
-    def of(cls, report: EpochReport, model: ECD, feed: Feed) -> "Tried":
+    def of(cls, report: EpochReport, model: ECD, feed: Feed, evaluator: Evaluator, outputs: Outputs) -> "Tried":
         """A trained trial."""
         size = sum(tensor.nbytes for tensor in model.learned_state().values())
         rows = {part: feed.count(part) for part in (Part.TRAIN, Part.VALIDATION)}
         seconds = head_seconds(model, feed)
-        return cls(report.epoch, report.validation, rows[Part.VALIDATION], rows[Part.TRAIN], seconds, size)
+        errors = _standard_errors(evaluator, outputs) if rows[Part.VALIDATION] else {}
+        return cls(report.epoch, report.validation, rows[Part.VALIDATION], rows[Part.TRAIN], seconds, size, errors)
 
     @classmethod
     def crossed(cls, folds: Sequence["Tried"]) -> "Tried":
@@ -50,11 +57,18 @@ class Tried:
             if known := [(value, rows) for value, rows in known if not math.isnan(value)]:
                 values, rows = zip(*known, strict=True)
                 metrics[name] = float(np.average(values, weights=rows))
+        compared = sum(fold.compared_rows for fold in folds)
+        # those of parts that are independent of each other
+        squares = {
+            name: [(fold.standard_errors.get(name, math.nan) * fold.compared_rows / compared) ** 2 for fold in folds]
+            for name in folds[-1].standard_errors
+        }
         return replace(
             folds[-1],
+            standard_errors={name: math.sqrt(sum(each)) for name, each in squares.items() if not math.isnan(sum(each))},
             epochs=round(sum(fold.epochs for fold in folds) / len(folds)),
             metrics=metrics,
-            compared_rows=sum(fold.compared_rows for fold in folds),
+            compared_rows=compared,
             train_rows=min(fold.train_rows for fold in folds),
         )
 
@@ -81,6 +95,18 @@ def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, s
     if share < 1:
         rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
     return {**parts, Part.TRAIN: rows, Part.VALIDATION: compared, Part.TEST: rows[:0]}
+
+
+def _standard_errors(evaluator: Evaluator, outputs: Outputs) -> dict[str, float]:
+    """By `output.metric`."""
+    if not any(each.spec.type in ("number", "vector") for each in outputs):
+        return {}
+    logits, targets = evaluator.outputs_of(Part.VALIDATION)
+    return {
+        f"{each.name}.{metric}": error
+        for each in outputs
+        for metric, error in of_errors(each, logits[each.name], targets[each.name]).items()
+    }
 
 
 def head_seconds(model: ECD, feed: Feed) -> float:

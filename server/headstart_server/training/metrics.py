@@ -76,13 +76,20 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return part / whole.clamp(min=1)
 
 
-def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+def in_units(feature: FittedFeature, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Answers and targets of a number in the data's units, float64; those of a vector as they are."""
     statistics = feature.statistics
-    assert isinstance(statistics, NumberStatistics)
+    if not isinstance(statistics, NumberStatistics):
+        return logits.double(), targets.double()
     # float32 would lose the last digits of numbers that are far from 0 for their spread
     predicted, truth = (values.double() * statistics.scale + statistics.shift for values in (logits, targets))
     if statistics.normalization == "log1p":
-        predicted, truth = predicted.expm1(), truth.expm1()
+        return predicted.expm1(), truth.expm1()
+    return predicted, truth
+
+
+def _number(feature: FittedFeature, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    predicted, truth = in_units(feature, logits, targets)
     squared = functional.mse_loss(predicted, truth)
     found = {
         "mean_squared_error": squared,

@@ -231,6 +231,23 @@ def test_folds_compare_trials_on_every_row_that_may_be_learned_from(tmp_path: Pa
     assert (best.model_type or "ecd") == winner.parameters["model_type"]
 
 
+@pytest.mark.parametrize("folds", [None, 4])
+def test_errors_of_numbers_have_standard_errors(tmp_path: Path, folds: int | None) -> None:
+    sweep = {"search": "grid", "parameters": {"model_type": ["ecd", "ridge"]}, **({"folds": folds} if folds else {})}
+    values = spec_of({}, {}, sweep=sweep)
+    values |= {
+        "input_features": [{"name": "x", "type": "number"}],
+        "output_features": [{"name": "y", "type": "number"}],
+    }
+    done, runtime = Followed(), RuntimeContext.at(Storage(Layout(tmp_path)), ModelSources(), use_gpu=False)
+    Sweep(JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**columns())), runtime, done).best()
+    rows = 100 if folds else 20
+    for trial in done.trials:
+        assert trial.metric == "y.root_mean_squared_error" and trial.value is not None
+        # of errors that are about normal, sigma / sqrt(2 n)
+        assert trial.standard_error == pytest.approx(trial.value / (2 * rows) ** 0.5, rel=0.6)
+
+
 def test_a_trial_without_an_input_is_trained_without_it(tmp_path: Path) -> None:
     parameters = {"input_features[0].active": [True, False], "input_features[1].active": [True, False]}
     _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=3)
