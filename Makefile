@@ -8,7 +8,7 @@ PACKAGES := client server tests benchmarks examples helm docker
 # Every process imports torch, which takes three times as long where no bytecode may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup quickstart page test test-models fuzz faults soak damage test-exports test-values test-families test-ray test-page test-deepspeed test-sinks test-kserve test-stubs test-languages check lint types imports contract freeze protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
+.PHONY: help setup quickstart page test test-models fuzz faults soak damage outages test-exports test-values test-families test-ray test-page test-deepspeed test-sinks test-kserve test-stubs test-languages check lint types imports contract freeze protos chart docs test-chart test-prometheus test-cluster bench gpu-check clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ soak: $(VENV)/.dev ## mixed traffic for MINUTES=30 after 10: memory, descriptors
 
 damage: $(VENV)/.dev ## flip bits of and cut every kind of stored file; COUNT=100 per kind
 	$(BIN)/python -m tests.damage.run --per-kind $(or $(COUNT),100)
+
+outages: $(VENV)/.dev ## fill the disk at every kind of write, and take database and bucket away for half a minute
+	$(BIN)/python -m pytest tests/outages --timeout 900
 
 test-exports: $(VENV)/.dev ## Predict while 20 models of MODEL_ROOT are exported
 	$(BIN)/python -m tests.exports.run --model-root $(MODEL_ROOT)

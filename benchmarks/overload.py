@@ -6,17 +6,16 @@ import random
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 import headstart
 import numpy as np
 from headstart.v1 import prediction_pb2, table_pb2
 from prometheus_client.parser import text_string_to_metric_families
 
+from benchmarks.support.cheap_caller import OK, RESOURCE_EXHAUSTED, CheapCaller, cheap_caller
 from benchmarks.support.corpus import corpus, take, write_csv
 from benchmarks.support.generated import unseen
 from benchmarks.support.jobs import follow, text_spec
@@ -66,7 +65,8 @@ def run(bench: Bench) -> Report:
         [Table(_COLUMNS, rows)],
         [
             f"Calls are made at random times, whatever has become of those before (a Poisson process), each with a "
-            f"deadline of {_DEADLINE_SECONDS:g} s, and are not repeated. What makes them shares the machine's cores.",
+            f"deadline of {_DEADLINE_SECONDS:g} s, and are not repeated. What makes them shares the machine's cores,"
+            " and takes little of them: it writes frames by hand.",
             f"What the server can compute is what {_CALLERS} callers get who ask again at once.",
         ],
     )
@@ -119,14 +119,14 @@ class _Offered:
         """So many callers, each of which asks again once it is answered, or soon after a refusal."""
         outcome = _Outcome()
 
-        async def caller(call: Any, requests: Iterator[bytes]) -> None:
+        async def caller(call: CheapCaller, requests: Iterator[bytes]) -> None:
             end = time.perf_counter() + seconds
             while time.perf_counter() < end:
-                if await _one(call, next(requests), outcome) is not grpc.StatusCode.OK:
+                if await _one(call, next(requests), outcome) != OK:
                     await asyncio.sleep(_PAUSE_SECONDS)
 
         start = time.perf_counter()
-        async with _call(self.address) as call:
+        async with cheap_caller(self.address, _PATH, _DEADLINE_SECONDS) as call:
             await asyncio.gather(*(caller(call, self._requests(number)) for number in range(callers)))
         outcome.seconds = time.perf_counter() - start
         return outcome
@@ -135,7 +135,7 @@ class _Offered:
         """So many calls per second, at random times."""
         outcome, requests, calls = _Outcome(), self._requests(-1), set[asyncio.Task[Any]]()
         start = due = time.perf_counter()
-        async with _call(self.address) as call:
+        async with cheap_caller(self.address, _PATH, _DEADLINE_SECONDS) as call:
             while due < start + seconds:
                 due += random.expovariate(rate)
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
@@ -199,23 +199,12 @@ def _in_process(how: Callable[..., Any], arguments: tuple[float, ...]) -> _Outco
     return outcome
 
 
-async def _one(call: Any, request: bytes, outcome: _Outcome) -> grpc.StatusCode:
+async def _one(call: CheapCaller, request: bytes, outcome: _Outcome) -> int | None:
     """Makes one call, and notes what became of it."""
-    start = time.perf_counter()
-    try:
-        await call(request, timeout=_DEADLINE_SECONDS)
-        code = grpc.StatusCode.OK
-        outcome.accepted.append(time.perf_counter() - start)
-    except grpc.aio.AioRpcError as error:
-        code = error.code()
-        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            outcome.refused.append(time.perf_counter() - start)
-    outcome.codes[code.name] += 1
+    code, seconds = await call.call(request)
+    if code == OK:
+        outcome.accepted.append(seconds)
+    elif code == RESOURCE_EXHAUSTED:
+        outcome.refused.append(seconds)
+    outcome.codes["late" if code is None else str(code)] += 1
     return code
-
-
-@asynccontextmanager
-async def _call(address: str) -> AsyncIterator[Any]:
-    """Predict on bytes, which costs a caller next to nothing."""
-    async with grpc.aio.insecure_channel(address, options=[("grpc.enable_retries", 0)]) as channel:
-        yield channel.unary_unary(_PATH)
