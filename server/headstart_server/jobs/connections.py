@@ -39,6 +39,8 @@ _POSTGRES = {
     # milliseconds; what a lock or a disk holds up for longer fails, and is tried again by whoever asked
     "options": "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000",
 }
+_STATEMENTS = 32
+"""That each SQLite connection keeps prepared, some kilobytes each: lists of other lengths are other statements."""
 _FULL = ("disk is full", "no space left", "could not extend file")
 """How SQLite and PostgreSQL say that their disk is full."""
 
@@ -88,7 +90,7 @@ def connect(url: str) -> Engine:
             pool_timeout=15,
             **known,
         )
-    engine = create_engine(url)
+    engine = create_engine(url, connect_args={"cached_statements": _STATEMENTS})
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
