@@ -13,9 +13,9 @@ from headstart.v1 import training_pb2 as pb
 
 from tests.integration.test_job_lifecycle import epochs_of
 from tests.integration.test_outages import until_ready
-from tests.outages.disks import SmallDisk, small_disk_at
 from tests.support import reviews
 from tests.support.running_server import RunningServer
+from tests.support.small_disk import SmallDisk, small_disk_at
 
 DATA = headstart.ServerPath("reviews.csv")
 ROWS = reviews.columns(reviews.make_rows(3), "review", "price", "category")
