@@ -34,6 +34,7 @@ from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
+from headstart_server.serving.stored_rows import StoredRows
 
 Embeddings = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]
 """(embeddings [n, d], which of them came from the store)."""
@@ -57,6 +58,7 @@ class ServedInput(ABC):
         self, dimension: int, store: SpaceStore | None, device: torch.device, precision: str = SERVED_PRECISION
     ) -> None:
         self._dimension, self.store, self._device, self.precision = dimension, store, device, precision
+        self._stored = StoredRows(store) if store is not None else None
 
     @abstractmethod
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> InputColumn:
@@ -100,18 +102,20 @@ class ServedInput(ABC):
         used.
         """
 
+    def refresh(self) -> None:
+        """Reads which embeddings the store has by now, where it can be reached."""
+        if self._stored is not None:
+            self._stored.refresh()
+
     def stored(self, keys: Keys, reuse: Reuse) -> Embeddings:
         """Room for embeddings [n, d], and which of them the store filled."""
         embeddings = np.empty((len(keys), self._dimension), np.float32)
-        present = np.zeros(len(keys), bool)
         store = self.store
-        usable = store is not None and (
-            reuse is Reuse.ANY or (reuse is Reuse.EXACT and store.space.precision == self.precision)
-        )
-        if store is not None and usable:
-            present[:] = True
-            present[store.gather(keys, embeddings).unreadable] = False
-        return embeddings, present
+        if self._stored is None or store is None or reuse is Reuse.NONE:
+            return embeddings, np.zeros(len(keys), bool)
+        if reuse is Reuse.EXACT and store.space.precision != self.precision:
+            return embeddings, np.zeros(len(keys), bool)
+        return embeddings, self._stored.read(keys, embeddings)
 
 
 class ServedTexts(ServedInput):

@@ -57,8 +57,7 @@ class Predictor:
         """Reads which embeddings the store has by now."""
         self._refreshed = time.monotonic()
         for item in self._pretrained.values():
-            if item.store is not None:
-                item.store.refresh()
+            item.refresh()
 
     def rows(self, table: Table) -> Rows:
         """Cleans and tokenises raw columns, and looks at images; raises InvalidInputError naming column and row."""
