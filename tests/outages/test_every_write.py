@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import headstart
+import numpy as np
 import pytest
 from headstart.v1 import training_pb2 as pb
 
@@ -195,7 +196,7 @@ def test_a_job_that_meets_a_full_disk_goes_on_as_if_nothing_had_been(scene: Scen
     unbroken = scene.client.train(spec, DATA).result()
     assert epochs_of(scene.client, run.name) == epochs_of(scene.client, unbroken.name)
     answers = [scene.client.predict(model, ROWS)["verdict"].probabilities for model in (job.model, unbroken.model)]
-    assert answers[0] == answers[1]
+    assert np.allclose(answers[0], answers[1], atol=1e-6)  # texts may be read on another number of threads
     for each in (job, unbroken):
         scene.client.models.delete(each.model)
         scene.client.jobs.delete(each.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import headstart
+import numpy as np
 import pytest
 from headstart.v1 import export_pb2
 from headstart.v1 import training_pb2 as pb
@@ -54,7 +55,7 @@ class Work:
             assert job.state == pb.TrainJob.STATE_SUCCEEDED
             assert epochs_of(client, run.name) == epochs_of(client, self.unbroken.name)
             found = [client.predict(model, ROWS)["verdict"].probabilities for model in (job.model, self.unbroken.model)]
-            assert found[0] == found[1]
+            assert np.allclose(found[0], found[1], atol=1e-6)  # texts may be read on another number of threads
         exported = list(client.export_jobs.watch(self.export))[-1]
         assert exported.state == export_pb2.ExportJob.STATE_SUCCEEDED, exported
         assert client.artifacts.get(exported.artifact).files
