@@ -112,9 +112,10 @@ class ModelRegistry:
         """Without those that are not published. The others are remembered where it is `known` that they are there."""
         asked = [name for name in names if name not in self._published and is_id(name)]
         hidden = set[str]()
+        if time.monotonic() < self._silent_until:  # to ask may take as long as it did when nobody answered
+            return list(names)
         try:
             for start in range(0, len(asked), _ASKED_AT_ONCE):
-                self._require_answers()
                 some = asked[start : start + _ASKED_AT_ONCE]
                 hidden.update(self._unpublished(some))
                 for name in some if known else ():
@@ -122,13 +123,8 @@ class ModelRegistry:
                         self._published.get(name, lambda: None)
         except (UnavailableError, StoreFullError):
             # the models are there, and those that were published just now are few
-            self._silent_until = max(self._silent_until, time.monotonic() + _SILENT_SECONDS)
+            self._silent_until = time.monotonic() + _SILENT_SECONDS
         return [name for name in names if name not in hidden]
-
-    def _require_answers(self) -> None:
-        """Raises UnavailableError where nobody could tell a moment ago: to ask may take as long as it did then."""
-        if time.monotonic() < self._silent_until:
-            raise UnavailableError("the job store did not answer just now")
 
     def _summarised(self, name: str) -> tuple[str, ModelSummary]:
         def read() -> ModelSummary:

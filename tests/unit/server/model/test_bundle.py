@@ -135,7 +135,12 @@ def test_the_registry_shows_what_is_published_and_all_where_nobody_can_tell(tmp_
     assert asked == [{"m1", "m2", "m3"}, {"m2", "m3"}, {"m3"}, {"m3"}]  # what is published stays so
     away = True
     assert [name for name, _ in registry.summaries()] == ["m3", "m2", "m1"]
+    silent = registry._silent_until
     assert registry.get("m3").details["job"] == "j"
+    assert asked.pop() == {"m3"} and len(asked) == 4  # asked once, and then for a while nobody
+    assert registry._silent_until == silent  # which lasts no longer the more often somebody comes
+    away, registry._silent_until = False, 0.0
+    assert [name for name, _ in registry.summaries()] == ["m2", "m1"]
 
 
 def test_the_registry_remembers_no_model_that_is_gone(tmp_path: Path, tiny_bert: Path) -> None:
