@@ -110,12 +110,10 @@ class ServedInput(ABC):
     def stored(self, keys: Keys, reuse: Reuse) -> Embeddings:
         """Room for embeddings [n, d], and which of them the store filled."""
         embeddings = np.empty((len(keys), self._dimension), np.float32)
-        store = self.store
-        if self._stored is None or store is None or reuse is Reuse.NONE:
-            return embeddings, np.zeros(len(keys), bool)
-        if reuse is Reuse.EXACT and store.space.precision != self.precision:
-            return embeddings, np.zeros(len(keys), bool)
-        return embeddings, self._stored.read(keys, embeddings)
+        stored = self._stored
+        if stored is not None and (reuse is Reuse.ANY or (reuse is Reuse.EXACT and stored.precision == self.precision)):
+            return embeddings, stored.read(keys, embeddings)
+        return embeddings, np.zeros(len(keys), bool)
 
 
 class ServedTexts(ServedInput):

@@ -24,6 +24,11 @@ class StoredRows:
         self._store = store
         self._away_until = 0.0
 
+    @property
+    def precision(self) -> str:
+        """The arithmetic that they were computed in."""
+        return self._store.space.precision
+
     def read(self, keys: Keys, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """Reads what is stored of some rows into `embeddings` [n, d]; returns which those are, [n]."""
         present = np.zeros(len(keys), bool)
