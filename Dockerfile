@@ -21,14 +21,14 @@ RUN python -m venv /opt/headstart \
     && /opt/headstart/bin/pip install --constraint constraints.txt \
         --index-url https://download.pytorch.org/whl/cpu torch torchvision
 COPY --from=wheel /wheels /wheels
-RUN /opt/headstart/bin/pip install --constraint constraints.txt "$(echo /wheels/headstart-*.whl)[server,gbm,sweep,adapters,ray,s3,gcs,oidc]"
+RUN /opt/headstart/bin/pip install --constraint constraints.txt "$(echo /wheels/headstart-*.whl)[server,gbm,sweep,adapters,ray,s3,gcs,postgres,oidc,telemetry]"
 
 FROM base AS cuda-packages
 COPY docker/constraints.txt pyproject.toml ./
 RUN python -m venv /opt/headstart \
     && /opt/headstart/bin/pip install --constraint constraints.txt torch torchvision
 COPY --from=wheel /wheels /wheels
-RUN /opt/headstart/bin/pip install --constraint constraints.txt "$(echo /wheels/headstart-*.whl)[server,gbm,sweep,adapters,ray,s3,gcs,oidc]"
+RUN /opt/headstart/bin/pip install --constraint constraints.txt "$(echo /wheels/headstart-*.whl)[server,gbm,sweep,adapters,ray,s3,gcs,postgres,oidc,telemetry]"
 
 FROM base AS runtime
 # torch.compile on CPUs and Triton on GPUs build with a C compiler; without one, compile is not chosen.

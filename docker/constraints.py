@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXTRAS = "server,gbm,sweep,adapters,ray,s3,gcs,oidc"
+EXTRAS = "server,gbm,sweep,adapters,ray,s3,gcs,postgres,oidc,telemetry"
 
 
 def main() -> None:
