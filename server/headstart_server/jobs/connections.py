@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
-from sqlalchemy import create_engine, event, text
+from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import (
     DatabaseError,
@@ -36,8 +36,16 @@ _POSTGRES = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+}
+_POSTGRES_SETTINGS = {
     # milliseconds; what a lock or a disk holds up for longer fails, and is tried again by whoever asked
-    "options": "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000",
+    "statement_timeout": 30_000,
+    "lock_timeout": 15_000,
+    "idle_in_transaction_session_timeout": 60_000,
+    # seconds: PostgreSQL, too, notices soon that a server is gone, and gives up the locks that it had
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
 }
 _STATEMENTS = 32
 """That each SQLite connection keeps prepared, some kilobytes each: lists of other lengths are other statements."""
@@ -81,7 +89,7 @@ class Database:
 def connect(url: str) -> Engine:
     """An engine whose transactions lock what they read before they write it, unless their option `READS` is set."""
     if not url.startswith("sqlite"):
-        known = {"connect_args": _POSTGRES} if url.startswith("postgresql") else {}
+        known = {"connect_args": _beside(make_url(url))} if url.startswith("postgresql") else {}
         return create_engine(
             url,
             pool_pre_ping=True,  # a connection that the database has closed is replaced, not handed out
@@ -114,6 +122,24 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def of_the_driver(engine: Engine) -> dict[str, Any]:
+    """What psycopg is given for a connection to PostgreSQL like the engine's own, by name."""
+    _, named = engine.dialect.create_connect_args(engine.url)
+    return {**named, **_beside(engine.url)}
+
+
+def _beside(url: URL) -> dict[str, Any]:
+    """What psycopg is given for PostgreSQL beside a URL, whose own words stay."""
+    settings = [f"-c {name}={value}" for name, value in _POSTGRES_SETTINGS.items()]
+    # of one that is named twice, the last counts
+    options = " ".join([*settings, *_listed(url.query.get("options", ()))])
+    return {**{name: value for name, value in _POSTGRES.items() if name not in url.query}, "options": options}
+
+
+def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
 def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
@@ -134,15 +160,25 @@ def notify(connection: Connection, payload: str) -> None:
 
 
 @contextmanager
-def unusable_named() -> Iterator[None]:
+def unusable_named(url: str) -> Iterator[None]:
     """Raises FailedPreconditionError for a database that cannot be reached, read or written at the start."""
+    remedy = "check --database-url, and whether the database is up and takes this server's connections"
+    if url.startswith("sqlite"):
+        remedy = (
+            "check --database-url, restore headstart.sqlite from a backup, or move it away: models, data sets and "
+            "embeddings do not need it"
+        )
     try:
         yield
-    except (SQLAlchemyError, ImportError) as error:
+    except ImportError as error:
         raise FailedPreconditionError(
-            f"the job database cannot be used: {_cause(error)}; check --database-url, restore headstart.sqlite from a "
-            "backup, or move it away: models, data sets and embeddings do not need it",
+            f"the job database cannot be used without its driver: {error}; pip install 'headstart[postgres]', and "
+            "begin --database-url with postgresql+psycopg://",
             reason=Reason.BAD_DATABASE,
+        ) from error
+    except SQLAlchemyError as error:
+        raise FailedPreconditionError(
+            f"the job database cannot be used: {_cause(error)}; {remedy}", reason=Reason.BAD_DATABASE
         ) from error
 
 

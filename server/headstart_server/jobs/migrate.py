@@ -16,7 +16,7 @@ def main(argv: list[str]) -> int:
         print("headstart migrate: --database-url is needed; SQLite is upgraded by the server itself", file=sys.stderr)
         return 2
     try:
-        with unusable_named():
+        with unusable_named(arguments.database_url):
             engine = connect(arguments.database_url)
             try:
                 before, after = schema.upgrade(engine)

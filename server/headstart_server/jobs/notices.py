@@ -9,7 +9,7 @@ import structlog
 
 from headstart_server.core.errors import FailedPreconditionError, HeadstartError
 from headstart_server.core.reasons import Reason
-from headstart_server.jobs.connections import CHANNEL, Database
+from headstart_server.jobs.connections import CHANNEL, Database, of_the_driver
 from headstart_server.jobs.records import News
 
 _log = structlog.get_logger()
@@ -37,14 +37,23 @@ class Notices:
         alone: bool,
         look_seconds: float = 5.0,
     ) -> None:
-        self._url = database.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._engine = database.engine
         self._hear, self._look, self._alone, self._look_seconds = hear, look, alone, look_seconds
         self._tasks: list[asyncio.Task[None]] = []
         self._connection: Any = None
 
     async def start(self) -> None:
         """Listens from here on; raises FailedPreconditionError where another server uses the database that may not."""
-        await self._connect()
+        import psycopg  # an extra, of servers on PostgreSQL alone
+
+        try:
+            await self._connect()
+        except psycopg.Error as error:
+            raise FailedPreconditionError(
+                f"the job database takes no connection to listen on: {str(error).strip().splitlines()[0]}; check "
+                "--database-url, and how many connections the database allows",
+                reason=Reason.BAD_DATABASE,
+            ) from error
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._poll())]
 
     async def close(self) -> None:
@@ -56,9 +65,9 @@ class Notices:
             await self._connection.close()
 
     async def _connect(self) -> None:
-        import psycopg  # an extra, of servers on PostgreSQL alone
+        import psycopg
 
-        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, connect_timeout=5)
+        connection = await psycopg.AsyncConnection.connect(autocommit=True, **of_the_driver(self._engine))
         async with AsyncExitStack() as opened:
             opened.push_async_callback(connection.close)
             # held as long as the connection: by all servers that share a storage, or by one that shares none
@@ -67,8 +76,8 @@ class Notices:
             row = await found.fetchone()
             if row is None or not row[0]:
                 raise FailedPreconditionError(
-                    "another server uses this job database, and the two share no files: give all of them the same "
-                    "--storage-url, and each a --state-dir of its own",
+                    "another server uses this job database (or one did that was lost half a minute ago), and the two "
+                    "share no files: give all of them the same --storage-url, and each a --state-dir of its own",
                     reason=Reason.IN_USE,
                 )
             await connection.execute(f"LISTEN {CHANNEL}")

@@ -48,7 +48,7 @@ class JobStore(JobQueries):
     """
 
     def __init__(self, url: str, *, migrate: bool = False) -> None:
-        with unusable_named(), ExitStack() as opened:
+        with unusable_named(url), ExitStack() as opened:
             database = opened.enter_context(closing(Database(url)))
             # first: what is damaged would be taken for another version
             check(database.engine)
