@@ -19,6 +19,8 @@ _SHORTEST = 225
 _SIZES = (3_600, 1_800, 900, 450, _SHORTEST)
 _FIELD = 240
 _CUT = " … "
+_ESCAPED = bytes(byte for byte in range(256) if not 0x20 <= byte <= 0x7E or byte == 0x25)
+"""Each of which takes three bytes of `grpc-message`."""
 
 
 def fitted(error: HeadstartError, build: Callable[[str, Sequence[Violation]], Status]) -> tuple[str, Status]:
@@ -45,7 +47,8 @@ def encoded_bytes(message: str, status: Status) -> int:
 def percent_encoded_bytes(text: str) -> int:
     """Length of `grpc-message`, which leaves printable ASCII but for `%` as it is."""
     # Percent-Encoded in https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
-    return sum(1 if 0x20 <= byte <= 0x7E and byte != 0x25 else 3 for byte in text.encode())
+    encoded = text.encode()
+    return 3 * len(encoded) - 2 * len(encoded.translate(None, _ESCAPED))
 
 
 def shortened(text: str, size: int) -> str:
