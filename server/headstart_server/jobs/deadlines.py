@@ -1,6 +1,6 @@
 """Ends of jobs that have run out of time, and of what ended long enough ago."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
@@ -23,7 +23,7 @@ def end_overdue(database: Database) -> list[Appended]:
     """Fails jobs that wait past their deadline, and asks those that run to stop: they fail once they have stopped."""
     written = []
     with database.writing() as connection:
-        now = datetime.now(UTC).isoformat()
+        now = database.moment(connection).isoformat()
         overdue = select(JOBS).where(in_states(_LIVING), JOBS.c.deadline.is_not(None), JOBS.c.deadline <= now)
         query = overdue.order_by(JOBS.c.identifier).with_for_update(skip_locked=True)
         for row in connection.execute(query).mappings().all():
@@ -41,8 +41,8 @@ def expired(database: Database, most: int = 100) -> list[str]:
     query = select(JOBS.c.identifier, JOBS.c.end_time, JOBS.c.ttl).where(
         JOBS.c.ttl.is_not(None), in_states(_TERMINAL), JOBS.c.end_time.is_not(None)
     )
-    now = datetime.now(UTC)
     with database.reading() as connection:
+        now = database.moment(connection)
         rows = connection.execute(query).all()
     return [row[0] for row in rows if datetime.fromisoformat(row[1]) + timedelta(seconds=row[2]) <= now][:most]
 

@@ -41,6 +41,11 @@ class JobQueries:
         with self.database.reading() as connection:
             connection.execute(select(JOBS.c.identifier).limit(1)).first()
 
+    def moment(self) -> datetime:
+        """The time by the clock that servers share."""
+        with self.database.reading() as connection:
+            return self.database.moment(connection)
+
     def get(self, identifier: str) -> JobRecord:
         """One job; raises NotFoundError."""
         with self.database.reading() as connection:

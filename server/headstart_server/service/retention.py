@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -86,11 +86,12 @@ class Retention:
             self._tidied = time.monotonic()
             self.tidy(time.time())
         self.prune_caches(time.time())
-        self._exports.expire(datetime.now(UTC) - timedelta(days=1))
+        now = self._jobs.moment()
+        self._exports.expire(now - timedelta(days=1))
         for identifier in self._jobs.expired():
             self._delete(identifier)
         if self._event_days:
-            expired_events = self._jobs.expire_events(datetime.now(UTC) - timedelta(days=self._event_days))
+            expired_events = self._jobs.expire_events(now - timedelta(days=self._event_days))
             if expired_events:
                 _log.info("removed events of ended jobs", jobs=expired_events)
 

@@ -47,6 +47,16 @@ def test_a_job_that_waits_past_its_deadline_fails_by_name(store: JobStore) -> No
     assert end_overdue(store.database) == []
 
 
+def test_the_clock_is_the_one_that_servers_share(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose own is fast ends nobody's jobs."""
+    early = store.create(job_record(**{**PAST, "deadline": NOW + timedelta(hours=1)}))[0]
+    assert abs(store.moment() - datetime.now(UTC)) < timedelta(minutes=1)
+    assert end_overdue(store.database) == []
+    monkeypatch.setattr(store.database, "now", lambda connection: (NOW + timedelta(hours=2)).timestamp())
+    [(failed, _)] = end_overdue(store.database)
+    assert failed.identifier == early.identifier
+
+
 @pytest.mark.parametrize("how", ["ended", "went back", "its server is gone"])
 def test_a_job_that_runs_is_asked_to_stop_and_fails_once_it_has(store: JobStore, how: str) -> None:
     job = running(store)

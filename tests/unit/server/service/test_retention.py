@@ -54,6 +54,9 @@ class FakeJobs:
         times = [time for state, time in self.jobs if state in states]
         return datetime.fromtimestamp(min(times), UTC) if times else None
 
+    def moment(self) -> datetime:
+        return datetime.now(UTC)
+
     def get(self, identifier: str) -> JobRecord:
         if identifier not in ("known", "failed"):
             raise NotFoundError(f"trainJobs/{identifier} does not exist")

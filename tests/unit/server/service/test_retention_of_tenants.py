@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,9 @@ class _NoJobs:
 
     def earliest(self, states: Any) -> None:
         return None
+
+    def moment(self) -> datetime:
+        return datetime.now(UTC)
 
     def expire(self, before: Any) -> int:
         return 0
