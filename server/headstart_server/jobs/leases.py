@@ -58,17 +58,21 @@ class Leases:
         """Renews the leases, drops jobs that were taken meanwhile, and tells workers what others ask of theirs."""
         attempts = self._attempts.numbers
         held = await self._threads.run(self._ownership.renew, attempts)
-        self.renewed = asyncio.get_running_loop().time()
+        if attempts:  # of none, the database is not asked
+            self.renewed = asyncio.get_running_loop().time()
         for identifier, number in attempts.items():
             if identifier in held:
                 self._attempts.tell(identifier, held[identifier])
             elif self._attempts.numbers.get(identifier) == number:  # it may have ended meanwhile
                 self._attempts.lose(identifier)
+                metrics.forget_job(identifier)
 
     async def end_overdue(self) -> None:
         """See jobs.deadlines."""
         ended = []
-        for written in await self._threads.run(end_overdue, self._ownership.database):
+        written_ends = await self._threads.run(end_overdue, self._ownership.database)
+        self.renewed = asyncio.get_running_loop().time()
+        for written in written_ends:
             job = self._log.written(written)
             _log.info("a job has run out of time", job=job.identifier, state=job.state.value)
             self._attempts.tell(job.identifier, job.state)

@@ -16,6 +16,10 @@ _FREE = ("found", "repeated", "shared")
 """Rows that no encoder of the pass had to read."""
 
 
+_ASKED = (State.PAUSING, State.CANCELLING)
+"""States that callers bring about, on whichever server they ask."""
+
+
 @dataclass
 class _Pass:
     """What an embedding pass has reported so far."""
@@ -61,7 +65,8 @@ class JobMeter:
 
     def observe(self, job: JobRecord, event: JobEvent) -> None:
         """Counts an event; `job` is as it is after it."""
-        if _runs(job):
+        # what a caller asks of a job is no report of it, and may have come to a server that does not run it
+        if _runs(job) and not (isinstance(event, StateChange) and event.to in _ASKED):
             metrics.JOB_REPORTED.labels(job.identifier).set(job.update_time.timestamp())
         match event:
             case StateChange():
@@ -79,7 +84,7 @@ class JobMeter:
             seconds = (job.update_time - known.entered).total_seconds()
             metrics.STAGE_SECONDS.labels(event.before).observe(max(0.0, seconds))
         known.entered = job.update_time
-        if event.to.terminal or event.to is State.QUEUED:
+        if not _runs(job):
             known.passes.clear()
             metrics.forget_job(job.identifier)
         if event.to.terminal:
@@ -155,7 +160,7 @@ def _show(job: JobRecord, loss: float | None, event: StepReport | EpochReport) -
 
 def _runs(job: JobRecord) -> bool:
     """Whether it has series of its own: what the last batch of reports says must not bring them back."""
-    return not job.state.terminal and job.state is not State.QUEUED
+    return not job.state.terminal and job.state not in (State.QUEUED, State.PAUSED)
 
 
 def _reason(event: StateChange) -> str:

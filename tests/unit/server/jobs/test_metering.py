@@ -124,7 +124,7 @@ EPOCH = EpochReport(1, 10, {"loss": 0.25}, {}, learning_rate=0.1, rows_per_secon
 PROGRESS: list[JobEvent] = [step_report(3), EPOCH]
 
 
-@pytest.mark.parametrize("end", [State.SUCCEEDED, State.QUEUED])
+@pytest.mark.parametrize("end", [State.SUCCEEDED, State.QUEUED, State.PAUSED])
 def test_the_series_of_a_job_go_when_it_runs_no_more(end: State) -> None:
     meter, job = JobMeter(), job_record(state=State.TRAINING)
     for event in PROGRESS:
@@ -149,6 +149,14 @@ def test_ends_are_counted_by_known_reasons(given: str, counted: str, since: Meas
 
 def counts(store: JobStore) -> dict[str, float]:
     return {labels[0]: jobs for definition, labels, jobs in job_readings(store) if labels and jobs}
+
+
+@pytest.mark.parametrize("state", [State.PAUSING, State.CANCELLING])
+def test_what_is_asked_of_a_job_is_no_report_of_it(state: State) -> None:
+    """It may be asked of another server than the one that runs the job, which never hears of its end."""
+    job = replace(running(), state=state)
+    JobMeter().observe(job, StateChange(state, before=State.TRAINING))
+    assert REGISTRY.get_sample_value("headstart_job_last_report_timestamp_seconds", {"job": job.identifier}) is None
 
 
 async def test_jobs_by_state_are_those_of_the_store_whatever_the_server_has_seen(start: Start, store: JobStore) -> None:
