@@ -7,6 +7,7 @@ is taken when somebody scrapes.
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -100,8 +101,8 @@ CAUSES = ("missing", "header", "token", "jwt", "certificate")
 AUDIT_FAILURES = _counter("headstart_audit_failures_total", "Events that could not be written to the audit log.")
 
 # jobs
-JOBS = _reading("headstart_jobs", "Jobs in the job store.", "state")
-QUEUE_JOBS = _reading("headstart_queue_jobs", "Jobs that wait for a worker process of this server.")
+JOBS = _reading("headstart_jobs", "Jobs in the job database; of servers that share one, all of theirs.", "state")
+QUEUE_JOBS = _reading("headstart_queue_jobs", "Jobs that wait; of servers that share a database, all of theirs.")
 QUEUE_LIMIT = _reading("headstart_queue_jobs_limit", "How many jobs may wait.")
 QUEUE_OLDEST = _reading(
     "headstart_queue_oldest_seconds", "For how long the first of the waiting jobs has been QUEUED; 0: none waits."
@@ -240,6 +241,8 @@ READING_FAILURES = _counter(
     "source",
 )
 
+_PATIENCE_SECONDS = 2.0
+_STALE_SECONDS = 60.0
 ACTIVITIES = ("data_wait", "compute", "evaluate")
 """Of an epoch's seconds."""
 Reading = tuple[Definition, tuple[str, ...], float]
@@ -247,13 +250,19 @@ Reading = tuple[Definition, tuple[str, ...], float]
 
 
 class Readings(Collector):
-    """Gauges that one source knows, read when somebody scrapes, and once in `seconds` at most."""
+    """Gauges that one source knows, read when somebody scrapes, and once in `seconds` at most.
+
+    A source that does not answer for two seconds, as a database that is away, holds no scrape up, which would take all
+    other metrics with it: the scrape has its last reading for a minute, and nothing of it from then on.
+    """
 
     def __init__(self, source: str, read: Callable[[], Iterable[Reading]], seconds: float = 0.0) -> None:
         self.source, self._read, self._seconds = source, read, seconds
         self._lock = threading.Lock()
         self._time = float("-inf")
         self._last: list[Reading] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
+        self._asked: Future[list[Reading]] | None = None
 
     def describe(self) -> list[Metric]:
         """Nothing: else the registry would take a reading to learn the names."""
@@ -263,7 +272,7 @@ class Readings(Collector):
         """Those of the last reading, where it is young, else of another."""
         with self._lock:
             if time.monotonic() - self._time >= self._seconds:
-                self._last, self._time = self._taken(), time.monotonic()
+                self._renew()
             last = self._last
         families: dict[Definition, GaugeMetricFamily] = {}
         for definition, labels, value in last:
@@ -271,6 +280,23 @@ class Readings(Collector):
                 families[definition] = GaugeMetricFamily(definition.name, definition.text, labels=definition.labels)
             families[definition].add_metric(labels, value)
         yield from families.values()
+
+    def close(self) -> None:
+        """Ends the thread of the readings, once what it reads has been read."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _renew(self) -> None:
+        # one that hangs since an earlier scrape is not asked again
+        if self._asked is None:
+            self._asked = self._thread.submit(self._taken)
+        try:
+            self._last, self._time = self._asked.result(_PATIENCE_SECONDS), time.monotonic()
+            self._asked = None
+        except TimeoutError:
+            if self._last and time.monotonic() - self._time > _STALE_SECONDS:
+                _log.error("a metric cannot be read", source=self.source, error="its source does not answer")
+                self._last = []
+            READING_FAILURES.labels(self.source).inc()
 
     def _taken(self) -> list[Reading]:
         try:
@@ -304,3 +330,4 @@ def unregister(*readings: Readings) -> None:
     """Takes readings out of the scrapes."""
     for source in readings:
         REGISTRY.unregister(source)
+        source.close()

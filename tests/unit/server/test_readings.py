@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,31 @@ def test_a_reading_that_fails_is_logged_counted_and_left_out() -> None:
         assert taken(Readings("broken", fail)) == {}
     assert [entry["event"] for entry in logs] == ["a metric cannot be read"]
     assert REGISTRY.get_sample_value("headstart_reading_failures_total", {"source": "broken"}) == 1
+
+
+def test_a_source_that_does_not_answer_holds_no_scrape_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_PATIENCE_SECONDS", 0.05)
+    answers, calls = threading.Event(), list[int]()
+
+    def read() -> Iterator[Reading]:
+        calls.append(1)
+        if len(calls) == 2:
+            answers.wait()
+        yield metrics.STORE_SHARDS, (), len(calls)
+
+    source = Readings("slow", read)
+    assert taken(source) == {"headstart_store_shards": 1}  # as often as a registry is made of it
+    with structlog.testing.capture_logs() as logs:
+        assert next(iter(source.collect())).samples[0].value == 1  # the last one
+        monkeypatch.setattr(metrics, "_STALE_SECONDS", 0.0)
+        assert list(source.collect()) == []
+        assert list(source.collect()) == []
+    assert [entry["error"] for entry in logs] == ["its source does not answer"]
+    assert len(calls) == 2  # it was not asked again
+    assert REGISTRY.get_sample_value("headstart_reading_failures_total", {"source": "slow"}) == 3
+    answers.set()
+    assert next(iter(source.collect())).samples[0].value == 2
+    source.close()
 
 
 def test_the_store_is_measured_by_what_is_published(tmp_path: Path) -> None:
