@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from headstart_server.storage.storage import Storage
 _log = structlog.get_logger()
 _PROBE_BYTES = 64 << 10
 """More than a disk that calls itself full keeps in the last blocks of its files."""
+_MARK_SECONDS = 300.0
+"""Between two writes to a bucket; in between it is only looked at."""
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "TrainingService": ("database", "queue", "storage"),
     "DatasetService": ("database", "storage"),
@@ -70,7 +73,7 @@ class Readiness:
     ) -> None:
         self._supervisor, self._threads, self._report = supervisor, threads, report
         self._period, self._patience, self._queue_seconds = period, patience, queue_seconds
-        self._storage = storage
+        self._storage, self._marked = storage, float("-inf")
         self._probes = {"database": jobs.ping, "storage": self._write}
         self._running: dict[str, asyncio.Future[str]] = {}
         self._known: Ready | None = None
@@ -125,4 +128,15 @@ class Readiness:
             file.write(b"\0" * _PROBE_BYTES)
             file.flush()
             os.fsync(file.fileno())
-        self._storage.mark()
+        self._look_at_storage()
+
+    def _look_at_storage(self) -> None:
+        """Writes to what machines share, to a bucket every few minutes: one with versions would keep each mark."""
+        now, marked = time.monotonic(), self._marked
+        self._marked = float("-inf")  # until it has worked: what fails is written to again when it is back
+        if self._storage.in_bucket and now - marked < _MARK_SECONDS:
+            self._storage.look()
+        else:
+            self._storage.mark()
+            marked = now
+        self._marked = marked

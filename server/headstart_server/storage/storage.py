@@ -7,9 +7,10 @@ from pathlib import Path
 
 from headstart_server.core.layout import Layout
 from headstart_server.storage.folders import SharedFolders
-from headstart_server.storage.object_store import ObjectStore, object_store_at
+from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, object_store_at
 
 FORMAT = 1
+_MARK = "headstart.json"
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
@@ -20,10 +21,24 @@ class Storage:
         self.layout, self.url = layout, url
         self.object_store: ObjectStore | None = object_store_at(url, "storage_url") if url and not opened else opened
 
+    @property
+    def in_bucket(self) -> bool:
+        """Whether what machines share lies in a bucket, where writes are paid for, counted and may be kept for good."""
+        return self.object_store is not None and not isinstance(self.object_store, FolderObjectStore)
+
     def mark(self) -> None:
         """Leaves a mark in the shared storage, which shows that it can be written to; raises StorageError."""
         if self.object_store is not None:
-            self.object_store.write("headstart.json", json.dumps({"format": FORMAT}).encode())
+            self.object_store.write(_MARK, json.dumps({"format": FORMAT}).encode())
+
+    def look(self) -> None:
+        """Looks at the mark in the shared storage, which shows that it can be reached; raises StorageError."""
+        if self.object_store is None:
+            return
+        try:
+            self.object_store.about(_MARK)
+        except FileNotFoundError:
+            self.mark()
 
     @cached_property
     def datasets(self) -> SharedFolders:

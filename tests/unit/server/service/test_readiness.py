@@ -103,6 +103,48 @@ async def test_a_queue_without_heartbeats_and_a_storage_that_cannot_be_written(
     assert {name for name in NEEDS if ready.of(name)} == usable
 
 
+async def test_a_bucket_is_written_to_now_and_then_and_looked_at_in_between(
+    parts: Parts, threads: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that keeps versions would keep each of the marks."""
+    parts.storage = Storage(Layout(tmp_path / "state"), f"memory://{tmp_path.name}")
+    parts.storage.layout.root.mkdir()
+    written = list[str]()
+    object_store: Any = parts.storage.object_store
+    write = object_store.write
+
+    def noted(name: str, data: bytes) -> None:
+        written.append(name)
+        write(name, data)
+
+    monkeypatch.setattr(object_store, "write", noted)
+    readiness = readiness_of(parts, threads)
+    for _ in range(5):
+        assert await readiness.look()
+    assert len(written) == 1
+
+    def refuse(name: str) -> None:
+        raise StorageError("the bucket does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(object_store, "about", refuse)
+        assert (await readiness.look()).missing == ["storage: the bucket does not answer"]
+    assert await readiness.look()
+    assert len(written) == 2  # once it is back, it is told that it can be written to, too
+
+
+async def test_a_folder_that_machines_share_is_written_to_each_time(
+    parts: Parts, threads: Executor, tmp_path: Path
+) -> None:
+    parts.storage = Storage(Layout(tmp_path / "state"), str(tmp_path / "shared"))
+    parts.storage.layout.root.mkdir()
+    readiness, mark = readiness_of(parts, threads), tmp_path / "shared" / "headstart.json"
+    for _ in range(2):
+        assert await readiness.look()
+        assert mark.exists()
+        mark.unlink()
+
+
 async def test_an_error_that_nobody_foresaw_is_what_does_not_work(parts: Parts, readiness: Readiness) -> None:
     parts.database = ZeroDivisionError("division by zero")
     assert (await readiness.look()).missing == ["database: division by zero"]
