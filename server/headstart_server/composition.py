@@ -217,7 +217,8 @@ class App:
     async def _report(self, ready: Ready) -> None:
         self.health.missing = ready.missing
         self.supervisor.missing = "; ".join(ready.missing)
-        await self.server.report({name: ready.of(name) for name in NEEDS})
+        self.health.services = {name: ready.of(name) for name in NEEDS}
+        await self.server.report(self.health.services)
 
     def _protect(self) -> None:
         """Reads who may call, and the TLS files; raises FailedPreconditionError for a file that cannot be used."""

@@ -1,5 +1,7 @@
 """Whether the server lives and is ready, and what it measures: for orchestrators and Prometheus."""
 
+from collections.abc import Mapping
+
 import prometheus_client
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
@@ -16,15 +18,24 @@ class Health:
         """Whether new requests are welcome: from the start of listening to the beginning of the stop."""
         self.missing: list[str] = []
         """What the server cannot use for now, and why."""
+        self.services: Mapping[str, bool] = {}
+        """Whether each service has all that it needs, by its name without a package; empty: nobody has looked yet."""
 
     async def live(self, _: Request) -> Response:
         """200 as long as the event loop answers."""
         return PlainTextResponse("live\n")
 
-    async def readiness(self, _: Request) -> Response:
-        """200 or 503."""
+    async def readiness(self, request: Request) -> Response:
+        """200 or 503: of the whole server, or of the `service` that the query names, as gRPC's health has it."""
         if not self.ready:
             return PlainTextResponse("not ready\n", 503)
+        asked = request.query_params.getlist("service")
+        if asked and self.services:
+            if unknown := [name for name in asked if name not in self.services]:
+                message = f"service: {unknown[0][:80]!r} is none of {', '.join(sorted(self.services))}\n"
+                return PlainTextResponse(message, 400)
+            if all(self.services[name] for name in asked):
+                return PlainTextResponse("ready\n")
         if self.missing:
             return PlainTextResponse("".join(f"not ready: {wrong}\n" for wrong in self.missing), 503)
         return PlainTextResponse("ready\n")

@@ -227,6 +227,30 @@ async def test_readiness_follows_the_server_and_life_does_not(ready: bool, statu
 
 
 @pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("", 503, "not ready: database: it does not answer"),
+        ("?service=PredictionService", 200, "ready"),
+        ("?service=TrainingService", 503, "not ready: database: it does not answer"),
+        ("?service=PredictionService&service=TrainingService", 503, "not ready: database: it does not answer"),
+        ("?service=Nonsense", 400, "service: 'Nonsense' is none of PredictionService, TrainingService"),
+    ],
+)
+async def test_readiness_of_one_service_is_that_of_what_it_needs(
+    query: str, status: int, words: str, servicer: FakeServicer
+) -> None:
+    health = Health()
+    health.ready, health.missing = True, ["database: it does not answer"]
+    health.services = {"PredictionService": True, "TrainingService": False}
+    transport = httpx.ASGITransport(app_of(servicer, health))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.get(f"/readyz{query}")
+        assert (answer.status_code, answer.text) == (status, f"{words}\n")
+        health.ready = False
+        assert (await client.get(f"/readyz{query}")).status_code == 503
+
+
+@pytest.mark.parametrize(
     ("accept", "kind"), [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "openmetrics")]
 )
 async def test_metrics_come_in_the_format_that_is_asked_for(accept: str, kind: str, client: httpx.AsyncClient) -> None:
