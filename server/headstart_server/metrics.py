@@ -129,15 +129,15 @@ JOBS_ENDED = _counter(
 JOB_REPORTED = _gauge(
     "headstart_job_last_report_timestamp_seconds",
     "When a running job last reported anything. Its series go when it ends.",
-    "job",
+    "train_job",
 )
-JOB_SPEED = _gauge("headstart_job_rows_per_second", "Training speed of a running job.", "job")
-JOB_LOSS = _gauge("headstart_job_loss", "Training loss of a running job.", "job")
-JOB_LEARNING_RATE = _gauge("headstart_job_learning_rate", "Learning rate of a running job.", "job")
+JOB_SPEED = _gauge("headstart_job_rows_per_second", "Training speed of a running job.", "train_job")
+JOB_LOSS = _gauge("headstart_job_loss", "Training loss of a running job.", "train_job")
+JOB_LEARNING_RATE = _gauge("headstart_job_learning_rate", "Learning rate of a running job.", "train_job")
 JOB_EPOCH_SECONDS = _gauge(
     "headstart_job_epoch_seconds",
     "Last epoch of a running job: `data_wait`, `compute` and `evaluate`.",
-    "job",
+    "train_job",
     "activity",
 )
 

@@ -17,10 +17,12 @@ job database, the disk and the system when somebody scrapes (files once in 15 se
 they are right from the first scrape on, whoever did the work. What jobs on Ray do is counted by the server whose jobs
 they are, as they report it; what their workers evict and quarantine on other machines is not.
 
-Labels have few values: `job` is there for running jobs alone (`--concurrent-jobs` at most), `code` is a gRPC status,
-`reason` one of [errors.md](errors.md), `service` and `method` those of the contract. Health checks and reflection are
-not counted. Alerts and panels on these metrics come with the chart; [operations.md](operations.md) says what to do when
-an alert fires.
+Labels have few values: `train_job` is there for running jobs alone (`--concurrent-jobs` at most), `code` is a gRPC
+status, `reason` one of [errors.md](errors.md), `service` and `method` those of the contract. Health checks and
+reflection are not counted. A source that does not answer for two seconds, such as a database that is away, leaves what
+it said last in the scrapes of the next minute, and nothing from then on (`headstart_reading_failures_total`).
+Alerts and panels on these metrics come with the chart; [operations.md](operations.md) says what to do when an alert
+fires.
 """
 
 

@@ -22,5 +22,5 @@ def test_names_and_labels_follow_the_rules(definition: Definition) -> None:
     assert re.fullmatch(r"headstart(_[a-z]+)+", definition.name)
     assert definition.name.endswith("_total") == (definition.kind == "counter")
     assert not definition.name.endswith(("_count", "_sum", "_bucket", "_created"))
-    assert not set(definition.labels) & {"le", "quantile", "instance", "namespace", "pod"}
+    assert not set(definition.labels) & {"le", "quantile", "instance", "job", "namespace", "pod"}
     assert definition.text.endswith((".", "leave it out"))

@@ -129,14 +129,14 @@ def test_the_series_of_a_job_go_when_it_runs_no_more(end: State) -> None:
     meter, job = JobMeter(), job_record(state=State.TRAINING)
     for event in PROGRESS:
         meter.observe(job, event)
-    assert value("headstart_job_loss", job=job.identifier) == 0.25
-    assert value("headstart_job_epoch_seconds", job=job.identifier, activity="compute") == 3
+    assert value("headstart_job_loss", train_job=job.identifier) == 0.25
+    assert value("headstart_job_epoch_seconds", train_job=job.identifier, activity="compute") == 3
     stopped = replace(job, state=end)
     meter.observe(stopped, StateChange(end, State.TRAINING))
     for event in PROGRESS:  # what the same batch of reports says
         meter.observe(stopped, event)
     samples = [sample for family in REGISTRY.collect() for sample in family.samples]
-    assert not [sample for sample in samples if sample.labels.get("job") == job.identifier]
+    assert not [sample for sample in samples if sample.labels.get("train_job") == job.identifier]
 
 
 @pytest.mark.parametrize(("given", "counted"), [("OUT_OF_MEMORY", "OUT_OF_MEMORY"), ("made up", Reason.INTERNAL)])
@@ -156,7 +156,9 @@ def test_what_is_asked_of_a_job_is_no_report_of_it(state: State) -> None:
     """It may be asked of another server than the one that runs the job, which never hears of its end."""
     job = replace(running(), state=state)
     JobMeter().observe(job, StateChange(state, before=State.TRAINING))
-    assert REGISTRY.get_sample_value("headstart_job_last_report_timestamp_seconds", {"job": job.identifier}) is None
+    assert (
+        REGISTRY.get_sample_value("headstart_job_last_report_timestamp_seconds", {"train_job": job.identifier}) is None
+    )
 
 
 async def test_jobs_by_state_are_those_of_the_store_whatever_the_server_has_seen(start: Start, store: JobStore) -> None:
