@@ -21,6 +21,12 @@ def _now(metric: str, by: str = "") -> str:
     return f"sum by ({by}) ({metric}{{{OF}}})" if by else f"sum({metric}{{{OF}}})"
 
 
+def _shared(metric: str, by: str = "") -> str:
+    """What all servers on one database say alike, which is counted once for each release."""
+    each = f"max by ({', '.join(filter(None, ('namespace', 'job', by)))}) ({metric}{{{OF}}})"
+    return f"sum by ({by}) ({each})" if by else f"sum({each})"
+
+
 def _rate(metric: str, by: str = "") -> str:
     rate = f"rate({metric}{{{OF}}}[$__rate_interval])"
     return f"sum by ({by}) ({rate})" if by else f"sum({rate})"
@@ -36,9 +42,13 @@ def _quantile(share: float, histogram: str, by: str = "") -> str:
 
 ROWS: dict[str, list[Panel]] = {
     "Jobs": [
-        Panel("Jobs by state", "short", {"{{state}}": _now("headstart_jobs", "state")}),
-        Panel("Queue", "short", {"waiting": _now("headstart_queue_jobs"), "limit": _now("headstart_queue_jobs_limit")}),
-        Panel("Wait of the first job", "s", {"{{instance}}": f"headstart_queue_oldest_seconds{{{OF}}}"}),
+        Panel("Jobs by state", "short", {"{{state}}": _shared("headstart_jobs", "state")}),
+        Panel(
+            "Queue",
+            "short",
+            {"waiting": _shared("headstart_queue_jobs"), "limit": _shared("headstart_queue_jobs_limit")},
+        ),
+        Panel("Wait of the first job", "s", {"{{job}}": f"max by (job) (headstart_queue_oldest_seconds{{{OF}}})"}),
         Panel(
             "Jobs ended within an hour", "short", {"{{state}}": _within("headstart_jobs_ended_total", "state", "1h")}
         ),
@@ -63,12 +73,14 @@ ROWS: dict[str, list[Panel]] = {
         ),
     ],
     "Running jobs": [
-        Panel("Loss", "short", {"{{job}}": f"headstart_job_loss{{{OF}}}"}),
-        Panel("Training speed", "rowsps", {"{{job}}": f"headstart_job_rows_per_second{{{OF}}}"}),
-        Panel("Learning rate", "sci", {"{{job}}": f"headstart_job_learning_rate{{{OF}}}"}),
-        Panel("Last epoch", "s", {"{{job}} {{activity}}": f"headstart_job_epoch_seconds{{{OF}}}"}),
+        Panel("Loss", "short", {"{{train_job}}": f"headstart_job_loss{{{OF}}}"}),
+        Panel("Training speed", "rowsps", {"{{train_job}}": f"headstart_job_rows_per_second{{{OF}}}"}),
+        Panel("Learning rate", "sci", {"{{train_job}}": f"headstart_job_learning_rate{{{OF}}}"}),
+        Panel("Last epoch", "s", {"{{train_job}} {{activity}}": f"headstart_job_epoch_seconds{{{OF}}}"}),
         Panel(
-            "Since the last report", "s", {"{{job}}": f"time() - headstart_job_last_report_timestamp_seconds{{{OF}}}"}
+            "Since the last report",
+            "s",
+            {"{{train_job}}": f"time() - headstart_job_last_report_timestamp_seconds{{{OF}}}"},
         ),
         Panel(
             "Trainings",
@@ -119,6 +131,11 @@ ROWS: dict[str, list[Panel]] = {
             {"{{cause}}": _rate("headstart_authentication_failures_total", "cause")},
         ),
         Panel("Uploads in progress", "short", {"uploads": _now("headstart_uploads_in_progress")}),
+        Panel(
+            "Database, queue and storage (0: away)",
+            "short",
+            {"{{dependency}}": f"min by (dependency) (headstart_ready{{{OF}}})"},
+        ),
     ],
     "Predictions": [
         Panel(
@@ -158,7 +175,7 @@ ROWS: dict[str, list[Panel]] = {
             "short",
             {"{{format}} {{outcome}}": _within("headstart_exports_total", "format, outcome", "1h")},
         ),
-        Panel("Exports in progress", "short", {"exports": _now("headstart_exports_in_progress")}),
+        Panel("Exports in progress", "short", {"exports": _shared("headstart_exports_in_progress")}),
         Panel(
             "Duration of exports, 90th percentile",
             "s",

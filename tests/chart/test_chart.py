@@ -196,9 +196,36 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
     found = rendered(program, "--set", values)
     [server] = [item for item in found if item["kind"] == "StatefulSet"]
     container = server["spec"]["template"]["spec"]["containers"][0]
-    for probe, path in (("startupProbe", "/livez"), ("readinessProbe", "/readyz"), ("livenessProbe", "/livez")):
+    for probe, path in (
+        ("startupProbe", "/livez"),
+        ("readinessProbe", "/readyz?service=PredictionService"),
+        ("livenessProbe", "/livez"),
+    ):
         asked = {"path": path, "port": "http", "scheme": "HTTPS" if with_tls else "HTTP"}
         assert container[probe]["httpGet"] == asked
+
+
+def test_alerts_are_of_the_release_whatever_it_is_called(program: str) -> None:
+    """A ServiceMonitor's targets have its Service's name for a job."""
+    found = rendered(program, "--set", "nameOverride=engine,metrics.prometheusRule.enabled=true")
+    asked = json.dumps(of_kind(found, "PrometheusRule")["spec"])
+    assert ".*headstart.*" not in asked
+    assert asked.count('job=\\"hs-engine\\"') == 4
+    assert "hs-engine" in [item["metadata"]["name"] for item in found if item["kind"] == "Service"]
+
+
+@pytest.mark.parametrize(("autoscaling", "token"), [("true", True), ("false", None)])
+def test_only_a_cluster_that_grows_has_a_token_of_kubernetes(
+    program: str, autoscaling: str, token: bool | None
+) -> None:
+    """KubeRay's autoscaler runs beside the head and asks for workers; the account hands no token out by itself."""
+    shared = "ray.enabled=true,storage.url=s3://bucket/headstart"
+    found = rendered(program, "--set", f"{shared},ray.autoscaling={autoscaling}")
+    cluster = of_kind(found, "RayCluster")["spec"]
+    assert cluster["headGroupSpec"]["template"]["spec"].get("automountServiceAccountToken") is token
+    for group in cluster["workerGroupSpecs"]:
+        assert "automountServiceAccountToken" not in group["template"]["spec"]
+    assert of_kind(found, "ServiceAccount")["automountServiceAccountToken"] is False
 
 
 @pytest.mark.parametrize(("with_tls", "protocol"), [("false", "kubernetes.io/h2c"), ("true", None)])
@@ -250,6 +277,10 @@ def test_a_cluster_elsewhere_may_reach_the_servers_node_of_it(program: str) -> N
         ("ray.enabled=true,storage.url=s3://a/b,ray.address=h:6379", "ray.existingTokenSecret no secret"),
         ("ray.enabled=true,storage.url=s3://a,ray.address=ray://h:1,ray.existingTokenSecret=t", "give HOST:6379"),
         ("grpcRoute.enabled=true,config.allow_anonymous=true", "grpcRoute.parentRefs names no gateway"),
+        ("metrics.serviceMonitor.enabled=true,config.allow_anonymous=true", "say where Prometheus runs"),
+        ("pageIngress.enabled=true,config.allow_anonymous=true", "say where the ingress controller runs"),
+        ("ingress.enabled=true,config.allow_anonymous=true", "say where calls come from"),
+        ("service.type=LoadBalancer,config.allow_anonymous=true", "say where calls come from"),
     ],
 )
 def test_values_that_do_not_go_together_are_refused_with_the_fix(program: str, values: str, fix: str) -> None:
@@ -273,7 +304,7 @@ def test_the_chart_works_as_a_part_of_another(program: str, tmp_path: Path) -> N
 
 def test_alerts_and_dashboard_travel_whole(program: str) -> None:
     found = rendered(program, "--values", CHART / "ci" / "everything-values.yaml")
-    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text().replace('=~".*headstart.*"', '="hs-engine"'))
     assert of_kind(found, "PrometheusRule")["spec"] == alerts
     [board] = [item for item in found if item["kind"] == "ConfigMap" and "headstart.json" in item["data"]]
     assert json.loads(board["data"]["headstart.json"]) == dashboard.dashboard()

@@ -11,7 +11,9 @@ NOTHING = ("--values", "/dev/null")
 
 def test_secrets_with_tokens_reach_the_server_its_scraper_and_its_test(program: str) -> None:
     values = "auth.existingSecret=tokens,auth.existingSecretKey=all,auth.testTokenSecret=tester"
-    scraped = "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.tokenSecret=scraper"
+    scraped = (
+        "metrics.serviceMonitor.enabled=true,metrics.serviceMonitor.tokenSecret=scraper,networkPolicy.enabled=false"
+    )
     found = rendered(program, *NOTHING, "--set", f"{values},{scraped}")
     pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
     [volume] = [item for item in pod["volumes"] if item["name"] == "tokens"]

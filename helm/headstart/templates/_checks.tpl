@@ -44,4 +44,17 @@
 {{- if and .Values.grpcRoute.enabled (not .Values.grpcRoute.parentRefs) -}}
 {{- fail "grpcRoute.enabled is true, but grpcRoute.parentRefs names no gateway" -}}
 {{- end -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- if not .Values.networkPolicy.httpFrom -}}
+{{- if .Values.metrics.serviceMonitor.enabled -}}
+{{- fail "metrics.serviceMonitor.enabled is true, but networkPolicy.httpFrom is empty, so that only this namespace reaches the metrics; say where Prometheus runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}], or [{podSelector: {}}] for this namespace" -}}
+{{- end -}}
+{{- if .Values.pageIngress.enabled -}}
+{{- fail "pageIngress.enabled is true, but networkPolicy.httpFrom is empty, so that only this namespace reaches the page; say where the ingress controller runs, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (not .Values.networkPolicy.from) (or .Values.ingress.enabled .Values.grpcRoute.enabled (ne .Values.service.type "ClusterIP")) -}}
+{{- fail "ingress.enabled, grpcRoute.enabled or service.type lets calls in from outside, but networkPolicy.from is empty, so that only this namespace reaches the server; say where calls come from, such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}], or [{ipBlock: {cidr: 0.0.0.0/0}}] for anywhere" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}

@@ -29,6 +29,10 @@
   args: [migrate]
   securityContext:
     {{- toYaml .Values.securityContext | nindent 4 }}
+  {{- with .Values.extraEnvFrom }}
+  envFrom:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   env:
     {{- include "headstart.env" . | nindent 4 }}
   resources:
@@ -36,6 +40,9 @@
   volumeMounts:
     - name: tmp
       mountPath: /tmp
+    {{- with .Values.extraVolumeMounts }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
 {{- end -}}
 
 {{- define "headstart.resources" -}}
@@ -48,7 +55,8 @@
 {{- end -}}
 
 {{/* By HTTP, which says whether the server lives apart from whether its database and storage do; of TLS the kubelet asks
-     for no certificate that it would have to know. */}}
+     for no certificate that it would have to know. Ready is what can answer: were a server taken out of its service while
+     the database is away that all of them share, none would be left to predict, or to say what is wrong. */}}
 {{- define "headstart.probe" -}}
 httpGet:
   path: {{ .path }}
@@ -64,7 +72,7 @@ startupProbe:
   {{- $starts := div (add .Values.probes.startupSeconds .Values.probes.periodSeconds -1) .Values.probes.periodSeconds }}
   {{- include "headstart.probe" (dict "root" . "failures" $starts "path" "/livez") | nindent 2 }}
 readinessProbe:
-  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures "path" "/readyz") | nindent 2 }}
+  {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.readinessFailures "path" "/readyz?service=PredictionService") | nindent 2 }}
 livenessProbe:
   {{- include "headstart.probe" (dict "root" . "failures" .Values.probes.livenessFailures "path" "/livez") | nindent 2 }}
 {{- end -}}
