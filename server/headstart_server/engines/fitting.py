@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import TrainingFailedError
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.reasons import Reason
@@ -225,6 +226,7 @@ class Fitting:
             checkpoints=self._runtime.storage.checkpoints(self._prepared.job.identifier)
             if trainer.checkpoint
             else None,
+            run=fingerprint(self._prepared.job.spec.compact()),
             micro_batch_rows=pass_rows * self._world.size,
             micro_batch_tokens=(own_tokens >> self._prepared.job.halvings) * self._world.size,
             checkpoint_seconds=_CHECKPOINT_SECONDS,

@@ -1,5 +1,6 @@
 """Tries a spec with other settings, on rows that are prepared and encoded once, and tells which did best."""
 
+import json
 import math
 import time
 from collections.abc import Iterable
@@ -35,7 +36,7 @@ from headstart_server.planning.job_plan import replanned
 from headstart_server.planning.sweep import rows_key, sweep_metric
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.sweep import MOST_TRIALS
-from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, search_of, trials_of
+from headstart_server.spec.sweep_trials import DEFAULT_TRIALS, Trial, base_of, search_of, trial_spec, trials_of
 from headstart_server.training.standard_errors import of_share
 
 _log = structlog.get_logger()
@@ -87,15 +88,18 @@ class Sweep:
         self._rows: dict[str, Prepared] = {}
         self._stored: dict[str, dict[str, StoredInput]] = {}
         self._board, self._until, self._bounded = Board(), math.inf, False
-        scratch = scratch_of(job, runtime)
-        self._encoder_times = EncoderTimes(runtime, self._within, scratch / "encoder_times.json")
-        self._records = TrialRecords(scratch / "trials.jsonl")
+        self._encoder_times = EncoderTimes(runtime, self._within, scratch_of(job, runtime) / "encoder_times.json")
+        self._records = TrialRecords(runtime.storage.job_file(job.identifier, "trials.jsonl"))
+        self._winner = runtime.storage.job_file(job.identifier, "winner.json")
 
     def best(self) -> TrainSpec:
         """The base spec with the settings that did best. Raises TrainingFailedError where no trial could be trained."""
         spec = self._job.spec
         base = self._prepared(base_of(spec))
         base.report(self._listener)
+        # of an attempt that came so far: its training has begun, and times differ from attempt to attempt
+        for text in self._winner.texts():
+            return trial_spec(base_of(spec), json.loads(text)["parameters"])[1]
         search = search_of(spec)
         trials: Iterable[Trial] = trials_of(spec, search)
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is
@@ -121,6 +125,7 @@ class Sweep:
         if first.value is None:
             message = f"none of {len(tried)} trials could be trained; trial {first.number}: {first.failure}"
             raise TrainingFailedError(message, field="sweep")
+        self._winner.write(json.dumps({"parameters": dict(first.parameters)}))
         return tried[first.number].spec
 
     def _fill(self, trials: Iterable[Trial]) -> None:

@@ -2,15 +2,17 @@
 
 import json
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart_server.core.files import disk_full_named
+from headstart_server.storage.job_file import JobFile
 from headstart_server.training.metric_names import smaller_is_better
+
+_SHARED_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class TrialRecords:
     They follow from the spec and its seed: what was tried with the same settings on as many rows comes to the same.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, file: JobFile) -> None:
+        self._file, self._shared = file, float("-inf")
         self._found: dict[str, TrialReport] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        for line in (line for text in file.texts() for line in text.splitlines()):
             try:
                 values = json.loads(line)
             except ValueError:  # half a line, of a process that was killed
@@ -71,12 +73,13 @@ class TrialRecords:
         return self._found.get(_record_key(number, parameters, share))
 
     def add(self, report: TrialReport, share: float) -> None:
-        """Writes what a trial came to."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Writes what a trial came to; other machines hear of the last few with the next."""
         values = {"key": _record_key(report.number, report.parameters, share), **vars(report)}
-        with disk_full_named(self._path.parent), self._path.open("a", encoding="utf-8") as file:
-            # a line end before, too: the line before may be half a one
-            file.write("\n" + json.dumps(values) + "\n")
+        # a line end before, too: the line before may be half a one
+        self._file.append("\n" + json.dumps(values) + "\n")
+        if time.monotonic() - self._shared >= _SHARED_SECONDS:
+            self._file.share()
+            self._shared = time.monotonic()
 
 
 def _record_key(number: int, parameters: Mapping[str, Any], share: float) -> str:

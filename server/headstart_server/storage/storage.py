@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headstart_server.core.layout import Layout
 from headstart_server.storage.folders import SharedFolders
+from headstart_server.storage.job_file import JobFile
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, object_store_at
 
 FORMAT = 1
@@ -76,6 +77,10 @@ class Storage:
     def checkpoints(self, job: str) -> SharedFolders:
         """Of one job."""
         return SharedFolders(self.layout.job(job) / "checkpoints", self._below(f"jobs/{job}/checkpoints"))
+
+    def job_file(self, job: str, name: str) -> JobFile:
+        """A small file of one job that another machine needs to go on with it."""
+        return JobFile(self.layout.job(job) / "scratch" / name, self._below(f"jobs/{job}/scratch"))
 
     def fetched(self, name: str) -> Path:
         """A file of the shared storage at its place on this machine's disk; raises FileNotFoundError."""

@@ -171,10 +171,12 @@ def save_checkpoint(
     world: World = World(),
     *,
     in_parts: bool = False,
+    run: str = "",
 ) -> None:
     """Publishes `epoch-N` (`epoch-N.STEPS` within the next) and removes the others. Returns when everybody has it.
 
-    All processes of a world call it; rank 0 alone writes, unless `in_parts`.
+    All processes of a world call it; rank 0 alone writes, unless `in_parts`. `run` says what is trained: only a run of
+    the same goes on with it.
     """
     name = progress.name
     if world.leads and name in folders:  # only one that could not be read can be there
@@ -183,11 +185,11 @@ def save_checkpoint(
         with folders.publish_together(name, world) as temporary:
             digests = _save_parts(temporary, state, world)
             if world.leads:
-                _describe(temporary, progress, state, digests)
+                _describe(temporary, progress, state, digests, run)
     elif world.leads:
         with folders.publish(name) as temporary:
             save_file(_own_memory(state.tensors), temporary / _WHOLE)
-            _describe(temporary, progress, state, {_WHOLE: file_digest(temporary / _WHOLE)})
+            _describe(temporary, progress, state, {_WHOLE: file_digest(temporary / _WHOLE)}, run)
     # only once the new one is published: a crash before leaves both, of which the later one is read
     for other in _saved(folders) if world.leads else ():
         if other != name:
@@ -196,17 +198,17 @@ def save_checkpoint(
     world.broadcast_object(None)
 
 
-def load_checkpoint(folders: SharedFolders) -> Checkpoint | None:
-    """The latest sound checkpoint, or None."""
+def load_checkpoint(folders: SharedFolders, run: str = "") -> Checkpoint | None:
+    """The latest sound checkpoint of a run, or None."""
     for name in sorted(_saved(folders), key=_position, reverse=True):
         try:
-            return _load(folders.path(name))
+            return _load(folders.path(name), run)
         except _DAMAGED:
             # the storage that machines share may have a sound one, of which this is a damaged copy
             if not folders.forget_copy(name):
                 continue
         try:
-            return _load(folders.path(name))
+            return _load(folders.path(name), run)
         except _DAMAGED:
             continue
     return None
@@ -228,17 +230,20 @@ def _save_parts(folder: Path, state: CheckpointState, world: World) -> dict[str,
     return {file: digest for digests in world.all_gather_object(own) for file, digest in digests.items()}
 
 
-def _describe(folder: Path, progress: Progress, state: CheckpointState, digests: Mapping[str, str]) -> None:
-    content = {"format": _FORMAT, "progress": asdict(progress), "values": state.values, "files": digests}
+def _describe(folder: Path, progress: Progress, state: CheckpointState, digests: Mapping[str, str], run: str) -> None:
+    content = {"format": _FORMAT, "progress": asdict(progress), "values": state.values, "files": digests, "run": run}
     described = json.dumps({"content": content, "digest": fingerprint(content)})
     (folder / "progress.json").write_text(described, encoding="utf-8")
 
 
-def _load(folder: Path) -> Checkpoint:
+def _load(folder: Path, run: str) -> Checkpoint:
     described = read_json(folder / "progress.json")
     content = described["content"]
     if described["digest"] != fingerprint(content) or content["format"] != _FORMAT:
         raise ValueError("progress.json is damaged, or another version's")
+    # checkpoints of earlier releases do not say
+    if content.get("run", run) != run:
+        raise ValueError("it is of a run of another spec")
     for name, digest in content["files"].items():
         if file_digest(folder / name) != digest:
             raise ValueError(f"{name} is damaged")

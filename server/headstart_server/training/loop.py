@@ -268,11 +268,13 @@ class Loop:
         parallel, running = self.parallel, RunningState(self.optimizer, self.precision.scaler)
         # in every process, also where rank 0 alone writes: of a model in parts, all of them put the tensors together
         state = CheckpointState(parallel.kept(parallel.snapshot()), parallel.kept(self.best_state), *running.save())
-        save_checkpoint(self.settings.checkpoints, self.progress, state, self.world, in_parts=parallel.saves_in_parts)
+        folders, in_parts = self.settings.checkpoints, parallel.saves_in_parts
+        save_checkpoint(folders, self.progress, state, self.world, in_parts=in_parts, run=self.settings.run)
         return bool(stops)
 
     def resume(self) -> None:
-        checkpoint = load_checkpoint(self.settings.checkpoints) if self.settings.checkpoints is not None else None
+        folders = self.settings.checkpoints
+        checkpoint = load_checkpoint(folders, self.settings.run) if folders is not None else None
         found = checkpoint.progress.name if checkpoint is not None else ""
         if found != self.world.broadcast_object(found):
             raise RuntimeError(f"rank {self.world.rank} reads another checkpoint than rank 0; is the folder shared?")

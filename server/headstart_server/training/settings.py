@@ -25,6 +25,8 @@ class LoopSettings:
     validation_metric: str
     seed: int
     checkpoints: SharedFolders | None
+    run: str = ""
+    """What is trained: checkpoints of other specs are not gone on with."""
     micro_batch_rows: int = 0
     """At most how many rows all processes together run at once; 0: a batch."""
     micro_batch_tokens: int = 0

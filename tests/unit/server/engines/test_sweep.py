@@ -9,54 +9,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import CancelledError, PausedError, StorageError, TrainingFailedError
+from headstart_server.core.errors import CancelledError, StorageError, TrainingFailedError
 from headstart_server.core.layout import Layout
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines import sweep as sweep_module
-from headstart_server.engines.events import JobEvent
 from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.preparing import prepare_job
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sweep import Sweep
-from headstart_server.engines.trials import TrialReport
 from headstart_server.planning.sweep import rows_key
 from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
 
-from tests.support.spelled import Training, columns, spec_of
+from tests.support.spelled import columns, spec_of
+from tests.support.sweeps import Followed, swept
 from tests.support.tables import sources_of
-
-
-class Followed(Training):
-    """Takes note of the trials."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trials: list[TrialReport] = []
-
-    def report(self, event: JobEvent) -> None:
-        super().report(event)
-        if isinstance(event, TrialReport):
-            self.trials.append(event)
-
-
-def _swept(
-    folder: Path, sweep: dict[str, Any], done: Followed | None = None, repeats: int = 1, **trainer: Any
-) -> tuple[TrainSpec, Followed]:
-    done, values = done or Followed(), spec_of(trainer, {}, sweep=sweep)
-    runtime = RuntimeContext.at(Storage(Layout(folder)), ModelSources(), use_gpu=False)
-    rows = {name: cells * repeats for name, cells in columns().items()}
-    job = JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**rows))
-    return Sweep(job, runtime, done).best(), done
-
 
 RATES = {"trainer.learning_rate": [1e-6, 0.05], "model_type": ["ecd", "gbm"]}
 
 
 def test_every_trial_is_reported_and_the_best_is_chosen(tmp_path: Path) -> None:
-    best, done = _swept(tmp_path, {"search": "grid", "parameters": RATES}, epochs=4)
+    best, done = swept(tmp_path, {"search": "grid", "parameters": RATES}, epochs=4)
     assert [(trial.number, trial.trials) for trial in done.trials] == [(number, 4) for number in (1, 2, 3, 4)]
     for trial in done.trials:
         assert trial.metric == "label.accuracy" and trial.value is not None and trial.standard_error is not None
@@ -72,22 +47,22 @@ def test_every_trial_is_reported_and_the_best_is_chosen(tmp_path: Path) -> None:
 
 def test_by_another_metric_another_trial_is_best(tmp_path: Path) -> None:
     sweep = {"metric": "loss", "search": "grid", "parameters": {"trainer.learning_rate": [1e-6, 0.05]}}
-    best, done = _swept(tmp_path, sweep, epochs=4)
+    best, done = swept(tmp_path, sweep, epochs=4)
     assert best.trainer.learning_rate == 0.05
     assert all(trial.metric == "loss" and trial.standard_error is None for trial in done.trials)
 
 
 def test_a_trial_is_the_training_that_its_spec_alone_would_be(tmp_path: Path) -> None:
     parameters = {"trainer.learning_rate": [0.003, 0.05]}
-    _, both = _swept(tmp_path / "a", {"search": "grid", "parameters": parameters}, epochs=3)
-    _, alone = _swept(tmp_path / "b", {"parameters": {"trainer.learning_rate": [0.05]}}, epochs=3)
+    _, both = swept(tmp_path / "a", {"search": "grid", "parameters": parameters}, epochs=3)
+    _, alone = swept(tmp_path / "b", {"parameters": {"trainer.learning_rate": [0.05]}}, epochs=3)
     assert both.trials[1].value == alone.trials[0].value
 
 
 def test_halving_gives_the_best_third_more_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
     parameters = {"trainer.learning_rate": [10.0**-power for power in range(1, 10)]}
-    best, done = _swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
+    best, done = swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
     assert [trial.train_rows for trial in done.trials] == [27] * 9 + [80] * 3 + [240]
     first = sorted(done.trials[:9], key=lambda trial: (-trial.score, trial.number))[:3]
     assert [trial.number for trial in done.trials[9:12]] == [trial.number for trial in first]
@@ -95,7 +70,7 @@ def test_halving_gives_the_best_third_more_rows(tmp_path: Path, monkeypatch: pyt
 
 
 def test_of_few_rows_nothing_is_halved(tmp_path: Path) -> None:
-    _, done = _swept(tmp_path, {"halving": True, "parameters": {"trainer.learning_rate": [0.1, 0.2]}}, epochs=1)
+    _, done = swept(tmp_path, {"halving": True, "parameters": {"trainer.learning_rate": [0.1, 0.2]}}, epochs=1)
     assert [trial.train_rows for trial in done.trials] == [80, 80]
 
 
@@ -109,7 +84,7 @@ def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
     assert [trial.failure for trial in done.trials] == ["the training loss is not finite", ""]
     assert done.trials[0].value is None and best.trainer.learning_rate == 0.01
 
@@ -122,7 +97,7 @@ def test_where_every_trial_fails_so_does_the_job(tmp_path: Path, monkeypatch: py
     with pytest.raises(
         TrainingFailedError, match="none of 2 trials could be trained; trial 1: the training loss"
     ) as caught:
-        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
+        swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
     assert caught.value.field == "sweep"
 
 
@@ -130,7 +105,7 @@ def test_after_its_time_no_trial_is_begun(tmp_path: Path, monkeypatch: pytest.Mo
     clock = iter(range(0, 10_000, 40))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     sweep = {"seconds": 100, "trials": 20, "parameters": {"trainer.learning_rate": {"min": 0.01, "max": 0.1}}}
-    _, done = _swept(tmp_path, sweep, epochs=1)
+    _, done = swept(tmp_path, sweep, epochs=1)
     assert 1 <= len(done.trials) < 20
 
 
@@ -142,29 +117,8 @@ def test_a_cancelled_job_ends_within_a_trial(tmp_path: Path) -> None:
 
     done = Cancelling()
     with pytest.raises(CancelledError):
-        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}}, done, epochs=2)
+        swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}}, done, epochs=2)
     assert len(done.trials) == 1
-
-
-def test_a_paused_sweep_goes_on_with_the_trial_that_comes_next(tmp_path: Path) -> None:
-    class Stopping(Followed):
-        def stopping(self) -> bool:
-            return len(self.trials) == 2
-
-    sweep = {"search": "grid", "parameters": {"trainer.learning_rate": [1e-6, 0.05, 1e-5, 1e-7]}}
-    first = Stopping()
-    with pytest.raises(PausedError):
-        _swept(tmp_path, sweep, first, epochs=3)
-    records = next(tmp_path.rglob("trials.jsonl"))
-    records.write_text(records.read_text() + '{"key": "half a li')
-    best, second = _swept(tmp_path, sweep, epochs=3)
-    assert [trial.number for trial in (*first.trials, *second.trials)] == [1, 2, 3, 4]
-    _, whole = _swept(tmp_path / "other", sweep, epochs=3)
-    assert [trial.value for trial in (*first.trials, *second.trials)] == [trial.value for trial in whole.trials]
-    assert (
-        best.trainer.learning_rate
-        == max(whole.trials, key=lambda trial: trial.score).parameters["trainer.learning_rate"]
-    )
 
 
 def test_where_those_that_got_more_rows_fail_the_best_of_the_others_is_published(
@@ -180,7 +134,7 @@ def test_where_those_that_got_more_rows_fail_the_best_of_the_others_is_published
     monkeypatch.setattr(Fitting, "try_out", failing)
     monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
     parameters = {"trainer.learning_rate": [10.0**-power for power in range(1, 10)]}
-    best, done = _swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
+    best, done = swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
     first = sorted(done.trials[:9], key=lambda trial: (-trial.score, trial.number))
     assert [trial.failure for trial in done.trials[9:12]] == ["out of memory"] * 3
     assert best.trainer.learning_rate == first[3].parameters["trainer.learning_rate"]
@@ -214,14 +168,14 @@ def test_many_kinds_of_rows_are_each_prepared_once_while_they_fit(
     normalizations = ["zscore", "minmax", "none"]
     parameters: dict[str, list[Any]] = {"trainer.learning_rate": [0.01, 0.05]}
     parameters |= {f"input_features[{index}].preprocessing.normalization": normalizations for index in range(2)}
-    _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=1)
+    _, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=1)
     assert all(trial.value is not None for trial in done.trials)
     assert (len(kinds) == len(set(kinds))) == bool(held)
 
 
 def test_folds_compare_trials_on_every_row_that_may_be_learned_from(tmp_path: Path) -> None:
     sweep = {"search": "grid", "parameters": {"model_type": ["ridge", "knn", "ecd"]}, "folds": 5}
-    best, done = _swept(tmp_path, sweep)
+    best, done = swept(tmp_path, sweep)
     for trial in done.trials:
         assert trial.train_rows == 80  # of 80 training and 20 validation rows, four fifths
         assert trial.value is not None and trial.standard_error is not None
@@ -250,7 +204,7 @@ def test_errors_of_numbers_have_standard_errors(tmp_path: Path, folds: int | Non
 
 def test_a_trial_without_an_input_is_trained_without_it(tmp_path: Path) -> None:
     parameters = {"input_features[0].active": [True, False], "input_features[1].active": [True, False]}
-    _, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=3)
+    _, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=3)
     assert [trial.failure for trial in done.trials] == ["", "", ""]
     assert len({trial.size_bytes for trial in done.trials}) > 1
 
@@ -272,7 +226,7 @@ def test_a_trial_that_is_under_way_when_time_is_over_ends_without_a_result(
     monkeypatch.setattr(sweep_module, "time", clock)
     done = Followed()
     sweep = {"search": "grid", "seconds": 1e6, "halving": halving, "parameters": {"trainer.learning_rate": [0.05, 0.1]}}
-    best, _ = _swept(tmp_path, sweep, done, repeats=10, epochs=2)
+    best, _ = swept(tmp_path, sweep, done, repeats=10, epochs=2)
     assert [trial.failure for trial in done.trials] == [""] * first_round
     assert best.trainer.learning_rate in (0.05, 0.1)
 
@@ -290,24 +244,8 @@ def test_a_search_that_learns_does_not_spend_its_seconds_on_encoding(
 
     monkeypatch.setattr(Sweep, "_embeddings", slow)
     sweep = {"search": "tpe", "seconds": 60, "trials": 3, "parameters": {"trainer.learning_rate": [0.01, 0.02, 0.05]}}
-    _, done = _swept(tmp_path, sweep, epochs=1)
+    _, done = swept(tmp_path, sweep, epochs=1)
     assert len(done.trials) == 3 and all(trial.value is not None for trial in done.trials)
-
-
-def test_seconds_that_were_spent_before_a_pause_are_spent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    parameters = {"trainer.learning_rate": [0.01, 0.02, 0.05, 0.1]}
-
-    class Pausing(Followed):
-        def stopping(self) -> bool:
-            return len(self.trials) == 2
-
-    sweep = {"search": "grid", "parameters": parameters, "seconds": 10_000}
-    with pytest.raises(PausedError):
-        _swept(tmp_path, sweep, Pausing(), epochs=1)
-    path = next(tmp_path.rglob("trials.jsonl"))
-    path.write_text(path.read_text().replace('"seconds": ', '"seconds": 90000'))
-    _, done = _swept(tmp_path, sweep, epochs=1)
-    assert not done.trials  # two are known, and there is no time for more
 
 
 def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -320,7 +258,7 @@ def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monk
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = _swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
     assert "failed unexpectedly (ArithmeticError)" in done.trials[0].failure and best.trainer.learning_rate == 0.01
 
 
@@ -330,4 +268,4 @@ def test_a_storage_that_is_away_fails_no_trial(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     with pytest.raises(StorageError):
-        _swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
+        swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})

@@ -48,6 +48,17 @@ def _empty(_: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype)
 
 
+def test_a_run_goes_on_with_its_own_checkpoints_alone(tmp_path: Path) -> None:
+    """Another trial of a sweep may have the same layers, and would take their weights for its own."""
+    folders, state = SharedFolders(tmp_path), CheckpointState({}, {}, *_running(moved=True).save())
+    save_checkpoint(folders, Progress(5, 50, REPORT, 0), state, run="one spec")
+    assert load_checkpoint(folders, "another spec") is None
+    save_checkpoint(folders, Progress(1, 10, REPORT, 0), state, run="another spec")
+    assert folders.names() == ["epoch-1"]
+    found = load_checkpoint(folders, "another spec")
+    assert found is not None and found.progress.epoch == 1
+
+
 def test_a_checkpoint_reads_back_what_was_saved(tmp_path: Path) -> None:
     _save(tmp_path)
     found = load_checkpoint(SharedFolders(tmp_path))
