@@ -6,7 +6,10 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from headstart_server.core.errors import (
@@ -22,6 +25,7 @@ from headstart_server.core.errors import (
 from headstart_server.core.memory import ran_out_of_memory
 from headstart_server.core.states import State
 from headstart_server.data.parts import Part
+from headstart_server.data.sampling import groups_of
 from headstart_server.engines.encoder_costs import EncoderTimes, encoder_bytes
 from headstart_server.engines.events import EncodeReport, JobEvent, StateChange
 from headstart_server.engines.fitting import Fitting
@@ -215,7 +219,15 @@ class Sweep:
         folds = self._job.spec.sweep.folds
         if folds is None:
             return fitting.try_out(share)
-        return Tried.crossed([fitting.try_out(share, Fold(number, folds)) for number in range(folds)])
+        return Tried.crossed([fitting.try_out(share, Fold(number, folds, self._groups)) for number in range(folds)])
+
+    @cached_property
+    def _groups(self) -> npt.NDArray[np.int64] | None:
+        """By row, where the split keeps rows with the same value of a column together."""
+        split = self._job.spec.preprocessing.split
+        if split.type != "hash" or split.column is None:
+            return None
+        return groups_of(split.column, self._job.sources)
 
     def _require_time(self) -> None:
         """Raises _TimeIsOverError where the sweep's seconds are over."""

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from headstart_server.core.errors import invalid
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.parts import Part, spread
 from headstart_server.model.ecd import ECD
@@ -80,6 +82,18 @@ class Fold:
     number: int
     """From 0."""
     of: int
+    groups: npt.NDArray[np.int64] | None = None
+    """By row, where rows of a group are not to be torn apart."""
+
+    def left_out(self, rows: npt.NDArray[np.int64], seed: int) -> Tensor:
+        """Those of some distinct rows that it leaves out, ascending; raises InvalidInputError for too few rows."""
+        of_rows = rows if self.groups is None else self.groups[rows]
+        drawn = np.unique(of_rows)
+        if len(drawn) < self.of:
+            what = "rows" if self.groups is None else "groups of rows that the split keeps together"
+            raise invalid("sweep.folds", f"is {self.of}, and there are {len(drawn)} {what}; use at most that many")
+        order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(seed)).numpy()
+        return torch.from_numpy(rows[np.isin(of_rows, drawn[order[self.number :: self.of]])])
 
 
 def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, seed: int) -> dict[Part, Tensor]:
@@ -88,9 +102,7 @@ def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, s
     if fold is not None:
         both = torch.cat([rows, compared]).sort().values
         # oversampled rows are there several times: all of them are left out together, and compared on once
-        distinct = torch.from_numpy(np.unique(both.numpy()))
-        order = torch.randperm(len(distinct), generator=torch.Generator().manual_seed(seed))
-        compared = distinct[order[fold.number :: fold.of]].sort().values
+        compared = fold.left_out(np.unique(both.numpy()), seed)
         rows = both[~torch.isin(both, compared)]
     if share < 1:
         rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]

@@ -82,14 +82,15 @@ class Feed:
         for name, encoder in model.pretrained().items():
             # in bytes: what is standardised is float32
             size = 4 * arrays[name].numel() if name in arrays else 0
-            if encoder.skipped and 0 < size <= limit_bytes:
-                embedded[name] = _applied(encoder, arrays.pop(name))
-                limit_bytes -= size
-                # rows of either are put into one batch, so both are standardised or neither
-                if name in served:
-                    served[name] = served[name].with_values(_applied(encoder, served[name].values))
-            if name in views and 4 * views[name].values.numel() <= limit_bytes:
-                limit_bytes -= 4 * views[name].values.numel()
+            size += 4 * views[name].values.numel() if name in views else 0
+            if not encoder.skipped or not 0 < size <= limit_bytes:
+                continue
+            embedded[name] = _applied(encoder, arrays.pop(name))
+            limit_bytes -= size
+            # rows of all of them are put into one batch, so all are standardised or none
+            if name in served:
+                served[name] = served[name].with_values(_applied(encoder, served[name].values))
+            if name in views:
                 views[name] = views[name].with_values(_applied(encoder, views[name].values), standardised=True)
         return replace(self, arrays=arrays, embedded=embedded, views=views, served=served)
 
@@ -124,8 +125,7 @@ class Feed:
                 batch[name] = Embedded(found) if isinstance(value, Embedded) else found
         if epoch is not None:
             for name, views in self.views.items():
-                values = self._select(views.values, views.index(rows, epoch))
-                batch[name] = Embedded(values) if views.standardised else values
+                batch[name] = self._drawn(views, batch[name], rows, epoch)
         for name, feed in self.tokens.items():
             ids, mask = feed.column.padded(rows.numpy(), feed.padding)
             tokens = Tokens(
@@ -134,6 +134,16 @@ class Feed:
             states = feed.states_of(rows.numpy(), ids.shape[1])
             batch[name] = tokens if states is None else LayerInputs(*tokens, self._move(states))
         return batch, {name: self._select(values, rows) for name, values in self.targets.items()}
+
+    def _drawn(self, views: Views, plain: Value, rows: Tensor, epoch: int) -> Value:
+        """The views that an epoch draws; of rows that have none, as a fold of a sweep may train on, what is plain."""
+        values = self._select(views.values, views.index(rows, epoch).clamp(min=0))
+        without = views.positions[rows] < 0
+        if without.any():
+            stored = plain.vectors if isinstance(plain, Embedded) else plain
+            assert isinstance(stored, Tensor)
+            values = torch.where(self._move(without)[:, None], stored, values)
+        return Embedded(values) if views.standardised else values
 
     def shuffled(self, part: Part, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
         """Row numbers batch by batch in an order drawn from (seed, epoch) alone.

@@ -209,6 +209,11 @@ def test_stored_views_and_served_rows_reach_the_feed_standardised(texts: tuple[P
     drawn = feed.take(train, 1)[0]["cached"]
     assert isinstance(drawn, Embedded)
     torch.testing.assert_close(drawn.vectors, standard(views.values[views.index(train, 1)]))
+    mixed = torch.cat([train[:3], test[:3]])  # as a fold of a sweep trains on rows that have no views
+    drawn = feed.take(mixed, 1)[0]["cached"]
+    assert isinstance(drawn, Embedded)
+    expected = torch.cat([views.values[views.index(train[:3], 1)], made_up()[test[:3]]])
+    torch.testing.assert_close(drawn.vectors, standard(expected))
     for as_predict, values in ((False, made_up()[test]), (True, served.values)):
         found = replace(feed, as_predict=as_predict).take(test)[0]["cached"]
         assert isinstance(found, Embedded)
