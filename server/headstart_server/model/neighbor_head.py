@@ -29,12 +29,14 @@ class NeighborHead(FittedHead):
 
     Neighbours are the rows at most as far away, by the encoded inputs, as the k-th: of rows equally far all or none, so
     that scores do not depend on an order. One at a distance of d counts 1 - d^2 / (2 d_k^2); for labels the share of
-    each among all rows counts as one neighbour more. k is the one of `NEIGHBORS` that makes training rows likeliest by
-    their neighbours without themselves (of numbers, with the least squared error), at 2,048 of them.
+    each among all rows counts as one neighbour more. k is for each output the one of `NEIGHBORS` that makes training
+    rows likeliest by their neighbours without themselves (of numbers, with the least squared error), at 2,048 of them.
     """
 
     kind = "knn"
     points: Tensor
+    """Less `center`, as rows are that are compared with them: far from 0 squares would lose the digits that differ."""
+    center: Tensor
     values: Tensor
     counts: Tensor
     levels: Tensor
@@ -45,14 +47,16 @@ class NeighborHead(FittedHead):
         self._kinds = [feature.spec.type for feature in outputs]
         columns = sum(self.columns)
         self.register_buffer("points", torch.zeros(0, sum(widths)))
+        self.register_buffer("center", torch.zeros(sum(widths)))
         self.register_buffer("values", torch.zeros(0, columns))
         self.register_buffer("counts", torch.zeros(0, len(outputs)))
         self.register_buffer("levels", torch.zeros(columns))
-        self.register_buffer("neighbors", torch.ones((), dtype=torch.int64))
-        self._neighbors = 1
+        self.register_buffer("neighbors", torch.ones(len(outputs), dtype=torch.int64))
+        self._neighbors = [1] * len(outputs)
 
     def scores(self, rows: Tensor) -> Tensor:
         """See ScoredHead."""
+        rows = rows - self.center
         # a graph has no loops over so many rows as come
         if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return self._scores(rows, self._distances(rows), self._neighbors)
@@ -63,6 +67,8 @@ class NeighborHead(FittedHead):
         self, rows: Tensor, targets: Mapping[str, Tensor], weights: Mapping[str, Tensor | None] | None = None
     ) -> None:
         """See FittedHead; raises TrainingFailedError where a model would hold too much."""
+        self.center = rows.double().mean(0).float()
+        rows = rows - self.center
         points, place = torch.unique(rows, dim=0, return_inverse=True)
         _require_few(points, sum(self.columns))
         self.points = points
@@ -78,39 +84,51 @@ class NeighborHead(FittedHead):
             levels.append((wanted * one[:, None]).mean(0))
         self.values, self.counts = torch.cat(values, 1), torch.stack(counts, 1)
         self.levels = torch.cat(levels)
-        self.neighbors.fill_(self._best(rows, targets, place))
-        self._neighbors = int(self.neighbors)
+        self._neighbors = self._best(rows, targets, weights or {}, place)
+        self.neighbors.copy_(torch.tensor(self._neighbors))
 
-    def _best(self, rows: Tensor, targets: Mapping[str, Tensor], place: Tensor) -> int:
-        """The k by which rows without themselves do best."""
+    def _best(
+        self,
+        rows: Tensor,
+        targets: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor | None],
+        place: Tensor,
+    ) -> list[int]:
+        """The k of each output by which rows without themselves do best, each row as much as it counts."""
         judged = torch.linspace(0, len(rows) - 1, min(_JUDGED, len(rows))).long().to(rows.device)
         fitting = [each for each in NEIGHBORS if each < len(self.points)] or [1]
-        losses = rows.new_zeros(len(fitting), dtype=torch.float64)
+        losses = rows.new_zeros(len(fitting), len(self.columns), dtype=torch.float64)
         for chosen in torch.split(judged, max(1, _MOST_DISTANCES // len(self.points))):
             distances = self._distances(rows[chosen])
             distances[torch.arange(len(chosen), device=rows.device), place[chosen]] = torch.inf
+            known = {name: each[chosen] for name, each in targets.items()}
+            counts = {name: None if each is None else each[chosen] for name, each in weights.items()}
             for index, neighbors in enumerate(fitting):
-                scores = self._scores(rows[chosen], distances, neighbors)
-                losses[index] += sum(self._losses(scores, {name: each[chosen] for name, each in targets.items()}))
-        return fitting[int(losses.argmin())]
+                scores = self._scores(rows[chosen], distances, [neighbors] * len(self.columns))
+                losses[index] += torch.stack(list(self._losses(scores, known, counts)))
+        return [fitting[int(best)] for best in losses.argmin(0)]
 
     def _distances(self, rows: Tensor) -> Tensor:
         """Squared, of rows [b, d] to all points: [b, n]."""
         lengths = rows.square().sum(1, keepdim=True) + self.points.square().sum(1)
         return (lengths - 2.0 * (rows @ self.points.T)).clamp(min=0.0)
 
-    def _scores(self, rows: Tensor, distances: Tensor, neighbors: int) -> Tensor:
-        """Of rows [b, d] that are so far from the points [b, n]: [b, columns]."""
+    def _closeness(self, rows: Tensor, distances: Tensor, neighbors: int) -> Tensor:
+        """How much each point counts [b, n] where so many of them do."""
         nearest = distances.topk(min(neighbors, len(self.points)), dim=1, largest=False).values
         furthest = nearest[:, -1:]
         reach = furthest + _ROUNDING * (furthest + rows.square().sum(1, keepdim=True)) + _LEAST
-        closeness = (distances <= reach) * (1.0 - 0.5 * (distances / reach).clamp(max=1.0))
+        return (distances <= reach) * (1.0 - 0.5 * (distances / reach).clamp(max=1.0))
+
+    def _scores(self, rows: Tensor, distances: Tensor, neighbors: Sequence[int]) -> Tensor:
+        """Of rows [b, d] that are so far from the points [b, n], by the neighbours of each output: [b, columns]."""
+        closeness = {each: self._closeness(rows, distances, each) for each in dict.fromkeys(neighbors)}
         found = []
         parts = zip(
             self._kinds, torch.split(self.values, self.columns, 1), torch.split(self.levels, self.columns), strict=True
         )
         for index, (kind, values, level) in enumerate(parts):
-            votes = closeness * self.counts[:, index]
+            votes = closeness[neighbors[index]] * self.counts[:, index]
             total, mass = votes @ values, votes.sum(1, keepdim=True)
             if kind in ("number", "vector"):
                 found.append(total / mass)
@@ -119,27 +137,36 @@ class NeighborHead(FittedHead):
             found.append(share.log() if kind == "category" else share.log() - (1.0 - share).log())
         return torch.cat(found, 1)
 
-    def _losses(self, scores: Tensor, targets: Mapping[str, Tensor]) -> Iterator[float]:
-        """By output, the sum over rows."""
+    def _losses(
+        self, scores: Tensor, targets: Mapping[str, Tensor], weights: Mapping[str, Tensor | None]
+    ) -> Iterator[Tensor]:
+        """By output, the sum over rows, float64."""
         functional = torch.nn.functional
         for name, kind, each in zip(self.output_names, self._kinds, torch.split(scores, self.columns, 1), strict=True):
             wanted = targets[name]
             match kind:
                 case "category":
-                    yield float(functional.cross_entropy(each, wanted.long(), reduction="sum"))
+                    losses = functional.cross_entropy(each, wanted.long(), reduction="none")
                 case "binary" | "set":
                     labels = wanted.float().reshape(each.shape)
-                    yield float(functional.binary_cross_entropy_with_logits(each, labels, reduction="sum"))
+                    losses = functional.binary_cross_entropy_with_logits(each, labels, reduction="none").sum(1)
                 case _:
-                    yield float((each - wanted.float().reshape(each.shape)).square().sum())
+                    losses = (each - wanted.float().reshape(each.shape)).square().sum(1)
+            counts = weights.get(name)
+            yield losses.double().sum() if counts is None else losses.double() @ counts.double()
 
     def _load_from_state_dict(self, state: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """How many rows there are is known from what was saved alone."""
         for name in _STATE:
             if (saved := state.get(f"{prefix}{name}")) is not None:
                 setattr(self, name, torch.empty_like(saved, device=self.levels.device))
-        super()._load_from_state_dict(state, prefix, *rest)
-        self._neighbors = int(self.neighbors)
+        # models of earlier releases have one k for all outputs, and points where they lie
+        own = dict(state)
+        own.setdefault(f"{prefix}center", torch.zeros_like(self.center))
+        if (known := own.get(f"{prefix}neighbors")) is not None:
+            own[f"{prefix}neighbors"] = known.expand(len(self.columns)).clone()
+        super()._load_from_state_dict(own, prefix, *rest)
+        self._neighbors = self.neighbors.tolist()
 
 
 def _require_few(points: Tensor, columns: int) -> None:

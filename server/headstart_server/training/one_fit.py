@@ -1,7 +1,9 @@
 """Trains a head that is fitted in one go: over all training rows at once, evaluated as the only epoch."""
 
 import time
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,10 +23,11 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
     started = time.perf_counter()
     feed = loop.feed
     rows = torch.from_numpy(encoded_rows(loop, Part.TRAIN, _COPIES, head.squares)).to(feed.device)
-    targets = {name: values[feed.parts[Part.TRAIN].to(values.device)] for name, values in feed.targets.items()}
-    targets = {name: values.to(feed.device) for name, values in targets.items()}
+    once = _Distinct.of(feed.parts[Part.TRAIN])
+    targets = {name: values[once.rows.to(values.device)].to(feed.device) for name, values in feed.targets.items()}
     with torch.no_grad():
-        head.fit(rows, targets, {name: _row_weights(loop, name, known) for name, known in targets.items()})
+        weights = {name: once.weights(_row_weights(loop, name, known)) for name, known in targets.items()}
+        head.fit(rows[once.places.to(rows.device)], targets, weights)
     seconds = time.perf_counter() - started
     report = EpochReport(
         epoch=1,
@@ -44,6 +47,31 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
         loop.reporter.report(JobWarning(UNDEFINED, undefined))
     loop.reporter.report(report)
     return report
+
+
+@dataclass(frozen=True)
+class _Distinct:
+    """Rows of which oversampling has some several times, each once: what leaves a row out must leave it out whole."""
+
+    rows: Tensor
+    """Their numbers, ascending."""
+    places: Tensor
+    """Where each lies among all, for the first time."""
+    times: Tensor | None
+    """How often each is there; None: all once."""
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "_Distinct":
+        """Of row numbers."""
+        found, first, times = np.unique(rows.cpu().numpy(), return_index=True, return_counts=True)
+        repeated = torch.from_numpy(times) if (times > 1).any() else None
+        return cls(torch.from_numpy(found), torch.from_numpy(first), repeated)
+
+    def weights(self, weights: Tensor | None) -> Tensor | None:
+        """How much each row counts, given how much it does by its class."""
+        if self.times is None:
+            return weights
+        return self.times.double() if weights is None else weights * self.times.to(weights)
 
 
 def _row_weights(loop: Loop, output: str, targets: Tensor) -> Tensor | None:

@@ -28,15 +28,19 @@ from tests.support.spelled import Training, columns
 from tests.support.tables import sources_of
 
 
-def _trained(folder: Path, kind: str, *outputs: dict[str, Any]) -> tuple[Prepared, ECD, EpochReport, Training]:
+def _trained(
+    folder: Path, kind: str, *outputs: dict[str, Any], **preprocessing: Any
+) -> tuple[Prepared, ECD, EpochReport, Training]:
     spec = {
         "model_type": kind,
         "input_features": [{"name": name, "type": "number"} for name in ("x", "y")],
         "output_features": outputs,
-        "preprocessing": {"split": {"type": "fixed", "column": "part"}},
+        "preprocessing": {"split": {"type": "fixed", "column": "part"}, **preprocessing},
     }
     found = columns()
     pairs = list(zip(found["x"], found["y"], strict=True))
+    found["height"] = [x for x, _ in pairs]
+    found["rare"] = ["yes" if x + y > 1.5 else "no" for x, y in pairs]
     found["price"] = [3 * x - y + 10 for x, y in pairs]
     found["signs"] = [";".join(name for name, value in zip("ab", pair, strict=True) if value > 0) for pair in pairs]
     found["high"] = ["yes" if x + y > 0 else "no" for x, y in pairs]
@@ -147,3 +151,73 @@ def test_rows_count_as_much_as_their_class(tmp_path: Path, kind: str) -> None:
         found = model({name: torch.from_numpy(data.arrays[name][rows]) for name in ("x", "y")})["label"]
         recalls.append(float((found.argmax(1) == rare).float().mean()))
     assert recalls[1] > recalls[0]
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_a_row_that_is_oversampled_is_left_out_with_its_copies(tmp_path: Path, kind: str) -> None:
+    """Judged by a fit that has its copies, a row is told however little the others say of it."""
+    rare = {"name": "rare", "type": "binary"}
+    prepared, model, _, _ = _trained(tmp_path, kind, rare, oversample_minority=0.9)
+    data, head = prepared.plan.data, model.head
+    rows, times = np.unique(data.epoch_rows(), return_counts=True)
+    assert times.max() > 1
+    alone: Any = _trained(tmp_path / "other", kind, rare)[1].head
+    known = torch.from_numpy(_numbers(prepared, rows)).float()
+    targets = {"rare": torch.from_numpy(data.arrays["rare"][rows])}
+    alone.fit(known, targets, {"rare": torch.from_numpy(times).double()})
+    learned = {name: value for name, value in alone.state_dict().items() if "temperature" not in name}
+    assert learned
+    for name, value in learned.items():
+        torch.testing.assert_close(head.state_dict()[name], value, rtol=1e-5, atol=1e-5)
+
+
+def _neighbor_head(folder: Path, *names: str) -> NeighborHead:
+    head = _trained(folder, "knn", *({"name": name, "type": "number"} for name in names))[1].head
+    assert isinstance(head, NeighborHead)
+    return head
+
+
+def test_neighbours_are_told_apart_wherever_they_lie(tmp_path: Path) -> None:
+    """The squares of 1,000 leave float32 no digits for what lies within 1 of each other."""
+    head, generator = _neighbor_head(tmp_path, "price"), torch.Generator().manual_seed(1)
+    rows, others = (torch.rand(400, 2, generator=generator) * 4 for _ in range(2))
+    targets = {"price": torch.sin(2 * rows[:, 0])}
+    head.fit(rows, targets)
+    near, k = head.scores(others), int(head.neighbors)
+    head.fit(rows + 1_000, targets)
+    assert int(head.neighbors) == k
+    # the rows themselves have lost digits: 1,000.1234 has three of them behind the point
+    torch.testing.assert_close(head.scores(others + 1_000), near, rtol=0, atol=2e-3)
+
+
+def test_each_output_has_as_many_neighbours_as_it_does_best_with(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.rand(300, 2, generator=generator)
+    clear, noise = rows[:, 0] * 3, torch.randn(300, generator=generator)
+    alone, both = _neighbor_head(tmp_path / "a", "price"), _neighbor_head(tmp_path / "b", "price", "height")
+    alone.fit(rows, {"price": clear})
+    both.fit(rows, {"price": clear, "height": noise})
+    assert both.neighbors[0] == alone.neighbors and both.neighbors[1] > both.neighbors[0]
+    torch.testing.assert_close(both.scores(rows)[:, :1], alone.scores(rows))
+
+
+def test_a_row_that_counts_twice_is_one_that_is_there_twice(tmp_path: Path) -> None:
+    head, generator = _neighbor_head(tmp_path, "price"), torch.Generator().manual_seed(3)
+    rows = torch.rand(200, 2, generator=generator)
+    targets = rows.sum(1) + 0.3 * torch.randn(200, generator=generator)
+    times = torch.randint(1, 6, (200,), generator=generator)
+    head.fit(rows, {"price": targets}, {"price": times.float()})
+    weighed = dict(head.state_dict())
+    head.fit(rows.repeat_interleave(times, 0), {"price": targets.repeat_interleave(times)})
+    assert torch.equal(head.neighbors, weighed["neighbors"])
+
+
+def test_models_of_earlier_releases_are_read(tmp_path: Path) -> None:
+    head = _neighbor_head(tmp_path, "price")
+    rows = torch.rand(50, 2)
+    head.fit(rows, {"price": rows[:, 0]})
+    state = dict(head.state_dict())
+    points, k = state["points"] + state.pop("center"), state["neighbors"][0]
+    before = head.scores(rows)
+    head.load_state_dict({**state, "points": points, "neighbors": k})
+    torch.testing.assert_close(head.scores(rows), before, rtol=0, atol=1e-4)
