@@ -129,12 +129,15 @@ class Board:
 def _front(ranked: list[TrialReport]) -> Iterable[int]:
     """Numbers of the trials that no other one is better than throughout, among those that came to the last round."""
     whole = [each for each in ranked if each.value is not None and each.share == ranked[0].share]
-    costs = np.array([_costs(each) for each in whole]).reshape(-1, 3)
+    # where all have the same encoders none has a time; where one has none, it could not be taken
+    unknown = math.inf if any(each.encoder_seconds is not None for each in whole) else 0.0
+    costs = np.array([_costs(each, unknown) for each in whole]).reshape(-1, 3)
     for each, mine in zip(whole, costs, strict=True):
         if not ((costs <= mine).all(1) & (costs < mine).any(1)).any():
             yield each.number
 
 
-def _costs(report: TrialReport) -> tuple[float, float, float]:
-    seconds = (report.head_seconds or 0.0) + (report.encoder_seconds or 0.0)
+def _costs(report: TrialReport, unknown: float) -> tuple[float, float, float]:
+    encoders = unknown if report.encoder_seconds is None else report.encoder_seconds
+    seconds = (report.head_seconds or 0.0) + encoders
     return -report.score, seconds, float(report.size_bytes + report.encoder_bytes)

@@ -41,6 +41,8 @@ class Booster:
         """Of training rows [n, d] and the targets [n] or [n, k] of the output that `feature` is."""
         self.columns = logit_columns(feature)
         self.bias: Floats = np.zeros(self.columns)
+        self._scale: Floats = np.ones(self.columns)
+        """What LightGBM's scores are multiplied by."""
         self._gradients: _Gradients | None = None
         # of two labels one column says all: softmax of (0, s) is the sigmoid of s
         self._first = 1 if feature.spec.type == "category" and self.columns == 2 else 0
@@ -49,7 +51,7 @@ class Booster:
         if feature.spec.type in ("set", "vector"):
             # LightGBM's own objectives know one target per row
             own, labels = {"objective": "none", "num_class": self.columns}, np.zeros(len(rows))
-            self.bias, self._gradients = _of_columns(feature, np.asarray(targets, dtype=np.float64))
+            self.bias, self._scale, self._gradients = _of_columns(feature, np.asarray(targets, dtype=np.float64))
         elif feature.spec.type == "number":
             own["objective"] = _REGRESSION[feature.spec.loss.type or "mean_squared_error"]
             own["alpha"] = feature.spec.loss.delta or 1.0
@@ -59,7 +61,8 @@ class Booster:
         parameters = _parameters(settings, threads) | own
         data = lightgbm.Dataset(rows, label=labels, weight=weights, params=parameters)
         if self._gradients is not None:
-            data.set_init_score(np.broadcast_to(self.bias, (len(rows), self.columns)).ravel(order="F"))
+            begin = np.broadcast_to(self.bias / self._scale, (len(rows), self.columns))
+            data.set_init_score(begin.ravel(order="F"))
         self._booster = lightgbm.Booster(parameters, data)
         self._iterations = [0]
         """LightGBM's after each round: one that finds nothing to split is none."""
@@ -79,7 +82,7 @@ class Booster:
         found = np.zeros((len(rows), self.columns))
         if first < last and len(rows):
             added = self._booster.predict(rows, start_iteration=first, num_iteration=last - first, raw_score=True)
-            found[:, self._first :] = np.asarray(added).reshape(len(rows), -1)
+            found[:, self._first :] = np.asarray(added).reshape(len(rows), -1) * self._scale[self._first :]
         return found
 
     def trees(self, rounds: int, first_column: int) -> list[Tree]:
@@ -88,9 +91,10 @@ class Booster:
             return []
         described = self._booster.dump_model(num_iteration=self._iterations[rounds])
         per_round = described["num_tree_per_iteration"]
+        columns = [self._first + index % per_round for index in range(len(described["tree_info"]))]
         return [
-            tree_of(item, first_column + self._first + index % per_round)
-            for index, item in enumerate(described["tree_info"])
+            tree_of(item, first_column + column, self._scale[column])
+            for column, item in zip(columns, described["tree_info"], strict=True)
         ]
 
 
@@ -110,20 +114,32 @@ def _parameters(settings: BoostingSettings, threads: int) -> dict[str, Any]:
     }
 
 
-def _of_columns(feature: FittedFeature, targets: Floats) -> tuple[Floats, _Gradients]:
-    """Where the scores [k] of columns begin, and the gradients of the output's loss."""
+def _of_columns(feature: FittedFeature, targets: Floats) -> tuple[Floats, Floats, _Gradients]:
+    """Where the scores [k] of columns begin, what scores are counted in, and the gradients of the output's loss.
+
+    A round changes what is told by the learning rate times a bounded gradient at most, but for squared errors: scores
+    are counted in how far targets are from their median on average, so that it does not matter what these are told in.
+    """
+    one = np.ones(targets.shape[1])
     if feature.spec.type == "set":
         share = targets.mean(0).clip(_RARE, 1 - _RARE)
-        return np.log(share / (1 - share)), lambda scores, _: _of_items(scores, targets)
-    kind, delta = feature.spec.loss.type or "mean_squared_error", feature.spec.loss.delta or 1.0
-    centre = targets.mean(0) if kind == "mean_squared_error" else np.median(targets, axis=0)
-    bound = {"mean_squared_error": np.inf, "huber": delta}.get(kind)
+        return np.log(share / (1 - share)), one, lambda scores, _: _of_items(scores, targets)
+    kind = feature.spec.loss.type or "mean_squared_error"
+    if kind == "mean_squared_error":
+        return targets.mean(0), one, lambda scores, _: (scores.reshape(targets.shape) - targets, np.ones_like(targets))
+    centre = np.median(targets, axis=0)
+    spread = np.abs(targets - centre).mean(0)
+    spread[spread == 0] = 1.0
+    wanted = targets / spread
+    # as the absolute error beyond it, whose gradient is 1 here however small the bound
+    bound = (feature.spec.loss.delta or 1.0) / spread
+    curve = np.broadcast_to(np.minimum(bound, 1.0), targets.shape)
 
     def gradients(scores: npt.NDArray[Any], _: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        away = scores.reshape(targets.shape) - targets
-        return (np.sign(away) if bound is None else away.clip(-bound, bound)), np.ones_like(away)
+        away = scores.reshape(targets.shape) - wanted
+        return (away.clip(-bound, bound), curve) if kind == "huber" else (np.sign(away), np.ones_like(away))
 
-    return centre, gradients
+    return centre, spread, gradients
 
 
 def _of_items(scores: npt.NDArray[Any], targets: Floats) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -132,8 +148,8 @@ def _of_items(scores: npt.NDArray[Any], targets: Floats) -> tuple[npt.NDArray[An
     return likely - targets, likely * (1 - likely)
 
 
-def tree_of(described: dict[str, Any], column: int) -> Tree:
-    """A tree as LightGBM describes it in `tree_info`."""
+def tree_of(described: dict[str, Any], column: int, scale: float = 1.0) -> Tree:
+    """A tree as LightGBM describes it in `tree_info`, its values multiplied by `scale`."""
     nodes: list[Node] = []
     waiting = [(described["tree_structure"], -1, "")]
     links: dict[int, dict[str, int]] = {}
@@ -143,7 +159,7 @@ def tree_of(described: dict[str, Any], column: int) -> Tree:
         if parent >= 0:
             links.setdefault(parent, {})[side] = place
         if "split_feature" not in item:
-            nodes.append(Node(value=item["leaf_value"]))
+            nodes.append(Node(value=float(scale) * item["leaf_value"]))
             continue
         if item["decision_type"] != "<=":
             raise ValueError(f"a split by {item['decision_type']!r} is not known")

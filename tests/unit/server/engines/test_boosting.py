@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,10 @@ from headstart_server.export.onnx import export_onnx
 from headstart_server.export.torchscript import export_torchscript, load_torchscript
 from headstart_server.model.ecd import ECD
 from headstart_server.model.tree_head import TreeHead
+from headstart_server.model.trees import Trees
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
+from headstart_server.training.boosters import Booster
 from headstart_server.training.reports import EpochReport
 from sklearn.metrics import r2_score
 
@@ -111,6 +113,29 @@ def test_every_type_of_output_is_learned(tmp_path: Path, kind: str, metric: str,
     rows = prepared.plan.data.rows(Part.TEST)
     found = model(_batch(prepared, rows))["target"].detach().numpy()
     assert r2_score(prepared.plan.data.arrays["target"][rows], found) > 0.8
+
+
+@pytest.mark.parametrize("kind", ["mean_squared_error", "mean_absolute_error", "huber"])
+def test_vectors_are_learned_whatever_they_are_counted_in(tmp_path: Path, kind: str) -> None:
+    """A round moves what is told by its rate at most where gradients are bounded: of thousands, by nothing."""
+    output = {**OUTPUTS["vector"], "loss": {"type": kind}}
+    prepared, _, _, _ = _trained(tmp_path, [output], trainer={"epochs": 1, "learning_rate": 0.2})
+    data, settings, unused = prepared.plan.data, prepared.plan.trainer.boosting, cast(Any, None)
+    assert settings is not None
+    train, test = data.rows(Part.TRAIN), data.rows(Part.TEST)
+    rows = np.column_stack([data.arrays[item.name] for item in data.inputs]).astype(np.float32)
+    errors = []
+    for scale in (1.0, 5_000.0):
+        wanted = data.arrays["target"].astype(np.float64) * scale
+        booster = Booster(data.outputs[0], unused, rows[train], wanted[train], settings, 1)
+        for _ in range(100):
+            booster.grow()
+        found = booster.bias + booster.scores(rows[test], 0, 100)
+        errors.append(np.abs(found - wanted[test]).mean() / np.abs(wanted[test] - np.median(wanted[train], 0)).mean())
+        trees = Trees(booster.columns)
+        trees.set(booster.trees(100, 0), booster.bias)
+        assert trees(torch.from_numpy(rows[test])).numpy() == pytest.approx(found, rel=1e-4, abs=1e-4 * scale)
+    assert errors[0] < 0.6 and errors[1] < 0.6
 
 
 def test_several_outputs_grow_together_and_the_best_round_of_all_is_kept(tmp_path: Path) -> None:

@@ -72,3 +72,8 @@ def test_a_trial_that_is_told_again_is_there_once() -> None:
 
 def test_where_all_failed_there_is_no_best() -> None:
     assert not any(each.best or each.pareto for each in _board(_report(1, None), _report(2, None)).placed())
+
+
+def test_an_encoder_whose_time_nobody_knows_is_no_reason_to_be_on_the_front() -> None:
+    timed, unknown = replace(_report(1, 0.9), encoder_seconds=0.005), _report(2, 0.8)
+    assert [each.pareto for each in _board(timed, unknown).placed()] == [True, False]
