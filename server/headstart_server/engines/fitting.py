@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from headstart_server.core.digests import fingerprint
 from headstart_server.core.errors import TrainingFailedError
@@ -99,14 +100,14 @@ class Fitting:
         restore_encoders(whole)
         return Fitted(whole, report, evaluation)
 
-    def try_out(self, share: float, fold: Fold | None = None) -> Tried:
-        """Trains on a share of the training rows, alone; nothing is tested, calibrated or kept."""
+    def try_out(self, share: float, fold: Fold | None = None, common: Tensor | None = None) -> Tried:
+        """Trains on a share of the training rows, alone; nothing is tested, calibrated or kept. See `trial_parts`."""
         torch.manual_seed(self._trainer.seed)
         with memory_named(self._runtime, self._trainer.batch_size):
             model = self._assembly.model()
             feed = self._assembly.feed(model)
             try:
-                own = replace(feed, parts=trial_parts(feed.parts, share, fold, self._trainer.seed))
+                own = replace(feed, parts=trial_parts(feed.parts, share, fold, self._trainer.seed, common))
                 parallel = parallelise(model, self._world, Sharing("ddp"))
                 batch_size = self._batch_size(parallel, own)
                 loop = self._loop(parallel, own, batch_size)

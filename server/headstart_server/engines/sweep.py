@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import structlog
+import torch
 
 from headstart_server.core.errors import (
     CancelledError,
@@ -92,6 +93,8 @@ class Sweep:
         self._rows: dict[str, Prepared] = {}
         self._stored: dict[str, dict[str, StoredInput]] = {}
         self._board, self._until, self._bounded = Board(), math.inf, False
+        self._common: npt.NDArray[np.bool_] | None = None
+        """By row, whether all trials have it, as far as is known."""
         self._encoder_times = EncoderTimes(runtime, self._within, scratch_of(job, runtime) / "encoder_times.json")
         self._records = TrialRecords(runtime.storage.job_file(job.identifier, "trials.jsonl"))
         self._winner = runtime.storage.job_file(job.identifier, "winner.json")
@@ -101,6 +104,7 @@ class Sweep:
         spec = self._job.spec
         base = self._prepared(base_of(spec))
         base.report(self._listener)
+        self._keep_common(base)
         # of an attempt that came so far: its training has begun, and times differ from attempt to attempt
         for text in self._winner.texts():
             return trial_spec(base_of(spec), json.loads(text)["parameters"])[1]
@@ -138,6 +142,7 @@ class Sweep:
         for spec in {rows_key(trial.spec): trial.spec for trial in trials}.values():
             with suppress(InvalidInputError, TrainingFailedError):
                 self._embeddings(spec)
+                self._keep_common(self._prepared(spec))
 
     def _go_on(self, trials: list[Trial], share: float) -> list[Trial]:
         """The best third of the trials that could be trained, tried on more rows; all of them where time is over."""
@@ -217,9 +222,21 @@ class Sweep:
     def _crossed(self, fitting: Fitting, share: float) -> Tried:
         """A trial as it is compared: on the validation rows, or on those that each fold leaves out."""
         folds = self._job.spec.sweep.folds
+        common = torch.from_numpy(np.flatnonzero(self._common)) if self._common is not None else None
         if folds is None:
-            return fitting.try_out(share)
-        return Tried.crossed([fitting.try_out(share, Fold(number, folds, self._groups)) for number in range(folds)])
+            return fitting.try_out(share, None, common)
+        parts = (Fold(number, folds, self._groups) for number in range(folds))
+        return Tried.crossed([fitting.try_out(share, fold, common) for fold in parts])
+
+    def _keep_common(self, prepared: Prepared) -> None:
+        """Takes note of rows that trials leave out, such as those that lack a cell of an input that others do without:
+        trials are compared on the same rows."""
+        if any(path.startswith("preprocessing.") for path in self._job.spec.sweep.parameters):
+            return  # each draws rows of its own
+        parts = prepared.plan.data.parts
+        common = parts != Part.DROPPED if self._common is None else self._common & (parts != Part.DROPPED)
+        if common[parts == Part.VALIDATION].any():
+            self._common = common
 
     @cached_property
     def _groups(self) -> npt.NDArray[np.int64] | None:

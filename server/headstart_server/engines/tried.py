@@ -96,14 +96,21 @@ class Fold:
         return torch.from_numpy(rows[np.isin(of_rows, drawn[order[self.number :: self.of]])])
 
 
-def trial_parts(parts: Mapping[Part, Tensor], share: float, fold: Fold | None, seed: int) -> dict[Part, Tensor]:
-    """Row numbers by part of a trial: a share of the training rows, at even distances, and no test rows."""
+def trial_parts(
+    parts: Mapping[Part, Tensor], share: float, fold: Fold | None, seed: int, common: Tensor | None = None
+) -> dict[Part, Tensor]:
+    """Row numbers by part of a trial: a share of the training rows, at even distances, and no test rows.
+
+    It is compared on the `common` rows alone, which every trial has, where they are given.
+    """
     rows, compared = parts[Part.TRAIN], parts[Part.VALIDATION]
     if fold is not None:
         both = torch.cat([rows, compared]).sort().values
         # oversampled rows are there several times: all of them are left out together, and compared on once
         compared = fold.left_out(np.unique(both.numpy()), seed)
         rows = both[~torch.isin(both, compared)]
+    if common is not None:
+        compared = compared[torch.isin(compared, common)]
     if share < 1:
         rows = rows[torch.from_numpy(spread(np.arange(len(rows)), max(1, round(len(rows) * share))))]
     return {**parts, Part.TRAIN: rows, Part.VALIDATION: compared, Part.TEST: rows[:0]}

@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.core.reasons import ColumnReason, Reason
+from headstart_server.data.features.cells import is_missing_number
 from headstart_server.suggestion.profile import ColumnProfile
 
 _IDENTIFIER_NAME = re.compile(
@@ -71,10 +72,17 @@ def judge_target(column: ColumnProfile, path: str) -> Finding:
     if column.distinct == 1:
         message = f"holds one value only, {column.values[0][:80]!r}: nothing is learned from it; choose another column"
         raise _refused(path, column, message, Reason.ONE_CLASS_ONLY)
-    if _yes_no(column):
-        return Finding(column, ColumnReason.TWO_VALUES, _values(column), "binary", target=True)
-    if column.numbers == 1.0:
-        return _numeric_target(column)
+    found = _plain_target(column)
+    if (word := _missing_word(column)) is not None and (found is None or found.type == "category"):
+        others = [value for value in column.values if not is_missing_number(value)]
+        if found is not None or {value.lower() for value in others} in _YES_NO:
+            message = (
+                f"holds {word!r} beside {', '.join(map(repr, others[:4]))}: it would be a class of its own; leave "
+                "cells empty that hold no value"
+            )
+            raise _refused(path, column, message)
+    if found is not None:
+        return found
     if items := _set_of(column):
         return Finding(column, ColumnReason.ITEMS, items[0], "set", items[1], target=True)
     if column.repeats < 2:
@@ -84,6 +92,18 @@ def judge_target(column: ColumnProfile, path: str) -> Finding:
         )
         raise _refused(path, column, message, Reason.NO_REPEATED_LABEL)
     return Finding(column, ColumnReason.FEW_VALUES, _values(column), "category", target=True)
+
+
+def _plain_target(column: ColumnProfile) -> Finding | None:
+    """What a target is of two values that say yes and no, or of numbers."""
+    if _yes_no(column):
+        return Finding(column, ColumnReason.TWO_VALUES, _values(column), "binary", target=True)
+    return _numeric_target(column) if column.numbers == 1.0 else None
+
+
+def _missing_word(column: ColumnProfile) -> str | None:
+    """A word for a missing number among the values of a column of texts, such as `NA`."""
+    return next((value for value in column.values if is_missing_number(value)), None)
 
 
 def _refused(path: str, column: ColumnProfile, message: str, reason: str = Reason.BAD_COLUMN) -> InvalidInputError:

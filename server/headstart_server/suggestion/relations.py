@@ -18,6 +18,8 @@ _TELLS = 0.95
 """Part of the target's errors that a column takes away which tells it."""
 _TELLS_NUMBER = 0.995
 """The same of a number's variance: strong features of regressions are not to be taken for the target."""
+_SAME_ORDER = 0.9995
+"""Correlation of ranks from which on two numbers are one, however few rows there are."""
 _SEEN = 0.8
 """Part of the rows whose value must occur in others: of what occurs once nothing is known."""
 _REPEATS = 0.95
@@ -58,6 +60,8 @@ def leak_of(column: Finding, values: pa.ChunkedArray, target: Finding, truth: pa
         return None
     if target.type == "number":
         numbers = _numbers(truth)[known]
+        if column.type == "number" and abs(alike := _rank_correlation(_numbers(values)[known], numbers)) >= _SAME_ORDER:
+            return Leak(target.name, f"goes up and down with {target.name!r}: their ranks correlate by {alike:.4f}")
         # of their ranks as well: of skewed numbers a few large ones have nearly all of the variance
         told = max(_variance_told(given, each) for each in (numbers, _ranks(numbers)))
         if told >= _TELLS_NUMBER:
@@ -156,6 +160,14 @@ def _variance_told(given: Codes, numbers: npt.NDArray[np.float64]) -> float:
         errors += float(((numbers[~learned] - means[given[~learned]]) ** 2).sum())
     spread = float(((numbers - numbers.mean()) ** 2).sum())
     return 1 - errors / spread if spread else 0.0
+
+
+def _rank_correlation(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> float:
+    """Spearman's; 0 where either has one value alone."""
+    ranks = _ranks(first), _ranks(second)
+    if min(each.max() for each in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _ranks(numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -53,6 +53,11 @@ def missing_numbers(values: pa.Array) -> npt.NDArray[np.bool_]:
     return missing(values) | words
 
 
+def is_missing_number(word: str) -> bool:
+    """Whether a cell with this text is a missing one in a number column."""
+    return bool(missing_numbers(pa.array([word], pa.large_string()))[0])
+
+
 def numbers(values: pa.Array, start: int, where: Where) -> npt.NDArray[np.float64]:
     """A number column as float64 with NaN for missing cells; refuses words and infinities by row."""
     if pa.types.is_floating(values.type):

@@ -77,10 +77,10 @@ def test_of_few_rows_nothing_is_halved(tmp_path: Path) -> None:
 def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try_out = Fitting.try_out
 
-    def failing(fitting: Fitting, share: float) -> Any:
+    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
         if fitting._trainer.learning_rate > 1:
             raise TrainingFailedError("the training loss is not finite")
-        return try_out(fitting, share)
+        return try_out(fitting, share, *rest)
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     parameters = {"trainer.learning_rate": [50.0, 0.01]}
@@ -126,10 +126,10 @@ def test_where_those_that_got_more_rows_fail_the_best_of_the_others_is_published
 ) -> None:
     try_out = Fitting.try_out
 
-    def failing(fitting: Fitting, share: float) -> Any:
+    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
         if share > 0.2:
             raise TrainingFailedError("out of memory")
-        return try_out(fitting, share)
+        return try_out(fitting, share, *rest)
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
@@ -251,10 +251,10 @@ def test_a_search_that_learns_does_not_spend_its_seconds_on_encoding(
 def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try_out = Fitting.try_out
 
-    def failing(fitting: Fitting, share: float) -> Any:
+    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
         if fitting._trainer.learning_rate > 1:
             raise ArithmeticError("singular")
-        return try_out(fitting, share)
+        return try_out(fitting, share, *rest)
 
     monkeypatch.setattr(Fitting, "try_out", failing)
     parameters = {"trainer.learning_rate": [50.0, 0.01]}
@@ -269,3 +269,33 @@ def test_a_storage_that_is_away_fails_no_trial(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Fitting, "try_out", failing)
     with pytest.raises(StorageError):
         swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_trials_are_compared_on_the_rows_that_all_of_them_have(tmp_path: Path, folds: int | None) -> None:
+    """One without the input whose holes cost the others their rows is not judged by more of them."""
+    rows = columns()
+    rows["x"] = [None if index % 3 == 0 else value for index, value in enumerate(rows["x"])]
+    values = spec_of({"epochs": 1}, {}, sweep={"parameters": {"input_features[0].active": [True, False]}})
+    values["sweep"] |= {"search": "grid", **({"folds": folds} if folds else {})}
+    assert values["input_features"][0]["name"] == "x"
+    values["input_features"][0]["preprocessing"] = {"missing_value_strategy": "drop_row"}
+    done, runtime = Followed(), RuntimeContext.at(Storage(Layout(tmp_path)), ModelSources(), use_gpu=False)
+    compared = list[int]()
+
+    def noted(fitting: Fitting, share: float, *rest: Any) -> Any:
+        found = try_out(fitting, share, *rest)
+        compared.append(found.compared_rows)
+        return found
+
+    try_out = Fitting.try_out
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Fitting, "try_out", noted)
+        Sweep(JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**rows)), runtime, done).best()
+    assert [trial.failure for trial in done.trials] == ["", ""]
+    assert done.trials[0].train_rows < done.trials[1].train_rows
+    half = len(compared) // 2
+    if folds is None:
+        assert compared[0] == compared[1]
+    else:
+        assert sum(compared[:half]) == sum(compared[half:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -177,6 +178,19 @@ def test_what_cannot_be_predicted_is_refused(cells: list[Any], reason: Reason) -
 def test_numbers_that_cannot_be_read_are_no_classes_to_predict(cells: list[Any], said: str) -> None:
     with pytest.raises(InvalidInputError, match=said):
         judge_target(profiled(cells), "targets[0]")
+
+
+@pytest.mark.parametrize(
+    "values", [("0", "1", "NA"), ("yes", "no", "?"), ("0", "1", "2", "3", "n/a"), ("true", "false", "null")]
+)
+def test_a_word_for_a_missing_value_is_no_class_to_predict(values: tuple[str, ...]) -> None:
+    """A model would say that it is missing; of numbers that are predicted as such, it is."""
+    cells = drawn(lambda i: values[-1] if i % 9 == 0 else values[i % (len(values) - 1)])
+    with pytest.raises(InvalidInputError, match=f"holds '{re.escape(values[-1])}' beside .*leave cells empty"):
+        judge_target(profiled(cells), "targets[0]")
+    assert judge_target(profiled([None if cell == values[-1] else cell for cell in cells]), "targets[0]").type
+    assert judge_target(profiled(drawn(lambda i: "NA" if i % 9 == 0 else str(i / 7))), "targets[0]").type == "number"
+    assert judge_target(profiled(drawn(lambda i: ("EU", "AS", "NA")[i % 3])), "targets[0]").type == "category"
 
 
 def test_images_that_are_broken_or_not_there_do_not_end_the_suggested_job() -> None:

@@ -36,6 +36,15 @@ def test_a_price_in_another_currency_tells_it_however_skewed_prices_are(skew: fl
     assert leak([price + DRAWN.gauss(0, 0.2 * spread) for price in prices], prices) is None
 
 
+@pytest.mark.parametrize("rows", [20, 60, 150])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_few_rows_too_a_number_that_is_the_target_tells_it(rows: int, sign: int) -> None:
+    prices = [DRAWN.lognormvariate(3, 1) for _ in range(rows)]
+    assert leak([sign * 2 * price + 1 for price in prices], prices) is not None
+    spread = statistics.stdev(prices)
+    assert leak([price + DRAWN.gauss(0, 0.3 * spread) for price in prices], prices) is None
+
+
 LEAKS: dict[str, tuple[Sequence[Any], Sequence[Any]]] = {
     "another name of each class": ([{"red": "R", "green": "G", "blue": "B"}[label] for label in LABELS], LABELS),
     "finer classes": ([f"{label} {number % 4}" for number, label in enumerate(LABELS)], LABELS),
