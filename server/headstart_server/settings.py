@@ -109,10 +109,16 @@ class Settings(BaseSettings):
     )
     max_store_bytes: int = Field(0, ge=0, description="size limit of the embedding store; 0: none")
     cache_days: float = Field(
-        30.0, ge=0, description="days for which unused tables/, tokens/ and quarantined shards are kept; 0: forever"
+        30.0,
+        ge=0,
+        description="days for which unused tables/, tokens/, quarantined shards and copies of what lies in "
+        "--storage-url are kept; 0: forever",
     )
     max_cache_bytes: int = Field(
-        0, ge=0, description="size limit of tables/, tokens/ and quarantined shards together; 0: none"
+        0,
+        ge=0,
+        description="size limit of tables/, tokens/, quarantined shards and copies of what lies in --storage-url "
+        "together; 0: none",
     )
     model_pool_bytes: int = Field(4 << 30, ge=0, description="weights of live models kept in memory")
     stop_grace: float = Field(10.0, ge=0, description="seconds that calls get to finish when the server stops")

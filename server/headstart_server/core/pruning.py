@@ -1,9 +1,10 @@
-"""Keeps files that can be made again below an age and a size. A file's time of modification is its last use."""
+"""Keeps what can be made or fetched again below an age and a size. A file's time of modification is its last use."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from headstart_server.core.files import remove
@@ -23,24 +24,46 @@ def mark_used(path: Path) -> None:
         os.utime(path)
 
 
-def prune(files: Iterable[Path], *, used_before: float, limit_bytes: int, in_use_since: float) -> Pruned:
-    """Removes files last used before one moment, then the least recently used while all hold more than `limit_bytes`.
+@dataclass(frozen=True)
+class Kept:
+    """What can be made, or fetched, again."""
+
+    marked: Path
+    """Whose time is that of the last use."""
+    size: int
+    """In bytes."""
+    remove: Callable[[], None]
+
+
+def kept_files(paths: Iterable[Path]) -> Iterator[Kept]:
+    """Files that can be made again, each by itself."""
+    for path in paths:
+        with suppress(FileNotFoundError):  # another process removed it meanwhile
+            yield Kept(path, path.stat().st_size, partial(remove, path))
+
+
+def prune(kept: Iterable[Kept], *, used_before: float, limit_bytes: int, in_use_since: float) -> Pruned:
+    """Removes what was last used before one moment, then the least recently used while all hold more than
+    `limit_bytes`.
 
     A limit of 0 is none. What was used after `in_use_since` stays. Times are seconds since the epoch.
     """
-    found = sorted((stat.st_mtime, stat.st_size, path) for path in files if (stat := _stat(path)) is not None)
-    total = sum(size for _, size, _ in found)
+    found = sorted(
+        ((stat.st_mtime, each) for each in kept if (stat := _stat(each.marked)) is not None),
+        key=lambda item: (item[0], item[1].size, item[1].marked),
+    )
+    total = sum(each.size for _, each in found)
     removed = removed_bytes = 0
-    for used, size, path in found:
+    for used, each in found:
         too_much = bool(limit_bytes) and total - removed_bytes > limit_bytes
         # in ascending order of use: where one stays for these reasons, all that follow stay
         if used >= in_use_since or not (used < used_before or too_much):
             break
         with suppress(OSError):  # another process was faster, or the folder is read-only
-            if path.stat().st_mtime != used:
+            if each.marked.stat().st_mtime != used:
                 continue  # somebody has begun to use it meanwhile
-            remove(path)
-            removed, removed_bytes = removed + 1, removed_bytes + size
+            each.remove()
+            removed, removed_bytes = removed + 1, removed_bytes + each.size
     return Pruned(removed, removed_bytes)
 
 

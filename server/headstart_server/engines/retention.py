@@ -14,7 +14,7 @@ from headstart_server.core.errors import HeadstartError
 from headstart_server.core.files import TEMPORARY, remove
 from headstart_server.core.layout import Layout
 from headstart_server.core.locks import Lock, try_exclusive
-from headstart_server.core.pruning import Pruned, prune
+from headstart_server.core.pruning import Pruned, kept_files, prune
 from headstart_server.data.received import PARTS
 from headstart_server.embedding_store.eviction import evict
 from headstart_server.settings import Settings
@@ -48,7 +48,7 @@ class Limits:
     cache_days: float = 0.0
     """For which what is not used stays."""
     cache_bytes: int = 0
-    """Of `tables/`, `tokens/` and quarantined shards together."""
+    """Of `tables/`, `tokens/`, quarantined shards and copies of what lies in the shared storage together."""
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -66,15 +66,22 @@ def limit_store(layout: Layout, limits: Limits) -> None:
         _log.info("evicted embeddings", shards=evicted.shards, bytes=evicted.bytes)
 
 
-def prune_caches(layout: Layout, limits: Limits, now: float, in_use_since: float) -> Pruned:
-    """Removes converted tables, tokens and quarantined shards of all tenants past their age or size.
+def prune_caches(storage: Storage, limits: Limits, now: float, in_use_since: float) -> Pruned:
+    """Removes converted tables, tokens, quarantined shards, and copies of what lies in the shared storage, of all
+    tenants, past their age or size.
 
     What was used since a moment stays. Times are seconds since the epoch.
     """
+    layout = storage.layout
     folders = [folder for each in layout.everyone() for folder in (each.tables, each.tokens)]
     kept = [path for folder in folders for path in folder.glob("[!.]*")]
     kept += [path for store in layout.embedding_stores() for path in store.glob("*/quarantine/*")]
-    pruned = prune(kept, used_before=limits.used_before(now), limit_bytes=limits.cache_bytes, in_use_since=in_use_since)
+    pruned = prune(
+        (*kept_files(kept), *storage.copies()),
+        used_before=limits.used_before(now),
+        limit_bytes=limits.cache_bytes,
+        in_use_since=in_use_since,
+    )
     if pruned.files:
         _log.info("pruned caches", files=pruned.files, bytes=pruned.bytes)
     return pruned
@@ -135,7 +142,7 @@ def tend_machine(storage: Storage, limits: Limits) -> None:
         # a folder's own time is about its job's beginning, as later writes go to folders in it; what was used since
         # then may be in use
         living = [folder.stat().st_mtime for folder, written in jobs.items() if written > now - _SILENT_SECONDS]
-        prune_caches(layout, limits, now, min([now - RECENT_SECONDS, *living]))
+        prune_caches(storage, limits, now, min([now - RECENT_SECONDS, *living]))
         remove_abandoned(layout, min([now - DAY_SECONDS, *living]))
         for folder, written in jobs.items():
             if written <= now - _SILENT_SECONDS:

@@ -144,7 +144,7 @@ class Retention:
         """
         oldest = self._jobs.earliest(_IN_PROGRESS)
         in_use_since = min(now - RECENT_SECONDS, oldest.timestamp() if oldest else now)
-        found = prune_caches(self._layout, self._limits, now, in_use_since)
+        found = prune_caches(self._storage, self._limits, now, in_use_since)
         remove_abandoned(self._layout, min(in_use_since, now - _ABANDONED_SECONDS))
         remove_broken_uploads(self._layout, now - DAY_SECONDS)
         return found

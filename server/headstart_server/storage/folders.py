@@ -22,12 +22,12 @@ from headstart_server.core.files import (
     TEMPORARY,
     disk_full_named,
     folder_size,
-    published_file,
     published_folder,
-    remove,
     remove_folder,
 )
 from headstart_server.core.locks import wait_exclusive
+from headstart_server.core.pruning import Kept
+from headstart_server.storage.copies import Copies
 from headstart_server.storage.object_store import ObjectStore
 
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -54,14 +54,15 @@ class SharedFolders:
 
     def __init__(self, root: Path, object_store: ObjectStore | None = None) -> None:
         self.root, self._object_store = root, object_store
+        self._copies = Copies(root)
         self._known: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Of every folder, ascending."""
         if self._object_store is None:
-            return sorted(self._here())
-        return sorted(self._there() | {name for name in self._here() if not self._token(name)})
+            return sorted(self._copies.names())
+        return sorted(self._there() | {name for name in self._copies.names() if not self._copies.token(name)})
 
     def __contains__(self, name: str) -> bool:
         if self._own(name):
@@ -83,8 +84,9 @@ class SharedFolders:
         elif not (folder.is_dir() and self._lately_there(name)):
             token, files = self._listed(name)
             # another token: the name was published again since
-            if not folder.is_dir() or self._token(name) != token:
+            if not folder.is_dir() or self._copies.token(name) != token:
                 self._fetch(name, token, files)
+            self._copies.used(name)
         return folder
 
     def forget_copy(self, name: str) -> bool:
@@ -125,7 +127,7 @@ class SharedFolders:
                 # an older copy would keep the name; and the note comes before the folder has it, since a folder without
                 # one counts as this machine's own
                 self._drop(name)
-                self._note(name, token)
+                self._copies.note(name, token)
 
     @contextmanager
     def renew(self, name: str) -> Iterator[Path]:
@@ -204,41 +206,28 @@ class SharedFolders:
     def forget_removed(self) -> None:
         """Removes copies here of what others removed from the object store."""
         # looked for before the names are: whatever has a copy by now was listed there before
-        copies = [copy for copy in self._here() if self._token(copy)]
+        copies = [copy for copy in self._copies.names() if self._copies.token(copy)]
         names = self._there() if copies else set()
         for copy in copies:
             if copy not in names:
                 self._drop(copy)
 
+    def copies(self) -> Iterator[Kept]:
+        """What is here of what lies in the object store: it is fetched again when it is wanted."""
+        return self._copies.kept() if self._object_store is not None else iter(())
+
     def _own(self, name: str) -> bool:
         """Whether a folder is this machine's alone."""
-        return self._object_store is None or ((self.root / name).is_dir() and not self._token(name))
+        return self._object_store is None or ((self.root / name).is_dir() and not self._copies.token(name))
 
     def _there(self) -> set[str]:
         assert self._object_store is not None
         return {name.removeprefix("names/").removesuffix(".json") for name in self._object_store.files("names")}
 
-    def _here(self) -> list[str]:
-        return [path.name for path in self.root.glob("[!.]*") if path.is_dir()]
-
-    def _token(self, name: str) -> str:
-        """Which published folder the one here is a copy of; empty where it is none."""
-        try:
-            return (self.root / f".{name}.token").read_text(encoding="ascii", errors="replace")
-        except FileNotFoundError:
-            return ""
-
-    def _note(self, name: str, token: str) -> None:
-        with published_file(self.root / f".{name}.token") as temporary:
-            temporary.write_text(token, encoding="ascii")
-
     def _drop(self, name: str) -> None:
         """Removes the copy here."""
         self._known.pop(name, None)
-        with suppress(FileNotFoundError):
-            remove(self.root / name)
-        # the note goes last: without it what a crash leaves of the folder would count as this machine's own
-        (self.root / f".{name}.token").unlink(missing_ok=True)
+        self._copies.drop(name)
 
     def _upload(self, name: str, token: str, folder: Path) -> dict[str, int]:
         """Returns the files with their sizes."""
@@ -257,7 +246,7 @@ class SharedFolders:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""
         assert self._object_store is not None
         with self._lock, self._alone(name):
-            if (self.root / name).is_dir() and self._token(name) == token:  # another process did
+            if (self.root / name).is_dir() and self._copies.token(name) == token:  # another process did
                 return
             self._fetch_alone(name, token, files)
 
@@ -282,9 +271,9 @@ class SharedFolders:
                 if (temporary / file).stat().st_size != size:
                     raise DataLossError(f"{name}/{file} in the shared storage has not the size that was published")
             # the note before the folder, as in `publish`
-            if self._token(name) != token:
+            if self._copies.token(name) != token:
                 self._drop(name)
-                self._note(name, token)
+                self._copies.note(name, token)
 
     def _lately_there(self, name: str) -> bool:
         return time.monotonic() - self._known.get(name, float("-inf")) < self.known_seconds

@@ -1,11 +1,13 @@
 """What machines share, each kind in its place."""
 
 import json
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from headstart_server.core.layout import Layout
+from headstart_server.core.pruning import Kept
 from headstart_server.storage.folders import SharedFolders
 from headstart_server.storage.job_file import JobFile
 from headstart_server.storage.object_store import FolderObjectStore, ObjectStore, object_store_at
@@ -110,6 +112,10 @@ class Storage:
         """Removes copies here of what others have removed there."""
         for folders in self._everyones():
             folders.forget_removed()
+
+    def copies(self) -> Iterator[Kept]:
+        """What this machine has of what lies in the shared storage, shards apart."""
+        return (copy for folders in self._everyones() for copy in folders.copies())
 
     def _everyones(self) -> list[SharedFolders]:
         """The published folders of every tenant that has a folder here."""

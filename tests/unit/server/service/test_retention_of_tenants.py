@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from headstart_server.core.layout import Layout
+from headstart_server.core.pruning import Pruned
 from headstart_server.embedding_store.cli import main
 from headstart_server.engines.retention import DAY_SECONDS, Limits, limit_store, prune_caches, remove_abandoned
 from headstart_server.jobs.backup import back_up
@@ -60,7 +61,7 @@ def test_caches_and_what_killed_processes_left_go_whosever_they_are(tmp_path: Pa
     left += [written(layout.embeddings / "space" / "shards" / ".shard.tmp", 40) for layout in layouts]
     kept = [written(layout.tables / "new.arrow", 1) for layout in layouts]
     now = time.time()
-    prune_caches(Layout(tmp_path), Limits(cache_days=30), now, now - DAY_SECONDS)
+    prune_caches(Storage(Layout(tmp_path)), Limits(cache_days=30), now, now - DAY_SECONDS)
     remove_abandoned(Layout(tmp_path), now - DAY_SECONDS)
     assert [path for path in (*old, *left) if path.exists()] == []
     assert all(path.exists() for path in kept)
@@ -99,6 +100,29 @@ def test_copies_of_what_another_machine_removed_go_whosever_they_are(tmp_path: P
     there.of(tenant).models.remove("m")
     here.forget_removed()
     assert not copy.exists()
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_copies_that_nobody_uses_go_and_come_back(tmp_path: Path, tenant: str) -> None:
+    """Each server would keep every model that it has ever been asked for."""
+    (tmp_path / "bucket").mkdir()
+    here, there = (Storage(Layout(tmp_path / name), str(tmp_path / "bucket")) for name in ("here", "there"))
+    copies = []
+    for name in ("old", "young"):
+        with there.of(tenant).models.publish(name) as folder:
+            (folder / "bundle.json").write_text("x" * 100)
+        copies.append(here.of(tenant).models.path(name))
+    own = written(here.of(tenant).layout.models / "own" / "bundle.json", 1)
+    now = time.time()
+    old = copies[0].with_name(".old.token")
+    os.utime(old, (now - 2 * DAY_SECONDS,) * 2)
+    assert prune_caches(here, Limits(cache_bytes=150), now, now - DAY_SECONDS) == Pruned(1, 100)
+    assert [copy.exists() for copy in copies] == [False, True]
+    assert not old.exists() and own.exists()  # what is this machine's alone is no copy
+    assert (here.of(tenant).models.path("old") / "bundle.json").read_text() == "x" * 100
+    assert old.stat().st_mtime > now - 60
+    assert prune_caches(there, Limits(cache_days=1), now + 3 * DAY_SECONDS, now + DAY_SECONDS).files == 2
+    assert there.of(tenant).models.names() == ["old", "young"]
 
 
 def test_a_backup_has_what_every_tenant_has(tmp_path: Path) -> None:
