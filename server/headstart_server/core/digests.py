@@ -10,37 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes in hexadecimal; remembered while size, time and inode stay the same."""
-    state = _state(path)
-    digest = _DIGESTS.get(path, state)
-    if digest is None:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        _DIGESTS.note(path, state, digest)
-    return digest
-
-
-def digest_of_used(path: Path, mark: Callable[[Path], None]) -> str:
-    """As `file_digest`, of a file that `mark` then gives another time, which is no reason to read it again."""
-    before, digest = _state(path), file_digest(path)
-    mark(path)
-    after = _state(path)
-    if (before.size, before.inode) == (after.size, after.inode):
-        _DIGESTS.note(path, after, digest)
-    return digest
-
-
-def forget_digests(folder: Path) -> None:
-    """Forgets those of a folder's files, which are no more: what nobody asks for again holds no memory."""
-    _DIGESTS.forget_below(f"{folder}{os.sep}")
-
-
-def forget_digest(file: Path) -> None:
-    """Forgets that of a file which is no more, or has another name now."""
-    _DIGESTS.forget(str(file))
-
-
 class _State(NamedTuple):
     """What tells that a file has been written."""
 
@@ -55,10 +24,10 @@ def _state(path: Path) -> _State:
     return _State(stat.st_size, stat.st_mtime_ns, stat.st_ino)
 
 
-class _Digests:
+class Digests:
     """Those of the files that were read last, with the state that each was read in. Thread-safe."""
 
-    def __init__(self, most: int = 4_096) -> None:
+    def __init__(self, most: int) -> None:
         self._most, self._lock = most, threading.Lock()
         self._known: OrderedDict[str, tuple[_State, str]] = OrderedDict()
 
@@ -88,7 +57,38 @@ class _Digests:
                 del self._known[path]
 
 
-_DIGESTS = _Digests()
+_DIGESTS = Digests(4_096)
+
+
+def file_digest(path: Path, known: Digests = _DIGESTS) -> str:
+    """SHA-256 of a file's bytes in hexadecimal; remembered while size, time and inode stay the same."""
+    state = _state(path)
+    digest = known.get(path, state)
+    if digest is None:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        known.note(path, state, digest)
+    return digest
+
+
+def digest_of_used(path: Path, mark: Callable[[Path], None], known: Digests = _DIGESTS) -> str:
+    """As `file_digest`, of a file that `mark` then gives another time, which is no reason to read it again."""
+    before, digest = _state(path), file_digest(path, known)
+    mark(path)
+    after = _state(path)
+    if (before.size, before.inode) == (after.size, after.inode):
+        known.note(path, after, digest)
+    return digest
+
+
+def forget_digests(folder: Path) -> None:
+    """Forgets those of a folder's files, which are no more: what nobody asks for again holds no memory."""
+    _DIGESTS.forget_below(f"{folder}{os.sep}")
+
+
+def forget_digest(file: Path) -> None:
+    """Forgets that of a file which is no more, or has another name now."""
+    _DIGESTS.forget(str(file))
 
 
 def fingerprint(description: Mapping[str, Any]) -> str:
