@@ -35,10 +35,14 @@ def cluster() -> Iterator[PostgresCluster]:
     made.remove()
 
 
-def readiness(server: RunningServer) -> tuple[int, str]:
+OF_THE_CHART = "?service=PredictionService"
+"""What the chart's readiness probe asks for."""
+
+
+def readiness(server: RunningServer, query: str = "") -> tuple[int, str]:
     """What an orchestrator is told."""
     try:
-        with urllib.request.urlopen(f"{server.url}/readyz", timeout=60) as answer:
+        with urllib.request.urlopen(f"{server.url}/readyz{query}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refusal:
         return refusal.code, refusal.read().decode()
@@ -77,6 +81,9 @@ def test_a_job_trains_on_while_its_database_is_away_and_loses_nothing(
         cluster.stop()
         assert "database: " in until_ready(server, 503)
         assert (serves(server, "TrainingService"), serves(server, "PredictionService")) == (False, True)
+        assert readiness(server, OF_THE_CHART)[0] == 200
+        with urllib.request.urlopen(f"{server.url}/metrics", timeout=10) as answer:  # as long as Prometheus waits
+            assert 'headstart_ready{dependency="database"} 0.0' in answer.read().decode()
         rows = reviews.columns(reviews.make_rows(3), "review", "price", "category")
         assert client.predict(unbroken.model, rows)
         with grpc.insecure_channel(server.address) as channel:
@@ -109,7 +116,7 @@ def test_a_job_goes_on_when_its_bucket_is_back(model_root: Path, data_root: Path
             watched = threads.submit(lambda: list(client.watch(run.name)))
             with s3_away():
                 assert "storage: " in until_ready(server, 503)
-                assert serves(server, "PredictionService")
+                assert serves(server, "PredictionService") and readiness(server, OF_THE_CHART)[0] == 200
                 time.sleep(5)
                 assert client.jobs.get(run.name).state not in (pb.TrainJob.STATE_FAILED, pb.TrainJob.STATE_SUCCEEDED)
             events = watched.result(180)
