@@ -6,7 +6,6 @@ left has no such list. A machine that needs a folder fetches it, and notes which
 beside it. Folders without such a note are from a time before the object store; they stay, and count.
 """
 
-import json
 import secrets
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from headstart_server.core.errors import DataLossError
+from headstart_server.core.errors import DataLossError, StorageError
 from headstart_server.core.files import (
     TEMPORARY,
     disk_full_named,
@@ -28,6 +27,7 @@ from headstart_server.core.files import (
 from headstart_server.core.locks import wait_exclusive
 from headstart_server.core.pruning import Kept
 from headstart_server.storage.copies import Copies
+from headstart_server.storage.listed_folders import Files, ListedFolders
 from headstart_server.storage.object_store import ObjectStore
 
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -53,16 +53,17 @@ class SharedFolders:
     known_seconds = 5.0  # for so long a folder that was there is taken to be there still
 
     def __init__(self, root: Path, object_store: ObjectStore | None = None) -> None:
-        self.root, self._object_store = root, object_store
-        self._copies = Copies(root)
+        self.root = root
+        self._shared = ListedFolders(object_store) if object_store is not None else None
+        self._copies, self._away_until = Copies(root), 0.0
         self._known: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
         """Of every folder, ascending."""
-        if self._object_store is None:
+        if self._shared is None:
             return sorted(self._copies.names())
-        return sorted(self._there() | {name for name in self._copies.names() if not self._copies.token(name)})
+        return sorted(self._shared.names() | {name for name in self._copies.names() if not self._copies.token(name)})
 
     def __contains__(self, name: str) -> bool:
         if self._own(name):
@@ -76,16 +77,18 @@ class SharedFolders:
         return True
 
     def path(self, name: str) -> Path:
-        """The folder on this machine's disk; raises FileNotFoundError, or DataLossError where files of it are gone."""
+        """The folder on this machine's disk; raises FileNotFoundError, or DataLossError where files of it are gone.
+
+        While the object store is away a copy is as good as what nobody can reach: whether it is there still is asked
+        when the store is back. Raises StorageError where there is no copy.
+        """
         folder = self.root / name
         if self._own(name):
             if not folder.is_dir():
                 raise FileNotFoundError(folder)
         elif not (folder.is_dir() and self._lately_there(name)):
-            token, files = self._listed(name)
-            # another token: the name was published again since
-            if not folder.is_dir() or self._copies.token(name) != token:
-                self._fetch(name, token, files)
+            if not (folder.is_dir() and time.monotonic() < self._away_until):
+                self._renew_copy(name)
             self._copies.used(name)
         return folder
 
@@ -100,11 +103,11 @@ class SharedFolders:
         """One file of a folder, without fetching the others; raises FileNotFoundError."""
         if self._own(name) or ((self.root / name).is_dir() and self._lately_there(name)):
             return (self.root / name / file).read_bytes()
-        assert self._object_store is not None
+        assert self._shared is not None
         token, files = self._listed(name)
         if file not in files:
             raise FileNotFoundError(f"{name}/{file}")
-        return self._object_store.read(f"files/{name}/{token}/{file}")
+        return self._shared.read(name, token, file)
 
     def size_bytes(self, name: str) -> int:
         """Of all files of a folder, wherever it is; raises FileNotFoundError."""
@@ -120,10 +123,10 @@ class SharedFolders:
         """
         with published_folder(self.root / name) as temporary:
             yield temporary
-            if self._object_store is not None:
+            if self._shared is not None:
                 token = secrets.token_hex(6)
                 # with its list it is there for everybody; what follows concerns the copy on this machine
-                self._list(name, token, self._upload(name, token, temporary))
+                self._shared.list(name, token, self._shared.upload(name, token, temporary))
                 # an older copy would keep the name; and the note comes before the folder has it, since a folder without
                 # one counts as this machine's own
                 self._drop(name)
@@ -132,7 +135,7 @@ class SharedFolders:
     @contextmanager
     def renew(self, name: str) -> Iterator[Path]:
         """As `publish`, but a folder of that name makes way wherever it is: for one that turned out to be damaged."""
-        if self._object_store is not None and not self._own(name):
+        if self._shared is not None and not self._own(name):
             with self.publish(name) as folder:
                 yield folder
             return
@@ -145,7 +148,7 @@ class SharedFolders:
 
         It is published once all have; no machine keeps a copy of what lies in an object store.
         """
-        if self._object_store is None:
+        if self._shared is None:
             with published_folder(self.root / name) if team.leads else nullcontext(Path()) as temporary:
                 yield Path(team.broadcast_object(str(temporary)))
                 # the first renames the folder only when everybody has written
@@ -155,10 +158,10 @@ class SharedFolders:
         self.root.mkdir(parents=True, exist_ok=True)
         with disk_full_named(self.root), tempfile.TemporaryDirectory(TEMPORARY, f".{name}.", self.root) as own:
             yield Path(own)
-            parts = team.all_gather_object(self._upload(name, token, Path(own)))
+            parts = team.all_gather_object(self._shared.upload(name, token, Path(own)))
         # the list is written last, by one, and only where everybody's files are there: a folder is whole or not at all
         if team.leads:
-            self._list(name, token, {file: size for files in parts for file, size in files.items()})
+            self._shared.list(name, token, {file: size for files in parts for file, size in files.items()})
 
     def abandon(self, name: str) -> None:
         """Removes what a publisher of this name, which was killed, left on this machine's disk."""
@@ -170,81 +173,64 @@ class SharedFolders:
         if self._own(name):
             remove_folder(self.root / name)
             return
-        assert self._object_store is not None
+        assert self._shared is not None
         with suppress(DataLossError):  # its files go all the same
             self._listed(name)
         # the list goes first: without it the folder is gone for everybody, and what is left is swept after a day
-        self._object_store.remove(f"names/{name}.json")
+        self._shared.unlist(name)
         self._drop(name)
-        self._object_store.remove(*self._object_store.files(f"files/{name}"))
+        self._shared.remove_files(name)
 
     def tidy(self, now: float) -> int:
         """Removes from the object store what killed publishers left a day ago, and from here what others removed there.
 
         Returns how many files went from the object store. `now` is in seconds since the epoch.
         """
-        if self._object_store is None:
+        if self._shared is None:
             return 0
-        living, damaged = set(), set()
-        for name in self._there():
-            try:
-                living.add(f"{name}/{self._listed(name)[0]}")
-            except DataLossError:  # nobody knows which of its files count
-                damaged.add(name)
-        # by age, since what is being uploaded has no list yet
-        left = [
-            file
-            for file, stored in self._object_store.files("files").items()
-            if "/".join(file.split("/")[1:3]) not in living
-            and file.split("/")[1] not in damaged
-            and now - stored.modified > _ABANDONED_SECONDS
-        ]
-        self._object_store.remove(*left)
+        left = self._shared.remove_unlisted(now - _ABANDONED_SECONDS)
         self.forget_removed()
-        return len(left)
+        return left
 
     def forget_removed(self) -> None:
         """Removes copies here of what others removed from the object store."""
         # looked for before the names are: whatever has a copy by now was listed there before
         copies = [copy for copy in self._copies.names() if self._copies.token(copy)]
-        names = self._there() if copies else set()
+        names = self._shared.names() if copies and self._shared is not None else set()
         for copy in copies:
             if copy not in names:
                 self._drop(copy)
 
     def copies(self) -> Iterator[Kept]:
         """What is here of what lies in the object store: it is fetched again when it is wanted."""
-        return self._copies.kept() if self._object_store is not None else iter(())
+        return self._copies.kept() if self._shared is not None else iter(())
+
+    def _renew_copy(self, name: str) -> None:
+        folder = self.root / name
+        try:
+            token, files = self._listed(name)
+        except StorageError:
+            if not folder.is_dir():
+                raise
+            # to ask may have taken as long as it does when nobody answers
+            self._away_until = time.monotonic() + self.known_seconds
+            return
+        # another token: the name was published again since
+        if not folder.is_dir() or self._copies.token(name) != token:
+            self._fetch(name, token, files)
 
     def _own(self, name: str) -> bool:
         """Whether a folder is this machine's alone."""
-        return self._object_store is None or ((self.root / name).is_dir() and not self._copies.token(name))
-
-    def _there(self) -> set[str]:
-        assert self._object_store is not None
-        return {name.removeprefix("names/").removesuffix(".json") for name in self._object_store.files("names")}
+        return self._shared is None or ((self.root / name).is_dir() and not self._copies.token(name))
 
     def _drop(self, name: str) -> None:
         """Removes the copy here."""
         self._known.pop(name, None)
         self._copies.drop(name)
 
-    def _upload(self, name: str, token: str, folder: Path) -> dict[str, int]:
-        """Returns the files with their sizes."""
-        assert self._object_store is not None
-        files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-        for file, path in files.items():
-            self._object_store.publish(path, f"files/{name}/{token}/{file}")
-        return {file: path.stat().st_size for file, path in files.items()}
-
-    def _list(self, name: str, token: str, files: dict[str, int]) -> None:
-        """Makes uploaded files a folder."""
-        assert self._object_store is not None
-        self._object_store.write(f"names/{name}.json", json.dumps({"token": token, "files": files}).encode())
-
-    def _fetch(self, name: str, token: str, files: dict[str, int]) -> None:
+    def _fetch(self, name: str, token: str, files: Files) -> None:
         """Raises DataLossError where a file is gone or has another size, FileNotFoundError where the folder went."""
-        assert self._object_store is not None
+        assert self._shared is not None
         with self._lock, self._alone(name):
             if (self.root / name).is_dir() and self._copies.token(name) == token:  # another process did
                 return
@@ -259,12 +245,12 @@ class SharedFolders:
             wait_exclusive(lock.fileno())
             yield
 
-    def _fetch_alone(self, name: str, token: str, files: dict[str, int]) -> None:
-        assert self._object_store is not None
+    def _fetch_alone(self, name: str, token: str, files: Files) -> None:
+        assert self._shared is not None
         with disk_full_named(self.root), published_folder(self.root / name) as temporary:
             for file, size in files.items():
                 try:
-                    self._object_store.fetch(f"files/{name}/{token}/{file}", temporary / file)
+                    self._shared.fetch(name, token, file, temporary / file)
                 except FileNotFoundError:
                     self._listed(name)  # raises where it was removed just now
                     raise DataLossError(f"{name}/{file} is gone from the shared storage") from None
@@ -278,13 +264,9 @@ class SharedFolders:
     def _lately_there(self, name: str) -> bool:
         return time.monotonic() - self._known.get(name, float("-inf")) < self.known_seconds
 
-    def _listed(self, name: str) -> tuple[str, dict[str, int]]:
+    def _listed(self, name: str) -> tuple[str, Files]:
         """(token, files with their sizes); raises FileNotFoundError, or DataLossError where that list is damaged."""
-        assert self._object_store is not None
-        try:
-            found = json.loads(self._object_store.read(f"names/{name}.json"))
-            token, files = str(found["token"]), {str(file): int(size) for file, size in found["files"].items()}
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise DataLossError(f"{name} is damaged in the shared storage: its list of files is unreadable") from error
+        assert self._shared is not None
+        found = self._shared.listed(name)
         self._known[name] = time.monotonic()
-        return token, files
+        return found

@@ -153,6 +153,32 @@ def test_what_a_machine_had_before_the_object_store_it_keeps(tmp_path: Path) -> 
     assert here.names() == ["new"]
 
 
+def test_a_copy_is_used_while_nobody_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    object_store = FolderObjectStore(tmp_path / "object_store")
+    there, here = SharedFolders(tmp_path / "there", object_store), SharedFolders(tmp_path / "here", object_store)
+    for name in ("one", "two"):
+        publish(there, name)
+    copy, asked = here.path("one"), list[str]()
+
+    def away(name: str, *_: Any) -> bytes:
+        asked.append(name)
+        raise StorageError("the storage does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderObjectStore, "read", away)
+        assert whole(here.path("one"))
+        with pytest.raises(StorageError):
+            here.path("two")
+        patch.setattr(here, "known_seconds", 60.0)
+        assert here.path("one") == here.path("one") == copy
+        assert len(asked) == 3  # it takes long to hear nothing: not again for a while
+    there.remove("one")
+    monkeypatch.setattr(here, "_away_until", 0.0)
+    monkeypatch.setattr(here, "known_seconds", 0.0)
+    with pytest.raises(FileNotFoundError):
+        here.path("one")
+
+
 def test_a_damaged_copy_is_forgotten_and_fetched_again(object_store: ObjectStore, tmp_path: Path) -> None:
     here = SharedFolders(tmp_path / "here", object_store)
     publish(here, "one")
