@@ -7,9 +7,11 @@ import pyarrow.compute as pc
 
 from headstart_server.data.balance import Oversampling, left_out
 from headstart_server.data.canonical import as_strings
+from headstart_server.data.features import binary, category
+from headstart_server.data.features.cells import Where
 from headstart_server.data.parts import Part, Parts
 from headstart_server.data.tables import Sources
-from headstart_server.spec.model import TrainSpec
+from headstart_server.spec.model import FeatureSpec, TrainSpec
 from headstart_server.spec.sampling_rules import balanced_output
 
 
@@ -29,9 +31,23 @@ def undersample(spec: TrainSpec, sources: Sources, parts: Parts, seed: int) -> i
     if ratio is None or output is None:
         return 0
     rows = np.flatnonzero(parts == Part.TRAIN)
-    gone = left_out(rows, labels_of(output.source, sources)[rows], ratio, seed)
+    gone = left_out(rows, _classes_of(spec, output, sources)[rows], ratio, seed)
     parts[gone] = Part.DROPPED
     return len(gone)
+
+
+def _classes_of(spec: TrainSpec, output: FeatureSpec, sources: Sources) -> npt.NDArray[np.int64]:
+    """As `labels_of`, words for the same side of a binary output alike."""
+    labels = labels_of(output.source, sources)
+    if output.type != "binary":
+        return labels
+    chunks = list(sources.tables[0].chunks(output.source))
+    where = Where(f"output_features[{spec.output_features.index(output)}]", output.source, sources.locate)
+    true_values, _ = binary.sides(sorted(category.count(chunks)), output.preprocessing, where)
+    texts = pa.concat_arrays([as_strings(values) for _, values in chunks])
+    is_true = pc.is_in(texts, value_set=pa.array(true_values, texts.type)).to_numpy(zero_copy_only=False)
+    labels[: len(texts)] = np.where(labels[: len(texts)] >= 0, is_true, -1)
+    return labels
 
 
 def oversampling_of(spec: TrainSpec, seed: int) -> Oversampling | None:

@@ -101,7 +101,7 @@ def load_image_encoder(
     if isinstance(source, TorchvisionSource):
         model = _torchvision_model(source, use_pretrained=use_pretrained, field=field)
     else:
-        model = vision_model(source, use_pretrained=use_pretrained, field=field)
+        model = vision_model(source, reduction, use_pretrained=use_pretrained, field=field)
     return ImageEncoder(model, reduction, dimension_of(source), transform).in_fast_layout().eval()
 
 

@@ -93,8 +93,11 @@ def default_reduction(source: ModelSource) -> str:
     return "cls_pooled" if vision_config(source).model_type in _POOLED else "cls"
 
 
-def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn.Module:
-    """The model in float32; random weights of the same architecture unless `use_pretrained`."""
+def vision_model(source: ModelSource, reduction: str, *, use_pretrained: bool, field: str) -> nn.Module:
+    """The model in float32; random weights of the same architecture unless `use_pretrained`.
+
+    Raises InvalidInputError where files lack weights that the reduction needs: transformers draws them at random.
+    """
     config = vision_config(source)
     tower = _TOWERS.get(config.model_type)
     try:
@@ -114,12 +117,13 @@ def vision_model(source: ModelSource, *, use_pretrained: bool, field: str) -> nn
         if ran_out_of_memory(error):
             raise
         raise invalid(field, f"{source.name!r}: the weights cannot be loaded: {str(error)[:300]}") from error
-    missing = {name for name in report["missing_keys"] if not name.startswith("pooler.")}
+    pooled = reduction == "cls_pooled"
+    missing = {name for name in report["missing_keys"] if pooled or not name.startswith("pooler.")}
     if missing:
         names = ", ".join(sorted(missing)[:3])
-        raise invalid(
-            field, f"{source.name!r} lacks {len(missing)} weights of its model ({names}, ...); give a whole checkpoint"
-        )
+        only_pooler = all(name.startswith("pooler.") for name in missing)
+        hint = "use reduce_output cls or mean" if only_pooler else "give a whole checkpoint"
+        raise invalid(field, f"{source.name!r} lacks {len(missing)} weights of its model ({names}, ...); {hint}")
     loaded: nn.Module = model
     return loaded
 

@@ -76,8 +76,11 @@ class Fitting:
         self._world, self._trainer = world or World(), prepared.plan.trainer
         plan = prepared.plan
         self._assembly = Assembly(plan.spec, plan.inputs, plan.data, stored, runtime, loading, plan.initial)
-        outputs, device = prepared.plan.data.outputs, runtime.device
-        self._losses = {feature.name: build_loss(feature, device) for feature in outputs}
+        data, device = prepared.plan.data, runtime.device
+        rows = data.rows(Part.TRAIN)
+        self._losses = {
+            feature.name: build_loss(feature, device, data.arrays[feature.name][rows]) for feature in data.outputs
+        }
         self._precision = Precision(prepared.plan.trainer.precision, device)
         self._encoder_runs = any(not plan.cached for plan in prepared.plan.inputs.values())
 

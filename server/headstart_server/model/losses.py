@@ -66,16 +66,17 @@ class Loss:
         return np.where(targets > 0, self.positive_weight, 1.0) if self.positive_weight != 1.0 else None
 
 
-def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
-    """The loss of one output; class weights are those of the training rows where they are to be balanced."""
+def build_loss(feature: FittedFeature, device: torch.device, targets: npt.NDArray[Any] | None = None) -> Loss:
+    """The loss of one output. Classes that are to be balanced are by the `targets` [n] of the training rows; without
+    them by those that the feature was fitted on, which may be another job's, and do not count filled cells."""
     classes = None
     if isinstance(feature.statistics, CategoryStatistics):
-        classes = _class_weights(feature, feature.statistics)
+        classes = _class_weights(feature, feature.statistics, targets)
         classes = classes.to(device) if classes is not None else None
-    loss, weight = _mean_loss(feature, device, classes), feature.spec.loss.weight
     positive = 1.0
     if isinstance(feature.statistics, BinaryStatistics):
-        positive = _positive_weight(feature, feature.statistics)
+        positive = _positive_weight(feature, feature.statistics, targets)
+    loss, weight = _mean_loss(feature, device, classes, positive), feature.spec.loss.weight
     if weight is None or weight == 1.0:  # an operation less at every step
         smoothed = bool(feature.spec.loss.label_smoothing)
         plain = isinstance(feature.statistics, CategoryStatistics) and classes is None and not smoothed
@@ -83,7 +84,7 @@ def build_loss(feature: FittedFeature, device: torch.device) -> Loss:
     return Loss(lambda logits, target: weight * loss(logits, target), classes, positive)
 
 
-def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | None) -> LossFunction:
+def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | None, positive: float) -> LossFunction:
     spec = feature.spec.loss
     match feature.statistics:
         case CategoryStatistics():
@@ -92,8 +93,7 @@ def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | N
             return lambda logits, target: functional.cross_entropy(
                 logits.float(), target, weight=weights, label_smoothing=smoothing
             )
-        case BinaryStatistics() as statistics:
-            positive = _positive_weight(feature, statistics)
+        case BinaryStatistics():
             tensor = torch.tensor(positive, device=device) if positive != 1.0 else None
             # `pos_weight` weighs a term, not a row: the mean stays that over rows, which `mass` counts
             return lambda logits, target: functional.binary_cross_entropy_with_logits(
@@ -108,17 +108,23 @@ def _mean_loss(feature: FittedFeature, device: torch.device, weights: Tensor | N
             return lambda logits, target: function(logits.float(), target)
 
 
-def _class_weights(feature: FittedFeature, statistics: CategoryStatistics) -> Tensor | None:
+def _class_weights(
+    feature: FittedFeature, statistics: CategoryStatistics, targets: npt.NDArray[Any] | None
+) -> Tensor | None:
     given = feature.spec.loss.class_weights
     if given:
         return torch.tensor([given.get(label, 1.0) for label in statistics.vocabulary])
     if feature.spec.loss.balance_classes:
-        counts = torch.tensor(statistics.counts, dtype=torch.float32)
-        return counts.sum() / (len(counts) * counts)  # as scikit-learn's `balanced`
+        classes = len(statistics.vocabulary)
+        found = statistics.counts if targets is None else np.bincount(targets, minlength=classes)
+        counts = torch.tensor(found, dtype=torch.float32)
+        # as scikit-learn's `balanced`; what no row has weighs nothing in any case
+        return counts.sum() / ((counts > 0).sum() * counts.clamp(min=1.0))
     return None
 
 
-def _positive_weight(feature: FittedFeature, statistics: BinaryStatistics) -> float:
+def _positive_weight(feature: FittedFeature, statistics: BinaryStatistics, targets: npt.NDArray[Any] | None) -> float:
     if feature.spec.loss.balance_classes:
-        return (1 - statistics.positive_rate) / statistics.positive_rate
+        rate = statistics.positive_rate if targets is None else float(np.mean(targets))
+        return (1 - rate) / rate if 0 < rate < 1 else 1.0
     return feature.spec.loss.positive_class_weight or 1.0

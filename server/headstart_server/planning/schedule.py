@@ -54,8 +54,9 @@ class SchedulePlan:
         )
 
 
-def plan_schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bool) -> SchedulePlan:
-    """Resolves `trainer.learning_rate_scheduler`; raises InvalidInputError for a metric that there is not."""
+def plan_schedule(spec: TrainSpec, resolution: Resolution, rate: float, *, encoder_trains: bool) -> SchedulePlan:
+    """Resolves `trainer.learning_rate_scheduler`, given the peak rate; raises InvalidInputError for a metric that there
+    is not, and for a least rate above the peak."""
     scheduler, settle = spec.trainer.learning_rate_scheduler, resolution.settle
     evaluations = settle(f"{_PATH}.warmup_evaluations", scheduler.warmup_evaluations, 0.0)
     rule = rules.warmup_fraction(encoder_trains=encoder_trains)
@@ -65,6 +66,9 @@ def plan_schedule(spec: TrainSpec, resolution: Resolution, *, encoder_trains: bo
     own = {
         key: settle(f"{_PATH}.{key}", getattr(scheduler, key), value) for key, value in _OF_DECAY.get(decay, {}).items()
     }
+    floor = float(own.get("eta_min", 0.0))
+    if floor and floor >= rate:
+        raise invalid(f"{_PATH}.eta_min", f"{floor:g} must be below the learning rate, which is {rate:g}")
     return SchedulePlan(
         warmup_fraction=settle(f"{_PATH}.warmup_fraction", scheduler.warmup_fraction, *rule),
         warmup_evaluations=evaluations,

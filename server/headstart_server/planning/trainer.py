@@ -119,7 +119,7 @@ def plan_trainer(
         ),
         learning_rate=scale * rates[0],
         head_learning_rate=scale * rates[1],
-        schedule=plan_schedule(spec, resolution, encoder_trains=encoder_trains),
+        schedule=plan_schedule(spec, resolution, scale * rates[0], encoder_trains=encoder_trains),
         precision=_precision(spec, resolution, device_type, warnings, encoder_runs=encoder_runs),
         compile=_compile(spec, resolution, warnings, encoder_runs=encoder_runs),
         accumulation=settle("trainer.gradient_accumulation_steps", trainer.gradient_accumulation_steps, 1),

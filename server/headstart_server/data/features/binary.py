@@ -45,7 +45,7 @@ def fit(
     counts = category.count(chunks)
     if not counts:
         raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
-    true_values, false_values = _sides(sorted(counts), preprocessing, where)
+    true_values, false_values = sides(sorted(counts), preprocessing, where)
     if output and not (true_values and false_values):
         raise where.column_error(
             f"holds one class only, {next(iter(counts))[:80]!r}, in the training rows; a classifier needs both",
@@ -114,7 +114,7 @@ def binary_codes(statistics: BinaryStatistics) -> dict[str, float]:
     return {**words, statistics.true_label: 1.0, statistics.false_label: 0.0}
 
 
-def _sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) -> tuple[list[str], list[str]]:
+def sides(values: list[str], preprocessing: PreprocessingSpec, where: Where) -> tuple[list[str], list[str]]:
     """The values that mean true, and those that mean false."""
     label = preprocessing.fallback_true_label
     if label is None and all(_folded(value) in _TRUE | _FALSE for value in values):

@@ -55,10 +55,14 @@ def fit(
     chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where, *, output: bool
 ) -> CategoryStatistics:
     """Fits on training rows. Raises InvalidInputError if all are missing, or an output has a single label."""
+    chunks = list(chunks)
     counts = count(chunks)
     if not counts:
         raise where.column_error("has no value in any training row; remove the feature", Reason.ALL_MISSING)
     fill = _fill(counts, preprocessing)
+    empty = sum(values.null_count for _, values in chunks)
+    if fill is not None and empty:  # they are what they are filled with
+        counts[fill] += empty
     if output:
         labels = _label_order(counts)
         if len(labels) < 2:
@@ -73,6 +77,8 @@ def fit(
         for value, times in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         if times >= (preprocessing.min_frequency or 1)
     ][: preprocessing.most_common or 10_000]
+    if not frequent:
+        raise where.column_error(f"holds no value {preprocessing.min_frequency} times; lower min_frequency")
     # A value of the data that is spelled like UNKNOWN shares its index.
     vocabulary = (UNKNOWN, *(value for value in frequent if value != UNKNOWN))
     return CategoryStatistics(vocabulary, tuple(counts.get(value, 0) for value in vocabulary), fill, False)

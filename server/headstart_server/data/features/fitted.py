@@ -62,7 +62,7 @@ class FittedFeature:
         """Cells of a tabular feature as an array whose first dimension is rows (dtype by type)."""
         match self.statistics:
             case NumberStatistics() as statistics:
-                return number.transform(values, statistics, where, start)
+                return number.transform(values, statistics, where, start, output=self.output)
             case CategoryStatistics() as statistics:
                 return category.transform(values, statistics, where, start)
             case BinaryStatistics() as statistics:

@@ -43,11 +43,20 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
     return NumberStatistics(normalization, shift, scale, fill, minimum, float(present.max()))
 
 
-def transform(values: pa.Array, statistics: NumberStatistics, where: Where, start: int = 0) -> npt.NDArray[np.float32]:
-    """Cells as normalised float32 [n], missing ones filled, bounded by float32's range."""
+def transform(
+    values: pa.Array, statistics: NumberStatistics, where: Where, start: int = 0, *, output: bool = False
+) -> npt.NDArray[np.float32]:
+    """Cells as normalised float32 [n], missing ones filled, bounded by float32's range.
+
+    Refuses by row what an output is that has no logarithm: errors would be measured of another number.
+    """
     raw = numbers(values, start, where)
     raw = np.where(np.isnan(raw), statistics.fill, raw)
     if statistics.normalization == "log1p":
+        if output and (raw <= -1).any():
+            row = int(np.argmax(raw <= -1))
+            message = f"{raw[row]:g} has no log1p, which ends above -1; correct it, or use normalization zscore"
+            raise where.error(start + row, message)
         # Training rows at or below -1 are refused; later ones count as just above it, where the logarithm ends.
         raw = np.log1p(np.maximum(raw, -1 + 1e-6))
     limit = np.finfo(np.float32).max

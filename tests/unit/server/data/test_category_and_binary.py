@@ -185,3 +185,24 @@ def test_a_constant_fills_in_a_label_of_the_data() -> None:
 def test_a_constant_that_is_no_label_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="fill_value 'yes', which is neither 'spam' nor 'ham'"):
         fitted(["spam", "spam", "ham"], "binary", missing_value_strategy="fill_with_const", fill_value="yes")
+
+
+def test_a_constant_of_its_own_is_a_category_where_cells_are_missing() -> None:
+    values = ["a", None, "b", None, None]
+    const = {"missing_value_strategy": "fill_with_const", "fill_value": "none given"}
+    feature = fitted(values, "category", **const)
+    assert feature.statistics.vocabulary == (UNKNOWN, "none given", "a", "b")  # type: ignore[union-attr]
+    assert _transform(feature, [None, "c"]) == [1, 0]
+    output = fitted(values, "category", output=True, **const)
+    assert [output.classes[index] for index in _transform(output, values)] == [
+        "a",
+        "none given",
+        "b",
+        "none given",
+        "none given",
+    ]
+
+
+def test_a_frequency_that_no_value_has_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="holds no value 5 times; lower min_frequency"):
+        fitted(["a", "b", "b"], "category", min_frequency=5)

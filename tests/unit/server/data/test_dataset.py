@@ -261,3 +261,16 @@ def _prepared_mixed() -> PreparedData:
     return prepare(
         spec, sources_of(x=[1.0] * ROWS, v=["1 2"] * ROWS, s=["p q"] * ROWS, t=texts, label=LABELS, part=FIXED), 0
     )
+
+
+def test_rows_are_left_out_by_the_classes_that_are_trained_whatever_their_spelling() -> None:
+    """Else the rarest spelling is the class by which all others are left out."""
+    labels = ["Yes", "y", *["yes"] * 6, *["no"] * 20, *["yes", "no"] * 6]
+    spec = _spec(
+        NUMBER,
+        output_features=[{"name": "label", "type": "binary"}],
+        preprocessing={**FIXED_SPLIT, "undersample_majority": 0.5},
+    )
+    data = prepare(spec, sources_of(x=[1.0] * ROWS, label=labels, part=FIXED), 0)
+    found = data.arrays["label"][data.rows(Part.TRAIN)]
+    assert (found.sum(), len(found)) == (8, 24)

@@ -151,3 +151,13 @@ def test_a_column_without_a_number_is_refused() -> None:
     with pytest.raises(InvalidInputError) as caught:
         fitted([None, "NA", ""], "number")
     assert caught.value.reason == "ALL_MISSING"
+
+
+def test_an_output_without_a_logarithm_is_refused_by_row() -> None:
+    """Its error would be measured of another number."""
+    values = [1.0, 2.0, 3.0]
+    output = fitted(values, "number", normalization="log1p", output=True)
+    with pytest.raises(InvalidInputError, match=r"row 2.*-500 has no log1p"):
+        output.transform(cells([1.0, -500.0]), WHERE)
+    feature = fitted(values, "number", normalization="log1p")
+    assert np.isfinite(_transform(feature, [1.0, -500.0])).all()

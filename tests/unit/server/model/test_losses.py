@@ -88,3 +88,17 @@ def test_set_loss_is_the_mean_of_its_items_log_losses() -> None:
 def test_half_precision_logits_are_judged_in_float32() -> None:
     loss = build_loss(feature_of("out", "category", LABELS, output=True), CPU)
     assert loss(LOGITS.bfloat16(), torch.from_numpy(CODES)).dtype == torch.float32
+
+
+def test_classes_are_balanced_by_the_rows_that_are_trained_on() -> None:
+    """Not by those that a model was trained on before, nor by cells that were not filled yet."""
+    output = feature_of("out", "category", ["a"] * 50 + ["b"] * 50, output=True, loss={"balance_classes": True})
+    rare = np.array([0] * 95 + [1] * 5)
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=rare)
+    loss = build_loss(output, CPU, rare)
+    assert loss.class_weights is not None
+    assert loss.class_weights.tolist() == pytest.approx(expected.tolist())
+    assert build_loss(output, CPU, np.zeros(9, np.int64)).class_weights is not None  # of a class that no row has
+    truth = feature_of("out", "binary", ["1"] * 5 + ["0"] * 5, output=True, loss={"balance_classes": True})
+    assert build_loss(truth, CPU, rare.astype(np.float32)).positive_weight == pytest.approx(95 / 5)
+    assert build_loss(truth, CPU, np.zeros(9, np.float32)).positive_weight == 1.0

@@ -172,3 +172,11 @@ def test_each_note_on_a_files_spelling_is_a_warning() -> None:
     )
     plan = plan_trainer(spec, Resolution.of(spec), 100, "cpu", encoder_runs=False, encoder_trains=False)
     assert plan.warnings == (("SPELLING", "input_features[0].type: 'numerical' read as 'number'"),)
+
+
+@pytest.mark.parametrize("given", [{}, {"learning_rate": 0.04}])
+def test_a_least_rate_is_below_the_peak_wherever_that_comes_from(given: dict[str, Any]) -> None:
+    scheduler = {"decay": "cosine", "eta_min": 0.05}
+    with pytest.raises(InvalidInputError, match="must be below") as caught:
+        _plan(learning_rate_scheduler=scheduler, **given)
+    assert caught.value.field == "trainer.learning_rate_scheduler.eta_min"
