@@ -50,6 +50,7 @@ from headstart_server.service.dataset_prediction import DatasetPredictionService
 from headstart_server.service.datasets import DatasetService
 from headstart_server.service.embeddings import EmbeddingService
 from headstart_server.service.exporting import ExportService
+from headstart_server.service.live_models import drop_deleted
 from headstart_server.service.measurements import readings_of
 from headstart_server.service.model_names import ModelNames
 from headstart_server.service.models import ModelService
@@ -190,6 +191,7 @@ class App:
             self.readiness.run(),
             Retention(self.storage, self.settings, self.tenants, self.jobs, self.export_jobs).run(),
             keep_current(watched, self.executors.credentials),
+            drop_deleted(self.pool, self.executors.files),
             *([self._quota_file.watch()] if self._quota_file is not None else []),
         ]
         self._background = [asyncio.create_task(each) for each in work]
@@ -253,15 +255,14 @@ class App:
 
     def _page_url(self) -> str:
         assert self.http is not None
-        scheme = "http" if self.settings.tls_certificate is None else "https"
-        host = self.settings.host
+        host, scheme = self.settings.host, "http" if self.settings.tls_certificate is None else "https"
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.http.port}/"
 
     def _servicers(self, sources: ModelSources) -> dict[str, object]:
         settings, tenants, runtime, executors = self.settings, self.tenants, self.runtime, self.executors
         device, limits = runtime.device, runtime.image_limits
         size, precision = settings.model_pool_bytes, settings.serving_precision
-        pool = ModelPool(tenants.models_of, runtime.encoder_store, device, size, limits, precision)
+        self.pool = pool = ModelPool(tenants.models_of, runtime.encoder_store, device, size, limits, precision)
         names, most_rows, quotas = ModelNames.of(self.jobs, executors), settings.max_predict_rows, self.quotas
         training = TrainingService(tenants, self.supervisor, self.jobs, self.layout, executors, names)
         predictions = PredictionService(pool, self.batcher, most_rows, executors, quotas)

@@ -145,6 +145,10 @@ class ModelRegistry:
         except FileNotFoundError:
             raise _missing(name) from None
 
+    def there(self) -> set[str]:
+        """Ids of all that have a bundle, whether they can be read or not."""
+        return set(self._folders.names())
+
     def size_bytes(self, bundle: Bundle) -> int:
         """Of all files of a model; 0 where it was deleted just now."""
         try:

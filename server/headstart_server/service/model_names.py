@@ -98,7 +98,8 @@ class ModelNames:
                 return await task
         except (UnavailableError, OverloadedError):
             pass  # what is known is told below
-        self._remember(place, known.model)
+        if self._known.get(place) is known:  # else the alias was changed here meanwhile, and this would undo it
+            self._remember(place, known.model)
         return known.model
 
     async def _load(self, place: Place) -> str:

@@ -115,6 +115,16 @@ class ModelPool:
             self._drop_unused_encoders()
             self._measure()
 
+    def forget_deleted(self) -> None:
+        """Drops models that are there no more, as another server may have deleted them. Raises StorageError."""
+        live: dict[str, set[str]] = {}
+        for tenant, identifier in list(self._models):
+            live.setdefault(tenant, set()).add(identifier)
+        for tenant, identifiers in live.items():
+            # what is live was published before it is looked for
+            for identifier in identifiers - self._models_of(tenant).registry.there():
+                self.forget(tenant, identifier)
+
     @contextmanager
     def _alone_with(self, key: str | _Key) -> Iterator[None]:
         """Keeps others from loading or dropping a model or an encoder meanwhile."""

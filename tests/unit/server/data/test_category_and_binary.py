@@ -189,7 +189,7 @@ def test_a_constant_that_is_no_label_is_refused() -> None:
 
 def test_a_constant_of_its_own_is_a_category_where_cells_are_missing() -> None:
     values = ["a", None, "b", None, None]
-    const = {"missing_value_strategy": "fill_with_const", "fill_value": "none given"}
+    const: dict[str, Any] = {"missing_value_strategy": "fill_with_const", "fill_value": "none given"}
     feature = fitted(values, "category", **const)
     assert feature.statistics.vocabulary == (UNKNOWN, "none given", "a", "b")  # type: ignore[union-attr]
     assert _transform(feature, [None, "c"]) == [1, 0]

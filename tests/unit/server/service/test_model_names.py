@@ -12,6 +12,7 @@ from headstart_server.core.errors import InvalidInputError, NotFoundError, Unava
 from headstart_server.core.executors import Executor
 from headstart_server.core.principal import Principal
 from headstart_server.jobs.models import Alias
+from headstart_server.service import model_names
 from headstart_server.service.model_names import ModelNames
 
 CALLER, OTHER = Principal("a"), Principal("b")
@@ -114,6 +115,22 @@ async def test_a_read_that_began_before_a_change_is_not_remembered() -> None:
     store.go_on.set()
     assert await before == "m1"
     assert await names.identifier(CALLER, ALIAS) == "m2"
+
+
+async def test_a_read_that_never_came_undoes_no_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_names, "_PATIENCE_SECONDS", 0.05)
+    store, clock = FakeStore(), Clock()
+    names = names_of(store, clock)
+    assert await names.identifier(CALLER, ALIAS) == "m1"
+    clock.now += 2
+    store.go_on.clear()
+    before = asyncio.create_task(names.identifier(CALLER, ALIAS))
+    while store.reads < 2:
+        await asyncio.sleep(0.001)
+    names.changed("a", "sentiment@production", Alias("sentiment@production", "m2", datetime.now(UTC)))
+    assert await before == "m1"
+    assert await names.identifier(CALLER, ALIAS) == "m2"
+    store.go_on.set()
 
 
 async def test_an_alias_of_another_tenant_is_not_found() -> None:
