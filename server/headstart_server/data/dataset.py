@@ -13,7 +13,7 @@ from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError
 from headstart_server.core.reasons import Notice, Reason
 from headstart_server.data.balance import Oversampling
 from headstart_server.data.features.adopted import adopt_feature
-from headstart_server.data.features.cells import Where
+from headstart_server.data.features.cells import Where, require_text
 from headstart_server.data.features.fitted import (
     PRETRAINED,
     FittedFeature,
@@ -198,6 +198,9 @@ def _fit(
                 found = fit_feature(feature, chunks, where, output=output)
             else:
                 found = adopt_feature(feature, known.features[feature.name], chunks, where, known.model)
+            if feature.type == "text":
+                for start, values in masked(sources.rows.chunks(feature.source), parts != Part.DROPPED):
+                    require_text(values, where, start)
             fitted.append(found)
             if feature.type not in PRETRAINED:
                 arrays[feature.name] = _array(found, sources.rows, parts, where)

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headstart_server.core.errors import invalid
+from headstart_server.core.errors import InvalidInputError, invalid
 from headstart_server.data.canonical import as_strings
 from headstart_server.data.parts import Part, Parts
 from headstart_server.data.tables import Table
@@ -52,8 +52,10 @@ def keep_labels_in_training(
 
 def _strings(table: Table, column: str | None) -> pa.Array:
     assert column is not None
-    parts = [as_strings(values) for _, values in table.chunks(column)]
-    return pa.concat_arrays(parts)
+    try:
+        return pa.concat_arrays([as_strings(values) for _, values in table.chunks(column)])
+    except InvalidInputError as error:  # bytes that are no text
+        raise invalid("preprocessing.split.column", f"column {column!r} {error.message}") from None
 
 
 def _random(rows: int, probabilities: list[float], seed: int) -> Parts:

@@ -21,6 +21,7 @@ _JUDGED = 2_048
 _ROUNDING = 1e-5
 """Of squared distances and lengths: rows as far away as the last neighbour are neighbours, too."""
 _LEAST = 1e-6
+_FURTHEST = 1e15
 _STATE = ("points", "values", "counts")
 
 
@@ -56,7 +57,7 @@ class NeighborHead(FittedHead):
 
     def scores(self, rows: Tensor) -> Tensor:
         """See ScoredHead."""
-        rows = rows - self.center
+        rows = _bounded(rows - self.center)
         # a graph has no loops over so many rows as come
         if torch.compiler.is_exporting() or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
             return self._scores(rows, self._distances(rows), self._neighbors)
@@ -68,7 +69,7 @@ class NeighborHead(FittedHead):
     ) -> None:
         """See FittedHead; raises TrainingFailedError where a model would hold too much."""
         self.center = rows.double().mean(0).float()
-        rows = rows - self.center
+        rows = _bounded(rows - self.center)
         points, place = torch.unique(rows, dim=0, return_inverse=True)
         _require_few(points, sum(self.columns))
         self.points = points
@@ -167,6 +168,11 @@ class NeighborHead(FittedHead):
             own[f"{prefix}neighbors"] = known.expand(len(self.columns)).clone()
         super()._load_from_state_dict(own, prefix, *rest)
         self._neighbors = self.neighbors.tolist()
+
+
+def _bounded(rows: Tensor) -> Tensor:
+    """Rows whose squares add up in float32: beyond, all are far away, and none is nowhere."""
+    return rows.clamp(-_FURTHEST, _FURTHEST)
 
 
 def _require_few(points: Tensor, columns: int) -> None:

@@ -16,6 +16,8 @@ PENALTIES = tuple(10.0 ** (step / 2) for step in range(-6, 11))
 SCALES = tuple(2.0 ** (step / 2) for step in range(-2, 15))
 """Of scores of labels, whose indicators are 0 and 1 and say nothing of how sure a model may be."""
 _BLOCK = 8_192
+_LARGEST = 1e25
+"""Of an input, in standard deviations of what was trained on."""
 
 
 class RidgeHead(FittedHead):
@@ -41,7 +43,8 @@ class RidgeHead(FittedHead):
 
     def scores(self, rows: Tensor) -> Tensor:
         """See ScoredHead."""
-        return rows @ self.weight + self.bias
+        # float32 ends not far above the largest numbers that a cell may hold, and infinities cancel to nothing
+        return rows.clamp(-_LARGEST, _LARGEST) @ self.weight + self.bias
 
     def fit(
         self, rows: Tensor, targets: Mapping[str, Tensor], weights: Mapping[str, Tensor | None] | None = None

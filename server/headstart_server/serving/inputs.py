@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from headstart_server.core.reasons import Reason
-from headstart_server.data.features.cells import BadCells, Where
+from headstart_server.data.features.cells import BadCells, Where, require_text
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.images.column import ImageColumn
 from headstart_server.data.images.decode import BadImageError, ImageLimits
@@ -33,6 +33,7 @@ from headstart_server.encoders.text import TextEncoder
 from headstart_server.encoders.text_preparation import TextPreparation
 from headstart_server.encoders.tokens import TokenColumn
 from headstart_server.planning.pretrained import SERVED_PRECISION
+from headstart_server.serving.bad_rows import refused_rows
 from headstart_server.serving.columns import DecodedImages, ImageFiles, InputColumn, TokenisedTexts
 from headstart_server.serving.stored_rows import StoredRows
 
@@ -131,9 +132,16 @@ class ServedTexts(ServedInput):
         self._encoder, self._preparation = encoder, preparation
         self._cut = partial(by_cost, budget=CPU_BATCH_TOKENS, streams=cores()) if device.type == "cpu" else None
 
+    def refused(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> BadCells:
+        """See ServedInput: cells of bytes that are no text."""
+        values = table.rows.column(feature.spec.source).combine_chunks()
+        return refused_rows(lambda start, end: require_text(values[start:end], where, start), len(values))
+
     def read(self, table: Table, feature: FittedFeature, where: Where, limits: ImageLimits) -> TokenisedTexts:
         """See ServedInput."""
-        texts = feature.texts(table.rows.column(feature.spec.source).combine_chunks())
+        values = table.rows.column(feature.spec.source).combine_chunks()
+        require_text(values, where)
+        texts = feature.texts(values)
         return TokenisedTexts(keys_of_texts(texts), self._preparation.tokenize(texts_of(texts)))
 
     @property

@@ -38,6 +38,23 @@ class Where:
         return invalid(self.field, f"column {self.column!r} {message}", reason=reason)
 
 
+def require_text(values: pa.Array, where: Where, start: int = 0) -> None:
+    """Refuses by row bytes that are no text."""
+    try:
+        as_strings(values)
+    except InvalidInputError:
+        row = next(row for row, cell in enumerate(values.to_pylist()) if not _is_text(cell))
+        message = "holds bytes that are not UTF-8 text; encode them as text first"
+        raise where.error(start + row, message) from None
+
+
+def _is_text(cell: bytes | None) -> bool:
+    try:
+        return cell is None or cell.decode() is not None
+    except UnicodeDecodeError:
+        return False
+
+
 def missing(values: pa.Array) -> npt.NDArray[np.bool_]:
     """Which cells are missing: null, or NaN in a number column."""
     mask: npt.NDArray[np.bool_] = values.is_null(nan_is_null=True).to_numpy(zero_copy_only=False)

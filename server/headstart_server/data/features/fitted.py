@@ -13,7 +13,7 @@ from headstart_server.core.errors import invalid
 from headstart_server.data.features import binary, category, image, number, sets, text, vector
 from headstart_server.data.features.binary import BinaryStatistics
 from headstart_server.data.features.category import CategoryStatistics
-from headstart_server.data.features.cells import Where, missing, missing_numbers
+from headstart_server.data.features.cells import Where, missing, missing_numbers, require_text
 from headstart_server.data.features.image import ImageStatistics
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.features.sets import SetStatistics
@@ -60,6 +60,7 @@ class FittedFeature:
 
     def transform(self, values: pa.Array, where: Where, start: int = 0) -> npt.NDArray[Any]:
         """Cells of a tabular feature as an array whose first dimension is rows (dtype by type)."""
+        require_text(values, where, start)
         match self.statistics:
             case NumberStatistics() as statistics:
                 return number.transform(values, statistics, where, start, output=self.output)
@@ -122,6 +123,8 @@ class FittedFeature:
 
 def fit_feature(feature: FeatureSpec, chunks: Chunks, where: Where, *, output: bool) -> FittedFeature:
     """Fits one feature on its training rows."""
+    if feature.type != "image":
+        chunks = _of_text(chunks, where)
     fits: dict[str, Callable[[], Statistics]] = {
         "number": lambda: number.fit(chunks, feature.preprocessing, where),
         "category": lambda: category.fit(chunks, feature.preprocessing, where, output=output),
@@ -137,6 +140,12 @@ def fit_feature(feature: FeatureSpec, chunks: Chunks, where: Where, *, output: b
     if isinstance(statistics, CategoryStatistics):
         category.check_class_weights(feature.loss.class_weights, statistics, f"{where.field}.loss.class_weights")
     return FittedFeature(feature, statistics, output)
+
+
+def _of_text(chunks: Chunks, where: Where) -> Iterator[tuple[int, pa.Array]]:
+    for start, values in chunks:
+        require_text(values, where, start)
+        yield start, values
 
 
 def unfitted(feature: FeatureSpec) -> FittedFeature:

@@ -4,12 +4,13 @@ import difflib
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from headstart_server.core.errors import InvalidInputError
 from headstart_server.data.dataset import PreparedData, prepare
 from headstart_server.data.features.number import NumberStatistics
 from headstart_server.data.parts import Part
-from headstart_server.data.tables import Sources
+from headstart_server.data.tables import Sources, table_of_arrow
 from headstart_server.spec.model import TrainSpec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -274,3 +275,22 @@ def test_rows_are_left_out_by_the_classes_that_are_trained_whatever_their_spelli
     data = prepare(spec, sources_of(x=[1.0] * ROWS, label=labels, part=FIXED), 0)
     found = data.arrays["label"][data.rows(Part.TRAIN)]
     assert (found.sum(), len(found)) == (8, 24)
+
+
+@pytest.mark.parametrize("kind", ["text", "category", "set", "number", "vector", "binary"])
+@pytest.mark.parametrize("row", [2, ROWS - 1])
+def test_bytes_that_are_no_text_are_named_by_row_before_anything_is_encoded(kind: str, row: int) -> None:
+    cells = ["1" if index % 2 else "0" for index in range(ROWS)]
+    raw = [cell.encode() for cell in cells]
+    raw[row] = "K\xf6ln".encode("latin-1")
+    table = pa.table({"x": pa.array(raw, pa.large_binary()), "label": LABELS, "part": FIXED})
+    error = _refused(_spec({"name": "x", "type": kind}), Sources((table_of_arrow(table, "dataset"),), ("dataset",)))
+    assert error.field == "input_features[0]"
+    assert f"column 'x', row {row + 1} of dataset: holds bytes that are not UTF-8 text" in error.message
+
+
+def test_a_split_by_bytes_that_are_no_text_names_the_column() -> None:
+    raw = [b"\xff", *[b"train"] * (ROWS - 1)]
+    table = pa.table({"x": [1.0] * ROWS, "label": LABELS, "part": pa.array(raw, pa.large_binary())})
+    error = _refused(_spec(NUMBER), Sources((table_of_arrow(table, "dataset"),), ("dataset",)))
+    assert (error.field, "column 'part' holds bytes" in error.message) == ("preprocessing.split.column", True)

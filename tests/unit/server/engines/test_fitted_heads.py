@@ -221,3 +221,17 @@ def test_models_of_earlier_releases_are_read(tmp_path: Path) -> None:
     before = head.scores(rows)
     head.load_state_dict({**state, "points": points, "neighbors": k})
     torch.testing.assert_close(head.scores(rows), before, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "knn"])
+def test_numbers_beyond_all_measure_are_answered_as_large_ones(tmp_path: Path, kind: str) -> None:
+    """Such as a word for a missing number that is the largest of its type."""
+    _, model, _, _ = _trained(tmp_path, kind, {"name": "high", "type": "binary"}, {"name": "price", "type": "number"})
+    largest = float(np.finfo(np.float32).max)
+    for far in (10.0, 1e15, 1e20, largest):
+        rows = torch.tensor([far, -far, far], dtype=torch.float32), torch.tensor([far, -far, -far], dtype=torch.float32)
+        logits = model(dict(zip(("x", "y"), rows, strict=True)))
+        found = model.probabilities(logits)
+        assert all(torch.isfinite(each).all() for each in found.values())
+        if kind == "ridge":
+            assert found["high"].flatten()[:2].round().tolist() == [1.0, 0.0]
