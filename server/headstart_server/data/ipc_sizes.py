@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-_HEADER, _DATA, _BUFFERS, _COMPRESSION = 2, 1, 2, 3
+_HEADER, _DATA, _LENGTH, _BUFFERS, _COMPRESSION = 2, 1, 0, 2, 3
 """Fields of Message, DictionaryBatch and RecordBatch in `Message.fbs`."""
 _DICTIONARIES, _BATCHES, _BLOCK_BYTES, _MAGIC = 2, 3, 24, b"ARROW1"
 """Fields of Footer in `File.fbs`, the size of a Block, and what ends a file."""
@@ -22,6 +22,22 @@ def declared_bytes(source: pa.NativeFile) -> Iterator[int]:
         if message.type in ("record batch", "dictionary"):
             total += _message_bytes(message)
             yield total
+
+
+def declared_rows(source: pa.NativeFile, most_messages: int) -> int | None:
+    """How many rows the batches of a stream say that they have; None of one that is no stream, or has more messages."""
+    total = 0
+    try:
+        for number, message in enumerate(pa.ipc.MessageReader.open_stream(source)):
+            if number >= most_messages:
+                return None
+            if message.type == "record batch":
+                data = memoryview(message.metadata)
+                slot = _slot(data, _table(data, 0, _HEADER, root=True), _LENGTH)
+                total += max(0, _read("<q", data, slot)) if slot else 0
+    except (pa.ArrowException, OSError, struct.error):
+        return None
+    return total
 
 
 def declared_file_bytes(file: memoryview) -> Iterator[int]:

@@ -11,10 +11,14 @@ from headstart_server.core.reasons import Reason
 from headstart_server.data.canonical import MAX_COLUMNS
 from headstart_server.data.columnar import read_ipc_bytes
 from headstart_server.data.features.cells import BadCells
+from headstart_server.data.ipc_sizes import declared_rows
 from headstart_server.rpc.columns import array_of, row_count
 
 _ARROW_ROW_BYTES = 256
 """About what a text and a few numbers take."""
+_MOST_ROWS = 1 << 31
+_MOST_MESSAGES = 1_000
+"""Of a stream of Arrow's that are looked at before its rows are taken."""
 
 
 def arrow_table(
@@ -54,10 +58,12 @@ def arrow_table(
 
 
 def announced(message: table_pb2.Table) -> tuple[int, int]:
-    """(rows, bytes) of a message that nobody has read; how many rows Arrow's bytes hold is guessed."""
+    """(rows, bytes) of a message that nobody has read: of Arrow's bytes as many rows as their batches say, or a guess
+    where they say nothing."""
     size = message.ByteSize()
     if message.arrow_ipc:
-        return max(1, size // _ARROW_ROW_BYTES), size
+        rows = declared_rows(pa.BufferReader(message.arrow_ipc), _MOST_MESSAGES)
+        return max(1, size // _ARROW_ROW_BYTES) if rows is None else min(rows, _MOST_ROWS), size
     return (row_count(message.columns[0]) if message.columns else 0), size
 
 

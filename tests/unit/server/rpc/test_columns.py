@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from headstart.v1 import table_pb2 as pb
 from headstart_server.core.errors import BadCellError, InvalidInputError
@@ -122,3 +124,36 @@ def test_columns_of_other_lengths_are_refused() -> None:
             ),
             "table",
         )
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pa.table({"photo": pa.array([bytes(200_000)], pa.binary())}),
+        pa.table({"x": pa.array([7] * 10_000, pa.int8())}),
+        pa.table({"x": pa.chunked_array([["a", "b"], ["c"] * 500, []])}),
+        pa.table({"x": pa.array(["a", "b", "a"]).dictionary_encode()}),
+        pa.table({"x": pa.array([], pa.float64())}),
+    ],
+    ids=["an image", "small numbers", "batches", "a dictionary", "nothing"],
+)
+def test_rows_of_arrow_are_counted_as_its_batches_say(rows: pa.Table, compression: str | None) -> None:
+    """Quotas and admission go by them: a large cell is no hundred rows, and ten thousand numbers are not forty."""
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, rows.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(rows)
+    message = pb.Table(arrow_ipc=sink.getvalue())
+    assert announced(message) == (rows.num_rows, message.ByteSize())
+
+
+def test_rows_of_bytes_that_are_no_stream_or_of_thousands_of_batches_are_guessed() -> None:
+    sink = io.BytesIO()
+    one = pa.record_batch({"x": [1.0]})
+    with pa.ipc.new_stream(sink, one.schema) as writer:
+        for _ in range(2_000):
+            writer.write_batch(one)
+    for data in (b"no stream at all" * 100, sink.getvalue(), sink.getvalue()[:500]):
+        message = pb.Table(arrow_ipc=data)
+        rows, size = announced(message)
+        assert size == message.ByteSize() and 0 < rows <= size
