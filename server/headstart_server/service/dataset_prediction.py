@@ -1,5 +1,6 @@
 """Predictions and evaluations of whole data sets, some rows at a time, in turn with what all others ask for."""
 
+import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -159,15 +160,17 @@ class DatasetPredictionService:
         """The rows, with the columns of targets where they are wanted, and the live model; what was written of rows
         that came with the request goes afterwards."""
         identifier, own = f"predict-{new_id()}", self._tenants.of(caller.tenant)
+        over = threading.Event()
         with self._counted(caller.tenant):
             try:
                 predictor = await self._executors.loading.run(self._pool.get, caller.tenant, order.model)
-                table = await self._executors.planning.run(self._table, caller, order, identifier)
+                table = await self._executors.planning.run(self._table, caller, order, identifier, over)
                 needed = [feature for feature in predictor.inputs if not feature.optional]
                 needed += predictor.outputs if targets else ()
                 table.require_all(feature.spec.source for feature in needed)
                 yield table, predictor
             finally:
+                over.set()
                 await self._executors.files.run(own.admission.discard, identifier)
 
     @contextmanager
@@ -184,9 +187,13 @@ class DatasetPredictionService:
             if not self._open[tenant]:
                 del self._open[tenant]
 
-    def _table(self, caller: Principal, order: DatasetOrder, identifier: str) -> Table:
+    def _table(self, caller: Principal, order: DatasetOrder, identifier: str, over: threading.Event) -> Table:
         admission = self._tenants.of(caller.tenant).admission
-        return admission.table(admission.files({"dataset": order.read()}, self._layout.job(identifier)))
+        try:
+            return admission.table(admission.files({"dataset": order.read()}, self._layout.job(identifier)))
+        finally:
+            if over.is_set():  # the call was cancelled, and what is written now nobody else takes away
+                admission.discard(identifier)
 
 
 def _require(caller: Principal) -> None:

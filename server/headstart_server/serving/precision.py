@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headstart_server.data.features.fitted import FittedFeature
+from headstart_server.data.features.number import NumberStatistics
 from headstart_server.encoders.precision import AUTO, fast_precision
 from headstart_server.planning.pretrained import SERVED_PRECISION
 from headstart_server.serving.decode import THRESHOLD
@@ -28,7 +29,7 @@ class ServedPrecision:
     changed_answers: int = 0
     """Of them those whose predicted class, truth value or items are others."""
     largest_difference: float = 0.0
-    """Of any probability, or of a number or a component of a vector in standard deviations of the training rows."""
+    """Of any probability, of a number in standard deviations of the training rows, or of a component of a vector."""
 
 
 def precision_to_try(setting: str, device_type: str) -> str:
@@ -51,11 +52,16 @@ def compared(
         others = others.reshape(len(left), -1).any(1)
         changed = changed | others if len(changed) else others
         # not Python's max, which would lose a NaN that comes second
-        largest = float(np.maximum(largest, np.abs(left - right).max(initial=0.0)))
+        largest = float(np.maximum(largest, _unit(feature) * np.abs(left - right).max(initial=0.0)))
     count = int(changed.sum())
     close = len(changed) > 0 and not count and largest <= MOST_DIFFERENCE
     served = precision if close or setting != AUTO else SERVED_PRECISION
     return ServedPrecision(served, precision, len(changed), count, largest)
+
+
+def _unit(feature: FittedFeature) -> float:
+    """What differences of an output are multiplied by: numbers are normalised in one way or another."""
+    return feature.statistics.deviations if isinstance(feature.statistics, NumberStatistics) else 1.0
 
 
 def _answers(feature: FittedFeature, output: npt.NDArray[np.float32]) -> npt.NDArray[np.generic]:

@@ -23,6 +23,15 @@ class NumberStatistics:
     fill: float
     minimum: float
     maximum: float
+    deviation: float = 0.0
+    """Standard deviation of the training rows; 0 where it is not known."""
+
+    @property
+    def deviations(self) -> float:
+        """How many standard deviations one of the normalised numbers is."""
+        # of what is spread evenly from the least to the largest, where nobody has measured
+        spread = self.deviation or (self.maximum - self.minimum) / math.sqrt(12)
+        return 1.0 if self.normalization in ("zscore", "log1p") or not spread else self.scale / spread
 
 
 def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec, where: Where) -> NumberStatistics:
@@ -40,7 +49,10 @@ def fit(chunks: Iterable[tuple[int, pa.Array]], preprocessing: PreprocessingSpec
         fill = _fill(present, preprocessing, where)
     if not all(map(math.isfinite, (shift, scale, fill))):
         raise where.column_error("holds numbers so large that their mean or spread is not finite; scale them down")
-    return NumberStatistics(normalization, shift, scale, fill, minimum, float(present.max()))
+    with np.errstate(over="ignore"):
+        deviation = float(present.std())
+    known = deviation if math.isfinite(deviation) and normalization != "log1p" else 0.0
+    return NumberStatistics(normalization, shift, scale, fill, minimum, float(present.max()), known)
 
 
 def transform(

@@ -26,7 +26,7 @@ from headstart_server.serving.predictor import Predictor
 from headstart_server.storage.folders import SharedFolders
 
 from tests.support.bundles import saved_bundle
-from tests.support.tables import fitted
+from tests.support.tables import WHERE, fitted
 from tests.support.training import CPU
 
 
@@ -168,3 +168,14 @@ def test_a_sample_that_cannot_be_read_leaves_a_model_as_it_is(
     saved_bundle(tmp_path, tiny_bert, trainable=False)
     monkeypatch.setattr(Bundle, "sample", lambda _: pa.table({"t": ["a"], "x": ["no number"]}))
     assert pool_of(tmp_path, "auto").get("", "m1").served == ServedPrecision("fp32", "bf16")
+
+
+@pytest.mark.parametrize("normalization", ["zscore", "minmax", "iq", "none"])
+def test_numbers_differ_by_their_own_deviation_however_they_are_normalised(normalization: str) -> None:
+    values = np.random.default_rng(0).normal(5.0, 0.001, 500)
+    feature = fitted(values.tolist(), "number", output=True, normalization=normalization)
+    exact = feature.transform(pa.array(values), WHERE)
+    away = feature.transform(pa.array(values + 20 * values.std()), WHERE)
+    found = compared([feature], {feature.name: exact}, {feature.name: away}, "auto", "bf16")
+    assert found.largest_difference == pytest.approx(20, rel=0.01)
+    assert found.precision == "fp32"
