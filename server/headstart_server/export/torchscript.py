@@ -123,7 +123,13 @@ def _copy_without_sources(source: Path, target: Path) -> None:
 
 
 def _readers(features: tuple[FittedFeature, ...], preparations: Preparations) -> list[nn.Module] | None:
-    """A reader per input, or None where one cannot be compiled (sets, vectors, other tokenizers)."""
+    """A reader per input, or None where one cannot be compiled (sets, vectors, other tokenizers), or where a text is
+    read of a column of labels, whose cells `predict.py` spells as the training rows do before the module has them."""
+    sources = {
+        kind: {each.spec.source for each in features if (each.spec.type == "text") == kind} for kind in (True, False)
+    }
+    if sources[True] & sources[False]:
+        return None
     readers = [_reader(feature, preparations) for feature in features]
     return None if any(reader is None for reader in readers) else [reader for reader in readers if reader is not None]
 

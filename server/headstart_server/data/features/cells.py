@@ -1,5 +1,7 @@
 """What all feature types share: naming cells in errors, missing cells, parsing numbers."""
 
+import ast
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -111,10 +113,30 @@ def shown(text: str) -> str:
     return repr(text[:80])
 
 
+def written_list(text: str) -> list[str] | None:
+    """The items of a list that is written as Python or JSON writes it, as CSV files have them that were made of lists;
+    None where a cell is none, or holds other than words and numbers."""
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        found = ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(found, list) or not all(isinstance(item, str | int | float | None) for item in found):
+        return None
+    return [str(item) for item in found if item is not None and item != ""]
+
+
 def split_items(text: str, separator: str | None) -> list[str]:
     """The items of a set or vector cell."""
     if LIST_SEPARATOR in text:
         return [item for item in text.split(LIST_SEPARATOR) if item]
+    if (listed := written_list(text)) is not None:
+        return listed
     if separator is not None:
         return [item.strip() for item in text.split(separator) if item.strip()]
     return text.replace(",", " ").split()

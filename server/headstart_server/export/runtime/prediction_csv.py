@@ -1,6 +1,8 @@
 """Rows from CSV and predictions to CSV, as `headstart predict` reads and writes them. Needs nothing but Python."""
 
+import ast
 import csv
+import json
 import os
 import struct
 import sys
@@ -53,10 +55,30 @@ def _with_paths(columns, metadata):
     }
 
 
+def written_list(cell):
+    """The items of a list that is written as Python or JSON writes it; None where a cell is none."""
+    cell = cell.strip()
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return None
+    try:
+        found = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        try:
+            found = json.loads(cell)
+        except (ValueError, RecursionError):
+            return None
+    if not isinstance(found, list) or not all(item is None or isinstance(item, (str, int, float)) for item in found):
+        return None
+    return [str(item) for item in found if item is not None and item != ""]
+
+
 def items(separator, cell):
     """The items of a set or vector cell."""
     if LIST_SEPARATOR in cell:
         return [text for text in cell.split(LIST_SEPARATOR) if text]
+    listed = written_list(cell)
+    if listed is not None:
+        return listed
     if separator is not None:
         return [text.strip() for text in cell.split(separator) if text.strip()]
     return cell.replace(",", " ").split()

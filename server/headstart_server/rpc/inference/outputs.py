@@ -10,6 +10,7 @@ from headstart_server.core.errors import MAX_VIOLATIONS, InvalidInputError, inva
 from headstart_server.core.reasons import Reason
 from headstart_server.core.suggest import choices
 from headstart_server.data.canonical import text_of
+from headstart_server.data.features.cells import split_items
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.rpc.inference import grpc_service_pb2 as pb
@@ -114,10 +115,9 @@ def _classified(probabilities: npt.NDArray[np.float32], classes: Sequence[str], 
 def _set_texts(rows: Sequence[Sequence[str]], statistics: SetStatistics) -> list[bytes]:
     """The items of each row as an input would have them: with the separator of the data between them.
 
-    Where an item of the model holds a separator itself, each is followed by U+001F.
+    Where an item of the model would be read as something else, each is followed by U+001F.
     """
     separator = statistics.separator or " "
-    apart = (separator,) if statistics.separator else (" ", ",")
-    if any(mark in item for item in statistics.vocabulary for mark in apart):
+    if any(split_items(item, statistics.separator) != [item] for item in statistics.vocabulary):
         return [text_of(list(row)).encode() if row else b"" for row in rows]
     return [separator.join(row).encode() for row in rows]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from headstart_server.core.errors import InvalidInputError
-from headstart_server.data.features.cells import split_items
+from headstart_server.data.features.cells import split_items, written_list
 from headstart_server.data.features.fitted import FittedFeature
 from headstart_server.data.features.sets import SetStatistics
 from headstart_server.data.features.vector import VectorStatistics
@@ -43,6 +43,29 @@ def test_items_of_lists_may_hold_spaces_even_alone() -> None:
     feature = fitted(rows, "set")
     assert _vocabulary(feature) == ["drama", "science fiction"]
     assert _transform(feature, rows).tolist() == [[1, 1], [0, 1], [1, 0], [0, 0], [0, 0]]
+
+
+WRITTEN = {
+    "['red', 'blue']": ["red", "blue"],
+    '["red", "sky blue"]': ["red", "sky blue"],
+    " ['red'] ": ["red"],
+    "[]": [],
+    "[1, 2.5, None, '']": ["1", "2.5"],
+    '["a", null, true]': ["a", "True"],
+    "[red, blue]": ["[red", "blue]"],
+    "['red'": ["['red'"],
+    "[['a'], ['b']]": ["[['a']", "['b']]"],
+    "[PAD]": ["[PAD]"],
+}
+"""Cells by the items that they mean. What is no list stays text."""
+
+
+@pytest.mark.parametrize("cell", WRITTEN)
+def test_lists_that_are_written_as_text_are_lists(cell: str) -> None:
+    """Else an item would be another one when it comes first, and `[]` an item."""
+    assert split_items(cell, None) == WRITTEN[cell]
+    if written_list(cell) is not None:
+        assert split_items(cell, ";") == WRITTEN[cell]
 
 
 def test_a_given_separator_is_the_only_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from headstart.files import delimiters
+from headstart_server.data.features.cells import split_items
 
+from tests.unit.server.data.test_sets_vectors_and_texts import WRITTEN
 from tests.unit.server.export.test_predict_onnx import RUNTIME
 
 _ECHO = """
@@ -86,3 +89,13 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
     found = run(str(path), stdout=writing)
     os.close(writing)
     assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("separator", [None, ";"])
+def test_items_of_a_cell_are_those_that_the_server_finds(separator: str | None) -> None:
+    cells = [*WRITTEN, "a, b c", "a;b ; c", "a\x1fb c\x1f", ""]
+    program = "import json, sys; sys.path += json.loads(sys.argv[1]); import prediction_csv; "
+    program += "print(json.dumps([prediction_csv.items(json.loads(sys.argv[2]), c) for c in json.loads(sys.argv[3])]))"
+    given = [json.dumps(_FOLDERS), json.dumps(separator), json.dumps(cells)]
+    found = subprocess.run([sys.executable, "-I", "-S", "-c", program, *given], capture_output=True, check=True)
+    assert json.loads(found.stdout) == [split_items(cell, separator) for cell in cells]

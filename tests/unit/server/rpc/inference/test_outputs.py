@@ -149,6 +149,8 @@ def test_shared_memory_is_refused_for_outputs_too() -> None:
         (["big cat|dog", "dog"], {"separator": "|"}, "dog|big cat"),
         (["big cat\x1fdog\x1f", "dog"], {}, "dog\x1fbig cat\x1f"),
         (["a,b\x1fdog\x1f", "dog"], {"separator": ","}, "dog\x1fa,b\x1f"),
+        (["new\xa0york\x1fdog\x1f", "dog"], {}, "dog\x1fnew\xa0york\x1f"),
+        ([" cat\x1fdog\x1f", "dog"], {"separator": ";"}, "dog\x1f cat\x1f"),
     ],
 )
 def test_a_set_is_the_text_that_an_input_would_be(values: list[str], preprocessing: dict[str, Any], text: str) -> None:
