@@ -134,9 +134,7 @@ def plan_image(
         use_pretrained=use_pretrained,
         tuning=tuning,
         cached=cached,
-        precision="fp32"
-        if tuning.trains
-        else plan_precision(feature.preprocessing, path, resolution, device_type, images=True),
+        precision=plan_precision(feature.preprocessing, path, resolution, device_type, cached=cached, images=True),
         transform=transform,
         augmentation=augmentation,
         views=views,

@@ -205,11 +205,25 @@ _IMAGES_IN_FP32 = (
 
 
 def plan_precision(
-    preprocessing: PreprocessingSpec, path: str, resolution: Resolution, device_type: str, *, images: bool = False
+    preprocessing: PreprocessingSpec,
+    path: str,
+    resolution: Resolution,
+    device_type: str,
+    *,
+    cached: bool,
+    images: bool = False,
 ) -> str:
-    """The arithmetic of the embedding pass: the fast one for texts, fp32 for images, unless the spec says which."""
+    """The arithmetic of the embedding pass: the fast one for texts, fp32 for images, unless the spec says which.
+
+    An encoder whose embeddings are not cached has no such pass: its weights are in fp32, and it runs as training does.
+    """
     given: str | None = preprocessing.embedding_precision
     path = f"{path}.preprocessing.embedding_precision"
+    if not cached:
+        if given is not None:
+            message = "has no effect where embeddings are not cached; set trainer.use_mixed_precision, or leave it out"
+            raise invalid(path, message)
+        return "fp32"
     if images:
         return resolution.settle(path, given, "fp32", _IMAGES_IN_FP32)
     return resolution.settle(path, given, fast_precision(device_type), why_fast(device_type), Origin.MEASURED)

@@ -143,7 +143,7 @@ def plan_text(
         use_pretrained=use_pretrained,
         tuning=tuning,
         cached=cached,
-        precision="fp32" if tuning.trains else plan_precision(feature.preprocessing, path, resolution, device_type),
+        precision=plan_precision(feature.preprocessing, path, resolution, device_type, cached=cached),
         adapter=adapter,
         last_layers=last,
         layers_below=below,

@@ -85,7 +85,7 @@ def test_random_weights_are_trained(sources: ModelSources) -> None:
 
 def test_a_frozen_encoder_may_go_unstored(sources: ModelSources) -> None:
     plan, _ = _plan(sources, _spec(preprocessing={"cache_encoder_embeddings": False}))
-    assert (plan.tuning.trains, plan.cached) == (False, False)
+    assert (plan.tuning.trains, plan.cached, plan.precision) == (False, False, "fp32")
 
 
 def test_the_class_token_of_a_model_that_reads_left_to_right_is_refused_when_it_is_planned(
@@ -121,6 +121,12 @@ def test_whatever_changes_an_embedding_changes_its_space(sources: ModelSources, 
         ({"pretrained_model_name_or_path": None}, {}, "encoder.pretrained_model_name_or_path", "is missing"),
         ({"pretrained_model_name_or_path": "../x"}, {}, "encoder.pretrained_model_name_or_path", "without '..'"),
         ({}, {"max_sequence_length": POSITIONS + 1}, "preprocessing.max_sequence_length", f"the {POSITIONS} tokens"),
+        (
+            {},
+            {"cache_encoder_embeddings": False, "embedding_precision": "fp16"},
+            "preprocessing.embedding_precision",
+            "set trainer.use_mixed_precision",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_path(
