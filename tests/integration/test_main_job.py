@@ -153,10 +153,8 @@ def test_cache_changes_time_but_not_the_result(client: headstart.Client) -> None
     losses = []
     for cached in (True, False):
         wanted = reviews.spec(batch_size=16, eval_batch_size=64)
-        wanted["input_features"][0]["preprocessing"] = {
-            "cache_encoder_embeddings": cached,
-            "embedding_precision": "fp32",
-        }
+        precision = {"embedding_precision": "fp32"} if cached else {}
+        wanted["input_features"][0]["preprocessing"] = {"cache_encoder_embeddings": cached, **precision}
         job = client.train(wanted, headstart.ServerPath("reviews.csv")).result()
         losses.append(job.best_epoch.validation["loss"])
     assert losses[0] == pytest.approx(losses[1], abs=0.05)

@@ -54,17 +54,24 @@ class ExportStore:
         self.database, self.owner, self.lease_seconds = database, owner, lease_seconds
 
     def create(
-        self, job: ExportRecord, require: Callable[[int, int], None] = lambda unfinished, own: None
+        self,
+        job: ExportRecord,
+        require: Callable[[int, int], None] = lambda unfinished, own: None,
+        looked: datetime | None = None,
     ) -> ExportRecord:
         """Stores a new export, or returns the one that has the same order and is not over.
 
-        One that has SUCCEEDED already is found by its artifact. `require` is told how many exports are unfinished, of
-        all tenants and of this one's, and may raise to refuse one more.
+        One that has SUCCEEDED already is found by its artifact, or, where it has since that was `looked` for, by its
+        order. `require` is told how many exports are unfinished, of all tenants and of this one's, and may raise to
+        refuse one more.
         """
         if job.state.terminal:
             same = and_(_ordered(job), EXPORTS.c.artifact == job.artifact)
         else:
-            same = and_(_ordered(job), in_states(_UNFINISHED))
+            found = in_states(_UNFINISHED)
+            if looked is not None:
+                found = or_(found, and_(in_states([ExportState.SUCCEEDED]), EXPORTS.c.end_time >= looked.isoformat()))
+            same = and_(_ordered(job), found)
         with self.database.writing() as connection:
             if self.database.shared:
                 # of those who ask for the same at once one after the other looks whether it is there

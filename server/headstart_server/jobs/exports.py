@@ -123,11 +123,12 @@ class Exports:
 
         One that is stored is made, even if its caller goes meanwhile.
         """
+        looked = datetime.now(UTC)
         artifact = await self._processes.find(tenant, order) if order.repeatable else None
         state = ExportState.QUEUED if artifact is None else ExportState.SUCCEEDED
         identifier = artifact.identifier if artifact is not None else ""
         job = ExportRecord(new_id(), tenant, order, state, datetime.now(UTC), artifact=identifier)
-        return await asyncio.shield(self._created(job))
+        return await asyncio.shield(self._created(job, looked if order.repeatable else None))
 
     async def cancel(self, identifier: str) -> ExportRecord:
         """Ends an export, whichever server makes it; raises FailedPreconditionError if it has ended otherwise."""
@@ -137,8 +138,8 @@ class Exports:
         """See ExportWatch.watch."""
         return self._watch.watch(identifier, idle)
 
-    async def _created(self, job: ExportRecord) -> ExportRecord:
-        stored = await self._executors.store.run(self._store.create, job, _require_room)
+    async def _created(self, job: ExportRecord, looked: datetime | None) -> ExportRecord:
+        stored = await self._executors.store.run(self._store.create, job, _require_room, looked)
         self._look()
         return stored
 

@@ -132,6 +132,18 @@ def test_what_is_refused_is_not_stored(store: ExportStore) -> None:
     assert (done.artifact, store.unfinished()) == ("x", 1)
 
 
+def test_what_ended_while_its_artifact_was_looked_for_is_not_made_again(store: ExportStore) -> None:
+    looked, first = datetime.now(UTC), store.create(job())
+    claimed = store.claim()
+    assert claimed is not None
+    store.end(first.identifier, claimed.attempt, SUCCEEDED)
+    ended = store.get(first.identifier)
+    assert ended.end_time is not None
+    assert store.create(job(), looked=looked).identifier == first.identifier
+    later = ended.end_time + timedelta(microseconds=1)
+    assert store.create(job(), looked=later).identifier != first.identifier  # its artifact has been deleted since
+
+
 def test_ended_ones_are_kept_until_they_expire(store: ExportStore) -> None:
     waiting, running = store.create(job("waits")), store.create(job("runs"))
     done = store.create(job("m", state=ExportState.SUCCEEDED, artifact="x"))
