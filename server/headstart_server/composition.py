@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 import transformers
 
-from headstart_server import metrics
+from headstart_server import readings
 from headstart_server.auth.building import credentials_of
 from headstart_server.auth.watched_files import keep_current
 from headstart_server.core.calls import Calls
@@ -180,7 +180,7 @@ class App:
         await self.supervisor.start()
         await self.exports.start()
         await self.server.start()
-        metrics.register(*self.readings)
+        readings.register(*self.readings)
         if self.http is not None:
             self.http.start()
             tell_port(self.settings.http_port_file, self.http.port)
@@ -204,7 +204,7 @@ class App:
     async def stop(self) -> None:
         """Stops listening, then working; calls get their grace. Unfinished jobs go on at the next start."""
         self.health.ready = False
-        metrics.unregister(*self.readings)
+        readings.unregister(*self.readings)
         for task in self._background:
             task.cancel()
         grace = self.settings.stop_grace

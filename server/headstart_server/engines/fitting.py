@@ -76,8 +76,7 @@ class Fitting:
         self._world, self._trainer = world or World(), prepared.plan.trainer
         plan = prepared.plan
         self._assembly = Assembly(plan.spec, plan.inputs, plan.data, stored, runtime, loading, plan.initial)
-        data, device = prepared.plan.data, runtime.device
-        rows = data.rows(Part.TRAIN)
+        data, device, rows = plan.data, runtime.device, plan.data.rows(Part.TRAIN)
         self._losses = {
             feature.name: build_loss(feature, device, data.arrays[feature.name][rows]) for feature in data.outputs
         }

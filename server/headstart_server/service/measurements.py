@@ -18,7 +18,7 @@ from headstart_server.core.versions import own_version
 from headstart_server.jobs.exports import Exports
 from headstart_server.jobs.store import JobStore
 from headstart_server.jobs.supervisor import Supervisor
-from headstart_server.metrics import Reading, Readings
+from headstart_server.readings import Reading, Readings
 from headstart_server.settings import Settings
 
 _FILE_SECONDS = 15.0

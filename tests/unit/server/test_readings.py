@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 import torch
-from headstart_server import metrics
-from headstart_server.metrics import Reading, Readings
+from headstart_server import metrics, readings
+from headstart_server.readings import Reading, Readings
 from headstart_server.service.measurements import gpu_readings, store_readings, worker_readings
 from prometheus_client import REGISTRY
 from prometheus_client.registry import CollectorRegistry
@@ -48,7 +48,7 @@ def test_a_reading_that_fails_is_logged_counted_and_left_out() -> None:
 
 
 def test_a_source_that_does_not_answer_holds_no_scrape_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(readings, "_PATIENCE_SECONDS", 0.05)
     answers, calls = threading.Event(), list[int]()
 
     def read() -> Iterator[Reading]:
@@ -61,7 +61,7 @@ def test_a_source_that_does_not_answer_holds_no_scrape_up(monkeypatch: pytest.Mo
     assert taken(source) == {"headstart_store_shards": 1}  # as often as a registry is made of it
     with structlog.testing.capture_logs() as logs:
         assert next(iter(source.collect())).samples[0].value == 1  # the last one
-        monkeypatch.setattr(metrics, "_STALE_SECONDS", 0.0)
+        monkeypatch.setattr(readings, "_STALE_SECONDS", 0.0)
         assert list(source.collect()) == []
         assert list(source.collect()) == []
     assert [entry["error"] for entry in logs] == ["its source does not answer"]
