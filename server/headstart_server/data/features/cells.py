@@ -17,6 +17,8 @@ from headstart_server.data.canonical import LIST_SEPARATOR, as_strings
 MISSING_WORDS = ("", "na", "n/a", "nan", "null", "none", "?", "-", "missing", "#n/a")
 """What stands for a missing number, in lower case."""
 _MISSING_NUMBERS = pa.array(MISSING_WORDS, pa.large_string())
+_LONGEST_LITERAL = 1 << 16
+"""In characters: Python's own parser takes a hundred times the memory of what it reads, JSON's does not."""
 BadCells = dict[int, InvalidInputError]
 """What is wrong with rows that cannot be read, by their number from 0: of each row the first cell that is bad."""
 
@@ -42,6 +44,8 @@ class Where:
 
 def require_text(values: pa.Array, where: Where, start: int = 0) -> None:
     """Refuses by row bytes that are no text."""
+    if not (pa.types.is_large_binary(values.type) or pa.types.is_binary(values.type)):
+        return
     try:
         as_strings(values)
     except InvalidInputError:
@@ -119,16 +123,22 @@ def written_list(text: str) -> list[str] | None:
     text = text.strip()
     if not (text.startswith("[") and text.endswith("]")):
         return None
-    try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return None
+    found = _literal(text)
     if not isinstance(found, list) or not all(isinstance(item, str | int | float | None) for item in found):
         return None
     return [str(item) for item in found if item is not None and item != ""]
+
+
+def _literal(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        if len(text) > _LONGEST_LITERAL:
+            return None
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
 
 
 def split_items(text: str, separator: str | None) -> list[str]:

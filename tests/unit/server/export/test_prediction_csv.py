@@ -12,7 +12,7 @@ import pytest
 from headstart.files import delimiters
 from headstart_server.data.features.cells import split_items
 
-from tests.unit.server.data.test_sets_vectors_and_texts import WRITTEN
+from tests.unit.server.data.test_sets_vectors_and_texts import LONG, WRITTEN
 from tests.unit.server.export.test_predict_onnx import RUNTIME
 
 _ECHO = """
@@ -93,9 +93,9 @@ def test_a_reader_who_has_seen_enough_is_no_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("separator", [None, ";"])
 def test_items_of_a_cell_are_those_that_the_server_finds(separator: str | None) -> None:
-    cells = [*WRITTEN, "a, b c", "a;b ; c", "a\x1fb c\x1f", ""]
+    cells = [*WRITTEN, *LONG, "a, b c", "a;b ; c", "a\x1fb c\x1f", ""]
     program = "import json, sys; sys.path += json.loads(sys.argv[1]); import prediction_csv; "
-    program += "print(json.dumps([prediction_csv.items(json.loads(sys.argv[2]), c) for c in json.loads(sys.argv[3])]))"
-    given = [json.dumps(_FOLDERS), json.dumps(separator), json.dumps(cells)]
-    found = subprocess.run([sys.executable, "-I", "-S", "-c", program, *given], capture_output=True, check=True)
+    program += "print(json.dumps([prediction_csv.items(json.loads(sys.argv[2]), c) for c in json.load(sys.stdin)]))"
+    command = [sys.executable, "-I", "-S", "-c", program, json.dumps(_FOLDERS), json.dumps(separator)]
+    found = subprocess.run(command, input=json.dumps(cells), stdout=subprocess.PIPE, text=True, check=True)
     assert json.loads(found.stdout) == [split_items(cell, separator) for cell in cells]
