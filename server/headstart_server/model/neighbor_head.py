@@ -22,6 +22,7 @@ _ROUNDING = 1e-5
 """Of squared distances and lengths: rows as far away as the last neighbour are neighbours, too."""
 _LEAST = 1e-6
 _FURTHEST = 1e15
+"""From the center, in any column: squares of it add up in float32."""
 _STATE = ("points", "values", "counts")
 
 
@@ -69,7 +70,7 @@ class NeighborHead(FittedHead):
     ) -> None:
         """See FittedHead; raises TrainingFailedError where a model would hold too much."""
         self.center = rows.double().mean(0).float()
-        rows = _bounded(rows - self.center)
+        rows = (rows - self.center).clamp_(-_FURTHEST, _FURTHEST)  # in place: all training rows are many
         points, place = torch.unique(rows, dim=0, return_inverse=True)
         _require_few(points, sum(self.columns))
         self.points = points

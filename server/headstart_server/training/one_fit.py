@@ -24,10 +24,12 @@ def fit_once(loop: Loop, head: FittedHead) -> EpochReport:
     feed = loop.feed
     rows = torch.from_numpy(encoded_rows(loop, Part.TRAIN, _COPIES, head.squares)).to(feed.device)
     once = _Distinct.of(feed.parts[Part.TRAIN])
+    if once.times is not None:  # else all of them would be copied for nothing
+        rows = rows[once.places.to(rows.device)]
     targets = {name: values[once.rows.to(values.device)].to(feed.device) for name, values in feed.targets.items()}
     with torch.no_grad():
         weights = {name: once.weights(_row_weights(loop, name, known)) for name, known in targets.items()}
-        head.fit(rows[once.places.to(rows.device)], targets, weights)
+        head.fit(rows, targets, weights)
     seconds = time.perf_counter() - started
     report = EpochReport(
         epoch=1,
@@ -54,7 +56,7 @@ class _Distinct:
     """Rows of which oversampling has some several times, each once: what leaves a row out must leave it out whole."""
 
     rows: Tensor
-    """Their numbers, ascending."""
+    """Their numbers; ascending where some are there several times."""
     places: Tensor
     """Where each lies among all, for the first time."""
     times: Tensor | None
@@ -64,8 +66,9 @@ class _Distinct:
     def of(cls, rows: Tensor) -> "_Distinct":
         """Of row numbers."""
         found, first, times = np.unique(rows.cpu().numpy(), return_index=True, return_counts=True)
-        repeated = torch.from_numpy(times) if (times > 1).any() else None
-        return cls(torch.from_numpy(found), torch.from_numpy(first), repeated)
+        if len(found) == len(rows):
+            return cls(rows, torch.arange(len(rows)), None)
+        return cls(torch.from_numpy(found), torch.from_numpy(first), torch.from_numpy(times))
 
     def weights(self, weights: Tensor | None) -> Tensor | None:
         """How much each row counts, given how much it does by its class."""
