@@ -83,7 +83,7 @@ class Feed:
             # in bytes: what is standardised is float32
             size = 4 * arrays[name].numel() if name in arrays else 0
             size += 4 * views[name].values.numel() if name in views else 0
-            if not encoder.skipped or not 0 < size <= limit_bytes:
+            if not encoder.skipped or name not in arrays or size > limit_bytes:
                 continue
             embedded[name] = _applied(encoder, arrays.pop(name))
             limit_bytes -= size
