@@ -145,7 +145,7 @@ class ModelRegistry:
         except FileNotFoundError:
             raise _missing(name) from None
 
-    def there(self) -> set[str]:
+    def identifiers(self) -> set[str]:
         """Ids of all that have a bundle, whether they can be read or not."""
         return set(self._folders.names())
 

@@ -19,3 +19,5 @@ async def drop_deleted(pool: ModelPool, threads: Executor, period: float = 15.0)
             await threads.run(pool.forget_deleted)
         except (HeadstartError, OSError) as error:
             _log.warning("deleted models could not be looked for", error=str(error))
+        except Exception:  # noqa: BLE001 - a loop that ends would let deleted models answer from then on
+            _log.exception("deleted models could not be looked for")

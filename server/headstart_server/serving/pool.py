@@ -122,7 +122,7 @@ class ModelPool:
             live.setdefault(tenant, set()).add(identifier)
         for tenant, identifiers in live.items():
             # what is live was published before it is looked for
-            for identifier in identifiers - self._models_of(tenant).registry.there():
+            for identifier in identifiers - self._models_of(tenant).registry.identifiers():
                 self.forget(tenant, identifier)
 
     @contextmanager

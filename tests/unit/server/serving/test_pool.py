@@ -174,21 +174,6 @@ def test_a_forgotten_model_is_gone_and_the_others_answer_on(tmp_path: Path, tiny
     assert answer_of(kept) == before
 
 
-def test_a_model_that_another_server_deleted_answers_no_more(tmp_path: Path, tiny_bert: Path) -> None:
-    save(tmp_path, tiny_bert, "a", "b")
-    pool, _ = opened(tmp_path)
-    _, elsewhere = opened(tmp_path)
-    kept = pool.get("", "a")
-    assert pool.get("", "b")
-    pool.forget_deleted()
-    assert pool.loaded("", "b") is not None
-    elsewhere.delete("b")
-    pool.forget_deleted()
-    assert pool.loaded("", "b") is None and pool.loaded("", "a") is kept
-    with pytest.raises(NotFoundError):
-        pool.get("", "b")
-
-
 def test_a_model_that_was_not_there_is_found_once_it_is(tmp_path: Path, tiny_bert: Path) -> None:
     pool, _ = opened(tmp_path)
     with pytest.raises(NotFoundError, match="models/m1"):
