@@ -31,6 +31,7 @@ class Readings(Collector):
         self._lock = threading.Lock()
         self._time = float("-inf")
         self._last: list[Reading] = []
+        self._missing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reading")
         self._asked: Future[list[Reading]] | None = None
 
@@ -61,11 +62,11 @@ class Readings(Collector):
             self._asked = self._thread.submit(self._taken)
         try:
             self._last, self._time = self._asked.result(_PATIENCE_SECONDS), time.monotonic()
-            self._asked = None
+            self._asked, self._missing = None, False
         except TimeoutError:
-            if self._last and time.monotonic() - self._time > _STALE_SECONDS:
+            if not self._missing and time.monotonic() - self._time > _STALE_SECONDS:
                 _log.error("a metric cannot be read", source=self.source, error="its source does not answer")
-                self._last = []
+                self._last, self._missing = [], True
             READING_FAILURES.labels(self.source).inc()
 
     def _taken(self) -> list[Reading]:

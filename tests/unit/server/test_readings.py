@@ -72,6 +72,23 @@ def test_a_source_that_does_not_answer_holds_no_scrape_up(monkeypatch: pytest.Mo
     source.close()
 
 
+def test_a_source_that_never_answered_is_logged_once_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readings, "_PATIENCE_SECONDS", 0.05)
+    answers = threading.Event()
+
+    def read() -> Iterator[Reading]:
+        answers.wait()
+        yield metrics.STORE_SHARDS, (), 1
+
+    source = Readings("silent", read)
+    with structlog.testing.capture_logs() as logs:
+        assert [list(source.collect()) for _ in range(2)] == [[], []]
+    assert [(entry["source"], entry["error"]) for entry in logs] == [("silent", "its source does not answer")]
+    answers.set()
+    assert next(iter(source.collect())).samples[0].value == 1
+    source.close()
+
+
 def test_the_store_is_measured_by_what_is_published(tmp_path: Path) -> None:
     for name in ("a/shards/1.safetensors", "b/shards/2.safetensors", "b/shards/.half", "b/quarantine/3.safetensors"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
