@@ -88,7 +88,7 @@ def export_torchscript(
         trace: Callable[..., torch.jit.ScriptModule] = torch.jit.trace
         # check_trace would compare at the same shapes; the parity check does so at others.
         traced = trace(_Listed(graph), (list(examples),), check_trace=False)
-        readers = None if graph.head_only else _readers(graph.features, preparations)
+        readers = None if graph.head_only else readers_of(graph.features, preparations)
         module = traced
         if readers is not None:
             columns = [feature.spec.source for feature in graph.features]
@@ -122,13 +122,11 @@ def _copy_without_sources(source: Path, target: Path) -> None:
     writer.write_end_of_file()
 
 
-def _readers(features: tuple[FittedFeature, ...], preparations: Preparations) -> list[nn.Module] | None:
+def readers_of(features: tuple[FittedFeature, ...], preparations: Preparations) -> list[nn.Module] | None:
     """A reader per input, or None where one cannot be compiled (sets, vectors, other tokenizers), or where a text is
     read of a column of labels, whose cells `predict.py` spells as the training rows do before the module has them."""
-    sources = {
-        kind: {each.spec.source for each in features if (each.spec.type == "text") == kind} for kind in (True, False)
-    }
-    if sources[True] & sources[False]:
+    labels = {feature.spec.source for feature in features if feature.spec.type in ("category", "binary")}
+    if any(feature.spec.type == "text" and feature.spec.source in labels for feature in features):
         return None
     readers = [_reader(feature, preparations) for feature in features]
     return None if any(reader is None for reader in readers) else [reader for reader in readers if reader is not None]

@@ -15,10 +15,12 @@ from headstart_server.data.features.category import CategoryStatistics
 from headstart_server.data.features.cells import numbers
 from headstart_server.data.features.text import TextStatistics
 from headstart_server.export.readers import BinaryReader, CategoryReader, NumberReader, TextReader
+from headstart_server.export.torchscript import readers_of
 from torch import nn
 
 from tests.support.tables import WHERE, cells
 from tests.support.training import feature_of
+from tests.unit.server.export.test_wordpiece import preparation_of
 
 NUMBERS = (
     *("5", "+5", "-.5e-3", "5.", ".5", ".", "e5", "1e", "1e+", "1E+5", "0x10", "1_0", "1 5", "٣", "1d5", "abc", "--5"),
@@ -113,3 +115,22 @@ def test_texts_are_those_that_the_server_reads() -> None:
     lengths, first = scripted(TextReader(Lengths(), feature.statistics))(given, 1)
     assert lengths.tolist() == [len(text) for text in expected]
     assert first.tolist() == [ord((text + " ")[0]) for text in expected]
+
+
+@pytest.mark.parametrize(("kind", "values"), [("category", ["a", "b"]), ("binary", ["yes", "no"])])
+def test_a_text_of_a_column_of_labels_is_not_read_by_the_module(kind: str, values: list[str]) -> None:
+    """Its cells would come spelled as the labels are."""
+    preparation, _ = preparation_of()
+    review = feature_of("review", "text", values, column="said")
+    labels = feature_of("label", kind, values, column="said")
+    assert readers_of((review, labels), {"review": preparation}) is None
+    elsewhere = feature_of("label", kind, values, column="other")
+    assert readers_of((review, elsewhere), {"review": preparation}) is not None
+
+
+def test_a_text_and_a_number_of_one_column_are_both_read() -> None:
+    preparation, _ = preparation_of()
+    review = feature_of("review", "text", ["1", "2"], column="said")
+    number = feature_of("amount", "number", ["1", "2"], column="said")
+    found = readers_of((review, number), {"review": preparation})
+    assert found is not None and [type(reader) for reader in found] == [TextReader, NumberReader]
