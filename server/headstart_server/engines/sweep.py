@@ -106,8 +106,8 @@ class Sweep:
         base.report(self._listener)
         self._keep_common(base)
         # of an attempt that came so far: its training has begun, and times differ from attempt to attempt
-        for text in self._winner.texts():
-            return trial_spec(base_of(spec), json.loads(text)["parameters"])[1]
+        if texts := list(self._winner.texts()):
+            return trial_spec(base_of(spec), json.loads(texts[0])["parameters"])[1]
         search = search_of(spec)
         trials: Iterable[Trial] = trials_of(spec, search)
         if spec.sweep.search != "tpe":  # which learns from one trial what the next is

@@ -13,6 +13,7 @@ from headstart_server.storage.job_file import JobFile
 from headstart_server.training.metric_names import smaller_is_better
 
 _SHARED_SECONDS = 5.0
+"""What a trial said is put where other servers see it once in as long at most."""
 
 
 @dataclass(frozen=True)

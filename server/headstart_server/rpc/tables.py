@@ -17,6 +17,7 @@ from headstart_server.rpc.columns import array_of, row_count
 _ARROW_ROW_BYTES = 256
 """About what a text and a few numbers take."""
 _MOST_ROWS = 1 << 31
+"""In a message: no table of as many fits any limit, and sums of them stay far from what 64 bits hold."""
 _MOST_MESSAGES = 1_000
 """Of a stream of Arrow's that are looked at before its rows are taken."""
 
