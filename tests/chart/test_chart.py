@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from headstart_server.metrics import DEFINITIONS
 from headstart_server.service.quota_file import read_quotas
 from headstart_server.settings import Settings
 
 from helm import dashboard, generate
-from tests.support.chart import CHART, ROOT, SITUATIONS, Objects, helm, of_kind, pods, refused, rendered
-from tests.support.queries import PROCESS, alert_queries, metric_names, rules
+from tests.support.chart import CHART, SITUATIONS, Objects, helm, of_kind, pods, refused, rendered
 
 kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="Kubernetes' schemas are not installed")
 
-ALERTS = [rule["alert"] for rule in rules()]
 CUSTOM = {"ServiceMonitor", "PrometheusRule", "RayCluster", "GRPCRoute"}
 """Kinds that are not Kubernetes' own: `make test-chart` validates them."""
 
@@ -205,15 +202,6 @@ def test_probes_ask_over_tls_where_the_server_serves_it(program: str, with_tls: 
         assert container[probe]["httpGet"] == asked
 
 
-def test_alerts_are_of_the_release_whatever_it_is_called(program: str) -> None:
-    """A ServiceMonitor's targets have its Service's name for a job."""
-    found = rendered(program, "--set", "nameOverride=engine,metrics.prometheusRule.enabled=true")
-    asked = json.dumps(of_kind(found, "PrometheusRule")["spec"])
-    assert ".*headstart.*" not in asked
-    assert asked.count('job=\\"hs-engine\\"') == 4
-    assert "hs-engine" in [item["metadata"]["name"] for item in found if item["kind"] == "Service"]
-
-
 @pytest.mark.parametrize(("autoscaling", "token"), [("true", True), ("false", None)])
 def test_only_a_cluster_that_grows_has_a_token_of_kubernetes(
     program: str, autoscaling: str, token: bool | None
@@ -300,25 +288,3 @@ def test_the_chart_works_as_a_part_of_another(program: str, tmp_path: Path) -> N
     (parent / "values.yaml").write_text(yaml.safe_dump(values))
     [config] = _configs(rendered(program, chart=parent))
     assert config["data"]["HEADSTART_CONCURRENT_JOBS"] == "3"
-
-
-def test_alerts_and_dashboard_travel_whole(program: str) -> None:
-    found = rendered(program, "--values", CHART / "ci" / "everything-values.yaml")
-    alerts = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text().replace('=~".*headstart.*"', '="hs-engine"'))
-    assert of_kind(found, "PrometheusRule")["spec"] == alerts
-    [board] = [item for item in found if item["kind"] == "ConfigMap" and "headstart.json" in item["data"]]
-    assert json.loads(board["data"]["headstart.json"]) == dashboard.dashboard()
-    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
-
-
-def test_every_metric_of_an_alert_or_a_panel_is_one_of_the_servers() -> None:
-    named = set().union(*map(metric_names, [*alert_queries(), *dashboard.queries()]))
-    assert named - PROCESS - DEFINITIONS.keys() == {"up"}
-
-
-@pytest.mark.parametrize("alert", ALERTS)
-def test_every_alert_is_made_to_fire_and_to_clear_and_is_explained(alert: str) -> None:
-    cases = yaml.safe_load((CHART / "files" / "alerts_test.yaml").read_text())["tests"]
-    checks = [check for case in cases for check in case["alert_rule_test"] if check["alertname"] == alert]
-    assert {bool(check.get("exp_alerts")) for check in checks} == {True, False}
-    assert f"`{alert}`" in (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from headstart_server.core.errors import CancelledError, StorageError, TrainingFailedError
+from headstart_server.core.errors import CancelledError
 from headstart_server.core.layout import Layout
 from headstart_server.encoders.sources import ModelSources
 from headstart_server.engines import sweep as sweep_module
@@ -74,33 +74,6 @@ def test_of_few_rows_nothing_is_halved(tmp_path: Path) -> None:
     assert [trial.train_rows for trial in done.trials] == [80, 80]
 
 
-def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try_out = Fitting.try_out
-
-    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
-        if fitting._trainer.learning_rate > 1:
-            raise TrainingFailedError("the training loss is not finite")
-        return try_out(fitting, share, *rest)
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
-    assert [trial.failure for trial in done.trials] == ["the training loss is not finite", ""]
-    assert done.trials[0].value is None and best.trainer.learning_rate == 0.01
-
-
-def test_where_every_trial_fails_so_does_the_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any) -> Any:
-        raise TrainingFailedError("the training loss is not finite")
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    with pytest.raises(
-        TrainingFailedError, match="none of 2 trials could be trained; trial 1: the training loss"
-    ) as caught:
-        swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
-    assert caught.value.field == "sweep"
-
-
 def test_after_its_time_no_trial_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
@@ -119,38 +92,6 @@ def test_a_cancelled_job_ends_within_a_trial(tmp_path: Path) -> None:
     with pytest.raises(CancelledError):
         swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}}, done, epochs=2)
     assert len(done.trials) == 1
-
-
-def test_where_those_that_got_more_rows_fail_the_best_of_the_others_is_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    try_out = Fitting.try_out
-
-    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
-        if share > 0.2:
-            raise TrainingFailedError("out of memory")
-        return try_out(fitting, share, *rest)
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    monkeypatch.setattr(sweep_module, "_LEAST_ROWS", 20)
-    parameters = {"trainer.learning_rate": [10.0**-power for power in range(1, 10)]}
-    best, done = swept(tmp_path, {"search": "grid", "halving": True, "parameters": parameters}, repeats=3, epochs=3)
-    first = sorted(done.trials[:9], key=lambda trial: (-trial.score, trial.number))
-    assert [trial.failure for trial in done.trials[9:12]] == ["out of memory"] * 3
-    assert best.trainer.learning_rate == first[3].parameters["trainer.learning_rate"]
-
-
-def test_a_trial_whose_rows_cannot_be_prepared_fails_alone(tmp_path: Path) -> None:
-    parameters = {"input_features[0].preprocessing.missing_value_strategy": ["fail", "fill_with_mean"]}
-    values = spec_of({"epochs": 2}, {}, sweep={"search": "grid", "parameters": parameters})
-    rows = columns()
-    rows["x"][5] = None
-    done = Followed()
-    runtime = RuntimeContext.at(Storage(Layout(tmp_path)), ModelSources(), use_gpu=False)
-    job = JobContext("job", "", parse_yaml(json.dumps(values)), sources_of(**rows))
-    best = Sweep(job, runtime, done).best()
-    assert ["missing" in trial.failure for trial in done.trials] == [True, False], [t.failure for t in done.trials]
-    assert best.input_features[0].preprocessing.missing_value_strategy == "fill_with_mean"
 
 
 @pytest.mark.parametrize("held", [1 << 30, 0])
@@ -246,29 +187,6 @@ def test_a_search_that_learns_does_not_spend_its_seconds_on_encoding(
     sweep = {"search": "tpe", "seconds": 60, "trials": 3, "parameters": {"trainer.learning_rate": [0.01, 0.02, 0.05]}}
     _, done = swept(tmp_path, sweep, epochs=1)
     assert len(done.trials) == 3 and all(trial.value is not None for trial in done.trials)
-
-
-def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try_out = Fitting.try_out
-
-    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
-        if fitting._trainer.learning_rate > 1:
-            raise ArithmeticError("singular")
-        return try_out(fitting, share, *rest)
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
-    assert "failed unexpectedly (ArithmeticError)" in done.trials[0].failure and best.trainer.learning_rate == 0.01
-
-
-def test_a_storage_that_is_away_fails_no_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(*_: Any) -> Any:
-        raise StorageError("the bucket cannot be reached")
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    with pytest.raises(StorageError):
-        swept(tmp_path, {"parameters": {"trainer.learning_rate": [0.1, 0.2]}})
 
 
 @pytest.mark.parametrize("folds", [None, 4])
