@@ -8,6 +8,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
 
@@ -21,6 +22,7 @@ from headstart_server.encoders.torchvision_checkpoints import load_features
 from headstart_server.encoders.torchvision_models import dimension_of as torchvision_dimension
 from headstart_server.encoders.torchvision_models import headless
 from headstart_server.encoders.torchvision_weights import ABOUT, TorchvisionSource
+from headstart_server.encoders.traced import Pass, traced
 from headstart_server.encoders.vision_transformers import unread_model, vision_config, vision_model
 
 FEATURES = "features"
@@ -39,9 +41,13 @@ class ImageEncoder(PretrainedEncoder):
         self.dimension = dimension
         self.transform = transform
         self.dtype = torch.float32
+        self._traced: Pass | None = None
 
     def forward(self, crops: Tensor) -> Tensor:
         """Normalises in float32; the model computes in its own type."""
+        return (self._traced or self._read)(crops)
+
+    def _read(self, crops: Tensor) -> Tensor:
         values = self.transform.normalised(crops.float()).to(self.dtype)
         if self.reduction == FEATURES:
             features: Tensor = self.model(values)
@@ -55,7 +61,13 @@ class ImageEncoder(PretrainedEncoder):
 
     def for_answers(self, device: torch.device, precision: str = "fp32") -> "ImageEncoder":
         """See PretrainedEncoder."""
-        return self.fused().at(precision, device).requires_grad_(False)
+        encoder = self.fused().at(precision, device).requires_grad_(False)
+        if device.type == "cpu" and isinstance(encoder.model, GraphModule):  # a graph branches on nothing
+            shapes = [(count, 3, *self.transform.crop) for count in (2, 1, 3)]
+            draw = torch.Generator().manual_seed(0)
+            crops = [torch.randint(256, shape, generator=draw, dtype=torch.uint8) for shape in shapes]
+            encoder._traced = traced(encoder._read, [(example,) for example in crops])
+        return encoder
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":
         """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""

@@ -17,9 +17,14 @@ from headstart_server.encoders.pretrained import PretrainedEncoder
 from headstart_server.encoders.product_attention import attend_by_products
 from headstart_server.encoders.text_models import pooled_as, takes_mask
 from headstart_server.encoders.text_shape import table_size
+from headstart_server.encoders.traced import TEXT_FAMILIES, Pass, traced
 
 _VOCABULARY = 64
 """Ids to draw from for models that have no table of tokens, as those of bytes or characters."""
+_TRACED_SIZES = ((2, 9), (1, 1), (1, 23), (3, 14))
+"""Rows and tokens at which a traced pass is compared with one in Python."""
+_STRIDE = 7_919
+"""Between ids of neighbours: a prime, so that tokens differ in any vocabulary."""
 
 
 class TextEncoder(PretrainedEncoder):
@@ -51,6 +56,9 @@ class TextEncoder(PretrainedEncoder):
         """Names in the whole model by names in its encoder; empty where all of it encodes."""
         self.pooling = pooled_as(self.config, reduction) if self.config is not None else reduction
         self._masked = takes_mask(model)
+        self._traced: Pass | None = None
+        """Of rows without padding, as `_traced_padded` of others; None where they are read in Python."""
+        self._traced_padded: Pass | None = None
 
     @property
     def padding(self) -> int:
@@ -73,6 +81,7 @@ class TextEncoder(PretrainedEncoder):
         encoder = self.at(precision, device).requires_grad_(False)
         if device.type == "cpu":
             lay_for_short_texts(encoder)
+            encoder._trace()
         return encoder
 
     def at(self, precision: str, device: torch.device) -> "TextEncoder":
@@ -121,11 +130,31 @@ class TextEncoder(PretrainedEncoder):
             ids, mask = functional.pad(ids, missing, value=self.padding), functional.pad(mask, missing)
         if mask is None and bool((ids == self.padding).any()):
             mask = torch.ones_like(ids)  # some models (XLM) take these tokens of a text for padding unless told
+        if mask is None:
+            return (self._traced or self._read)(ids)
+        return (self._traced_padded or self._read)(ids, mask)
+
+    def _read(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         output = self._output(ids, mask)
         if self.reduction == "cls_pooled":
             pooled: Tensor = output.pooler_output
             return pooled
         return pool(output.last_hidden_state, mask, self.pooling)
+
+    def _trace(self) -> None:
+        """Has rows read without Python from now on, where that gives the same."""
+        if self.sharing.free and getattr(self.config, "model_type", None) in TEXT_FAMILIES:
+            examples = [self._example(rows, tokens) for rows, tokens in _TRACED_SIZES]
+            self._traced = traced(self._read, [(ids,) for ids, _ in examples])
+            self._traced_padded = traced(self._read, examples)
+
+    def _example(self, rows: int, tokens: int) -> tuple[Tensor, Tensor]:
+        """Some ids and their mask [rows, tokens], each row a token shorter than the one before."""
+        tokens = min(tokens, self.positions or tokens)
+        ids = torch.arange(rows * tokens).reshape(rows, tokens) * _STRIDE % self.vocabulary
+        ids = torch.where(ids == self.padding, (self.padding + 1) % self.vocabulary, ids)
+        lengths = (tokens - torch.arange(rows)).clamp(min=1)
+        return ids, (torch.arange(tokens) < lengths[:, None]).long()
 
     def _output(self, ids: Tensor, mask: Tensor | None) -> Any:
         masked = {"attention_mask": mask} if self._masked else {}

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
@@ -31,30 +32,48 @@ _DEADLINE_SHARE, _DEADLINE_SECONDS = 0.02, 0.1
 """How much earlier than here a deadline may pass at the client, whose timeout travels rounded up, and not at once."""
 
 
+@dataclass(frozen=True)
+class _Method:
+    """What every call of one method has in common."""
+
+    access: Access | None
+    handler: Any
+    """Wrapped."""
+    refusing: Callable[[Exception], Any]
+    """The handler for who is not let in."""
+
+
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Wraps the handler of every RPC of this service."""
 
     def __init__(self, gate: Gate, calls: Calls) -> None:
         self._gate, self._calls = gate, calls
+        self._methods: dict[str, _Method] = {}
+        """Those that were called, by path: wrapping a handler takes longer than refusing a call."""
 
     async def intercept_service(self, continuation: Callable[..., Awaitable[Any]], call: Any) -> Any:
         """Returns the wrapped handler; for who is not let in one that refuses, and reads no request."""
-        handler = await continuation(call)
-        if handler is None:
-            return handler
-        access = access_of(call.method.strip("/"))
-        observed: Callable[[Any], _Quiet] = partial(
-            _Observed, call.method.strip("/"), access, self._gate, calls=self._calls
-        )
-        if call.method.startswith(_QUIET):
-            observed = partial(_Quiet, call.method.strip("/"), access, self._gate)
-        refusal = await self._refusal(access, call)
-        if refusal is not None:
-            return grpc.stream_stream_rpc_method_handler(_refusing(observed, refusal))
+        method = self._methods.get(call.method)
+        if method is None:
+            handler = await continuation(call)
+            if handler is None:
+                return None  # not kept: callers can name any number of methods that there are not
+            method = self._methods[call.method] = self._method(call.method, handler)
+        refusal = await self._refusal(method.access, call)
+        return method.handler if refusal is None else method.refusing(refusal)
+
+    def _method(self, path: str, handler: Any) -> _Method:
+        access = access_of(path.strip("/"))
+        observed: Callable[[Any], _Quiet] = partial(_Observed, path.strip("/"), access, self._gate, calls=self._calls)
+        if path.startswith(_QUIET):
+            observed = partial(_Quiet, path.strip("/"), access, self._gate)
         kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
         wrapped = _wrapped(getattr(handler, kind), observed, handler.request_streaming)
         make = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
+        made = make(wrapped, tolerant(handler.request_deserializer), handler.response_serializer)
+        return _Method(
+            access, made, lambda refusal: grpc.stream_stream_rpc_method_handler(_refusing(observed, refusal))
+        )
 
     async def _refusal(self, access: Access | None, call: Any) -> Exception | None:
         """Why the caller is not let in, as far as its headers tell: certificates are not to be had here."""

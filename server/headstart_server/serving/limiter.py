@@ -142,8 +142,7 @@ class Limiter:
         if waiting == 0:
             return  # it is computed next: nobody could do better
         bound, left = self._bound(permit), deadlines.seconds_left()
-        # the last row of a batch may stand for half of itself: measured times are not exact
-        if waiting > max(bound - cost / 2, cost):
+        if waiting > bound:
             self._begin_overload(permit)
             raise self.refusal(
                 permit, f"rows wait that take {waiting:.2g} s to compute, and this call may wait {bound:.2g} s"
@@ -169,10 +168,15 @@ class Limiter:
                 )
 
     def _bound(self, permit: Permit) -> float:
-        """Seconds for which a call may have to wait: in a burst as the limits say, in an overload for one batch."""
-        pressure = self._pressures.get(permit.tenant)
+        """Seconds of rows that may wait before a call: in a burst as the limits say, in an overload those that leave
+        room for it in the next batch, or as many as it has itself but for one."""
+        cost, row = self._cost(permit), self.speeds.seconds(permit.kind, 1)
         shortest = self.speeds.batch_seconds(permit.kind)
-        return shortest if pressure is not None and pressure.overload else max(shortest, self._limits.wait)
+        # rows may stand for half of one more: measured times are not exact
+        if self.overloaded(permit.tenant):
+            batch = row * self.speeds.rows_within(permit.kind, shortest, self._limits.rows)
+            return max(batch - cost, cost - row) + row / 2
+        return max(shortest, self._limits.wait, 1.5 * cost) - cost / 2
 
     def _begin_overload(self, permit: Permit) -> None:
         """A small call finds more waiting than a burst may bring. (A large one waits its time whatever the rest do.)"""

@@ -78,4 +78,4 @@ class Speeds:
         found = self._known.get(kind)
         if found is None or found.per_row * most <= seconds:
             return most
-        return max(1, round(seconds / found.per_row))
+        return max(1, int(seconds / found.per_row))

@@ -63,8 +63,8 @@ def test_in_an_overload_as_much_waits_as_one_batch_computes_until_it_has_ended(
     for _ in range(20):
         now[0] += 1.0
         with ExitStack() as stack:
-            # a batch may take half as long again as one row does: one is computed, and one or two wait
-            assert most_taken(limiter, stack) == 2
+            # a batch may take half as long again as one row does, and two rows take twice as long
+            assert most_taken(limiter, stack) == 1
             for _ in range(100):
                 with pytest.raises(OverloadedError):
                     taken(limiter, stack)
@@ -80,7 +80,18 @@ def test_rows_that_are_answered_make_room() -> None:
     for _ in range(3):
         in_overload(limiter)
         with ExitStack() as stack:
-            assert most_taken(limiter, stack) == 2
+            assert most_taken(limiter, stack) == 1
+
+
+def test_in_an_overload_as_many_rows_wait_as_a_batch_holds() -> None:
+    limiter = limiter_of()
+    for _ in range(20):
+        limiter.speeds.observe("m", 4, SECONDS)  # four rows take as long as one: a row of them a little over 5 ms
+    in_overload(limiter)
+    with ExitStack() as stack:
+        assert most_taken(limiter, stack) == 5
+    with ExitStack() as stack:
+        assert most_taken(limiter, stack, rows=4) == 1
 
 
 def test_a_large_call_waits_no_longer_than_it_computes_and_keeps_nobody_small_out() -> None:
