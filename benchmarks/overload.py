@@ -30,6 +30,8 @@ _CALLERS = 16
 _PAUSE_SECONDS = 0.05
 _LOADS = (0.5, 1.0, 4.0)
 _MOST_IN_FLIGHT = 2_000
+_REST_SECONDS = 12.0
+"""Between loads, so that each begins as a surprise: a server remembers an overload for some seconds."""
 _COLUMNS = (
     Column("load", "offered"),
     Column("calls", "calls", "{:,}"),
@@ -65,8 +67,8 @@ def run(bench: Bench) -> Report:
         [Table(_COLUMNS, rows)],
         [
             f"Calls are made at random times, whatever has become of those before (a Poisson process), each with a "
-            f"deadline of {_DEADLINE_SECONDS:g} s, and are not repeated. What makes them shares the machine's cores,"
-            " and takes little of them: it writes frames by hand.",
+            f"deadline of {_DEADLINE_SECONDS:g} s, and are not repeated. Each load begins at once, after a rest. What "
+            "makes them shares the machine's cores, and takes little of them: it writes frames by hand.",
             f"What the server can compute is what {_CALLERS} callers get who ask again at once.",
         ],
     )
@@ -103,7 +105,7 @@ class _Offered:
         for load in _LOADS:
             before = self._metrics()
             outcome = self._asked(self.open_loop, load * capacity, seconds)
-            time.sleep(2.5)  # what the server still computes, it computes for nobody
+            time.sleep(_REST_SECONDS)  # what the server still computes, it computes for nobody
             row = self._row(f"{load:g} × what it can ({load * capacity:.0f} /s)", outcome, unloaded)
             rows.append({**row, **self._spent(before)})
         half = next((row["p99"] for row in rows if str(row["load"]).startswith("0.5 ")), None)

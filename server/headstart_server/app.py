@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from headstart_server import tracing
 from headstart_server.core.errors import HeadstartError
 from headstart_server.core.logs import configure_logs
-from headstart_server.core.memory import arrow_by_malloc, keep_few_arenas, keep_few_primitives
+from headstart_server.core.memory import arrow_by_malloc, keep_few_arenas, keep_few_primitives, leave_imports_alone
 from headstart_server.settings import settings_of
 
 
@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     keep_few_arenas()
     with arrow_by_malloc():
         from headstart_server.composition import serve  # torch and transformers: seconds
+    leave_imports_alone()
 
     configure_logs(json_lines=settings.log_json, level=settings.log_level)
     tracing.configure()

@@ -3,6 +3,7 @@ enough."""
 
 import ctypes
 import errno
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -36,6 +37,17 @@ def keep_few_arenas() -> None:
         return
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+
+
+def leave_imports_alone() -> None:
+    """Has Python's garbage collector look no more at what is there now, which is for good: modules, classes, functions.
+
+    torch and transformers are half a million objects. Each full collection looks at all of them, for a third of a
+    second, in which no thread of the process does anything; they come every few thousand calls. To be called once
+    imports are done, and before there is anything that can become garbage.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

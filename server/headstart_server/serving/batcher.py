@@ -24,6 +24,9 @@ _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
 _BURST_BATCH_SECONDS = 0.1
 """How long a batch may compute while more waits than fits a smaller one: large batches take less time per row."""
+_BURST_AFTER_SECONDS = 0.25
+"""After which a server that had no pause is in a burst: until then it may be in an overload, which nothing tells from a
+burst yet, and short batches are answered sooner."""
 _Done = tuple[list[Any], float]
 """Results, and the seconds that they took."""
 
@@ -41,6 +44,8 @@ class Batcher:
         self._decoders = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
         self._places = Places(_MOST_IMAGES)
         self._running = False
+        self._busy_since = 0.0
+        """Since when one batch has followed another, by `time.monotonic`."""
 
     async def predict(self, predictor: Predictor, rows: Rows, reuse: Reuse, permit: Permit) -> Answer:
         """The answer to some rows that were taken; raises DeadlineExceededError where it would come too late.
@@ -92,7 +97,7 @@ class Batcher:
         self._queue.add(work.permit.tenant, work, large=self.limiter.is_large(work.permit))
         metrics.WAITING_ROWS.inc(work.count)
         if not self._running:
-            self._running = True
+            self._running, self._busy_since = True, time.monotonic()
             self._start_next()
         return await work.done
 
@@ -135,9 +140,12 @@ class Batcher:
         return batch
 
     def _most_rows(self, permit: Permit) -> int:
-        """Of a batch that begins with rows of this call: few in an overload, many where a burst is to be over soon."""
+        """Of a batch that begins with rows of this call: few in an overload, and where one may have begun; many in a
+        burst, which is to be over soon."""
         speeds, shortest = self.limiter.speeds, self.limiter.speeds.batch_seconds(permit.kind)
-        seconds = shortest if self.limiter.overloaded(permit.tenant) else max(shortest, _BURST_BATCH_SECONDS)
+        new = time.monotonic() < self._busy_since + _BURST_AFTER_SECONDS
+        few = new or self.limiter.overloaded(permit.tenant)
+        seconds = shortest if few else max(shortest, _BURST_BATCH_SECONDS)
         return speeds.rows_within(permit.kind, seconds, self._max_batch)
 
     def _shed(self, tenant: str) -> None:

@@ -139,3 +139,13 @@ def test_threads_share_few_arenas(tmp_path: Path) -> None:
         counts[name] = file.read_text().count("<heap nr=")
     assert counts["few"] <= 4 < counts["many"]
     assert counts["own"] == 6
+
+
+def test_what_was_imported_is_no_work_for_the_garbage_collector() -> None:
+    program = (
+        "import gc, asyncio; from headstart_server.core.memory import leave_imports_alone; "
+        "before = len(gc.get_objects()); leave_imports_alone(); print(before, len(gc.get_objects()))"
+    )
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    before, after = map(int, answer.stdout.split())
+    assert after < before / 10
