@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from headstart_server.serving import batcher as batching
 from headstart_server.serving.batcher import Batcher
 from headstart_server.serving.columns import ImageFiles
 from headstart_server.serving.inputs import Reuse
@@ -19,6 +20,12 @@ from headstart_server.serving.rows import Answer, Rows
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
 from tests.support.measured import Growth
 from tests.support.supervised import until
+
+
+@pytest.fixture(autouse=True)
+def in_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are as long as in a burst from the beginning: how an overload begins is test_overload's."""
+    monkeypatch.setattr(batching, "_BURST_AFTER_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from headstart_server.serving.rows import Answer, Rows
 
 from tests.support.fake_predictor import FakePredictor, predictions, rows_of
 from tests.support.measured import Growth
-from tests.unit.server.serving.test_batcher import answered, ask, batcher, one_running, started
+from tests.unit.server.serving.test_batcher import answered, ask, batcher, in_a_burst, one_running, started
 
-__all__ = ["batcher"]
+__all__ = ["batcher", "in_a_burst"]
 
 
 async def test_tenants_take_turns_however_much_one_of_them_sends() -> None:
