@@ -24,7 +24,7 @@ _MOST_IMAGES = 512
 """Images of all callers that lie decoded at a time: some 80 MB at 224 pixels."""
 _BURST_BATCH_SECONDS = 0.1
 """How long a batch may compute while more waits than fits a smaller one: large batches take less time per row."""
-_BURST_AFTER_SECONDS = 0.25
+_BURST_AFTER_SECONDS = 0.4
 """After which a server that had no pause is in a burst: until then it may be in an overload, which nothing tells from a
 burst yet, and short batches are answered sooner."""
 _Done = tuple[list[Any], float]
@@ -114,7 +114,9 @@ class Batcher:
         if rows:
             metrics.BATCH_ROWS.observe(rows)
         kind = batch[0].permit.kind
-        self.limiter.busy_until = time.monotonic() + self.limiter.speeds.running_seconds(kind, rows)
+        self.limiter.busy_until = time.monotonic() + self.limiter.speeds.running_seconds(
+            kind, sum(work.units for work in batch)
+        )
         task = asyncio.get_running_loop().run_in_executor(self._executor, _computed, batch)
         task.add_done_callback(lambda done: self._finish(batch, done))
 
@@ -180,6 +182,7 @@ class Batcher:
 
     def _measure(self, batch: Sequence[Work], results: Sequence[Any], seconds: float) -> None:
         rows = sum(work.rows_of(result) for work, result in zip(batch, results, strict=True))
+        units = sum(work.units for work in batch) or rows
         permit = batch[0].permit
         if not batch[0].count:  # known only now
             permit.waiting = max(0, permit.waiting - rows)
@@ -187,7 +190,7 @@ class Batcher:
             # of several models that shared the batch, each: most of it was the encoder's, which they have in common
             kinds = dict.fromkeys(work.permit.kind for work in batch if work.permit.read_once)
             for kind in kinds or dict.fromkeys(work.permit.kind for work in batch):
-                self.limiter.speeds.observe(kind, rows, seconds)
+                self.limiter.speeds.observe(kind, rows, seconds, units)
 
 
 def _end(work: Work, outcome: str, error: Exception) -> None:

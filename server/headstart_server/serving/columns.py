@@ -23,6 +23,11 @@ class InputColumn(ABC):
     pending: ClassVar[bool] = False
     """Whether the column must be loaded before an encoder can read it."""
 
+    @property
+    def units(self) -> int:
+        """What the time of an encoder goes by: tokens of texts, else 0: rows are all alike."""
+        return 0
+
     @abstractmethod
     def select(self, rows: npt.NDArray[np.int64]) -> Self:
         """Some of the rows, by their place here."""
@@ -39,6 +44,11 @@ class TokenisedTexts(InputColumn):
 
     keys: Keys
     tokens: TokenColumn
+
+    @property
+    def units(self) -> int:
+        """See InputColumn."""
+        return int(self.tokens.lengths.sum())
 
     def select(self, rows: npt.NDArray[np.int64]) -> "TokenisedTexts":
         """See InputColumn."""

@@ -6,10 +6,35 @@ from dataclasses import dataclass
 _NEWEST_SHARE = 0.2
 """Of the newest batch in an average."""
 _MOST_KINDS = 1_000
+_LINE_SHARE = 0.05
 _SHORTEST_BATCH = 0.01
 _MANY = 4
 _GUESSED_SHARE = 0.6
 """Of what a row takes alone, while no batch of many was measured."""
+
+
+@dataclass
+class _Line:
+    """A line through points, of which the newest count most.
+
+    Means and covariances are moving averages (T. Finch, "Incremental calculation of weighted mean and variance", 2009).
+    """
+
+    x: float
+    y: float
+    variance: float = 0.0
+    covariance: float = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        dx, dy = x - self.x, y - self.y
+        self.x, self.y = self.x + _LINE_SHARE * dx, self.y + _LINE_SHARE * dy
+        self.variance = (1 - _LINE_SHARE) * (self.variance + _LINE_SHARE * dx * dx)
+        self.covariance = (1 - _LINE_SHARE) * (self.covariance + _LINE_SHARE * dx * dy)
+
+    def at(self, x: float) -> float:
+        """Where the line, which never falls, has this x; never below 0."""
+        rise = max(0.0, self.covariance / self.variance) if self.variance else 0.0
+        return max(0.0, self.y + rise * (x - self.x))
 
 
 @dataclass
@@ -19,6 +44,8 @@ class _Speed:
     """Seconds of a batch of one row."""
     in_batches: float
     """Seconds per row of batches of many rows."""
+    by_units: _Line
+    """Seconds of a batch by its units."""
 
 
 class Speeds:
@@ -27,16 +54,19 @@ class Speeds:
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Speed] = OrderedDict()
 
-    def observe(self, kind: str, rows: int, seconds: float) -> None:
-        """Takes a batch into account."""
+    def observe(self, kind: str, rows: int, seconds: float, units: int | None = None) -> None:
+        """Takes a batch into account; `units` are what its time goes by, such as tokens, where that is not its rows."""
+        units = rows if units is None else units
         each = seconds / max(1, rows)
         found = self._known.get(kind)
         if found is None:
-            self._known[kind] = _Speed(each, each, each if rows >= _MANY else each * _GUESSED_SHARE)
+            in_batches = each if rows >= _MANY else each * _GUESSED_SHARE
+            self._known[kind] = _Speed(each, each, in_batches, _Line(units, seconds))
             if len(self._known) > _MOST_KINDS:
                 self._known.popitem(last=False)
             return
         self._known.move_to_end(kind)
+        found.by_units.add(units, seconds)
         found.per_row += _NEWEST_SHARE * (each - found.per_row)
         # a batch that was faster than a row alone has been shows that the row was slow, as the first one is
         if rows == 1 or seconds < found.single:
@@ -60,10 +90,10 @@ class Speeds:
         found = self._known.get(kind)
         return 0.0 if found is None else min(found.in_batches, found.per_row) * rows
 
-    def running_seconds(self, kind: str, rows: int) -> float:
-        """What a batch of so many rows will take, which is never less than a row takes alone; 0 where nobody knows."""
+    def running_seconds(self, kind: str, units: int) -> float:
+        """What a batch of so many units will take; 0 where nobody knows."""
         found = self._known.get(kind)
-        return 0.0 if found is None else max(found.single, found.per_row * rows)
+        return 0.0 if found is None else found.by_units.at(units)
 
     def batch_seconds(self, kind: str) -> float:
         """What a batch may take in an overload: half as long again as one row takes alone.

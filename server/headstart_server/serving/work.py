@@ -30,6 +30,11 @@ class Work(ABC):
         """Its rows, as far as they are known."""
 
     @property
+    def units(self) -> int:
+        """What its time goes by: tokens of texts, else rows."""
+        return self.count
+
+    @property
     def expired(self) -> bool:
         """Whether its caller has stopped waiting."""
         return self.end is not None and self.end <= time.monotonic()
@@ -69,6 +74,11 @@ class Prediction(Work):
     def count(self) -> int:
         """See Work."""
         return self.rows.count
+
+    @property
+    def units(self) -> int:
+        """See Work."""
+        return sum(column.units or self.count for column in self.rows.columns.values()) or self.count
 
     def shares_with(self, other: Work) -> bool:
         """See Work: rows of one model, or of models whose rows the same encoders read."""

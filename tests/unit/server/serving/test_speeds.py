@@ -45,3 +45,20 @@ def test_as_many_kinds_are_known_as_are_used_and_no_more() -> None:
         speeds.observe(f"m{number}", 1, 0.1)
         speeds.observe("used", 1, 0.1)
     assert speeds.knows("used") and speeds.knows("m1999") and not speeds.knows("m0")
+
+
+def test_a_running_batch_is_foretold_by_its_tokens() -> None:
+    speeds = Speeds()
+    assert speeds.running_seconds("m", 10) == 0.0
+    for turn in range(100):
+        tokens = 10 + 7 * turn % 50
+        speeds.observe("m", 1, 0.008 + 0.0002 * tokens, tokens)
+    assert speeds.running_seconds("m", 12) == pytest.approx(0.0104, rel=0.02)
+    assert speeds.running_seconds("m", 60) == pytest.approx(0.02, rel=0.02)
+
+
+def test_a_batch_is_foretold_where_its_tokens_tell_nothing() -> None:
+    speeds = Speeds()
+    for turn in range(100):
+        speeds.observe("m", 1, 0.02 - 0.0001 * (turn % 20), turn % 20)
+    assert speeds.running_seconds("m", 1_000) == pytest.approx(0.019, rel=0.05)
