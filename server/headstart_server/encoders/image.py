@@ -63,10 +63,10 @@ class ImageEncoder(PretrainedEncoder):
         """See PretrainedEncoder."""
         encoder = self.fused().at(precision, device).requires_grad_(False)
         if device.type == "cpu" and isinstance(encoder.model, GraphModule):  # a graph branches on nothing
-            shapes = [(count, 3, *self.transform.crop) for count in (2, 1, 3)]
+            shapes = [(count, 3, *self.transform.crop) for count in (2, 1)]
             draw = torch.Generator().manual_seed(0)
             crops = [torch.randint(256, shape, generator=draw, dtype=torch.uint8) for shape in shapes]
-            encoder._traced = traced(encoder._read, [(example,) for example in crops])
+            encoder._traced = traced(encoder._read, encoder.model, [(example,) for example in crops])
         return encoder
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":

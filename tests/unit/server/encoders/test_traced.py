@@ -10,7 +10,7 @@ from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.text_models import text_model_class
 from headstart_server.encoders.torchvision_models import headless
 from headstart_server.encoders.traced import TEXT_FAMILIES, traced
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.families.tiny import POSITIONS, VOCABULARY, WIDTH, config_classes, perturbed, tiny_config
 
@@ -67,16 +67,16 @@ def test_a_pass_that_depends_on_sizes_or_values_is_not_traced() -> None:
         return values.sum() if bool(values[0] > 0) else values.mean()
 
     sizes = [(torch.tensor([1.0, 2.0]),), (torch.tensor([1.0, 2.0, 3.0]),)]
-    assert traced(by_length, sizes) is None
-    assert traced(by_value, [*sizes[:1], (torch.tensor([-1.0, 2.0]),)]) is None
-    assert traced(torch.sum, sizes) is not None
+    assert traced(by_length, nn.Module(), sizes) is None
+    assert traced(by_value, nn.Module(), [*sizes[:1], (torch.tensor([-1.0, 2.0]),)]) is None
+    assert traced(torch.sum, nn.Module(), sizes) is not None
 
 
 def test_a_pass_that_cannot_be_traced_is_left() -> None:
     def failing(values: Tensor) -> Tensor:
         raise RuntimeError("not here")
 
-    assert traced(failing, [(torch.zeros(2),)]) is None
+    assert traced(failing, nn.Module(), [(torch.zeros(2),)]) is None
 
 
 def test_an_image_encoder_without_control_flow_is_traced() -> None:
