@@ -66,7 +66,9 @@ class ImageEncoder(PretrainedEncoder):
             shapes = [(count, 3, *self.transform.crop) for count in (2, 1)]
             draw = torch.Generator().manual_seed(0)
             crops = [torch.randint(256, shape, generator=draw, dtype=torch.uint8) for shape in shapes]
-            encoder._traced = traced(encoder._read, encoder.model, [(example,) for example in crops])
+            encoder._traced = traced(
+                encoder._read, encoder.model, (encoder.model.code, self.transform), [(example,) for example in crops]
+            )
         return encoder
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":

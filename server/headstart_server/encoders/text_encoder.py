@@ -145,8 +145,9 @@ class TextEncoder(PretrainedEncoder):
         """Has rows read without Python from now on, where that gives the same."""
         if self.sharing.free and getattr(self.config, "model_type", None) in TEXT_FAMILIES:
             examples = [self._example(rows, tokens) for rows, tokens in _TRACED_SIZES]
-            self._traced = traced(self._read, self.model, [(ids,) for ids, _ in examples])
-            self._traced_padded = traced(self._read, self.model, examples)
+            built = self.config.to_json_string(use_diff=False), self.reduction, self.pooling
+            self._traced = traced(self._read, self.model, built, [(ids,) for ids, _ in examples])
+            self._traced_padded = traced(self._read, self.model, (*built, "padded"), examples)
 
     def _example(self, rows: int, tokens: int) -> tuple[Tensor, Tensor]:
         """Some ids and their mask [rows, tokens], each row a token shorter than the one before."""

@@ -4,8 +4,11 @@ A pass in Python takes the lock anew after each of hundreds of operations, and w
 it: docs/decisions/0053 has the numbers. torch deprecates tracing, so one file holds what will go one day.
 """
 
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import structlog
 import torch
@@ -19,49 +22,79 @@ TEXT_FAMILIES = frozenset({"albert", "bert", "camembert", "distilbert", "electra
 experts, say, or attention that hashes. `tests/unit/server/encoders/test_traced.py` looks at each."""
 
 
-def traced(read: Pass, model: nn.Module, examples: Sequence[tuple[Tensor, ...]]) -> Pass | None:
+_MOST_KEPT = 64
+_kept: dict[Hashable, Pass] = {}
+"""Recordings by architecture. torch keeps each for as long as the process lives, some megabytes: so they hold no
+weights, and are shared by all encoders that are built alike."""
+_lock = threading.Lock()
+
+
+def traced(read: Pass, model: nn.Module, built: Hashable, examples: Sequence[tuple[Tensor, ...]]) -> Pass | None:
     """A pass that gives bit for bit what `read` gives; None where tracing it does not.
 
     Args:
         read: A pass of tensors of any sizes, whose operations depend on no values.
-        model: What holds all weights that it reads.
+        model: What holds all weights that it reads, and changes no more.
+        built: Equal for passes whose operations are the same, whatever their weights are.
         examples: Its arguments, of several sizes. The trace is of the first, and compared at all of them.
     """
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # what the tracer suspects is settled by the comparison
         try:
-            found = _recorded(read, model, examples[0])
-            if all(torch.equal(found(*example), read(*example)) for example in examples):
+            found = _recorded(read, model, built, examples[0])
+            if found is not None and all(torch.equal(found(*example), read(*example)) for example in examples):
                 return found
-            why = "it differs"
+            why = "it differs, or there are too many others"
         except (RuntimeError, IndexError, ValueError, TypeError) as error:
             why = str(error)
     _log.debug("an encoder's pass is not traced", reason=why)
     return None
 
 
-class _Module(nn.Module):
-    """A pass and the model whose weights it reads.
+@contextmanager
+def _holding(model: nn.Module, names: Sequence[str], weights: Sequence[Tensor]) -> Iterator[None]:
+    """Puts tensors in the places of a model's weights for a while, as torch.func.functional_call does, though not where
+    something is traced."""
+    places = []
+    for name in names:
+        path, _, last = name.rpartition(".")
+        owner = model.get_submodule(path)
+        held: dict[str, Any] = owner._parameters if last in owner._parameters else owner._buffers
+        places.append((held, last, held[last]))
+    try:
+        for (held, last, _), weight in zip(places, weights, strict=True):
+            held[last] = weight
+        yield
+    finally:
+        for held, last, weight in places:
+            held[last] = weight
 
-    The tracer keeps what it records for as long as the process lives, and with it each tensor that it takes for a
-    constant: those are all that belong to no module which it traces.
-    """
 
-    def __init__(self, read: Pass, model: nn.Module) -> None:
-        super().__init__()
-        self._read, self.model = read, model
+def _recorded(read: Pass, model: nn.Module, built: Hashable, example: tuple[Tensor, ...]) -> Pass | None:
+    named = dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)])
+    names, weights = tuple(named), tuple(named.values())
+    key = built, names, tuple((weight.shape, weight.dtype) for weight in weights)
 
-    def forward(self, *given: Tensor) -> Tensor:
-        return self._read(*given)
+    # taken away below: what torch gives back holds on to the function
+    recorded: list[tuple[Pass, nn.Module]] = [(read, model)]
 
+    def called(weights: tuple[Tensor, ...], *given: Tensor) -> Tensor:
+        [(read, model)] = recorded
+        with _holding(model, names, weights):
+            return read(*given)
 
-def _recorded(read: Pass, model: nn.Module, example: tuple[Tensor, ...]) -> Pass:
-    trace: Callable[..., Pass] = torch.jit.trace
-    graph = trace(_Module(read, model), example, check_trace=False)
+    with _lock:
+        if key not in _kept:
+            if len(_kept) >= _MOST_KEPT:
+                return None
+            trace: Callable[..., Pass] = torch.jit.trace
+            _kept[key] = trace(called, (weights, *example), check_trace=False)
+        recorded.clear()
+        graph = _kept[key]
 
     def run(*given: Tensor) -> Tensor:
         # as it was recorded: optimising it takes seconds for each size that is new
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined, unused-ignore]
-            return graph(*given)
+            return graph(weights, *given)
 
     return run

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Hashable
+from typing import Any
+
 import pytest
 import torch
 from headstart_server.data.images.transform import ImageTransform
+from headstart_server.encoders import traced as tracing
 from headstart_server.encoders.image import FEATURES, ImageEncoder
 from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.text_models import text_model_class
@@ -55,11 +61,46 @@ def test_a_trace_is_what_rows_are_read_by(monkeypatch: pytest.MonkeyPatch) -> No
     assert encoder(ids[:1], None).shape == (1, WIDTH)
 
 
+def test_encoders_that_are_built_alike_share_a_recording_and_keep_their_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: dict[Hashable, Any] = {}
+    monkeypatch.setattr(tracing, "_kept", kept)
+    ids, mask = rows_of([4, 2], 0)
+    others = [encoder_of("bert"), encoder_of("bert"), encoder_of("bert", "cls")]
+    perturbed(others[1].model, seed=1)
+    expected = [other(ids, mask).detach() for other in others]
+    served = [other.for_answers(CPU) for other in others]
+    assert len(kept) == 4
+    for encoder, embeddings in zip(served, expected, strict=True):
+        assert encoder._traced_padded is not None
+        assert torch.allclose(encoder(ids, mask), embeddings, atol=1e-5)
+    assert not torch.allclose(expected[0], expected[1], atol=1e-2)
+
+
+def test_no_more_recordings_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_kept", {})
+    monkeypatch.setattr(tracing, "_MOST_KEPT", 1)
+    encoder = encoder_of("bert").for_answers(CPU)
+    assert encoder._traced is not None and encoder._traced_padded is None
+
+
+def test_weights_go_with_their_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_kept", {})
+    encoder = encoder_of("bert").for_answers(CPU)
+    weight = weakref.ref(next(iter(encoder.parameters())))
+    del encoder
+    gc.collect()
+    assert weight() is None
+
+
 def test_a_family_that_nobody_looked_at_is_read_in_python() -> None:
     assert encoder_of("gpt2").for_answers(CPU)._traced is None
 
 
 def test_a_pass_that_depends_on_sizes_or_values_is_not_traced() -> None:
+    model = nn.Linear(1, 1)
+
     def by_length(values: Tensor) -> Tensor:
         return values.sum() if values.shape[0] > 2 else values.mean()
 
@@ -67,16 +108,16 @@ def test_a_pass_that_depends_on_sizes_or_values_is_not_traced() -> None:
         return values.sum() if bool(values[0] > 0) else values.mean()
 
     sizes = [(torch.tensor([1.0, 2.0]),), (torch.tensor([1.0, 2.0, 3.0]),)]
-    assert traced(by_length, nn.Module(), sizes) is None
-    assert traced(by_value, nn.Module(), [*sizes[:1], (torch.tensor([-1.0, 2.0]),)]) is None
-    assert traced(torch.sum, nn.Module(), sizes) is not None
+    assert traced(by_length, model, "length", sizes) is None
+    assert traced(by_value, model, "value", [*sizes[:1], (torch.tensor([-1.0, 2.0]),)]) is None
+    assert traced(torch.sum, model, "sum", sizes) is not None
 
 
 def test_a_pass_that_cannot_be_traced_is_left() -> None:
     def failing(values: Tensor) -> Tensor:
         raise RuntimeError("not here")
 
-    assert traced(failing, nn.Module(), [(torch.zeros(2),)]) is None
+    assert traced(failing, nn.Linear(1, 1), "failing", [(torch.zeros(2),)]) is None
 
 
 def test_an_image_encoder_without_control_flow_is_traced() -> None:
