@@ -142,13 +142,15 @@ class Batcher:
         return batch
 
     def _most_rows(self, permit: Permit) -> int:
-        """Of a batch that begins with rows of this call: few in an overload, and where one may have begun; many in a
-        burst, which is to be over soon."""
+        """Of a batch that begins with rows of this call: few in an overload, and where one may have begun, as more wait
+        than a long batch takes; many in a burst, which is to be over soon."""
         speeds, shortest = self.limiter.speeds, self.limiter.speeds.batch_seconds(permit.kind)
+        few = speeds.rows_within(permit.kind, shortest, self._max_batch)
+        if self.limiter.overloaded(permit.tenant):
+            return few
+        many = speeds.rows_within(permit.kind, max(shortest, _BURST_BATCH_SECONDS), self._max_batch)
         new = time.monotonic() < self._busy_since + _BURST_AFTER_SECONDS
-        few = new or self.limiter.overloaded(permit.tenant)
-        seconds = shortest if few else max(shortest, _BURST_BATCH_SECONDS)
-        return speeds.rows_within(permit.kind, seconds, self._max_batch)
+        return few if new and sum(work.count for work in self._queue) > many else many
 
     def _shed(self, tenant: str) -> None:
         """Refuses what a tenant has waiting beyond one batch: an overload begins, and it would be answered late."""
