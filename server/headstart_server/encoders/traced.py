@@ -51,6 +51,20 @@ def traced(read: Pass, model: nn.Module, built: Hashable, examples: Sequence[tup
     return None
 
 
+class _Held(nn.Module):
+    """Tensors that compiled code holds, too.
+
+    Of one that Python alone holds, torch takes Python's lock whenever compiled code has used it: once for each weight.
+    """
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        super().__init__()
+        self.tensors = tensors
+
+    def forward(self) -> int:
+        return len(self.tensors)
+
+
 @contextmanager
 def _holding(model: nn.Module, names: Sequence[str], weights: Sequence[Tensor]) -> Iterator[None]:
     """Puts tensors in the places of a model's weights for a while, as torch.func.functional_call does, though not where
@@ -92,7 +106,9 @@ def _recorded(read: Pass, model: nn.Module, built: Hashable, example: tuple[Tens
         recorded.clear()
         graph = _kept[key]
 
-    def run(*given: Tensor) -> Tensor:
+    held = torch.jit.script(_Held(list(weights)))
+
+    def run(*given: Tensor, _held: nn.Module = held) -> Tensor:
         # as it was recorded: optimising it takes seconds for each size that is new
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined, unused-ignore]
             return graph(weights, *given)
