@@ -15,6 +15,7 @@ from headstart_server.engines.fitting import Fitting
 from headstart_server.engines.job_context import JobContext
 from headstart_server.engines.runtime_context import RuntimeContext
 from headstart_server.engines.sweep import Sweep
+from headstart_server.spec.model import TrainSpec
 from headstart_server.spec.parse import parse_yaml
 from headstart_server.storage.storage import Storage
 
@@ -23,17 +24,25 @@ from tests.support.sweeps import Followed, swept
 from tests.support.tables import sources_of
 
 
-def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def swept_where_the_first_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> tuple[TrainSpec, Followed]:
+    """A sweep of two trials, of which the first raises an error."""
     try_out = Fitting.try_out
 
     def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
         if fitting._trainer.learning_rate > 1:
-            raise TrainingFailedError("the training loss is not finite")
+            raise error
         return try_out(fitting, share, *rest)
 
     monkeypatch.setattr(Fitting, "try_out", failing)
-    parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    return swept(folder, {"search": "grid", "parameters": {"trainer.learning_rate": [50.0, 0.01]}}, epochs=2)
+
+
+def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, done = swept_where_the_first_fails(
+        tmp_path, monkeypatch, TrainingFailedError("the training loss is not finite")
+    )
     assert [trial.failure for trial in done.trials] == ["the training loss is not finite", ""]
     assert done.trials[0].value is None and best.trainer.learning_rate == 0.01
 
@@ -83,16 +92,7 @@ def test_a_trial_whose_rows_cannot_be_prepared_fails_alone(tmp_path: Path) -> No
 
 
 def test_an_error_that_nobody_foresaw_fails_its_trial_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    try_out = Fitting.try_out
-
-    def failing(fitting: Fitting, share: float, *rest: Any) -> Any:
-        if fitting._trainer.learning_rate > 1:
-            raise ArithmeticError("singular")
-        return try_out(fitting, share, *rest)
-
-    monkeypatch.setattr(Fitting, "try_out", failing)
-    parameters = {"trainer.learning_rate": [50.0, 0.01]}
-    best, done = swept(tmp_path, {"search": "grid", "parameters": parameters}, epochs=2)
+    best, done = swept_where_the_first_fails(tmp_path, monkeypatch, ArithmeticError("singular"))
     assert "failed unexpectedly (ArithmeticError)" in done.trials[0].failure and best.trainer.learning_rate == 0.01
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -22,6 +23,7 @@ from headstart_server.core.calls import Calls
 from headstart_server.core.errors import CancelledError, NotFoundError
 from headstart_server.rpc.connection_options import ConnectionLimits
 from headstart_server.rpc.datasets import DatasetServicer
+from headstart_server.rpc.interceptor import Boundary
 from headstart_server.rpc.prediction import PredictionServicer
 
 from tests.support.measured import Growth
@@ -46,6 +48,21 @@ async def answer_to(error: Exception) -> tuple[grpc.StatusCode, str]:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await stub_of(server_pb2_grpc.ServerServiceStub, channel).GetServerInfo(server_pb2.GetServerInfoRequest())
     return failed.value.code(), failed.value.details() or ""
+
+
+async def test_methods_that_there_are_not_are_unimplemented_and_not_remembered() -> None:
+    boundary = Boundary(NOBODY, Calls(1))
+
+    async def unknown(call: Any) -> None:
+        return None
+
+    for number in range(3):
+        assert await boundary.intercept_service(unknown, SimpleNamespace(method=f"/a.Service/M{number}")) is None
+    assert boundary._methods == {}
+    async with served(ServerService=Failing(NotFoundError("gone"))) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await channel.unary_unary("/headstart.v1.ServerService/GetNothing")(b"")
+    assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_an_unforeseen_error_is_internal_and_keeps_its_secrets() -> None:
