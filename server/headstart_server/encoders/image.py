@@ -62,14 +62,17 @@ class ImageEncoder(PretrainedEncoder):
     def for_answers(self, device: torch.device, precision: str = "fp32") -> "ImageEncoder":
         """See PretrainedEncoder."""
         encoder = self.fused().at(precision, device).requires_grad_(False)
-        if device.type == "cpu" and isinstance(encoder.model, GraphModule):  # a graph branches on nothing
-            shapes = [(count, 3, *self.transform.crop) for count in (2, 1)]
-            draw = torch.Generator().manual_seed(0)
-            crops = [torch.randint(256, shape, generator=draw, dtype=torch.uint8) for shape in shapes]
-            encoder._traced = traced(
-                encoder._read, encoder.model, (encoder.model.code, self.transform), [(example,) for example in crops]
-            )
+        if device.type == "cpu":
+            encoder._trace()
         return encoder
+
+    def _trace(self) -> None:
+        """Has images read without Python from now on, where that gives the same."""
+        if isinstance(self.model, GraphModule):  # which branches on nothing
+            draw = torch.Generator().manual_seed(0)
+            shapes = [(images, 3, *self.transform.crop) for images in (2, 1)]
+            examples = [(torch.randint(256, shape, generator=draw, dtype=torch.uint8),) for shape in shapes]
+            self._traced = traced(self._read, self.model, (self.model.code, self.transform), examples)
 
     def at(self, precision: str, device: torch.device) -> "ImageEncoder":
         """Moved to a device, its weights in `fp32`, `bf16` or `fp16`, laid out as convolutions compute fastest."""

@@ -89,7 +89,7 @@ class Server:
             names.append(module.DESCRIPTOR.services_by_name[name].full_name)
         self._names = ["", *names]  # the empty name stands for the server as a whole (grpc.health.v1)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, handlers)
-        add_reflection(handlers, names, inference_pb2.DESCRIPTOR.pool)
+        add_reflection(self._server, names, inference_pb2.DESCRIPTOR.pool)
         self.port = self._bind(endpoint)
 
     async def start(self) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 _NEWEST_SHARE = 0.2
 """Of the newest batch in an average."""
-_MOST_KINDS = 1_000
 _LINE_SHARE = 0.05
+"""Of the newest batch in a line, which needs more of them than an average."""
+_MOST_KINDS = 1_000
 _SHORTEST_BATCH = 0.01
 _MANY = 4
 _GUESSED_SHARE = 0.6

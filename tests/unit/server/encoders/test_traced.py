@@ -16,6 +16,7 @@ from headstart_server.encoders.text_encoder import TextEncoder
 from headstart_server.encoders.text_models import text_model_class
 from headstart_server.encoders.torchvision_models import headless
 from headstart_server.encoders.traced import TEXT_FAMILIES, traced
+from structlog.testing import capture_logs
 from torch import Tensor, nn
 
 from tests.families.tiny import POSITIONS, VOCABULARY, WIDTH, config_classes, perturbed, tiny_config
@@ -43,14 +44,9 @@ def test_a_family_that_is_traced_gives_the_same_for_any_rows(family: str, precis
     assert encoder._traced is not None and encoder._traced_padded is not None
     for seed, lengths in enumerate(([1], [40], [7], [3, 3], [12, 5, 1], [30, 29, 2, 2, 1])):
         ids, mask = rows_of(lengths, seed)
+        given = None if min(lengths) == max(lengths) else mask
         with torch.inference_mode():
-            given = None if min(lengths) == max(lengths) else mask
-            found = encoder(ids, given)
-            encoder._traced, kept = None, encoder._traced
-            encoder._traced_padded, kept_padded = None, encoder._traced_padded
-            expected = encoder(ids, given)
-            encoder._traced, encoder._traced_padded = kept, kept_padded
-        assert torch.equal(found, expected)
+            assert torch.equal(encoder(ids, given), encoder._read(ids, given))
 
 
 def test_a_trace_is_what_rows_are_read_by(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,32 +57,32 @@ def test_a_trace_is_what_rows_are_read_by(monkeypatch: pytest.MonkeyPatch) -> No
     assert encoder(ids[:1], None).shape == (1, WIDTH)
 
 
-def test_encoders_that_are_built_alike_share_a_recording_and_keep_their_weights(
+def test_encoders_that_are_built_alike_share_a_graph_and_keep_their_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kept: dict[Hashable, Any] = {}
-    monkeypatch.setattr(tracing, "_kept", kept)
+    graphs: dict[Hashable, Any] = {}
+    monkeypatch.setattr(tracing, "_graphs", graphs)
     ids, mask = rows_of([4, 2], 0)
     others = [encoder_of("bert"), encoder_of("bert"), encoder_of("bert", "cls")]
     perturbed(others[1].model, seed=1)
     expected = [other(ids, mask).detach() for other in others]
     served = [other.for_answers(CPU) for other in others]
-    assert len(kept) == 4
+    assert len(graphs) == 4
     for encoder, embeddings in zip(served, expected, strict=True):
         assert encoder._traced_padded is not None
         assert torch.allclose(encoder(ids, mask), embeddings, atol=1e-5)
     assert not torch.allclose(expected[0], expected[1], atol=1e-2)
 
 
-def test_no_more_recordings_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "_kept", {})
-    monkeypatch.setattr(tracing, "_MOST_KEPT", 1)
+def test_no_more_graphs_are_kept_than_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_graphs", {})
+    monkeypatch.setattr(tracing, "_MOST_GRAPHS", 1)
     encoder = encoder_of("bert").for_answers(CPU)
     assert encoder._traced is not None and encoder._traced_padded is None
 
 
 def test_weights_go_with_their_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "_kept", {})
+    monkeypatch.setattr(tracing, "_graphs", {})
     encoder = encoder_of("bert").for_answers(CPU)
     weight = weakref.ref(next(iter(encoder.parameters())))
     del encoder
@@ -117,7 +113,17 @@ def test_a_pass_that_cannot_be_traced_is_left() -> None:
     def failing(values: Tensor) -> Tensor:
         raise RuntimeError("not here")
 
-    assert traced(failing, nn.Linear(1, 1), "failing", [(torch.zeros(2),)]) is None
+    with capture_logs() as logs:
+        assert traced(failing, nn.Linear(1, 1), "failing", [(torch.zeros(2),)]) is None
+    assert [(line["log_level"], "not here" in line["reason"]) for line in logs] == [("warning", True)]
+
+
+def test_without_the_tracer_all_is_read_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "_graphs", {})
+    monkeypatch.delattr(torch.jit, "trace")
+    encoder = encoder_of("bert").for_answers(CPU)
+    assert encoder._traced is None
+    assert encoder(*rows_of([4, 2], 0)).shape == (2, WIDTH)
 
 
 def test_an_image_encoder_without_control_flow_is_traced() -> None:
